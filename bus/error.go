@@ -1,0 +1,137 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Code is the kind of an Error. The same code has one HTTP status and one exit code.
+type Code string
+
+// The codes that cross the wire.
+const (
+	CodeInvalid     Code = "invalid"     // the request is malformed or over a limit
+	CodeNotFound    Code = "not_found"   // no such task, node or thing
+	CodeNoWorker    Code = "no_worker"   // no node of the swarm can run this
+	CodeConflict    Code = "conflict"    // the same task id with other content
+	CodeForbidden   Code = "forbidden"   // the credential may not do this
+	CodeTooLarge    Code = "too_large"   // a payload over its limit
+	CodeBusy        Code = "busy"        // a queue or limit is full; try later
+	CodeUnavailable Code = "unavailable" // a daemon, host or engine cannot be reached
+	CodeTimeout     Code = "timeout"     // no answer in time
+	CodeCancelled   Code = "cancelled"   // cancelled by its submitter
+	CodeExpired     Code = "expired"     // its deadline passed
+	CodeDead        Code = "dead"        // gave up after too many crashes
+	CodeFailed      Code = "failed"      // the work itself failed
+	CodeSuperseded  Code = "superseded"  // another attempt finished first
+	CodeInternal    Code = "internal"    // a fault of the swarm
+)
+
+// codes is the one table of what a code means outside: HTTP status and exit code.
+var codes = map[Code]struct{ http, exit int }{
+	CodeInvalid:     {http.StatusBadRequest, 2},
+	CodeNotFound:    {http.StatusNotFound, 3},
+	CodeNoWorker:    {http.StatusServiceUnavailable, 3},
+	CodeConflict:    {http.StatusConflict, 1},
+	CodeForbidden:   {http.StatusForbidden, 1},
+	CodeTooLarge:    {http.StatusRequestEntityTooLarge, 2},
+	CodeBusy:        {http.StatusTooManyRequests, 1},
+	CodeUnavailable: {http.StatusServiceUnavailable, 4},
+	CodeTimeout:     {http.StatusGatewayTimeout, 5},
+	CodeCancelled:   {499, 130},
+	CodeExpired:     {http.StatusGatewayTimeout, 5},
+	CodeDead:        {http.StatusInternalServerError, 1},
+	CodeFailed:      {http.StatusBadGateway, 1},
+	CodeSuperseded:  {http.StatusConflict, 1},
+	CodeInternal:    {http.StatusInternalServerError, 1},
+}
+
+// HTTPStatus returns the HTTP status that stands for c.
+func (c Code) HTTPStatus() int {
+	if t, ok := codes[c]; ok {
+		return t.http
+	}
+	return http.StatusInternalServerError
+}
+
+// ExitCode returns the exit code of a command that fails with c.
+func (c Code) ExitCode() int {
+	if t, ok := codes[c]; ok {
+		return t.exit
+	}
+	return 1
+}
+
+// Error is the only error that crosses the wire. errors.Is matches two Errors by Code.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // the next command to try
+	Node    NodeID `json:"node,omitempty"` // the node it happened on
+	retry   bool
+	cause   error
+}
+
+// Errorf makes an Error. %w in format keeps the cause for errors.Is and errors.As.
+func Errorf(c Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: c, Message: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// WithHint returns a copy of e that tells the next command to try.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	c := *e
+	c.Hint = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// Error returns the message; the hint is for whoever prints it.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the local cause; it does not cross the wire.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is matches another *Error with the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && (t.Message == "" || t.Message == e.Message)
+}
+
+// Retry marks err as one that another node, or a later try, may not meet: the task is given
+// to another node.
+func Retry(err error) error {
+	e := *AsError(err)
+	e.retry = true
+	return &e
+}
+
+// IsRetry reports whether err was marked by Retry.
+func IsRetry(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.retry
+}
+
+// AsError turns any error into an Error: what is one already stays, contexts become
+// CodeCancelled and CodeTimeout, the rest CodeInternal. nil stays nil.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		if e.Message == err.Error() {
+			return e
+		}
+		c := *e
+		c.Message, c.cause = err.Error(), err
+		return &c
+	case errors.Is(err, context.Canceled):
+		return Errorf(CodeCancelled, "%w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return Errorf(CodeTimeout, "%w", err)
+	}
+	return Errorf(CodeInternal, "%w", err)
+}

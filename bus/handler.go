@@ -1,0 +1,38 @@
+package bus
+
+import (
+	"context"
+	"time"
+)
+
+// Handler runs tasks of one type. Its methods are called concurrently.
+type Handler interface {
+	// Capability tells what it can run at this moment. It must not block: a daemon asks often.
+	// Slots 0 means nothing at present.
+	Capability(ctx context.Context) (Capability, error)
+	// Handle runs t, emits its output in order, and returns its result, which is encoded as
+	// JSON. It returns soon after ctx is done. A nil error commits the result; an error marked
+	// by Retry gives the task to another node; any other error fails the task.
+	Handle(ctx context.Context, t *Task, emit Emit) (result any, err error)
+}
+
+// Emit sends one piece of output. It blocks while the reader is more than a buffer behind, and
+// fails once the task is no longer this attempt's to run. Each call also feeds the watchdog.
+type Emit func(chunk any) error
+
+// PhaseSetter is kept in a Handler's context (see WithPhase).
+type phaseKey struct{}
+
+// WithPhase returns a context whose handler's SetPhase calls set.
+func WithPhase(ctx context.Context, set func(name string, limit time.Duration)) context.Context {
+	return context.WithValue(ctx, phaseKey{}, set)
+}
+
+// SetPhase tells the watchdog of the running task what comes next and how long it may take
+// without an emit: loading a model (minutes), reading the prompt, the pause between tokens.
+// A task whose watchdog is not content loses its lease. Outside a task it does nothing.
+func SetPhase(ctx context.Context, name string, limit time.Duration) {
+	if set, ok := ctx.Value(phaseKey{}).(func(string, time.Duration)); ok {
+		set(name, limit)
+	}
+}

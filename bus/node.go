@@ -1,0 +1,141 @@
+package bus
+
+import "time"
+
+// NodeState is what the swarm may expect of a node.
+type NodeState string
+
+// The states of a node.
+const (
+	NodeReady    NodeState = "ready"    // takes work
+	NodeDraining NodeState = "draining" // finishes its work, takes no more
+	NodeSuspect  NodeState = "suspect"  // silent for 500 ms: gets no new work
+	NodeLost     NodeState = "lost"     // its route is gone, or it is silent for 3 s
+)
+
+// ModelInfo is a model that a node can run.
+type ModelInfo struct {
+	Name   string `json:"name"`
+	Loaded bool   `json:"loaded"`
+	// SizeBytes is its size on disk; 0 where the engine does not tell.
+	SizeBytes int64 `json:"size_bytes,omitempty"`
+	// ContextLength is in tokens; 0 where the engine does not tell.
+	ContextLength int    `json:"context_length,omitempty"`
+	ParameterSize string `json:"parameter_size,omitempty"`
+	Quantization  string `json:"quantization,omitempty"`
+	Family        string `json:"family,omitempty"`
+	// Demo marks the built-in demo model, which serves only where the swarm has nothing else.
+	Demo bool `json:"demo,omitempty"`
+	// Engine is the kind of engine that has it: "ollama", "openai", "demo".
+	Engine string `json:"engine,omitempty"`
+}
+
+// Capability is what a node can run now of one type of task.
+type Capability struct {
+	Type   string      `json:"type"`
+	Models []ModelInfo `json:"models,omitempty"`
+	// Slots is how many tasks of this type the node runs at once.
+	Slots int `json:"slots"`
+}
+
+// NodeInfo is what a node tells of itself, and one value of the KV bucket "peers".
+type NodeInfo struct {
+	ID    NodeID    `json:"id"`
+	Name  string    `json:"name"`
+	State NodeState `json:"state"`
+	// Tier is executive, specialist, worker, light or edge.
+	Tier string `json:"tier"`
+	// GPUTier is ultra, high, mid, entry or none.
+	GPUTier string `json:"gpu_tier"`
+	// Capabilities are names such as "gpu_inference" or "file_processing".
+	Capabilities []string    `json:"capabilities"`
+	Models       []ModelInfo `json:"models"`
+	// Types are the types of task that it runs.
+	Types []string `json:"types"`
+	Slots int      `json:"slots"`
+	Busy  int      `json:"busy"`
+	// QueueHost tells that this node holds the work queues at present.
+	QueueHost bool   `json:"queue_host"`
+	Version   string `json:"version"`
+	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.
+	FabricAddr string    `json:"fabric_addr,omitempty"`
+	Seen       time.Time `json:"seen,omitzero"`
+}
+
+// SwarmInfo names a swarm and its present queue host.
+type SwarmInfo struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	QueueHost NodeID `json:"queue_host"`
+	Term      uint64 `json:"term"`
+}
+
+// Running is a task that a node runs with a healthy lease.
+type Running struct {
+	Task      TaskID `json:"task"`
+	Submitter NodeID `json:"submitter"`
+	Attempt   int    `json:"attempt"`
+}
+
+// Heartbeat is sent by every node 4 to 10 times a second, and at once on change. Info comes
+// with it every second and on change.
+type Heartbeat struct {
+	Node NodeID `json:"node"`
+	// Boot is random for each start of a daemon.
+	Boot string `json:"boot"`
+	Seq  uint64 `json:"seq"`
+	// Rank is the owner's wish for this node to be queue host; negative means never.
+	Rank int `json:"rank"`
+	// Term is above 0 while this node is queue host; MaxTerm is the highest it has seen.
+	Term    uint64 `json:"term,omitempty"`
+	MaxTerm uint64 `json:"max_term"`
+	// Local marks a host that claimed although it heard of another, which it cannot reach.
+	Local bool `json:"local,omitempty"`
+	// Host is the queue host that this node follows.
+	Host NodeID `json:"host,omitempty"`
+	// Heir is the node that a host hands over to.
+	Heir NodeID `json:"heir,omitempty"`
+	// Sees are the nodes that it hears, itself among them.
+	Sees     []NodeID `json:"sees"`
+	UptimeMS int64    `json:"uptime_ms"`
+	Draining bool     `json:"draining,omitempty"`
+	Slots    int      `json:"slots"`
+	// Running are its tasks whose watchdog is content. Nobody else may start them.
+	Running []Running `json:"running,omitempty"`
+	// Crashed counts attempts that ended with this node's process, by its journal.
+	Crashed map[TaskID]int `json:"crashed,omitempty"`
+	// WallMS is its wall clock in Unix milliseconds, to tell clocks that differ.
+	WallMS int64     `json:"wall_ms"`
+	Info   *NodeInfo `json:"info,omitempty"`
+}
+
+// EventKind is what happened to a task.
+type EventKind string
+
+// The kinds of event.
+const (
+	EventQueued     EventKind = "queued"
+	EventClaimed    EventKind = "claimed"
+	EventStarted    EventKind = "started"
+	EventLost       EventKind = "lost"
+	EventRetried    EventKind = "retried"
+	EventSuperseded EventKind = "superseded"
+	EventDone       EventKind = "done"
+	EventFailed     EventKind = "failed"
+	EventCancelled  EventKind = "cancelled"
+	EventExpired    EventKind = "expired"
+	EventDead       EventKind = "dead"
+)
+
+// Event tells what happened to a task: ids and figures, no content.
+type Event struct {
+	Kind      EventKind `json:"kind"`
+	Task      TaskID    `json:"task"`
+	Type      string    `json:"type,omitempty"`
+	Submitter NodeID    `json:"submitter,omitempty"`
+	Node      NodeID    `json:"node,omitempty"`
+	Attempt   int       `json:"attempt,omitempty"`
+	// Reason tells why a node got the task, or why it was lost or retried.
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+}

@@ -1,0 +1,221 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Every subject of the swarm is spelled in this file. Under "swarm.>" there is metadata only;
+// everything with content is under "payload.>", so that permission is a matter of prefix.
+
+// SubjectAll matches all metadata: what an observer may see.
+const SubjectAll = "swarm.>"
+
+// swarm.node.<id>.heartbeat
+func SubjectHeartbeat(id NodeID) string { return "swarm.node." + string(id) + ".heartbeat" }
+
+// swarm.node.*.heartbeat
+const SubjectHeartbeats = "swarm.node.*.heartbeat"
+
+// swarm.node.<id>.bye
+func SubjectBye(id NodeID) string { return "swarm.node." + string(id) + ".bye" }
+
+// swarm.node.*.bye
+const SubjectByes = "swarm.node.*.bye"
+
+// swarm.queue.<host>.next
+func SubjectNext(host NodeID) string { return "swarm.queue." + string(host) + ".next" }
+
+// swarm.queue.<host>.stored.<term>.<lane>.<class>.<model>.<task>, the headers of
+// SubjectWork messages once stored
+func SubjectStored(host NodeID, term uint64, rest string) string {
+	return fmt.Sprintf("swarm.queue.%s.stored.%d.%s", host, term, rest)
+}
+
+// swarm.queue.<host>.claimed.<term>.<task>, the headers of SubjectClaim messages once stored
+func SubjectClaimed(host NodeID, term uint64, rest string) string {
+	return fmt.Sprintf("swarm.queue.%s.claimed.%d.%s", host, term, rest)
+}
+
+// swarm.task.<submitter>.<task>.<event>
+func SubjectEvent(submitter NodeID, task TaskID, k EventKind) string {
+	return "swarm.task." + string(submitter) + "." + string(task) + "." + string(k)
+}
+
+// SubjectEvents matches every event of every task, and cancels.
+const SubjectEvents = "swarm.task.*.*.*"
+
+// swarm.task.<submitter>.<task>.cancel, to whoever runs it
+func SubjectCancel(submitter NodeID, task TaskID) string {
+	return "swarm.task." + string(submitter) + "." + string(task) + ".cancel"
+}
+
+// swarm.task.*.*.cancel
+const SubjectCancels = "swarm.task.*.*.cancel"
+
+// swarm.rpc.<node>.<verb>, requests without content
+func SubjectRPC(node NodeID, verb string) string { return "swarm.rpc." + string(node) + "." + verb }
+
+// payload.rpc.<node>.<verb>, requests with content: prompts, results or secrets
+func SubjectPayloadRPC(node NodeID, verb string) string {
+	return "payload.rpc." + string(node) + "." + verb
+}
+
+// SubjectRoster carries trust records, signed.
+const SubjectRoster = "swarm.roster"
+
+// SubjectSync asks every node which of some open tasks it knows as ended or running.
+const SubjectSync = "payload.sync"
+
+// SubjectFind asks every node what it knows of a task.
+const SubjectFind = "payload.find"
+
+// payload.work.<host>.<term>.<lane>.<class>.<model>.<task>; rest is the last four tokens
+func SubjectWork(host NodeID, term uint64, rest string) string {
+	return fmt.Sprintf("payload.work.%s.%d.%s", host, term, rest)
+}
+
+// payload.claim.<host>.<term>.<task>
+func SubjectClaim(host NodeID, term uint64, rest string) string {
+	return fmt.Sprintf("payload.claim.%s.%d.%s", host, term, rest)
+}
+
+// payload.task.<submitter>.<task>.out
+func SubjectOut(submitter NodeID, task TaskID) string {
+	return "payload.task." + string(submitter) + "." + string(task) + ".out"
+}
+
+// payload.task.<submitter>.*.out
+func SubjectOuts(submitter NodeID) string { return "payload.task." + string(submitter) + ".*.out" }
+
+// payload.task.<submitter>.<task>.resend, to whoever ran it, to send again what it still has
+func SubjectResend(submitter NodeID, task TaskID) string {
+	return "payload.task." + string(submitter) + "." + string(task) + ".resend"
+}
+
+// payload.task.*.*.resend
+const SubjectResends = "payload.task.*.*.resend"
+
+// payload.outbox.<submitter>.<custodian>.<task>; rest is the task id, or ">"
+func SubjectOutbox(submitter, custodian NodeID, rest string) string {
+	return "payload.outbox." + string(submitter) + "." + string(custodian) + "." + rest
+}
+
+// NoCustodian stands in SubjectOutbox for the second custodian of a swarm of one.
+const NoCustodian NodeID = "none"
+
+// payload.serve.<node>.<kind>, work for programs that serve a kind through this daemon
+func SubjectServe(node NodeID, kind string) string {
+	return "payload.serve." + string(node) + "." + kind
+}
+
+// BucketPeers is the KV bucket in every store with a NodeInfo for each node, by node id.
+const BucketPeers = "peers"
+
+// Key names one work queue: lane, class (task type), model, and the node of a pin. Queues do
+// not overlap.
+type Key struct {
+	Lane  Lane   `json:"lane"`
+	Class string `json:"class"`
+	Model string `json:"model,omitempty"`
+	Pin   NodeID `json:"pin,omitempty"`
+}
+
+// KeyOf returns the work queue that t belongs to.
+func KeyOf(t *Task) Key {
+	return Key{Lane: t.Lane, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node}
+}
+
+// String returns the key as three subject tokens: lane, class, model[@pin].
+func (k Key) String() string {
+	s := Token(string(k.Lane)) + "." + Token(k.Class) + "." + Token(k.Model)
+	if k.Pin != "" {
+		s += "@" + string(k.Pin)
+	}
+	return s
+}
+
+// ParseKey is the inverse of Key.String.
+func ParseKey(s string) (Key, error) {
+	p := strings.Split(s, ".")
+	if len(p) != 3 {
+		return Key{}, Errorf(CodeInvalid, "work queue key %q: want 3 tokens", s)
+	}
+	model, pin, pinned := strings.Cut(p[2], "@")
+	k := Key{Pin: NodeID(pin)}
+	if pinned {
+		if err := k.Pin.Validate(); err != nil {
+			return Key{}, err
+		}
+	}
+	lane, err1 := Untoken(p[0])
+	class, err2 := Untoken(p[1])
+	m, err3 := Untoken(model)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return Key{}, Errorf(CodeInvalid, "work queue key %q: bad token", s)
+	}
+	k.Lane, k.Class, k.Model = Lane(lane), class, m
+	return k, nil
+}
+
+const hexDigits = "0123456789abcdef"
+
+// Token encodes any string as one subject token: letters, digits, '-' and '_' stay, every
+// other byte becomes '=' and two lower-case hex digits, the empty string becomes "=".
+func Token(s string) string {
+	if s == "" {
+		return "="
+	}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if plain(c) {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'=', hexDigits[c>>4], hexDigits[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// Untoken is the inverse of Token.
+func Untoken(s string) (string, error) {
+	if s == "=" {
+		return "", nil
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; plain(c) {
+			b.WriteByte(c)
+			continue
+		}
+		if s[i] != '=' || i+2 >= len(s) {
+			return "", Errorf(CodeInvalid, "token %q: bad character at %d", s, i)
+		}
+		hi, lo := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
+		if hi < 0 || lo < 0 || plain(byte(hi<<4|lo)) {
+			return "", Errorf(CodeInvalid, "token %q: bad escape at %d", s, i)
+		}
+		b.WriteByte(byte(hi<<4 | lo))
+		i += 2
+	}
+	if b.Len() == 0 {
+		return "", Errorf(CodeInvalid, "token is empty")
+	}
+	return b.String(), nil
+}
+
+func plain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+func validName(s string, most int) bool {
+	if s == "" || len(s) > most {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !plain(c) || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}

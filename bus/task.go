@@ -1,0 +1,155 @@
+package bus
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Lane separates work that a person waits for from work that may take its time.
+type Lane string
+
+// The lanes. Interactive is served first.
+const (
+	Interactive Lane = "interactive"
+	Batch       Lane = "batch"
+)
+
+// Limits of a task.
+const (
+	// DefaultPriority is the priority of a task that names none.
+	DefaultPriority = 5
+	// MaxPayload is the largest payload of a task, and the largest result, in bytes. It keeps
+	// a message with its envelope under the bus's limit of 1 MiB.
+	MaxPayload = 768 << 10
+	// MaxTimeout is the longest time that a task may ask for.
+	MaxTimeout = 30 * 24 * time.Hour
+)
+
+// Task is one unit of work. It does not change once submitted.
+type Task struct {
+	// ID is made by Submit and Enqueue where it is empty.
+	ID TaskID `json:"id,omitempty"`
+	// Type is the kind of work: "inference", "ping", ...: the work queue's class.
+	Type string `json:"type"`
+	// Model is the model that must run it; empty where the type needs none, or to let the
+	// submitting daemon choose one.
+	Model string `json:"model,omitempty"`
+	// Node pins the task to one node; empty lets the swarm place it.
+	Node NodeID `json:"node,omitempty"`
+	// Remote asks for any node but the submitting one. The submitting daemon turns it into a pin.
+	Remote bool `json:"remote,omitempty"`
+	// Lane is Interactive for Submit and Batch for Enqueue, unless set.
+	Lane Lane `json:"lane,omitempty"`
+	// Priority is 1 (low) to 10 (high) within the lane; 0 means DefaultPriority.
+	Priority int `json:"priority,omitempty"`
+	// Timeout counts from submission: the task never runs after it. 0 means none. On the wire
+	// and at rest it travels as time left, so that clocks need not agree.
+	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	// Payload is the input, in the format of the type.
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Validate reports the first thing wrong with t, as an Error with CodeInvalid or
+// CodeTooLarge. An empty ID and zero Lane or Priority are valid: WithDefaults fills them in.
+func (t Task) Validate() error {
+	switch {
+	case t.ID != "" && t.ID.Validate() != nil:
+		return t.ID.Validate()
+	case !validName(t.Type, 32):
+		return Errorf(CodeInvalid, "task type %q: want 1 to 32 lower-case letters, digits, '-' or '_'", t.Type)
+	case len(t.Model) > 256:
+		return Errorf(CodeInvalid, "model name has %d bytes, want at most 256", len(t.Model))
+	case t.Node != "" && t.Node.Validate() != nil:
+		return t.Node.Validate()
+	case t.Node != "" && t.Remote:
+		return Errorf(CodeInvalid, "a task is pinned to a node or sent to any other node, not both")
+	case t.Lane != "" && t.Lane != Interactive && t.Lane != Batch:
+		return Errorf(CodeInvalid, "lane %q: want %q or %q", t.Lane, Interactive, Batch)
+	case t.Priority < 0 || t.Priority > 10:
+		return Errorf(CodeInvalid, "priority %d: want 1 to 10", t.Priority)
+	case t.Timeout < 0 || t.Timeout > MaxTimeout:
+		return Errorf(CodeInvalid, "timeout %v: want 0 to %v", t.Timeout, MaxTimeout)
+	case len(t.Payload) > MaxPayload:
+		return Errorf(CodeTooLarge, "payload has %d bytes, the limit is %d", len(t.Payload), MaxPayload)
+	case len(t.Payload) > 0 && !json.Valid(t.Payload):
+		return Errorf(CodeInvalid, "payload is not JSON")
+	}
+	return nil
+}
+
+// WithDefaults returns t with an id, lane and priority.
+func (t Task) WithDefaults(lane Lane) Task {
+	if t.ID == "" {
+		t.ID = NewTaskID()
+	}
+	if t.Lane == "" {
+		t.Lane = lane
+	}
+	if t.Priority == 0 {
+		t.Priority = DefaultPriority
+	}
+	return t
+}
+
+// TaskState is where a task is in its life.
+type TaskState string
+
+// The states of a task. The last five are terminal: the first of them that is written stays.
+const (
+	StateQueued    TaskState = "queued"
+	StateRunning   TaskState = "running"
+	StateDone      TaskState = "done"
+	StateFailed    TaskState = "failed"
+	StateCancelled TaskState = "cancelled"
+	StateExpired   TaskState = "expired"
+	StateDead      TaskState = "dead"
+)
+
+// Terminal reports whether s is final.
+func (s TaskState) Terminal() bool {
+	switch s {
+	case StateDone, StateFailed, StateCancelled, StateExpired, StateDead:
+		return true
+	}
+	return false
+}
+
+// TaskInfo tells what became of a task.
+type TaskInfo struct {
+	ID       TaskID    `json:"id"`
+	Type     string    `json:"type"`
+	Model    string    `json:"model,omitempty"`
+	State    TaskState `json:"state"`
+	Attempts int       `json:"attempts"`
+	// NodeID is the node that runs it, or ran it last.
+	NodeID    NodeID          `json:"node_id,omitempty"`
+	Submitter NodeID          `json:"submitter,omitempty"`
+	Durable   bool            `json:"durable"`
+	Copies    int             `json:"copies,omitempty"` // disks that hold it, of a durable task
+	Submitted time.Time       `json:"submitted,omitzero"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     *Error          `json:"error,omitempty"`
+	// Warning tells why a queued task cannot run at present.
+	Warning string `json:"warning,omitempty"`
+}
+
+// Receipt says that a durable task is accepted: on disk, synced, on Copies nodes.
+type Receipt struct {
+	ID       TaskID `json:"task_id"`
+	Accepted bool   `json:"accepted"`
+	Copies   int    `json:"copies"`
+	// Warning tells that no node can run the task at present; it waits for one.
+	Warning string `json:"warning,omitempty"`
+}
+
+// Chunk is one piece of a task's output. Chunks of one attempt are in order and counted from
+// 0; a higher attempt starts anew from Seq 0, and what earlier attempts said is void.
+type Chunk struct {
+	Attempt int `json:"attempt"`
+	Seq     int `json:"seq"`
+	// Node is the node that made it.
+	Node NodeID          `json:"node,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
+	// End is set on the last chunk alone: what became of the task, with its result.
+	End *TaskInfo `json:"end,omitempty"`
+}
