@@ -1,0 +1,186 @@
+package bus
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Verbs of a daemon's RPC. Requests and replies are JSON. A reply that carries the header
+// HeaderError is an Error; its body is the Error's JSON.
+const (
+	// On SubjectRPC: no content.
+	VerbPing   = "ping"   // -> PingReply; answered by the node itself
+	VerbStatus = "status" // -> Status
+
+	// On SubjectPayloadRPC: with prompts, results or secrets.
+	VerbSubmit  = "submit"  // SubmitRequest -> SubmitReply, then Chunks to Inbox
+	VerbEnqueue = "enqueue" // EnqueueRequest -> Receipt, after the fsync
+	VerbAttach  = "attach"  // AttachRequest -> SubmitReply, then Chunks to Inbox
+	VerbCancel  = "cancel"  // TaskRequest -> TaskInfo
+	VerbTask    = "task"    // TaskRequest -> TaskInfo, asked of the whole swarm
+	VerbTasks   = "tasks"   // -> []TaskInfo without results, of the whole swarm
+	VerbInvite  = "invite"  // -> Invitation
+	VerbJoin    = "join"    // JoinRequest -> JoinReply
+	VerbLeave   = "leave"   // -> JoinReply, of the swarm of one that follows
+	VerbProbe   = "probe"   // ProbeRequest -> []ProbeReply: pings nodes from the daemon
+	VerbServe   = "serve"   // ServeRequest -> ServeReply, then ServeJobs to the program
+)
+
+// HeaderError is set on a reply that is an Error; its value is the HTTP status.
+// It is the header that NATS micro services use.
+const HeaderError = "Nats-Service-Error-Code"
+
+// PingReply answers VerbPing.
+type PingReply struct {
+	NodeID NodeID `json:"node_id"`
+	Name   string `json:"name"`
+}
+
+// ProbeRequest asks the daemon to ping a node, by id or name; all nodes where it is empty.
+type ProbeRequest struct {
+	Node string `json:"node,omitempty"`
+}
+
+// ProbeReply is the round trip from the daemon to one node.
+type ProbeReply struct {
+	NodeID NodeID  `json:"node_id"`
+	Name   string  `json:"name"`
+	RTTMS  float64 `json:"rtt_ms"`
+	// Error tells why there was no answer; RTTMS is then 0.
+	Error string `json:"error,omitempty"`
+}
+
+// Status is what a daemon tells of itself and of its swarm.
+type Status struct {
+	Node  NodeInfo   `json:"node"`
+	Swarm SwarmInfo  `json:"swarm"`
+	Nodes []NodeInfo `json:"nodes"`
+	// Nearby are swarms seen on the LAN that this node is not part of.
+	Nearby []NearbySwarm `json:"nearby,omitempty"`
+	// DefaultModel answers where no model is named; empty for the swarm's choice.
+	DefaultModel string `json:"default_model,omitempty"`
+}
+
+// NearbySwarm is a foreign node seen over mDNS: a hint, not a fact.
+type NearbySwarm struct {
+	NodeID   NodeID `json:"node_id"`
+	Name     string `json:"name"`
+	JoinAddr string `json:"join_addr"`
+}
+
+// SubmitRequest hands over an attached task. Closing the connection, or dropping the
+// subscription on Inbox, cancels it.
+type SubmitRequest struct {
+	Task  Task   `json:"task"`
+	Inbox string `json:"inbox"`
+}
+
+// SubmitReply tells what was decided before the work began.
+type SubmitReply struct {
+	ID    TaskID `json:"task_id"`
+	Model string `json:"model,omitempty"`
+	// Why tells how the model was chosen where none was named.
+	Why string `json:"why,omitempty"`
+	// Demo tells that the demo model will answer.
+	Demo bool `json:"demo,omitempty"`
+}
+
+// EnqueueRequest hands over a durable task.
+type EnqueueRequest struct {
+	Task Task `json:"task"`
+	// Copies is how many nodes must have it on disk before it is accepted: 1 or 2 (the
+	// default, and as many as there are). With 1 it waits at most 1 s for the second.
+	Copies int `json:"copies,omitempty"`
+}
+
+// AttachRequest asks for the output of a task from its chunk From on.
+type AttachRequest struct {
+	ID    TaskID `json:"task_id"`
+	From  int    `json:"from"`
+	Inbox string `json:"inbox"`
+}
+
+// TaskRequest names a task.
+type TaskRequest struct {
+	ID TaskID `json:"task_id"`
+}
+
+// Invitation is a token that lets one node join, once.
+type Invitation struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// JoinRequest carries an invitation's token.
+type JoinRequest struct {
+	Token string `json:"token"`
+}
+
+// JoinReply tells the swarm that the node is in now.
+type JoinReply struct {
+	Swarm SwarmInfo `json:"swarm"`
+	// Changed is false where the node was a member already.
+	Changed bool `json:"changed"`
+}
+
+// ServeRequest offers to run tasks of one type. Jobs arrive on the reply's subject for as
+// long as the program keeps a subscription there.
+type ServeRequest struct {
+	Capability Capability `json:"capability"`
+	// Program is a token that the program chose, so that two may serve one type.
+	Program string `json:"program"`
+}
+
+// ServeReply names the subjects of a program that serves.
+type ServeReply struct {
+	// Jobs delivers ServeJobs; each names in its reply subject where ServeOutputs go.
+	Jobs string `json:"jobs"`
+	// Cancels delivers the ids of tasks to stop, as TaskRequests.
+	Cancels string `json:"cancels"`
+}
+
+// ServeJob is one task for a program.
+type ServeJob struct {
+	Task    Task `json:"task"`
+	Attempt int  `json:"attempt"`
+}
+
+// ServeOutput is a piece of output, or the end, of a ServeJob.
+type ServeOutput struct {
+	Data json.RawMessage `json:"data,omitempty"`
+	// Phase and PhaseLimit set the watchdog, see SetPhase.
+	Phase      string        `json:"phase,omitempty"`
+	PhaseLimit time.Duration `json:"phase_limit_ns,omitempty"`
+	End        bool          `json:"end,omitempty"`
+	// Result or Error come with End; Retry asks for another node.
+	Result json.RawMessage `json:"result,omitempty"`
+	Error  *Error          `json:"error,omitempty"`
+	Retry  bool            `json:"retry,omitempty"`
+}
+
+// DaemonInfo is the file daemon.json in the data directory: where the daemon of this machine
+// is reached.
+type DaemonInfo struct {
+	PID        int    `json:"pid"`
+	Version    string `json:"version"`
+	NodeID     NodeID `json:"node_id"`
+	Name       string `json:"name"`
+	BusURL     string `json:"bus_url"`
+	FabricAddr string `json:"fabric_addr"`
+	JoinAddr   string `json:"join_addr"`
+	HTTPURL    string `json:"http_url"`
+}
+
+// Files in the data directory that clients read. The credentials are NATS nkey seeds, mode 0600.
+const (
+	DaemonFile   = "daemon.json"
+	UserCreds    = "user.nk"
+	ObserverCred = "observer.nk"
+	HTTPKeyFile  = "http.key"
+)
+
+// Inbox prefixes: a credential may listen only under its own.
+const (
+	UserInbox     = "_INBOX_USER"
+	ObserverInbox = "_INBOX_OBSERVER"
+)
