@@ -16,11 +16,11 @@ type Handler interface {
 	Handle(ctx context.Context, t *Task, emit Emit) (result any, err error)
 }
 
-// Emit sends one piece of output. It blocks while the reader is more than a buffer behind, and
-// fails once the task is no longer this attempt's to run. Each call also feeds the watchdog.
+// Emit sends one piece of output. It fails once the task is no longer this attempt's to run.
+// Each call also feeds the watchdog.
 type Emit func(chunk any) error
 
-// PhaseSetter is kept in a Handler's context (see WithPhase).
+// phaseKey finds in a Handler's context what WithPhase put there.
 type phaseKey struct{}
 
 // WithPhase returns a context whose handler's SetPhase calls set.

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -65,6 +66,7 @@ func SubjectPayloadRPC(node NodeID, verb string) string {
 const SubjectRoster = "swarm.roster"
 
 // SubjectSync asks every node which of some open tasks it knows as ended or running.
+// Its replies hold results, so it is no metadata.
 const SubjectSync = "payload.sync"
 
 // SubjectFind asks every node what it knows of a task.
@@ -112,23 +114,24 @@ func SubjectServe(node NodeID, kind string) string {
 // BucketPeers is the KV bucket in every store with a NodeInfo for each node, by node id.
 const BucketPeers = "peers"
 
-// Key names one work queue: lane, class (task type), model, and the node of a pin. Queues do
-// not overlap.
+// Key names one work queue: lane and priority, class (task type), model, and the node of a
+// pin. Queues do not overlap.
 type Key struct {
-	Lane  Lane   `json:"lane"`
-	Class string `json:"class"`
-	Model string `json:"model,omitempty"`
-	Pin   NodeID `json:"pin,omitempty"`
+	Lane     Lane   `json:"lane"`
+	Priority int    `json:"priority"`
+	Class    string `json:"class"`
+	Model    string `json:"model,omitempty"`
+	Pin      NodeID `json:"pin,omitempty"`
 }
 
 // KeyOf returns the work queue that t belongs to.
 func KeyOf(t *Task) Key {
-	return Key{Lane: t.Lane, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node}
+	return Key{Lane: t.Lane, Priority: t.Priority, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node}
 }
 
-// String returns the key as three subject tokens: lane, class, model[@pin].
+// String returns the key as three subject tokens: lane-priority, class, model[@pin].
 func (k Key) String() string {
-	s := Token(string(k.Lane)) + "." + Token(k.Class) + "." + Token(k.Model)
+	s := string(k.Lane) + "-" + strconv.Itoa(k.Priority) + "." + Token(k.Class) + "." + Token(k.Model)
 	if k.Pin != "" {
 		s += "@" + string(k.Pin)
 	}
@@ -148,13 +151,14 @@ func ParseKey(s string) (Key, error) {
 			return Key{}, err
 		}
 	}
-	lane, err1 := Untoken(p[0])
+	lane, priority, _ := strings.Cut(p[0], "-")
+	n, err1 := strconv.Atoi(priority)
 	class, err2 := Untoken(p[1])
 	m, err3 := Untoken(model)
-	if err1 != nil || err2 != nil || err3 != nil {
+	if err1 != nil || err2 != nil || err3 != nil || Lane(lane) != Interactive && Lane(lane) != Batch {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: bad token", s)
 	}
-	k.Lane, k.Class, k.Model = Lane(lane), class, m
+	k.Lane, k.Priority, k.Class, k.Model = Lane(lane), n, class, m
 	return k, nil
 }
 
