@@ -1,0 +1,218 @@
+package identity
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// JoinResult is what Join reached.
+type JoinResult struct {
+	// Already says that this node was a member of the token's swarm before, so that
+	// nothing was sent and nothing changed.
+	Already bool
+	// Swarm is the swarm that this node is in now.
+	Swarm Info
+	// Name is this node's name there.
+	Name string
+	// Inviter is the node that made the token.
+	Inviter Member
+	// Fabric are the fabric addresses that the inviter gave, host:port.
+	Fabric []string
+}
+
+// Join makes this node a member of the swarm that token invites to, under name (its
+// present name when empty), and replaces its swarm of one. With the token of the
+// swarm it is in already it does nothing and succeeds, whatever became of the token.
+//
+// Its errors are ErrBadToken, ErrTokenExpired, ErrTokenUsed, ErrUnreachable,
+// ErrForeign when another key answers at the inviter's address, ErrOtherSwarm in a
+// swarm with other members, ErrRevoked, ErrTooMany, ErrProtocol, ErrBadInput and
+// ErrUnreadable. After an error this node is in the swarm it was in before.
+func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error) {
+	t, err := ParseToken(token)
+	if err != nil {
+		return JoinResult{}, err
+	}
+	if name == "" {
+		name = s.Name()
+	}
+	if err := checkName(name); err != nil {
+		return JoinResult{}, err
+	}
+	before := s.cur.Load()
+	if t.forSwarm(before.roster.id) && before.members[s.key.fp].Node != "" {
+		return s.joined(before, t, true), nil
+	}
+	if err := s.mayJoin(before, t); err != nil {
+		return JoinResult{}, err
+	}
+	answer, err := s.ask(ctx, t, name)
+	if err != nil {
+		return JoinResult{}, err
+	}
+	r, fabric, err := answer.swarm(t, s.key.fp)
+	if err != nil {
+		return JoinResult{}, err
+	}
+	err = s.update(func(next *state) error {
+		if t.forSwarm(next.roster.id) && next.members[s.key.fp].Node != "" {
+			return errUnchanged // a second Join was faster
+		}
+		// Somebody may have joined this node meanwhile.
+		if err := s.mayJoin(next, t); err != nil {
+			return err
+		}
+		if _, err := s.archive(next); err != nil {
+			return err
+		}
+		*next = state{roster: r, fabric: fabric}
+		return nil
+	})
+	if err != nil {
+		return JoinResult{}, err
+	}
+	return s.joined(s.cur.Load(), t, false), nil
+}
+
+func (s *Store) joined(st *state, t Token, already bool) JoinResult {
+	return JoinResult{
+		Already: already, Swarm: s.info(st), Name: st.members[s.key.fp].Name,
+		Inviter: st.members[t.Inviter], Fabric: slices.Clone(st.fabric),
+	}
+}
+
+// mayJoin refuses to give up a swarm that has other members.
+func (s *Store) mayJoin(st *state, t Token) error {
+	switch {
+	case st.roster.revoked(s.key.fp) && t.forSwarm(st.roster.id):
+		return refusedRevoked.asError()
+	case !st.aloneAs(s.key.fp):
+		return &Error{
+			Kind:  ErrOtherSwarm,
+			Cause: fmt.Sprintf("this node is in swarm %s with other nodes, and the token is for another one", clip(st.roster.name())),
+			Next:  nextLeave,
+		}
+	}
+	return nil
+}
+
+// ask proves the token's secret to the inviter and gives its answer.
+func (s *Store) ask(ctx context.Context, t Token, name string) (joinAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
+	defer cancel()
+	conn, err := s.reach(ctx, t)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })()
+	p, err := proof(conn.ConnectionState(), t.secret, t.Inviter, s.key.fp, name)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	var a joinAnswer
+	err = writeFrame(conn, joinRequest{Version: joinVersion, Token: tokenID(t.secret), Proof: p, Name: name}, maxRequestBytes)
+	if err == nil {
+		err = readFrame(conn, &a, maxAnswerBytes)
+	}
+	switch {
+	case err == nil:
+		return a, nil
+	case errors.Is(err, ErrProtocol):
+		return joinAnswer{}, &Error{Kind: ErrProtocol, Cause: "the inviter's answer cannot be read", Err: err, Next: "install the same version of mycod on both"}
+	default:
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		}
+		return joinAnswer{}, &Error{
+			Kind: ErrUnreachable, Cause: "the inviter broke off before it answered", Err: err,
+			Next: "run `myco join` again with the same token",
+		}
+	}
+}
+
+// reach connects to whichever address of the inviter answers first with the right
+// key. Nothing of ours, not even our certificate, is sent before that key is checked.
+func (s *Store) reach(ctx context.Context, t Token) (*tls.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type attempt struct {
+		conn *tls.Conn
+		err  error
+	}
+	attempts := make(chan attempt, len(t.Addrs))
+	for _, addr := range t.Addrs {
+		go func() {
+			conn, err := s.dialInviter(ctx, addr, t.Inviter)
+			attempts <- attempt{conn, err}
+		}()
+	}
+	var (
+		won  *tls.Conn
+		errs []error
+	)
+	for range t.Addrs {
+		a := <-attempts
+		switch {
+		case a.err != nil:
+			errs = append(errs, a.err)
+		case won == nil:
+			won = a.conn
+			cancel()
+		default:
+			_ = a.conn.Close()
+		}
+	}
+	if won != nil {
+		return won, nil
+	}
+	return nil, unreached(t.Addrs, errs)
+}
+
+func unreached(addrs []string, errs []error) error {
+	for _, err := range errs {
+		if errors.Is(err, ErrForeign) {
+			return err
+		}
+	}
+	return &Error{
+		Kind: ErrUnreachable, Cause: "the inviter does not answer at " + strings.Join(addrs, " or "), Err: errs[0],
+		Next: "check that mycod runs there and that its firewall lets the join port through, then run `myco join` again",
+	}
+}
+
+func (s *Store) dialInviter(ctx context.Context, addr string, inviter Fingerprint) (*tls.Conn, error) {
+	cfg := s.baseTLS(func(cs tls.ConnectionState) error {
+		fp, err := peerFingerprint(cs)
+		if err != nil {
+			return err
+		}
+		if fp != inviter {
+			return &Error{
+				Kind:  ErrForeign,
+				Cause: fmt.Sprintf("another node (%s) answers at %s, not the inviter %s", fp.NodeID(), addr, inviter.NodeID()),
+				Next:  nextInvite,
+			}
+		}
+		if cs.NegotiatedProtocol != joinALPN {
+			return fmt.Errorf("%w: %s is not a join address", ErrProtocol, addr)
+		}
+		return nil
+	})
+	cfg.NextProtos = []string{joinALPN}
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}

@@ -1,0 +1,79 @@
+package identity
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// badAttempts wrong tokens from one source are answered at once, then one every
+	// badEvery. The secret has 128 bits: this spares logs and processor, it is not
+	// what keeps guesses out.
+	badAttempts = 10
+	badEvery    = 6 * time.Second
+	maxSources  = 1024
+)
+
+// limiter counts wrong attempts by source: an IPv4 address or an IPv6 /64.
+type limiter struct {
+	mu      sync.Mutex
+	sources map[netip.Prefix]*rate.Limiter
+}
+
+func newLimiter() *limiter {
+	return &limiter{sources: make(map[netip.Prefix]*rate.Limiter)}
+}
+
+// blocked reports whether the source has used up its attempts.
+func (l *limiter) blocked(source netip.Prefix, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.sources[source]
+	return ok && r.TokensAt(now) < 1
+}
+
+// bad counts a wrong attempt.
+func (l *limiter) bad(source netip.Prefix, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.sources[source]
+	if !ok {
+		if len(l.sources) >= maxSources {
+			l.forget(now)
+		}
+		r = rate.NewLimiter(rate.Every(badEvery), badAttempts)
+		l.sources[source] = r
+	}
+	r.AllowN(now, 1)
+}
+
+// forget drops the sources that have been quiet, and all when none has.
+func (l *limiter) forget(now time.Time) {
+	for s, r := range l.sources {
+		if r.TokensAt(now) >= badAttempts {
+			delete(l.sources, s)
+		}
+	}
+	if len(l.sources) >= maxSources {
+		clear(l.sources)
+	}
+}
+
+// sourceOf gives what the limiter counts by.
+func sourceOf(addr net.Addr) netip.Prefix {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip := ap.Addr().Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}

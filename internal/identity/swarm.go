@@ -1,0 +1,220 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	maxOpenInvites = 64
+	// inviteMemory is how long after its end an invitation is still known as used
+	// or expired.
+	inviteMemory = 24 * time.Hour
+)
+
+// Invite makes a join token that works once within TokenLife. addrs are the
+// addresses, host:port, where ServeJoin of this node answers, best first, at most
+// MaxAddrs. On a node without the swarm key it fails with ErrNotHolder and names a
+// node that has it; other failures are ErrBadInput and ErrTooMany.
+func (s *Store) Invite(addrs []string) (token string, expires time.Time, err error) {
+	if len(addrs) == 0 || len(addrs) > MaxAddrs {
+		return "", time.Time{}, &Error{
+			Kind: ErrBadInput, Cause: fmt.Sprintf("a token holds 1 to %d addresses, not %d", MaxAddrs, len(addrs)),
+			Next: "start mycod with --join-listen on an address that others reach",
+		}
+	}
+	for _, a := range addrs {
+		if err := checkAddr(a); err != nil {
+			return "", time.Time{}, err
+		}
+	}
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	err = s.update(func(next *state) error {
+		if !next.holds() {
+			return errNotHolder(next)
+		}
+		now := s.now()
+		next.forgetInvites(now)
+		if next.openInvites(now) >= maxOpenInvites {
+			return &Error{
+				Kind: ErrTooMany, Cause: fmt.Sprintf("%d invitations are open", maxOpenInvites),
+				Next: fmt.Sprintf("use one, or wait: each ends after %s", TokenLife),
+			}
+		}
+		expires = now.Add(TokenLife)
+		id := tokenID(secret)
+		next.invites[id] = invite{ID: id, Secret: secret, Expires: expires.UTC()}
+		token, err = Token{
+			Addrs: addrs, Inviter: s.key.fp,
+			swarm: string(next.roster.id[:2*swarmPart]), secret: secret,
+		}.encode()
+		return err
+	})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return token, expires, nil
+}
+
+func (st *state) openInvites(now time.Time) int {
+	n := 0
+	for _, i := range st.invites {
+		if i.UsedBy == "" && now.Before(i.Expires) {
+			n++
+		}
+	}
+	return n
+}
+
+func (st *state) forgetInvites(now time.Time) {
+	for id, i := range st.invites {
+		if now.After(i.Expires.Add(inviteMemory)) {
+			delete(st.invites, id)
+		}
+	}
+}
+
+// Revoke puts a member out of the swarm for good: its key can join again only in a
+// later epoch. It fails with ErrNotHolder without the swarm key, and with
+// ErrBadInput for a node that is no member or is this one.
+func (s *Store) Revoke(node bus.NodeID) error {
+	return s.update(func(next *state) error {
+		if !next.holds() {
+			return errNotHolder(next)
+		}
+		if node == s.NodeID() {
+			return &Error{Kind: ErrBadInput, Cause: "a node cannot revoke itself", Next: "run `myco leave`"}
+		}
+		for fp, m := range next.members {
+			if m.Node == node {
+				return next.sign(body{Op: opRevoke, N: next.roster.next(fp), Node: fp, At: s.now()})
+			}
+		}
+		return &Error{Kind: ErrBadInput, Cause: fmt.Sprintf("%s is not a member", clip(string(node))), Next: "run `myco swarm` to see who is"}
+	})
+}
+
+// Farewell gives the roster with this node's signed leave in it, to be published
+// to the others just before Leave. It changes nothing here.
+func (s *Store) Farewell() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.cur.Load().clone()
+	if err := s.signLeave(next); err != nil {
+		return nil, err
+	}
+	return next.roster.encode()
+}
+
+func (s *Store) signLeave(next *state) error {
+	add, ok := next.roster.find(opAdd, s.key.fp)
+	if !ok {
+		return fmt.Errorf("%w: this node is not in its own roster", ErrNotMember)
+	}
+	return next.put(s.key.priv, body{Op: opLeave, N: add.N, Node: s.key.fp, At: s.now()})
+}
+
+// Left is what Leave did.
+type Left struct {
+	// Swarm is the swarm that was left; its ID is empty when this node was alone
+	// and nothing was done.
+	Swarm Info
+	// Archive is the file that keeps the left swarm's state, when this node held
+	// its key; empty otherwise.
+	Archive string
+}
+
+// Leave drops the roster and founds a new swarm of one with the same node key. In a
+// swarm of one it does nothing. The swarm's key, if held, is kept in a file.
+func (s *Store) Leave() (Left, error) {
+	var left Left
+	err := s.update(func(next *state) error {
+		if next.aloneAs(s.key.fp) && !next.roster.revoked(s.key.fp) {
+			return errUnchanged
+		}
+		archive, err := s.archive(next)
+		if err != nil {
+			return err
+		}
+		name := s.Name()
+		fresh, err := found(s.key.fp, name, CleanName(name+"-swarm"), s.now())
+		if err != nil {
+			return err
+		}
+		left = Left{Swarm: s.info(next), Archive: archive}
+		*next = *fresh
+		return nil
+	})
+	if err != nil {
+		return Left{}, err
+	}
+	return left, nil
+}
+
+// archive keeps a swarm that is about to be replaced, where this node holds its key
+// and somebody else was ever let in.
+func (s *Store) archive(st *state) (string, error) {
+	others := slices.ContainsFunc(st.roster.list(), func(e entry) bool {
+		return e.body.Op == opAdd && e.body.Node != s.key.fp
+	})
+	if !st.holds() || !others {
+		return "", nil
+	}
+	dir := filepath.Join(s.dir, leftDir)
+	if err := makePrivateDir(dir); err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(filepath.Join(s.dir, stateName))
+	if err != nil {
+		return "", unreadable("cannot keep the key of the swarm", err)
+	}
+	path := filepath.Join(dir, string(st.roster.id)+".json")
+	return path, writePrivate(path, b)
+}
+
+// RecoveryPhrase is the swarm key as 14 groups of four letters, to be written down:
+// with it any member becomes a holder of the key. It fails with ErrNotHolder.
+func (s *Store) RecoveryPhrase() (string, error) {
+	st := s.cur.Load()
+	if !st.holds() {
+		return "", errNotHolder(st)
+	}
+	return encodePhrase(st.seed), nil
+}
+
+// Restore makes this member a holder of the swarm key by its recovery phrase. It
+// fails with ErrBadPhrase for a damaged one, and with ErrForeign for that of another
+// swarm. For a holder it does nothing.
+func (s *Store) Restore(phrase string) error {
+	priv, err := decodePhrase(phrase)
+	if err != nil {
+		return err
+	}
+	return s.update(func(next *state) error {
+		if id := swarmIDOf(priv.Public().(ed25519.PublicKey)); id != next.roster.id {
+			return &Error{
+				Kind:  ErrForeign,
+				Cause: fmt.Sprintf("the recovery phrase is of swarm %s, and this node is in %s", id.Short(), next.roster.id.Short()),
+				Next:  "run the command on a member of that swarm",
+			}
+		}
+		if next.holds() {
+			return errUnchanged
+		}
+		if err := next.admit(s.key.fp); err != nil {
+			return err
+		}
+		next.seed = priv.Seed()
+		return next.sign(body{
+			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: s.Name(), Holder: true, At: s.now(),
+		})
+	})
+}
