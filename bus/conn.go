@@ -1,0 +1,249 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// rpcLimit is how long a daemon may take to answer one request, unless the context says less.
+const rpcLimit = 30 * time.Second
+
+// Conn is a connection to the daemon of this machine. Its methods may be called concurrently.
+//
+// A daemon that goes away ends what is under way with CodeUnavailable; the Conn finds it again
+// when it is back, and only then do further calls succeed.
+type Conn struct {
+	nc  *nats.Conn
+	log *slog.Logger
+
+	mu    sync.Mutex
+	node  NodeID
+	life  context.Context // of the present link; its cause tells why it ended
+	end   context.CancelCauseFunc
+	back  chan struct{} // closed when the next link is up, or none will be
+	over  bool
+	calls map[*pending]struct{}
+}
+
+// pending is a request that waits for its reply.
+type pending struct {
+	subject string
+	cancel  context.CancelCauseFunc
+}
+
+func newConn(log *slog.Logger) *Conn {
+	c := &Conn{log: log, back: make(chan struct{}), calls: map[*pending]struct{}{}}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	return c
+}
+
+// options are those of every connection of a client. Nothing is buffered while the daemon is
+// away: a request that has failed must not arrive later.
+func (c *Conn) options() []nats.Option {
+	return []nats.Option{
+		nats.CustomInboxPrefix(UserInbox),
+		nats.IgnoreDiscoveredServers(),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait/2, reconnectWait/2),
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(3),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.down(err) }),
+		nats.ReconnectHandler(c.up),
+		nats.ClosedHandler(func(nc *nats.Conn) { c.closed(nc.LastError()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { c.async(sub, err) }),
+	}
+}
+
+// up begins a link.
+func (c *Conn) up(nc *nats.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	c.node = NodeID(nc.ConnectedServerName())
+	if c.life.Err() != nil {
+		c.life, c.end = context.WithCancelCause(context.Background())
+		c.log.Info("daemon is back", "node", c.node)
+	}
+	close(c.back)
+	c.back = make(chan struct{})
+}
+
+// down ends a link; nats.go looks for the daemon from here on.
+func (c *Conn) down(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.log.Warn("daemon is gone", "node", c.node, "error", err)
+	}
+	c.end(gone(err))
+}
+
+// closed ends the last link.
+func (c *Conn) closed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	c.over = true
+	c.end(gone(err))
+	close(c.back)
+}
+
+func gone(err error) *Error {
+	if err == nil {
+		return Errorf(CodeUnavailable, "the connection to the daemon is closed")
+	}
+	return Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("mycod")
+}
+
+// async handles what the server says outside a request. A refused publish has no reply, so its
+// request ends here.
+func (c *Conn) async(sub *nats.Subscription, err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		attrs := []any{"error", err}
+		if sub != nil {
+			attrs = append(attrs, "subject", sub.Subject)
+		}
+		c.log.Warn("daemon connection", attrs...)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p := range c.calls {
+		if strings.Contains(err.Error(), `"`+p.subject+`"`) {
+			p.cancel(Errorf(CodeForbidden, "these credentials may not do this: %w", err).
+				WithHint("set %s to the daemon's file %s", EnvCreds, UserCreds))
+		}
+	}
+}
+
+// NodeID returns the id of the daemon's node.
+func (c *Conn) NodeID() NodeID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node
+}
+
+// Close ends the connection. The daemon cancels the attached tasks of a closed connection.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	c.over = true
+	c.end(gone(nil))
+	c.mu.Unlock()
+	c.nc.Close()
+}
+
+// bound returns ctx limited to the life of the present link.
+func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	c.mu.Lock()
+	life := c.life
+	c.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(life, func() { cancel(context.Cause(life)) })
+	return ctx, func(cause error) {
+		stop()
+		cancel(cause)
+	}
+}
+
+// returned waits until a lost daemon is back, and reports whether it is.
+func (c *Conn) returned(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		life, back, over := c.life, c.back, c.over
+		c.mu.Unlock()
+		switch {
+		case over:
+			return context.Cause(life)
+		case life.Err() == nil:
+			return nil
+		}
+		select {
+		case <-back:
+		case <-ctx.Done():
+			return AsError(context.Cause(ctx))
+		}
+	}
+}
+
+// call makes one request to the daemon and decodes its reply into T.
+func call[T any](ctx context.Context, c *Conn, subject string, req any) (T, error) {
+	var reply T
+	body, err := json.Marshal(req)
+	if err != nil {
+		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
+	}
+	if limit := c.nc.MaxPayload(); int64(len(body)) > limit {
+		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), limit)
+	}
+	ctx, cancelTime := context.WithTimeoutCause(ctx, rpcLimit,
+		Errorf(CodeTimeout, "the daemon did not answer in %v", rpcLimit).WithHint("myco swarm"))
+	defer cancelTime()
+	ctx, cancel := c.bound(ctx)
+	defer cancel(nil)
+	p := &pending{subject: subject, cancel: cancel}
+	c.mu.Lock()
+	c.calls[p] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.calls, p)
+		c.mu.Unlock()
+	}()
+	m, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
+	if err != nil {
+		return reply, c.requestError(ctx, err)
+	}
+	return reply, decode(m, &reply)
+}
+
+// requestError tells why a request got no reply.
+func (c *Conn) requestError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return AsError(context.Cause(ctx))
+	case errors.Is(err, nats.ErrNoResponders):
+		return Errorf(CodeUnavailable, "the daemon does not answer this request: %w", err).
+			WithHint("myco version, and compare it with: mycod --version")
+	case errors.Is(err, nats.ErrTimeout):
+		return Errorf(CodeTimeout, "the daemon did not answer: %w", err)
+	}
+	return gone(err)
+}
+
+// flush waits until the server has taken what was sent, subscriptions above all.
+func (c *Conn) flush(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, rpcLimit)
+	defer cancel()
+	if err := c.nc.FlushWithContext(limited); err != nil {
+		return c.requestError(ctx, err)
+	}
+	return nil
+}
+
+// decode reads a reply of the daemon: an Error, or what was asked for.
+func decode(m *nats.Msg, into any) error {
+	if m.Header.Get(HeaderError) != "" {
+		e := &Error{}
+		if err := json.Unmarshal(m.Data, e); err != nil || e.Code == "" {
+			return Errorf(CodeInternal, "the daemon failed with status %s", m.Header.Get(HeaderError))
+		}
+		return e
+	}
+	if err := json.Unmarshal(m.Data, into); err != nil {
+		return Errorf(CodeInternal, "decode the daemon's reply: %w", err)
+	}
+	return nil
+}

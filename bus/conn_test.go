@@ -1,0 +1,173 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func TestCallsOfTheDaemon(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	status := bus.Status{Node: bus.NodeInfo{ID: self}, Swarm: bus.SwarmInfo{ID: "s", Term: 3}}
+	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any { return status })
+	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self, Name: "a"} })
+	on(d, payload(bus.VerbProbe), func(r bus.ProbeRequest) any { return []bus.ProbeReply{{Name: r.Node, RTTMS: 0.5}} })
+	on(d, payload(bus.VerbInvite), func(struct{}) any { return bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(1, 0).UTC()} })
+	on(d, payload(bus.VerbJoin), func(r bus.JoinRequest) any {
+		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: r.Token}, Changed: true}
+	})
+	on(d, payload(bus.VerbLeave), func(struct{}) any { return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "alone"}} })
+	ctx := t.Context()
+	check(t, status)(c.Status(ctx))
+	check(t, bus.PingReply{NodeID: self, Name: "a"})(c.Ping(ctx))
+	check(t, []bus.ProbeReply{{Name: "b", RTTMS: 0.5}})(c.Probe(ctx, "b"))
+	check(t, bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(1, 0).UTC()})(c.Invite(ctx))
+	check(t, bus.JoinReply{Swarm: bus.SwarmInfo{ID: "mycoX"}, Changed: true})(c.Join(ctx, "mycoX"))
+	check(t, bus.JoinReply{Swarm: bus.SwarmInfo{ID: "alone"}})(c.Leave(ctx))
+}
+
+// check returns a function that takes what a call returned.
+func check[T any](t *testing.T, want T) func(T, error) {
+	return func(got T, err error) {
+		t.Helper()
+		must(t, err)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestCallErrors(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	_, err := c.Status(t.Context())
+	wantCode(t, err, bus.CodeUnavailable) // nobody answers
+
+	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = c.Ping(ctx)
+	wantCode(t, err, bus.CodeTimeout)
+
+	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any { return "not a status" })
+	_, err = c.Status(t.Context())
+	wantCode(t, err, bus.CodeInternal)
+
+	c.Close()
+	_, err = c.Status(t.Context())
+	wantCode(t, err, bus.CodeUnavailable)
+	c.Close() // again does nothing
+}
+
+func TestARefusedPublishIsForbidden(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	d.stop()
+	d.opts.Nkeys[0].Permissions.Publish = &server.SubjectPermission{Deny: []string{"payload.>"}}
+	d.run()
+	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir))
+	must(t, err)
+	defer c.Close()
+	_, err = c.Invite(t.Context())
+	wantCode(t, err, bus.CodeForbidden)
+}
+
+func TestALostDaemonEndsACall(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	asked := make(chan struct{}, 1)
+	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { asked <- struct{}{}; return nil })
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Ping(t.Context())
+		done <- err
+	}()
+	receive(t, asked, "the request")
+	d.stop()
+	wantCode(t, receive(t, done, "the end of the call"), bus.CodeUnavailable)
+}
+
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	_, err := c.Nodes(t.Context())
+	wantCode(t, err, bus.CodeUnavailable) // no table yet
+
+	kv := d.peers(t.Context())
+	put := func(n bus.NodeInfo) {
+		b, err := json.Marshal(n)
+		must(t, err)
+		_, err = kv.Put(t.Context(), string(n.ID), b)
+		must(t, err)
+	}
+	got, err := c.Nodes(t.Context())
+	must(t, err)
+	if len(got) != 0 {
+		t.Errorf("nodes %v, want none", got)
+	}
+	put(bus.NodeInfo{ID: "myco-000000000002", Name: "b"})
+	put(bus.NodeInfo{ID: self, Name: "a", State: bus.NodeReady})
+	want := []bus.NodeInfo{{ID: self, Name: "a", State: bus.NodeReady}, {ID: "myco-000000000002", Name: "b"}}
+	check(t, want)(c.Nodes(t.Context()))
+
+	step := 0
+	for nodes, err := range c.WatchNodes(t.Context()) {
+		must(t, err)
+		switch step++; step {
+		case 1:
+			check(t, want)(nodes, nil)
+			must(t, kv.Delete(t.Context(), "myco-000000000002"))
+		case 2:
+			check(t, want[:1])(nodes, nil)
+		}
+		if step == 2 {
+			break
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	events := make(chan bus.Event, 100)
+	ended := make(chan error, 1)
+	go func() {
+		for e, err := range c.Watch(ctx, bus.EventFilter{Task: "t1"}) {
+			if err != nil {
+				ended <- err
+				return
+			}
+			events <- e
+		}
+	}()
+	// The first events may come before the subscription is there.
+	first := bus.Event{Kind: bus.EventQueued, Task: "t1"}
+	for len(events) == 0 && ctx.Err() == nil {
+		d.send(bus.SubjectEvent(self, "t1", bus.EventQueued), first)
+		must(t, d.nc.Flush())
+	}
+	d.send(bus.SubjectEvent(self, "t2", bus.EventDone), bus.Event{Kind: bus.EventDone, Task: "t2"})
+	d.send(bus.SubjectCancel(self, "t1"), bus.TaskRequest{ID: "t1"})
+	d.send(bus.SubjectEvent(self, "t1", bus.EventDone), bus.Event{Kind: bus.EventDone, Task: "t1", Node: self})
+	for {
+		e := receive(t, events, "an event")
+		if e == first {
+			continue
+		}
+		if want := (bus.Event{Kind: bus.EventDone, Task: "t1", Node: self}); e != want {
+			t.Errorf("event %+v, want %+v", e, want)
+		}
+		break
+	}
+	d.stop()
+	wantCode(t, receive(t, ended, "the end"), bus.CodeUnavailable)
+}

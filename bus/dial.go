@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Environment variables that Dial reads.
+const (
+	EnvURL     = "MYCO_URL"      // NATS URL of the daemon, in place of daemon.json
+	EnvCreds   = "MYCO_CREDS"    // file with the nkey seed to present
+	EnvDataDir = "MYCO_DATA_DIR" // the daemon's data directory
+)
+
+// Times of the link to the daemon, which is on this machine.
+const (
+	// connectLimit is how long Dial waits for a daemon that accepts and says nothing.
+	connectLimit = 5 * time.Second
+	// reconnectWait is the pause between tries to find a daemon that went away.
+	reconnectWait = 100 * time.Millisecond
+)
+
+// Option changes how Dial finds its daemon.
+type Option func(*dialer)
+
+// WithDataDir looks for the daemon's files in dir, whatever the environment says.
+func WithDataDir(dir string) Option { return func(d *dialer) { d.dir, d.url = dir, "" } }
+
+// WithURL connects to a NATS URL with the nkey seed in the file creds, whatever the environment
+// says. It serves where the daemon's files are not at hand.
+func WithURL(url, creds string) Option { return func(d *dialer) { d.url, d.creds = url, creds } }
+
+// WithName names the program in the daemon's list of connections. The default is the name of
+// the executable.
+func WithName(name string) Option { return func(d *dialer) { d.name = name } }
+
+// WithLogger tells where the Conn logs lost and found daemons. The default discards.
+func WithLogger(log *slog.Logger) Option { return func(d *dialer) { d.log = log } }
+
+// DefaultDataDir returns where a daemon keeps its data unless told otherwise: MYCO_DATA_DIR,
+// else mycoswarm under XDG_STATE_HOME, else ~/.local/state/mycoswarm.
+func DefaultDataDir() string {
+	if dir := os.Getenv(EnvDataDir); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mycoswarm")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "mycoswarm-data"
+	}
+	return filepath.Join(home, ".local", "state", "mycoswarm")
+}
+
+// ReadDaemonInfo reads the file daemon.json in dir. Without one the error has CodeUnavailable:
+// no daemon runs there.
+func ReadDaemonInfo(dir string) (DaemonInfo, error) {
+	var info DaemonInfo
+	path := filepath.Join(dir, DaemonFile)
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return info, Errorf(CodeUnavailable, "no daemon is running: %w", err).WithHint("%s", startCommand(dir))
+	case errors.Is(err, fs.ErrPermission):
+		return info, Errorf(CodeForbidden, "cannot read the daemon's files: %w", err).
+			WithHint("run this as the user that runs mycod, or: sudo usermod -aG mycoswarm $USER")
+	case err != nil:
+		return info, Errorf(CodeUnavailable, "cannot read the daemon's files: %w", err).
+			WithHint("%s", startCommand(dir))
+	}
+	if err := json.Unmarshal(b, &info); err != nil {
+		return info, Errorf(CodeUnavailable, "%s is damaged: %w", path, err).
+			WithHint("restart the daemon: %s", startCommand(dir))
+	}
+	if u, err := url.Parse(info.BusURL); err != nil || u.Host == "" {
+		return info, Errorf(CodeUnavailable, "%s names no bus_url", path).
+			WithHint("restart the daemon: %s", startCommand(dir))
+	}
+	return info, nil
+}
+
+// startCommand is what a person types to start the daemon of dir.
+func startCommand(dir string) string {
+	if dir == DefaultDataDir() {
+		return "mycod"
+	}
+	return "mycod --data-dir " + dir
+}
+
+// dialer finds the daemon: at first, and again each time it was lost, since a daemon that
+// starts anew may listen elsewhere.
+type dialer struct {
+	dir   string
+	url   string
+	creds string
+	name  string
+	log   *slog.Logger
+}
+
+// Dial connects to the daemon of this machine, with the credentials that it wrote for its
+// user. It looks at the options first, then at MYCO_URL with MYCO_CREDS, then into the data
+// directory (MYCO_DATA_DIR, or the default one).
+//
+// The error has CodeUnavailable where no daemon answers and CodeForbidden where the credentials
+// cannot be read or are refused; its hint is the next command to try.
+func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
+	d := &dialer{
+		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: DefaultDataDir(),
+		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler),
+	}
+	for _, o := range opts {
+		o(d)
+	}
+	var want NodeID
+	target := d.url
+	if d.url == "" {
+		info, err := ReadDaemonInfo(d.dir)
+		if err != nil {
+			return nil, err
+		}
+		target, want = info.BusURL, info.NodeID
+	}
+	if d.creds == "" || d.url == "" {
+		d.creds = filepath.Join(d.dir, UserCreds)
+	}
+	key, err := nats.NkeyOptionFromSeed(d.creds)
+	if err != nil {
+		return nil, Errorf(CodeForbidden, "cannot use the credentials in %s: %w", d.creds, err).
+			WithHint("run this as the user that runs mycod, or set %s and %s", EnvURL, EnvCreds)
+	}
+	limit := connectLimit
+	if t, ok := ctx.Deadline(); ok {
+		limit = max(min(limit, time.Until(t)), time.Millisecond)
+	}
+	c := newConn(d.log)
+	nc, err := nats.Connect(target, append(c.options(), key,
+		nats.Name(d.name), nats.SetCustomDialer(d), nats.Timeout(limit))...)
+	if err != nil {
+		return nil, d.explain(ctx, target, err)
+	}
+	c.nc = nc
+	c.up(nc)
+	if got := c.NodeID(); want != "" && got != want {
+		c.Close()
+		return nil, Errorf(CodeUnavailable, "%s names the daemon %s at %s, but %s answers there",
+			filepath.Join(d.dir, DaemonFile), want, target, got).WithHint("%s", startCommand(d.dir))
+	}
+	return c, nil
+}
+
+// Dial opens the TCP connection to wherever the daemon listens now.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	if d.url == "" {
+		info, err := ReadDaemonInfo(d.dir)
+		if err != nil {
+			return nil, err
+		}
+		u, err := url.Parse(info.BusURL)
+		if err != nil {
+			return nil, fmt.Errorf("parse bus_url: %w", err)
+		}
+		address = u.Host
+	}
+	nd := net.Dialer{Timeout: connectLimit}
+	return nd.DialContext(context.Background(), network, address)
+}
+
+// explain turns an error of nats.Connect into one that tells what to do.
+func (d *dialer) explain(ctx context.Context, target string, err error) error {
+	start := startCommand(d.dir)
+	if d.url != "" {
+		start = fmt.Sprintf("start mycod there, or unset %s", EnvURL)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return AsError(context.Cause(ctx))
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return Errorf(CodeForbidden, "the daemon at %s refuses the credentials in %s: %w", target, d.creds, err).
+			WithHint("set %s to the file %s of that daemon", EnvCreds, UserCreds)
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err).WithHint("%s", start)
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
+		return Errorf(CodeUnavailable, "no daemon is running: nothing listens at %s: %w", target, err).WithHint("%s", start)
+	}
+	return Errorf(CodeUnavailable, "cannot reach the daemon at %s: %w", target, err).WithHint("%s", start)
+}

@@ -1,0 +1,132 @@
+package bus_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func TestDialFindsTheDaemonOfTheDataDirectory(t *testing.T) {
+	t.Parallel()
+	_, c := setup(t)
+	if c.NodeID() != self {
+		t.Errorf("connected to %q, want %q", c.NodeID(), self)
+	}
+}
+
+func TestDialByURL(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	c, err := bus.Dial(t.Context(), bus.WithURL(d.srv.ClientURL(), filepath.Join(d.dir, bus.UserCreds)))
+	must(t, err)
+	defer c.Close()
+	if c.NodeID() != self {
+		t.Errorf("connected to %q, want %q", c.NodeID(), self)
+	}
+}
+
+func TestDialReadsTheEnvironment(t *testing.T) {
+	d := startDaemon(t)
+	for name, env := range map[string]map[string]string{
+		"url and creds":  {bus.EnvURL: d.srv.ClientURL(), bus.EnvCreds: filepath.Join(d.dir, bus.UserCreds)},
+		"url alone":      {bus.EnvURL: d.srv.ClientURL(), bus.EnvDataDir: d.dir},
+		"data directory": {bus.EnvDataDir: d.dir},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, k := range []string{bus.EnvURL, bus.EnvCreds, bus.EnvDataDir} {
+				t.Setenv(k, env[k])
+			}
+			c, err := bus.Dial(t.Context())
+			must(t, err)
+			c.Close()
+		})
+	}
+}
+
+func TestDefaultDataDir(t *testing.T) {
+	t.Setenv(bus.EnvDataDir, "")
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("HOME", "/home/me")
+	if got, want := bus.DefaultDataDir(), "/home/me/.local/state/mycoswarm"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	t.Setenv("XDG_STATE_HOME", "/state")
+	if got, want := bus.DefaultDataDir(), "/state/mycoswarm"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	t.Setenv(bus.EnvDataDir, "/data")
+	if got, want := bus.DefaultDataDir(), "/data"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		spoil func(t *testing.T, d *daemon)
+		code  bus.Code
+		says  string
+	}{
+		"never started": {func(t *testing.T, d *daemon) { must(t, os.Remove(filepath.Join(d.dir, bus.DaemonFile))) }, bus.CodeUnavailable, "no daemon is running"},
+		"died":          {func(_ *testing.T, d *daemon) { d.stop() }, bus.CodeUnavailable, "nothing listens at"},
+		"damaged file":  {func(t *testing.T, d *daemon) { write(t, d, bus.DaemonFile, "{") }, bus.CodeUnavailable, "is damaged"},
+		"no address":    {func(t *testing.T, d *daemon) { write(t, d, bus.DaemonFile, "{}") }, bus.CodeUnavailable, "names no bus_url"},
+		"file is a directory": {func(t *testing.T, d *daemon) {
+			must(t, os.Remove(filepath.Join(d.dir, bus.DaemonFile)))
+			must(t, os.Mkdir(filepath.Join(d.dir, bus.DaemonFile), 0o700))
+		}, bus.CodeUnavailable, "cannot read the daemon's files"},
+		"no credentials":    {func(t *testing.T, d *daemon) { must(t, os.Remove(filepath.Join(d.dir, bus.UserCreds))) }, bus.CodeForbidden, "cannot use the credentials"},
+		"empty credentials": {func(t *testing.T, d *daemon) { write(t, d, bus.UserCreds, "") }, bus.CodeForbidden, "cannot use the credentials"},
+		"other credentials": {func(t *testing.T, d *daemon) { write(t, d, bus.UserCreds, newSeed(t)) }, bus.CodeForbidden, "refuses the credentials"},
+		"other daemon":      {func(_ *testing.T, d *daemon) { d.write(bus.DaemonInfo{NodeID: "myco-ffffffffffff", BusURL: d.srv.ClientURL()}) }, bus.CodeUnavailable, "names the daemon myco-ffffffffffff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := startDaemon(t)
+			test.spoil(t, d)
+			_, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir))
+			wantCode(t, err, test.code)
+			e := bus.AsError(err)
+			if !strings.Contains(e.Message, test.says) || e.Hint == "" {
+				t.Errorf("message %q, hint %q: want %q and a hint", e.Message, e.Hint, test.says)
+			}
+		})
+	}
+}
+
+func TestDialGivesUpOnASilentServer(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	seed := filepath.Join(t.TempDir(), bus.UserCreds)
+	must(t, os.WriteFile(seed, []byte(newSeed(t)), 0o600))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = bus.Dial(ctx, bus.WithURL("nats://"+l.Addr().String(), seed))
+	if code := codeOf(err); code != bus.CodeTimeout && code != bus.CodeUnavailable {
+		t.Errorf("error %v, want no answer in time", err)
+	}
+}
+
+func newSeed(t *testing.T) string {
+	t.Helper()
+	k, err := nkeys.CreateUser()
+	must(t, err)
+	seed, err := k.Seed()
+	must(t, err)
+	return string(seed)
+}
+
+func write(t *testing.T, d *daemon, name, content string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(d.dir, name), []byte(content), 0o600))
+}

@@ -1,0 +1,336 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+// Times of a program that serves.
+const (
+	// offerEvery is how often a program tells the daemon anew what it can run, so that a
+	// daemon that forgot it, or a model that came or went, is noticed.
+	offerEvery = 2 * time.Second
+	// drainLimit is how long running tasks may take once the program is asked to stop.
+	drainLimit = 10 * time.Second
+	// stopLimit is how long a handler may take to return once its context has ended.
+	stopLimit = 5 * time.Second
+)
+
+// Serve runs tasks with the handlers, one type each, until ctx ends: the daemon offers what they
+// can run to the swarm and sends them tasks, at most Capability.Slots at once.
+//
+// When ctx ends, no more tasks are taken and those that run have 10 s to end before their
+// contexts do; then Serve returns nil. When the daemon goes away, the contexts of running tasks
+// end at once and Serve offers its handlers again to the daemon that comes back. Other errors:
+// a handler that cannot tell its capability at the start, an offer that the daemon refuses, and
+// a handler that does not return after its context has ended.
+func (c *Conn) Serve(ctx context.Context, handlers ...Handler) error {
+	if len(handlers) == 0 {
+		return Errorf(CodeInvalid, "nothing to serve: no handlers")
+	}
+	program := nuid.Next()
+	served := make([]*served, len(handlers))
+	for i, h := range handlers {
+		capability, err := h.Capability(ctx)
+		if err != nil {
+			return fmt.Errorf("ask handler %d for its capability: %w", i, err)
+		}
+		if !validName(capability.Type, 32) {
+			return Errorf(CodeInvalid, "handler %d serves the type %q: want 1 to 32 lower-case letters, digits, '-' or '_'", i, capability.Type)
+		}
+		served[i] = newServed(c, h, capability, program)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, s := range served {
+		wg.Go(func() {
+			if err := s.run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	var e *Error
+	if err := context.Cause(ctx); errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// served is one handler in the service of a daemon.
+type served struct {
+	c       *Conn
+	h       Handler
+	offer   Capability
+	program string
+
+	mu       sync.Mutex
+	stopping bool                // refuses tasks
+	jobs     map[*running]TaskID // what runs
+	idle     []chan<- struct{}   // closed when nothing runs
+}
+
+// running is one task in the hands of a handler.
+type running struct{ cancel context.CancelCauseFunc }
+
+func newServed(c *Conn, h Handler, offer Capability, program string) *served {
+	return &served{c: c, h: h, offer: offer, program: program, jobs: map[*running]TaskID{}}
+}
+
+// run serves one daemon after the other until ctx ends.
+func (s *served) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := s.c.returned(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		err := s.serve(ctx)
+		if ctx.Err() == nil && err != nil && !errors.Is(err, &Error{Code: CodeUnavailable}) {
+			return err
+		}
+		if err := s.wait(stopLimit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve offers the handler to the present daemon and runs its tasks until the daemon goes away
+// or ctx ends.
+func (s *served) serve(ctx context.Context) error {
+	link, cancel := s.c.bound(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	reply, err := s.register(link, s.offer)
+	if err != nil {
+		if errors.Is(err, &Error{Code: CodeUnavailable}) {
+			return s.pause(ctx, link, err)
+		}
+		return err
+	}
+	jobs, err := s.c.nc.Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
+	if err != nil {
+		return gone(err)
+	}
+	defer s.leave(jobs)
+	cancels, err := s.c.nc.Subscribe(reply.Cancels, s.cancel)
+	if err != nil {
+		return gone(err)
+	}
+	defer s.leave(cancels)
+	if err := s.refresh(ctx, link); err != nil || link.Err() != nil {
+		return err
+	}
+	return s.drain(link, cancel)
+}
+
+// pause waits before the next offer to a daemon that is there and does not answer.
+func (s *served) pause(ctx, link context.Context, err error) error {
+	select {
+	case <-time.After(reconnectWait):
+	case <-link.Done():
+	case <-ctx.Done():
+	}
+	return err
+}
+
+func (s *served) leave(sub *nats.Subscription) {
+	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.c.log.Debug("stop serving", "subject", sub.Subject, "error", err)
+	}
+}
+
+func (s *served) register(ctx context.Context, offer Capability) (ServeReply, error) {
+	return call[ServeReply](ctx, s.c, SubjectPayloadRPC(s.c.NodeID(), VerbServe),
+		ServeRequest{Capability: offer, Program: s.program})
+}
+
+// refresh tells the daemon again and again what the handler can run, until ctx or link ends.
+func (s *served) refresh(ctx, link context.Context) error {
+	tick := time.NewTicker(offerEvery)
+	defer tick.Stop()
+	for {
+		offer, err := s.h.Capability(link)
+		if err != nil {
+			s.c.log.Warn("handler cannot tell its capability", "type", s.offer.Type, "error", err)
+			offer = Capability{Slots: 0}
+		}
+		offer.Type = s.offer.Type
+		if _, err := s.register(link, offer); err != nil && link.Err() == nil {
+			s.c.log.Warn("offer a handler to the daemon", "type", offer.Type, "error", err)
+			if !errors.Is(err, &Error{Code: CodeUnavailable}) && !errors.Is(err, &Error{Code: CodeTimeout}) {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		case <-link.Done():
+			return nil
+		}
+	}
+}
+
+// drain takes no more tasks and lets the running ones end.
+func (s *served) drain(link context.Context, cancel context.CancelCauseFunc) error {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	if _, err := s.register(link, Capability{Type: s.offer.Type, Slots: 0}); err != nil {
+		s.c.log.Debug("withdraw a handler", "type", s.offer.Type, "error", err)
+	}
+	if s.wait(drainLimit) == nil {
+		return s.c.flush(link)
+	}
+	cancel(Errorf(CodeUnavailable, "the program that runs this task stops"))
+	return nil
+}
+
+// wait waits until no task runs.
+func (s *served) wait(limit time.Duration) error {
+	idle := make(chan struct{})
+	s.mu.Lock()
+	if len(s.jobs) == 0 {
+		close(idle)
+	} else {
+		s.idle = append(s.idle, idle)
+	}
+	s.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-time.After(limit):
+		return Errorf(CodeInternal, "a handler of type %q still runs %v after it was told to stop", s.offer.Type, limit)
+	}
+}
+
+// cancel ends the context of a running task.
+func (s *served) cancel(m *nats.Msg) {
+	var req TaskRequest
+	if err := json.Unmarshal(m.Data, &req); err != nil {
+		s.c.log.Warn("decode a cancel", "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r, id := range s.jobs {
+		if id == req.ID {
+			r.cancel(Errorf(CodeCancelled, "task %s is cancelled", id))
+		}
+	}
+}
+
+// start runs one task in its own goroutine.
+func (s *served) start(link context.Context, m *nats.Msg) {
+	var job ServeJob
+	if err := json.Unmarshal(m.Data, &job); err != nil || m.Reply == "" {
+		s.c.log.Warn("decode a task", "error", err)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(link)
+	r := &running{cancel: cancel}
+	if !s.enter(r, job.Task.ID) {
+		cancel(nil)
+		s.finish(ctx, m.Reply, job, ServeOutput{Retry: true, Error: Errorf(CodeUnavailable, "the program that runs this type stops")})
+		return
+	}
+	go func() {
+		defer s.exit(r)
+		defer cancel(nil)
+		s.finish(ctx, m.Reply, job, s.handle(ctx, job, m.Reply))
+	}()
+}
+
+// enter notes that r runs, unless the program stops.
+func (s *served) enter(r *running, id TaskID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.jobs[r] = id
+	return true
+}
+
+func (s *served) exit(r *running) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, r)
+	if len(s.jobs) == 0 {
+		for _, w := range s.idle {
+			close(w)
+		}
+		s.idle = nil
+	}
+}
+
+func (s *served) finish(ctx context.Context, reply string, job ServeJob, end ServeOutput) {
+	end.End = true
+	if err := s.send(ctx, reply, end); err != nil {
+		s.c.log.Warn("send the end of a task", "task", job.Task.ID, "error", err)
+	}
+}
+
+// handle runs the handler and tells how it ended.
+func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end ServeOutput) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.c.log.Error("handler panicked", "type", s.offer.Type, "task", job.Task.ID, "panic", p, "stack", string(debug.Stack()))
+			end = ServeOutput{Error: Errorf(CodeInternal, "the handler of type %q panicked", s.offer.Type)}
+		}
+	}()
+	work := WithPhase(ctx, func(name string, limit time.Duration) {
+		if err := s.send(ctx, reply, ServeOutput{Phase: name, PhaseLimit: limit}); err != nil {
+			s.c.log.Debug("send the phase of a task", "task", job.Task.ID, "error", err)
+		}
+	})
+	result, err := s.h.Handle(work, &job.Task, func(chunk any) error {
+		if ctx.Err() != nil {
+			return AsError(context.Cause(ctx))
+		}
+		data, err := json.Marshal(chunk)
+		if err != nil {
+			return Errorf(CodeInternal, "encode output: %w", err)
+		}
+		return s.send(ctx, reply, ServeOutput{Data: data})
+	})
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+			err = cause
+		}
+		return ServeOutput{Error: AsError(err), Retry: IsRetry(err)}
+	}
+	data, err := json.Marshal(result)
+	switch {
+	case err != nil:
+		return ServeOutput{Error: Errorf(CodeInternal, "encode the result: %w", err)}
+	case len(data) > MaxPayload:
+		return ServeOutput{Error: Errorf(CodeTooLarge, "the result has %d bytes, the limit is %d", len(data), MaxPayload)}
+	}
+	return ServeOutput{Result: data}
+}
+
+func (s *served) send(ctx context.Context, reply string, out ServeOutput) error {
+	b, err := json.Marshal(out)
+	if err != nil {
+		return Errorf(CodeInternal, "encode output: %w", err)
+	}
+	if limit := s.c.nc.MaxPayload(); int64(len(b)) > limit {
+		return Errorf(CodeTooLarge, "output has %d bytes, the limit is %d", len(b), limit)
+	}
+	if err := s.c.nc.Publish(reply, b); err != nil {
+		return s.c.requestError(ctx, err)
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// cancelLimit is how long a Submit that was given up waits for the daemon to confirm that the
+// task is cancelled.
+const cancelLimit = 5 * time.Second
+
+// maxUnread is how much output may wait for a slow reader, in bytes. Beyond it the stream ends
+// with an error, since NATS drops what has no room.
+const maxUnread = 64 << 20
+
+// Submit runs t and returns its output as it is made. It validates t, and fills in an id.
+//
+// The last pair holds the chunk whose End is set. Its error is nil if the task is done, and
+// otherwise what became of it: an Error with CodeFailed or the work's own code, CodeCancelled,
+// CodeExpired or CodeDead. Errors without a chunk come from the way there: CodeNoWorker and
+// CodeInvalid before the task began, CodeUnavailable when the daemon went away.
+//
+// Output of a higher attempt starts anew from Seq 0 and voids what earlier attempts said.
+// Breaking the loop, or ending ctx, cancels the task.
+func (c *Conn) Submit(ctx context.Context, t Task) iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		s, err := c.Start(ctx, t)
+		if err != nil {
+			yield(Chunk{}, err)
+			return
+		}
+		s.Chunks()(yield)
+	}
+}
+
+// Start is Submit for those who want to know, before the first output, what the daemon decided.
+// The caller reads Chunks, or calls Close.
+func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	t = t.WithDefaults(Interactive)
+	s := &Stream{c: c, id: t.ID, cancels: true}
+	return s, s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
+		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Inbox: inbox})
+	})
+}
+
+// Attach returns the output of a task that was submitted before, from its chunk from on. A
+// worker keeps the last 1 MiB of output, so it may begin later; of a task that has ended there
+// is the last chunk alone. Breaking the loop leaves the task alone.
+func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		if err := id.Validate(); err != nil {
+			yield(Chunk{}, err)
+			return
+		}
+		s := &Stream{c: c, id: id, resumed: true}
+		err := s.open(ctx, from, func(ctx context.Context, inbox string) (SubmitReply, error) {
+			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, From: from, Inbox: inbox})
+		})
+		if err != nil {
+			yield(Chunk{}, err)
+			return
+		}
+		s.Chunks()(yield)
+	}
+}
+
+// Stream is the output of one task.
+type Stream struct {
+	// Reply is what the daemon decided before the work began.
+	Reply SubmitReply
+
+	c       *Conn
+	id      TaskID
+	cancels bool // leaving early cancels the task
+	resumed bool // the first chunk may have any Seq
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	sub     *nats.Subscription
+	done    bool
+}
+
+// open subscribes to a new inbox and asks the daemon to send the output there.
+func (s *Stream) open(ctx context.Context, from int, ask func(context.Context, string) (SubmitReply, error)) error {
+	if from < 0 {
+		return Errorf(CodeInvalid, "chunk %d: want 0 or more", from)
+	}
+	s.ctx, s.end = s.c.bound(ctx)
+	inbox := s.c.nc.NewInbox()
+	sub, err := s.c.nc.SubscribeSync(inbox)
+	if err != nil {
+		s.end(nil)
+		return gone(err)
+	}
+	s.sub = sub
+	if err := sub.SetPendingLimits(-1, maxUnread); err != nil {
+		s.Close()
+		return Errorf(CodeInternal, "limit the unread output: %w", err)
+	}
+	s.Reply, err = ask(s.ctx, inbox)
+	if err != nil {
+		// The daemon may have the task although its reply was not waited for.
+		s.done = s.ctx.Err() == nil
+		s.Close()
+		return err
+	}
+	return nil
+}
+
+// Close leaves the stream. A submitted task that has not ended is cancelled; Close waits for
+// the daemon to say so, at most 5 s. It does nothing after the last chunk.
+func (s *Stream) Close() {
+	if s.sub == nil {
+		return
+	}
+	if s.cancels && !s.done && s.c.nc.IsConnected() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelLimit)
+		if _, err := s.c.Cancel(ctx, s.id); err != nil {
+			s.c.log.Debug("cancel a task that was left", "task", s.id, "error", err)
+		}
+		cancel()
+	}
+	if err := s.sub.Unsubscribe(); err != nil {
+		s.c.log.Debug("leave a task's output", "task", s.id, "error", err)
+	}
+	s.end(nil)
+	s.sub = nil
+}
+
+// Chunks returns the output, once. See Submit.
+func (s *Stream) Chunks() iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		defer s.Close()
+		order := order{resumed: s.resumed}
+		for !s.done && s.sub != nil {
+			chunk, err := s.next()
+			if err != nil {
+				yield(Chunk{}, err)
+				return
+			}
+			fresh, err := order.accept(chunk)
+			if err != nil {
+				yield(Chunk{}, err)
+				return
+			}
+			if !fresh {
+				continue
+			}
+			s.done = chunk.End != nil
+			if !yield(chunk, endError(chunk.End)) {
+				return
+			}
+		}
+	}
+}
+
+// next waits for one chunk.
+func (s *Stream) next() (Chunk, error) {
+	var chunk Chunk
+	m, err := s.sub.NextMsgWithContext(s.ctx)
+	switch {
+	case err != nil && s.ctx.Err() != nil:
+		return chunk, AsError(context.Cause(s.ctx))
+	case err == nats.ErrSlowConsumer: //nolint:errorlint // nats.go returns it bare
+		return chunk, Errorf(CodeInternal, "the output was read too slowly: %d bytes were waiting: %w", maxUnread, err)
+	case err != nil:
+		return chunk, gone(err)
+	}
+	return chunk, decode(m, &chunk)
+}
+
+// order checks that chunks follow one another.
+type order struct {
+	attempt, next int
+	resumed       bool
+}
+
+// accept reports whether ch is the next chunk; what was seen before, or is void since a higher
+// attempt began, is not. A gap is an error.
+func (o *order) accept(ch Chunk) (bool, error) {
+	if o.resumed {
+		o.resumed, o.attempt, o.next = false, ch.Attempt, ch.Seq
+	}
+	if ch.End != nil {
+		return true, nil
+	}
+	switch {
+	case ch.Attempt < o.attempt:
+		return false, nil
+	case ch.Attempt > o.attempt:
+		o.attempt, o.next = ch.Attempt, 0
+	}
+	switch {
+	case ch.Seq < o.next:
+		return false, nil
+	case ch.Seq > o.next:
+		return false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came after %d", ch.Seq, ch.Attempt, o.next-1)
+	}
+	o.next++
+	return true, nil
+}
+
+// endError tells what became of a task that is not done.
+func endError(end *TaskInfo) error {
+	if end == nil || end.State == StateDone {
+		return nil
+	}
+	if end.Error != nil {
+		return end.Error
+	}
+	code := map[TaskState]Code{
+		StateFailed: CodeFailed, StateCancelled: CodeCancelled, StateExpired: CodeExpired, StateDead: CodeDead,
+	}[end.State]
+	if code == "" {
+		code = CodeInternal
+	}
+	e := Errorf(code, "task %s is %s", end.ID, end.State)
+	e.Node = end.NodeID
+	return e
+}
+
+// EnqueueOption changes what Enqueue waits for.
+type EnqueueOption func(*EnqueueRequest)
+
+// WithCopies sets on how many disks, 1 or 2, a task must be before it is accepted. The default
+// is 2, and as many as there are.
+func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies = n } }
+
+// Enqueue hands t over for good: when it returns, t is synced to disk, on Receipt.Copies nodes.
+// Handing over the same task again returns the same receipt; the same id with other content is
+// CodeConflict.
+func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
+	if err := t.Validate(); err != nil {
+		return Receipt{}, err
+	}
+	req := EnqueueRequest{Task: t.WithDefaults(Batch)}
+	for _, o := range opts {
+		o(&req)
+	}
+	return call[Receipt](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbEnqueue), req)
+}
+
+// Cancel cancels a task of this swarm and tells what it was then: one that had ended stays as
+// it is. CodeNotFound if nobody knows it.
+func (c *Conn) Cancel(ctx context.Context, id TaskID) (TaskInfo, error) {
+	return c.ofTask(ctx, VerbCancel, id)
+}
+
+// Task tells what became of a task, with its result. CodeNotFound if nobody in the swarm
+// knows it.
+func (c *Conn) Task(ctx context.Context, id TaskID) (TaskInfo, error) {
+	return c.ofTask(ctx, VerbTask, id)
+}
+
+func (c *Conn) ofTask(ctx context.Context, verb string, id TaskID) (TaskInfo, error) {
+	if err := id.Validate(); err != nil {
+		return TaskInfo{}, err
+	}
+	return call[TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), verb), TaskRequest{ID: id})
+}
+
+// Tasks lists the tasks that the swarm knows, without their results.
+func (c *Conn) Tasks(ctx context.Context) ([]TaskInfo, error) {
+	return call[[]TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbTasks), struct{}{})
+}
+
+// Result decodes the result of a task that is done.
+func Result[T any](info TaskInfo) (T, error) {
+	var v T
+	if err := endError(&info); err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(info.Result, &v); err != nil {
+		return v, Errorf(CodeInternal, "decode the result of task %s: %w", info.ID, err)
+	}
+	return v, nil
+}

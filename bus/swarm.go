@@ -1,0 +1,146 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Status tells of the daemon and of its swarm.
+func (c *Conn) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c, SubjectRPC(c.NodeID(), VerbStatus), struct{}{})
+}
+
+// Ping asks the daemon itself for a sign of life.
+func (c *Conn) Ping(ctx context.Context) (PingReply, error) {
+	return call[PingReply](ctx, c, SubjectRPC(c.NodeID(), VerbPing), struct{}{})
+}
+
+// Probe has the daemon ping a node, named by its id or name, or every node of the swarm where
+// it is empty. A node that does not answer is in the list with its Error. CodeNotFound if there
+// is no such node.
+func (c *Conn) Probe(ctx context.Context, node string) ([]ProbeReply, error) {
+	return call[[]ProbeReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbProbe), ProbeRequest{Node: node})
+}
+
+// Invite makes a token that lets one more node join, once.
+func (c *Conn) Invite(ctx context.Context) (Invitation, error) {
+	return call[Invitation](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbInvite), struct{}{})
+}
+
+// Join takes the daemon into the swarm that the token is of. CodeForbidden if the token is
+// wrong, used or expired; CodeConflict if the daemon is in a swarm with others.
+func (c *Conn) Join(ctx context.Context, token string) (JoinReply, error) {
+	return call[JoinReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbJoin), JoinRequest{Token: token})
+}
+
+// Leave takes the daemon out of its swarm, into a swarm of one.
+func (c *Conn) Leave(ctx context.Context) (JoinReply, error) {
+	return call[JoinReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbLeave), struct{}{})
+}
+
+// Nodes returns the nodes of the swarm as the daemon knows them, by name: the KV bucket "peers".
+func (c *Conn) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	for nodes, err := range c.WatchNodes(ctx) {
+		return nodes, err
+	}
+	return nil, Errorf(CodeInternal, "the table of nodes ended before it began")
+}
+
+// WatchNodes returns the nodes of the swarm, by name, at once and again on every change, until
+// the loop is broken or ctx ends.
+func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
+	return func(yield func([]NodeInfo, error) bool) {
+		ctx, cancel := c.bound(ctx)
+		defer cancel(nil)
+		w, err := c.peers(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer func() {
+			if err := w.Stop(); err != nil {
+				c.log.Debug("stop watching the nodes", "error", err)
+			}
+		}()
+		table, whole := map[string]NodeInfo{}, false
+		for {
+			select {
+			case <-ctx.Done():
+				yield(nil, AsError(context.Cause(ctx)))
+				return
+			case e, open := <-w.Updates():
+				switch {
+				case !open:
+					yield(nil, gone(nil))
+					return
+				case e == nil:
+					whole = true
+				default:
+					merge(table, e)
+				}
+				if whole && !yield(byName(table), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// peers begins to watch the bucket with the nodes.
+func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return nil, gone(err)
+	}
+	open, cancel := context.WithTimeout(ctx, rpcLimit)
+	defer cancel()
+	kv, err := js.KeyValue(open, BucketPeers)
+	if err != nil {
+		return nil, c.tableError(ctx, err)
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return nil, c.tableError(ctx, err)
+	}
+	return w, nil
+}
+
+func (c *Conn) tableError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return AsError(context.Cause(ctx))
+	case errors.Is(err, jetstream.ErrBucketNotFound):
+		return Errorf(CodeUnavailable, "the daemon has no table of nodes yet: %w", err).WithHint("myco swarm")
+	}
+	return Errorf(CodeUnavailable, "read the table of nodes: %w", err).WithHint("myco swarm")
+}
+
+// merge applies one change of the bucket; a value that is no NodeInfo is as none.
+func merge(table map[string]NodeInfo, e jetstream.KeyValueEntry) {
+	var n NodeInfo
+	if e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &n) != nil {
+		delete(table, e.Key())
+		return
+	}
+	table[e.Key()] = n
+}
+
+func byName(table map[string]NodeInfo) []NodeInfo {
+	nodes := make([]NodeInfo, 0, len(table))
+	for _, n := range table {
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b NodeInfo) int {
+		if d := strings.Compare(a.Name, b.Name); d != 0 {
+			return d
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
+	})
+	return nodes
+}
