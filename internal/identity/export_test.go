@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
+	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -112,4 +114,96 @@ func signRaw(st *state, raw string) record {
 		Key:  priv.Public().(ed25519.PublicKey),
 		Sig:  ed25519.Sign(priv, append([]byte(recordContext), raw...)),
 	}
+}
+
+// RosterMaker makes random rosters of one swarm, as nodes could have built them.
+type RosterMaker struct {
+	rng   *rand.Rand
+	swarm *state
+	nodes []ed25519.PrivateKey
+}
+
+func NewRosterMaker(rng *rand.Rand) (*RosterMaker, error) {
+	st, err := found(Fingerprint(strings.Repeat("0", 64)), "founder", "swarm", time.Unix(0, 0))
+	if err != nil {
+		return nil, err
+	}
+	m := &RosterMaker{rng: rng, swarm: st}
+	for range 3 {
+		_, priv, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return nil, err
+		}
+		m.nodes = append(m.nodes, priv)
+	}
+	return m, nil
+}
+
+// TestRoster is a roster that tests merge.
+type TestRoster struct{ r roster }
+
+// Make gives a roster of up to n random records of few nodes, epochs and counts, so
+// that they collide often.
+func (m *RosterMaker) Make(n int) (TestRoster, error) {
+	r := newRoster(m.swarm.roster.key)
+	for range m.rng.IntN(n + 1) {
+		node := m.nodes[m.rng.IntN(len(m.nodes))]
+		b := body{
+			Op:    []op{opAdd, opAdd, opRevoke, opLeave, opSwarm, "future"}[m.rng.IntN(6)],
+			Swarm: r.id, Epoch: 1 + m.rng.Int64N(2), N: 1 + m.rng.Int64N(3),
+			Node: fingerprintOf(node.Public().(ed25519.PublicKey)),
+			Name: string(rune('a' + m.rng.IntN(3))),
+		}
+		key := m.swarm.swarmKey()
+		switch b.Op {
+		case opLeave:
+			key = node
+		case opSwarm:
+			b.Node = ""
+		}
+		e, err := sign(key, b)
+		if err != nil {
+			return TestRoster{}, err
+		}
+		if e, err = verify(e.rec, r.id, r.key); err != nil {
+			return TestRoster{}, err
+		}
+		r, _ = r.merge(e)
+	}
+	return TestRoster{r}, nil
+}
+
+// Merge takes o's records in as Import does.
+func (t TestRoster) Merge(o TestRoster) (TestRoster, bool, error) {
+	d, err := decodeRosterDoc([]byte(o.String()))
+	if err != nil {
+		return t, false, err
+	}
+	good, err := t.r.check(d)
+	if err != nil {
+		return t, false, err
+	}
+	r, changed := t.r.merge(good...)
+	return TestRoster{r}, changed, nil
+}
+
+// String is the roster's wire form.
+func (t TestRoster) String() string {
+	b, err := t.r.encode()
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// Standings counts members, and members that were revoked in their epoch or later.
+func (t TestRoster) Standings() (members, revokedMembers int) {
+	for fp, m := range t.r.members() {
+		members++
+		add, _ := t.r.find(opAdd, fp)
+		if rev, ok := t.r.find(opRevoke, m.Fingerprint); ok && rev.Epoch >= add.Epoch {
+			revokedMembers++
+		}
+	}
+	return members, revokedMembers
 }

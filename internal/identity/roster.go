@@ -265,7 +265,6 @@ func clip(s string) string {
 	return s
 }
 
-
 // list gives all entries, in no order.
 func (r roster) list() []entry {
 	return slices.Collect(maps.Values(r.entries))

@@ -115,22 +115,25 @@ func ParseToken(text string) (Token, error) {
 		return Token{}, errBadToken("this is not a join token that this version can read", nextInvite)
 	}
 	b, err := wordEncoding.DecodeString(s[len(tokenPrefix):])
-	if err != nil && len(b) < 2 {
+	if err != nil {
 		return Token{}, errBadToken("the join token is mistyped", nextCopy)
 	}
-	return decodeToken(b, err != nil)
+	t, err := decodeToken(b)
+	if err == nil && wordEncoding.EncodeToString(b) != s[len(tokenPrefix):] { // the last character's spare bits
+		return Token{}, errBadToken("the join token is mistyped", nextCopy)
+	}
+	return t, err
 }
 
-// decodeToken reads the bytes of a token; broken says that text after them could
-// not be decoded.
-func decodeToken(b []byte, broken bool) (Token, error) {
+// decodeToken reads the bytes of a token.
+func decodeToken(b []byte) (Token, error) {
 	const head = 2 + 2*sha256.Size // length, inviter, half a swarm id, secret
 	if len(b) < 2 {
 		return Token{}, errBadToken("the join token is cut short", nextCopy)
 	}
 	want := int(binary.BigEndian.Uint16(b))
 	switch {
-	case broken, want < head+tokenSum:
+	case want < head+tokenSum:
 		return Token{}, errBadToken("the join token is mistyped", nextCopy)
 	case len(b) < want:
 		missing := wordEncoding.EncodedLen(want) - wordEncoding.EncodedLen(len(b))
