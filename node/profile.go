@@ -1,0 +1,110 @@
+package node
+
+import (
+	"net/netip"
+
+	"github.com/mycoswarm/mycoswarm/node/internal/iface"
+)
+
+// Profile is the hardware of one machine. What was not found, or not yet, is zero.
+// Its slices are shared between snapshots: read them only.
+type Profile struct {
+	Hostname string      `json:"hostname"`
+	GPUs     []GPU       `json:"gpus"`
+	CPU      CPU         `json:"cpu"`
+	Memory   Memory      `json:"memory"`
+	Disks    []Disk      `json:"disks"`
+	Network  []Interface `json:"network"`
+}
+
+// GPU is one graphics processor. A nil pointer is a figure that the driver does not tell.
+type GPU struct {
+	Index int    `json:"index"`
+	Name  string `json:"name"`
+	// VRAM is in MiB; 0 where the driver does not tell, as with memory shared with the CPU.
+	VRAMTotalMB int `json:"vram_total_mb"`
+	VRAMUsedMB  int `json:"vram_used_mb"`
+	VRAMFreeMB  int `json:"vram_free_mb"`
+	// TemperatureC is in degrees Celsius.
+	TemperatureC *int `json:"temperature_c"`
+	// UtilizationPct is the share of the last sample in which it was busy, 0 to 100.
+	UtilizationPct *int   `json:"utilization_pct"`
+	DriverVersion  string `json:"driver_version"`
+	// CUDAVersion is the highest that the driver supports, such as "12.4".
+	CUDAVersion string `json:"cuda_version"`
+}
+
+// CPU is the processor as a whole.
+type CPU struct {
+	Model         string  `json:"model"`
+	CoresPhysical int     `json:"cores_physical"`
+	CoresLogical  int     `json:"cores_logical"`
+	FrequencyMHz  float64 `json:"frequency_mhz"`
+	// Architecture is Go's name of it: amd64, arm64.
+	Architecture string `json:"architecture"`
+}
+
+// Memory is the main memory, in MiB.
+type Memory struct {
+	TotalMB     int     `json:"total_mb"`
+	AvailableMB int     `json:"available_mb"`
+	UsedMB      int     `json:"used_mb"`
+	PercentUsed float64 `json:"percent_used"`
+}
+
+// Disk is one mounted file system, in GiB.
+type Disk struct {
+	Path        string  `json:"path"`
+	TotalGB     float64 `json:"total_gb"`
+	UsedGB      float64 `json:"used_gb"`
+	FreeGB      float64 `json:"free_gb"`
+	PercentUsed float64 `json:"percent_used"`
+}
+
+// Interface is one IPv4 address of a network interface that is up.
+type Interface struct {
+	Name       string `json:"name"`
+	IPv4       string `json:"ipv4"`
+	MAC        string `json:"mac"`
+	IsLoopback bool   `json:"is_loopback"`
+}
+
+// BestGPU returns the GPU with the most VRAM, and whether there is any.
+func (p Profile) BestGPU() (GPU, bool) {
+	if len(p.GPUs) == 0 {
+		return GPU{}, false
+	}
+	best := p.GPUs[0]
+	for _, g := range p.GPUs[1:] {
+		if g.VRAMTotalMB > best.VRAMTotalMB {
+			best = g
+		}
+	}
+	return best, true
+}
+
+// LANAddr returns the IPv4 address at which other machines most likely reach this one, or
+// "". Interfaces of containers and virtual machines do not count; a private address goes
+// before a public one, and either before one that the machine gave itself (169.254/16).
+func (p Profile) LANAddr() string {
+	best, bestRank := "", 0
+	for _, n := range p.Network {
+		if r := lanRank(n); r > bestRank {
+			best, bestRank = n.IPv4, r
+		}
+	}
+	return best
+}
+
+func lanRank(n Interface) int {
+	addr, err := netip.ParseAddr(n.IPv4)
+	switch {
+	case err != nil, n.IsLoopback, addr.IsLoopback(), addr.IsUnspecified(), iface.Virtual(n.Name):
+		return 0
+	case addr.IsLinkLocalUnicast():
+		return 1
+	case !addr.IsPrivate():
+		return 2
+	}
+	return 3
+}

@@ -1,0 +1,63 @@
+//go:build unix
+
+package node_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/node"
+)
+
+// program writes a shell script to stand for nvidia-smi.
+func program(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "nvidia-smi")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSMIAsksForCUDA(t *testing.T) {
+	t.Parallel()
+	for name, head := range map[string]string{
+		"12.4": "| NVIDIA-SMI 550.54.14   Driver Version: 550.54.14   CUDA Version: 12.4     |",
+		"13.0": "| NVIDIA-SMI 580.95   KMD Version: 580.95   CUDA UMD Version: 13.0     |",
+		"":     "| NVIDIA-SMI 580.95   Driver Version: 580.95   CUDA Version: N/A     |",
+	} {
+		path := program(t, `case "$1" in --query*) echo "0, X, 8192, 0, 8192, 30, 0, 550.54.14";; *) echo '`+head+`';; esac`)
+		gpus, err := node.NewSMI(path).GPUs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(gpus) != 1 || gpus[0].CUDAVersion != name || gpus[0].VRAMTotalMB != 8192 {
+			t.Errorf("GPUs %+v, want one with CUDA %q", gpus, name)
+		}
+	}
+}
+
+func TestSMIThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	if _, err := node.NewSMI(program(t, "exit 9")).GPUs(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestSMIThatHangsEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	// The child of the script keeps the output open when the script is killed.
+	src := node.NewSMI(program(t, "sleep 30\necho late"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := src.GPUs(ctx); err == nil {
+		t.Error("no error")
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
