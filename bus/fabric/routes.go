@@ -1,0 +1,157 @@
+package fabric
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Peer is another node and where it takes routes.
+type Peer struct {
+	// ID may be empty where only the address is known.
+	ID bus.NodeID
+	// Addr is HOST:PORT.
+	Addr string
+}
+
+// SetPeers says which nodes to dial, in place of those of the last call. This node itself is left
+// out. It may be called often: without a change it does nothing.
+//
+// A peer is dialled until it answers, once a second. One side dialling is enough, and the mesh
+// completes itself: peers tell each other of their peers. A peer that is left out is no longer
+// dialled, and a route that was dialled for it is closed; routes that it dialled, or that were
+// learnt from others, stay. An address that does not parse is an Error with CodeInvalid, and
+// nothing changes.
+func (f *Fabric) SetPeers(peers []Peer) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.srv == nil {
+		return errNotRunning
+	}
+	want := make([]Peer, 0, len(peers))
+	for _, p := range peers {
+		if _, _, err := splitListen(p.Addr); err != nil {
+			return err
+		}
+		if p.ID != f.cfg.ID && !f.ownAddr(p.Addr) {
+			want = append(want, p)
+		}
+	}
+	slices.SortFunc(want, func(a, b Peer) int { return cmp.Compare(a.Addr, b.Addr) })
+	want = slices.CompactFunc(want, func(a, b Peer) bool { return a.Addr == b.Addr })
+	if slices.Equal(want, f.peers) {
+		return nil
+	}
+	err := f.reload(func(o *server.Options) {
+		o.Routes = nil
+		for _, p := range want {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: p.Addr})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("change the routes: %w", err)
+	}
+	f.peers = want
+	return nil
+}
+
+// reload changes the running server's options. f.mu is held.
+func (f *Fabric) reload(change func(*server.Options)) error {
+	acc, err := newAccount(f.cfg.ID)
+	if err != nil {
+		return err
+	}
+	o := f.opts.Clone()
+	o.Accounts, o.Nkeys = []*server.Account{acc}, users(f.cfg, f.keys, acc)
+	change(o)
+	if err := f.srv.ReloadOptions(o.Clone()); err != nil {
+		return err
+	}
+	f.opts = o
+	return nil
+}
+
+// ownAddr reports whether addr is the route listener of this server.
+func (f *Fabric) ownAddr(addr string) bool {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil || p != strconv.Itoa(f.opts.Cluster.Port) {
+		return false
+	}
+	if host == f.opts.Cluster.Host {
+		return true
+	}
+	ip, lip := net.ParseIP(host), net.ParseIP(f.opts.Cluster.Host)
+	return ip != nil && lip != nil && ip.IsLoopback() && lip.IsUnspecified()
+}
+
+// SetPinned says which keys may have a route, in place of those given before (see
+// Config.Pinned). Routes of other keys are cut. Without a change it does nothing.
+// An empty set is refused with CodeInvalid: the server would take it for "any key".
+//
+// The TLS configuration's VerifyConnection must know the change already, else a node that was
+// cut is back at once.
+func (f *Fabric) SetPinned(pinned map[string]struct{}) error {
+	if len(pinned) == 0 {
+		return bus.Errorf(bus.CodeInvalid, "fabric: the set of pinned keys is empty, which would trust every key")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.srv == nil {
+		return errNotRunning
+	}
+	if maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) {
+		return nil
+	}
+	err := f.reload(func(o *server.Options) { o.Cluster.TLSPinnedCerts = maps.Clone(pinned) })
+	if err != nil {
+		return fmt.Errorf("change the pinned keys: %w", err)
+	}
+	return nil
+}
+
+// Routed returns the nodes that this one has a route to at present. It takes some microseconds
+// for each.
+func (f *Fabric) Routed() map[bus.NodeID]struct{} {
+	out := map[bus.NodeID]struct{}{}
+	f.eachRoute(func(id bus.NodeID, _ string) { out[id] = struct{}{} })
+	return out
+}
+
+// RTT returns the round trip of each route, as last measured by its ping, which is sent once a
+// second; 0 until the first answer.
+func (f *Fabric) RTT() map[bus.NodeID]time.Duration {
+	out := map[bus.NodeID]time.Duration{}
+	f.eachRoute(func(id bus.NodeID, rtt string) {
+		d, err := time.ParseDuration(rtt)
+		if err != nil {
+			d = 0
+		}
+		out[id] = d
+	})
+	return out
+}
+
+func (f *Fabric) eachRoute(fn func(id bus.NodeID, rtt string)) {
+	s := f.server()
+	if s == nil {
+		return
+	}
+	rz, err := s.Routez(nil)
+	if err != nil {
+		return
+	}
+	for _, r := range rz.Routes {
+		if id := bus.NodeID(r.RemoteName); id != "" && id != f.cfg.ID {
+			fn(id, r.RTT)
+		}
+	}
+}

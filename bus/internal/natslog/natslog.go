@@ -1,0 +1,139 @@
+// Package natslog carries what an embedded NATS server logs into a slog.Logger. It owns the
+// mapping of levels, the thinning out of repeated lines, and keeping a server's "fatal" errors
+// from ending the process: they are handed to the owner of the server instead.
+package natslog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Logger implements the Logger interface of nats-server. It never ends the process.
+//
+// Levels: a server's notices are debug lines here, its errors warnings (a peer that is away is
+// one of them), its fatal errors errors. Debug and trace lines of the server are dropped: the
+// latter would show content.
+type Logger struct {
+	log     *slog.Logger
+	onFatal func(error)
+
+	mu   sync.Mutex
+	seen map[string]*rate.Sometimes
+}
+
+// Lines of one kind: the first three, then one every interval.
+const (
+	firstLines = 3
+	interval   = 10 * time.Second
+	maxKinds   = 512
+)
+
+// expected are warnings about what is done on purpose: certificates are self-signed and checked
+// against the roster, and the default domain is set.
+var expected = []string{
+	"TLS Hostname verification disabled",
+	"TLS certificate chain and hostname of",
+	"The option `default_js_domain`",
+}
+
+// New returns a Logger that writes to log. onFatal, which may be nil, is called with every fatal
+// error, from the server's goroutine: it must not block, nor call the server.
+func New(log *slog.Logger, onFatal func(error)) *Logger {
+	if onFatal == nil {
+		onFatal = func(error) {}
+	}
+	return &Logger{log: log, onFatal: onFatal, seen: map[string]*rate.Sometimes{}}
+}
+
+// Noticef implements the server's Logger.
+func (l *Logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
+
+// Warnf implements the server's Logger.
+func (l *Logger) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+
+// Errorf implements the server's Logger.
+func (l *Logger) Errorf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+
+// Fatalf implements the server's Logger. It returns.
+func (l *Logger) Fatalf(format string, v ...any) {
+	l.log.Error(fmt.Sprintf(format, v...))
+	l.onFatal(&FatalError{Format: format, Message: fmt.Sprintf(format, v...), Cause: cause(v)})
+}
+
+// Debugf implements the server's Logger and drops the line.
+func (*Logger) Debugf(string, ...any) {}
+
+// Tracef implements the server's Logger and drops the line.
+func (*Logger) Tracef(string, ...any) {}
+
+// FatalError is an error that the server would have ended the process for.
+type FatalError struct {
+	// Format tells the kind of error: the server's format string.
+	Format  string
+	Message string
+	Cause   error // may be nil
+}
+
+// Error returns the server's message.
+func (e *FatalError) Error() string { return e.Message }
+
+// Unwrap returns the error that the server met.
+func (e *FatalError) Unwrap() error { return e.Cause }
+
+func cause(v []any) error {
+	for _, a := range v {
+		if err, ok := a.(error); ok {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Logger) write(level slog.Level, format string, v []any) {
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	msg := fmt.Sprintf(format, v...)
+	for _, e := range expected {
+		if strings.Contains(msg, e) {
+			level = slog.LevelDebug
+		}
+	}
+	if level < slog.LevelWarn {
+		l.log.Log(context.Background(), level, msg)
+		return
+	}
+	l.sometimes(kind(format)).Do(func() {
+		l.log.Log(context.Background(), level, msg)
+	})
+}
+
+func (l *Logger) sometimes(kind string) *rate.Sometimes {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.seen[kind]
+	if s == nil {
+		if len(l.seen) >= maxKinds {
+			clear(l.seen)
+		}
+		s = &rate.Sometimes{First: firstLines, Interval: interval}
+		l.seen[kind] = s
+	}
+	return s
+}
+
+// kind is the format without digits: connections put their address and number into it.
+func kind(format string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, format)
+}

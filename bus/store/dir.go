@@ -1,0 +1,122 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	lockFile    = "store.lock"
+	versionFile = "store.version"
+	// formatVersion is raised when an older binary would not understand what is stored.
+	formatVersion = 1
+	maxNote       = 64 // bytes that lock and version files may have
+)
+
+// dirLock holds a directory for this process. The system lets go of it when the process dies,
+// however it dies; the process id in the file is for people.
+type dirLock struct{ f *os.File }
+
+// openDir makes the directory if need be, locks it, and checks its version.
+func openDir(dir string) (*dirLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, dirError(dir, err)
+	}
+	l, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVersion(dir); err != nil {
+		return nil, errors.Join(err, l.unlock())
+	}
+	return l, nil
+}
+
+var errLocked = errors.New("locked by another process")
+
+func lockDir(dir string) (*dirLock, error) {
+	path := filepath.Join(dir, lockFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, dirError(dir, err)
+	}
+	if err := lock(f); err != nil {
+		defer f.Close()
+		if !errors.Is(err, errLocked) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		holder := "another process"
+		if b, err := io.ReadAll(io.LimitReader(f, maxNote)); err == nil && len(b) > 0 {
+			holder = "process " + strings.TrimSpace(string(b))
+		}
+		return nil, bus.Errorf(bus.CodeConflict, "the data directory %s is in use by %s: %w", dir, holder, errLocked).
+			WithHint("stop that daemon, or use another directory: mycod --data-dir DIR")
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(dirError(dir, err), f.Close())
+	}
+	return &dirLock{f}, nil
+}
+
+// unlock lets go. The file stays: to remove it would race with one who just opened it.
+func (l *dirLock) unlock() error { return l.f.Close() }
+
+// checkVersion refuses a directory that a newer binary wrote, and marks a new one.
+func checkVersion(dir string) error {
+	path := filepath.Join(dir, versionFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeVersion(path)
+	}
+	if err != nil {
+		return dirError(dir, err)
+	}
+	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || v < 1 {
+		return bus.Errorf(bus.CodeInvalid, "%s does not hold a version number", path).
+			WithHint("if the directory is a store, write %d into that file; else use another: mycod --data-dir DIR", formatVersion)
+	}
+	if v > formatVersion {
+		return bus.Errorf(bus.CodeConflict, "the store in %s was written by a newer mycod (format %d; this one knows up to %d)", dir, v, formatVersion).
+			WithHint("install the newer mycod again, or use another directory: mycod --data-dir DIR")
+	}
+	return nil
+}
+
+// writeVersion makes the file whole or not at all.
+func writeVersion(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), versionFile+".*")
+	if err != nil {
+		return dirError(filepath.Dir(path), err)
+	}
+	_, err = f.WriteString(strconv.Itoa(formatVersion) + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(dirError(filepath.Dir(path), err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func dirError(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
+			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
+	}
+	return bus.Errorf(bus.CodeInvalid, "the data directory %s cannot be used: %w", dir, err).
+		WithHint("use another directory: mycod --data-dir DIR")
+}

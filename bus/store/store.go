@@ -1,0 +1,314 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+)
+
+const (
+	startLimit = 30 * time.Second // to read the streams back and to reach the fabric
+	startPoll  = time.Millisecond
+	redial     = 50 * time.Millisecond
+)
+
+// Config says how a Store is set up.
+type Config struct {
+	// ID is this node; it is the JetStream domain.
+	ID bus.NodeID
+	// Dir holds the streams, a lock and a version. It is made, mode 0700, if need be.
+	Dir string
+	// LeafURL and LeafSeed are where the fabric takes this store, and its nkey seed there.
+	LeafURL, LeafSeed string
+	// MaxStoreBytes bounds the streams on disk; default 16 GiB.
+	MaxStoreBytes int64
+	// MaxMemoryBytes bounds the streams in memory, the work queue among them; default 1 GiB.
+	MaxMemoryBytes int64
+	// Logger gets the server's log; default slog.Default().
+	Logger *slog.Logger
+}
+
+// Validate returns an Error with CodeInvalid for a Config that no Store can run with.
+func (c Config) Validate() error {
+	if err := c.ID.Validate(); err != nil {
+		return err
+	}
+	if c.Dir == "" {
+		return bus.Errorf(bus.CodeInvalid, "store: no directory")
+	}
+	u, err := url.Parse(c.LeafURL)
+	if err != nil || u.Host == "" {
+		return bus.Errorf(bus.CodeInvalid, "store: leaf URL %q is not a URL", c.LeafURL)
+	}
+	if c.MaxStoreBytes < 0 || c.MaxMemoryBytes < 0 {
+		return bus.Errorf(bus.CodeInvalid, "store: a limit is negative")
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxStoreBytes == 0 {
+		c.MaxStoreBytes = 16 << 30
+	}
+	if c.MaxMemoryBytes == 0 {
+		c.MaxMemoryBytes = 1 << 30
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Store is this node's JetStream server. Its methods may be called concurrently.
+type Store struct {
+	cfg Config
+	log *slog.Logger
+
+	mu   sync.Mutex
+	srv  *server.Server // nil before Start and after Shutdown
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	lock *dirLock
+}
+
+// New returns a Store that is not running yet, or an Error with CodeInvalid.
+func New(c Config) (*Store, error) {
+	c = c.withDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return &Store{cfg: c, log: c.Logger}, nil
+}
+
+// Start locks the directory, opens the streams in it, connects to the fabric and makes the
+// bucket of peers. Its Errors: CodeConflict where another process has the directory or a newer
+// version wrote it, CodeForbidden or CodeInvalid where it cannot be used, CodeUnavailable where
+// the fabric is not reached.
+func (s *Store) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.srv != nil {
+		return bus.Errorf(bus.CodeInternal, "store: started twice")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	lock, err := openDir(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if err := s.start(ctx); err != nil {
+		s.stopLocked()
+		return err
+	}
+	return nil
+}
+
+func (s *Store) start(ctx context.Context) error {
+	opts, err := s.options()
+	if err != nil {
+		return err
+	}
+	fatal := make(chan error, 8)
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("set up the store: %w", err)
+	}
+	srv.SetLoggerV2(natslog.New(s.log.With("server", "store"), func(err error) {
+		select {
+		case fatal <- err:
+		default:
+		}
+	}), false, false, false)
+	s.srv = srv
+	srv.Start()
+	select {
+	case err := <-fatal:
+		return bus.Errorf(bus.CodeUnavailable, "open the store in %s: %w", s.cfg.Dir, err)
+	default:
+	}
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if err := s.awaitFabric(ctx); err != nil {
+		return err
+	}
+	_, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      bus.BucketPeers,
+		Description: "the nodes of the swarm, as this one hears them",
+		Storage:     jetstream.MemoryStorage,
+	})
+	if err != nil {
+		return fmt.Errorf("make the bucket of peers: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) options() (*server.Options, error) {
+	u, err := url.Parse(s.cfg.LeafURL)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "store: leaf URL: %w", err)
+	}
+	off := server.CompressionOpts{Mode: server.CompressionOff}
+	return &server.Options{
+		ServerName:             string(s.cfg.ID) + "-store",
+		DontListen:             true,
+		NoSigs:                 true,
+		NoLog:                  true,
+		JetStream:              true,
+		JetStreamDomain:        string(s.cfg.ID),
+		JetStreamMaxStore:      s.cfg.MaxStoreBytes,
+		JetStreamMaxMemory:     s.cfg.MaxMemoryBytes,
+		DisableJetStreamBanner: true,
+		StoreDir:               s.cfg.Dir,
+		SyncAlways:             true,
+		FeatureFlags:           map[string]bool{server.FeatureFlagJsAckFormatV2: true},
+		LeafNode: server.LeafNodeOpts{
+			ReconnectInterval: redial,
+			Compression:       off,
+			Remotes: []*server.RemoteLeafOpts{{
+				URLs:                    []*url.URL{u},
+				Nkey:                    s.cfg.LeafSeed,
+				Compression:             off,
+				NoRandomize:             true,
+				IgnoreDiscoveredServers: true, // only ever the own fabric
+			}},
+		},
+	}, nil
+}
+
+func (s *Store) connect() error {
+	nc, err := s.dial("store")
+	if err != nil {
+		return err
+	}
+	s.nc = nc
+	if s.js, err = jetstream.New(nc); err != nil {
+		return fmt.Errorf("use the store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) dial(name string, opts ...nats.Option) (*nats.Conn, error) {
+	base := []nats.Option{
+		nats.InProcessServer(s.srv),
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(redial),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			s.log.Warn("store connection", "conn", name, "subject", subject, "error", err)
+		}),
+	}
+	nc, err := nats.Connect("", append(base, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect %s to the store: %w", name, err)
+	}
+	return nc, nil
+}
+
+func (s *Store) awaitFabric(ctx context.Context) error {
+	tick := time.NewTicker(startPoll)
+	defer tick.Stop()
+	for s.srv.NumLeafNodes() == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return bus.Errorf(bus.CodeUnavailable, "the store did not reach its fabric at %s: %w", s.cfg.LeafURL, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Run starts the store, unless it runs already, and shuts it down when ctx is done.
+func (s *Store) Run(ctx context.Context) error {
+	s.mu.Lock()
+	running := s.srv != nil
+	s.mu.Unlock()
+	if !running {
+		if err := s.Start(ctx); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	s.Shutdown()
+	return nil
+}
+
+// Shutdown ends the server, returns when all its goroutines have ended, and unlocks the
+// directory. Connections from Conn must be closed by their owners.
+func (s *Store) Shutdown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopLocked()
+}
+
+func (s *Store) stopLocked() {
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.srv != nil {
+		s.srv.Shutdown()
+		s.srv.WaitForShutdown()
+	}
+	if s.lock != nil {
+		if err := s.lock.unlock(); err != nil {
+			s.log.Warn("unlock the store", "dir", s.cfg.Dir, "error", err)
+		}
+	}
+	s.nc, s.js, s.srv, s.lock = nil, nil, nil, nil
+}
+
+var errNotRunning = bus.Errorf(bus.CodeUnavailable, "the store is not running")
+
+// Conn returns a new connection within the process, straight to this store: without the fabric's
+// hop, but also without the fabric's subjects, save what the streams here capture or anybody
+// here listens to. Its owner closes it.
+func (s *Store) Conn(name string, opts ...nats.Option) (*nats.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.srv == nil {
+		return nil, errNotRunning
+	}
+	return s.dial(name, opts...)
+}
+
+// JetStream returns the store's JetStream over its own connection; nil when not running.
+func (s *Store) JetStream() jetstream.JetStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.js
+}
+
+// Peers returns the bucket of peers.
+func (s *Store) Peers(ctx context.Context) (jetstream.KeyValue, error) {
+	js := s.JetStream()
+	if js == nil {
+		return nil, errNotRunning
+	}
+	kv, err := js.KeyValue(ctx, bus.BucketPeers)
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket of peers: %w", err)
+	}
+	return kv, nil
+}
+
+// Linked reports whether the store is connected to the fabric at present.
+func (s *Store) Linked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.srv != nil && s.srv.NumLeafNodes() > 0
+}
