@@ -1,0 +1,104 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Limits of the watchdog. An engine that says nothing for longer hangs.
+const (
+	// promptTime is for reading a prompt, and for waiting behind other requests that
+	// the engine has.
+	promptTime = 2 * time.Minute
+	// promptRate adds to it for long prompts, in bytes a second: a slow CPU.
+	promptRate = 100
+	// loadTime is for starting to load a model.
+	loadTime = 2 * time.Minute
+	// loadRate adds to it for large models, in bytes a second: a slow disk.
+	loadRate = 50 << 20
+	// tokenTime is between two pieces of an answer.
+	tokenTime = 30 * time.Second
+)
+
+// Engines is what runs models on this machine at present.
+type Engines interface {
+	// Models lists the models that can answer. It must not block.
+	Models() []bus.ModelInfo
+	// Generate answers with exactly the model asked for, and hands each piece of the
+	// answer to emit. Errors that another node may not meet are marked by bus.Retry;
+	// one of emit is returned as it is.
+	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
+}
+
+// Inference asks a model. The payload of a task is a bus.InferenceRequest, its
+// output bus.InferenceChunks, its result a bus.InferenceResult.
+type Inference struct {
+	engines Engines
+	slots   int
+}
+
+var _ bus.Handler = (*Inference)(nil)
+
+// NewInference returns a handler that runs up to slots tasks at once on engines.
+func NewInference(engines Engines, slots int) *Inference {
+	return &Inference{engines: engines, slots: slots}
+}
+
+// Capability implements bus.Handler. There are no slots as long as there is no model.
+func (h *Inference) Capability(context.Context) (bus.Capability, error) {
+	c := bus.Capability{Type: bus.TypeInference, Models: h.engines.Models()}
+	if len(c.Models) > 0 {
+		c.Slots = h.slots
+	}
+	return c, nil
+}
+
+// Handle implements bus.Handler. Errors have CodeInvalid for a request that is
+// none, CodeTooLarge for one over a limit, CodeNotFound, marked by bus.Retry, for a
+// model that this node does not have (any more), or are those of the engine.
+func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	var req bus.InferenceRequest
+	if err := json.Unmarshal(t.Payload, &req); err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+	}
+	if err := req.Validate(); err != nil {
+		return nil, err
+	}
+	if t.Model == "" {
+		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models; name one with -m")
+	}
+	phase, limit := h.firstPhase(t.Model, len(t.Payload))
+	bus.SetPhase(ctx, phase, limit)
+	answering := false
+	res, err := h.engines.Generate(ctx, t.Model, req, func(c bus.InferenceChunk) error {
+		if !answering {
+			answering = true
+			bus.SetPhase(ctx, "output", tokenTime)
+		}
+		return emit(c)
+	})
+	switch {
+	case err == nil && !bus.SameModel(res.Model, t.Model):
+		return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
+	case err == nil:
+		return res, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return nil, err
+}
+
+// firstPhase returns what the engine does before the first piece of an answer, and
+// how long that may take.
+func (h *Inference) firstPhase(model string, promptSize int) (name string, limit time.Duration) {
+	limit = promptTime + time.Duration(promptSize/promptRate)*time.Second
+	for _, m := range h.engines.Models() {
+		if bus.SameModel(m.Name, model) && !m.Loaded {
+			return "load", limit + loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
+		}
+	}
+	return "prompt", limit
+}

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine/demo"
+)
+
+// Demo is the embedded demo model. Make it with NewDemo. Every result of it is
+// marked as a demo.
+type Demo struct{ e *demo.Engine }
+
+// NewDemo returns the embedded model. An error means that the program is damaged.
+func NewDemo() (*Demo, error) {
+	e, err := demo.New()
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInternal, "load the embedded demo model: %w", err)
+	}
+	return &Demo{e}, nil
+}
+
+// Kind returns KindDemo.
+func (d *Demo) Kind() string { return KindDemo }
+
+// URL returns nothing: the model is part of this process.
+func (d *Demo) URL() string { return "" }
+
+// Models returns the one model.
+func (d *Demo) Models(context.Context) ([]bus.ModelInfo, error) {
+	i := d.e.Info()
+	return []bus.ModelInfo{{
+		Name: i.Name, Loaded: true, SizeBytes: i.SizeBytes, ContextLength: i.ContextLength,
+		ParameterSize: "296K", Quantization: "F32", Family: "llama", Demo: true, Engine: KindDemo,
+	}}, nil
+}
+
+// Generate implements Engine. The model always says what is likeliest, so the
+// request's Temperature, Seed and Threads change nothing.
+func (d *Demo) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+	if !bus.SameModel(model, d.e.Info().Name) {
+		return bus.InferenceResult{}, bus.Retry(bus.Errorf(bus.CodeNotFound, "the demo engine does not have the model %q", model))
+	}
+	a := newAnswer(KindDemo, d.e.Info().Name, emit)
+	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop}
+	for _, m := range req.Conversation() {
+		in.Messages = append(in.Messages, demo.Message(m))
+	}
+	res, err := d.e.Generate(ctx, in, func(text string) error {
+		a.add(bus.InferenceChunk{Text: text})
+		return a.emitErr
+	})
+	switch {
+	case err == nil:
+		a.result.PromptTokens, a.result.OutputTokens = res.PromptTokens, res.OutputTokens
+		return a.done(res.Reason), nil
+	case a.emitErr != nil:
+		return bus.InferenceResult{}, a.emitErr
+	case errors.Is(err, demo.ErrContext):
+		return bus.InferenceResult{}, bus.Errorf(bus.CodeTooLarge, "%w", err).
+			WithHint("install a real model: https://ollama.com/download, then ollama pull llama3.2")
+	case errors.Is(err, demo.ErrRole):
+		return bus.InferenceResult{}, bus.Errorf(bus.CodeInvalid, "%w", err)
+	}
+	return bus.InferenceResult{}, bus.AsError(err)
+}

@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// maxLine is the longest line or event of a stream in bytes, as in Ollama's own client.
+	maxLine = 8 << 20
+	// maxBody is the largest answer to a question about models, in bytes.
+	maxBody = 32 << 20
+	// maxErrorBody is how much of an error's body is read, in bytes.
+	maxErrorBody = 64 << 10
+	// dialTimeout bounds the connection alone; an answer may take minutes.
+	dialTimeout = 5 * time.Second
+)
+
+// client speaks JSON over HTTP to one engine.
+type client struct {
+	kind string
+	base *url.URL
+	http *http.Client
+}
+
+// newClient returns a client of the engine at base. Connections are not kept: a
+// request over one that the engine closed meanwhile would fail, cannot be sent
+// twice, and a new connection costs a tenth of a millisecond.
+func newClient(kind string, base *url.URL) *client {
+	return &client{kind: kind, base: base, http: &http.Client{
+		Transport: &http.Transport{
+			Proxy:             proxy,
+			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			DisableKeepAlives: true,
+		},
+		// A redirect would take a prompt to a place that nobody configured.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// proxy leaves engines on this machine to themselves.
+func proxy(req *http.Request) (*url.URL, error) {
+	if loopback(req.URL.Hostname()) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(req)
+}
+
+func loopback(host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// do sends a request, with body as JSON unless it is nil. A status other than 200
+// is an error.
+func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var data []byte
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			return nil, bus.Errorf(bus.CodeInternal, "encode the request to the engine: %w", err)
+		}
+	}
+	resp, err := c.send(ctx, method, path, data, "")
+	if err == nil && resp.StatusCode == http.StatusForbidden {
+		// Ollama on loopback refuses names that it does not know, such as the far
+		// end's name on a tunnel.
+		resp.Body.Close()
+		resp, err = c.send(ctx, method, path, data, "localhost")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, c.refused(resp)
+	}
+	return resp, nil
+}
+
+// send sends one request; host replaces the Host header unless it is empty.
+func (c *client) send(ctx context.Context, method, path string, data []byte, host string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(data))
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInternal, "make the request to the engine: %w", err)
+	}
+	if data != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Host = cmp.Or(host, req.Host)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	return resp, nil
+}
+
+// get reads the JSON at path into out.
+func (c *client) get(ctx context.Context, path string, out any) error {
+	return c.call(ctx, http.MethodGet, path, nil, out)
+}
+
+func (c *client) call(ctx context.Context, method, path string, body, out any) error {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	if len(data) > maxBody {
+		return c.garbled(fmt.Errorf("%s is longer than %d bytes", path, maxBody))
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return c.garbled(fmt.Errorf("%s: %w", path, err))
+	}
+	return nil
+}
+
+// unreachable tells of a connection that failed or broke. When ctx is done, that
+// is why, and its cause is returned.
+func (c *client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return bus.AsError(fmt.Errorf("ask %s: %w", c, context.Cause(ctx)))
+	}
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err // without the method and address, which the message has already
+	}
+	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, err).
+		WithHint("start it, or point --engine at another one"))
+}
+
+// broken tells of an answer that ended too early.
+func (c *client) broken(what string) error {
+	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s broke off its answer: %s", c, what))
+}
+
+// garbled tells of an answer that cannot be read.
+func (c *client) garbled(err error) error {
+	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
+}
+
+// refused makes an error of an answer with a status other than 200.
+func (c *client) refused(resp *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil && len(data) == 0 {
+		data = []byte(err.Error())
+	}
+	msg, kind := errorText(data)
+	if msg == "" {
+		msg = http.StatusText(resp.StatusCode)
+	}
+	switch s := resp.StatusCode; {
+	case tooLong(msg, kind):
+		return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg)
+	case s == http.StatusNotFound:
+		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
+	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
+		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s refuses requests with status %d: %s", c, s, msg))
+	case s >= 500, s < 400:
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
+	}
+	return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
+}
+
+// String names the engine in errors, without a password that its address may hold.
+func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }
+
+// errorText takes the message out of an error body: Ollama's {"error": "..."} or
+// OpenAI's {"error": {"message", "type"}}.
+func errorText(data []byte) (msg, kind string) {
+	var body struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 {
+		text, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
+		return shorten(text), ""
+	}
+	if json.Unmarshal(body.Error, &msg) == nil {
+		return shorten(msg), ""
+	}
+	var detail struct{ Message, Type string }
+	if json.Unmarshal(body.Error, &detail) != nil || detail.Message == "" {
+		return shorten(string(body.Error)), detail.Type
+	}
+	return shorten(detail.Message), detail.Type
+}
+
+// shorten keeps an engine's words to a length that a person reads.
+func shorten(s string) string {
+	const most = 300
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
+
+// tooLong recognises the errors of engines for a prompt over the context length.
+func tooLong(msg, kind string) bool {
+	return kind == "exceed_context_size_error" || strings.Contains(msg, "exceeds the context length") ||
+		strings.Contains(msg, "maximum context length") || strings.Contains(msg, "exceeds the available context size")
+}

@@ -1,0 +1,46 @@
+// Package engine speaks to the programs that run language models: Ollama, servers
+// with OpenAI's interface (llama-server, vLLM, LM Studio), and the embedded demo
+// model.
+//
+// It owns their wire formats, finding them, and noticing when they come and go. It
+// does not own what a task is or which node runs it. Every error of Generate is a
+// *bus.Error; those that another node might not meet are marked by bus.Retry.
+package engine
+
+import (
+	"context"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Kinds of engine, as in bus.ModelInfo.Engine.
+const (
+	KindOllama = "ollama"
+	KindOpenAI = "openai"
+	KindDemo   = "demo"
+)
+
+// Engine is one program that runs models. Its methods are called concurrently.
+type Engine interface {
+	// Kind is one of the Kind constants.
+	Kind() string
+	// URL is where it answers, without a slash at the end; empty for the demo model.
+	URL() string
+	// Models lists the models that can answer, loaded or not, in the engine's order.
+	Models(ctx context.Context) ([]bus.ModelInfo, error)
+	// Generate answers req with exactly the model of that name, and hands each piece
+	// of the answer to emit. It ends the engine's work soon after ctx is done, and
+	// returns ctx's cause. An error of emit is returned as it is.
+	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
+}
+
+// maxAnswer is the longest answer in bytes. A longer one ends with the reason
+// "length": a model that repeats itself for ever must not fill the memory, and a
+// result has to fit into one message.
+const maxAnswer = 512 << 10
+
+// Reasons why an answer ended, as in bus.InferenceResult.DoneReason.
+const (
+	reasonStop   = "stop"
+	reasonLength = "length"
+)

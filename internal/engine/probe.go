@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// ProbeTimeout is how long Probe, and each look of a Watcher, waits for an engine.
+	// Twice this and Interval are under 5 s, the time in which a Watcher notices
+	// whatever happens.
+	ProbeTimeout = 1500 * time.Millisecond
+	// Interval is how long a Watcher waits between two looks at an engine.
+	Interval = 1500 * time.Millisecond
+
+	ollamaPort = "11434"
+)
+
+// Config says where to look for engines. The zero value looks for Ollama on this
+// machine and has the demo model.
+type Config struct {
+	// URLs are engines of either kind, first ones first, before Ollama on this machine.
+	URLs []string
+	// NoDemo leaves out the embedded demo model, which otherwise serves as long as no
+	// engine here has a model.
+	NoDemo bool
+	// Env reads the environment: OLLAMA_HOST says where Ollama is, as for Ollama's own
+	// client. Default os.Getenv.
+	Env func(string) string
+	// Interval is how long a Watcher waits between two looks. Default Interval.
+	Interval time.Duration
+	// ProbeTimeout bounds each look. Default ProbeTimeout.
+	ProbeTimeout time.Duration
+}
+
+// Validate reports an address that is none, as an Error with CodeInvalid.
+func (c Config) Validate() error {
+	_, err := c.targets()
+	return err
+}
+
+func (c Config) withDefaults() Config {
+	if c.Env == nil {
+		c.Env = os.Getenv
+	}
+	if c.Interval <= 0 {
+		c.Interval = Interval
+	}
+	if c.ProbeTimeout <= 0 {
+		c.ProbeTimeout = ProbeTimeout
+	}
+	return c
+}
+
+// targets are the addresses to look at, in order, each once.
+func (c Config) targets() ([]*url.URL, error) {
+	c = c.withDefaults()
+	var out []*url.URL
+	seen := map[string]bool{}
+	for _, raw := range append(append([]string(nil), c.URLs...), c.Env("OLLAMA_HOST")) {
+		u, err := parseAddress(raw)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[u.String()] {
+			seen[u.String()] = true
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+// parseAddress reads an engine's address as Ollama reads OLLAMA_HOST: the scheme,
+// the host and the port may each be missing. An address to listen on everywhere
+// becomes loopback, and a /v1 at the end is dropped.
+func parseAddress(raw string) (*url.URL, error) {
+	bad := func(why string) error {
+		return bus.Errorf(bus.CodeInvalid, "engine address %q: %s", raw, why).
+			WithHint("give an address such as http://127.0.0.1:%s", ollamaPort)
+	}
+	s, port := strings.TrimSpace(raw), ollamaPort
+	switch scheme, _, ok := strings.Cut(s, "://"); {
+	case !ok:
+		s = "http://" + s
+	case scheme == "http":
+		port = "80"
+	case scheme == "https":
+		port = "443"
+	default:
+		return nil, bad("only http and https can be spoken")
+	}
+	if at := strings.Index(s, "://") + 3; s[at:] == "" {
+		s += "127.0.0.1"
+	} else if ip := net.ParseIP(s[at:]); ip != nil && ip.To4() == nil {
+		s = s[:at] + "[" + s[at:] + "]"
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		var e *url.Error
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return nil, bad(err.Error())
+	}
+	host := u.Hostname()
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")
+	return &url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(host, port), Path: strings.TrimRight(path, "/")}, nil
+}
+
+// Probe tells what kind of engine answers at an address, within ProbeTimeout. It
+// returns an Error: CodeInvalid for an address that is none, CodeUnavailable when
+// nothing answers or nothing that runs models, CodeTimeout when it takes too long.
+func Probe(ctx context.Context, address string) (Engine, error) {
+	u, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
+	defer cancel()
+	return probe(ctx, u)
+}
+
+// probe asks for what Ollama alone has, its version, and for its list of models;
+// where these are missing, for OpenAI's list.
+func probe(ctx context.Context, u *url.URL) (Engine, error) {
+	c := newClient("engine", u)
+	var version struct{ Version string }
+	var tags struct{ Models json.RawMessage }
+	err := c.get(ctx, "/api/version", &version)
+	if err == nil {
+		err = c.get(ctx, "/api/tags", &tags)
+	}
+	switch {
+	case err != nil && !answered(err):
+		return nil, err
+	case err == nil && version.Version != "" && tags.Models != nil:
+		return NewOllama(u), nil
+	}
+	var list struct{ Data json.RawMessage }
+	err = c.get(ctx, "/v1/models", &list)
+	switch {
+	case err != nil && !answered(err):
+		return nil, err
+	case err == nil && list.Data != nil:
+		return NewOpenAI(u), nil
+	}
+	return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is neither Ollama nor an OpenAI-compatible server", u.Redacted()).
+		WithHint("check the address: GET /api/tags or /v1/models must list models")
+}
+
+// answered reports whether an error means that a server is there and has something
+// else than was asked for at that path.
+func answered(err error) bool {
+	var e *bus.Error
+	if errors.As(err, &e) && (e.Code == bus.CodeNotFound || e.Code == bus.CodeInvalid) {
+		return true
+	}
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	return errors.As(err, &syntax) || errors.As(err, &kind)
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// member is an engine with the models it had when it was last asked.
+type member struct {
+	engine Engine
+	models []bus.ModelInfo
+}
+
+func (m member) equal(o member) bool {
+	return m.engine.Kind() == o.engine.Kind() && m.engine.URL() == o.engine.URL() && slices.Equal(m.models, o.models)
+}
+
+// Set is the engines that this machine has at one moment, in the order in which
+// they are asked. It does not change. The nil Set is empty.
+type Set struct{ members []member }
+
+// newSet puts the demo model behind the engines where none of them has a model.
+func newSet(found []member, demo Engine) *Set {
+	s := &Set{members: found}
+	if demo != nil && len(s.Models()) == 0 {
+		models, _ := demo.Models(context.Background()) // it never fails
+		s.members = append(s.members, member{demo, models})
+	}
+	return s
+}
+
+// Engines returns the engines, those without models too.
+func (s *Set) Engines() []Engine {
+	if s == nil {
+		return nil
+	}
+	var out []Engine
+	for _, m := range s.members {
+		out = append(out, m.engine)
+	}
+	return out
+}
+
+// Models returns the models that can answer, each name once.
+func (s *Set) Models() []bus.ModelInfo {
+	if s == nil {
+		return nil
+	}
+	var out []bus.ModelInfo
+	seen := map[string]bool{}
+	for _, m := range s.members {
+		for _, info := range m.models {
+			if name := bus.CanonicalModel(info.Name); !seen[name] {
+				seen[name] = true
+				out = append(out, info)
+			}
+		}
+	}
+	return out
+}
+
+// Generate answers with exactly the model asked for, on the first engine that has
+// it. Without one it returns an Error with CodeNotFound that says what there is,
+// marked by bus.Retry: another node may have it. Other errors are Engine's.
+func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+	if s != nil {
+		for _, m := range s.members {
+			for _, info := range m.models {
+				if bus.SameModel(info.Name, model) {
+					return m.engine.Generate(ctx, info.Name, req, emit)
+				}
+			}
+		}
+	}
+	return bus.InferenceResult{}, bus.Retry(s.missing(model))
+}
+
+func (s *Set) missing(model string) *bus.Error {
+	var names []string
+	for _, m := range s.Models() {
+		names = append(names, m.Name)
+	}
+	if len(names) == 0 {
+		return bus.Errorf(bus.CodeNotFound, "no engine here has the model %q, or any other", model).
+			WithHint("start Ollama, then: ollama pull %s", model)
+	}
+	return bus.Errorf(bus.CodeNotFound, "no engine here has the model %q; there is %s", model, strings.Join(names, ", ")).
+		WithHint("ollama pull %s", model)
+}
+
+// Problem is an address where no engine could be used.
+type Problem struct {
+	URL string // without a password
+	Err error
+}
+
+// Find looks once at every address of cfg, all at the same time, for at most
+// cfg.ProbeTimeout. It returns what it found and what is wrong with the rest. The
+// error is an Error with CodeInvalid for an address that is none.
+func Find(ctx context.Context, cfg Config) (*Set, []Problem, error) {
+	w, err := NewWatcher(cfg, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var wg sync.WaitGroup
+	for _, t := range w.targets {
+		wg.Go(func() { t.look(ctx, w.cfg.ProbeTimeout) })
+	}
+	wg.Wait()
+	var found []member
+	var problems []Problem
+	for _, t := range w.targets {
+		if t.err != nil {
+			problems = append(problems, Problem{t.url.Redacted(), t.err})
+			continue
+		}
+		found = append(found, t.member)
+	}
+	return newSet(found, w.demo), problems, nil
+}

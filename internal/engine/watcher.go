@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// target is one address that is looked at again and again. It belongs to the
+// goroutine that looks.
+type target struct {
+	url    *url.URL
+	engine Engine // of the last look that found one
+	member member // valid while err is nil
+	err    error
+	late   bool          // the last look took too long
+	nudge  chan struct{} // asks for a look at once
+}
+
+// look asks the engine for its models, and what kind of engine it is where that is
+// not known. It reports whether to look again at once: an engine that was there and
+// takes too long is given a second chance.
+func (t *target) look(ctx context.Context, limit time.Duration) (again bool) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	models, err := t.models(ctx)
+	if err == nil {
+		t.member, t.err, t.late = member{t.engine, models}, nil, false
+		return false
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		if t.member.engine != nil && t.err == nil && !t.late {
+			t.late = true
+			return true
+		}
+	} else {
+		t.engine = nil // another kind of engine may come next
+	}
+	t.err, t.late = err, false
+	return false
+}
+
+func (t *target) models(ctx context.Context) ([]bus.ModelInfo, error) {
+	if t.engine == nil {
+		e, err := probe(ctx, t.url)
+		if err != nil {
+			return nil, err
+		}
+		t.engine = e
+	}
+	return t.engine.Models(ctx)
+}
+
+// Watcher knows the engines of this machine, and notices within 5 s when one
+// starts, stops, or gets other models. Asking it never waits for an engine.
+type Watcher struct {
+	cfg     Config
+	log     *slog.Logger
+	targets []*target
+	demo    Engine // nil where it is not wanted
+
+	mu      sync.Mutex
+	seen    []bool    // by target: looked at least once
+	members []*member // by target: nil where there is no engine
+	set     *Set      // nil until every target was looked at
+	changed chan struct{}
+}
+
+// NewWatcher makes a Watcher; nothing is asked before Run. It returns an Error with
+// CodeInvalid for an address that is none. A nil logger discards.
+func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	cfg = cfg.withDefaults()
+	urls, err := cfg.targets()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{
+		cfg: cfg, log: log, changed: make(chan struct{}),
+		seen: make([]bool, len(urls)), members: make([]*member, len(urls)),
+	}
+	for _, u := range urls {
+		w.targets = append(w.targets, &target{url: u, nudge: make(chan struct{}, 1)})
+	}
+	if !cfg.NoDemo {
+		if w.demo, err = NewDemo(); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Run looks at the engines until ctx is done, and then returns nil. It is called
+// once.
+func (w *Watcher) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for i := range w.targets {
+		wg.Go(func() { w.follow(ctx, i) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// follow looks at target i until ctx is done.
+func (w *Watcher) follow(ctx context.Context, i int) {
+	t := w.targets[i]
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.nudge:
+		case <-timer.C:
+		}
+		again := t.look(ctx, w.cfg.ProbeTimeout)
+		if ctx.Err() != nil {
+			return
+		}
+		w.record(i, t)
+		if again {
+			timer.Reset(0)
+		} else {
+			timer.Reset(w.cfg.Interval)
+		}
+	}
+}
+
+// record publishes what a look at target i found, if that is news.
+func (w *Watcher) record(i int, t *target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var now *member
+	if t.err == nil {
+		m := t.member
+		now = &m
+	}
+	before, first := w.members[i], !w.seen[i]
+	same := (now == nil) == (before == nil) && (now == nil || now.equal(*before))
+	if same && !first {
+		return
+	}
+	w.members[i], w.seen[i] = now, true
+	switch {
+	case now != nil:
+		w.log.Info("engine answers", "engine", now.engine.Kind(), "url", t.url.Redacted(), "models", len(now.models))
+	case before != nil:
+		w.log.Warn("engine does not answer any more", "url", t.url.Redacted(), "error", t.err)
+	default:
+		w.log.Debug("no engine", "url", t.url.Redacted(), "error", t.err)
+	}
+	if slices.Contains(w.seen, false) || (same && w.set != nil) {
+		return
+	}
+	var found []member
+	for _, m := range w.members {
+		if m != nil {
+			found = append(found, *m)
+		}
+	}
+	w.set = newSet(found, w.demo)
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// Watch returns the engines known now, and a channel that is closed when they
+// change. Before every address was looked at once, which takes at most
+// cfg.ProbeTimeout, the set is nil.
+func (w *Watcher) Watch() (*Set, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.set, w.changed
+}
+
+// Models returns the models that can answer at present.
+func (w *Watcher) Models() []bus.ModelInfo {
+	s, _ := w.Watch()
+	return s.Models()
+}
+
+// Generate answers with the engines known now, like Set.Generate. When one of them
+// fails, all are looked at again at once.
+func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+	s, _ := w.Watch()
+	res, err := s.Generate(ctx, model, req, emit)
+	if bus.IsRetry(err) {
+		w.nudge()
+	}
+	return res, err
+}
+
+func (w *Watcher) nudge() {
+	for _, t := range w.targets {
+		select {
+		case t.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
