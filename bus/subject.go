@@ -103,6 +103,13 @@ func SubjectOutbox(submitter, custodian NodeID, rest string) string {
 	return "payload.outbox." + string(submitter) + "." + string(custodian) + "." + rest
 }
 
+// SubjectOutboxes is what every SubjectOutbox begins with.
+const SubjectOutboxes = "payload.outbox."
+
+// payload.kept.<node>.<submitter>.<custodian>.<task>, messages on SubjectOutbox once node's
+// store has them, for that node alone; rest is the last three tokens
+func SubjectKept(node NodeID, rest string) string { return "payload.kept." + string(node) + "." + rest }
+
 // NoCustodian stands in SubjectOutbox for the second custodian of a swarm of one.
 const NoCustodian NodeID = "none"
 

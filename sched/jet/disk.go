@@ -1,0 +1,202 @@
+package jet
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+var _ sched.Disk = (*disk)(nil)
+
+const (
+	// journalMost is the size in bytes at which the journal is written anew.
+	journalMost = 1 << 20
+	// crashedMost is how many crashed attempts are kept over a start: far more than a node runs
+	// at once, so that only those of long ago are forgotten.
+	crashedMost = 1000
+)
+
+// disk holds two files: "term", a number, replaced and synced; and "journal", lines that are
+// appended and not synced. A process that dies loses nothing that it has written; a machine
+// that dies may, and then no attempt is counted as a crash of its process.
+type disk struct {
+	dir     string
+	crashed map[bus.TaskID]int
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+	open []attempt // oldest first
+}
+
+type attempt struct {
+	task bus.TaskID
+	n    int
+}
+
+func openDisk(dir string) (*disk, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	d := &disk{dir: dir, crashed: map[bus.TaskID]int{}}
+	b, err := os.ReadFile(d.path("journal"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	d.replay(b)
+	d.open = d.open[max(0, len(d.open)-crashedMost):]
+	for _, a := range d.open {
+		d.crashed[a.task] = a.n
+	}
+	if err := d.rewrite(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// replay reads "+ <task> <attempt>" and "- <task>"; a line that is cut short is ignored.
+func (d *disk) replay(b []byte) {
+	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		switch {
+		case len(f) == 3 && f[0] == "+":
+			if n, err := strconv.Atoi(f[2]); err == nil {
+				d.note(bus.TaskID(f[1]), n)
+			}
+		case len(f) == 2 && f[0] == "-":
+			d.note(bus.TaskID(f[1]), 0)
+		}
+	}
+}
+
+// note keeps attempt n of a task as the one that is open, or none where n is 0.
+func (d *disk) note(id bus.TaskID, n int) {
+	d.open = slices.DeleteFunc(d.open, func(a attempt) bool { return a.task == id })
+	if n > 0 {
+		d.open = append(d.open, attempt{id, n})
+	}
+}
+
+// Begin notes that an attempt, counted from 1, starts.
+func (d *disk) Begin(id bus.TaskID, n int) error {
+	return d.write(id, n, fmt.Sprintf("+ %s %d\n", id, n))
+}
+
+// Finish notes that a task's attempt ended with the process alive.
+func (d *disk) Finish(id bus.TaskID) error { return d.write(id, 0, fmt.Sprintf("- %s\n", id)) }
+
+func (d *disk) write(id bus.TaskID, n int, line string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.note(id, n)
+	if d.size > journalMost {
+		return d.rewrite()
+	}
+	c, err := d.file.WriteString(line)
+	d.size += int64(c)
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// rewrite replaces the journal by one that holds the open attempts alone.
+func (d *disk) rewrite() error {
+	var b bytes.Buffer
+	for _, a := range d.open {
+		fmt.Fprintf(&b, "+ %s %d\n", a.task, a.n)
+	}
+	tmp := d.path("journal.new")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if _, err = f.Write(b.Bytes()); err == nil {
+		err = os.Rename(tmp, d.path("journal"))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write journal: %w", err), f.Close())
+	}
+	if d.file != nil {
+		_ = d.file.Close() // nothing is left to write to it
+	}
+	d.file, d.size = f, int64(b.Len())
+	return nil
+}
+
+// Crashed returns the attempts that were begun and not finished when this process started.
+// They are told again after the next start, until the task is begun anew or finished here.
+func (d *disk) Crashed() (map[bus.TaskID]int, error) { return maps.Clone(d.crashed), nil }
+
+// Term is the highest term this node has claimed, 0 where it has claimed none.
+func (d *disk) Term() (uint64, error) {
+	b, err := os.ReadFile(d.path("term"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read term: %w", err)
+	}
+	term, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read term: %s: %w", d.path("term"), err)
+	}
+	return term, nil
+}
+
+// SetTerm replaces the term. It is on disk, synced, when SetTerm returns.
+func (d *disk) SetTerm(term uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.replace("term", fmt.Sprintf("%d\n", term)); err != nil {
+		return fmt.Errorf("write term: %w", err)
+	}
+	return nil
+}
+
+// replace writes a file that is, after a crash, either the old one or the new one.
+func (d *disk) replace(name, data string) error {
+	tmp := d.path(name + ".new")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, d.path(name)); err != nil {
+		return err
+	}
+	dir, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func (d *disk) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.file.Close(); err != nil {
+		return fmt.Errorf("close journal: %w", err)
+	}
+	return nil
+}

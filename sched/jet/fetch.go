@@ -1,0 +1,163 @@
+package jet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const ackPrefix = "$JS.ACK."
+
+// pull asks for one message now.
+var pull = []byte(`{"batch":1,"no_wait":true}`)
+
+type slotID struct {
+	n   int
+	own bool // fetches from the own store
+}
+
+// slot fills one place of a worker. A message that is delivered carries its original subject
+// and not that of the request, so what tells a wanted message is its key alone; a status is
+// told by the subject of its request.
+type slot struct {
+	j     *Jet
+	link  *link
+	inbox string
+	sub   *nats.Subscription
+	got   chan *nats.Msg // holds one
+
+	mu    sync.Mutex
+	n     uint64
+	want  string // subject prefix of the work asked for, "" where nothing is
+	reply string // subject of its status
+}
+
+// Fetch takes the oldest message of key, without waiting. sched.ErrNotFound: there is none.
+func (j *Jet) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, n int) (sched.Delivery, error) {
+	l, api := j.at(q.Host)
+	d, err := j.fetch(ctx, slotID{n, l == j.store}, l, &nats.Msg{
+		Subject: api + "CONSUMER.MSG.NEXT." + workStream(q) + "." + consumerName(q, key), Data: pull,
+	}, bus.SubjectWork(q.Host, q.Term, key.String()+"."))
+	if err != nil {
+		return d, fmt.Errorf("fetch %s: %w", key, err)
+	}
+	d.Key = key
+	return d, nil
+}
+
+func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want string) (sched.Delivery, error) {
+	s, err := j.slot(id, l)
+	if err != nil {
+		return sched.Delivery{}, err
+	}
+	ask.Reply = s.arm(want)
+	if err := l.nc.PublishMsg(ask); err != nil {
+		return sched.Delivery{}, err
+	}
+	m, err := s.wait(ctx)
+	if err != nil {
+		return sched.Delivery{}, err
+	}
+	if !isDelivery(m) {
+		switch status := m.Header.Get(hdrStatus); status {
+		case "404", "408", statusNoResponse: // none, another asks at this moment, no such key
+			return sched.Delivery{}, sched.ErrNotFound
+		default:
+			return sched.Delivery{}, errors.New("status " + status + " " + m.Header.Get("Description"))
+		}
+	}
+	a, err := parseAck(m.Reply)
+	if err != nil {
+		return sched.Delivery{}, err
+	}
+	return sched.Delivery{Data: m.Data, Ack: m.Reply, Seq: a.seq, Delivered: a.delivered}, nil
+}
+
+func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(m.Reply, ackPrefix) }
+
+// slot returns a slot's inbox, made at its first fetch.
+func (j *Jet) slot(id slotID, l *link) (*slot, error) {
+	j.mu.Lock()
+	s, closed := j.slots[id], j.slots == nil
+	j.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	if closed {
+		return nil, nats.ErrConnectionClosed
+	}
+	s = &slot{j: j, link: l, inbox: l.nc.NewInbox(), got: make(chan *nats.Msg, 1)}
+	sub, err := subscribe(l.nc, s.inbox+".*", s.deliver)
+	if err != nil {
+		return nil, fmt.Errorf("listen for deliveries: %w", err)
+	}
+	s.sub = sub
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.slots == nil {
+		s.stop()
+		return nil, nats.ErrConnectionClosed
+	}
+	j.slots[id] = s
+	return s, nil
+}
+
+func (s *slot) stop() { stopper(s.sub)() }
+
+// arm makes ready for one answer and returns its reply subject.
+func (s *slot) arm(want string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	s.want, s.reply = want, s.inbox+"."+strconv.FormatUint(s.n, 36)
+	return s.reply
+}
+
+// deliver hands m to who asked. Work that nobody asked for any more goes back at once.
+func (s *slot) deliver(m *nats.Msg) {
+	work := isDelivery(m)
+	s.mu.Lock()
+	wanted := s.want != "" && (work && strings.HasPrefix(m.Subject, s.want) || !work && m.Subject == s.reply)
+	if wanted {
+		s.want = ""
+		s.got <- m
+	}
+	s.mu.Unlock()
+	if !wanted && work {
+		if err := s.j.Nak(m.Reply, 0); err != nil {
+			s.j.log.Warn("cannot give back work that came late", "error", err)
+		}
+	}
+}
+
+func (s *slot) wait(ctx context.Context) (*nats.Msg, error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	var err error
+	select {
+	case m := <-s.got:
+		return m, nil
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-late.C:
+		err = errLate
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.want = ""
+	select {
+	case m := <-s.got: // it came in the very moment of giving up
+		return m, nil
+	default:
+		return nil, err
+	}
+}

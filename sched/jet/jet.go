@@ -1,0 +1,142 @@
+package jet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// DefaultLease is how long a delivery may stay without a sign of its worker before it is
+// delivered again: five missed signs at one a second.
+const DefaultLease = 5 * time.Second
+
+// patience ends a request whose context has no earlier end. A store in the same household
+// answers within milliseconds, a disk that syncs for others first within a second.
+const patience = 5 * time.Second
+
+// Config says which node this is and how it reaches the swarm.
+type Config struct {
+	// Node is this node.
+	Node bus.NodeID
+	// Fabric is a connection to the fabric with full rights, Store one to this node's own
+	// store. Both are the caller's to close, after Close.
+	Fabric, Store *nats.Conn
+	// Domain names the JetStream domain of a node's store.
+	Domain func(bus.NodeID) string
+	// Routes are the nodes that this node has a route to at this moment.
+	Routes func() map[bus.NodeID]bool
+	// Interest reports whether a client of this daemon listens on a subject.
+	Interest func(subject string) bool
+	// Dir is the directory, made where missing, of the term and the journal.
+	Dir string
+	// Lease is how long a delivery may stay unsettled before it is delivered again;
+	// 0 means DefaultLease.
+	Lease time.Duration
+	// Logger gets warnings; nil means none.
+	Logger *slog.Logger
+}
+
+// Jet does the effects of one node. Its methods may be called at the same time.
+type Jet struct {
+	cfg    Config
+	log    *slog.Logger
+	fabric *link
+	store  *link
+	js     jetstream.JetStream
+	disk   *disk
+
+	mu    sync.Mutex
+	keys  map[string]bool // consumers known to exist, by stream and consumer
+	made  map[string]bool // outboxes known to exist, by stream
+	slots map[slotID]*slot
+}
+
+// New reads the journal that the last process left, and talks to nobody.
+func New(cfg Config) (*Jet, error) {
+	if cfg.Lease == 0 {
+		cfg.Lease = DefaultLease
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	js, err := jetstream.New(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("reach own store: %w", err)
+	}
+	d, err := openDisk(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Jet{
+		cfg: cfg, log: cfg.Logger, js: js, disk: d,
+		fabric: &link{nc: cfg.Fabric}, store: &link{nc: cfg.Store},
+		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{},
+	}, nil
+}
+
+// Start listens for replies and makes this node's own outbox in its store.
+func (j *Jet) Start(ctx context.Context) error {
+	for _, l := range []*link{j.fabric, j.store} {
+		if err := l.listen(); err != nil {
+			return err
+		}
+	}
+	return j.makeOutbox(ctx, j.cfg.Node, j.cfg.Node)
+}
+
+// Close stops listening and closes the journal. Deliveries that are not settled come again
+// when their lease ends.
+func (j *Jet) Close() error {
+	j.mu.Lock()
+	slots := j.slots
+	j.slots = nil
+	j.mu.Unlock()
+	for _, s := range slots {
+		s.stop()
+	}
+	j.fabric.close()
+	j.store.close()
+	return j.disk.close()
+}
+
+// Effects returns everything that sched needs.
+func (j *Jet) Effects() sched.Effects {
+	return sched.Effects{Wire: j, Queues: j, Outbox: outboxes{j}, Disk: j.disk}
+}
+
+// at returns the connection that reaches host's store soonest, and the prefix of its API.
+func (j *Jet) at(host bus.NodeID) (*link, string) {
+	if host == j.cfg.Node {
+		return j.store, "$JS.API."
+	}
+	return j.fabric, "$JS." + j.cfg.Domain(host) + ".API."
+}
+
+// Names of streams. Node ids hold no underscore.
+func workStream(q sched.QueueID) string { return fmt.Sprintf("%s%d", workStreams(q.Host), q.Term) }
+
+func claimStream(q sched.QueueID) string { return fmt.Sprintf("%s%d", claimStreams(q.Host), q.Term) }
+func workStreams(host bus.NodeID) string { return "WORK_" + string(host) + "_" }
+
+func claimStreams(host bus.NodeID) string { return "CLAIM_" + string(host) + "_" }
+
+func outboxStream(submitter, custodian bus.NodeID) string {
+	if submitter == custodian {
+		return "OUTBOX_" + string(submitter)
+	}
+	return "CUSTODY_" + string(submitter) + "_at_" + string(custodian)
+}
+
+// ours reports whether stream is in this node's store.
+func (j *Jet) ours(stream string) bool {
+	return strings.HasPrefix(stream, workStreams(j.cfg.Node))
+}

@@ -1,0 +1,104 @@
+package jet
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// A page of Load: small enough that the server never takes this node for a slow reader.
+const (
+	pageMsgs  = 1000
+	pageBytes = 8 << 20
+)
+
+// Load returns everything in this node's outbox and in those it has custody of, oldest first
+// within each.
+func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
+	var streams []string
+	names := o.js.StreamNames(ctx)
+	for n := range names.Name() {
+		if n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, "CUSTODY_") {
+			streams = append(streams, n)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, fmt.Errorf("list outboxes: %w", err)
+	}
+	var out []sched.Kept
+	for _, s := range streams {
+		var err error
+		if out, err = o.loadStream(ctx, s, out); err != nil {
+			return nil, fmt.Errorf("load %s: %w", s, err)
+		}
+	}
+	return out, nil
+}
+
+func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept) ([]sched.Kept, error) {
+	stream, err := o.js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	had, before := stream.CachedInfo().State.Msgs, len(out)
+	inbox := o.store.nc.NewInbox()
+	sub, err := o.store.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer stopper(sub)()
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, err
+	}
+	for next, more := uint64(1), had > 0; more; {
+		ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, next, pageMsgs, pageBytes)
+		if err := o.store.nc.PublishRequest("$JS.API.DIRECT.GET."+name, inbox, ask); err != nil {
+			return nil, err
+		}
+		if out, next, more, err = loadPage(ctx, sub, out, next); err != nil {
+			return nil, err
+		}
+	}
+	if n := uint64(len(out) - before); n < had {
+		o.log.Warn("the store holds messages that cannot be read", "stream", name, "unreadable", had-n, "read", n)
+	}
+	return out, nil
+}
+
+// loadPage appends one page. more is set where another one follows, at sequence next.
+func loadPage(ctx context.Context, sub *nats.Subscription, out []sched.Kept, next uint64) (_ []sched.Kept, _ uint64, more bool, err error) {
+	first := next
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		switch m.Header.Get(hdrStatus) {
+		case "":
+		case "204": // end of the page
+			left := m.Header.Get("Nats-Num-Pending")
+			return out, next, next > first && left != "" && left != "0", nil
+		case "404": // nothing from next on
+			return out, next, false, nil
+		default:
+			return nil, 0, false, fmt.Errorf("status %s %s", m.Header.Get(hdrStatus), m.Header.Get("Description"))
+		}
+		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+		if err != nil {
+			return nil, 0, false, fmt.Errorf("parse sequence: %w", err)
+		}
+		subject := m.Header.Get(jetstream.SubjectHeader)
+		k, err := parseKept(strings.TrimPrefix(subject, bus.SubjectOutboxes), m.Data)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		out, next = append(out, k), seq+1
+	}
+}

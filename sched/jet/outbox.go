@@ -1,0 +1,201 @@
+package jet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// outboxes are the streams on disk. They are a type of their own because both queues and
+// outboxes are watched.
+type outboxes struct{ *Jet }
+
+var _ sched.Outboxes = outboxes{}
+
+// probeEvery is how often Ensure asks whether a new outbox is heard of here.
+const probeEvery = 50 * time.Millisecond
+
+// makeOutbox makes a submitter's outbox in a custodian's store. The submitter's own takes
+// every custodian's token, so that each message is in its store once.
+func (j *Jet) makeOutbox(ctx context.Context, submitter, custodian bus.NodeID) error {
+	c := jetstream.StreamConfig{
+		Name: outboxStream(submitter, custodian), Subjects: []string{bus.SubjectOutbox(submitter, custodian, "*")},
+		Storage: jetstream.FileStorage, AllowDirect: true,
+		MaxMsgsPerSubject: 2, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		RePublish: &jetstream.RePublish{
+			Source: bus.SubjectOutboxes + ">", Destination: bus.SubjectKept(custodian, ">"),
+		},
+	}
+	if submitter == custodian {
+		c.Subjects = []string{bus.SubjectOutbox(submitter, "*", "*")}
+	}
+	js := j.js
+	if custodian != j.cfg.Node {
+		var err error
+		if js, err = jetstream.NewWithDomain(j.cfg.Fabric, j.cfg.Domain(custodian)); err != nil {
+			return fmt.Errorf("reach store of %s: %w", custodian, err)
+		}
+	}
+	return makeStream(ctx, js, c)
+}
+
+// Ensure makes the outbox of submitter in custodian's store, and returns when a Put from here
+// reaches it.
+func (o outboxes) Ensure(ctx context.Context, submitter, custodian bus.NodeID) error {
+	name := outboxStream(submitter, custodian)
+	o.mu.Lock()
+	has := o.made[name]
+	o.mu.Unlock()
+	if has || submitter == custodian || custodian == bus.NoCustodian || custodian == "" {
+		return nil
+	}
+	if err := o.makeOutbox(ctx, submitter, custodian); err != nil {
+		return fmt.Errorf("make outbox of %s at %s: %w", submitter, custodian, err)
+	}
+	if err := o.probe(ctx, submitter, custodian); err != nil {
+		return fmt.Errorf("reach outbox of %s at %s: %w", submitter, custodian, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.made[name] = true
+	return nil
+}
+
+// probe sends messages that every stream refuses, until the custodian's has done so. A stream
+// is heard of on other nodes a moment after it is made.
+func (o outboxes) probe(ctx context.Context, submitter, custodian bus.NodeID) error {
+	l := o.fabric
+	reply, ch := l.await(16)
+	defer l.forget(reply)
+	again := time.NewTicker(probeEvery)
+	defer again.Stop()
+	for {
+		m := &nats.Msg{
+			Subject: bus.SubjectOutbox(submitter, custodian, "probe"), Reply: reply,
+			Header: nats.Header{hdrExpectStream: {"none"}},
+		}
+		if err := l.nc.PublishMsg(m); err != nil {
+			return err
+		}
+		for wait := true; wait; {
+			select {
+			case r := <-ch:
+				if a := parseAnswer(r); a.Stream == outboxStream(submitter, custodian) &&
+					a.Error != nil && a.Error.ErrorCode == codeOtherStream {
+					return nil
+				}
+			case <-again.C:
+				wait = false
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// parseAnswer reads a stream's answer; what is none has no stream.
+func parseAnswer(m *nats.Msg) pubAck {
+	var a pubAck
+	if json.Unmarshal(m.Data, &a) != nil {
+		return pubAck{}
+	}
+	return a
+}
+
+// Put publishes once to both custodians, and returns when want stores have answered, when
+// nobody listens, or when ctx ends.
+func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) sched.Put {
+	if k.Custodian == "" {
+		k.Custodian = bus.NoCustodian
+	}
+	l := o.fabric // the own store passes nothing on to other nodes
+	reply, ch := l.await(8)
+	defer l.forget(reply)
+	m := &nats.Msg{Subject: bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task)), Reply: reply, Data: k.Data}
+	if first {
+		m.Header = nats.Header{hdrExpectSeq: {"0"}}
+	}
+	var out sched.Put
+	if err := l.nc.PublishMsg(m); err != nil {
+		o.log.Warn("cannot write to outbox", "task", k.Task, "error", err)
+		return out
+	}
+	var answered []string
+	for len(answered) < want {
+		select {
+		case r := <-ch:
+			if r.Header.Get(hdrStatus) == statusNoResponse {
+				o.forgetMade(k)
+				return out
+			}
+			a := parseAnswer(r)
+			if a.Stream == "" || slices.Contains(answered, a.Stream) {
+				continue
+			}
+			answered = append(answered, a.Stream)
+			switch {
+			case a.Error == nil:
+				out.Stores++
+			case a.conflict():
+				out.Refused = true
+			default:
+				o.log.Warn("a store refused a message of the outbox", "stream", a.Stream, "task", k.Task, "error", a.Error)
+			}
+		case <-ctx.Done():
+			o.forgetMade(k)
+			return out
+		}
+	}
+	return out
+}
+
+// forgetMade has the next Ensure look again: a store that does not answer may come back empty.
+func (o outboxes) forgetMade(k sched.Kept) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.made, outboxStream(k.Submitter, k.Custodian))
+}
+
+// Watch calls fn for each message that this node's store has stored, one at a time.
+func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
+	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), func(rest string, m *nats.Msg) error {
+		k, err := parseKept(rest, m.Data)
+		if err == nil {
+			fn(k)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch outboxes: %w", err)
+	}
+	return stopper(sub), nil
+}
+
+// parseKept reads <submitter>.<custodian>.<task>.
+func parseKept(rest string, data []byte) (sched.Kept, error) {
+	p := strings.Split(rest, ".")
+	if len(p) != 3 {
+		return sched.Kept{}, fmt.Errorf("outbox subject ends in %q: want 3 tokens", rest)
+	}
+	return sched.Kept{Submitter: bus.NodeID(p[0]), Custodian: bus.NodeID(p[1]), Task: bus.TaskID(p[2]), Data: data}, nil
+}
+
+// Forget deletes a task and its end from this node's store.
+func (o outboxes) Forget(ctx context.Context, k sched.Kept) error {
+	in := map[string]string{"filter": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))}
+	var out struct{}
+	err := o.store.call(ctx, "$JS.API.STREAM.PURGE."+outboxStream(k.Submitter, o.cfg.Node), in, &out)
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", k.Task, err)
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package jet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+var _ sched.Queues = (*Jet)(nil)
+
+// claimAge is how long a claim stays: longer than a copy of its task may turn up late.
+const claimAge = 15 * time.Minute
+
+// Open makes queue q, of this node, with its claims, in memory.
+func (j *Jet) Open(ctx context.Context, q sched.QueueID) error {
+	all := bus.SubjectWork(q.Host, q.Term, ">")
+	work := jetstream.StreamConfig{
+		Name: workStream(q), Subjects: []string{all},
+		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.MemoryStorage,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		RePublish: &jetstream.RePublish{
+			Source: all, Destination: bus.SubjectStored(q.Host, q.Term, ">"), HeadersOnly: true,
+		},
+	}
+	all = bus.SubjectClaim(q.Host, q.Term, ">")
+	claims := jetstream.StreamConfig{
+		Name: claimStream(q), Subjects: []string{all}, Storage: jetstream.MemoryStorage,
+		MaxMsgsPerSubject: 1, MaxAge: claimAge, AllowDirect: true,
+		RePublish: &jetstream.RePublish{
+			Source: all, Destination: bus.SubjectClaimed(q.Host, q.Term, ">"), HeadersOnly: true,
+		},
+	}
+	for _, c := range []jetstream.StreamConfig{claims, work} {
+		if err := makeStream(ctx, j.js, c); err != nil {
+			return fmt.Errorf("open queue: %w", err)
+		}
+	}
+	return nil
+}
+
+// makeStream makes a stream, or gives one of that name this configuration.
+func makeStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) error {
+	_, err := js.CreateStream(ctx, c)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = js.UpdateStream(ctx, c)
+	}
+	if err != nil {
+		return fmt.Errorf("make stream %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// Drop ends queue q, of this node, and what is in it. A queue that is gone is no error.
+func (j *Jet) Drop(ctx context.Context, q sched.QueueID) error {
+	name := workStream(q)
+	j.mu.Lock()
+	for k := range j.keys {
+		if strings.HasPrefix(k, name+" ") {
+			delete(j.keys, k)
+		}
+	}
+	j.mu.Unlock()
+	for _, n := range []string{name, claimStream(q)} {
+		if err := j.js.DeleteStream(ctx, n); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("drop queue: delete stream %s: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// Old returns the queues of this node that are still there, in no order.
+func (j *Jet) Old(ctx context.Context) ([]sched.QueueID, error) {
+	var out []sched.QueueID
+	seen := map[uint64]bool{}
+	names := j.js.StreamNames(ctx)
+	for n := range names.Name() {
+		rest, isWork := strings.CutPrefix(n, workStreams(j.cfg.Node))
+		if !isWork {
+			var isClaim bool
+			if rest, isClaim = strings.CutPrefix(n, claimStreams(j.cfg.Node)); !isClaim {
+				continue
+			}
+		}
+		term, err := strconv.ParseUint(rest, 10, 64)
+		if err == nil && !seen[term] {
+			seen[term] = true
+			out = append(out, sched.QueueID{Host: j.cfg.Node, Term: term})
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, fmt.Errorf("list queues: %w", err)
+	}
+	return out, nil
+}
+
+// nameMost is the longest consumer name that is spelled out; the server allows 255 bytes.
+const nameMost = 200
+
+// consumerName is one subject token, and no two keys, queues or nodes share it.
+func consumerName(q sched.QueueID, key bus.Key) string {
+	n := fmt.Sprintf("%s_%d_%s", q.Host, q.Term, strings.ReplaceAll(key.String(), ".", "+"))
+	if len(n) <= nameMost {
+		return n
+	}
+	sum := sha256.Sum256([]byte(n))
+	return n[:nameMost-64] + hex.EncodeToString(sum[:])
+}
+
+// AddKey makes key of this node's queue q fetchable. It may be called again.
+func (j *Jet) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
+	c := jetstream.ConsumerConfig{
+		Durable: consumerName(q, key), FilterSubject: bus.SubjectWork(q.Host, q.Term, key.String()+".*"),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: j.cfg.Lease,
+		MaxDeliver: -1, MaxAckPending: -1, MemoryStorage: true,
+	}
+	known := workStream(q) + " " + c.Durable
+	j.mu.Lock()
+	has := j.keys[known]
+	j.mu.Unlock()
+	if has {
+		return nil
+	}
+	if _, err := j.js.CreateOrUpdateConsumer(ctx, workStream(q), c); err != nil {
+		return fmt.Errorf("add key %s: %w", key, notFound(err, jetstream.ErrStreamNotFound))
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keys[known] = true
+	return nil
+}
+
+// notFound marks err as sched.ErrNotFound where it is missing.
+func notFound(err, missing error) error {
+	if errors.Is(err, missing) {
+		return fmt.Errorf("%w: %w", sched.ErrNotFound, err)
+	}
+	return err
+}
+
+// Feed stores a task's message once: where one is there already, nothing happens.
+func (j *Jet) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
+	l, _ := j.at(q.Host)
+	a, err := l.put(ctx, &nats.Msg{Subject: bus.SubjectWork(q.Host, q.Term, key.String()+"."+string(id)), Data: data})
+	if err == nil && a.Error != nil && !a.full() {
+		err = a.Error
+	}
+	if err != nil {
+		return fmt.Errorf("feed %s: %w", id, err)
+	}
+	return nil
+}
+
+// Keys returns the keys of queue q, for a worker that looks for itself.
+func (j *Jet) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
+	counts, err := j.consumers(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	keys := make([]bus.Key, len(counts))
+	for i, c := range counts {
+		keys[i] = c.Key
+	}
+	return keys, nil
+}
+
+// Counts tells what this node's queue q holds. The server does not tell deliveries that are
+// out from those that wait for another try: Unacked counts both.
+func (j *Jet) Counts(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, error) {
+	counts, err := j.consumers(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("count queue: %w", err)
+	}
+	return counts, nil
+}
+
+// consumers asks q's host for its consumers, page by page.
+func (j *Jet) consumers(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, error) {
+	l, api := j.at(q.Host)
+	prefix := bus.SubjectWork(q.Host, q.Term, "")
+	var out []sched.KeyCount
+	for {
+		var page struct {
+			Total     int                       `json:"total"`
+			Consumers []*jetstream.ConsumerInfo `json:"consumers"`
+		}
+		in := map[string]int{"offset": len(out)}
+		if err := l.call(ctx, api+"CONSUMER.LIST."+workStream(q), in, &page); err != nil {
+			return nil, err
+		}
+		for _, c := range page.Consumers {
+			filter := strings.TrimSuffix(strings.TrimPrefix(c.Config.FilterSubject, prefix), ".*")
+			key, err := bus.ParseKey(filter)
+			if err != nil {
+				return nil, fmt.Errorf("consumer %s: %w", c.Name, err)
+			}
+			out = append(out, sched.KeyCount{
+				Key: key, Pending: int(c.NumPending), Unacked: c.NumAckPending,
+				DeliveredSeq: c.Delivered.Stream, ConsumerSeq: c.Delivered.Consumer,
+			})
+		}
+		if len(page.Consumers) == 0 || len(out) >= page.Total {
+			return out, nil
+		}
+	}
+}
+
+// Watch calls stored for each message of this node's queue once stored, and claimed for each
+// claim record written, one call at a time each.
+func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), claimed func(sched.Claim)) (func(), error) {
+	s1, err := j.watch(bus.SubjectStored(q.Host, q.Term, ""), func(rest string, m *nats.Msg) error {
+		i := strings.LastIndexByte(rest, '.')
+		if i < 0 {
+			return fmt.Errorf("subject %s has no task", m.Subject)
+		}
+		key, err := bus.ParseKey(rest[:i])
+		if err != nil {
+			return err
+		}
+		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+		if err != nil {
+			return fmt.Errorf("parse sequence: %w", err)
+		}
+		stored(key, bus.TaskID(rest[i+1:]), seq)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch queue: %w", err)
+	}
+	s2, err := j.watch(bus.SubjectClaimed(q.Host, q.Term, ""), func(rest string, m *nats.Msg) error {
+		c, err := parseClaim(m.Header)
+		if err != nil {
+			return err
+		}
+		c.Task = bus.TaskID(rest)
+		claimed(c)
+		return nil
+	})
+	if err != nil {
+		stopper(s1)()
+		return nil, fmt.Errorf("watch claims: %w", err)
+	}
+	return stopper(s1, s2), nil
+}
+
+// watch calls fn for each message below prefix that the own store publishes.
+func (j *Jet) watch(prefix string, fn func(rest string, m *nats.Msg) error) (*nats.Subscription, error) {
+	return subscribe(j.store.nc, prefix+">", func(m *nats.Msg) {
+		if err := fn(strings.TrimPrefix(m.Subject, prefix), m); err != nil {
+			j.log.Warn("cannot read a message of the own store", "subject", m.Subject, "error", err)
+		}
+	})
+}

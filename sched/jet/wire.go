@@ -1,0 +1,54 @@
+package jet
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+var _ sched.Wire = (*Jet)(nil)
+
+// Publish sends m over the fabric, or loses it.
+func (j *Jet) Publish(m sched.Msg) error {
+	err := j.fabric.nc.PublishMsg(&nats.Msg{Subject: m.Subject, Reply: m.Reply, Data: m.Data})
+	if err != nil {
+		return fmt.Errorf("publish to %s: %w", m.Subject, err)
+	}
+	return nil
+}
+
+// Subscribe calls fn for each message on subject, one at a time, until stop is called. A call
+// that runs already when stop is called is not waited for.
+func (j *Jet) Subscribe(subject string, fn func(sched.Msg)) (stop func(), err error) {
+	sub, err := subscribe(j.fabric.nc, subject, func(m *nats.Msg) {
+		if m.Header.Get(hdrStatus) != "" && len(m.Data) == 0 {
+			return // the server's note that a request found nobody
+		}
+		fn(sched.Msg{Subject: m.Subject, Reply: m.Reply, Data: m.Data})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+	}
+	return stopper(sub), nil
+}
+
+// Inbox returns a new subject prefix that only this node listens on.
+func (j *Jet) Inbox() string { return j.fabric.nc.NewInbox() }
+
+// Interest reports whether a client of this daemon listens on subject.
+func (j *Jet) Interest(subject string) bool { return j.cfg.Interest(subject) }
+
+// Routes returns the nodes that this node has a route to at this moment.
+func (j *Jet) Routes() map[bus.NodeID]bool { return j.cfg.Routes() }
+
+// stopper ends subscriptions. Ending one twice, or after its connection, is no error.
+func stopper(subs ...*nats.Subscription) func() {
+	return func() {
+		for _, s := range subs {
+			_ = s.Unsubscribe()
+		}
+	}
+}
