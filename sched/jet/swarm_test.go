@@ -1,0 +1,118 @@
+package jet_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+	"github.com/mycoswarm/mycoswarm/bus/store"
+	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/effectstest"
+	"github.com/mycoswarm/mycoswarm/sched/jet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is one process of a swarm, in this one.
+type node struct {
+	*fabrictest.Node
+	dir   string
+	lease time.Duration
+
+	fabric, store *nats.Conn
+	jet           *jet.Jet
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// swarm starts n nodes that end with the test.
+func swarm(tb testing.TB, n int, lease time.Duration) []*node {
+	tb.Helper()
+	var out []*node
+	for _, f := range fabrictest.Swarm(tb, n) {
+		nd := &node{Node: f, dir: tb.TempDir(), lease: lease}
+		nd.start(tb)
+		tb.Cleanup(func() { nd.stop(tb) })
+		out = append(out, nd)
+	}
+	return out
+}
+
+func (n *node) start(tb testing.TB) {
+	tb.Helper()
+	var err error
+	n.fabric, err = n.Fabric.Conn("jet")
+	check(tb, err)
+	n.store, err = n.Store.Conn("jet")
+	check(tb, err)
+	n.jet, err = jet.New(jet.Config{
+		Node: n.ID, Fabric: n.fabric, Store: n.store, Dir: n.dir, Lease: n.lease,
+		Domain: func(id bus.NodeID) string { return string(id) },
+		Routes: func() map[bus.NodeID]bool {
+			out := map[bus.NodeID]bool{}
+			for id := range n.Fabric.Routed() {
+				out[id] = true
+			}
+			return out
+		},
+		Interest: n.Fabric.Interest,
+		Logger:   fabrictest.Logger(tb, n.Key),
+	})
+	check(tb, err)
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	check(tb, n.jet.Start(ctx))
+}
+
+func (n *node) stop(tb testing.TB) {
+	tb.Helper()
+	check(tb, n.jet.Close())
+	n.fabric.Close()
+	n.store.Close()
+}
+
+// restart starts the store and the effects again; the fabric stays.
+func (n *node) restart(tb testing.TB) {
+	tb.Helper()
+	n.stop(tb)
+	n.Store.Shutdown()
+	s, err := store.New(store.Config{
+		ID: n.ID, Dir: n.Dir, LeafURL: n.Fabric.LeafURL(), LeafSeed: n.Fabric.LeafSeed(),
+		Logger: fabrictest.Logger(tb, n.Key),
+	})
+	check(tb, err)
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	check(tb, s.Start(ctx))
+	tb.Cleanup(s.Shutdown)
+	n.Store = s
+	n.start(tb)
+}
+
+func TestEffects(t *testing.T) {
+	t.Parallel()
+	effectstest.Run(t, func(t *testing.T, lease time.Duration) *effectstest.Swarm {
+		t.Helper()
+		t.Parallel()
+		nodes := swarm(t, 2, lease)
+		return &effectstest.Swarm{
+			IDs:     [2]bus.NodeID{nodes[0].ID, nodes[1].ID},
+			Effects: func(i int) sched.Effects { return nodes[i].jet.Effects() },
+			Restart: func(i int) {
+				nodes[i].restart(t)
+				fabrictest.AwaitMesh(t, nodes[0].Node, nodes[1].Node)
+			},
+			Pass: func(d time.Duration) { <-time.After(d) },
+		}
+	})
+}
