@@ -1,0 +1,152 @@
+// Package engine is an inference engine for tests: an HTTP server that speaks enough of
+// Ollama's API for a daemon to use it, does what a script says for each request (at what pace,
+// to hang, to break off), and writes every generation into a Ledger. The ledger is how a test
+// knows what the swarm ran, without asking the swarm.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// Model is the model that an engine has unless Config names others.
+const Model = "scripted:latest"
+
+// Ending is what an engine does after the words of a script.
+type Ending int
+
+// The endings of a script.
+const (
+	Finish Ending = iota // the last line, done
+	Hang                 // nothing more, until the caller hangs up
+	Reset                // the connection breaks off
+	Fail                 // an error in the engine's own format
+)
+
+// Script is what an engine does with one request.
+type Script struct {
+	// Words are streamed one by one; by default two, the second naming the task.
+	Words []string
+	// Gate holds the answer back until it is closed; nil opens at once.
+	Gate <-chan struct{}
+	// Before is the time to the first word, Between the time from word to word.
+	Before, Between time.Duration
+	// Ending is what follows the last word.
+	Ending Ending
+}
+
+// Request is what a script may look at.
+type Request struct {
+	Engine string
+	Model  string
+	Marker string
+	Prompt string
+}
+
+// Config describes one engine.
+type Config struct {
+	// Name stands in the ledger.
+	Name string
+	// Models are the installed models; default Model.
+	Models []string
+	// Ledger records every generation; required.
+	Ledger *Ledger
+	// Script decides each request; default answers at once.
+	Script func(Request) Script
+}
+
+// Engine is a running engine.
+type Engine struct {
+	cfg  Config
+	srv  *http.Server
+	addr string
+	wg   sync.WaitGroup
+}
+
+// Start listens on addr (HOST:PORT, where the port may be 0) and serves until Stop.
+func Start(ctx context.Context, addr string, cfg Config) (*Engine, error) {
+	if len(cfg.Models) == 0 {
+		cfg.Models = []string{Model}
+	}
+	if cfg.Script == nil {
+		cfg.Script = func(Request) Script { return Script{} }
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the scripted engine: %w", err)
+	}
+	e := &Engine{cfg: cfg, addr: ln.Addr().String()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Ollama is running") })
+	mux.HandleFunc("GET /api/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]any{"version": "0.17.4"}) })
+	mux.HandleFunc("GET /api/tags", e.tags)
+	mux.HandleFunc("GET /api/ps", e.tags)
+	mux.HandleFunc("POST /api/show", e.show)
+	mux.HandleFunc("POST /api/generate", e.generate)
+	mux.HandleFunc("POST /api/chat", e.generate)
+	e.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	e.wg.Go(func() { _ = e.srv.Serve(ln) })
+	return e, nil
+}
+
+// Addr is HOST:PORT where it listens.
+func (e *Engine) Addr() string { return e.addr }
+
+// URL is what a daemon is given.
+func (e *Engine) URL() string { return "http://" + e.addr }
+
+// Stop breaks every connection and returns when the engine is gone. Its address is free then.
+func (e *Engine) Stop() error {
+	err := e.srv.Close()
+	e.wg.Wait()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("stop the scripted engine: %w", err)
+	}
+	return nil
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the caller may have left
+}
+
+func (e *Engine) tags(w http.ResponseWriter, _ *http.Request) {
+	models := []map[string]any{}
+	for _, m := range e.cfg.Models {
+		models = append(models, map[string]any{
+			"name": m, "model": m, "size": 1 << 20, "size_vram": 0, "context_length": 4096,
+			"modified_at": "2026-01-01T00:00:00Z", "digest": "0", "expires_at": "2100-01-01T00:00:00Z",
+			"details": map[string]any{"family": "llama", "parameter_size": "1M", "quantization_level": "F32", "format": "gguf"},
+		})
+	}
+	reply(w, map[string]any{"models": models})
+}
+
+func (e *Engine) show(w http.ResponseWriter, r *http.Request) {
+	reply(w, map[string]any{
+		"capabilities": []string{"completion"},
+		"model_info":   map[string]any{"general.architecture": "llama", "llama.context_length": 4096},
+		"details":      map[string]any{"family": "llama", "parameter_size": "1M", "quantization_level": "F32", "format": "gguf"},
+	})
+}
+
+// Prompt returns a prompt that names a task, so that the ledger can tell which task ran.
+func Prompt(marker string) string { return "scripted task <" + marker + ">" }
+
+var markerIn = regexp.MustCompile(`<([\w-]+)>`)
+
+// Marker is the inverse of Prompt; empty where the prompt names no task.
+func Marker(prompt string) string {
+	if m := markerIn.FindStringSubmatch(prompt); m != nil {
+		return m[1]
+	}
+	return ""
+}

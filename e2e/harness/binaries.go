@@ -1,0 +1,57 @@
+//go:build linux
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// EnvBinaries names a folder with mycod and myco to test in place of fresh ones.
+const EnvBinaries = "MYCO_E2E_BIN"
+
+// Binaries are the programs under test.
+type Binaries struct{ Mycod, Myco string }
+
+// Build builds both programs into dir, or takes those in the folder that MYCO_E2E_BIN names.
+func Build(ctx context.Context, dir string) (Binaries, error) {
+	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
+	if dir := os.Getenv(EnvBinaries); dir != "" {
+		b = Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
+		_, err1 := os.Stat(b.Mycod)
+		_, err2 := os.Stat(b.Myco)
+		return b, errors.Join(err1, err2)
+	}
+	root, err := Root()
+	if err != nil {
+		return b, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return b, fmt.Errorf("build mycod and myco: %w\n%s", err, out)
+	}
+	return b, nil
+}
+
+// Root finds the top of the source tree, above the working folder.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the source tree: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if up := filepath.Dir(dir); up != dir {
+			dir = up
+			continue
+		}
+		return "", errors.New("find the source tree: no go.mod above the working folder")
+	}
+}

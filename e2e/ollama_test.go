@@ -1,0 +1,119 @@
+//go:build e2e && linux
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/e2e/harness"
+)
+
+// envOllama names a built Ollama; without it the test builds one, which takes minutes.
+const envOllama = "MYCO_TEST_OLLAMA"
+
+// startOllama starts a real Ollama that has the demo model under the name tinylm, and
+// returns its URL.
+func startOllama(t *testing.T) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := os.Getenv(envOllama)
+	if bin == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(cache, "mycoswarm-e2e", "bin")
+		bin = filepath.Join(dir, "ollama")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+		defer cancel()
+		harness.Run(ctx, t, root, os.Environ(), []string{"bash", "e2e/build-ollama.sh", dir}, "")
+	}
+	home := t.TempDir()
+	for from, to := range map[string]string{
+		"internal/engine/demo/tinylm.gguf": "tinylm.gguf",
+		"e2e/testdata/Modelfile":           "Modelfile",
+	} {
+		b, err := os.ReadFile(filepath.Join(root, from))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(home, to), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr := freeAddr(t)
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "OLLAMA_HOST=" + addr,
+		"OLLAMA_MODELS=" + filepath.Join(home, "models"), "OLLAMA_KEEP_ALIVE=10m",
+	}
+	server := harness.Launch(t, filepath.Join(home, "ollama.log"), env, []string{bin, "serve"}, "")
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	harness.Poll(t, harness.Patience, "Ollama comes up", func() string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/api/version", nil)
+		if err != nil {
+			return err.Error()
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return fmt.Sprintf("%v\n%s", err, server.Log(20))
+		}
+		resp.Body.Close()
+		return ""
+	})
+	r := harness.Run(t.Context(), t, home, env, []string{bin, "create", "tinylm", "-f", "Modelfile"}, "")
+	if r.Code != 0 {
+		t.Fatalf("%s", r)
+	}
+	return "http://" + addr
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// A question on a node without an engine is answered by a real Ollama on another, in the
+// same words as by the built-in engine, since the model is the same file.
+func TestRealOllamaAnswersAcrossNodes(t *testing.T) {
+	url := startOllama(t)
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", url)
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	awaitModel(t, b, "a", "tinylm", true)
+	for range 2 { // the first loads the model
+		got := ask(t, b, "-m", "tinylm", "What is the capital of France?")
+		if got.NodeID != a.Info.NodeID || got.Text != "The capital of France is Paris." || got.Demo || got.Model != "tinylm:latest" {
+			t.Errorf("answer %+v, want Paris, by tinylm:latest on a", got)
+		}
+	}
+	// With no model named, the only one there is answers.
+	if got := ask(t, b, "What is the capital of France?"); got.Model != "tinylm:latest" {
+		t.Errorf("answer %+v, want tinylm:latest's", got)
+	}
+	harness.Poll(t, harness.Patience, "the table shows the model as loaded", func() string {
+		models := b.View(t).Node("a").Models
+		for _, m := range models {
+			if m.Name == "tinylm:latest" && m.Loaded {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%+v", models)
+	})
+}
