@@ -179,6 +179,7 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
+	var same repetition
 	for lines.Scan() {
 		var line ollamaLine
 		if len(lines.Bytes()) == 0 {
@@ -200,8 +201,31 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 			a.result.PromptTokens, a.result.OutputTokens = line.PromptEvalCount, line.EvalCount
 			return a.done(line.DoneReason), nil
 		}
+		same.add(line.Message.Content)
+	}
+	if lines.Err() == nil && same.times >= repeatLimit {
+		return a.done(reasonLength), nil
 	}
 	return bus.InferenceResult{}, o.c.ended(ctx, lines.Err(), "no line with done: true")
+}
+
+// repeatLimit is how often in a row Ollama lets a model repeat a piece. At the next
+// repetition it ends the stream in good order, but without a last line: the one
+// case in which that is not a crash.
+const repeatLimit = 30
+
+// repetition counts how often the last piece was repeated.
+type repetition struct {
+	last  string
+	times int
+}
+
+func (r *repetition) add(piece string) {
+	if piece = strings.TrimSpace(piece); piece == r.last {
+		r.times++
+	} else {
+		r.last, r.times = piece, 0
+	}
 }
 
 // ended makes an error of a stream that is over without its end marker.
