@@ -75,9 +75,11 @@ func FuzzJoinMessages(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	const joiner = identity.Fingerprint("0000000000000000000000000000000000000000000000000000000000000000")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_ = identity.DecodeRequest(b)
-		if identity.DecodeAnswer(b, token, joiner) == nil {
-			t.Error("an answer that nobody signed was taken")
+		for _, message := range [][]byte{b, frame(string(b))} {
+			_ = identity.DecodeRequest(message)
+			if identity.DecodeAnswer(message, token, joiner) == nil {
+				t.Error("an answer that nobody signed was taken")
+			}
 		}
 	})
 }
