@@ -1,0 +1,31 @@
+package discovery
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Table gives tests the table of nodes.
+type Table struct{ t *table }
+
+// NewTable makes an empty table.
+func NewTable() Table { return Table{newTable()} }
+
+// See takes in one record.
+func (t Table) See(r Record, port int, now time.Time, addrs ...netip.Addr) (Found, bool) {
+	return t.t.see(sighting{record: r, port: port, addrs: addrs}, now)
+}
+
+// List returns what the table holds.
+func (t Table) List(now time.Time) []Found { return t.t.list(now) }
+
+// The limits of the table.
+const (
+	Expiry   = expiry
+	Again    = again
+	MaxNodes = maxNodes
+	MaxAddrs = maxAddrs
+)
+
+// See hands m a record as if it had been heard.
+func (m *MDNS) See(txt []string, port int, addrs ...netip.Addr) { m.see(txt, port, addrs) }
