@@ -1,0 +1,32 @@
+package engine_test
+
+import (
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
+	product "github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// The daemon's own client takes a scripted engine for an Ollama, and can use it.
+func TestPassesForOllama(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	e, err := product.Probe(t.Context(), b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	models, err := e.Models(t.Context())
+	if err != nil || e.Kind() != product.KindOllama || len(models) != 1 || models[0].Name != engine.Model || !models[0].Loaded {
+		t.Fatalf("kind %s, models %+v, error %v", e.Kind(), models, err)
+	}
+	text := ""
+	r, err := e.Generate(t.Context(), engine.Model, bus.InferenceRequest{Prompt: engine.Prompt("t-2")},
+		func(c bus.InferenceChunk) error { text += c.Text; return nil })
+	if err != nil || r.Text != "done t-2" || text != r.Text || r.DoneReason != "stop" {
+		t.Errorf("result %+v, streamed %q, error %v", r, text, err)
+	}
+	if runs := b.ledger.Runs(); len(runs) != 1 || runs[0].Marker != "t-2" {
+		t.Errorf("runs %+v, want one", runs)
+	}
+}
