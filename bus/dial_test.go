@@ -86,7 +86,9 @@ func TestDialErrors(t *testing.T) {
 		"no credentials":    {func(t *testing.T, d *daemon) { must(t, os.Remove(filepath.Join(d.dir, bus.UserCreds))) }, bus.CodeForbidden, "cannot use the credentials"},
 		"empty credentials": {func(t *testing.T, d *daemon) { write(t, d, bus.UserCreds, "") }, bus.CodeForbidden, "cannot use the credentials"},
 		"other credentials": {func(t *testing.T, d *daemon) { write(t, d, bus.UserCreds, newSeed(t)) }, bus.CodeForbidden, "refuses the credentials"},
-		"other daemon":      {func(_ *testing.T, d *daemon) { d.write(bus.DaemonInfo{NodeID: "myco-ffffffffffff", BusURL: d.srv.ClientURL()}) }, bus.CodeUnavailable, "names the daemon myco-ffffffffffff"},
+		"other daemon": {func(_ *testing.T, d *daemon) {
+			d.write(bus.DaemonInfo{NodeID: "myco-ffffffffffff", BusURL: d.srv.ClientURL()})
+		}, bus.CodeUnavailable, "names the daemon myco-ffffffffffff"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -166,6 +166,9 @@ func ParseKey(s string) (Key, error) {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: bad token", s)
 	}
 	k.Lane, k.Priority, k.Class, k.Model = Lane(lane), n, class, m
+	if k.String() != s {
+		return Key{}, Errorf(CodeInvalid, "work queue key %q: want %q", s, k)
+	}
 	return k, nil
 }
 
@@ -229,4 +232,13 @@ func validName(s string, most int) bool {
 		}
 	}
 	return true
+}
+
+// TaskOfOut returns the task that a SubjectOut names.
+func TaskOfOut(subject string) (TaskID, bool) {
+	p := strings.Split(subject, ".")
+	if len(p) != 5 || p[0] != "payload" || p[1] != "task" || p[4] != "out" {
+		return "", false
+	}
+	return TaskID(p[3]), true
 }

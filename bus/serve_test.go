@@ -1,0 +1,225 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// worker is a Handler made of a function.
+type worker struct {
+	offer  bus.Capability
+	err    error
+	handle func(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error)
+}
+
+func (w worker) Capability(context.Context) (bus.Capability, error) { return w.offer, w.err }
+
+func (w worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	return w.handle(ctx, t, emit)
+}
+
+const (
+	jobs = "payload.serve." + string(self) + ".echo"
+	stop = jobs + ".cancel"
+)
+
+// service is a program that serves type "echo", as the daemon sees it.
+type service struct {
+	*daemon
+	offers chan bus.ServeRequest
+	ended  chan error
+	cancel context.CancelFunc
+}
+
+// serve runs a Conn.Serve until the test ends.
+func serve(t *testing.T, handle func(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error)) *service {
+	t.Helper()
+	d, c := setup(t)
+	s := &service{daemon: d, offers: make(chan bus.ServeRequest, 100), ended: make(chan error, 1)}
+	on(d, payload(bus.VerbServe), func(r bus.ServeRequest) any {
+		s.offers <- r
+		return bus.ServeReply{Jobs: jobs, Cancels: stop}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.cancel = cancel
+	go func() {
+		s.ended <- c.Serve(ctx, worker{offer: bus.Capability{Type: "echo", Slots: 2}, handle: handle})
+		close(s.ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range s.ended {
+		}
+	})
+	s.offered(2)
+	return s
+}
+
+// offered waits for two offers in a row: from the second on there is a subscription.
+func (s *service) offered(slots int) {
+	s.t.Helper()
+	for n := 0; n < 2; {
+		if r := receive(s.t, s.offers, "an offer"); r.Capability.Type == "echo" && r.Capability.Slots == slots {
+			n++
+		}
+	}
+}
+
+// run sends a task and returns what the program sends back.
+func (s *service) run(id bus.TaskID) <-chan bus.ServeOutput {
+	s.t.Helper()
+	outs := make(chan bus.ServeOutput, 100)
+	reply := jobs + ".out." + string(id)
+	_, err := s.nc.Subscribe(reply, func(m *nats.Msg) {
+		var o bus.ServeOutput
+		if err := json.Unmarshal(m.Data, &o); err != nil {
+			s.t.Error(err)
+		}
+		outs <- o
+	})
+	must(s.t, err)
+	b, err := json.Marshal(bus.ServeJob{Task: bus.Task{ID: id, Type: "echo"}, Attempt: 1})
+	must(s.t, err)
+	must(s.t, s.nc.PublishRequest(jobs, reply, b))
+	return outs
+}
+
+func TestServeRunsTasks(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(ctx context.Context, task *bus.Task, emit bus.Emit) (any, error) {
+		bus.SetPhase(ctx, "load", time.Minute)
+		if err := emit("one"); err != nil {
+			return nil, err
+		}
+		return string(task.ID), emit("two")
+	})
+	outs := s.run("t1")
+	want := []bus.ServeOutput{
+		{Phase: "load", PhaseLimit: time.Minute},
+		{Data: json.RawMessage(`"one"`)},
+		{Data: json.RawMessage(`"two"`)},
+		{End: true, Result: json.RawMessage(`"t1"`)},
+	}
+	for _, w := range want {
+		if d := cmp.Diff(w, receive(t, outs, "output")); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestServeTellsWhyATaskFailed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(_ context.Context, task *bus.Task, _ bus.Emit) (any, error) {
+		switch task.ID {
+		case "retry":
+			return nil, bus.Retry(bus.Errorf(bus.CodeBusy, "later"))
+		case "panic":
+			panic("oh")
+		case "big":
+			return make([]byte, bus.MaxPayload), nil
+		case "odd":
+			return func() {}, nil
+		}
+		return nil, errors.New("plain")
+	})
+	for id, want := range map[bus.TaskID]struct {
+		code  bus.Code
+		retry bool
+	}{
+		"retry": {bus.CodeBusy, true}, "panic": {bus.CodeInternal, false}, "big": {bus.CodeTooLarge, false},
+		"odd": {bus.CodeInternal, false}, "plain": {bus.CodeInternal, false},
+	} {
+		o := receive(t, s.run(id), "the end")
+		if !o.End || o.Error == nil || o.Error.Code != want.code || o.Retry != want.retry {
+			t.Errorf("%s: %+v, want an end with %s, retry %v", id, o, want.code, want.retry)
+		}
+	}
+}
+
+func TestServeCancels(t *testing.T) {
+	t.Parallel()
+	started := make(chan struct{}, 1)
+	s := serve(t, func(ctx context.Context, _ *bus.Task, emit bus.Emit) (any, error) {
+		started <- struct{}{}
+		<-ctx.Done()
+		if err := emit("late"); err == nil {
+			t.Error("a cancelled task may still emit")
+		}
+		return nil, ctx.Err()
+	})
+	outs := s.run("t1")
+	receive(t, started, "the start")
+	s.send(stop, bus.TaskRequest{ID: "other"})
+	s.send(stop, bus.TaskRequest{ID: "t1"})
+	if o := receive(t, outs, "the end"); !o.End || o.Error == nil || o.Error.Code != bus.CodeCancelled {
+		t.Errorf("%+v, want an end with %s", o, bus.CodeCancelled)
+	}
+}
+
+func TestServeDrains(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}, 1), make(chan struct{})
+	s := serve(t, func(context.Context, *bus.Task, bus.Emit) (any, error) {
+		started <- struct{}{}
+		<-release
+		return "whole", nil
+	})
+	outs := s.run("t1")
+	receive(t, started, "the start")
+	s.cancel()
+	for receive(t, s.offers, "the withdrawal").Capability.Slots != 0 {
+	}
+	if o := receive(t, s.run("t2"), "the refusal"); !o.End || !o.Retry {
+		t.Errorf("%+v, want that a stopping program gives a task to another", o)
+	}
+	close(release)
+	if o := receive(t, outs, "the end"); string(o.Result) != `"whole"` {
+		t.Errorf("%+v, want the whole result", o)
+	}
+	must(t, receive(t, s.ended, "the end of Serve"))
+}
+
+func TestServeComesBackWithTheDaemon(t *testing.T) {
+	t.Parallel()
+	started := make(chan struct{}, 2)
+	s := serve(t, func(ctx context.Context, task *bus.Task, _ bus.Emit) (any, error) {
+		if task.ID == "second" {
+			return "ok", nil
+		}
+		started <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	s.run("first")
+	receive(t, started, "the start")
+	s.stop()
+	for len(s.offers) > 0 {
+		<-s.offers
+	}
+	s.daemon.run()
+	s.offered(2)
+	if o := receive(t, s.run("second"), "the end"); string(o.Result) != `"ok"` {
+		t.Errorf("%+v, want a result after the daemon came back", o)
+	}
+}
+
+func TestServeErrors(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	wantCode(t, c.Serve(t.Context()), bus.CodeInvalid)
+	wantCode(t, c.Serve(t.Context(), worker{offer: bus.Capability{Type: "Not a type"}}), bus.CodeInvalid)
+	broken := errors.New("broken")
+	if err := c.Serve(t.Context(), worker{err: broken}); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any { return bus.Errorf(bus.CodeConflict, "taken") })
+	wantCode(t, c.Serve(t.Context(), worker{offer: bus.Capability{Type: "echo", Slots: 1}}), bus.CodeConflict)
+}

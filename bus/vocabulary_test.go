@@ -1,0 +1,244 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func TestTaskValidate(t *testing.T) {
+	t.Parallel()
+	ok := bus.Task{Type: "ping"}
+	for name, test := range map[string]struct {
+		change func(*bus.Task)
+		code   bus.Code
+	}{
+		"minimal":         {func(*bus.Task) {}, ""},
+		"full":            {func(t *bus.Task) { *t = t.WithDefaults(bus.Batch); t.Payload = []byte(`{}`); t.Node = self }, ""},
+		"bad id":          {func(t *bus.Task) { t.ID = "a.b" }, bus.CodeInvalid},
+		"long id":         {func(t *bus.Task) { t.ID = bus.TaskID(strings.Repeat("a", 65)) }, bus.CodeInvalid},
+		"longest id":      {func(t *bus.Task) { t.ID = bus.TaskID(strings.Repeat("a", 64)) }, ""},
+		"no type":         {func(t *bus.Task) { t.Type = "" }, bus.CodeInvalid},
+		"upper-case type": {func(t *bus.Task) { t.Type = "Ping" }, bus.CodeInvalid},
+		"long type":       {func(t *bus.Task) { t.Type = strings.Repeat("a", 33) }, bus.CodeInvalid},
+		"long model":      {func(t *bus.Task) { t.Model = strings.Repeat("a", 257) }, bus.CodeInvalid},
+		"bad node":        {func(t *bus.Task) { t.Node = "a" }, bus.CodeInvalid},
+		"node and remote": {func(t *bus.Task) { t.Node, t.Remote = self, true }, bus.CodeInvalid},
+		"remote":          {func(t *bus.Task) { t.Remote = true }, ""},
+		"bad lane":        {func(t *bus.Task) { t.Lane = "fast" }, bus.CodeInvalid},
+		"low priority":    {func(t *bus.Task) { t.Priority = -1 }, bus.CodeInvalid},
+		"high priority":   {func(t *bus.Task) { t.Priority = 11 }, bus.CodeInvalid},
+		"top priority":    {func(t *bus.Task) { t.Priority = 10 }, ""},
+		"past timeout":    {func(t *bus.Task) { t.Timeout = -1 }, bus.CodeInvalid},
+		"long timeout":    {func(t *bus.Task) { t.Timeout = bus.MaxTimeout + 1 }, bus.CodeInvalid},
+		"payload no JSON": {func(t *bus.Task) { t.Payload = []byte("{") }, bus.CodeInvalid},
+		"large payload":   {func(t *bus.Task) { t.Payload = quoted(bus.MaxPayload + 1) }, bus.CodeTooLarge},
+		"largest payload": {func(t *bus.Task) { t.Payload = quoted(bus.MaxPayload) }, ""},
+	} {
+		task := ok
+		test.change(&task)
+		if got := codeOf(task.Validate()); got != test.code {
+			t.Errorf("%s: code %q (%v), want %q", name, got, task.Validate(), test.code)
+		}
+	}
+}
+
+// quoted returns a JSON string of n bytes in all.
+func quoted(n int) json.RawMessage { return []byte(`"` + strings.Repeat("a", n-2) + `"`) }
+
+func TestTaskWithDefaults(t *testing.T) {
+	t.Parallel()
+	a, b := bus.Task{Type: "ping"}.WithDefaults(bus.Batch), bus.Task{Type: "ping"}.WithDefaults(bus.Batch)
+	if a.ID == b.ID || a.Lane != bus.Batch || a.Priority != bus.DefaultPriority {
+		t.Errorf("tasks %+v and %+v, want own ids, the lane and the default priority", a, b)
+	}
+	full := bus.Task{ID: "t1", Lane: bus.Interactive, Priority: 9}
+	if d := cmp.Diff(full, full.WithDefaults(bus.Batch)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestNodeID(t *testing.T) {
+	t.Parallel()
+	print64 := strings.Repeat("0123456789abcdef", 4)
+	if id, err := bus.NodeIDOf(print64); err != nil || id != self {
+		t.Errorf("NodeIDOf = %q, %v, want %q", id, err, self)
+	}
+	for _, bad := range []string{"", print64[1:], strings.ToUpper(print64)} {
+		if id, err := bus.NodeIDOf(bad); err == nil {
+			t.Errorf("NodeIDOf(%q) = %q, want an error", bad, id)
+		}
+	}
+	for _, bad := range []bus.NodeID{"", "myco-", "myco-0123456789aB", "myco-0123456789abc", "node-0123456789ab"} {
+		if bad.Validate() == nil {
+			t.Errorf("%q is taken for a node id", bad)
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[bus.TaskState]bool{
+		bus.StateQueued: false, bus.StateRunning: false, bus.StateDone: true, bus.StateFailed: true,
+		bus.StateCancelled: true, bus.StateExpired: true, bus.StateDead: true,
+	} {
+		if s.Terminal() != want {
+			t.Errorf("%s terminal: %v, want %v", s, s.Terminal(), want)
+		}
+	}
+}
+
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[bus.Code][2]int{
+		bus.CodeInvalid: {400, 2}, bus.CodeNotFound: {404, 3}, bus.CodeNoWorker: {503, 3}, bus.CodeConflict: {409, 1},
+		bus.CodeForbidden: {403, 1}, bus.CodeTooLarge: {413, 2}, bus.CodeBusy: {429, 1}, bus.CodeUnavailable: {503, 4},
+		bus.CodeTimeout: {504, 5}, bus.CodeCancelled: {499, 130}, bus.CodeExpired: {504, 5}, bus.CodeDead: {500, 1},
+		bus.CodeFailed: {502, 1}, bus.CodeSuperseded: {409, 1}, bus.CodeInternal: {500, 1}, "never heard of": {500, 1},
+	} {
+		if got := [2]int{code.HTTPStatus(), code.ExitCode()}; got != want {
+			t.Errorf("%s: HTTP status and exit code %v, want %v", code, got, want)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	cause := fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
+	e := bus.Errorf(bus.CodeFailed, "load the model: %w", cause).WithHint("try %s", "this")
+	for name, ok := range map[string]bool{
+		"message":         e.Error() == "load the model: read: unexpected EOF",
+		"hint":            e.Hint == "try this",
+		"keeps its cause": errors.Is(e, io.ErrUnexpectedEOF),
+		"is its code":     errors.Is(fmt.Errorf("ask: %w", e), &bus.Error{Code: bus.CodeFailed}),
+		"is no other":     !errors.Is(e, &bus.Error{Code: bus.CodeDead}),
+		"not for retry":   !bus.IsRetry(e),
+		"for retry":       bus.IsRetry(fmt.Errorf("run: %w", bus.Retry(e))),
+		"retry of any":    bus.IsRetry(bus.Retry(io.EOF)),
+		"no error":        bus.AsError(nil) == nil,
+		"wrapped message": bus.AsError(fmt.Errorf("ask: %w", e)).Message == "ask: load the model: read: unexpected EOF",
+		"wrapped hint":    bus.AsError(fmt.Errorf("ask: %w", e)).Hint == "try this",
+		"cancelled":       codeOf(context.Canceled) == bus.CodeCancelled,
+		"timed out":       codeOf(context.DeadlineExceeded) == bus.CodeTimeout,
+		"anything else":   codeOf(io.EOF) == bus.CodeInternal,
+	} {
+		if !ok {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	t.Parallel()
+	e := bus.Errorf(bus.CodeNoWorker, "nobody has %w", io.EOF).WithHint("myco swarm")
+	e.Node = self
+	b, err := json.Marshal(e)
+	must(t, err)
+	var got bus.Error
+	must(t, json.Unmarshal(b, &got))
+	if !errors.Is(&got, &bus.Error{Code: bus.CodeNoWorker, Message: "nobody has EOF"}) || got.Hint != e.Hint || got.Node != self {
+		t.Errorf("%+v came out of %s", got, b)
+	}
+}
+
+func TestInferenceRequest(t *testing.T) {
+	t.Parallel()
+	user := []bus.Message{{Role: "user", Content: "hi"}}
+	for name, test := range map[string]struct {
+		r    bus.InferenceRequest
+		code bus.Code
+	}{
+		"prompt":       {bus.InferenceRequest{Prompt: "hi", System: "be brief"}, ""},
+		"messages":     {bus.InferenceRequest{Messages: user}, ""},
+		"empty":        {bus.InferenceRequest{}, bus.CodeInvalid},
+		"blank":        {bus.InferenceRequest{Prompt: " \n"}, bus.CodeInvalid},
+		"both":         {bus.InferenceRequest{Prompt: "hi", Messages: user}, bus.CodeInvalid},
+		"unknown role": {bus.InferenceRequest{Messages: []bus.Message{{Role: "cook"}}}, bus.CodeInvalid},
+		"largest":      {bus.InferenceRequest{Prompt: strings.Repeat("a", bus.MaxPrompt)}, ""},
+		"too large":    {bus.InferenceRequest{Prompt: strings.Repeat("a", bus.MaxPrompt), System: "b"}, bus.CodeTooLarge},
+	} {
+		if got := codeOf(test.r.Validate()); got != test.code {
+			t.Errorf("%s: code %q, want %q", name, got, test.code)
+		}
+	}
+	got := bus.InferenceRequest{System: "s", Prompt: "p"}.Conversation()
+	if want := []bus.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "p"}}; !slices.Equal(got, want) {
+		t.Errorf("conversation %v, want %v", got, want)
+	}
+}
+
+func TestModelNames(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"": "", "gemma3": "gemma3:latest", "gemma3:1b": "gemma3:1b", "reg:5000/lib/x": "reg:5000/lib/x:latest", "reg:5000/x:q4": "reg:5000/x:q4",
+	} {
+		if got := bus.CanonicalModel(in); got != want {
+			t.Errorf("CanonicalModel(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if !bus.SameModel("gemma3", "gemma3:latest") || bus.SameModel("gemma3", "gemma3:1b") {
+		t.Error("a model without a tag is :latest and nothing else")
+	}
+}
+
+func TestSetPhase(t *testing.T) {
+	t.Parallel()
+	bus.SetPhase(t.Context(), "outside a task", time.Second)
+	var got string
+	ctx := bus.WithPhase(t.Context(), func(name string, limit time.Duration) { got = fmt.Sprint(name, limit) })
+	bus.SetPhase(ctx, "load", time.Minute)
+	if got != "load1m0s" {
+		t.Errorf("phase %q, want load1m0s", got)
+	}
+}
+
+func TestWireFormat(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	info := bus.NodeInfo{
+		ID: self, Name: "a", State: bus.NodeReady, Tier: "light", GPUTier: "none", Capabilities: []string{"edge"},
+		Models: []bus.ModelInfo{{Name: "m", Loaded: true}}, Types: []string{"ping"}, Slots: 1, Version: "v", Seen: at,
+	}
+	var b strings.Builder
+	for _, v := range []any{
+		bus.Task{ID: "t1", Type: "ping", Model: "m", Node: self, Lane: bus.Batch, Priority: 5, Timeout: time.Second, Payload: []byte(`{}`)},
+		bus.Task{Type: "ping"},
+		bus.TaskInfo{ID: "t1", Type: "ping", State: bus.StateDone, Attempts: 1, NodeID: self, Result: []byte(`1`), Error: bus.Errorf(bus.CodeFailed, "x")},
+		bus.Receipt{ID: "t1", Accepted: true, Copies: 2},
+		bus.Chunk{Attempt: 1, Seq: 2, Node: self, Data: []byte(`"x"`)},
+		info,
+		bus.Heartbeat{Node: self, Boot: "b", Seq: 1, Sees: []bus.NodeID{self}, Running: []bus.Running{{Task: "t1", Submitter: self, Attempt: 1}}},
+		bus.Event{Kind: bus.EventDone, Task: "t1", Submitter: self, Node: self, Attempt: 1, At: at},
+		bus.SubmitRequest{Task: bus.Task{Type: "ping"}, Inbox: "i"},
+		bus.SubmitReply{ID: "t1", Model: "m", Why: "loaded"},
+		bus.EnqueueRequest{Task: bus.Task{Type: "ping"}, Copies: 1},
+		bus.AttachRequest{ID: "t1", From: 3, Inbox: "i"},
+		bus.Status{Node: info, Swarm: bus.SwarmInfo{ID: "s", Name: "n", QueueHost: self, Term: 1}},
+		bus.ProbeReply{NodeID: self, Name: "a", RTTMS: 0.25},
+		bus.Invitation{Token: "mycoT", ExpiresAt: at},
+		bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s"}, Changed: true},
+		bus.ServeRequest{Capability: bus.Capability{Type: "echo", Slots: 1}, Program: "p"},
+		bus.ServeReply{Jobs: "j", Cancels: "c"},
+		bus.ServeJob{Task: bus.Task{Type: "echo"}, Attempt: 1},
+		bus.ServeOutput{Phase: "load", PhaseLimit: time.Second},
+		bus.ServeOutput{End: true, Result: []byte(`1`), Retry: true},
+		bus.DaemonInfo{PID: 1, Version: "v", NodeID: self, BusURL: "nats://127.0.0.1:4222"},
+		bus.InferenceRequest{Prompt: "p", MaxTokens: 5},
+		bus.InferenceResult{Text: "t", Model: "m", Demo: true, TTFT: time.Millisecond},
+	} {
+		j, err := json.Marshal(v)
+		must(t, err)
+		fmt.Fprintf(&b, "%T\n\t%s\n", v, j)
+	}
+	golden(t, "wire.golden", b.String())
+}
