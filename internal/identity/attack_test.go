@@ -63,12 +63,7 @@ func ecdsaCert(t *testing.T) *tls.Certificate {
 // without giving a byte of its own.
 func refused(t *testing.T, addr string, cfg *tls.Config) bool {
 	t.Helper()
-	raw, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(patience))
+	raw := dial(t, addr)
 	if cfg == nil {
 		_, _ = io.WriteString(raw, "INFO {\"server_id\":\"rogue\"}\r\nCONNECT {}\r\nPING\r\n")
 		b, err := io.ReadAll(raw)
@@ -76,7 +71,7 @@ func refused(t *testing.T, addr string, cfg *tls.Config) bool {
 		return !timedOut(err) && len(b) <= 7 && (len(b) == 0 || b[0] == 21)
 	}
 	conn := tls.Client(raw, cfg)
-	if err := conn.Handshake(); err != nil {
+	if err := conn.HandshakeContext(t.Context()); err != nil {
 		return !timedOut(err)
 	}
 	n, err := conn.Read(make([]byte, 1)) // in TLS 1.3 the server's verdict comes after ours
@@ -113,22 +108,14 @@ func TestJoinListenerRefuses(t *testing.T) {
 	join(t, open(t, t.TempDir(), "guest", h.clock), token)
 }
 
-// TestProofIsBoundToConnectionKeyAndName: a proof seen on one connection is worth
+// TestProofIsBoundToItsConnection: a proof seen on one connection is worth
 // nothing on another.
 func TestProofIsBoundToItsConnection(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "host")
 	token := h.invite(t)
 	thief := open(t, t.TempDir(), "thief", h.clock)
-	dial := func() *tls.Conn {
-		conn, err := tls.Dial("tcp", h.addr, thief.JoinTLS())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
-	first, second := dial(), dial()
+	first, second := dialTLS(t, h.addr, thief.JoinTLS()), dialTLS(t, h.addr, thief.JoinTLS())
 	got, err := thief.SendRequest(second, first.ConnectionState(), token, "thief")
 	if err != nil || got != "bad_token" {
 		t.Errorf("replayed proof: %q, %v; want bad_token", got, err)
@@ -203,10 +190,7 @@ func TestJoinerTrustsOnlyTheInviter(t *testing.T) {
 // listen answers each connection with fn and closes it.
 func listen(t *testing.T, fn func(net.Conn)) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := loopback(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -235,7 +219,7 @@ func TestSilentAndGreedyPeers(t *testing.T) {
 		"silent before TLS": func(c net.Conn) (net.Conn, error) { return c, nil },
 		"silent after TLS": func(c net.Conn) (net.Conn, error) {
 			tc := tls.Client(c, foreign.JoinTLS())
-			return tc, tc.Handshake()
+			return tc, tc.HandshakeContext(t.Context())
 		},
 		"half a message": func(c net.Conn) (net.Conn, error) {
 			tc := tls.Client(c, foreign.JoinTLS())
@@ -243,27 +227,16 @@ func TestSilentAndGreedyPeers(t *testing.T) {
 			return tc, err
 		},
 	} {
-		raw, err := net.Dial("tcp", h.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = raw.SetDeadline(time.Now().Add(patience))
-		c, err := send(raw)
+		c, err := send(dial(t, h.addr))
 		if err != nil && timedOut(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := io.ReadAll(c); timedOut(err) {
 			t.Errorf("%s: the connection stayed open", name)
 		}
-		_ = raw.Close()
 	}
 
-	conn, err := tls.Dial("tcp", serve(t, foreign), foreign.JoinTLS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	conn := dialTLS(t, serve(t, foreign), foreign.JoinTLS())
 	if _, err := conn.Write([]byte{0xff, 0xff, 0xff, 0xff}); err != nil {
 		t.Fatal(err)
 	}

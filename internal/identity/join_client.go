@@ -109,7 +109,7 @@ func (s *Store) ask(ctx context.Context, t Token, name string) (joinAnswer, erro
 	if err != nil {
 		return joinAnswer{}, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })()
 	p, err := proof(conn.ConnectionState(), t.secret, t.Inviter, s.key.fp, name)
 	if err != nil {

@@ -81,7 +81,7 @@ func (s *Store) serveJoiner(ctx context.Context, raw net.Conn, cfg *tls.Config, 
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
 	conn := tls.Server(raw, cfg)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	log := s.log.With("remote", raw.RemoteAddr().String())
 
 	if err := conn.HandshakeContext(ctx); err != nil {

@@ -18,7 +18,7 @@ func route(t *testing.T, s *identity.Store) string {
 	return listen(t, func(c net.Conn) {
 		_ = c.SetDeadline(time.Now().Add(patience))
 		conn := tls.Server(c, cfg)
-		if conn.Handshake() == nil {
+		if conn.HandshakeContext(t.Context()) == nil {
 			_, _ = io.WriteString(conn, "hello")
 			_ = conn.CloseWrite()
 			_, _ = io.Copy(io.Discard, conn)
@@ -29,14 +29,8 @@ func route(t *testing.T, s *identity.Store) string {
 // greeted dials a route and gives the error of either side's check.
 func greeted(t *testing.T, addr string, cfg *tls.Config) error {
 	t.Helper()
-	raw, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(patience))
-	conn := tls.Client(raw, cfg)
-	if err := conn.Handshake(); err != nil {
+	conn := tls.Client(dial(t, addr), cfg)
+	if err := conn.HandshakeContext(t.Context()); err != nil {
 		return err
 	}
 	b, err := io.ReadAll(conn)
@@ -46,8 +40,7 @@ func greeted(t *testing.T, addr string, cfg *tls.Config) error {
 	if string(b) != "hello" {
 		t.Errorf("greeted with %q", b)
 	}
-	_ = conn.CloseWrite()
-	return nil
+	return conn.Close()
 }
 
 func TestRoutesAreForMembersOnly(t *testing.T) {
