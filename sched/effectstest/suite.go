@@ -18,7 +18,7 @@ const Limit = 30 * time.Second
 // poll is how often a test looks for what has no signal.
 const poll = 2 * time.Millisecond
 
-// Swarm is two nodes that reach each other.
+// Swarm is two nodes that reach each other and each other's outboxes.
 type Swarm struct {
 	IDs [2]bus.NodeID
 	// Effects returns the effects of node i since its last start.
@@ -130,13 +130,19 @@ func (e *env) keyC() bus.Key {
 	return bus.Key{Lane: bus.Batch, Priority: 1, Class: "inference", Model: string(long), Pin: e.IDs[1]}
 }
 
-// open makes a queue on node 0 with keys.
+// open makes a queue on node 0 with keys, and waits until both nodes have heard of it.
 func (e *env) open(term uint64, keys ...bus.Key) sched.QueueID {
 	e.Helper()
 	q := sched.QueueID{Host: e.IDs[0], Term: term}
 	e.check(e.Effects(0).Open(e.ctx, q))
 	for _, k := range keys {
 		e.check(e.Effects(0).AddKey(e.ctx, q, k))
+	}
+	for i := range 2 {
+		e.until(func() bool {
+			_, err := e.Effects(i).UpdateClaim(e.ctx, q, sched.Claim{Task: "nobody", Key: keyA}, nil, 1)
+			return errors.Is(err, sched.ErrConflict)
+		}, "news of the queue")
 	}
 	return q
 }

@@ -83,14 +83,21 @@ func New(cfg Config) (*Jet, error) {
 	}, nil
 }
 
-// Start listens for replies and makes this node's own outbox in its store.
+// Start listens for replies, makes this node's own outbox in its store, and returns when the
+// fabric reaches it.
 func (j *Jet) Start(ctx context.Context) error {
 	for _, l := range []*link{j.fabric, j.store} {
 		if err := l.listen(); err != nil {
 			return err
 		}
 	}
-	return j.makeOutbox(ctx, j.cfg.Node, j.cfg.Node)
+	if err := j.makeOutbox(ctx, j.cfg.Node, j.cfg.Node); err != nil {
+		return fmt.Errorf("make own outbox: %w", err)
+	}
+	if err := (outboxes{j}).probe(ctx, j.cfg.Node, j.cfg.Node); err != nil {
+		return fmt.Errorf("reach own outbox: %w", err)
+	}
+	return nil
 }
 
 // Close stops listening and closes the journal. Deliveries that are not settled come again

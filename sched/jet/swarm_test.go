@@ -45,6 +45,7 @@ func swarm(tb testing.TB, n int, lease time.Duration) []*node {
 		tb.Cleanup(func() { nd.stop(tb) })
 		out = append(out, nd)
 	}
+	awaitOutboxes(tb, out)
 	return out
 }
 
@@ -81,6 +82,18 @@ func (n *node) stop(tb testing.TB) {
 	n.store.Close()
 }
 
+// awaitOutboxes waits until every node has heard of every other's outbox.
+func awaitOutboxes(tb testing.TB, nodes []*node) {
+	tb.Helper()
+	for _, a := range nodes {
+		for _, b := range nodes {
+			fabrictest.Eventually(tb, func() bool {
+				return a.Fabric.Interest(bus.SubjectOutbox(b.ID, bus.NoCustodian, "x"))
+			}, "%s reaches the outbox of %s", a.ID, b.ID)
+		}
+	}
+}
+
 // restart starts the store and the effects again; the fabric stays.
 func (n *node) restart(tb testing.TB) {
 	tb.Helper()
@@ -111,6 +124,7 @@ func TestEffects(t *testing.T) {
 			Restart: func(i int) {
 				nodes[i].restart(t)
 				fabrictest.AwaitMesh(t, nodes[0].Node, nodes[1].Node)
+				awaitOutboxes(t, nodes)
 			},
 			Pass: func(d time.Duration) { <-time.After(d) },
 		}
