@@ -43,13 +43,14 @@ func withOllama(url string) func(string) string {
 	return func(string) string { return url }
 }
 
-// serve starts a server that answers each pattern with a handler, and Ollama's
-// version beside them where ollama is set.
+// serve starts a server that answers each pattern with its handler.
 func serve(t *testing.T, handlers map[string]http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	for pattern, h := range handlers {
-		mux.HandleFunc(pattern, h)
+		if h != nil {
+			mux.HandleFunc(pattern, h)
+		}
 	}
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -108,11 +109,19 @@ func openAI(t *testing.T, chat http.HandlerFunc) *httptest.Server {
 // probe returns the engine at s.
 func probe(t *testing.T, s *httptest.Server) engine.Engine {
 	t.Helper()
-	e, err := engine.Probe(t.Context(), s.URL)
+	e, err := engine.Probe(patiently(t), s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// patiently returns the test's context with a limit that a busy machine keeps.
+func patiently(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // answer is what came of one Generate.

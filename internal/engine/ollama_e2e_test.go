@@ -125,7 +125,7 @@ func copyFile(t *testing.T, from, to string) {
 func TestRealOllamaAnswers(t *testing.T) {
 	t.Parallel()
 	o := startOllama(t)
-	e, err := engine.Probe(t.Context(), o.addr)
+	e, err := engine.Probe(patiently(t), o.addr)
 	if err != nil || e.Kind() != engine.KindOllama {
 		t.Fatalf("probe: %v, %v", e, err)
 	}
@@ -162,7 +162,7 @@ func TestRealOllamaAnswers(t *testing.T) {
 func TestRealOllamaStopsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	o := startOllama(t)
-	e, err := engine.Probe(t.Context(), o.addr)
+	e, err := engine.Probe(patiently(t), o.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestRealOllamaStopsWhenCancelled(t *testing.T) {
 func TestRealOllamaKilledWhileItAnswers(t *testing.T) {
 	t.Parallel()
 	o := startOllama(t)
-	e, err := engine.Probe(t.Context(), o.addr)
+	e, err := engine.Probe(patiently(t), o.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,16 +124,19 @@ func parseAddress(raw string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(host, port), Path: strings.TrimRight(path, "/")}, nil
 }
 
-// Probe tells what kind of engine answers at an address, within ProbeTimeout. It
-// returns an Error: CodeInvalid for an address that is none, CodeUnavailable when
+// Probe tells what kind of engine answers at an address, within ProbeTimeout unless
+// ctx has a deadline of its own. It returns an Error: CodeInvalid for an address that is none, CodeUnavailable when
 // nothing answers or nothing that runs models, CodeTimeout when it takes too long.
 func Probe(ctx context.Context, address string) (Engine, error) {
 	u, err := parseAddress(address)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ProbeTimeout)
+		defer cancel()
+	}
 	return probe(ctx, u)
 }
 

@@ -1,0 +1,172 @@
+package engine_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// silent listens and never answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	o, a := ollama(t, nil), openAI(t, nil)
+	for address, want := range map[string]struct{ kind, url string }{
+		o.URL:                                {"ollama", o.URL},
+		o.URL + "/":                          {"ollama", o.URL},
+		strings.TrimPrefix(o.URL, "http://"): {"ollama", o.URL},
+		a.URL:                                {"openai", a.URL},
+		a.URL + "/v1":                        {"openai", a.URL},
+		a.URL + "/v1/":                       {"openai", a.URL},
+	} {
+		e, err := engine.Probe(patiently(t), address)
+		if err != nil || e.Kind() != want.kind || e.URL() != want.url {
+			t.Errorf("%s: got %v, %v, want %v", address, e, err, want)
+		}
+	}
+}
+
+func TestProbeFailures(t *testing.T) {
+	t.Parallel()
+	web := serve(t, map[string]http.HandlerFunc{"/": text("<html>a page</html>")})
+	sick := serve(t, map[string]http.HandlerFunc{"/": status(500, "")})
+	for address, want := range map[string]struct {
+		code  bus.Code
+		retry bool
+		text  string
+	}{
+		web.URL:         {bus.CodeUnavailable, false, "neither Ollama nor"},
+		sick.URL:        {bus.CodeUnavailable, true, "status 500"},
+		"127.0.0.1:1":   {bus.CodeUnavailable, true, "connection refused"},
+		"ftp://x":       {bus.CodeInvalid, false, "only http and https"},
+		"http://a b":    {bus.CodeInvalid, false, "engine address"},
+		"http://x:port": {bus.CodeInvalid, false, "invalid port"},
+	} {
+		_, err := engine.Probe(patiently(t), address)
+		wantError(t, err, want.code, want.retry, want.text)
+	}
+	_, err := engine.Probe(t.Context(), silent(t)) // with the limit of its own
+	wantError(t, err, bus.CodeTimeout, false, "deadline exceeded")
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"", "0.0.0.0", "::", "[::1]:80", "::1", ":8080", "0.0.0.0:99", "https://x.example/ollama/", "gpu-box", " 127.0.0.1 "} {
+		if err := (engine.Config{Env: withOllama(host)}).Validate(); err != nil {
+			t.Errorf("OLLAMA_HOST=%q: %v", host, err)
+		}
+	}
+	err := engine.Config{URLs: []string{"gopher://x"}}.Validate()
+	wantError(t, err, bus.CodeInvalid, false, `"gopher://x"`)
+	var e *bus.Error
+	if errors.As(err, &e) && e.Hint == "" {
+		t.Error("no hint")
+	}
+	_, err = engine.NewWatcher(engine.Config{URLs: []string{"gopher://x"}}, nil)
+	wantError(t, err, bus.CodeInvalid, false, `"gopher://x"`)
+	if _, _, err = engine.Find(t.Context(), engine.Config{URLs: []string{"gopher://x"}}); err == nil {
+		t.Error("Find took an address that is none")
+	}
+}
+
+// find returns what is there under cfg.
+func find(t *testing.T, cfg engine.Config) (*engine.Set, []engine.Problem) {
+	t.Helper()
+	cfg.ProbeTimeout = patience
+	s, problems, err := engine.Find(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, problems
+}
+
+func names(s *engine.Set) string {
+	var out []string
+	for _, m := range s.Models() {
+		out = append(out, m.Engine+"/"+m.Name)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestFindInOrder(t *testing.T) {
+	t.Parallel()
+	o, a := ollama(t, text(line("real")+doneLine)), openAI(t, text(event("other")+doneEvent))
+	s, problems := find(t, engine.Config{URLs: []string{a.URL, "127.0.0.1:1", a.URL + "/v1"}, Env: withOllama(o.URL)})
+	if got := names(s); got != "openai/small.gguf openai/vllm ollama/tinylm:latest" {
+		t.Errorf("got %s", got)
+	}
+	if len(problems) != 1 || problems[0].URL != "http://127.0.0.1:1" || problems[0].Err == nil {
+		t.Errorf("problems %+v", problems)
+	}
+	if n := len(s.Engines()); n != 2 {
+		t.Errorf("%d engines", n)
+	}
+	// The model asked for is the model that answers, with or without its tag.
+	for model, want := range map[string]string{"vllm": "other", "vllm:latest": "other", "tinylm": "real", "tinylm:latest": "real"} {
+		if got := ask(t.Context(), s, model, "x"); got.err != nil || got.res.Text != want || !bus.SameModel(got.res.Model, model) {
+			t.Errorf("%s: got %+v, %v", model, got.res, got.err)
+		}
+	}
+	for _, model := range []string{"tinylm:q4", "tiny", "", "TINYLM"} {
+		wantError(t, ask(t.Context(), s, model, "x").err, bus.CodeNotFound, true, "there is small.gguf, vllm, tinylm:latest")
+	}
+}
+
+func TestDemoServesOnlyWhereThereIsNothingElse(t *testing.T) {
+	t.Parallel()
+	s, _ := find(t, engine.Config{Env: nowhere})
+	a := ask(t.Context(), s, "tinylm", "What is the capital of France?")
+	if a.err != nil || a.res.Text != "The capital of France is Paris." || !a.res.Demo || a.res.Engine != engine.KindDemo || a.res.Model != "tinylm:latest" ||
+		a.streamed() != a.res.Text || a.res.PromptTokens == 0 || a.res.OutputTokens == 0 || a.res.DoneReason != "stop" || a.res.TTFT <= 0 {
+		t.Errorf("got %+v, %v", a.res, a.err)
+	}
+	if m := s.Models(); len(m) != 1 || !m[0].Demo || !m[0].Loaded || m[0].ContextLength != 256 {
+		t.Errorf("models %+v", m)
+	}
+	wantError(t, ask(t.Context(), s, "tinylm", strings.Repeat("x ", 5000)).err, bus.CodeTooLarge, false, "longer than the model's context")
+
+	s, _ = find(t, engine.Config{Env: nowhere, NoDemo: true})
+	if len(s.Models()) != 0 {
+		t.Errorf("models %+v", s.Models())
+	}
+	wantError(t, ask(t.Context(), s, "tinylm", "x").err, bus.CodeNotFound, true, "or any other")
+
+	empty := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaNone), "GET /api/ps": text(ollamaNone),
+	})
+	if s, _ = find(t, engine.Config{Env: withOllama(empty.URL)}); names(s) != "demo/tinylm:latest" || len(s.Engines()) != 2 {
+		t.Errorf("beside an Ollama without models: %s", names(s))
+	}
+	if s, _ = find(t, engine.Config{Env: withOllama(ollama(t, nil).URL)}); names(s) != "ollama/tinylm:latest" {
+		t.Errorf("beside an Ollama with models: %s", names(s))
+	}
+}
+
+func TestDemoRefusesOtherModelsAndCancelledWork(t *testing.T) {
+	t.Parallel()
+	d, err := engine.NewDemo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, ask(t.Context(), d, "llama3.2", "x").err, bus.CodeNotFound, true, "llama3.2")
+	gone := errors.New("superseded")
+	if _, err := d.Generate(t.Context(), "tinylm", bus.InferenceRequest{Prompt: "hi"}, func(bus.InferenceChunk) error { return gone }); !errors.Is(err, gone) {
+		t.Errorf("got %v", err)
+	}
+	_, err = d.Generate(t.Context(), "tinylm", bus.InferenceRequest{Messages: []bus.Message{{Role: "tool"}}}, nil)
+	wantError(t, err, bus.CodeInvalid, false, "tool")
+}

@@ -1,0 +1,105 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// event is one server-sent event of a stream.
+func event(content string) string {
+	b, _ := json.Marshal(map[string]any{
+		"object":  "chat.completion.chunk",
+		"choices": []any{map[string]any{"index": 0, "finish_reason": nil, "delta": map[string]string{"content": content}}},
+	})
+	return "data: " + string(b) + "\n\n"
+}
+
+const (
+	finish    = `data: {"choices":[{"finish_reason":"stop","index":0,"delta":{}}]}` + "\n\n"
+	usage     = `data: {"choices":[],"usage":{"completion_tokens":2,"prompt_tokens":9,"total_tokens":11}}` + "\n\n"
+	doneEvent = "data: [DONE]\n\n"
+)
+
+func TestOpenAIModels(t *testing.T) {
+	t.Parallel()
+	e := probe(t, openAI(t, nil))
+	models, err := e.Models(t.Context())
+	want := []bus.ModelInfo{
+		{Name: "small.gguf", Loaded: true, SizeBytes: 12345, ContextLength: 256, Engine: engine.KindOpenAI},
+		{Name: "vllm", Loaded: true, ContextLength: 4096, Engine: engine.KindOpenAI},
+	}
+	if err != nil || e.Kind() != engine.KindOpenAI || len(models) != 2 || models[0] != want[0] || models[1] != want[1] {
+		t.Errorf("got %+v, %v", models, err)
+	}
+}
+
+func TestOpenAIAnswers(t *testing.T) {
+	t.Parallel()
+	var got map[string]any
+	s := openAI(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, ": ping\n\n"+`data: {"choices":[{"delta":{"role":"assistant","content":null,"reasoning_content":"hm"}}]}`+"\n\n"+
+			event("Pa")+event("ris")+finish+usage+doneEvent)
+	})
+	a := ask(t.Context(), probe(t, s), "small.gguf", "capital?")
+	if r := a.res; a.err != nil || r.Text != "Paris" || r.Model != "small.gguf" || r.Engine != "openai" || r.DoneReason != "stop" ||
+		r.PromptTokens != 9 || r.OutputTokens != 2 || r.TTFT <= 0 {
+		t.Errorf("got %+v, %v", a.res, a.err)
+	}
+	if len(a.chunks) != 3 || a.chunks[0].Thinking != "hm" {
+		t.Errorf("chunks %+v", a.chunks)
+	}
+	sent, _ := json.Marshal(got)
+	const want = `{"messages":[{"content":"capital?","role":"user"}],"model":"small.gguf","stream":true,"stream_options":{"include_usage":true},"temperature":0}`
+	if string(sent) != want {
+		t.Errorf("sent %s\nwant %s", sent, want)
+	}
+}
+
+func TestOpenAIReasonLengthAndLongEvent(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 300<<10) // go-sse's own limit is 64 KiB
+	cut := strings.Replace(finish, `"stop"`, `"length"`, 1)
+	a := ask(t.Context(), probe(t, openAI(t, text(event(long)+cut+doneEvent))), "vllm", "x")
+	if a.err != nil || a.res.Text != long || a.res.DoneReason != "length" {
+		t.Errorf("%d bytes, %q, %v", len(a.res.Text), a.res.DoneReason, a.err)
+	}
+}
+
+func TestOpenAIFailures(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		chat     http.HandlerFunc
+		code     bus.Code
+		retry    bool
+		contains string
+	}{
+		"missing model": {status(404, `{"error":{"message":"no such model","type":"invalid_request_error"}}`), bus.CodeNotFound, true, "does not have the model"},
+		"prompt too long": {
+			status(400, `{"error":{"code":400,"message":"the request has 9000 tokens","type":"exceed_context_size_error","n_ctx":256}}`),
+			bus.CodeTooLarge, false, "9000 tokens",
+		},
+		"bad request":    {status(422, `{"error":{"message":"temperature"}}`), bus.CodeInvalid, false, "temperature"},
+		"loading":        {status(503, `{"error":{"message":"Loading model","type":"unavailable_error"}}`), bus.CodeBusy, true, "Loading model"},
+		"key wanted":     {status(401, `{"error":{"message":"Invalid API Key"}}`), bus.CodeUnavailable, true, "Invalid API Key"},
+		"error in a 200": {text(event("Pa") + `data: {"error":{"message":"out of memory"}}` + "\n\n"), bus.CodeUnavailable, true, "out of memory"},
+		"no end marker":  {text(event("Pa") + finish), bus.CodeUnavailable, true, "no [DONE]"},
+		"not JSON":       {text("data: {\n\n"), bus.CodeUnavailable, true, "cannot be read"},
+		"plain page":     {status(502, "<html>Bad Gateway</html>\nmore"), bus.CodeUnavailable, true, "Bad Gateway"},
+		"event too long": {text("data: " + strings.Repeat("x", 9<<20)), bus.CodeUnavailable, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := ask(t.Context(), probe(t, openAI(t, c.chat)), "vllm", "capital?")
+			wantError(t, a.err, c.code, c.retry, c.contains)
+		})
+	}
+}

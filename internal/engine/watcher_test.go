@@ -1,0 +1,173 @@
+package engine_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// quick makes a watcher look often, and wait long enough for a busy machine.
+func quick(env func(string) string, urls ...string) engine.Config {
+	return engine.Config{URLs: urls, Env: env, NoDemo: true, Interval: 10 * time.Millisecond, ProbeTimeout: patience}
+}
+
+func TestWatcherBeforeTheFirstLook(t *testing.T) {
+	t.Parallel()
+	w, err := engine.NewWatcher(quick(nowhere), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set, _ := w.Watch(); set != nil || len(w.Models()) != 0 || len(set.Engines()) != 0 {
+		t.Errorf("got %v", set)
+	}
+	wantError(t, ask(t.Context(), w, "tinylm", "x").err, bus.CodeNotFound, true, "no engine here")
+}
+
+func TestWatcherNoticesStartAndStop(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(nil)
+	address := s.Listener.Addr().String()
+	s.Listener.Close()
+	w := watch(t, engine.Config{Env: withOllama(address), Interval: 10 * time.Millisecond, ProbeTimeout: patience})
+	await(t, w, "demo at first", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
+
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := ollama(t, nil)
+	s.Listener, s.Config.Handler = l, other.Config.Handler
+	s.Start()
+	await(t, w, "engine started", func(s *engine.Set) bool { return len(s.Models()) == 1 && !s.Models()[0].Demo })
+	s.Close()
+	await(t, w, "engine stopped", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
+}
+
+func TestWatcherNoticesModels(t *testing.T) {
+	t.Parallel()
+	var loaded atomic.Bool
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
+		"GET /api/ps": func(w http.ResponseWriter, r *http.Request) {
+			if loaded.Load() {
+				text(ollamaPS)(w, r)
+				return
+			}
+			text(ollamaNone)(w, r)
+		},
+	})
+	w := watch(t, quick(withOllama(s.URL)))
+	await(t, w, "installed", func(s *engine.Set) bool {
+		return hasModel("tinylm")(s) && !s.Models()[0].Loaded && s.Models()[0].ContextLength == 256
+	})
+	loaded.Store(true)
+	await(t, w, "loaded", func(s *engine.Set) bool { return s.Models()[0].Loaded && s.Models()[0].ContextLength == 128 })
+}
+
+func TestWatcherTellsOnlyChanges(t *testing.T) {
+	t.Parallel()
+	looks := make(chan struct{}, 1000)
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+			text(`{"data":[{"id":"m"}]}`)(w, r)
+			looks <- struct{}{}
+		},
+	})
+	w := watch(t, quick(nowhere, s.URL))
+	await(t, w, "found", hasModel("m"))
+	_, changed := w.Watch()
+	for range 10 {
+		wait(t, looks, "the watcher does not look any more")
+	}
+	select {
+	case <-changed:
+		t.Error("a change was told although there was none")
+	default:
+	}
+}
+
+func TestWatcherIsNotHeldUpByASilentEngine(t *testing.T) {
+	t.Parallel()
+	good := openAI(t, nil)
+	cfg := quick(nowhere, silent(t), good.URL)
+	cfg.ProbeTimeout = 500 * time.Millisecond
+	w := watch(t, cfg)
+	await(t, w, "the other engine", hasModel("vllm"))
+}
+
+// TestWatcherGivesASlowEngineASecondChance: one look that takes too long changes
+// nothing, two in a row do.
+func TestWatcherGivesASlowEngineASecondChance(t *testing.T) {
+	t.Parallel()
+	var hang atomic.Bool
+	hanging := make(chan struct{}, 1000)
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+			if hang.Load() {
+				hanging <- struct{}{}
+				<-r.Context().Done()
+				return
+			}
+			text(`{"data":[{"id":"m"}]}`)(w, r)
+		},
+	})
+	cfg := quick(nowhere, s.URL)
+	cfg.ProbeTimeout = time.Second
+	w := watch(t, cfg)
+	await(t, w, "found", hasModel("m"))
+	hang.Store(true)
+	await(t, w, "gone", func(s *engine.Set) bool { return len(s.Models()) == 0 })
+	if len(hanging) < 2 {
+		t.Error("one slow look took the engine away")
+	}
+	hang.Store(false)
+	await(t, w, "back", hasModel("m"))
+}
+
+// TestWatcherLooksAtOnceAfterAFailure: the next look would come after an hour.
+func TestWatcherLooksAtOnceAfterAFailure(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+			if gone.Load() {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			text(`{"data":[{"id":"m"}]}`)(w, r)
+		},
+		"POST /v1/chat/completions": status(500, ""),
+	})
+	cfg := quick(nowhere, s.URL)
+	cfg.Interval = time.Hour
+	w := watch(t, cfg)
+	await(t, w, "found", hasModel("m"))
+	gone.Store(true)
+	wantError(t, ask(t.Context(), w, "m", "x").err, bus.CodeUnavailable, true, "status 500")
+	await(t, w, "gone", func(s *engine.Set) bool { return len(s.Models()) == 0 })
+}
+
+func TestWatcherStopsWhileAnEngineHangs(t *testing.T) {
+	t.Parallel()
+	w, err := engine.NewWatcher(quick(nowhere, silent(t)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	cancel()
+	wait(t, done, "Run does not return")
+}
