@@ -1,0 +1,337 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Limits of the watchdog, until a handler sets its own.
+const (
+	firstOutput = 5 * time.Minute // loading a model, reading the prompt
+	betweenOut  = 30 * time.Second
+	resendBytes = 1 << 20 // of output kept for a resend
+)
+
+// Causes for which an attempt is stopped.
+var (
+	errCancelled     = bus.Errorf(bus.CodeCancelled, "cancelled by its submitter")
+	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
+	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
+	errStalled       = bus.Errorf(bus.CodeTimeout, "no output in time: the engine hangs")
+	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
+)
+
+// attempt is one run of a task by this worker.
+type attempt struct {
+	w      *worker
+	job    *Job
+	q      QueueID // where it was claimed
+	d      Delivery
+	rec    Record
+	rev    uint64
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	phase string
+	limit time.Duration
+	fed   time.Time // the watchdog
+	seq   int       // of the next chunk
+	kept  []outMsg  // the last resendBytes of output
+	size  int
+}
+
+func (a *attempt) ack() string { return a.d.Ack }
+
+// healthy reports whether the watchdog is content at now.
+func (a *attempt) healthy(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return now.Sub(a.fed) <= a.limit
+}
+
+// stall stops an attempt whose watchdog is not content.
+func (a *attempt) stall(now time.Time) {
+	a.mu.Lock()
+	phase, silent := a.phase, now.Sub(a.fed)
+	a.mu.Unlock()
+	a.w.n.log.Warn("watchdog", "task", a.job.Task.ID, "phase", phase, "silent", silent.Round(time.Millisecond))
+	a.cancel(errStalled)
+}
+
+func (a *attempt) setPhase(name string, limit time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.phase, a.limit, a.fed = name, limit, time.Now()
+}
+
+// emit sends one chunk to the submitter.
+func (a *attempt) emit(ctx context.Context, chunk any) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	data, err := json.Marshal(chunk)
+	if err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fed = time.Now()
+	if a.phase == "" || a.seq == 0 {
+		a.phase, a.limit = "output", betweenOut
+	}
+	m := outMsg{Nonce: a.rec.Nonce, Attempt: a.rec.Attempt, Seq: a.seq, Node: a.w.n.cfg.ID, Data: data}
+	a.seq++
+	a.kept = append(a.kept, m)
+	for a.size += len(data); a.size > resendBytes && len(a.kept) > 1; a.kept = a.kept[1:] {
+		a.size -= len(a.kept[0].Data)
+	}
+	return a.send(m)
+}
+
+func (a *attempt) send(m outMsg) error {
+	return a.w.n.fx.Publish(Msg{Subject: bus.SubjectOut(a.job.Submitter, a.job.Task.ID), Data: marshal(m)})
+}
+
+// onResend sends again what a submitter has missed.
+func (w *worker) onResend(m Msg) {
+	var r resendMsg
+	if json.Unmarshal(m.Data, &r) != nil {
+		return
+	}
+	w.mu.Lock()
+	var a *attempt
+	for _, x := range w.running {
+		if m.Subject == bus.SubjectResend(x.job.Submitter, x.job.Task.ID) && x.rec.Attempt == r.Attempt {
+			a = x
+		}
+	}
+	w.mu.Unlock()
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.kept {
+		if k.Seq < r.From {
+			continue
+		}
+		if err := a.send(k); err != nil {
+			w.n.log.Debug("resend", "err", err)
+			return
+		}
+	}
+}
+
+// process decides on a delivery, and runs it.
+func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
+	a, act := w.claim(ctx, q, d, j)
+	switch act.Kind {
+	case HoldBack:
+		w.n.log.Debug("hold back", "task", j.Task.ID, "why", act.Why)
+		w.nak(d.Ack, holdBackMS)
+	case Skip:
+		w.ack(d.Ack)
+	case Finish:
+		w.finish(ctx, q, d, j)
+	case Expire:
+		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
+	case Bury:
+		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s (%s)", act.Why, crashNames(a.rec.Crashes))})
+	case Run, TakeOver:
+		w.runAttempt(ctx, p, a)
+	}
+}
+
+func crashNames(cs []Crash) string {
+	s := fmt.Sprintf("%d attempts ended with their worker", len(cs))
+	for _, c := range cs {
+		s += " " + string(c.Node)
+	}
+	return s
+}
+
+// claim writes the record that lets this worker run the task, or says why not.
+func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*attempt, Action) {
+	id := j.Task.ID
+	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes}
+	if !w.n.off(ProtectHoldBack) {
+		s.RunningAt, _ = w.n.members.runningAt(id)
+		if w.find(id) != nil {
+			s.RunningAt = w.n.cfg.ID
+		}
+	}
+	if w.n.off(ProtectJournal) {
+		s.Attempts, s.Crashes = 0, nil
+	} else {
+		n, cs := w.n.members.known(id)
+		s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
+	}
+	a := &attempt{w: w, job: j, q: q, d: d}
+	act := OnDelivery(nil, d, j, s, time.Now())
+	if act.Kind == HoldBack {
+		return nil, act
+	}
+	if f, ok := w.n.outbox.endOf(id); ok && !w.n.off(ProtectPreload) {
+		return nil, Action{Kind: Finish, Why: "ended: " + string(f.State)}
+	}
+	a.rec = w.record(act, d)
+	cctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	var err error
+	a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+	for tries := 0; err != nil && tries < 5 && cctx.Err() == nil; tries++ {
+		data, rev, gerr := w.n.fx.GetClaim(cctx, q, id)
+		var cur Record
+		switch {
+		case errors.Is(gerr, ErrNotFound):
+			a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+			continue
+		case gerr != nil || json.Unmarshal(data, &cur) != nil:
+			continue
+		case cur.Nonce == a.rec.Nonce: // an earlier try got through
+			a.rev, err = rev, nil
+			continue
+		}
+		s.Lost = !w.n.members.alive(cur.Worker) || cur.Worker == w.n.cfg.ID && cur.State == bus.StateRunning && w.find(id) == nil
+		act = OnDelivery(&cur, d, j, s, time.Now())
+		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
+			return nil, act
+		}
+		if cur.Why != "" && act.Kind == Bury {
+			act.Why += "; last: " + cur.Why
+		}
+		a.rec = w.record(act, d)
+		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev)
+	}
+	if err != nil {
+		w.nak(d.Ack, claimRetryMS)
+		w.n.log.Debug("claim", "task", id, "err", err)
+		return nil, Action{Kind: -1}
+	}
+	return a, act
+}
+
+func (w *worker) record(act Action, d Delivery) Record {
+	return Record{State: bus.StateRunning, Worker: w.n.cfg.ID, Attempt: act.Attempt, Nonce: string(bus.NewTaskID()), Ack: d.Ack,
+		Seq: d.Seq, Crashes: act.Crashes}
+}
+
+func (a *attempt) head() Claim {
+	return Claim{Task: a.job.Task.ID, State: a.rec.State, Worker: a.rec.Worker, Attempt: a.rec.Attempt, Ack: a.d.Ack, Key: a.d.Key, Seq: a.d.Seq}
+}
+
+// runAttempt runs the handler and ends the attempt.
+func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
+	id := a.job.Task.ID
+	if !a.job.Durable() && (!w.n.members.alive(a.job.Submitter) || a.job.Boot != "" && w.n.members.boot(a.job.Submitter) != a.job.Boot) {
+		w.end(ctx, a, Final{State: bus.StateCancelled, Error: errSubmitterGone})
+		return
+	}
+	hctx, cancel := context.WithCancelCause(ctx)
+	a.cancel = cancel
+	a.setPhase("start", firstOutput)
+	w.mu.Lock()
+	w.running[id] = a
+	w.mu.Unlock()
+	if !w.n.off(ProtectJournal) {
+		if err := w.n.fx.Begin(id, a.rec.Attempt); err != nil {
+			w.n.log.Warn("write journal", "err", err)
+		}
+	}
+	w.n.beatSoon()
+	w.n.event(bus.EventStarted, a.job, a.rec.Attempt, "")
+	result, err := w.handle(hctx, p, a)
+	cause := context.Cause(hctx)
+	cancel(nil)
+	if err == nil || cause == nil {
+		cause = err
+	}
+	w.conclude(ctx, a, result, cause)
+	w.mu.Lock()
+	delete(w.running, id)
+	w.mu.Unlock()
+	if err := w.n.fx.Finish(id); err != nil {
+		w.n.log.Warn("clear journal", "err", err)
+	}
+	w.n.members.forgetTask(id)
+	w.n.beatSoon()
+}
+
+// handle calls the handler with its deadline and its watchdog.
+func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
+	if left, has := a.job.left(time.Now()); has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, left, errDeadline)
+		defer cancel()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = bus.Errorf(bus.CodeInternal, "the handler of %q panicked: %v", a.job.Task.Type, r)
+		}
+		if err != nil && errors.Is(context.Cause(ctx), errDeadline) {
+			err = errDeadline
+		}
+	}()
+	task := a.job.Task
+	return p.handler.Handle(bus.WithPhase(ctx, a.setPhase), &task, func(chunk any) error { return a.emit(ctx, chunk) })
+}
+
+// conclude turns what the handler returned into an end, or gives the task back.
+func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error) {
+	f := Final{State: bus.StateDone}
+	var e *bus.Error
+	switch {
+	case err == nil:
+		if f.Result, err = json.Marshal(result); err != nil {
+			f.State, f.Error = bus.StateFailed, bus.Errorf(bus.CodeInternal, "encode result: %w", err)
+		} else if len(f.Result) > bus.MaxPayload {
+			f.State, f.Result = bus.StateFailed, nil
+			f.Error = bus.Errorf(bus.CodeTooLarge, "the result is over the limit of %d bytes", bus.MaxPayload)
+		}
+	case ctx.Err() != nil: // this daemon ends; another worker takes over
+		w.release(context.WithoutCancel(ctx), a, "worker stops")
+		return
+	case errors.Is(err, errSuperseded):
+		w.ack(a.ack())
+		return
+	case errors.Is(err, errStalled), bus.IsRetry(err):
+		w.release(ctx, a, err.Error())
+		return
+	case errors.Is(err, errCancelled), errors.Is(err, errSubmitterGone):
+		f.State, f.Error = bus.StateCancelled, bus.AsError(err)
+	case errors.Is(err, errDeadline):
+		f.State, f.Error = bus.StateExpired, errDeadline
+	default:
+		e = bus.AsError(err)
+		f.State, f.Error = bus.StateFailed, e
+	}
+	if f.Error != nil {
+		c := *f.Error
+		c.Node = w.n.cfg.ID
+		f.Error = &c
+	}
+	w.end(ctx, a, f)
+}
+
+// release gives a task back for another node.
+func (w *worker) release(ctx context.Context, a *attempt, why string) {
+	w.n.log.Info("give back", "task", a.job.Task.ID, "attempt", a.rec.Attempt, "why", why)
+	ctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	a.rec.State, a.rec.Why = bus.StateQueued, why
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev); errors.Is(err, ErrConflict) {
+		return // another has it
+	}
+	w.mu.Lock()
+	delete(w.running, a.job.Task.ID) // before another looks for who runs it
+	w.mu.Unlock()
+	w.n.beat()
+	w.n.event(bus.EventRetried, a.job, a.rec.Attempt, why)
+	w.nak(a.ack(), min(100*a.rec.Attempt, 1000))
+}

@@ -1,0 +1,216 @@
+package sched
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const forgetEvery = 10 * time.Minute
+
+// care looks after open tasks whatever the host does: deadlines, missing output, cancels that
+// were not heard, custodians that are lost, and ends that are old.
+func (o *outbox) care(ctx context.Context) {
+	t := time.NewTicker(careEvery)
+	defer t.Stop()
+	var forgot time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Now()
+		o.expire(ctx, now)
+		o.closeOverdue(now)
+		o.repeatCancels(now)
+		o.replaceCustodians(ctx, now)
+		if now.Sub(forgot) > forgetEvery {
+			forgot = now
+			o.forgetOld(ctx, now)
+		}
+	}
+}
+
+// expire ends what has passed its deadline. A custodian does so while the submitter is away.
+func (o *outbox) expire(ctx context.Context, now time.Time) {
+	var late []Job
+	o.mu.Lock()
+	for _, e := range o.entries {
+		if e.job.expired(now) {
+			late = append(late, e.job)
+		}
+	}
+	for id, k := range o.kept {
+		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && !o.n.members.alive(k.job.Submitter) {
+			late = append(late, k.job)
+		}
+	}
+	o.mu.Unlock()
+	for i := range late {
+		j := &late[i]
+		e := bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
+		attempts := 0
+		if at, ok := o.runningAt(j.Task.ID); ok {
+			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
+			attempts, _ = o.n.members.known(j.Task.ID)
+		}
+		if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
+			o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
+		}
+	}
+}
+
+// closeOverdue ends streams whose missing output will not come.
+func (o *outbox) closeOverdue(now time.Time) {
+	type late struct {
+		id bus.TaskID
+		f  Final
+	}
+	var all []late
+	o.mu.Lock()
+	for id, e := range o.entries {
+		if f := e.out.overdue(now); f != nil && !e.job.Durable() {
+			all = append(all, late{id, *f})
+		}
+	}
+	o.mu.Unlock()
+	for _, l := range all {
+		o.complete(l.id, l.f)
+	}
+}
+
+// endTask ends a task from outside: at its custodians, in its record, and at whoever runs it.
+func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, error) {
+	f.Task, f.At, f.Nonce = j.Task.ID, time.Now(), string(bus.NewTaskID())
+	if j.Durable() {
+		kctx, cancel := context.WithTimeout(ctx, effectWait)
+		defer cancel()
+		if err := o.keep(kctx, j, f); err != nil {
+			return bus.TaskInfo{}, err
+		}
+	}
+	if q, ok := o.n.queue.get(); ok {
+		f.Queue = q
+		o.tombstone(q, j, f)
+	}
+	o.stopRunning(j)
+	o.mu.Lock()
+	o.cancels[j.Task.ID] = cancelling{*j, time.Now()}
+	o.mu.Unlock()
+	o.complete(j.Task.ID, f)
+	o.n.event(bus.EventKind(f.State), j, f.Attempt, "")
+	return j.info(f.State, &f), nil
+}
+
+func (o *outbox) stopRunning(j *Job) {
+	m := Msg{Subject: bus.SubjectCancel(j.Submitter, j.Task.ID), Data: marshal(bus.TaskRequest{ID: j.Task.ID})}
+	if err := o.n.fx.Publish(m); err != nil {
+		o.n.log.Debug("send cancel", "task", j.Task.ID, "err", err)
+	}
+}
+
+func (o *outbox) runningAt(id bus.TaskID) (bus.NodeID, bool) {
+	if o.n.worker.find(id) != nil {
+		return o.n.cfg.ID, true
+	}
+	return o.n.members.runningAt(id)
+}
+
+// repeatCancels sends a cancel again while a heartbeat still reports the task.
+func (o *outbox) repeatCancels(now time.Time) {
+	if o.n.off(ProtectCancelRepeat) {
+		return
+	}
+	var again []Job
+	o.mu.Lock()
+	for id, c := range o.cancels {
+		if _, runs := o.runningAt(id); runs {
+			again = append(again, c.job)
+		}
+		if now.Sub(c.since) > cancelFor {
+			delete(o.cancels, id)
+		}
+	}
+	o.mu.Unlock()
+	for i := range again {
+		o.stopRunning(&again[i])
+	}
+}
+
+// replaceCustodians gives a durable task a second custodian where it has none, or where that
+// has been lost for long.
+func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
+	var due []*entry
+	o.mu.Lock()
+	for _, e := range o.entries {
+		if !e.job.Durable() || e.replaces {
+			continue
+		}
+		c := e.job.Custodian
+		if c != bus.NoCustodian && o.n.members.alive(c) && e.stores > 1 {
+			e.lostAt = time.Time{}
+			continue
+		}
+		if e.lostAt.IsZero() {
+			e.lostAt = now
+		}
+		if wait := now.Sub(e.lostAt); c == bus.NoCustodian && wait > acceptWait || wait > replaceWait {
+			due = append(due, e)
+		}
+	}
+	o.mu.Unlock()
+	for _, e := range due {
+		c := o.custodian()
+		if c == bus.NoCustodian || ctx.Err() != nil {
+			return
+		}
+		o.replaceCustodian(ctx, e, c)
+	}
+}
+
+func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, acceptWait)
+	defer cancel()
+	if !o.ensure(ctx, c) {
+		return
+	}
+	j := e.job
+	j.Custodian = c
+	p := o.put(ctx, &j, c, nil, 2)
+	if p.Stores+boolInt(p.Refused) < 2 {
+		return // another try, with the custodian that is best then
+	}
+	o.mu.Lock()
+	e.job.Custodian, e.stores, e.lostAt = c, 2, time.Time{}
+	o.mu.Unlock()
+	o.n.log.Info("new custodian", "task", j.Task.ID, "custodian", c)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// forgetOld deletes ends that are older than the retention.
+func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
+	var old []*kept
+	o.mu.Lock()
+	for id, k := range o.kept {
+		if k.final != nil && now.Sub(k.final.At) > o.n.cfg.Retention {
+			old = append(old, k)
+			delete(o.kept, id)
+		}
+	}
+	o.mu.Unlock()
+	for _, k := range old {
+		for _, place := range k.places {
+			if err := o.n.fx.Outbox.Forget(ctx, place); err != nil {
+				o.n.log.Warn("forget an old task", "task", place.Task, "err", err)
+			}
+		}
+	}
+}

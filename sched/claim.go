@@ -1,0 +1,90 @@
+package sched
+
+import (
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Limits of an attempt.
+const (
+	maxCrashes   = 3 // attempts that ended with their worker's process, before a task is dead
+	maxAttempts  = 10
+	ackWaitMS    = 5000
+	renewEvery   = time.Second
+	holdBackMS   = 250
+	claimRetryMS = 200
+)
+
+// ActKind is what a worker does with a delivery.
+type ActKind int
+
+// The kinds of Action.
+const (
+	Run      ActKind = iota // create the claim and run
+	TakeOver                // replace the claim by compare-and-set, and run
+	Finish                  // the record is terminal: complete its commit, then ack
+	Skip                    // a duplicate copy: ack it
+	HoldBack                // a live peer runs it: give it back for later
+	Expire                  // its deadline has passed: end it
+	Bury                    // it killed too many workers, or failed too often: end it
+)
+
+func (k ActKind) String() string {
+	return [...]string{"run", "take over", "finish", "skip", "hold back", "expire", "bury"}[k]
+}
+
+// Action is the answer of OnDelivery.
+type Action struct {
+	Kind ActKind
+	// Attempt is the number of the attempt to run.
+	Attempt int
+	Crashes []Crash
+	Why     string
+}
+
+// Sighting is what a worker knows of a delivered task beside the record.
+type Sighting struct {
+	// RunningAt is a live peer that reports the task with a healthy lease, or "".
+	RunningAt bus.NodeID
+	// Attempts and Crashes are the highest and the union of the job's, the beats' and the
+	// worker's own journal.
+	Attempts int
+	Crashes  []Crash
+	// Lost tells whether the worker named in the record is lost.
+	Lost bool
+	// Ended is the task's end, where this node's store has it.
+	Ended bool
+}
+
+// OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
+// this term, nil where there is none. It is the table of claims in docs/protocol.md.
+func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Action {
+	a := Action{Kind: Run, Attempt: s.Attempts + 1, Crashes: s.Crashes}
+	if rec != nil {
+		a.Kind = TakeOver
+		a.Attempt = max(a.Attempt, rec.Attempt+1)
+		a.Crashes = mergeCrashes(rec.Crashes, a.Crashes)
+		switch {
+		case rec.State.Terminal():
+			return Action{Kind: Finish, Why: "already " + string(rec.State)}
+		case rec.Seq != d.Seq:
+			return Action{Kind: Skip, Why: "a second copy of what runs"}
+		}
+		if s.Lost {
+			a.Crashes = mergeCrashes(a.Crashes, []Crash{{rec.Worker, rec.Attempt}})
+		}
+		a.Why = "the lease of " + string(rec.Worker) + " lapsed"
+	} else if s.RunningAt != "" {
+		return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
+	}
+	switch {
+	case j.expired(now):
+		a.Kind, a.Why = Expire, "its deadline passed"
+	case len(a.Crashes) >= maxCrashes:
+		a.Kind, a.Why = Bury, "it ended with its worker too often"
+	case a.Attempt > maxAttempts:
+		a.Kind, a.Why = Bury, "it was tried too often"
+	}
+	return a
+}

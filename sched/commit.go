@@ -1,0 +1,169 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times of the commit.
+const (
+	keepWait  = 500 * time.Millisecond // for the custodians' stores to answer
+	retryWait = 100 * time.Millisecond // between tries of what must not be lost
+)
+
+// end commits f as the end of attempt a, in the order of docs/protocol.md: the record by
+// compare-and-set, the terminal record with the custodians, the end message, the event, and
+// last the ack. Whoever is refused anywhere was superseded, and shows nothing.
+func (w *worker) end(ctx context.Context, a *attempt, f Final) {
+	// A daemon that stops still commits what it has finished.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, time.Now()
+	f.Crashes = a.rec.Crashes
+	a.mu.Lock()
+	f.Chunks = a.seq
+	a.mu.Unlock()
+	if w.n.off(ProtectAckLast) {
+		w.ack(a.ack())
+	}
+	if !w.commit(ctx, a, &f) {
+		w.superseded(a)
+		return
+	}
+	if !w.n.off(ProtectKeepFirst) && !w.keep(ctx, a.job, f) {
+		w.superseded(a)
+		return
+	}
+	w.remember(f)
+	if err := a.send(endMsg(f)); err != nil {
+		w.n.log.Debug("send the end", "task", f.Task, "err", err)
+	}
+	w.n.event(bus.EventKind(f.State), a.job, f.Attempt, "")
+	if w.n.off(ProtectKeepFirst) {
+		w.keep(ctx, a.job, f)
+	}
+	w.ack(a.ack())
+}
+
+func (w *worker) superseded(a *attempt) {
+	w.n.log.Info("superseded", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
+	w.n.event(bus.EventSuperseded, a.job, a.rec.Attempt, "another attempt finished first")
+	w.ack(a.ack())
+}
+
+// commit writes f into the task's record, under the claim's host or, when that has gone, under
+// the present one. It reports false where another attempt has the record.
+func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
+	a.rec.State, a.rec.Final = f.State, f
+	q, rev := a.q, a.rev
+	for ctx.Err() == nil {
+		if cur, ok := w.n.queue.get(); ok && cur != q {
+			next, ok := w.rehome(ctx, a, f, cur)
+			if ok {
+				return true
+			}
+			if next == 0 {
+				return false
+			}
+			q, rev = cur, next
+		}
+		f.Queue = q
+		cctx, cancel := context.WithTimeout(ctx, effectWait)
+		_, err := w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev)
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, ErrConflict) && w.n.off(ProtectCommit):
+			return true
+		case errors.Is(err, ErrConflict):
+			if won, known := w.wrote(ctx, q, a); known {
+				return won
+			}
+		}
+		w.pause(ctx)
+	}
+	return false
+}
+
+// rehome commits under another host than the one of the claim. It returns true when that is
+// done, else the revision of this attempt's own record there, or 0 where it is another's.
+func (w *worker) rehome(ctx context.Context, a *attempt, f *Final, q QueueID) (uint64, bool) {
+	f.Queue = q
+	for ctx.Err() == nil && w.n.queue.is(q) {
+		cctx, cancel := context.WithTimeout(ctx, effectWait)
+		_, err := w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+		cancel()
+		if err == nil {
+			w.n.log.Info("committed under a new host", "task", f.Task, "host", q.Host, "term", q.Term)
+			return 0, true
+		}
+		if errors.Is(err, ErrConflict) {
+			if won, known := w.wrote(ctx, q, a); known {
+				return 0, won
+			}
+		}
+		w.pause(ctx)
+	}
+	return 1, false // the host has changed again, or ctx is over: the caller looks
+}
+
+// wrote tells whether the record under q is this attempt's own end, once that is known.
+func (w *worker) wrote(ctx context.Context, q QueueID, a *attempt) (won, known bool) {
+	cctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	data, _, err := w.n.fx.GetClaim(cctx, q, a.job.Task.ID)
+	var cur Record
+	if err != nil || json.Unmarshal(data, &cur) != nil {
+		return false, false
+	}
+	return cur.Nonce == a.rec.Nonce && cur.State.Terminal(), true
+}
+
+// pause waits before another try, or until the host changes.
+func (w *worker) pause(ctx context.Context) {
+	t := time.NewTimer(retryWait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.n.queue.change():
+	case <-ctx.Done():
+	}
+}
+
+// keep writes the end of a durable task to its custodians, and reports false where one of them
+// has another end. It returns once at least one has it on disk; until then nothing is shown.
+func (w *worker) keep(ctx context.Context, j *Job, f Final) bool {
+	return !j.Durable() || w.n.outbox.keep(ctx, j, f) == nil
+}
+
+// finish completes the commit of a task whose record is terminal already: its worker may have
+// died between the record and the rest.
+func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
+	f, ok := w.n.outbox.endOf(j.Task.ID)
+	if !ok {
+		data, _, err := w.n.fx.GetClaim(ctx, q, j.Task.ID)
+		var cur Record
+		if err != nil || json.Unmarshal(data, &cur) != nil || cur.Final == nil {
+			w.nak(d.Ack, claimRetryMS)
+			return
+		}
+		f = *cur.Final
+		if err := w.n.outbox.keepAny(ctx, j, f); err != nil {
+			w.nak(d.Ack, claimRetryMS)
+			return
+		}
+	}
+	if err := w.n.fx.Publish(Msg{Subject: bus.SubjectOut(j.Submitter, j.Task.ID), Data: marshal(endMsg(f))}); err != nil {
+		w.n.log.Debug("send the end", "task", j.Task.ID, "err", err)
+	}
+	w.ack(d.Ack)
+}
+
+func endMsg(f Final) outMsg {
+	return outMsg{Nonce: f.Nonce, Attempt: f.Attempt, Seq: f.Chunks, Node: f.Node, Final: &f}
+}

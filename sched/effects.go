@@ -1,0 +1,171 @@
+package sched
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Errors of effects. Every other error of an effect means that nobody knows whether it
+// happened: it is tried again.
+var (
+	// ErrConflict: a claim's revision, or an outbox subject, is not what the writer expected.
+	ErrConflict = errors.New("written by another first")
+	// ErrNotFound: no such claim, queue or key.
+	ErrNotFound = errors.New("not there")
+)
+
+// Msg is a core message: it arrives at most once, and in order from one sender.
+type Msg struct {
+	Subject, Reply string
+	Data           []byte
+}
+
+// QueueID names the work queue of one term of one host. Streams of two terms, or of two
+// hosts, never share a name.
+type QueueID struct {
+	Host bus.NodeID `json:"host"`
+	Term uint64     `json:"term"`
+}
+
+// Wire is the fabric: what happens now.
+type Wire interface {
+	// Publish sends m, or loses it.
+	Publish(m Msg) error
+	// Subscribe calls fn for each message on subject, one at a time, until stop is called.
+	Subscribe(subject string, fn func(Msg)) (stop func(), err error)
+	// Inbox returns a new subject prefix that only this node listens on.
+	Inbox() string
+	// Interest reports whether a client of this daemon listens on subject.
+	Interest(subject string) bool
+	// Routes returns the nodes that this node has a route to at this moment.
+	Routes() map[bus.NodeID]bool
+}
+
+// Delivery is one work message handed to this worker, to be settled through Ack.
+type Delivery struct {
+	Key  bus.Key
+	Data []byte
+	// Ack is the subject on which the delivery is settled, from any node.
+	Ack string
+	// Seq is the message's sequence in the queue: two messages differ.
+	Seq uint64
+	// Delivered counts deliveries of this message, from 1.
+	Delivered int
+}
+
+// Claim heads a claim record, readable without its body.
+type Claim struct {
+	Task    bus.TaskID
+	State   bus.TaskState
+	Worker  bus.NodeID
+	Attempt int
+	Ack     string
+	Key     bus.Key
+	Seq     uint64
+}
+
+// KeyCount is what a queue holds for one key.
+type KeyCount struct {
+	Key     bus.Key
+	Pending int // never delivered, or waiting for redelivery
+	Unacked int // delivered and not settled
+	// DeliveredSeq is the highest sequence delivered.
+	DeliveredSeq uint64
+	// ConsumerSeq counts deliveries.
+	ConsumerSeq uint64
+}
+
+// Queues are the work queues and claims, in memory on their host.
+type Queues interface {
+	// Open makes queue q, of this node, with its claims.
+	Open(ctx context.Context, q QueueID) error
+	// Drop ends queue q, of this node, and what is in it.
+	Drop(ctx context.Context, q QueueID) error
+	// Old returns the queues of this node that are still there.
+	Old(ctx context.Context) ([]QueueID, error)
+	// AddKey makes key of this node's queue q fetchable. It may be called again.
+	AddKey(ctx context.Context, q QueueID, key bus.Key) error
+	// Feed stores a task's message once: where one is there already, nothing happens.
+	Feed(ctx context.Context, q QueueID, key bus.Key, id bus.TaskID, data []byte) error
+	// Fetch takes the oldest message of key, without waiting. slot is the worker's own number
+	// of the place that it fills. ErrNotFound: there is none.
+	Fetch(ctx context.Context, q QueueID, key bus.Key, slot int) (Delivery, error)
+	// Keys returns the keys of queue q, for a worker that looks for itself.
+	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
+	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.
+	Ack(ack string) error
+	Nak(ack string, delayMS int) error
+	Progress(ack string) error
+	// Counts tells what this node's queue q holds.
+	Counts(ctx context.Context, q QueueID) ([]KeyCount, error)
+	// Free makes the message seq, delivered and never claimed, available again.
+	Free(q QueueID, c KeyCount, seq uint64) error
+	// Watch calls stored for each message of this node's queue once stored, and claimed for
+	// each claim record written, one call at a time each.
+	Watch(q QueueID, stored func(key bus.Key, id bus.TaskID, seq uint64), claimed func(Claim)) (stop func(), err error)
+
+	// CreateClaim writes the first record of a task: ErrConflict where there is one.
+	CreateClaim(ctx context.Context, q QueueID, c Claim, rec []byte) (rev uint64, err error)
+	// UpdateClaim replaces revision rev of a record: ErrConflict where it is another.
+	UpdateClaim(ctx context.Context, q QueueID, c Claim, rec []byte, rev uint64) (uint64, error)
+	// GetClaim reads a record: ErrNotFound.
+	GetClaim(ctx context.Context, q QueueID, id bus.TaskID) (rec []byte, rev uint64, err error)
+}
+
+// Kept is one message in an outbox of this node's store: a task, or its end.
+type Kept struct {
+	Submitter, Custodian bus.NodeID
+	Task                 bus.TaskID
+	Data                 []byte
+	// At is when this store stored it, by its own clock; zero in a Put.
+	At time.Time
+}
+
+// Put tells what became of a publish to an outbox.
+type Put struct {
+	// Stores are how many stores have it on disk.
+	Stores int
+	// Refused is set where a store has an end of this task already, or, for the first
+	// message, the task itself.
+	Refused bool
+}
+
+// Outboxes are the streams on disk that hold durable tasks and their ends: two messages a
+// task and subject at most, the first of each wins.
+type Outboxes interface {
+	// Ensure makes the outbox of submitter in custodian's store.
+	Ensure(ctx context.Context, submitter, custodian bus.NodeID) error
+	// Put publishes once to both custodians, and returns when want stores have answered or
+	// ctx ends. first is set for the task itself, and not for its end.
+	Put(ctx context.Context, k Kept, first bool, want int) Put
+	// Load returns everything in this node's store, oldest first.
+	Load(ctx context.Context) ([]Kept, error)
+	// Watch calls fn for each message that this node's store has stored, one at a time.
+	Watch(fn func(Kept)) (stop func(), err error)
+	// Forget deletes a task and its end from this node's store.
+	Forget(ctx context.Context, k Kept) error
+}
+
+// Disk is the little that a node keeps beside its store. Writes are synced when they return.
+type Disk interface {
+	// Term is the highest term this node has claimed.
+	Term() (uint64, error)
+	SetTerm(term uint64) error
+	// Begin notes that an attempt starts, Finish that it ended with the process alive. They
+	// survive the death of the process, not of the machine.
+	Begin(id bus.TaskID, attempt int) error
+	Finish(id bus.TaskID) error
+	// Crashed returns what was begun and not finished when this process started.
+	Crashed() (map[bus.TaskID]int, error)
+}
+
+// Effects is everything that a Node does to the world.
+type Effects struct {
+	Wire
+	Queues
+	Outbox Outboxes
+	Disk
+}

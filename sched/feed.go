@@ -1,0 +1,194 @@
+package sched
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// run feeds what is open to the present host, and looks after the rest.
+func (o *outbox) run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { o.care(ctx) })
+	t := time.NewTicker(careEvery)
+	defer t.Stop()
+	var synced QueueID
+	for {
+		if q, ok := o.n.queue.get(); ok {
+			if q != synced {
+				// Only what the others do not know as ended is fed.
+				o.ask(ctx, o.openIDs(time.Now().Add(askAfter)))
+				synced = q
+			}
+			o.feedOpen(ctx, q)
+			o.feedKept(ctx, q)
+			o.askAgain(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		case <-o.poke:
+		}
+	}
+}
+
+// ask asks all nodes for the ends of ids.
+func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) {
+	if len(ids) == 0 || o.n.off(ProtectSync) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	if err := o.n.sync(ctx, ids); err != nil {
+		o.n.log.Debug("not all nodes answered which tasks have ended", "asked", len(ids), "err", err)
+	}
+}
+
+// openIDs returns the open tasks here that were last asked for more than askAfter before now,
+// and notes that they are asked for.
+func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, e := range o.entries {
+		if now.Sub(e.born) >= askAfter && now.Sub(e.askedAt) >= askAfter {
+			e.askedAt = time.Now()
+			ids = append(ids, id)
+		}
+	}
+	for id, k := range o.kept {
+		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// askAgain asks for tasks that have been open for long, and feeds them again: their end, or
+// their message, may have been lost.
+func (o *outbox) askAgain(ctx context.Context) {
+	if o.n.off(ProtectAskAgain) {
+		return
+	}
+	ids := o.openIDs(time.Now())
+	if len(ids) == 0 {
+		return
+	}
+	o.ask(ctx, ids)
+	o.mu.Lock()
+	for _, id := range ids {
+		if e := o.entries[id]; e != nil {
+			e.acked = false
+		}
+		if k := o.kept[id]; k != nil {
+			k.fed = QueueID{}
+		}
+	}
+	o.mu.Unlock()
+}
+
+// feedOpen feeds what was submitted here and is not in q yet, in order of submission.
+func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
+	now := time.Now()
+	var due []*entry
+	o.mu.Lock()
+	inQueue := 0
+	for _, e := range o.entries {
+		switch {
+		case e.fed == q && e.acked:
+			inQueue++
+		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
+			due = append(due, e)
+		}
+	}
+	o.mu.Unlock()
+	sortBy(due, func(a, b *entry) bool {
+		if pa, pb := a.job.Task.Priority, b.job.Task.Priority; pa != pb && a.job.Durable() && b.job.Durable() {
+			return pa > pb
+		}
+		return a.order < b.order
+	})
+	for _, e := range due {
+		if e.job.Durable() {
+			if inQueue++; inQueue > feedWindow {
+				return
+			}
+		}
+		if !o.feed(ctx, q, e) {
+			return // the host does not answer; next time
+		}
+	}
+}
+
+// feed stores one task in q.
+func (o *outbox) feed(ctx context.Context, q QueueID, e *entry) bool {
+	now := time.Now()
+	o.mu.Lock()
+	if o.entries[e.job.Task.ID] != e {
+		o.mu.Unlock()
+		return true // it has ended
+	}
+	e.fed, e.fedAt, e.acked = q, now, false
+	j, key := e.job, e.key
+	o.mu.Unlock()
+	ok := o.feedJob(ctx, q, key, j, now)
+	o.mu.Lock()
+	if e.fed == q {
+		e.acked = ok
+	}
+	o.mu.Unlock()
+	return ok
+}
+
+func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now time.Time) bool {
+	if left, has := j.left(now); has {
+		j.LeftMS, j.Stamp = left.Milliseconds(), now
+	}
+	if !o.n.off(ProtectJournal) {
+		n, cs := o.n.members.known(j.Task.ID)
+		j.Attempts, j.Crashes = max(j.Attempts, n), mergeCrashes(j.Crashes, cs)
+	}
+	ctx, cancel := context.WithTimeout(ctx, feedWait)
+	defer cancel()
+	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, marshal(j)); err != nil {
+		o.n.log.Debug("feed", "task", j.Task.ID, "host", q.Host, "err", err)
+		return false
+	}
+	return true
+}
+
+// feedKept feeds the tasks of submitters that are away.
+func (o *outbox) feedKept(ctx context.Context, q QueueID) {
+	if o.n.off(ProtectCustody) {
+		return
+	}
+	now := time.Now()
+	var due []*kept
+	o.mu.Lock()
+	for id, k := range o.kept {
+		if k.final == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
+			due = append(due, k)
+		}
+	}
+	o.mu.Unlock()
+	sortBy(due, func(a, b *kept) bool { return a.order < b.order })
+	fed := 0
+	for _, k := range due {
+		if k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter) {
+			continue
+		}
+		o.mu.Lock()
+		open := k.final == nil
+		j := k.job
+		o.mu.Unlock()
+		if fed++; fed > feedWindow || open && !o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now) {
+			return
+		}
+		o.mu.Lock()
+		k.fed, k.fedAt = q, now
+		o.mu.Unlock()
+	}
+}

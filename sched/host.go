@@ -1,0 +1,409 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times of the queue host.
+const (
+	answerFor  = 5 * time.Millisecond    // an answer without a claim is given to the next best
+	askedFor   = 1100 * time.Millisecond // a request for work that is older is gone
+	sweepEvery = 100 * time.Millisecond  // finds what is stored and unclaimed
+	missMost   = 100 * time.Millisecond  // the longest pause after fetches that found nothing
+	silentFor  = 1500 * time.Millisecond // a claim that its live worker no longer reports
+	avoidFor   = 2 * time.Second         // a worker that gave a task back does not get it again at once
+)
+
+// host is the queue host of one term: it knows what is stored and who asks, and answers. It
+// only makes things quick: what it forgets, the sweep and the workers' own look find.
+type host struct {
+	n    *Node
+	q    QueueID
+	do   chan func() // everything below belongs to the goroutine that runs these
+	done chan struct{}
+	wg   sync.WaitGroup
+	stp  []func()
+	once sync.Once
+
+	keys    map[bus.Key]*keyQueue
+	items   map[bus.TaskID]*item
+	early   map[bus.TaskID]Claim // claims heard before their message
+	asking  map[slotID]*asking
+	answers map[int]*given
+	count   int
+}
+
+type slotID struct {
+	node  bus.NodeID
+	class string
+	slot  int
+}
+
+type asking struct {
+	nextMsg
+	reply string
+	at    time.Time
+}
+
+type given struct {
+	k    *keyQueue
+	node bus.NodeID
+	at   time.Time
+}
+
+// keyQueue is what the host knows of one key.
+type keyQueue struct {
+	key    bus.Key
+	ready  bool    // fetchable
+	open   []*item // oldest first; those no longer open are skipped
+	nOpen  int
+	extra  int // found by the sweep, unknown which
+	given  int // answers under way
+	claims int
+	hold   time.Time // nothing is answered until then, after misses
+	misses int
+}
+
+type item struct {
+	id      bus.TaskID
+	k       *keyQueue
+	seq     uint64
+	since   time.Time
+	open    bool
+	claim   Claim
+	claimAt time.Time
+	sweeps  int // that saw it delivered and unclaimed
+	avoid   bus.NodeID
+	avoidAt time.Time
+}
+
+func newHost(n *Node, q QueueID) *host {
+	return &host{n: n, q: q, do: make(chan func(), 4096), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
+		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[int]*given{}}
+}
+
+func (h *host) start(ctx context.Context) error {
+	stop, err := h.n.fx.Watch(h.q,
+		func(key bus.Key, id bus.TaskID, seq uint64) { h.post(func() { h.stored(key, id, seq) }) },
+		func(c Claim) { h.post(func() { h.claimed(c) }) })
+	if err != nil {
+		return err
+	}
+	h.stp = append(h.stp, stop)
+	h.wg.Go(h.loop)
+	h.wg.Go(func() { h.sweeper(ctx) })
+	return nil
+}
+
+// stop ends the host's goroutines. The queue stays until it is dropped.
+func (h *host) stop() {
+	h.once.Do(func() {
+		for _, stop := range h.stp {
+			stop()
+		}
+		close(h.done)
+	})
+	h.wg.Wait()
+}
+
+// dropLater removes the queue of a term that is over, once those who hold claims in it have
+// had time to commit elsewhere. What was open in it is fed to the new host by its submitters.
+func (h *host) dropLater() {
+	h.n.worker.wg.Go(func() {
+		select {
+		case <-time.After(dropAfter):
+		case <-h.n.worker.stopped:
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+		defer cancel()
+		if err := h.n.fx.Drop(ctx, h.q); err != nil {
+			h.n.log.Warn("drop queue", "term", h.q.Term, "err", err)
+		}
+	})
+}
+
+func (h *host) post(f func()) {
+	select {
+	case h.do <- f:
+	case <-h.done:
+	}
+}
+
+func (h *host) loop() {
+	t := time.NewTimer(time.Hour)
+	defer t.Stop()
+	for {
+		select {
+		case f := <-h.do:
+			f()
+		case <-t.C:
+			h.expireAnswers(time.Now())
+			h.dispatch(time.Now())
+		case <-h.done:
+			return
+		}
+		if next := h.nextTick(time.Now()); next > 0 {
+			t.Reset(next)
+		}
+	}
+}
+
+// nextTick tells when an answer or a pause runs out.
+func (h *host) nextTick(now time.Time) time.Duration {
+	if len(h.answers) > 0 {
+		return time.Millisecond
+	}
+	for _, k := range h.keys {
+		if k.nOpen > 0 && now.Before(k.hold) {
+			return max(k.hold.Sub(now), time.Millisecond)
+		}
+	}
+	return 0
+}
+
+func (h *host) keyQueue(key bus.Key) *keyQueue {
+	k := h.keys[key]
+	if k != nil {
+		return k
+	}
+	k = &keyQueue{key: key}
+	h.keys[key] = k
+	h.addKey(k)
+	return k
+}
+
+// addKey makes a key fetchable, off the host's goroutine.
+func (h *host) addKey(k *keyQueue) {
+	h.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+		defer cancel()
+		err := h.n.fx.AddKey(ctx, h.q, k.key)
+		if err != nil {
+			h.n.log.Warn("add work queue", "key", k.key, "err", err)
+		}
+		h.post(func() {
+			k.ready = err == nil
+			if err != nil {
+				delete(h.keys, k.key) // the sweep will meet it again
+			}
+			h.dispatch(time.Now())
+		})
+	})
+}
+
+func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
+	k := h.keyQueue(key)
+	if it := h.items[id]; it != nil {
+		if it.open {
+			return
+		}
+		h.forget(it) // an earlier copy, which has ended
+	}
+	it := &item{id: id, k: k, seq: seq, since: time.Now(), open: true}
+	h.items[id] = it
+	k.open = append(k.open, it)
+	k.nOpen++
+	k.misses, k.hold = 0, time.Time{}
+	if c, ok := h.early[id]; ok {
+		delete(h.early, id)
+		h.claimed(c)
+	}
+	h.dispatch(time.Now())
+}
+
+func (h *host) claimed(c Claim) {
+	it := h.items[c.Task]
+	if it == nil {
+		if c.State.Terminal() {
+			delete(h.early, c.Task)
+		} else if len(h.early) < 10_000 {
+			h.early[c.Task] = c
+		}
+		return
+	}
+	if it.open {
+		it.open = false
+		it.k.nOpen--
+		it.k.claims++
+		it.k.misses = 0
+		for n, g := range h.answers {
+			if g.k == it.k && g.node == c.Worker {
+				h.settle(n)
+				break
+			}
+		}
+	}
+	it.claim, it.claimAt = c, time.Now()
+	switch {
+	case c.State.Terminal():
+		h.forget(it)
+	case c.State == bus.StateQueued: // given back
+		it.avoid, it.avoidAt = c.Worker, time.Now()
+		h.reopen(it)
+	}
+}
+
+func (h *host) forget(it *item) {
+	if it.open {
+		it.open = false
+		it.k.nOpen--
+	} else {
+		it.k.claims--
+	}
+	delete(h.items, it.id)
+}
+
+// reopen makes a claimed task available again.
+func (h *host) reopen(it *item) {
+	if it.open {
+		return
+	}
+	it.open, it.sweeps, it.claim = true, 0, Claim{}
+	it.k.claims--
+	it.k.nOpen++
+	it.k.misses, it.k.hold = 0, time.Time{}
+	it.k.open = append([]*item{it}, it.k.open...)
+	h.dispatch(time.Now())
+}
+
+// settle ends an answer.
+func (h *host) settle(n int) {
+	if g := h.answers[n]; g != nil {
+		g.k.given--
+		delete(h.answers, n)
+	}
+}
+
+func (h *host) expireAnswers(now time.Time) {
+	for n, g := range h.answers {
+		if now.Sub(g.at) > answerFor {
+			h.settle(n)
+		}
+	}
+}
+
+// onNext takes a request for work.
+func (n *Node) onNext(m Msg) {
+	h := n.host()
+	var r nextMsg
+	if h == nil || json.Unmarshal(m.Data, &r) != nil {
+		return
+	}
+	h.post(func() {
+		if g := h.answers[r.Missed]; g != nil {
+			k := g.k
+			k.hold = time.Now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
+			k.misses++
+			h.settle(r.Missed)
+		}
+		h.asking[slotID{r.Node, r.Class, r.Slot}] = &asking{r, m.Reply, time.Now()}
+		h.dispatch(time.Now())
+	})
+}
+
+// dispatch answers whoever asks, while there is something for them.
+func (h *host) dispatch(now time.Time) {
+	var heads []QueueHead
+	var queues []*keyQueue
+	for _, k := range h.keys {
+		if need := k.need(now); need > 0 {
+			heads = append(heads, QueueHead{Key: k.key, Open: need, Oldest: k.oldest(now)})
+			queues = append(queues, k)
+		}
+	}
+	if len(heads) == 0 || len(h.asking) == 0 {
+		return
+	}
+	ids, slots := h.freeSlots(now)
+	for _, a := range Match(heads, slots, now) {
+		id, k := ids[a.Slot], queues[a.Head]
+		as := h.asking[id]
+		delete(h.asking, id)
+		h.count++
+		h.answers[h.count] = &given{k: k, node: id.node, at: now}
+		k.given++
+		ans := answerMsg{N: h.count, Key: k.key, WaitedMS: now.Sub(k.oldest(now)).Milliseconds()}
+		if err := h.n.fx.Publish(Msg{Subject: as.reply, Data: marshal(ans)}); err != nil {
+			h.n.log.Debug("answer a free slot", "err", err)
+		}
+	}
+}
+
+func (k *keyQueue) need(now time.Time) int {
+	if !k.ready || k.misses > 0 && now.Before(k.hold) {
+		return 0
+	}
+	return k.nOpen + k.extra - k.given
+}
+
+func (k *keyQueue) oldest(now time.Time) time.Time {
+	for len(k.open) > 0 && !k.open[0].open {
+		k.open = k.open[1:]
+	}
+	if len(k.open) == 0 {
+		return now
+	}
+	return k.open[0].since
+}
+
+// freeSlots returns the slots that may be answered.
+func (h *host) freeSlots(now time.Time) (ids []slotID, slots []FreeSlot) {
+	free := map[bus.NodeID]int{}
+	for id, a := range h.asking {
+		if now.Sub(a.at) > askedFor || h.n.members.state(id.node) == bus.NodeLost {
+			delete(h.asking, id)
+			continue
+		}
+		free[id.node]++
+	}
+	v := h.n.members.view()
+	for id, a := range h.asking {
+		p := v.Peers[id.node]
+		if p.State == bus.NodeSuspect {
+			continue
+		}
+		ids = append(ids, id)
+		slots = append(slots, FreeSlot{Node: id.node, Class: id.class, Slot: id.slot, Bid: a.Bid, Free: free[id.node],
+			Has: func(key bus.Key) (can, loaded bool) {
+				can, loaded = Runs(p.Info, key)
+				if k := h.keys[key]; can && k != nil && h.avoided(k, id.node, now) {
+					can = false
+				}
+				return can, loaded
+			}})
+	}
+	return ids, slots
+}
+
+// avoided reports whether the head of k was just given back by node.
+func (h *host) avoided(k *keyQueue, node bus.NodeID, now time.Time) bool {
+	k.oldest(now)
+	return len(k.open) > 0 && k.open[0].avoid == node && now.Sub(k.open[0].avoidAt) < avoidFor
+}
+
+// Runs reports whether a node can run key, and whether its model is loaded there.
+func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
+	if key.Pin != "" && key.Pin != n.ID {
+		return false, false
+	}
+	for _, t := range n.Types {
+		if t == key.Class {
+			can = true
+		}
+	}
+	if !can || key.Model == "" {
+		return can, can
+	}
+	for _, m := range n.Models {
+		if bus.SameModel(m.Name, key.Model) {
+			return true, m.Loaded
+		}
+	}
+	return false, false
+}

@@ -1,0 +1,244 @@
+package sched
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	openWithin  = 3 * time.Second // to make a queue in the own store
+	syncWithin  = time.Second     // to hear from all peers with a route
+	dropAfter   = 10 * time.Second
+	handoffWait = 2 * time.Second
+)
+
+// electLoop is the only place that changes who this node follows and whether it hosts.
+func (n *Node) electLoop(ctx context.Context) error {
+	t := time.NewTicker(pollEvery)
+	defer t.Stop()
+	became := make(chan *host, 1)
+	var hosts sync.WaitGroup
+	defer hosts.Wait()
+	if err := n.dropOld(ctx); err != nil {
+		n.log.Warn("drop queues of earlier terms", "err", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case h := <-became:
+			n.became(h)
+		case <-t.C:
+			n.gone(n.members.tick())
+			if h := n.host(); h != nil {
+				h.supervise()
+			}
+		case <-n.kick:
+		}
+		d := n.elect(time.Now())
+		if d.Act != HostClaim {
+			continue
+		}
+		n.mu.Lock()
+		n.becoming, n.local = true, d.Local
+		n.mu.Unlock()
+		hosts.Go(func() {
+			h, err := n.becomeHost(ctx, d)
+			if err != nil && ctx.Err() == nil {
+				n.log.Error("become queue host", "term", d.Term, "err", err)
+			}
+			became <- h
+		})
+	}
+}
+
+// elect applies ChooseHost, but for a HostClaim, which it returns.
+func (n *Node) elect(now time.Time) HostDecision {
+	v := n.members.view()
+	n.mu.Lock()
+	c := Candidacy{Rank: n.cfg.Rank, Last: n.last, MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
+		Listening: now.Sub(n.start) < listenFirst && !n.cfg.Alone()}
+	becoming, h := n.becoming, n.hosting
+	n.mu.Unlock()
+	d := ChooseHost(v, c, now)
+	switch d.Act {
+	case HostFollow:
+		n.mu.Lock()
+		n.noHost, n.last = now, d.Host
+		n.mu.Unlock()
+		if h != nil && d.Host != n.cfg.ID {
+			n.stepDown(h, d)
+		}
+		if n.queue.put(QueueID{d.Host, d.Term}, true) {
+			n.log.Info("queue host", "host", d.Host, "term", d.Term)
+			n.beatSoon()
+			n.outbox.wake()
+		}
+		if h != nil && d.Host == n.cfg.ID {
+			n.considerHandover(v, now)
+		}
+	case HostWait, HostClaim:
+		if n.queue.put(QueueID{}, false) {
+			n.log.Info("no queue host", "why", d.Why)
+			n.mu.Lock()
+			n.noHost = now
+			n.mu.Unlock()
+			n.beatSoon()
+		}
+		if becoming {
+			d.Act = HostWait
+		}
+	}
+	return d
+}
+
+func (n *Node) considerHandover(v View, now time.Time) {
+	heir := n.handoff.Observe(v, now)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.isLeaving() || heir == "" || n.heir == heir {
+		return
+	}
+	n.heir = heir
+	n.handoff.Done(now)
+	n.log.Info("hand over", "to", heir, "why", "it reaches more nodes")
+	n.beatSoon()
+}
+
+// becomeHost opens the queue of a new term, and returns once it may be announced.
+func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
+	start := time.Now()
+	if !n.off(ProtectNewTerm) {
+		if err := n.fx.SetTerm(d.Term); err != nil {
+			return nil, fmt.Errorf("keep term: %w", err)
+		}
+	}
+	h := newHost(n, QueueID{n.cfg.ID, d.Term})
+	octx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	if err := n.fx.Open(octx, h.q); err != nil {
+		return nil, fmt.Errorf("open queue: %w", err)
+	}
+	if !n.off(ProtectPreload) {
+		n.outbox.preload(octx, h.q)
+	}
+	// Everybody with a route tells what runs there, so that nothing running is started again.
+	n.rollCall(ctx)
+	if err := h.start(ctx); err != nil {
+		return nil, fmt.Errorf("watch queue: %w", err)
+	}
+	n.log.Info("host the queues", "term", d.Term, "why", d.Why, "after", time.Since(start).Round(time.Millisecond))
+	return h, nil
+}
+
+// rollCall gets a fresh heartbeat of every node that this one has a route to.
+func (n *Node) rollCall(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	if err := n.sync(ctx, nil); err != nil && ctx.Err() == nil {
+		n.log.Debug("roll call", "err", err)
+	}
+}
+
+func (n *Node) became(h *host) {
+	n.mu.Lock()
+	n.becoming = false
+	if h != nil {
+		n.hosting, n.heir = h, ""
+		n.members.term(h.q.Term)
+	}
+	n.mu.Unlock()
+	n.beat()
+}
+
+func (n *Node) stepDown(h *host, d HostDecision) {
+	n.log.Info("step down", "term", h.q.Term, "for", d.Host, "their_term", d.Term)
+	n.mu.Lock()
+	n.hosting, n.heir, n.local = nil, "", false
+	n.mu.Unlock()
+	h.stop()
+	h.dropLater()
+	n.beatSoon()
+}
+
+func (n *Node) host() *host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.hosting
+}
+
+func (n *Node) stopHosting() {
+	n.mu.Lock()
+	h := n.hosting
+	n.hosting = nil
+	n.mu.Unlock()
+	if h != nil {
+		h.stop()
+	}
+	n.queue.put(QueueID{}, false)
+}
+
+// dropOld removes the queues that an earlier process of this node left in its store. They are
+// in memory, so there are some only where the store has lived on.
+func (n *Node) dropOld(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	old, err := n.fx.Old(ctx)
+	for _, q := range old {
+		err = errors.Join(err, n.fx.Drop(ctx, q))
+	}
+	return err
+}
+
+func (n *Node) isLeaving() bool {
+	select {
+	case <-n.leaving:
+		return true
+	default:
+		return false
+	}
+}
+
+// Leave ends this node's part in good order: it takes no more work, hands the queues over if
+// it hosts them, waits for its work until ctx ends, and says goodbye. Run goes on until its
+// context ends.
+func (n *Node) Leave(ctx context.Context) {
+	n.leave.Do(func() { close(n.leaving) })
+	n.Drain(true)
+	if h := n.host(); h != nil {
+		if heir := n.bestHeir(); heir != "" {
+			n.mu.Lock()
+			n.heir = heir
+			n.mu.Unlock()
+			n.beatSoon()
+			hctx, cancel := context.WithTimeout(ctx, handoffWait)
+			for n.host() == h && hctx.Err() == nil {
+				select {
+				case <-n.queue.change():
+				case <-hctx.Done():
+				}
+			}
+			cancel()
+		}
+	}
+	n.worker.drained(ctx)
+	b := n.ownBeat()
+	if err := n.fx.Publish(Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}); err != nil {
+		n.log.Debug("say goodbye", "err", err)
+	}
+}
+
+func (n *Node) bestHeir() (heir bus.NodeID) {
+	v := n.members.view()
+	for id, p := range v.Peers {
+		if id != n.cfg.ID && fit(p) && (heir == "" || better(v, Candidacy{}, id, heir)) {
+			heir = id
+		}
+	}
+	return heir
+}

@@ -1,0 +1,290 @@
+package sched
+
+import (
+	"encoding/json"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times of liveness. A killed process is seen by its routes, a silent one by its beats.
+const (
+	pollEvery    = 25 * time.Millisecond  // routes are read this often; a route gone twice is lost
+	beatEvery    = 200 * time.Millisecond // small heartbeats
+	infoEvery    = time.Second            // heartbeats with a NodeInfo
+	suspectAfter = 500 * time.Millisecond // silence: no new work
+	lostAfter    = 3 * time.Second        // silence: lost, though the route is up
+	forgetAfter  = 10 * time.Minute       // a lost peer is no longer shown
+	wakeGap      = time.Second            // a gap in the own ticks: this process slept
+)
+
+// Peer is what is known of one node.
+type Peer struct {
+	Beat  bus.Heartbeat
+	Info  bus.NodeInfo
+	State bus.NodeState
+	Seen  time.Time
+}
+
+// Live reports whether p counts as there, if perhaps slow.
+func (p Peer) Live() bool { return p.State != bus.NodeLost }
+
+// View is what a node knows of the swarm at one moment, itself included.
+type View struct {
+	Self  bus.NodeID
+	Peers map[bus.NodeID]Peer
+}
+
+// Live returns the ids of the live peers, sorted.
+func (v View) Live() []bus.NodeID {
+	var ids []bus.NodeID
+	for id, p := range v.Peers {
+		if p.Live() {
+			ids = append(ids, id)
+		}
+	}
+	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	return ids
+}
+
+// Alive reports whether id is a live node.
+func (v View) Alive(id bus.NodeID) bool {
+	p, ok := v.Peers[id]
+	return ok && p.Live()
+}
+
+// RunningAt returns the live node that reports task with a healthy lease, if one does.
+func (v View) RunningAt(task bus.TaskID) (bus.NodeID, bool) {
+	for id, p := range v.Peers {
+		if !p.Live() {
+			continue
+		}
+		for _, r := range p.Beat.Running {
+			if r.Task == task {
+				return id, true
+			}
+		}
+	}
+	return "", false
+}
+
+// members keeps the View: from heartbeats, goodbyes and routes.
+type members struct {
+	self bus.NodeID
+	wire Wire
+	log  *slog.Logger
+	now  func() time.Time
+
+	mu    sync.Mutex
+	peers map[bus.NodeID]*member
+	// attempts and crashes outlive the peers that told of them.
+	attempts map[bus.TaskID]int
+	crashes  map[bus.TaskID][]Crash
+	lastTick time.Time
+	wokeAt   time.Time
+	maxTerm  uint64
+}
+
+type member struct {
+	Peer
+	routed bool // a route was seen since the last beat began
+	misses int  // polls without a route
+	gone   bool // said goodbye
+}
+
+func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
+	return &members{self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
+		attempts: map[bus.TaskID]int{}, crashes: map[bus.TaskID][]Crash{}}
+}
+
+// hear takes in a heartbeat, and reports whether it changes who hosts or who is there.
+func (m *members) hear(b bus.Heartbeat) (changed bool) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[b.Node]
+	if p == nil {
+		p = &member{}
+		m.peers[b.Node] = p
+		changed = true
+	}
+	if p.Beat.Boot == b.Boot && b.Seq <= p.Beat.Seq {
+		return changed // an old one, overtaken by a reply
+	}
+	changed = changed || p.gone || p.State == bus.NodeLost || p.Beat.Term != b.Term || p.Beat.Host != b.Host ||
+		p.Beat.Heir != b.Heir || p.Beat.Boot != b.Boot
+	p.gone = false
+	p.Beat, p.Seen, p.State = b, now, bus.NodeReady
+	if b.Info != nil {
+		p.Info = *b.Info
+		p.Beat.Info = nil
+	}
+	if b.Draining {
+		p.State = bus.NodeDraining
+	}
+	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
+	for _, r := range b.Running {
+		m.attempts[r.Task] = max(m.attempts[r.Task], r.Attempt)
+	}
+	for id, n := range b.Crashed {
+		m.attempts[id] = max(m.attempts[id], n)
+		m.crashes[id] = mergeCrashes(m.crashes[id], []Crash{{b.Node, n}})
+	}
+	return changed
+}
+
+// bye takes in a goodbye.
+func (m *members) bye(id bus.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil && id != m.self {
+		p.gone, p.State = true, bus.NodeLost
+	}
+}
+
+// tick reads the routes and the clock, and returns the peers that are lost since last time.
+func (m *members) tick() (lost []bus.NodeID) {
+	routes := m.wire.Routes()
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.lastTick.IsZero() && now.Sub(m.lastTick) > wakeGap {
+		// This process was stopped: what it has not heard says nothing about the others.
+		m.log.Warn("woke from a gap", "gap", now.Sub(m.lastTick))
+		m.wokeAt = now
+	}
+	m.lastTick = now
+	awake := now.Sub(m.wokeAt) > suspectAfter
+	for id, p := range m.peers {
+		if id == m.self {
+			continue
+		}
+		was := p.State
+		p.State = m.stateOf(p, routes[id], now, awake)
+		if p.State == bus.NodeLost && was != bus.NodeLost {
+			lost = append(lost, id)
+		}
+		if p.State == bus.NodeLost && now.Sub(p.Seen) > forgetAfter {
+			delete(m.peers, id)
+		}
+	}
+	return lost
+}
+
+// stateOf decides on one peer. The caller holds mu.
+func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus.NodeState {
+	if routed {
+		p.routed, p.misses = true, 0
+	} else {
+		p.misses++
+	}
+	silent := now.Sub(p.Seen)
+	switch {
+	case p.gone || p.State == bus.NodeLost:
+		return bus.NodeLost // until it is heard again
+	case p.routed && p.misses >= 2:
+		p.routed = false
+		return bus.NodeLost
+	case !awake:
+		return p.State
+	case silent > lostAfter:
+		return bus.NodeLost
+	case silent > suspectAfter:
+		return bus.NodeSuspect
+	case p.Beat.Draining:
+		return bus.NodeDraining
+	}
+	return bus.NodeReady
+}
+
+// awake reports whether this process has run without a gap for a while: only then may it
+// judge others.
+func (m *members) awake() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now().Sub(m.wokeAt) > suspectAfter
+}
+
+// view returns a snapshot.
+func (m *members) view() View {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers))}
+	for id, p := range m.peers {
+		v.Peers[id] = p.Peer
+	}
+	return v
+}
+
+// alive, state and runningAt spare the copy of a View on busy paths.
+func (m *members) state(id bus.NodeID) bus.NodeState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		return p.State
+	}
+	return bus.NodeLost
+}
+
+func (m *members) alive(id bus.NodeID) bool { return m.state(id) != bus.NodeLost }
+
+// boot returns the start that a peer was last heard of.
+func (m *members) boot(id bus.NodeID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		return p.Beat.Boot
+	}
+	return ""
+}
+
+func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, p := range m.peers {
+		if p.State == bus.NodeLost || id == m.self {
+			continue
+		}
+		for _, r := range p.Beat.Running {
+			if r.Task == task {
+				return id, true
+			}
+		}
+	}
+	return "", false
+}
+
+// known returns the highest attempt and the crashes that beats have told of a task.
+func (m *members) known(task bus.TaskID) (int, []Crash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.attempts[task], m.crashes[task]
+}
+
+// forgetTask drops what known keeps of a task that has ended.
+func (m *members) forgetTask(task bus.TaskID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.attempts, task)
+	delete(m.crashes, task)
+}
+
+// term returns the highest term heard of, and raises it to at least t.
+func (m *members) term(t uint64) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.maxTerm = max(m.maxTerm, t)
+	return m.maxTerm
+}
+
+// marshal encodes what cannot fail to encode: own types of plain fields.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sched: encode " + err.Error())
+	}
+	return b
+}

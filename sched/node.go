@@ -1,0 +1,350 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Config is what a Node is told about itself.
+type Config struct {
+	ID bus.NodeID
+	// Boot is random for each start. Default: made by New.
+	Boot string
+	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
+	// never. Default 0.
+	Rank int
+	// Alone reports whether the swarm has no other member, so that a start need not listen for
+	// one. Default: never.
+	Alone func() bool
+	// Info is what the node tells of itself; State, Models, Types, Slots, Busy and QueueHost
+	// are filled in. It must not block.
+	Info func() bus.NodeInfo
+	// Load is what the node's bids are made of, beside its slots. It must not block.
+	Load func() Load
+	// DefaultModel answers where a task names no model. Default: the swarm's choice.
+	DefaultModel string
+	// Retention is how long the end of a durable task is kept. Default 24 h.
+	Retention time.Duration
+	Log       *slog.Logger
+
+	without map[Protection]bool // tests only
+}
+
+// Node is one member of the swarm: it submits, may host the queues, and works.
+type Node struct {
+	cfg     Config
+	fx      Effects
+	log     *slog.Logger
+	start   time.Time
+	members *members
+	asker   *asker
+	outbox  *outbox
+	worker  *worker
+	queue   *current
+
+	kick     chan struct{} // the election looks again
+	beatKick chan struct{}
+	ready    chan struct{} // closed once Run listens
+	handoff  Handover      // owned by the election loop
+	leaving  chan struct{} // closed by Leave
+	leave    sync.Once
+
+	mu       sync.Mutex
+	hosting  *host // nil, or this node's own queue
+	becoming bool
+	heir     bus.NodeID
+	local    bool
+	last     bus.NodeID // the host followed last
+	noHost   time.Time  // since when there is none
+	beatSeq  uint64
+	sentInfo time.Time
+	draining bool
+	crashed  map[bus.TaskID]int
+}
+
+// New makes a Node; it starts nothing.
+func New(cfg Config, fx Effects) *Node {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Boot == "" {
+		cfg.Boot = string(bus.NewTaskID())
+	}
+	if cfg.Alone == nil {
+		cfg.Alone = func() bool { return false }
+	}
+	if cfg.Info == nil {
+		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(cfg.ID)} }
+	}
+	if cfg.Load == nil {
+		cfg.Load = func() Load { return Load{} }
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = 24 * time.Hour
+	}
+	n := &Node{cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), kick: make(chan struct{}, 1),
+		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{})}
+	n.members = newMembers(cfg.ID, fx.Wire, n.log)
+	n.asker = newAsker(fx.Wire)
+	n.outbox = newOutbox(n)
+	n.worker = newWorker(n)
+	return n
+}
+
+// Run takes part in the swarm until ctx ends; all its goroutines have ended when it returns.
+func (n *Node) Run(ctx context.Context) error {
+	n.start = time.Now()
+	n.mu.Lock()
+	n.noHost = n.start
+	n.mu.Unlock()
+	term, err := n.fx.Term()
+	if err != nil {
+		return err
+	}
+	n.members.term(term)
+	crashed, err := n.fx.Crashed()
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.crashed = crashed
+	n.mu.Unlock()
+	if err := n.outbox.load(ctx); err != nil {
+		return err
+	}
+	stops, err := n.subscribe(ctx)
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	close(n.ready)
+	g, ctx := errgroup.WithContext(ctx)
+	for _, loop := range []func(context.Context) error{n.beatLoop, n.electLoop, n.outbox.run, n.worker.run} {
+		g.Go(func() error { return loop(ctx) })
+	}
+	err = g.Wait()
+	n.stopHosting()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Ready is closed once the node listens.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
+	stop, err := n.asker.start()
+	if err != nil {
+		return nil, err
+	}
+	stops = append(stops, stop)
+	for subject, fn := range map[string]func(Msg){
+		bus.SubjectHeartbeats:     n.onBeat,
+		bus.SubjectByes:           n.onBye,
+		bus.SubjectNext(n.cfg.ID): n.onNext,
+		bus.SubjectOuts(n.cfg.ID): n.outbox.onOut,
+		bus.SubjectSync:           func(m Msg) { n.onSync(ctx, m) },
+		bus.SubjectFind:           n.outbox.onFind,
+		bus.SubjectCancels:        n.worker.onCancel,
+		bus.SubjectResends:        n.worker.onResend,
+	} {
+		if stop, err = n.fx.Subscribe(subject, fn); err != nil {
+			return stops, err
+		}
+		stops = append(stops, stop)
+	}
+	stop, err = n.fx.Outbox.Watch(n.outbox.onKept)
+	if err != nil {
+		return stops, err
+	}
+	return append(stops, stop), nil
+}
+
+// ---- heartbeats
+
+func (n *Node) beatLoop(ctx context.Context) error {
+	t := time.NewTicker(beatEvery)
+	defer t.Stop()
+	for {
+		n.beat()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		case <-n.beatKick:
+			// Many changes in a moment are one beat: no host is elected faster than this.
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(2 * time.Millisecond):
+			}
+			select {
+			case <-n.beatKick:
+			default:
+			}
+		}
+	}
+}
+
+func (n *Node) beatSoon() { poke(n.beatKick) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// beat publishes the node's state, and takes it into its own view.
+func (n *Node) beat() {
+	b := n.ownBeat()
+	if n.members.hear(b) {
+		poke(n.kick)
+	}
+	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: marshal(b)}); err != nil {
+		n.log.Debug("send heartbeat", "err", err)
+	}
+}
+
+func (n *Node) ownBeat() bus.Heartbeat {
+	v := n.members.view()
+	now := time.Now()
+	running := n.worker.reported(now)
+	info := n.ownInfo()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.beatSeq++
+	b := bus.Heartbeat{Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
+		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
+		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli()}
+	if !v.Alive(n.cfg.ID) {
+		b.Sees = append(b.Sees, n.cfg.ID)
+	}
+	if n.hosting != nil {
+		b.Term, b.Host = n.hosting.q.Term, n.cfg.ID
+	} else if q, ok := n.queue.get(); ok {
+		b.Host = q.Host
+	}
+	if old := v.Peers[n.cfg.ID].Info; now.Sub(n.sentInfo) >= infoEvery || !sameInfo(old, info) {
+		n.sentInfo = now
+		b.Info = &info
+	}
+	return b
+}
+
+func sameInfo(a, b bus.NodeInfo) bool {
+	a.Seen, b.Seen = time.Time{}, time.Time{}
+	return string(marshal(a)) == string(marshal(b))
+}
+
+func (n *Node) ownInfo() bus.NodeInfo {
+	i := n.cfg.Info()
+	i.ID, i.State = n.cfg.ID, bus.NodeReady
+	n.worker.describe(&i)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i.QueueHost = n.hosting != nil
+	if n.draining {
+		i.State = bus.NodeDraining
+	}
+	return i
+}
+
+func (n *Node) onBeat(m Msg) {
+	var b bus.Heartbeat
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || b.Node.Validate() != nil ||
+		m.Subject != bus.SubjectHeartbeat(b.Node) {
+		return
+	}
+	n.hearBeat(b)
+}
+
+func (n *Node) hearBeat(b bus.Heartbeat) {
+	if n.members.hear(b) {
+		poke(n.kick)
+	}
+	if h := n.host(); h != nil {
+		h.heard(b)
+	}
+}
+
+func (n *Node) onBye(m Msg) {
+	var b bus.Heartbeat
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
+		return
+	}
+	n.members.bye(b.Node)
+	n.gone([]bus.NodeID{b.Node})
+	poke(n.kick)
+}
+
+// gone reacts to peers that were lost.
+func (n *Node) gone(ids []bus.NodeID) {
+	for _, id := range ids {
+		n.log.Info("lost", "node", id)
+		n.worker.submitterGone(id)
+	}
+	if len(ids) > 0 {
+		n.beatSoon()
+	}
+}
+
+// View returns what the node knows of the swarm.
+func (n *Node) View() View { return n.members.view() }
+
+// Nodes returns a NodeInfo for each known node, with its state as seen from here.
+func (n *Node) Nodes() []bus.NodeInfo {
+	v := n.members.view()
+	q, ok := n.queue.get()
+	var out []bus.NodeInfo
+	for id, p := range v.Peers {
+		i := p.Info
+		if i.ID == "" {
+			i = bus.NodeInfo{ID: id, Name: string(id)}
+		}
+		i.State, i.Seen = p.State, p.Seen
+		i.Busy = max(i.Busy, 0)
+		i.QueueHost = ok && q.Host == id
+		out = append(out, i)
+	}
+	sortNodes(out)
+	return out
+}
+
+// Host returns the queue host and term that this node follows.
+func (n *Node) Host() (QueueID, bool) { return n.queue.get() }
+
+// Drain makes the node finish its work and take no more, or take work again.
+func (n *Node) Drain(on bool) {
+	n.mu.Lock()
+	n.draining = on
+	n.mu.Unlock()
+	n.beatSoon()
+}
+
+func (n *Node) isDraining() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.draining
+}
+
+func (n *Node) event(k bus.EventKind, j *Job, attempt int, reason string) {
+	e := bus.Event{Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
+		Reason: reason, At: time.Now()}
+	if err := n.fx.Publish(Msg{Subject: bus.SubjectEvent(j.Submitter, j.Task.ID, k), Data: marshal(e)}); err != nil {
+		n.log.Debug("publish event", "err", err)
+	}
+}

@@ -1,0 +1,380 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times and sizes of the outbox.
+const (
+	feedWait    = 250 * time.Millisecond // a feed without an answer is fed again
+	feedWindow  = 1000                   // open durable tasks of one submitter in a queue
+	askAfter    = 3 * time.Second        // an open task is asked for again
+	acceptWait  = time.Second            // for the second custodian
+	replaceWait = 10 * time.Second       // a lost custodian is replaced
+	careEvery   = 50 * time.Millisecond
+	endedMost   = 1000             // ends of attached tasks that are remembered
+	cancelFor   = 30 * time.Second // a cancel is repeated while the task is reported
+)
+
+// outbox holds what this node has submitted and what it keeps for others, and feeds it to the
+// present queue host until it ends.
+type outbox struct {
+	n    *Node
+	poke chan struct{}
+
+	mu      sync.Mutex
+	entries map[bus.TaskID]*entry // submitted here, open
+	kept    map[bus.TaskID]*kept  // durable, in this node's store
+	ended   map[bus.TaskID]ended  // attached, submitted here
+	order   []bus.TaskID          // of ended, oldest first
+	count   uint64
+	ensured map[bus.NodeID]bool // custodians whose store has an outbox of this node
+	cancels map[bus.TaskID]cancelling
+}
+
+// entry is an open task that was submitted here.
+type entry struct {
+	job    Job
+	key    bus.Key
+	order  uint64
+	born   time.Time
+	out    *stream
+	stores int // custodians that have it on disk
+
+	fed      QueueID
+	acked    bool
+	fedAt    time.Time
+	askedAt  time.Time
+	lostAt   time.Time // since when its custodian is lost
+	replaces bool
+}
+
+// kept is a durable task in this node's store.
+type kept struct {
+	job    Job
+	order  uint64
+	final  *Final
+	places []Kept // the subjects that hold it, for Forget
+	fed    QueueID
+	fedAt  time.Time
+}
+
+type ended struct {
+	job   Job
+	final Final
+}
+
+type cancelling struct {
+	job   Job
+	since time.Time
+}
+
+func newOutbox(n *Node) *outbox {
+	return &outbox{n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
+		ended: map[bus.TaskID]ended{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{}}
+}
+
+func (o *outbox) wake() { poke(o.poke) }
+
+// load takes in what the store has, before anything is heard or fed.
+func (o *outbox) load(ctx context.Context) error {
+	all, err := o.n.fx.Outbox.Load(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range all {
+		o.onKept(k)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, k := range o.kept {
+		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
+			o.entries[id] = &entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream()}
+		}
+	}
+	return nil
+}
+
+func (o *outbox) newStream() *stream { return newStream(!o.n.off(ProtectNonce)) }
+
+// onKept takes in one message that this node's store has on disk.
+func (o *outbox) onKept(k Kept) {
+	var b keptBody
+	if json.Unmarshal(k.Data, &b) != nil || b.Job == nil || b.Job.Task.ID != k.Task {
+		o.n.log.Error("an outbox message is unreadable", "task", k.Task, "submitter", k.Submitter)
+		return
+	}
+	o.mu.Lock()
+	t := o.kept[k.Task]
+	if t == nil {
+		o.count++
+		t = &kept{job: *b.Job, order: o.count}
+		t.job.Stamp = k.At
+		o.kept[k.Task] = t
+	} else if b.Final == nil {
+		t.job.Custodian = b.Job.Custodian
+	}
+	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
+	news := b.Final != nil && t.final == nil
+	if news {
+		t.final = b.Final
+	}
+	fed := t.fed
+	if e := o.entries[k.Task]; e != nil {
+		fed = e.fed
+	}
+	o.mu.Unlock()
+	if !news {
+		return
+	}
+	o.complete(k.Task, *b.Final)
+	// It ended under another host than the one it was fed to: tell that one.
+	if q, ok := o.n.queue.get(); ok && fed == q && b.Final.Queue != q {
+		o.n.worker.wg.Go(func() { o.tombstone(q, &t.job, *b.Final) })
+	}
+}
+
+// endOf returns the end of a task, where this node has it.
+func (o *outbox) endOf(id bus.TaskID) (Final, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if k := o.kept[id]; k != nil && k.final != nil {
+		return *k.final, true
+	}
+	e, ok := o.ended[id]
+	return e.final, ok
+}
+
+// complete shows the end of a task that was submitted here, the first time.
+func (o *outbox) complete(id bus.TaskID, f Final) {
+	o.mu.Lock()
+	e := o.entries[id]
+	if e == nil {
+		o.mu.Unlock()
+		return
+	}
+	delete(o.entries, id)
+	if !e.job.Durable() {
+		j := e.job
+		j.Task.Payload = nil
+		o.ended[id] = ended{j, f}
+		o.order = append(o.order, id)
+		for len(o.order) > endedMost {
+			delete(o.ended, o.order[0])
+			o.order = o.order[1:]
+		}
+	}
+	waiting := len(o.entries) >= feedWindow
+	o.mu.Unlock()
+	e.out.close(f)
+	o.n.members.forgetTask(id)
+	if waiting {
+		o.wake()
+	}
+}
+
+// onOut takes in output of a task that was submitted here.
+func (o *outbox) onOut(m Msg) {
+	var out outMsg
+	if json.Unmarshal(m.Data, &out) != nil {
+		return
+	}
+	id, ok := bus.TaskOfOut(m.Subject)
+	if !ok {
+		return
+	}
+	o.mu.Lock()
+	e := o.entries[id]
+	o.mu.Unlock()
+	if e == nil {
+		return
+	}
+	gap := e.out.take(out, time.Now())
+	if gap >= 0 {
+		r := resendMsg{Attempt: out.Attempt, From: gap}
+		if err := o.n.fx.Publish(Msg{Subject: bus.SubjectResend(o.n.cfg.ID, id), Data: marshal(r)}); err != nil {
+			o.n.log.Debug("ask for output again", "err", err)
+		}
+	}
+	if out.Final != nil && gap < 0 && !e.job.Durable() {
+		o.complete(id, *out.Final) // a durable task ends by its record in the store
+	}
+}
+
+// learn takes in an end that another node knows.
+func (o *outbox) learn(ctx context.Context, f Final) {
+	o.mu.Lock()
+	k, e := o.kept[f.Task], o.entries[f.Task]
+	o.mu.Unlock()
+	switch {
+	case k != nil && k.final == nil:
+		pctx, cancel := context.WithTimeout(ctx, keepWait)
+		defer cancel()
+		o.put(pctx, &k.job, k.job.Custodian, &f, 1)
+	case e != nil && !e.job.Durable():
+		o.complete(f.Task, f)
+	}
+}
+
+// put publishes a task, or its end where f is set, to its submitter and custodian.
+func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final, want int) Put {
+	b := keptBody{Job: j, Final: f}
+	if f != nil {
+		slim := *j
+		slim.Task.Payload = nil
+		b.Job = &slim
+	}
+	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)
+}
+
+// keep writes the end of a durable task to its custodians, and to a stand-in for those that are
+// away. It returns once one has it on disk; ErrConflict where one has another end.
+func (o *outbox) keep(ctx context.Context, j *Job, f Final) error {
+	unsure := false // an earlier try may have got through
+	for ctx.Err() == nil {
+		want := 0
+		for _, id := range []bus.NodeID{j.Submitter, j.Custodian} {
+			if id != bus.NoCustodian && o.n.members.alive(id) {
+				want++
+			}
+		}
+		p := Put{}
+		if want > 0 {
+			pctx, cancel := context.WithTimeout(ctx, keepWait)
+			p = o.put(pctx, j, j.Custodian, &f, want)
+			cancel()
+		}
+		if p.Refused {
+			if unsure && o.wroteEnd(ctx, f) {
+				return nil
+			}
+			return ErrConflict
+		}
+		if p.Stores < 2 && !o.n.off(ProtectStandIn) {
+			p.Stores += o.standIn(ctx, j, f)
+		}
+		if p.Stores > 0 {
+			return nil
+		}
+		if o.n.off(ProtectStandIn) {
+			return nil
+		}
+		unsure = unsure || want > 0
+		o.n.worker.pause(ctx)
+	}
+	return context.Cause(ctx)
+}
+
+// keepAny is keep for an end that another worker has committed: that the custodians have it
+// already is as good.
+func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
+	if !j.Durable() {
+		return nil
+	}
+	kctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	if err := o.keep(kctx, j, f); err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+// standIn keeps an end with the queue host, or here.
+func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
+	for _, id := range []bus.NodeID{o.hostID(), o.n.cfg.ID} {
+		if id == "" || id == j.Submitter || id == j.Custodian {
+			continue
+		}
+		pctx, cancel := context.WithTimeout(ctx, keepWait)
+		err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id)
+		n := 0
+		if err == nil {
+			n = o.put(pctx, j, id, &f, 1).Stores
+		}
+		cancel()
+		if n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+func (o *outbox) hostID() bus.NodeID {
+	q, _ := o.n.queue.get()
+	return q.Host
+}
+
+// wroteEnd tells whether the end that the others know is f itself.
+func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
+	if have, ok := o.endOf(f.Task); ok {
+		return have.Nonce == f.Nonce
+	}
+	sctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	same := false
+	err := o.n.asker.gather(sctx, bus.SubjectSync, marshal(syncMsg{From: o.n.cfg.ID, IDs: []bus.TaskID{f.Task}}), func(m Msg) bool {
+		var r syncReply
+		if json.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
+			return false
+		}
+		same = r.Ended[0].Nonce == f.Nonce
+		return true
+	})
+	return err == nil && same
+}
+
+// tombstone writes the end of a task into its record under q.
+func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
+	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
+	defer cancel()
+	rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
+	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: bus.KeyOf(&j.Task)}
+	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
+	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
+		data, rev, gerr := o.n.fx.GetClaim(ctx, q, j.Task.ID)
+		var cur Record
+		if gerr != nil || json.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
+			return
+		}
+		rec.Ack, rec.Seq, head.Ack, head.Seq = cur.Ack, cur.Seq, cur.Ack, cur.Seq
+		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev)
+	}
+	if err != nil {
+		o.n.log.Debug("write a tombstone", "task", j.Task.ID, "err", err)
+	}
+}
+
+// preload writes the ends that this node knows into the records of its new queue, so that what
+// is fed again by those who do not know is not run again.
+func (o *outbox) preload(ctx context.Context, q QueueID) {
+	o.mu.Lock()
+	var fs []Final
+	for _, k := range o.kept {
+		if k.final != nil && time.Since(k.final.At) < preloadSpan {
+			fs = append(fs, *k.final)
+		}
+	}
+	o.mu.Unlock()
+	sortBy(fs, func(a, b Final) bool { return a.At.After(b.At) })
+	for i, f := range fs {
+		if i >= preloadMost || ctx.Err() != nil {
+			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(fs))
+			return
+		}
+		rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
+		if _, err := o.n.fx.CreateClaim(ctx, q, Claim{Task: f.Task, State: f.State, Worker: f.Node, Attempt: f.Attempt}, marshal(rec)); err != nil && !errors.Is(err, ErrConflict) {
+			o.n.log.Warn("load a known end", "task", f.Task, "err", err)
+		}
+	}
+}
+
+const (
+	preloadSpan = 10 * time.Minute
+	preloadMost = 10_000
+)

@@ -1,0 +1,172 @@
+package sched
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Placed is a task with what its submitter decided: its model, and its pin.
+type Placed struct {
+	Task bus.Task
+	// Why tells how the model or the node was chosen, where the task named none.
+	Why string
+	// Demo tells that the demo model answers.
+	Demo bool
+}
+
+// Place decides what a submitter must decide: which model where none is named, and which other
+// node where any but this one is asked for. An attached task that no node can run is refused
+// with CodeNoWorker and says who has what; a durable one waits.
+func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel string, durable bool) (Placed, error) {
+	p := Placed{Task: t}
+	ready := usable(nodes, t, self)
+	if t.Type == bus.TypeInference && t.Model == "" {
+		m, why, ok := chooseModel(ready, defaultModel)
+		if !ok && !durable {
+			return p, noWorker(t, nodes)
+		}
+		if !ok && defaultModel == "" {
+			return p, bus.Errorf(bus.CodeNoWorker, "no node has a model, and the task names none: it could never be placed").WithHint("ollama pull gemma3:1b")
+		}
+		if !ok {
+			m, why = bus.ModelInfo{Name: defaultModel}, "the configured default"
+		}
+		p.Task.Model, p.Why, p.Demo = m.Name, why, m.Demo
+	} else if t.Model != "" {
+		// The name as the engine lists it, so that one model has one queue.
+		for _, n := range ready {
+			for _, m := range n.Models {
+				if bus.SameModel(m.Name, t.Model) {
+					p.Task.Model, p.Demo = m.Name, m.Demo
+				}
+			}
+		}
+	}
+	key := bus.KeyOf(&p.Task)
+	at, ok := CanRun(key, ready)
+	if t.Remote {
+		if !ok {
+			return p, noWorker(t, nodes)
+		}
+		p.Task.Node, p.Task.Remote = at, false
+	}
+	if !ok && !durable {
+		return p, noWorker(t, nodes)
+	}
+	return p, nil
+}
+
+// usable returns the nodes that t may go to.
+func usable(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
+	var out []bus.NodeInfo
+	for _, n := range nodes {
+		if n.State == bus.NodeLost || n.State == bus.NodeDraining || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
+			continue
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// chooseModel picks a model where none is named: the configured default, else the largest
+// loaded, else the largest installed, else the demo.
+func chooseModel(nodes []bus.NodeInfo, preferred string) (bus.ModelInfo, string, bool) {
+	var best bus.ModelInfo
+	found := false
+	rank := func(m bus.ModelInfo) int {
+		switch {
+		case preferred != "" && bus.SameModel(m.Name, preferred):
+			return 3
+		case m.Demo:
+			return 0
+		case m.Loaded:
+			return 2
+		}
+		return 1
+	}
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			if !found || rank(m) > rank(best) || rank(m) == rank(best) &&
+				(m.SizeBytes > best.SizeBytes || m.SizeBytes == best.SizeBytes && m.Name < best.Name) {
+				best, found = m, true
+			}
+		}
+	}
+	return best, [...]string{"the demo model: no node has another", "the largest installed", "the largest loaded", "the configured default"}[rank(best)], found
+}
+
+// CanRun returns the best node that can run key, loaded before cold and idle before busy, and
+// whether there is one.
+func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
+	var best bus.NodeInfo
+	bestLoaded, found := false, false
+	for _, n := range nodes {
+		can, loaded := Runs(n, key)
+		if !can || n.State == bus.NodeLost || n.State == bus.NodeDraining {
+			continue
+		}
+		free, bestFree := n.Slots-n.Busy, best.Slots-best.Busy
+		if !found || loaded && !bestLoaded || loaded == bestLoaded && (free > bestFree || free == bestFree && n.ID < best.ID) {
+			best, bestLoaded, found = n, loaded, true
+		}
+	}
+	return best.ID, found
+}
+
+// waitsFor tells why a durable task stays in the queue.
+func waitsFor(key bus.Key) string {
+	what := fmt.Sprintf("type %q", key.Class)
+	if key.Model != "" {
+		what = fmt.Sprintf("model %q", key.Model)
+	}
+	if key.Pin != "" {
+		return fmt.Sprintf("waits: node %s is not there or does not have %s", key.Pin, what)
+	}
+	return "waits: no node of the swarm has " + what
+}
+
+// noWorker tells who has what.
+func noWorker(t bus.Task, nodes []bus.NodeInfo) *bus.Error {
+	what := fmt.Sprintf("tasks of type %q", t.Type)
+	switch {
+	case t.Model != "":
+		what = fmt.Sprintf("model %q", t.Model)
+	case t.Type == bus.TypeInference:
+		what = "an engine with a model"
+	}
+	where := "no node"
+	switch {
+	case t.Node != "":
+		where = "node " + string(t.Node) + " is not there or does not"
+		what = "have " + what
+	case t.Remote:
+		where = "no other node"
+	}
+	sep := " has "
+	if t.Node != "" {
+		sep = " "
+	}
+	var has []string
+	for _, n := range nodes {
+		if n.State == bus.NodeLost {
+			continue
+		}
+		var names []string
+		for _, m := range n.Models {
+			names = append(names, m.Name)
+		}
+		sort.Strings(names)
+		if len(names) == 0 {
+			names = []string{"no model"}
+		}
+		has = append(has, n.Name+": "+strings.Join(names, ", "))
+	}
+	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
+	if t.Model != "" {
+		return e.WithHint("ollama pull %s, on a node with room for it, or name one of those above with -m", t.Model)
+	}
+	return e.WithHint("myco swarm")
+}

@@ -1,0 +1,28 @@
+package sched
+
+// Protection names one rule of the protocol. Tests take them out one at a time, to show that
+// the model notices.
+type Protection string
+
+// The protections of docs/protocol.md.
+const (
+	ProtectHoldBack     Protection = "hold back what a live worker reports as running"
+	ProtectClaim        Protection = "claim by create before running"
+	ProtectCommit       Protection = "commit by compare-and-set"
+	ProtectAckLast      Protection = "ack only after the commit"
+	ProtectKeepFirst    Protection = "keep the terminal record before showing the end"
+	ProtectJournal      Protection = "count crashes by the journal and the feeds"
+	ProtectSync         Protection = "ask who knows an end before feeding"
+	ProtectPreload      Protection = "load the known ends before announcing a term"
+	ProtectRefeed       Protection = "feed again what was not acknowledged"
+	ProtectAskAgain     Protection = "ask again for what stays open"
+	ProtectNewTerm      Protection = "a start takes a new term, on disk before it is announced"
+	ProtectStandIn      Protection = "keep the end with a stand-in while a custodian is away"
+	ProtectCustody      Protection = "a custodian feeds while the submitter is away"
+	ProtectCancelRepeat Protection = "repeat a cancel while the task is reported as running"
+	ProtectNonce        Protection = "an attempt's output is told apart by its nonce"
+	ProtectSupervise    Protection = "give back the work of a lost worker at once"
+)
+
+// off reports whether a test has taken p out.
+func (n *Node) off(p Protection) bool { return n.cfg.without != nil && n.cfg.without[p] }

@@ -1,0 +1,176 @@
+package sched
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Job is a task on its way: what is fed to a work queue and kept in an outbox.
+type Job struct {
+	Task      bus.Task   `json:"task"`
+	Submitter bus.NodeID `json:"submitter"`
+	// Boot is the submitter's start; an attached task ends with it.
+	Boot string `json:"boot,omitempty"`
+	// Custodian holds the second copy of a durable task; empty for an attached one.
+	Custodian bus.NodeID `json:"custodian,omitempty"`
+	// Stamp is the holder's clock when LeftMS was computed; Accepted is the submitter's.
+	LeftMS   int64     `json:"left_ms,omitempty"`
+	Stamp    time.Time `json:"stamp,omitzero"`
+	Accepted time.Time `json:"accepted"`
+	// Attempts is the highest attempt that the feeder knows of.
+	Attempts int `json:"attempts,omitempty"`
+	// Crashes are the attempts that ended with their worker's process.
+	Crashes []Crash `json:"crashes,omitempty"`
+}
+
+// Durable reports whether the task is promised to survive its submitter.
+func (j *Job) Durable() bool { return j.Custodian != "" }
+
+// Crash is an attempt whose worker died.
+type Crash struct {
+	Node    bus.NodeID `json:"node"`
+	Attempt int        `json:"attempt"`
+}
+
+// Final is how a task ended. The first that is written stays.
+type Final struct {
+	Task    bus.TaskID      `json:"task"`
+	State   bus.TaskState   `json:"state"`
+	Node    bus.NodeID      `json:"node,omitempty"`
+	Attempt int             `json:"attempt"`
+	Nonce   string          `json:"nonce,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   *bus.Error      `json:"error,omitempty"`
+	Crashes []Crash         `json:"crashes,omitempty"`
+	At      time.Time       `json:"at"`
+	// Chunks is how much output came before the end.
+	Chunks int `json:"chunks,omitempty"`
+	// Queue is where it was committed.
+	Queue QueueID `json:"queue,omitzero"`
+}
+
+// Record is a claim: who runs the task, or how it ended, under one host and term.
+type Record struct {
+	State   bus.TaskState `json:"state"` // running, or terminal
+	Worker  bus.NodeID    `json:"worker"`
+	Attempt int           `json:"attempt"`
+	Nonce   string        `json:"nonce"`
+	Ack     string        `json:"ack,omitempty"`
+	Seq     uint64        `json:"seq,omitempty"`
+	Crashes []Crash       `json:"crashes,omitempty"`
+	// Why tells why the last attempt gave the task back.
+	Why   string `json:"why,omitempty"`
+	Final *Final `json:"final,omitempty"`
+}
+
+// keptBody is the body of an outbox message: the task, or its end.
+type keptBody struct {
+	Job   *Job   `json:"job,omitempty"`
+	Final *Final `json:"final,omitempty"`
+}
+
+// outMsg is the body of a message on bus.SubjectOut.
+type outMsg struct {
+	Nonce   string          `json:"nonce"`
+	Attempt int             `json:"attempt"`
+	Seq     int             `json:"seq"`
+	Node    bus.NodeID      `json:"node"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	Final   *Final          `json:"final,omitempty"`
+}
+
+// resendMsg asks the worker of an attempt for its chunks from From on.
+type resendMsg struct {
+	Attempt int `json:"attempt"`
+	From    int `json:"from"`
+}
+
+// nextMsg is a free slot's request for work.
+type nextMsg struct {
+	Node  bus.NodeID `json:"node"`
+	Class string     `json:"class"`
+	Slot  int        `json:"slot"`
+	Bid   int        `json:"bid"`
+	Why   string     `json:"why"`
+	// Missed is the number of the answer that led to nothing, 0 where none did.
+	Missed int `json:"missed,omitempty"`
+}
+
+// answerMsg tells a free slot what to fetch.
+type answerMsg struct {
+	N   int     `json:"n"`
+	Key bus.Key `json:"key"`
+	// WaitedMS is how long the oldest message of the key has been in this queue.
+	WaitedMS int64 `json:"waited_ms,omitempty"`
+}
+
+// syncMsg asks which of some open tasks have ended or run; syncReply answers in pieces.
+type syncMsg struct {
+	From bus.NodeID   `json:"from"`
+	IDs  []bus.TaskID `json:"ids"`
+}
+
+type syncReply struct {
+	Node  bus.NodeID     `json:"node"`
+	Ended []Final        `json:"ended,omitempty"`
+	Last  bool           `json:"last,omitempty"`
+	Beat  *bus.Heartbeat `json:"beat,omitempty"`
+}
+
+// findMsg asks what is known of a task, or of all tasks where ID is empty.
+type findMsg struct {
+	ID bus.TaskID `json:"id,omitempty"`
+}
+
+type findReply struct {
+	Node  bus.NodeID `json:"node"`
+	Found []found    `json:"found,omitempty"`
+}
+
+type found struct {
+	Info bus.TaskInfo `json:"info"`
+	// Custodian is set for a durable task.
+	Custodian bus.NodeID `json:"custodian,omitempty"`
+	Key       bus.Key    `json:"key"`
+}
+
+// mergeCrashes returns the union of a and b, in order of a then b.
+func mergeCrashes(a, b []Crash) []Crash {
+	out := append([]Crash(nil), a...)
+next:
+	for _, c := range b {
+		for _, o := range out {
+			if o == c {
+				continue next
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// left returns the time left of j at now, and whether it has a deadline at all.
+func (j *Job) left(now time.Time) (time.Duration, bool) {
+	if j.Task.Timeout == 0 {
+		return 0, false
+	}
+	return time.Duration(j.LeftMS)*time.Millisecond - now.Sub(j.Stamp), true
+}
+
+// expired reports whether j's deadline has passed at now.
+func (j *Job) expired(now time.Time) bool {
+	left, has := j.left(now)
+	return has && left <= 0
+}
+
+// info makes of j, and its end if there is one, what a user sees.
+func (j *Job) info(state bus.TaskState, f *Final) bus.TaskInfo {
+	t := bus.TaskInfo{ID: j.Task.ID, Type: j.Task.Type, Model: j.Task.Model, State: state, Submitter: j.Submitter,
+		Durable: j.Durable(), Submitted: j.Accepted, Attempts: j.Attempts}
+	if f != nil {
+		t.State, t.Attempts, t.NodeID, t.Result, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Error
+	}
+	return t
+}

@@ -1,0 +1,176 @@
+package sched
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	streamBytes = 1 << 20                // of output kept for readers who come late
+	gapWait     = 500 * time.Millisecond // for output that is missing before the end
+	earlyMost   = 1024                   // chunks that came before their turn
+)
+
+// stream puts the output of a task in order at its submitter: one attempt after the other, each
+// chunk once, the first end last.
+type stream struct {
+	mu      sync.Mutex
+	strict  bool // tell attempts apart by their nonce
+	attempt int
+	nonce   string
+	next    int // the chunk that is due
+	early   map[int]outMsg
+	chunks  []bus.Chunk // of this attempt, the last streamBytes of them
+	size    int
+	pending *Final // an end before which output is missing
+	since   time.Time
+	end     *bus.Chunk
+	changed chan struct{}
+}
+
+func newStream(strict bool) *stream {
+	return &stream{strict: strict, early: map[int]outMsg{}, changed: make(chan struct{})}
+}
+
+// take puts m in its place. gap is the first chunk that is missing, -1 where none is.
+func (s *stream) take(m outMsg, now time.Time) (gap int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end != nil || m.Attempt < s.attempt && m.Final == nil {
+		return -1
+	}
+	if m.Attempt > s.attempt || s.nonce == "" {
+		s.restart(m.Attempt, m.Nonce)
+	} else if m.Nonce != s.nonce && s.strict {
+		if m.Final == nil {
+			return -1 // another run with the same number: the first one heard is shown
+		}
+		s.restart(m.Attempt, m.Nonce)
+		s.next = m.Seq // its output was not shown; its result is whole
+	}
+	if m.Final != nil {
+		s.pending, s.since = m.Final, now
+	} else if m.Seq >= s.next && len(s.early) < earlyMost {
+		s.early[m.Seq] = m
+	}
+	s.advance()
+	if s.pending != nil && s.end == nil || len(s.early) > 0 {
+		return s.next
+	}
+	return -1
+}
+
+func (s *stream) restart(attempt int, nonce string) {
+	s.attempt, s.nonce, s.next, s.size, s.pending = attempt, nonce, 0, 0, nil
+	s.chunks = nil
+	clear(s.early)
+}
+
+// advance moves what is in turn to the readers.
+func (s *stream) advance() {
+	moved := false
+	for {
+		m, ok := s.early[s.next]
+		if !ok {
+			break
+		}
+		delete(s.early, s.next)
+		s.next++
+		s.chunks = append(s.chunks, bus.Chunk{Attempt: m.Attempt, Seq: m.Seq, Node: m.Node, Data: m.Data})
+		for s.size += len(m.Data); s.size > streamBytes && len(s.chunks) > 1; s.chunks = s.chunks[1:] {
+			s.size -= len(s.chunks[0].Data)
+		}
+		moved = true
+	}
+	if s.pending != nil && s.next >= s.pending.Chunks {
+		s.finish(*s.pending)
+		return
+	}
+	if moved {
+		s.wake()
+	}
+}
+
+func (s *stream) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// finish ends the stream. The caller holds mu.
+func (s *stream) finish(f Final) {
+	if s.end == nil {
+		s.end = &bus.Chunk{Attempt: f.Attempt, Seq: s.next, Node: f.Node,
+			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error}}
+		s.wake()
+	}
+}
+
+// close ends the stream with f, whatever is missing before.
+func (s *stream) close(f Final) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finish(f)
+}
+
+// overdue returns the end that has waited too long for output that is missing.
+func (s *stream) overdue(now time.Time) *Final {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending != nil && s.end == nil && now.Sub(s.since) > gapWait {
+		return s.pending
+	}
+	return nil
+}
+
+// Output reads the output of a task.
+type Output struct {
+	s            *stream
+	attempt, seq int
+	done         bool
+	info         func(*bus.TaskInfo)
+}
+
+// Next returns the next chunk, and io.EOF after the one that has End set. A chunk of a higher
+// attempt starts anew: what earlier attempts said is void. Where the reader is so late that
+// chunks are gone, Seq jumps.
+func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
+	for !o.done {
+		o.s.mu.Lock()
+		c, ok := o.s.at(o.attempt, o.seq)
+		changed := o.s.changed
+		o.s.mu.Unlock()
+		if ok {
+			o.attempt, o.seq, o.done = c.Attempt, c.Seq+1, c.End != nil
+			if c.End != nil && o.info != nil {
+				end := *c.End
+				o.info(&end)
+				c.End = &end
+			}
+			return c, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return bus.Chunk{}, context.Cause(ctx)
+		}
+	}
+	return bus.Chunk{}, io.EOF
+}
+
+// at returns what a reader at (attempt, seq) reads next.
+func (s *stream) at(attempt, seq int) (bus.Chunk, bool) {
+	if attempt < s.attempt {
+		attempt, seq = s.attempt, min(seq, 0)
+	}
+	if attempt == s.attempt && len(s.chunks) > 0 && seq < s.next {
+		return s.chunks[max(0, seq-s.chunks[0].Seq)], true
+	}
+	if s.end != nil {
+		return *s.end, true
+	}
+	return bus.Chunk{}, false
+}

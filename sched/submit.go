@@ -1,0 +1,388 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const openMost = 100_000 // open tasks of one submitter
+
+// Submit runs an attached task: it lives as long as its caller, and touches no disk. The
+// caller reads its output and, if it leaves early, calls Cancel.
+func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
+	e, reply, err := n.outbox.admit(t, false)
+	if err != nil {
+		return nil, reply, err
+	}
+	n.event(bus.EventQueued, &e.job, 0, reply.Why)
+	if q, ok := n.queue.get(); ok {
+		n.worker.wg.Go(func() { n.outbox.feed(context.Background(), q, e) })
+	} else {
+		n.outbox.wake()
+	}
+	return n.outbox.output(e), reply, nil
+}
+
+// Enqueue hands over a durable task: when it returns, the task is on disk, synced, on as many
+// nodes as the receipt says, and will reach an end whoever dies. copies is how many it waits
+// for, at most 2; with 1 it waits for the second for one second at most.
+func (n *Node) Enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
+	return n.outbox.enqueue(ctx, t, copies)
+}
+
+// admit checks a task, decides where it may go, and makes its entry.
+func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error) {
+	lane := bus.Interactive
+	if durable {
+		lane = bus.Batch
+	}
+	t = t.WithDefaults(lane)
+	reply := bus.SubmitReply{ID: t.ID}
+	if err := t.Validate(); err != nil {
+		return nil, reply, err
+	}
+	p, err := Place(t, o.n.Nodes(), o.n.cfg.ID, o.n.cfg.DefaultModel, durable)
+	if err != nil {
+		return nil, reply, err
+	}
+	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
+	now := time.Now()
+	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
+	if durable {
+		j.Custodian = o.custodian()
+	} else {
+		j.Boot = o.n.cfg.Boot
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.entries) >= openMost {
+		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, the limit is reached", openMost).WithHint("myco task ls")
+	}
+	if o.entries[t.ID] != nil || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
+		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
+	}
+	o.count++
+	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream()}
+	if !durable {
+		o.entries[t.ID] = e
+	}
+	return e, reply, nil
+}
+
+func (o *outbox) output(e *entry) *Output {
+	return &Output{s: e.out, info: func(t *bus.TaskInfo) {
+		j := e.job
+		t.Type, t.Model, t.Submitter, t.Durable, t.Submitted = j.Task.Type, j.Task.Model, j.Submitter, j.Durable(), j.Accepted
+	}}
+}
+
+func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
+	if r, done, err := o.again(t); done {
+		return r, err
+	}
+	e, reply, err := o.admit(t, true)
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	want := 1
+	actx, cancel := context.WithTimeout(ctx, acceptWait)
+	defer cancel()
+	if e.job.Custodian != bus.NoCustodian && o.ensure(actx, e.job.Custodian) {
+		want = 2
+	}
+	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
+	switch {
+	case p.Refused && p.Stores == 0:
+		if r, done, err := o.again(t); done {
+			return r, err
+		}
+		return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", e.job.Task.ID)
+	case p.Stores == 0:
+		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
+	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
+		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
+	}
+	e.stores = p.Stores
+	id := e.job.Task.ID
+	o.mu.Lock()
+	_, open := o.entries[id]
+	if k := o.kept[id]; !open && (k == nil || k.final == nil) {
+		o.entries[id] = e
+	}
+	o.mu.Unlock()
+	o.n.event(bus.EventQueued, &e.job, 0, reply.Why)
+	if q, ok := o.n.queue.get(); ok {
+		o.n.worker.wg.Go(func() { o.feed(context.Background(), q, e) })
+	} else {
+		o.wake()
+	}
+	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
+	if _, ok := CanRun(e.key, o.n.Nodes()); !ok {
+		r.Warning = waitsFor(e.key)
+	}
+	return r, nil
+}
+
+// again answers for a durable task that was accepted before: the same receipt for the same
+// content, a conflict for other content.
+func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept[t.ID]
+	if t.ID == "" || k == nil {
+		return r, false, nil
+	}
+	if string(k.job.Task.Payload) != string(t.Payload) && k.final == nil || k.job.Task.Type != t.Type {
+		return r, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
+	}
+	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}
+	if e := o.entries[t.ID]; e != nil {
+		r.Copies = e.stores
+	}
+	return r, true, nil
+}
+
+// custodian chooses who keeps the second copy: the host, else the steadiest other node.
+func (o *outbox) custodian() bus.NodeID {
+	v := o.n.members.view()
+	self := o.n.cfg.ID
+	if h := o.hostID(); h != "" && h != self && v.Alive(h) && v.Peers[h].State == bus.NodeReady {
+		return h
+	}
+	best := bus.NoCustodian
+	for id, p := range v.Peers {
+		if id == self || p.State != bus.NodeReady {
+			continue
+		}
+		if b := v.Peers[best]; best == bus.NoCustodian || p.Beat.UptimeMS > b.Beat.UptimeMS || p.Beat.UptimeMS == b.Beat.UptimeMS && id < best {
+			best = id
+		}
+	}
+	return best
+}
+
+// ensure makes this node's outbox at a custodian, once.
+func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
+	o.mu.Lock()
+	ok := o.ensured[c]
+	o.mu.Unlock()
+	if ok {
+		return true
+	}
+	if err := o.n.fx.Outbox.Ensure(ctx, o.n.cfg.ID, c); err != nil {
+		o.n.log.Warn("make an outbox at a custodian", "custodian", c, "err", err)
+		return false
+	}
+	o.mu.Lock()
+	o.ensured[c] = true
+	o.mu.Unlock()
+	return true
+}
+
+// Attach reads the output of a task that was submitted at this node, from chunk from on.
+// ErrNotFound: it was submitted elsewhere, or is unknown.
+func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) {
+	o := n.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.entries[id]; e != nil {
+		out := o.output(e)
+		out.seq = from
+		e.out.mu.Lock()
+		out.attempt = e.out.attempt
+		e.out.mu.Unlock()
+		return out, nil
+	}
+	var t bus.TaskInfo
+	if k := o.kept[id]; k != nil && k.final != nil {
+		t = k.job.info(k.final.State, k.final)
+	} else if e, ok := o.ended[id]; ok {
+		t = e.job.info(e.final.State, &e.final)
+	} else {
+		return nil, ErrNotFound
+	}
+	s := newStream(true)
+	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
+	return &Output{s: s}, nil
+}
+
+// Cancel ends a task, wherever it was submitted and wherever it runs. A task that has ended
+// stays as it is: its TaskInfo tells.
+func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	o := n.outbox
+	var j Job
+	o.mu.Lock()
+	if e := o.entries[id]; e != nil {
+		j = e.job
+	} else if k := o.kept[id]; k != nil && k.final == nil {
+		j = k.job
+	}
+	o.mu.Unlock()
+	if j.Task.ID == "" {
+		f, err := n.find(ctx, id)
+		if err != nil || f.Info.State.Terminal() {
+			return f.Info, err
+		}
+		j = f.job()
+	}
+	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Error: errCancelled})
+	if errors.Is(err, ErrConflict) {
+		return n.Task(ctx, id)
+	}
+	return t, err
+}
+
+// Task tells what the swarm knows of a task.
+func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	f, err := n.find(ctx, id)
+	if err != nil {
+		return f.Info, err
+	}
+	if f.Info.State == bus.StateQueued {
+		if _, ok := CanRun(f.Key, n.Nodes()); !ok {
+			f.Info.Warning = waitsFor(f.Key)
+		}
+	}
+	return f.Info, nil
+}
+
+// find asks every node what it knows of a task; what is furthest in its life counts.
+func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
+	all, err := n.findAll(ctx, id)
+	if err != nil {
+		return found{}, err
+	}
+	f, ok := all[id]
+	if !ok {
+		return found{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	return f, nil
+}
+
+// Tasks lists the tasks that the swarm knows, newest first, without their results.
+func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
+	all, err := n.findAll(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bus.TaskInfo, 0, len(all))
+	for _, f := range all {
+		f.Info.Result = nil
+		out = append(out, f.Info)
+	}
+	sortBy(out, func(a, b bus.TaskInfo) bool { return a.Submitted.After(b.Submitted) })
+	return out, nil
+}
+
+func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	missing := n.fx.Routes()
+	missing[n.cfg.ID] = true
+	all := map[bus.TaskID]found{}
+	err := n.asker.gather(ctx, bus.SubjectFind, marshal(findMsg{ID: id}), func(m Msg) bool {
+		var r findReply
+		if json.Unmarshal(m.Data, &r) != nil {
+			return false
+		}
+		for _, f := range r.Found {
+			if old, ok := all[f.Info.ID]; !ok || later(f, old, r.Node) {
+				all[f.Info.ID] = f
+			}
+		}
+		delete(missing, r.Node)
+		return len(missing) == 0
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // what was heard is the answer
+	}
+	return all, err
+}
+
+// later reports whether a tells more than b: an end more than a run, a run more than a place in
+// a queue, and of two ends the submitter's.
+func later(a, b found, from bus.NodeID) bool {
+	rank := func(f found) int {
+		switch {
+		case f.Info.State.Terminal():
+			return 2
+		case f.Info.State == bus.StateRunning:
+			return 1
+		}
+		return 0
+	}
+	if x, y := rank(a), rank(b); x != y {
+		return x > y
+	}
+	return from == a.Info.Submitter
+}
+
+func (f found) job() Job {
+	t := bus.Task{ID: f.Info.ID, Type: f.Key.Class, Model: f.Key.Model, Node: f.Key.Pin, Lane: f.Key.Lane, Priority: f.Key.Priority}
+	return Job{Task: t, Submitter: f.Info.Submitter, Custodian: f.Custodian, Accepted: f.Info.Submitted}
+}
+
+// onFind answers find.
+func (o *outbox) onFind(m Msg) {
+	var q findMsg
+	if json.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
+		return
+	}
+	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
+	if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
+		o.n.log.Debug("answer a question for a task", "err", err)
+	}
+}
+
+const listMost = 1000 // tasks in one answer
+
+// known returns what this node knows of a task, or of all.
+func (o *outbox) known(id bus.TaskID) []found {
+	var out []found
+	add := func(j *Job, state bus.TaskState, f *Final, stores int) {
+		if id != "" && j.Task.ID != id || len(out) >= listMost {
+			return
+		}
+		i := j.info(state, f)
+		if i.Copies = stores; id == "" {
+			i.Result = nil
+		}
+		if f == nil {
+			if n, _ := o.n.members.known(i.ID); n > 0 {
+				i.Attempts = n
+			}
+			if at, ok := o.runningAt(i.ID); ok {
+				i.State, i.NodeID = bus.StateRunning, at
+				if at == o.n.cfg.ID {
+					i.Attempts = max(i.Attempts, o.n.worker.attemptOf(i.ID))
+				}
+			}
+		}
+		out = append(out, found{Info: i, Custodian: j.Custodian, Key: bus.KeyOf(&j.Task)})
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.entries {
+		add(&e.job, bus.StateQueued, nil, e.stores)
+	}
+	for kid, k := range o.kept {
+		if o.entries[kid] == nil {
+			add(&k.job, bus.StateQueued, k.final, 0)
+		}
+	}
+	for _, e := range o.ended {
+		add(&e.job, e.final.State, &e.final, 0)
+	}
+	return out
+}
+
+func (w *worker) attemptOf(id bus.TaskID) int {
+	if a := w.find(id); a != nil {
+		return a.rec.Attempt
+	}
+	return 0
+}

@@ -1,0 +1,139 @@
+package sched
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// supervise gives back the work of workers that are gone.
+func (h *host) supervise() {
+	if !h.n.members.awake() || h.n.off(ProtectSupervise) {
+		return // what this process has not heard says nothing about the others
+	}
+	h.post(func() {
+		now := time.Now()
+		for _, it := range h.items {
+			if it.open || it.claim.Worker == "" {
+				continue
+			}
+			if !h.n.members.alive(it.claim.Worker) {
+				h.giveBack(it, "worker lost")
+			} else if now.Sub(it.claimAt) > silentFor && !h.n.members.reports(it.claim.Worker, it.id, it.claimAt) {
+				h.giveBack(it, "worker no longer reports it")
+			}
+		}
+	})
+}
+
+// heard looks at a worker's beat for attempts that ended with an earlier process of it.
+func (h *host) heard(b bus.Heartbeat) {
+	if len(b.Crashed) == 0 {
+		return
+	}
+	h.post(func() {
+		for id, attempt := range b.Crashed {
+			if it := h.items[id]; it != nil && !it.open && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
+				h.giveBack(it, "worker restarted")
+			}
+		}
+	})
+}
+
+// giveBack frees a claimed delivery on its worker's behalf. The claim stays as it is: the next
+// worker replaces it by compare-and-set.
+func (h *host) giveBack(it *item, why string) {
+	c := it.claim
+	h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
+	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
+		h.n.log.Warn("give back", "task", it.id, "err", err)
+	}
+	h.reopen(it)
+}
+
+// reports tells whether node's beats after since still name task as running.
+func (m *members) reports(node bus.NodeID, task bus.TaskID, since time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[node]
+	if p == nil {
+		return false
+	}
+	if p.Seen.Sub(since) < silentFor {
+		return true // nothing newer was heard
+	}
+	for _, r := range p.Beat.Running {
+		if r.Task == task {
+			return true
+		}
+	}
+	return false
+}
+
+// sweeper compares what the host knows with what its queue holds.
+func (h *host) sweeper(ctx context.Context) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		sctx, cancel := context.WithTimeout(ctx, openWithin)
+		counts, err := h.n.fx.Counts(sctx, h.q)
+		cancel()
+		if err != nil {
+			h.n.log.Debug("sweep", "err", err)
+			continue
+		}
+		asked := time.Now()
+		h.post(func() { h.sweep(counts, asked) })
+	}
+}
+
+func (h *host) sweep(counts []KeyCount, asked time.Time) {
+	for _, c := range counts {
+		k := h.keyQueue(c.Key)
+		total := c.Pending + c.Unacked
+		if total == 0 {
+			h.dropPhantoms(k, asked)
+		}
+		k.extra = max(0, total-k.claims-k.nOpen)
+		for _, it := range k.open {
+			// Delivered, by the consumer's count, and not claimed: its worker died between.
+			if !it.open || it.seq == 0 || it.seq > c.DeliveredSeq {
+				continue
+			}
+			if it.sweeps++; it.sweeps == 2 || it.sweeps > 2 && it.sweeps%5 == 0 {
+				k.misses, k.hold = 0, time.Time{}
+				if err := h.n.fx.Free(h.q, c, it.seq); err != nil {
+					h.n.log.Debug("free a delivery", "task", it.id, "err", err)
+				}
+			}
+		}
+	}
+	now := time.Now()
+	h.dispatch(now)
+	for _, k := range h.keys {
+		k.extra = 0 // one try a sweep
+	}
+	for id, c := range h.early {
+		if !h.n.members.alive(c.Worker) {
+			delete(h.early, id)
+		}
+	}
+}
+
+// dropPhantoms forgets open items of a key whose queue is empty, but for those that are newer
+// than the count.
+func (h *host) dropPhantoms(k *keyQueue, asked time.Time) {
+	for _, it := range k.open {
+		if it.open && asked.Sub(it.since) > 2*sweepEvery {
+			h.forget(it)
+		}
+	}
+}

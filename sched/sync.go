@@ -1,0 +1,68 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const syncPiece = 512 << 10 // bytes of results in one reply
+
+// sync asks every node with a route which of ids it knows as ended, takes the answers in, and
+// hears a fresh heartbeat of each. It returns once all have answered, or with ctx.
+func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
+	missing := n.fx.Routes()
+	delete(missing, n.cfg.ID)
+	if len(missing) == 0 {
+		return nil
+	}
+	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids}), func(m Msg) bool {
+		var r syncReply
+		if json.Unmarshal(m.Data, &r) != nil {
+			return false
+		}
+		for _, f := range r.Ended {
+			n.outbox.learn(ctx, f)
+		}
+		if r.Beat != nil && r.Beat.Node != n.cfg.ID {
+			n.hearBeat(*r.Beat)
+		}
+		if r.Last {
+			delete(missing, r.Node)
+		}
+		return len(missing) == 0
+	})
+}
+
+// onSync answers sync.
+func (n *Node) onSync(_ context.Context, m Msg) {
+	var q syncMsg
+	if json.Unmarshal(m.Data, &q) != nil || q.From == n.cfg.ID || m.Reply == "" {
+		return
+	}
+	send := func(r syncReply) {
+		r.Node = n.cfg.ID
+		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
+			n.log.Debug("answer sync", "err", err)
+		}
+	}
+	var r syncReply
+	size := 0
+	for _, id := range q.IDs {
+		f, ok := n.outbox.endOf(id)
+		if !ok {
+			if f, ok = n.worker.ended(id); !ok {
+				continue
+			}
+		}
+		r.Ended = append(r.Ended, f)
+		if size += len(f.Result) + 500; size > syncPiece {
+			send(r)
+			r, size = syncReply{}, 0
+		}
+	}
+	b := n.ownBeat()
+	r.Last, r.Beat = true, &b
+	send(r)
+}

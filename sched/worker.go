@@ -1,0 +1,431 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times of the worker.
+const (
+	nextWait   = time.Second            // a request for work is renewed after this
+	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
+	effectWait = 2 * time.Second        // a claim, a commit
+	recentMost = 2000                   // ends of attempts that are remembered for those who ask
+)
+
+// worker runs tasks: one goroutine a slot, each with at most one delivery.
+type worker struct {
+	n       *Node
+	wg      sync.WaitGroup
+	stopped chan struct{}
+	changed chan struct{} // handlers came or went
+
+	mu       sync.Mutex
+	pools    map[string]*pool // by task type
+	running  map[bus.TaskID]*attempt
+	recent   map[bus.TaskID]Final
+	order    []bus.TaskID // of recent, oldest first
+	nextSlot int
+	spare    []int // slot numbers to use again
+}
+
+// pool is the slots of one handler.
+type pool struct {
+	typ     string
+	handler bus.Handler
+	cap     bus.Capability
+	slots   map[int]context.CancelFunc
+	busy    int
+}
+
+func newWorker(n *Node) *worker {
+	return &worker{n: n, stopped: make(chan struct{}), changed: make(chan struct{}, 1), pools: map[string]*pool{},
+		running: map[bus.TaskID]*attempt{}, recent: map[bus.TaskID]Final{}}
+}
+
+// Handle makes the node run tasks with h, until remove is called. A second handler of the same
+// type replaces the first.
+func (n *Node) Handle(ctx context.Context, h bus.Handler) (remove func(), err error) {
+	c, err := h.Capability(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := n.worker
+	p := &pool{typ: c.Type, handler: h, cap: c, slots: map[int]context.CancelFunc{}}
+	w.mu.Lock()
+	if old := w.pools[c.Type]; old != nil {
+		old.shrink(w, 0)
+	}
+	w.pools[c.Type] = p
+	w.mu.Unlock()
+	poke(w.changed)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.pools[c.Type] == p {
+			delete(w.pools, c.Type)
+		}
+		p.shrink(w, 0)
+		n.beatSoon()
+	}, nil
+}
+
+// CapabilityChanged makes the node ask its handlers at once what they can run.
+func (n *Node) CapabilityChanged() { poke(n.worker.changed) }
+
+// shrink ends slots until n are left; those that work end when they are done. The caller holds
+// the worker's mutex.
+func (p *pool) shrink(w *worker, n int) {
+	for id, stop := range p.slots {
+		if len(p.slots) <= n {
+			return
+		}
+		stop()
+		delete(p.slots, id)
+	}
+}
+
+// run keeps the slots in step with what the handlers can do.
+func (w *worker) run(ctx context.Context) error {
+	t := time.NewTicker(capEvery)
+	defer t.Stop()
+	defer w.wg.Wait()
+	defer close(w.stopped)
+	w.wg.Go(func() { w.renew(ctx) })
+	for {
+		w.adjust(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		case <-w.changed:
+		}
+	}
+}
+
+func (w *worker) adjust(ctx context.Context) {
+	w.mu.Lock()
+	pools := make([]*pool, 0, len(w.pools))
+	for _, p := range w.pools {
+		pools = append(pools, p)
+	}
+	w.mu.Unlock()
+	news := false
+	for _, p := range pools {
+		c, err := p.handler.Capability(ctx)
+		if err != nil {
+			w.n.log.Warn("ask a handler what it can run", "type", p.typ, "err", err)
+			c = bus.Capability{Type: p.typ}
+		}
+		w.mu.Lock()
+		news = news || string(marshal(c)) != string(marshal(p.cap)) || len(p.slots) != c.Slots
+		p.cap = c
+		if w.pools[p.typ] == p {
+			p.shrink(w, c.Slots)
+			for len(p.slots) < c.Slots {
+				w.addSlot(ctx, p)
+			}
+		}
+		w.mu.Unlock()
+	}
+	if news {
+		w.n.beatSoon()
+	}
+}
+
+// addSlot starts one more slot of p. The caller holds mu.
+func (w *worker) addSlot(ctx context.Context, p *pool) {
+	w.nextSlot++
+	id := w.nextSlot
+	if k := len(w.spare); k > 0 {
+		id, w.spare, w.nextSlot = w.spare[k-1], w.spare[:k-1], w.nextSlot-1
+	}
+	sctx, stop := context.WithCancel(ctx)
+	p.slots[id] = stop
+	w.wg.Go(func() {
+		defer func() {
+			stop()
+			w.mu.Lock()
+			w.spare = append(w.spare, id)
+			w.mu.Unlock()
+		}()
+		w.slot(ctx, sctx, p, id)
+	})
+}
+
+// describe fills in what handlers can do.
+func (w *worker) describe(i *bus.NodeInfo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i.Types, i.Slots, i.Busy = []string{}, 0, 0
+	i.Models = []bus.ModelInfo{}
+	for typ, p := range w.pools {
+		if p.cap.Slots == 0 {
+			continue
+		}
+		i.Types = append(i.Types, typ)
+		i.Models = append(i.Models, p.cap.Models...)
+		if typ != bus.TypePing { // costs nothing, and has slots of its own
+			i.Slots += p.cap.Slots
+			i.Busy += p.busy
+		}
+	}
+	sortBy(i.Types, func(a, b string) bool { return a < b })
+	sortBy(i.Models, func(a, b bus.ModelInfo) bool { return a.Name < b.Name })
+}
+
+// slot asks for work, fetches it and runs it, until sctx ends. What runs then goes on until
+// ctx ends.
+func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
+	missed := 0
+	for sctx.Err() == nil {
+		q, qctx, done, err := w.n.queue.wait(sctx)
+		if err != nil {
+			return
+		}
+		d, j, answer, ok := w.take(qctx, q, p, id, missed)
+		done()
+		missed = answer
+		if !ok {
+			continue
+		}
+		missed = 0
+		w.mu.Lock()
+		p.busy++
+		w.mu.Unlock()
+		w.process(ctx, q, p, d, j)
+		w.mu.Lock()
+		p.busy--
+		w.mu.Unlock()
+	}
+}
+
+// take gets one delivery: what the host says, or after a second without a word what the slot
+// finds itself. missed is the number of an answer that led to nothing.
+func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot, missed int) (d Delivery, j *Job, answer int, ok bool) {
+	if w.n.isDraining() {
+		select {
+		case <-time.After(nextWait):
+		case <-ctx.Done():
+		}
+		return d, nil, 0, false
+	}
+	a, heard := w.next(ctx, q, p, slot, missed)
+	var err error
+	switch {
+	case ctx.Err() != nil:
+		return d, nil, 0, false
+	case heard:
+		d, err = w.n.fx.Fetch(ctx, q, a.Key, slot)
+	default:
+		d, err = w.look(ctx, q, p, slot)
+	}
+	if err != nil {
+		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+			w.n.log.Debug("fetch", "key", a.Key, "err", err)
+		}
+		return d, nil, a.N, false
+	}
+	j = &Job{}
+	if err := json.Unmarshal(d.Data, j); err != nil {
+		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
+		w.ack(d.Ack)
+		return d, nil, 0, false
+	}
+	j.Stamp = time.Now()
+	j.LeftMS -= a.WaitedMS
+	return d, j, 0, true
+}
+
+// next asks the host for work and waits for its answer.
+func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot, missed int) (answerMsg, bool) {
+	bid, why := Bid(w.load(p))
+	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed}
+	c, done, err := w.n.asker.ask(bus.SubjectNext(q.Host), marshal(r), 1)
+	if err != nil {
+		return answerMsg{}, false
+	}
+	defer done()
+	t := time.NewTimer(nextWait)
+	defer t.Stop()
+	for {
+		select {
+		case m := <-c:
+			var a answerMsg
+			if json.Unmarshal(m.Data, &a) == nil && a.N > 0 {
+				return a, true
+			}
+		case <-t.C:
+			return answerMsg{}, false
+		case <-ctx.Done():
+			return answerMsg{}, false
+		}
+	}
+}
+
+func (w *worker) load(p *pool) Load {
+	l := w.n.cfg.Load()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.Slots, l.Busy = p.cap.Slots, p.busy
+	l.Demo = len(p.cap.Models) > 0
+	l.Loaded = len(p.cap.Models) == 0
+	for _, m := range p.cap.Models {
+		l.Loaded = l.Loaded || m.Loaded
+		l.Demo = l.Demo && m.Demo
+	}
+	return l
+}
+
+// look fetches from whichever queue this slot can serve, without being told.
+func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delivery, error) {
+	keys, err := w.n.fx.Keys(ctx, q)
+	if err != nil {
+		return Delivery{}, err
+	}
+	sortBy(keys, func(a, b bus.Key) bool {
+		if (a.Lane == bus.Interactive) != (b.Lane == bus.Interactive) {
+			return a.Lane == bus.Interactive
+		}
+		return a.Priority > b.Priority
+	})
+	w.mu.Lock()
+	me := bus.NodeInfo{ID: w.n.cfg.ID, Types: []string{p.typ}, Models: p.cap.Models}
+	w.mu.Unlock()
+	for _, key := range keys {
+		if can, _ := Runs(me, key); !can {
+			continue
+		}
+		d, err := w.n.fx.Fetch(ctx, q, key, slot)
+		if !errors.Is(err, ErrNotFound) {
+			return d, err
+		}
+	}
+	return Delivery{}, ErrNotFound
+}
+
+func (w *worker) ack(ack string) {
+	if err := w.n.fx.Ack(ack); err != nil {
+		w.n.log.Debug("ack", "err", err)
+	}
+}
+
+func (w *worker) nak(ack string, delayMS int) {
+	if err := w.n.fx.Nak(ack, delayMS); err != nil {
+		w.n.log.Debug("give back", "err", err)
+	}
+}
+
+// reported returns the tasks whose watchdog is content, for a heartbeat.
+func (w *worker) reported(now time.Time) []bus.Running {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []bus.Running
+	for id, a := range w.running {
+		if a.healthy(now) {
+			out = append(out, bus.Running{Task: id, Submitter: a.job.Submitter, Attempt: a.rec.Attempt})
+		}
+	}
+	sortBy(out, func(a, b bus.Running) bool { return a.Task < b.Task })
+	return out
+}
+
+// renew prolongs the leases of healthy attempts, and stops the others.
+func (w *worker) renew(ctx context.Context) {
+	t := time.NewTicker(renewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Now()
+		w.mu.Lock()
+		var all []*attempt
+		for _, a := range w.running {
+			all = append(all, a)
+		}
+		w.mu.Unlock()
+		for _, a := range all {
+			if !a.healthy(now) {
+				a.stall(now)
+			} else if err := w.n.fx.Progress(a.ack()); err != nil {
+				w.n.log.Debug("renew a lease", "err", err)
+			}
+		}
+	}
+}
+
+// remember keeps an end for those who ask, see sync.
+func (w *worker) remember(f Final) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.recent[f.Task]; !ok {
+		w.order = append(w.order, f.Task)
+	}
+	w.recent[f.Task] = f
+	for len(w.order) > recentMost {
+		delete(w.recent, w.order[0])
+		w.order = w.order[1:]
+	}
+}
+
+func (w *worker) ended(id bus.TaskID) (Final, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f, ok := w.recent[id]
+	return f, ok
+}
+
+func (w *worker) find(id bus.TaskID) *attempt {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running[id]
+}
+
+// drained waits until nothing runs here, or ctx ends.
+func (w *worker) drained(ctx context.Context) {
+	t := time.NewTicker(pollEvery)
+	defer t.Stop()
+	for {
+		w.mu.Lock()
+		n := len(w.running)
+		w.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// submitterGone cancels the attached tasks of a node that was lost.
+func (w *worker) submitterGone(id bus.NodeID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.running {
+		if a.job.Submitter == id && !a.job.Durable() {
+			a.cancel(errSubmitterGone)
+		}
+	}
+}
+
+// onCancel stops a task that its submitter gave up.
+func (w *worker) onCancel(m Msg) {
+	var r bus.TaskRequest
+	if json.Unmarshal(m.Data, &r) != nil {
+		return
+	}
+	if a := w.find(r.ID); a != nil && m.Subject == bus.SubjectCancel(a.job.Submitter, r.ID) {
+		a.cancel(errCancelled)
+	}
+}
