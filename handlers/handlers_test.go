@@ -150,7 +150,7 @@ func TestInferenceGivesALargeModelTimeToLoad(t *testing.T) {
 	small := limit(bus.ModelInfo{Name: "m", SizeBytes: 1 << 20}, "x")
 	large := limit(bus.ModelInfo{Name: "m", SizeBytes: 40 << 30}, "x")
 	long := limit(bus.ModelInfo{Name: "m", Loaded: true}, strings.Repeat("x", 100_000))
-	if !(loaded < small && small < large && loaded < long) {
+	if loaded >= small || small >= large || loaded >= long {
 		t.Errorf("limits: loaded %v, small %v, large %v, long prompt %v", loaded, small, large, long)
 	}
 }

@@ -45,9 +45,6 @@ func (a *answer) add(c bus.InferenceChunk) bool {
 	return true
 }
 
-// full reports whether the length limit ended the answer.
-func (a *answer) full() bool { return a.size >= maxAnswer }
-
 // done returns the result of a finished answer.
 func (a *answer) done(reason string) bus.InferenceResult {
 	a.result.DoneReason = reason

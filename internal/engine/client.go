@@ -139,8 +139,7 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return bus.AsError(fmt.Errorf("ask %s: %w", c, context.Cause(ctx)))
 	}
-	var e *url.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the method and address, which the message has already
 	}
 	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, err).

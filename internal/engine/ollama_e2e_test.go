@@ -44,7 +44,7 @@ func startOllama(t *testing.T) *realOllama {
 	if bin == "" {
 		t.Fatal("MYCO_TEST_OLLAMA names no Ollama binary: build one with e2e/build-ollama.sh BINDIR and set it to BINDIR/ollama")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +65,12 @@ func startOllama(t *testing.T) *realOllama {
 // serve starts the server and waits until it listens.
 func (o *realOllama) serve(t *testing.T) {
 	t.Helper()
-	o.cmd = exec.Command(o.bin, "serve")
+	cmd := exec.CommandContext(t.Context(), o.bin, "serve")
+	o.cmd = cmd
 	o.cmd.Env = o.env()
 	// The server starts a runner for each model, which its death does not end.
-	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	log, err := o.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

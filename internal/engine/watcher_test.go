@@ -38,7 +38,7 @@ func TestWatcherNoticesStartAndStop(t *testing.T) {
 	w := watch(t, engine.Config{Env: withOllama(address), Interval: 10 * time.Millisecond, ProbeTimeout: patience})
 	await(t, w, "demo at first", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
 
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

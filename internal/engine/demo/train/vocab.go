@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kinds of piece, by their number in the file.
@@ -64,12 +65,11 @@ func vocabOf(pairs []pair) *vocab {
 		piece(string(c))
 	}
 	for _, p := range pairs {
-		for _, word := range strings.Fields(p.question + " " + p.answer) {
-			prefix := blank
-			for _, c := range strings.TrimRight(word, "?!.,") {
+		for _, word := range strings.FieldsSeq(p.question + " " + p.answer) {
+			word = strings.TrimRight(word, "?!.,")
+			for i, c := range word {
 				piece(string(c))
-				prefix += string(c)
-				piece(prefix)
+				piece(blank + word[:i+utf8.RuneLen(c)])
 			}
 		}
 	}
