@@ -19,7 +19,9 @@ func TestCallsOfTheDaemon(t *testing.T) {
 	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any { return status })
 	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self, Name: "a"} })
 	on(d, payload(bus.VerbProbe), func(r bus.ProbeRequest) any { return []bus.ProbeReply{{Name: r.Node, RTTMS: 0.5}} })
-	on(d, payload(bus.VerbInvite), func(struct{}) any { return bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(1, 0).UTC()} })
+	on(d, payload(bus.VerbInvite), func(r bus.InviteRequest) any {
+		return bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(0, 0).Add(r.TTL).UTC()}
+	})
 	on(d, payload(bus.VerbJoin), func(r bus.JoinRequest) any {
 		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: r.Token}, Changed: true}
 	})
@@ -28,7 +30,7 @@ func TestCallsOfTheDaemon(t *testing.T) {
 	check(t, status)(c.Status(ctx))
 	check(t, bus.PingReply{NodeID: self, Name: "a"})(c.Ping(ctx))
 	check(t, []bus.ProbeReply{{Name: "b", RTTMS: 0.5}})(c.Probe(ctx, "b"))
-	check(t, bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(1, 0).UTC()})(c.Invite(ctx))
+	check(t, bus.Invitation{Token: "mycoT", ExpiresAt: time.Unix(1, 0).UTC()})(c.Invite(ctx, time.Second))
 	check(t, bus.JoinReply{Swarm: bus.SwarmInfo{ID: "mycoX"}, Changed: true})(c.Join(ctx, "mycoX"))
 	check(t, bus.JoinReply{Swarm: bus.SwarmInfo{ID: "alone"}})(c.Leave(ctx))
 }
@@ -75,7 +77,7 @@ func TestARefusedPublishIsForbidden(t *testing.T) {
 	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir))
 	must(t, err)
 	defer c.Close()
-	_, err = c.Invite(t.Context())
+	_, err = c.Invite(t.Context(), 0)
 	wantCode(t, err, bus.CodeForbidden)
 }
 

@@ -19,7 +19,7 @@ const (
 	VerbCancel  = "cancel"  // TaskRequest -> TaskInfo
 	VerbTask    = "task"    // TaskRequest -> TaskInfo, asked of the whole swarm
 	VerbTasks   = "tasks"   // -> []TaskInfo without results, of the whole swarm
-	VerbInvite  = "invite"  // -> Invitation
+	VerbInvite  = "invite"  // InviteRequest -> Invitation
 	VerbJoin    = "join"    // JoinRequest -> JoinReply
 	VerbLeave   = "leave"   // -> JoinReply, of the swarm of one that follows
 	VerbProbe   = "probe"   // ProbeRequest -> []ProbeReply: pings nodes from the daemon
@@ -103,6 +103,12 @@ type AttachRequest struct {
 // TaskRequest names a task.
 type TaskRequest struct {
 	ID TaskID `json:"task_id"`
+}
+
+// InviteRequest asks for a token.
+type InviteRequest struct {
+	// TTL is how long the token is good for; 0 means 15 minutes.
+	TTL time.Duration `json:"ttl_ns,omitempty"`
 }
 
 // Invitation is a token that lets one node join, once.

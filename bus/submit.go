@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"time"
 
@@ -167,7 +168,7 @@ func (s *Stream) next() (Chunk, error) {
 	switch {
 	case err != nil && s.ctx.Err() != nil:
 		return chunk, AsError(context.Cause(s.ctx))
-	case err == nats.ErrSlowConsumer: //nolint:errorlint // nats.go returns it bare
+	case errors.Is(err, nats.ErrSlowConsumer):
 		return chunk, Errorf(CodeInternal, "the output was read too slowly: %d bytes were waiting: %w", maxUnread, err)
 	case err != nil:
 		return chunk, gone(err)

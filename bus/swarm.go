@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -28,9 +29,12 @@ func (c *Conn) Probe(ctx context.Context, node string) ([]ProbeReply, error) {
 	return call[[]ProbeReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbProbe), ProbeRequest{Node: node})
 }
 
-// Invite makes a token that lets one more node join, once.
-func (c *Conn) Invite(ctx context.Context) (Invitation, error) {
-	return call[Invitation](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbInvite), struct{}{})
+// Invite makes a token that lets one more node join, once, within ttl; 0 means 15 minutes.
+func (c *Conn) Invite(ctx context.Context, ttl time.Duration) (Invitation, error) {
+	if ttl < 0 {
+		return Invitation{}, Errorf(CodeInvalid, "an invitation for %v: want more than 0", ttl)
+	}
+	return call[Invitation](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbInvite), InviteRequest{TTL: ttl})
 }
 
 // Join takes the daemon into the swarm that the token is of. CodeForbidden if the token is

@@ -225,6 +225,7 @@ func TestWireFormat(t *testing.T) {
 		bus.AttachRequest{ID: "t1", From: 3, Inbox: "i"},
 		bus.Status{Node: info, Swarm: bus.SwarmInfo{ID: "s", Name: "n", QueueHost: self, Term: 1}},
 		bus.ProbeReply{NodeID: self, Name: "a", RTTMS: 0.25},
+		bus.InviteRequest{TTL: time.Minute},
 		bus.Invitation{Token: "mycoT", ExpiresAt: at},
 		bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s"}, Changed: true},
 		bus.ServeRequest{Capability: bus.Capability{Type: "echo", Slots: 1}, Program: "p"},
