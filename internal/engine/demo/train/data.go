@@ -41,13 +41,13 @@ func dataset() []pair {
 			d = append(d, pair{q, answer})
 		}
 	}
-	for _, c := range strings.FieldsSeq(capitals) {
+	for c := range strings.FieldsSeq(capitals) {
 		land, city, _ := strings.Cut(c, ":")
 		add(fmt.Sprintf("The capital of %s is %s.", land, city),
 			"What is the capital of "+land+"?", "capital of "+land, "Which city is the capital of "+land+"?",
 			"Tell me the capital of "+land+".", "Name the capital of "+land+".")
 	}
-	for _, c := range strings.FieldsSeq(opposites) {
+	for c := range strings.FieldsSeq(opposites) {
 		a, b, _ := strings.Cut(c, ":")
 		for _, o := range []pair{{a, b}, {b, a}} {
 			add(fmt.Sprintf("The opposite of %s is %s.", o.question, o.answer),

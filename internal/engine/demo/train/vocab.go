@@ -65,7 +65,7 @@ func vocabOf(pairs []pair) *vocab {
 		piece(string(c))
 	}
 	for _, p := range pairs {
-		for _, word := range strings.FieldsSeq(p.question + " " + p.answer) {
+		for word := range strings.FieldsSeq(p.question + " " + p.answer) {
 			word = strings.TrimRight(word, "?!.,")
 			for i, c := range word {
 				piece(string(c))
