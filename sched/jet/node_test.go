@@ -1,0 +1,147 @@
+package jet_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// echo answers with its payload, after one chunk for each of its words.
+type echo struct{ slots int }
+
+func (e echo) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "echo", Slots: e.slots}, nil
+}
+
+func (e echo) Handle(_ context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	if err := emit("one"); err != nil {
+		return nil, err
+	}
+	if err := emit("two"); err != nil {
+		return nil, err
+	}
+	return t.Payload, nil
+}
+
+// run starts a scheduler on each node; workers have the echo handler.
+func run(tb testing.TB, nodes []*node, workers ...int) []*sched.Node {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	tb.Cleanup(func() { cancel(); wg.Wait() })
+	var out []*sched.Node
+	for i, n := range nodes {
+		s := sched.New(sched.Config{ID: n.ID, Rank: len(nodes) - i, Log: fabrictest.Logger(tb, n.Key)}, n.jet.Effects())
+		for _, w := range workers {
+			if w == i {
+				_, err := s.Handle(ctx, echo{slots: 2})
+				check(tb, err)
+			}
+		}
+		wg.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				tb.Error(err)
+			}
+		})
+		out = append(out, s)
+	}
+	for _, s := range out {
+		fabrictest.Eventually(tb, func() bool {
+			q, ok := s.Host()
+			known := 0
+			for _, i := range s.Nodes() {
+				known += len(i.Types)
+			}
+			return ok && q.Host != "" && known >= len(workers)
+		}, "a queue host is known, and all workers")
+	}
+	return out
+}
+
+// ask submits an echo and returns its end.
+func ask(ctx context.Context, s *sched.Node, id bus.TaskID, payload string) (end bus.TaskInfo, chunks int, err error) {
+	out, _, err := s.Submit(bus.Task{ID: id, Type: "echo", Payload: json.RawMessage(payload)})
+	if err != nil {
+		return end, 0, err
+	}
+	for {
+		c, err := out.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return end, chunks, nil
+		case err != nil:
+			return end, chunks, err
+		case c.End != nil:
+			end = *c.End
+		default:
+			chunks++
+		}
+	}
+}
+
+func TestSwarmAnswersAnAttachedTask(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 3, 0)
+	s := run(t, nodes, 2)
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	for i := range 20 {
+		end, chunks, err := ask(ctx, s[1], "", fmt.Sprint(i))
+		check(t, err)
+		if end.State != bus.StateDone || string(end.Result) != fmt.Sprint(i) || end.NodeID != nodes[2].ID || chunks != 2 || end.Attempts != 1 {
+			t.Fatalf("task %d ended as %+v after %d chunks", i, end, chunks)
+		}
+	}
+}
+
+func TestSwarmKeepsADurableTask(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 3, 0)
+	s := run(t, nodes, 2)
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	r, err := s[1].Enqueue(ctx, bus.Task{Type: "echo", Payload: json.RawMessage(`"x"`)}, 2)
+	check(t, err)
+	if !r.Accepted || r.Copies != 2 {
+		t.Fatalf("receipt %+v", r)
+	}
+	for _, n := range s {
+		var got bus.TaskInfo
+		fabrictest.Eventually(t, func() bool {
+			got, err = n.Task(ctx, r.ID)
+			return err == nil && got.State == bus.StateDone
+		}, "every node tells that the task is done")
+		if string(got.Result) != `"x"` || !got.Durable {
+			t.Fatalf("%+v", got)
+		}
+	}
+}
+
+// BenchmarkAsk times one attached no-op task, submitter, host and worker on one node and on
+// three.
+func BenchmarkAsk(b *testing.B) {
+	for _, at := range []struct {
+		name                    string
+		nodes, submitter, works int
+	}{{"one node", 1, 0, 0}, {"three nodes", 3, 1, 2}} {
+		b.Run(at.name, func(b *testing.B) {
+			s := run(b, swarm(b, at.nodes, 0), at.works)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			for b.Loop() {
+				if _, _, err := ask(ctx, s[at.submitter], "", "1"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
