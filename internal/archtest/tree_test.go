@@ -132,3 +132,18 @@ func TestTestsAreExternal(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingSleeps allows time.Sleep only in tests, where testing/synctest makes time pass.
+// The linter sees to the rest.
+func TestNothingSleeps(t *testing.T) {
+	t.Parallel()
+	for _, path := range tracked(t) {
+		if !strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "internal/archtest/") {
+			continue
+		}
+		src := read(t, path)
+		if bytes.Contains(src, []byte("time.Sleep(")) && !bytes.Contains(src, []byte(`"testing/synctest"`)) {
+			t.Errorf("%s sleeps: wait for a signal, with a generous limit", path)
+		}
+	}
+}
