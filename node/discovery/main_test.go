@@ -13,9 +13,16 @@ import (
 	"go.uber.org/goleak"
 )
 
+// child runs this process as something else than tests, where its environment says so. The
+// tests with network namespaces set it.
+var child = func() bool { return false }
+
 // TestMain looks for leaks. zeroconf leaves a goroutine behind for each registration, for 4 s
 // at most: it is given that time, and not passed over, so that a lasting leak is seen.
 func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
 	code := m.Run()
 	if code == 0 {
 		var err error

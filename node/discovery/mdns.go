@@ -128,26 +128,24 @@ func (m *MDNS) session(ctx context.Context, on []iface.Interface) {
 	defer func() { announced.stop() }()
 	silent := 0
 	for length := roundMin; ctx.Err() == nil; length = min(2*length, roundMax) {
+		var failed error
 		if announced == nil {
-			var err error
-			if announced, err = announce(m.cfg, on); err != nil {
-				m.trouble(err)
-			}
+			announced, failed = announce(m.cfg, on)
 		}
 		m.mu.Lock()
 		m.echoed = false
 		m.mu.Unlock()
-		err := browse(ctx, on, length, m.see)
+		failed = errors.Join(failed, browse(ctx, on, length, m.see))
 		switch {
 		case ctx.Err() != nil:
-		case err != nil:
-			m.trouble(err)
-		case announced != nil && !m.cameBack():
+		case failed != nil:
+			m.trouble(failed)
+		case m.cameBack():
+			silent = 0
+		default:
 			if silent++; silent >= quiet {
 				m.trouble(errors.New("our own announcement does not come back: multicast, or UDP port 5353, is blocked"))
 			}
-		default:
-			silent = 0
 		}
 	}
 }
