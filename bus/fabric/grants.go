@@ -13,12 +13,20 @@ import (
 // account is the one account that all traffic of the swarm is in, on every node.
 const account = "SWARM"
 
-// newAccount returns the account with its default domain: a client that names none gets the
+// newAccount returns the account with its mappings. Requests for a consumer of the bucket of
+// peers go to the store's own check (see package store), since a consumer may deliver to any
+// subject, with the store's rights. The rest is the default domain: a client that names none gets the
 // store of its own node. The server's option for that, JsAccDefaultDomain, does the same but is
 // lost at the first reload of the options: a reload takes the mappings from the account that it
 // is given, and takes them out of it. So every reload gets a new one.
 func newAccount(id bus.NodeID) (*server.Account, error) {
 	acc := server.NewAccount(account)
+	for _, domain := range []string{"", string(id) + "."} { // first: the first that matches is taken
+		from := "$JS." + domain + "API.CONSUMER.CREATE.KV_" + bus.BucketPeers + ".>"
+		if err := acc.AddMapping(from, bus.SubjectWatchPeers(id, ">")); err != nil {
+			return nil, fmt.Errorf("map the watch of peers: %w", err)
+		}
+	}
 	for _, call := range []string{"INFO", "STREAM.>", "CONSUMER.>", "DIRECT.>", "META.>", "SERVER.>", "ACCOUNT.>"} {
 		if err := acc.AddMapping("$JS.API."+call, "$JS."+string(id)+".API."+call); err != nil {
 			return nil, fmt.Errorf("map the default domain: %w", err)
@@ -42,11 +50,10 @@ func readPeers(id bus.NodeID) []string {
 		"STREAM.MSG.GET."+s,
 		"DIRECT.GET."+s,
 		"DIRECT.GET."+s+".>",
-		"CONSUMER.CREATE."+s,
 		"CONSUMER.CREATE."+s+".>",
 		"CONSUMER.INFO."+s+".*",
 		"CONSUMER.DELETE."+s+".*", // a watch deletes its consumer when it ends
-	), flowControl(id, s)...)
+	), append(flowControl(id, s), bus.SubjectWatchPeers(id, ">"))...)
 }
 
 // readAll are the JetStream calls of a user: look at everything, change nothing.

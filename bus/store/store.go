@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	startLimit = 30 * time.Second // to read the streams back and to reach the fabric
-	startPoll  = time.Millisecond
-	redial     = 50 * time.Millisecond
+	startPoll = time.Millisecond
+	redial    = 50 * time.Millisecond
 )
 
 // Config says how a Store is set up.
@@ -34,6 +33,9 @@ type Config struct {
 	MaxStoreBytes int64
 	// MaxMemoryBytes bounds the streams in memory, the work queue among them; default 1 GiB.
 	MaxMemoryBytes int64
+	// StartLimit is how long Start may take to read the streams back and to reach the fabric;
+	// default 30 s.
+	StartLimit time.Duration
 	// Logger gets the server's log; default slog.Default().
 	Logger *slog.Logger
 }
@@ -62,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxMemoryBytes == 0 {
 		c.MaxMemoryBytes = 1 << 30
+	}
+	if c.StartLimit == 0 {
+		c.StartLimit = 30 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -100,7 +105,7 @@ func (s *Store) Start(ctx context.Context) error {
 	if s.srv != nil {
 		return bus.Errorf(bus.CodeInternal, "store: started twice")
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartLimit)
 	defer cancel()
 	lock, err := openDir(s.cfg.Dir)
 	if err != nil {
@@ -151,7 +156,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the bucket of peers: %w", err)
 	}
-	return nil
+	return s.serveWatches()
 }
 
 func (s *Store) options() (*server.Options, error) {

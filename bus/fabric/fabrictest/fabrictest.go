@@ -63,13 +63,14 @@ func fingerprint(c *x509.Certificate) string {
 
 // Roster is a set of trusted keys that may change.
 type Roster struct {
-	mu   sync.Mutex
-	keys map[string]struct{}
+	mu      sync.Mutex
+	keys    map[string]struct{}
+	refused map[string]int
 }
 
 // NewRoster returns a Roster that trusts keys.
 func NewRoster(keys ...*Key) *Roster {
-	r := &Roster{keys: map[string]struct{}{}}
+	r := &Roster{keys: map[string]struct{}{}, refused: map[string]int{}}
 	for _, k := range keys {
 		r.Add(k)
 	}
@@ -77,10 +78,25 @@ func NewRoster(keys ...*Key) *Roster {
 }
 
 // Add trusts k from now on.
-func (r *Roster) Add(k *Key) { r.mu.Lock(); defer r.mu.Unlock(); r.keys[k.Fingerprint] = struct{}{} }
+func (r *Roster) Add(k *Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys[k.Fingerprint] = struct{}{}
+}
 
 // Remove trusts k no longer.
-func (r *Roster) Remove(k *Key) { r.mu.Lock(); defer r.mu.Unlock(); delete(r.keys, k.Fingerprint) }
+func (r *Roster) Remove(k *Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.keys, k.Fingerprint)
+}
+
+// Refused tells how many handshakes with k were refused so far.
+func (r *Roster) Refused(k *Key) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused[k.Fingerprint]
+}
 
 // Pinned returns a copy of the set.
 func (r *Roster) Pinned() map[string]struct{} {
@@ -109,7 +125,9 @@ func (r *Roster) TLS(k *Key) *tls.Config {
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if _, ok := r.keys[fingerprint(cs.PeerCertificates[0])]; !ok {
+			fp := fingerprint(cs.PeerCertificates[0])
+			if _, ok := r.keys[fp]; !ok {
+				r.refused[fp]++
 				return errUntrusted
 			}
 			return nil
