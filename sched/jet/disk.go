@@ -109,6 +109,7 @@ func (d *disk) write(id bus.TaskID, n int, line string) error {
 	c, err := d.file.WriteString(line)
 	d.size += int64(c)
 	if err != nil {
+		d.size = journalMost + 1 // the line may be cut short: the next one does not follow it
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil

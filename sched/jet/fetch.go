@@ -15,10 +15,17 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-const ackPrefix = "$JS.ACK."
+const (
+	ackPrefix = "$JS.ACK."
+	// fetchPatience ends a fetch: another node's store does not answer for a queue or key that
+	// it does not have. What arrives later goes back.
+	fetchPatience = time.Second
+)
 
-// pull asks for one message now.
-var pull = []byte(`{"batch":1,"no_wait":true}`)
+// pull asks for one message, with 1 ms of grace: a consumer hears of a message a few
+// microseconds after the stream has stored and announced it, and a refusal in between, seen for
+// one message in five without the grace, costs a whole round of asking again.
+var pull = []byte(`{"batch":1,"no_wait":true,"expires":1000000}`)
 
 type slotID struct {
 	n   int
@@ -41,7 +48,7 @@ type slot struct {
 	reply string // subject of its status
 }
 
-// Fetch takes the oldest message of key, without waiting. sched.ErrNotFound: there is none.
+// Fetch takes the oldest message of key. sched.ErrNotFound: there was none within 1 ms.
 func (j *Jet) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, n int) (sched.Delivery, error) {
 	l, api := j.at(q.Host)
 	d, err := j.fetch(ctx, slotID{n, l == j.store}, l, &nats.Msg{
@@ -69,7 +76,7 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	}
 	if !isDelivery(m) {
 		switch status := m.Header.Get(hdrStatus); status {
-		case "404", "408", statusNoResponse: // none, another asks at this moment, no such key
+		case "404", "408", statusNoResponse: // none, none within the grace, no such key
 			return sched.Delivery{}, sched.ErrNotFound
 		default:
 			return sched.Delivery{}, errors.New("status " + status + " " + m.Header.Get("Description"))
@@ -96,7 +103,7 @@ func (j *Jet) slot(id slotID, l *link) (*slot, error) {
 		return nil, nats.ErrConnectionClosed
 	}
 	s = &slot{j: j, link: l, inbox: l.nc.NewInbox(), got: make(chan *nats.Msg, 1)}
-	sub, err := subscribe(l.nc, s.inbox+".*", s.deliver)
+	sub, err := subscribeAll(l.nc, s.inbox+".*", s.deliver)
 	if err != nil {
 		return nil, fmt.Errorf("listen for deliveries: %w", err)
 	}
@@ -140,7 +147,7 @@ func (s *slot) deliver(m *nats.Msg) {
 }
 
 func (s *slot) wait(ctx context.Context) (*nats.Msg, error) {
-	late := time.NewTimer(patience)
+	late := time.NewTimer(fetchPatience)
 	defer late.Stop()
 	var err error
 	select {

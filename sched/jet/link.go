@@ -45,7 +45,7 @@ type link struct {
 func (l *link) listen() error {
 	l.waiting = map[string]chan *nats.Msg{}
 	l.inbox = l.nc.NewInbox() + "."
-	sub, err := subscribe(l.nc, l.inbox+"*", l.deliver)
+	sub, err := subscribeAll(l.nc, l.inbox+"*", l.deliver)
 	if err != nil {
 		return fmt.Errorf("listen for replies: %w", err)
 	}
@@ -59,18 +59,26 @@ func (l *link) close() {
 	}
 }
 
-// subscribe calls fn for each message on subject, and returns when the server knows it.
-// Nothing is dropped for being many: what comes is bounded by what is stored, or was asked for.
+// subscribe calls fn for each message on subject, and returns when the server knows it. A
+// reader far too slow loses messages.
 func subscribe(nc *nats.Conn, subject string, fn func(*nats.Msg)) (*nats.Subscription, error) {
 	sub, err := nc.Subscribe(subject, fn)
 	if err != nil {
 		return nil, err
 	}
-	err = sub.SetPendingLimits(-1, -1)
-	if err == nil {
-		err = nc.FlushTimeout(patience)
+	if err := nc.FlushTimeout(patience); err != nil {
+		return nil, errors.Join(err, sub.Unsubscribe())
 	}
+	return sub, nil
+}
+
+// subscribeAll is subscribe, and loses nothing: what comes was asked for, or is stored too.
+func subscribeAll(nc *nats.Conn, subject string, fn func(*nats.Msg)) (*nats.Subscription, error) {
+	sub, err := subscribe(nc, subject, fn)
 	if err != nil {
+		return nil, err
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
 	return sub, nil

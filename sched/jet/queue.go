@@ -255,7 +255,7 @@ func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), c
 
 // watch calls fn for each message below prefix that the own store publishes.
 func (j *Jet) watch(prefix string, fn func(rest string, m *nats.Msg) error) (*nats.Subscription, error) {
-	return subscribe(j.store.nc, prefix+">", func(m *nats.Msg) {
+	return subscribeAll(j.store.nc, prefix+">", func(m *nats.Msg) {
 		if err := fn(strings.TrimPrefix(m.Subject, prefix), m); err != nil {
 			j.log.Warn("cannot read a message of the own store", "subject", m.Subject, "error", err)
 		}

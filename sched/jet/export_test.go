@@ -1,0 +1,30 @@
+package jet
+
+import (
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// ConsumerName is the name of a key's consumer.
+func ConsumerName(q sched.QueueID, k bus.Key) string { return consumerName(q, k) }
+
+// ParseAck reads an acknowledgement subject.
+func ParseAck(subject string) (stream string, seq uint64, delivered int, err error) {
+	a, err := parseAck(subject)
+	return a.stream, a.seq, a.delivered, err
+}
+
+// OpenDisk opens the files beside a store.
+func OpenDisk(dir string) (sched.Disk, func() error, error) {
+	d, err := openDisk(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, d.close, nil
+}
+
+// JournalMost and CrashedMost bound the journal.
+const (
+	JournalMost = journalMost
+	CrashedMost = crashedMost
+)
