@@ -21,7 +21,12 @@ const domain = "local."
 // announcement is this node's record, on the air.
 type announcement struct {
 	servers []*zeroconf.Server
+	since   time.Time
 }
+
+// settle is the least age of a registration that is shut down. Before its goroutines have
+// begun, Shutdown counts them while they are still signing on: it would not wait for them.
+const settle = 250 * time.Millisecond
 
 // announce registers this node on the interfaces. Those of loopback get a registration of
 // their own, as their address has to be named; for the others it is looked up when answering,
@@ -51,6 +56,7 @@ func announce(cfg Config, on []iface.Interface) (*announcement, error) {
 	if len(a.servers) == 0 {
 		return nil, failed
 	}
+	a.since = time.Now()
 	return a, nil
 }
 
@@ -81,11 +87,12 @@ func fixedAddrs(on []iface.Interface) []string {
 	return addrs
 }
 
-// stop takes the announcement back.
+// stop takes the announcement back, which takes a quarter of a second where it is a new one.
 func (a *announcement) stop() {
 	if a == nil {
 		return
 	}
+	<-time.After(settle - time.Since(a.since))
 	for _, s := range a.servers {
 		s.Shutdown()
 	}
