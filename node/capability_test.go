@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/node"
 )
@@ -140,7 +141,7 @@ func TestProfileJSON(t *testing.T) {
 		Hostname: "attic",
 		GPUs: []node.GPU{{
 			Name: "RTX 3090", VRAMTotalMB: 24576, VRAMUsedMB: 576, VRAMFreeMB: 24000,
-			TemperatureC: p(41), DriverVersion: "550.54.14", CUDAVersion: "12.4",
+			TemperatureC: new(41), DriverVersion: "550.54.14", CUDAVersion: "12.4",
 		}},
 		CPU:     node.CPU{Model: "Ryzen 7", CoresPhysical: 8, CoresLogical: 16, FrequencyMHz: 3600, Architecture: "amd64"},
 		Memory:  node.Memory{TotalMB: 32768, AvailableMB: 30000, UsedMB: 2768, PercentUsed: 8.4},

@@ -76,8 +76,8 @@ func TestDetectorJoinsItsSources(t *testing.T) {
 		d, stop := start(t, node.Config{
 			System: fakeSystem{},
 			GPUs: []node.GPUSource{
-				some(node.GPU{Name: "A", VRAMFreeMB: 1000, UtilizationPct: p(10)}, node.GPU{Name: "B", VRAMFreeMB: 500}),
-				some(node.GPU{Name: "C", UtilizationPct: p(90)}),
+				some(node.GPU{Name: "A", VRAMFreeMB: 1000, UtilizationPct: new(10)}, node.GPU{Name: "B", VRAMFreeMB: 500}),
+				some(node.GPU{Name: "C", UtilizationPct: new(90)}),
 			},
 		})
 		defer stop()

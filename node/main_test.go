@@ -7,5 +7,3 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func p[T any](v T) *T { return &v }

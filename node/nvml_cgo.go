@@ -44,7 +44,7 @@ func (n *nvmlSource) GPUs(context.Context) ([]GPU, error) {
 	}
 	count, ret := n.lib.DeviceGetCount()
 	if ret != nvml.SUCCESS {
-		n.lib.Shutdown()
+		_ = n.lib.Shutdown() // it is opened anew, whatever state it is in
 		n.lib = nil
 		return nil, fmt.Errorf("count GPUs over NVML: %w", ret)
 	}

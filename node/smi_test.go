@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/mycoswarm/mycoswarm/node"
 )
 
@@ -14,7 +15,7 @@ func TestParseSMI(t *testing.T) {
 	t.Parallel()
 	rtx := node.GPU{
 		Index: 0, Name: "NVIDIA GeForce RTX 3090", VRAMTotalMB: 24576, VRAMUsedMB: 512, VRAMFreeMB: 24064,
-		TemperatureC: p(41), UtilizationPct: p(7), DriverVersion: "550.54.14",
+		TemperatureC: new(41), UtilizationPct: new(7), DriverVersion: "550.54.14",
 	}
 	const line = "0, NVIDIA GeForce RTX 3090, 24576, 512, 24064, 41, 7, 550.54.14\n"
 	for _, c := range []struct {
@@ -27,20 +28,20 @@ func TestParseSMI(t *testing.T) {
 		{"no last line end", strings.TrimSpace(line), []node.GPU{rtx}, false},
 		{"several", line + "1, NVIDIA GeForce RTX 3060, 12288, 0, 12288, 30, 0, 550.54.14\n", []node.GPU{rtx, {
 			Index: 1, Name: "NVIDIA GeForce RTX 3060", VRAMTotalMB: 12288, VRAMFreeMB: 12288,
-			TemperatureC: p(30), UtilizationPct: p(0), DriverVersion: "550.54.14",
+			TemperatureC: new(30), UtilizationPct: new(0), DriverVersion: "550.54.14",
 		}}, false},
 		{"not available", "0, NVIDIA GB10, [N/A], [N/A], [N/A], 39, [N/A], 580.95.05\n", []node.GPU{{
-			Name: "NVIDIA GB10", TemperatureC: p(39), DriverVersion: "580.95.05",
+			Name: "NVIDIA GB10", TemperatureC: new(39), DriverVersion: "580.95.05",
 		}}, false},
 		{"not supported", "0, Quadro 600, 963, 100, 863, [Not Supported], [Not Supported], 390.157\n", []node.GPU{{
 			Name: "Quadro 600", VRAMTotalMB: 963, VRAMUsedMB: 100, VRAMFreeMB: 863, DriverVersion: "390.157",
 		}}, false},
 		{"no brackets", "0, X, 8192, N/A, N/A, N/A, N/A, N/A\n", []node.GPU{{Name: "X", VRAMTotalMB: 8192}}, false},
 		{"unknown error", "0, X, 8192, [Unknown Error], 1, 2, [GPU requires reset], 1.0\n", []node.GPU{{
-			Name: "X", VRAMTotalMB: 8192, VRAMFreeMB: 1, TemperatureC: p(2), DriverVersion: "1.0",
+			Name: "X", VRAMTotalMB: 8192, VRAMFreeMB: 1, TemperatureC: new(2), DriverVersion: "1.0",
 		}}, false},
 		{"comma in the name", "0, A, B, 1, 2, 3, 4, 5, 6\n", []node.GPU{{
-			Name: "A, B", VRAMTotalMB: 1, VRAMUsedMB: 2, VRAMFreeMB: 3, TemperatureC: p(4), UtilizationPct: p(5), DriverVersion: "6",
+			Name: "A, B", VRAMTotalMB: 1, VRAMUsedMB: 2, VRAMFreeMB: 3, TemperatureC: new(4), UtilizationPct: new(5), DriverVersion: "6",
 		}}, false},
 		{"a warning before", "WARNING: infoROM is corrupted\n" + line, []node.GPU{rtx}, false},
 		{"one bad line of two", "1, X, lots, 0, 0, 0, 0, 1\n" + line, []node.GPU{rtx}, false},

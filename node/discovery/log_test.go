@@ -24,8 +24,7 @@ func (s signal) Write(p []byte) (int, error) {
 
 // hintOf returns the next command to try.
 func hintOf(err error) string {
-	var e *bus.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*bus.Error](err); ok {
 		return e.Hint
 	}
 	return ""

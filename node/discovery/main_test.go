@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/node/discovery"
-	"go.uber.org/goleak"
 )
 
 // child runs this process as something else than tests, where its environment says so. The

@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/mycoswarm/mycoswarm/node/discovery"
 	"golang.org/x/net/ipv4"
+
+	"github.com/mycoswarm/mycoswarm/node/discovery"
 )
 
 // patience is what a machine under load may take.

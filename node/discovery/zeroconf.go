@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/grandcat/zeroconf"
+
 	"github.com/mycoswarm/mycoswarm/node/internal/iface"
 )
 

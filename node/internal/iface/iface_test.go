@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mycoswarm/mycoswarm/node/internal/iface"
 	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/node/internal/iface"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
