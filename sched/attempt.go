@@ -143,8 +143,11 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
 	case Bury:
 		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s (%s)", act.Why, crashNames(a.rec.Crashes))})
+	case Abandon:
+		w.end(ctx, a, Final{State: bus.StateCancelled, Error: errSubmitterGone})
 	case Run, TakeOver:
 		w.runAttempt(ctx, p, a)
+	case Nothing:
 	}
 }
 
@@ -160,6 +163,7 @@ func crashNames(cs []Crash) string {
 func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*attempt, Action) {
 	id := j.Task.ID
 	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes}
+	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
 	if !w.n.off(ProtectHoldBack) {
 		s.RunningAt, _ = w.n.members.runningAt(id)
 		if w.find(id) != nil {
@@ -212,7 +216,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 	if err != nil {
 		w.nak(d.Ack, claimRetryMS)
 		w.n.log.Debug("claim", "task", id, "err", err)
-		return nil, Action{Kind: -1}
+		return nil, Action{}
 	}
 	return a, act
 }
@@ -229,10 +233,6 @@ func (a *attempt) head() Claim {
 // runAttempt runs the handler and ends the attempt.
 func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	id := a.job.Task.ID
-	if !a.job.Durable() && (!w.n.members.alive(a.job.Submitter) || a.job.Boot != "" && w.n.members.boot(a.job.Submitter) != a.job.Boot) {
-		w.end(ctx, a, Final{State: bus.StateCancelled, Error: errSubmitterGone})
-		return
-	}
 	hctx, cancel := context.WithCancelCause(ctx)
 	a.cancel = cancel
 	a.setPhase("start", firstOutput)

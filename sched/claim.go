@@ -10,10 +10,10 @@ import (
 const (
 	maxCrashes   = 3 // attempts that ended with their worker's process, before a task is dead
 	maxAttempts  = 10
-	ackWaitMS    = 5000
 	renewEvery   = time.Second
 	holdBackMS   = 250
 	claimRetryMS = 200
+	unseenMost   = 40 // deliveries of an attached task whose submitter is not heard
 )
 
 // ActKind is what a worker does with a delivery.
@@ -21,17 +21,19 @@ type ActKind int
 
 // The kinds of Action.
 const (
-	Run      ActKind = iota // create the claim and run
+	Nothing  ActKind = iota // it is settled already
+	Run                     // create the claim and run
 	TakeOver                // replace the claim by compare-and-set, and run
 	Finish                  // the record is terminal: complete its commit, then ack
 	Skip                    // a duplicate copy: ack it
 	HoldBack                // a live peer runs it: give it back for later
 	Expire                  // its deadline has passed: end it
 	Bury                    // it killed too many workers, or failed too often: end it
+	Abandon                 // its client is gone: end it
 )
 
 func (k ActKind) String() string {
-	return [...]string{"run", "take over", "finish", "skip", "hold back", "expire", "bury"}[k]
+	return [...]string{"nothing", "run", "take over", "finish", "skip", "hold back", "expire", "bury", "abandon"}[k]
 }
 
 // Action is the answer of OnDelivery.
@@ -53,8 +55,9 @@ type Sighting struct {
 	Crashes  []Crash
 	// Lost tells whether the worker named in the record is lost.
 	Lost bool
-	// Ended is the task's end, where this node's store has it.
-	Ended bool
+	// Unseen tells that this worker does not hear the submitter of an attached task, or hears
+	// another start of it than the one that submitted.
+	Unseen bool
 }
 
 // OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
@@ -78,7 +81,13 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 	} else if s.RunningAt != "" {
 		return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
 	}
+	if s.Unseen && d.Delivered < unseenMost {
+		// Its output could not get there from here; another worker may be nearer.
+		return Action{Kind: HoldBack, Why: "its submitter is not heard here"}
+	}
 	switch {
+	case s.Unseen:
+		a.Kind, a.Why = Abandon, "its submitter is gone"
 	case j.expired(now):
 		a.Kind, a.Why = Expire, "its deadline passed"
 	case len(a.Crashes) >= maxCrashes:

@@ -59,21 +59,16 @@ func (w *worker) superseded(a *attempt) {
 // the present one. It reports false where another attempt has the record.
 func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 	a.rec.State, a.rec.Final = f.State, f
-	q, rev := a.q, a.rev
 	for ctx.Err() == nil {
-		if cur, ok := w.n.queue.get(); ok && cur != q {
-			next, ok := w.rehome(ctx, a, f, cur)
-			if ok {
-				return true
+		if cur, ok := w.n.queue.get(); ok && cur != a.q {
+			if won, done := w.rehome(ctx, a, f, cur); done {
+				return won
 			}
-			if next == 0 {
-				return false
-			}
-			q, rev = cur, next
+			continue
 		}
-		f.Queue = q
-		cctx, cancel := context.WithTimeout(ctx, effectWait)
-		_, err := w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev)
+		f.Queue = a.q
+		cctx, cancel := w.n.queue.during(ctx, effectWait)
+		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), marshal(a.rec), a.rev)
 		cancel()
 		switch {
 		case err == nil:
@@ -81,7 +76,7 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 		case errors.Is(err, ErrConflict) && w.n.off(ProtectCommit):
 			return true
 		case errors.Is(err, ErrConflict):
-			if won, known := w.wrote(ctx, q, a); known {
+			if won, known := w.wrote(ctx, a.q, a); known {
 				return won
 			}
 		}
@@ -90,26 +85,26 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 	return false
 }
 
-// rehome commits under another host than the one of the claim. It returns true when that is
-// done, else the revision of this attempt's own record there, or 0 where it is another's.
-func (w *worker) rehome(ctx context.Context, a *attempt, f *Final, q QueueID) (uint64, bool) {
+// rehome commits under another host than the one of the claim, and tells whether this attempt
+// won. It is not done where the host changes again.
+func (w *worker) rehome(ctx context.Context, a *attempt, f *Final, q QueueID) (won, done bool) {
 	f.Queue = q
 	for ctx.Err() == nil && w.n.queue.is(q) {
-		cctx, cancel := context.WithTimeout(ctx, effectWait)
+		cctx, cancel := w.n.queue.during(ctx, effectWait)
 		_, err := w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
 		cancel()
 		if err == nil {
 			w.n.log.Info("committed under a new host", "task", f.Task, "host", q.Host, "term", q.Term)
-			return 0, true
+			return true, true
 		}
 		if errors.Is(err, ErrConflict) {
 			if won, known := w.wrote(ctx, q, a); known {
-				return 0, won
+				return won, true
 			}
 		}
 		w.pause(ctx)
 	}
-	return 1, false // the host has changed again, or ctx is over: the caller looks
+	return false, false
 }
 
 // wrote tells whether the record under q is this attempt's own end, once that is known.

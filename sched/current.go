@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -68,6 +69,27 @@ func (c *current) wait(ctx context.Context) (QueueID, context.Context, context.C
 			return QueueID{}, nil, nil, ctx.Err()
 		}
 	}
+}
+
+// during returns a context that ends with ctx, after d, or at the next change: what is asked of
+// a host is not waited for once that is no longer the host.
+func (c *current) during(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	c.mu.Lock()
+	qctx, changed := c.ctx, c.changed
+	c.mu.Unlock()
+	if qctx != nil {
+		stop := context.AfterFunc(qctx, cancel)
+		return ctx, func() { stop(); cancel() }
+	}
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // change returns a channel that is closed at the next change.

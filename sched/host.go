@@ -114,10 +114,10 @@ func (h *host) stop() {
 // dropLater removes the queue of a term that is over, once those who hold claims in it have
 // had time to commit elsewhere. What was open in it is fed to the new host by its submitters.
 func (h *host) dropLater() {
-	h.n.worker.wg.Go(func() {
+	h.n.bg.run(func() {
 		select {
 		case <-time.After(dropAfter):
-		case <-h.n.worker.stopped:
+		case <-h.n.bg.done:
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), openWithin)

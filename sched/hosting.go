@@ -227,7 +227,7 @@ func (n *Node) Leave(ctx context.Context) {
 		}
 	}
 	n.worker.drained(ctx)
-	b := n.ownBeat()
+	b := n.ownBeat(true)
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}); err != nil {
 		n.log.Debug("say goodbye", "err", err)
 	}

@@ -14,10 +14,11 @@ import (
 const (
 	pollEvery    = 25 * time.Millisecond  // routes are read this often; a route gone twice is lost
 	beatEvery    = 200 * time.Millisecond // small heartbeats
+	beatPause    = 10 * time.Millisecond  // changes in this time are one heartbeat; no host is elected faster
 	infoEvery    = time.Second            // heartbeats with a NodeInfo
 	suspectAfter = 500 * time.Millisecond // silence: no new work
 	lostAfter    = 3 * time.Second        // silence: lost, though the route is up
-	forgetAfter  = 10 * time.Minute       // a lost peer is no longer shown
+	forgetAfter  = 10 * time.Minute       // a lost peer is no longer shown, nor what was heard of a task
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
 
@@ -78,14 +79,20 @@ type members struct {
 	log  *slog.Logger
 	now  func() time.Time
 
-	mu    sync.Mutex
-	peers map[bus.NodeID]*member
-	// attempts and crashes outlive the peers that told of them.
-	attempts map[bus.TaskID]int
-	crashes  map[bus.TaskID][]Crash
+	mu       sync.Mutex
+	peers    map[bus.NodeID]*member
+	told     map[bus.TaskID]*told // outlives the peers that told
+	pruned   time.Time
 	lastTick time.Time
 	wokeAt   time.Time
 	maxTerm  uint64
+}
+
+// told is what heartbeats have said of a task.
+type told struct {
+	attempt int
+	crashes []Crash
+	at      time.Time
 }
 
 type member struct {
@@ -97,7 +104,7 @@ type member struct {
 
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
-		attempts: map[bus.TaskID]int{}, crashes: map[bus.TaskID][]Crash{}}
+		told: map[bus.TaskID]*told{}}
 }
 
 // hear takes in a heartbeat, and reports whether it changes who hosts or who is there.
@@ -127,13 +134,37 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
 	for _, r := range b.Running {
-		m.attempts[r.Task] = max(m.attempts[r.Task], r.Attempt)
+		m.tell(r.Task, r.Attempt, now)
 	}
 	for id, n := range b.Crashed {
-		m.attempts[id] = max(m.attempts[id], n)
-		m.crashes[id] = mergeCrashes(m.crashes[id], []Crash{{b.Node, n}})
+		t := m.tell(id, n, now)
+		t.crashes = mergeCrashes(t.crashes, []Crash{{b.Node, n}})
 	}
 	return changed
+}
+
+// tell notes an attempt. The caller holds mu.
+func (m *members) tell(id bus.TaskID, attempt int, now time.Time) *told {
+	t := m.told[id]
+	if t == nil {
+		t = &told{}
+		m.told[id] = t
+	}
+	t.attempt, t.at = max(t.attempt, attempt), now
+	return t
+}
+
+// prune forgets what was told of tasks long ago. The caller holds mu.
+func (m *members) prune(now time.Time) {
+	if now.Sub(m.pruned) < forgetAfter/10 {
+		return
+	}
+	m.pruned = now
+	for id, t := range m.told {
+		if now.Sub(t.at) > forgetAfter {
+			delete(m.told, id)
+		}
+	}
 }
 
 // bye takes in a goodbye.
@@ -157,6 +188,7 @@ func (m *members) tick() (lost []bus.NodeID) {
 		m.wokeAt = now
 	}
 	m.lastTick = now
+	m.prune(now)
 	awake := now.Sub(m.wokeAt) > suspectAfter
 	for id, p := range m.peers {
 		if id == m.self {
@@ -261,15 +293,17 @@ func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
 func (m *members) known(task bus.TaskID) (int, []Crash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.attempts[task], m.crashes[task]
+	if t := m.told[task]; t != nil {
+		return t.attempt, t.crashes
+	}
+	return 0, nil
 }
 
 // forgetTask drops what known keeps of a task that has ended.
 func (m *members) forgetTask(task bus.TaskID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.attempts, task)
-	delete(m.crashes, task)
+	delete(m.told, task)
 }
 
 // term returns the highest term heard of, and raises it to at least t.

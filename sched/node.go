@@ -49,6 +49,7 @@ type Node struct {
 	outbox  *outbox
 	worker  *worker
 	queue   *current
+	bg      *background
 
 	kick     chan struct{} // the election looks again
 	beatKick chan struct{}
@@ -90,7 +91,7 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour
 	}
-	n := &Node{cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), kick: make(chan struct{}, 1),
+	n := &Node{cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{})}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
 	n.asker = newAsker(fx.Wire)
@@ -135,6 +136,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { return loop(ctx) })
 	}
 	err = g.Wait()
+	n.bg.end()
 	n.stopHosting()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -189,7 +191,7 @@ func (n *Node) beatLoop(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(2 * time.Millisecond):
+			case <-time.After(beatPause):
 			}
 			select {
 			case <-n.beatKick:
@@ -210,7 +212,7 @@ func poke(c chan struct{}) {
 
 // beat publishes the node's state, and takes it into its own view.
 func (n *Node) beat() {
-	b := n.ownBeat()
+	b := n.ownBeat(false)
 	if n.members.hear(b) {
 		poke(n.kick)
 	}
@@ -219,7 +221,8 @@ func (n *Node) beat() {
 	}
 }
 
-func (n *Node) ownBeat() bus.Heartbeat {
+// ownBeat makes a heartbeat. One that is for a single node is whole, and does not count as sent.
+func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	v := n.members.view()
 	now := time.Now()
 	running := n.worker.reported(now)
@@ -238,9 +241,12 @@ func (n *Node) ownBeat() bus.Heartbeat {
 	} else if q, ok := n.queue.get(); ok {
 		b.Host = q.Host
 	}
-	if old := v.Peers[n.cfg.ID].Info; now.Sub(n.sentInfo) >= infoEvery || !sameInfo(old, info) {
-		n.sentInfo = now
+	old := v.Peers[n.cfg.ID].Info
+	if single || now.Sub(n.sentInfo) >= infoEvery || !sameInfo(old, info) {
 		b.Info = &info
+	}
+	if b.Info != nil && !single {
+		n.sentInfo = now
 	}
 	return b
 }
@@ -273,6 +279,9 @@ func (n *Node) onBeat(m Msg) {
 }
 
 func (n *Node) hearBeat(b bus.Heartbeat) {
+	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
+		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
+	}
 	if n.members.hear(b) {
 		poke(n.kick)
 	}

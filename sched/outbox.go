@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"sync"
@@ -58,6 +59,7 @@ type entry struct {
 // kept is a durable task in this node's store.
 type kept struct {
 	job    Job
+	sum    contentSum // of the task as it was submitted; zero where only its end is known
 	order  uint64
 	final  *Final
 	places []Kept // the subjects that hold it, for Forget
@@ -115,15 +117,17 @@ func (o *outbox) onKept(k Kept) {
 	if t == nil {
 		o.count++
 		t = &kept{job: *b.Job, order: o.count}
-		t.job.Stamp = k.At
 		o.kept[k.Task] = t
-	} else if b.Final == nil {
-		t.job.Custodian = b.Job.Custodian
+	}
+	if b.Final == nil {
+		t.job.Custodian, t.job.Stamp = b.Job.Custodian, k.At
+		t.job.Task.Payload, t.sum = b.Job.Task.Payload, sumOf(b.Job.Task)
 	}
 	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final = b.Final
+		t.job.Task.Payload = nil
 	}
 	fed := t.fed
 	if e := o.entries[k.Task]; e != nil {
@@ -136,8 +140,15 @@ func (o *outbox) onKept(k Kept) {
 	o.complete(k.Task, *b.Final)
 	// It ended under another host than the one it was fed to: tell that one.
 	if q, ok := o.n.queue.get(); ok && fed == q && b.Final.Queue != q {
-		o.n.worker.wg.Go(func() { o.tombstone(q, &t.job, *b.Final) })
+		o.n.bg.run(func() { o.tombstone(q, &t.job, *b.Final) })
 	}
+}
+
+// contentSum tells tasks of one id apart by what they ask for.
+type contentSum [sha256.Size]byte
+
+func sumOf(t bus.Task) contentSum {
+	return sha256.Sum256(append([]byte(t.Type+"\x00"), t.Payload...))
 }
 
 // endOf returns the end of a task, where this node has it.

@@ -20,7 +20,7 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	}
 	n.event(bus.EventQueued, &e.job, 0, reply.Why)
 	if q, ok := n.queue.get(); ok {
-		n.worker.wg.Go(func() { n.outbox.feed(context.Background(), q, e) })
+		n.bg.run(func() { n.outbox.feed(context.Background(), q, e) })
 	} else {
 		n.outbox.wake()
 	}
@@ -116,7 +116,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	o.mu.Unlock()
 	o.n.event(bus.EventQueued, &e.job, 0, reply.Why)
 	if q, ok := o.n.queue.get(); ok {
-		o.n.worker.wg.Go(func() { o.feed(context.Background(), q, e) })
+		o.n.bg.run(func() { o.feed(context.Background(), q, e) })
 	} else {
 		o.wake()
 	}
@@ -136,7 +136,7 @@ func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
 	if t.ID == "" || k == nil {
 		return r, false, nil
 	}
-	if string(k.job.Task.Payload) != string(t.Payload) && k.final == nil || k.job.Task.Type != t.Type {
+	if k.sum != (contentSum{}) && k.sum != sumOf(t) {
 		return r, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}

@@ -62,7 +62,7 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 			r, size = syncReply{}, 0
 		}
 	}
-	b := n.ownBeat()
+	b := n.ownBeat(true)
 	r.Last, r.Beat = true, &b
 	send(r)
 }

@@ -22,7 +22,6 @@ const (
 type worker struct {
 	n       *Node
 	wg      sync.WaitGroup
-	stopped chan struct{}
 	changed chan struct{} // handlers came or went
 
 	mu       sync.Mutex
@@ -44,7 +43,7 @@ type pool struct {
 }
 
 func newWorker(n *Node) *worker {
-	return &worker{n: n, stopped: make(chan struct{}), changed: make(chan struct{}, 1), pools: map[string]*pool{},
+	return &worker{n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{},
 		running: map[bus.TaskID]*attempt{}, recent: map[bus.TaskID]Final{}}
 }
 
@@ -95,7 +94,6 @@ func (w *worker) run(ctx context.Context) error {
 	t := time.NewTicker(capEvery)
 	defer t.Stop()
 	defer w.wg.Wait()
-	defer close(w.stopped)
 	w.wg.Go(func() { w.renew(ctx) })
 	for {
 		w.adjust(ctx)
