@@ -32,15 +32,11 @@ func (*nvmlSource) Every() time.Duration { return 2 * time.Second }
 // is installed or replaced while the daemon runs is seen.
 func (n *nvmlSource) GPUs(context.Context) ([]GPU, error) {
 	if n.lib == nil {
-		lib := nvml.New()
-		switch ret := lib.Init(); ret {
-		case nvml.SUCCESS:
-			n.lib = lib
-		case nvml.ERROR_LIBRARY_NOT_FOUND, nvml.ERROR_DRIVER_NOT_LOADED, nvml.ERROR_NOT_FOUND:
-			return nil, nil
-		default:
-			return nil, fmt.Errorf("initialise NVML: %w", ret)
+		lib, err := openNVML()
+		if lib == nil {
+			return nil, err
 		}
+		n.lib = lib
 	}
 	count, ret := n.lib.DeviceGetCount()
 	if ret != nvml.SUCCESS {
@@ -62,6 +58,32 @@ func (n *nvmlSource) GPUs(context.Context) ([]GPU, error) {
 		gpus = append(gpus, readNVML(dev, GPU{Index: i, DriverVersion: text(driver), CUDAVersion: cuda}))
 	}
 	return gpus, nil
+}
+
+// symbols are the functions used here. Calling one that the library lacks, as an old or a
+// future driver's may, would end the process.
+var symbols = []string{
+	"nvmlSystemGetDriverVersion", "nvmlSystemGetCudaDriverVersion", "nvmlDeviceGetName",
+	"nvmlDeviceGetMemoryInfo", "nvmlDeviceGetTemperature", "nvmlDeviceGetUtilizationRates",
+}
+
+// openNVML opens the library; nil without error is one that is not there, or not to be used.
+func openNVML() (nvml.Interface, error) {
+	lib := nvml.New()
+	switch ret := lib.Init(); ret {
+	case nvml.SUCCESS:
+	case nvml.ERROR_LIBRARY_NOT_FOUND, nvml.ERROR_DRIVER_NOT_LOADED, nvml.ERROR_NOT_FOUND:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("initialise NVML: %w", ret)
+	}
+	for _, name := range symbols {
+		if lib.Extensions().LookupSymbol(name) != nil {
+			_ = lib.Shutdown() // nvidia-smi is asked instead
+			return nil, nil
+		}
+	}
+	return lib, nil
 }
 
 // readNVML fills in the figures that the driver tells of dev.
