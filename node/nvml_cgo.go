@@ -79,8 +79,8 @@ func openNVML() (nvml.Interface, error) {
 	}
 	for _, name := range symbols {
 		if lib.Extensions().LookupSymbol(name) != nil {
-			_ = lib.Shutdown() // nvidia-smi is asked instead
-			return nil, nil
+			_ = lib.Shutdown()
+			return nil, nil //nolint:nilerr // nvidia-smi is asked instead
 		}
 	}
 	return lib, nil
