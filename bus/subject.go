@@ -118,10 +118,10 @@ func SubjectServe(node NodeID, kind string) string {
 	return "payload.serve." + string(node) + "." + kind
 }
 
-// payload.store.<node>.watch.<consumer>.<filter>, where clients' requests to watch the bucket
-// of peers are checked; rest is the last tokens
-func SubjectWatchPeers(node NodeID, rest string) string {
-	return "payload.store." + string(node) + ".watch." + rest
+// payload.store.<node>.call.<call>, where clients' calls of JetStream's API are checked; rest is
+// what comes after "$JS.API."
+func SubjectStoreCall(node NodeID, rest string) string {
+	return "payload.store." + string(node) + ".call." + rest
 }
 
 // BucketPeers is the KV bucket in every store with a NodeInfo for each node, by node id.

@@ -188,24 +188,20 @@ func random(port int) int {
 
 // try starts a server. On success the real ports are in f.opts.
 func (f *Fabric) try(opts *server.Options) error {
-	fatal := make(chan error, 8)
 	o := opts.Clone()
 	s, err := server.NewServer(o)
 	if err != nil {
 		return fmt.Errorf("set up the fabric: %w", err)
 	}
-	s.SetLoggerV2(natslog.New(f.log.With("server", "fabric"), func(err error) {
-		select {
-		case fatal <- err:
-		default:
-		}
-	}), false, false, false)
+	log := natslog.New(f.log.With("server", "fabric"))
+	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if err := await(s, opts, fatal); err != nil {
+	if err := await(s, opts, log.Fatal()); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
 		return err
 	}
+	log.Started()
 	opts.Port = s.Addr().(*net.TCPAddr).Port
 	opts.Cluster.Port = s.ClusterAddr().Port
 	opts.LeafNode.Port = o.LeafNode.Port // written by Start, in this goroutine

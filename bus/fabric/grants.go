@@ -13,28 +13,20 @@ import (
 // account is the one account that all traffic of the swarm is in, on every node.
 const account = "SWARM"
 
-// newAccount returns the account with its mappings. Requests for a consumer of the bucket of
-// peers go to the store's own check (see package store), since a consumer may deliver to any
-// subject, with the store's rights. The rest is the default domain: a client that names none gets the
-// store of its own node. The server's option for that, JsAccDefaultDomain, does the same but is
-// lost at the first reload of the options: a reload takes the mappings from the account that it
-// is given, and takes them out of it. So every reload gets a new one.
+// newAccount returns the account with its mappings: whoever calls JetStream's API and names no
+// domain gets the store of this node, by way of the store's own check of such calls (see package
+// store). The server's option for a default domain, JsAccDefaultDomain, knows no check, and is
+// lost at the first reload: a reload takes the mappings from the account that it is given, and
+// takes them out of it. So every reload gets a new account.
 func newAccount(id bus.NodeID) (*server.Account, error) {
 	acc := server.NewAccount(account)
-	for _, domain := range []string{"", string(id) + "."} { // first: the first that matches is taken
-		from := "$JS." + domain + "API.CONSUMER.CREATE.KV_" + bus.BucketPeers + ".>"
-		if err := acc.AddMapping(from, bus.SubjectWatchPeers(id, ">")); err != nil {
-			return nil, fmt.Errorf("map the watch of peers: %w", err)
-		}
-	}
-	for _, call := range []string{"INFO", "STREAM.>", "CONSUMER.>", "DIRECT.>", "META.>", "SERVER.>", "ACCOUNT.>"} {
-		if err := acc.AddMapping("$JS.API."+call, "$JS."+string(id)+".API."+call); err != nil {
-			return nil, fmt.Errorf("map the default domain: %w", err)
-		}
-	}
-	for _, view := range []string{"$KV.>", "$OBJ.>"} {
-		if err := acc.AddMapping(view, "$JS."+string(id)+".API."+view); err != nil {
-			return nil, fmt.Errorf("map the default domain: %w", err)
+	for from, to := range map[string]string{
+		"$JS.API.>": bus.SubjectStoreCall(id, ">"),
+		"$KV.>":     "$JS." + string(id) + ".API.$KV.>",
+		"$OBJ.>":    "$JS." + string(id) + ".API.$OBJ.>",
+	} {
+		if err := acc.AddMapping(from, to); err != nil {
+			return nil, fmt.Errorf("map %s: %w", from, err)
 		}
 	}
 	return acc, nil
@@ -45,7 +37,7 @@ func newAccount(id bus.NodeID) (*server.Account, error) {
 // readPeers are the JetStream calls that reading or watching the bucket of peers takes.
 func readPeers(id bus.NodeID) []string {
 	const s = "KV_" + bus.BucketPeers
-	return append(apiSubjects(id,
+	return append(calls(id,
 		"STREAM.INFO."+s,
 		"STREAM.MSG.GET."+s,
 		"DIRECT.GET."+s,
@@ -53,12 +45,12 @@ func readPeers(id bus.NodeID) []string {
 		"CONSUMER.CREATE."+s+".>",
 		"CONSUMER.INFO."+s+".*",
 		"CONSUMER.DELETE."+s+".*", // a watch deletes its consumer when it ends
-	), append(flowControl(id, s), bus.SubjectWatchPeers(id, ">"))...)
+	), flowControl(id, s)...)
 }
 
 // readAll are the JetStream calls of a user: look at everything, change nothing.
 func readAll(id bus.NodeID) []string {
-	return append(apiSubjects(id,
+	return append(calls(id,
 		"INFO",
 		"STREAM.NAMES",
 		"STREAM.LIST",
@@ -72,12 +64,12 @@ func readAll(id bus.NodeID) []string {
 	), readPeers(id)...)
 }
 
-// apiSubjects spells calls as a plain client sends them, and as they are once the default
-// domain is put in: the server checks the latter, and clients that name the domain send it.
-func apiSubjects(id bus.NodeID, calls ...string) []string {
+// calls spells calls of JetStream's API as the server sees them, mapped. In no other form, nor
+// with a domain, may a client make any.
+func calls(id bus.NodeID, calls ...string) []string {
 	var out []string
 	for _, c := range calls {
-		out = append(out, "$JS.API."+c, "$JS."+string(id)+".API."+c)
+		out = append(out, bus.SubjectStoreCall(id, c))
 	}
 	return out
 }

@@ -15,8 +15,15 @@
 // unless acknowledgements name the domain: the server's flag js_ack_fc_v2, which is on. Names of
 // work streams hold the node all the same.
 //
-// What a store may say to the fabric is limited by fabric's grant for it: answers to requests
-// (subjects under "_INBOX", the default prefix of nats.go, "_INBOX_USER" and "_INBOX_OBSERVER"),
-// and the RePublish subjects "swarm.queue.<id>.>". A reply subject anywhere else gets no answer
-// across the leaf.
+// # Calls of clients
+//
+// A store answers with its own rights to whatever reply subject a request names, and so does a
+// consumer to its deliver subject. So that nobody writes through it where they may not write:
+//
+//   - Calls of JetStream's API that name no domain come to a check here (calls.go), which passes
+//     on those whose answers and deliveries go to inboxes. Only the daemons themselves, which
+//     may do everything, name a domain.
+//   - What the store may say across the leaf is limited by the fabric's grant for it: inboxes
+//     ("_INBOX.>", the prefix of nats.go, "_INBOX_USER.>" and "_INBOX_OBSERVER.>"), advisories,
+//     and the RePublish subjects "swarm.queue.<id>.>". Elsewhere nothing arrives, silently.
 package store

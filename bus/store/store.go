@@ -124,23 +124,19 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fatal := make(chan error, 8)
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("set up the store: %w", err)
 	}
-	srv.SetLoggerV2(natslog.New(s.log.With("server", "store"), func(err error) {
-		select {
-		case fatal <- err:
-		default:
-		}
-	}), false, false, false)
+	log := natslog.New(s.log.With("server", "store"))
+	srv.SetLoggerV2(log, false, false, false)
 	s.srv = srv
 	srv.Start()
 	select {
-	case err := <-fatal:
+	case err := <-log.Fatal():
 		return bus.Errorf(bus.CodeUnavailable, "open the store in %s: %w", s.cfg.Dir, err)
 	default:
+		log.Started()
 	}
 	if err := s.connect(); err != nil {
 		return err
@@ -156,7 +152,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the bucket of peers: %w", err)
 	}
-	return s.serveWatches()
+	return s.serveCalls()
 }
 
 func (s *Store) options() (*server.Options, error) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,11 +18,12 @@ import (
 // Logger implements the Logger interface of nats-server. It never ends the process.
 //
 // Levels: a server's notices are debug lines here, its errors warnings (a peer that is away is
-// one of them), its fatal errors errors. Debug and trace lines of the server are dropped: the
+// one of them); its fatal errors are the owner's to log or to return. Debug and trace lines of the server are dropped: the
 // latter would show content.
 type Logger struct {
 	log     *slog.Logger
-	onFatal func(error)
+	fatal   chan error
+	started atomic.Bool
 
 	mu   sync.Mutex
 	seen map[string]*rate.Sometimes
@@ -32,6 +34,7 @@ const (
 	firstLines = 3
 	interval   = 10 * time.Second
 	maxKinds   = 512
+	maxFatal   = 8 // more than there are listeners
 )
 
 // expected are warnings about what is done on purpose: certificates are self-signed and checked
@@ -42,14 +45,16 @@ var expected = []string{
 	"The option `default_js_domain`",
 }
 
-// New returns a Logger that writes to log. onFatal, which may be nil, is called with every fatal
-// error, from the server's goroutine: it must not block, nor call the server.
-func New(log *slog.Logger, onFatal func(error)) *Logger {
-	if onFatal == nil {
-		onFatal = func(error) {}
-	}
-	return &Logger{log: log, onFatal: onFatal, seen: map[string]*rate.Sometimes{}}
+// New returns a Logger that writes to log.
+func New(log *slog.Logger) *Logger {
+	return &Logger{log: log, fatal: make(chan error, maxFatal), seen: map[string]*rate.Sometimes{}}
 }
+
+// Fatal delivers the errors that the server would have ended the process for, until Started.
+func (l *Logger) Fatal() <-chan error { return l.fatal }
+
+// Started says that the server is up and nobody reads Fatal any more: such errors are logged.
+func (l *Logger) Started() { l.started.Store(true) }
 
 // Noticef implements the server's Logger.
 func (l *Logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
@@ -62,8 +67,15 @@ func (l *Logger) Errorf(format string, v ...any) { l.write(slog.LevelWarn, forma
 
 // Fatalf implements the server's Logger. It returns.
 func (l *Logger) Fatalf(format string, v ...any) {
-	l.log.Error(fmt.Sprintf(format, v...))
-	l.onFatal(&FatalError{Format: format, Message: fmt.Sprintf(format, v...), Cause: cause(v)})
+	err := &FatalError{Format: format, Message: fmt.Sprintf(format, v...), Cause: cause(v)}
+	if !l.started.Load() {
+		select {
+		case l.fatal <- err:
+			return
+		default:
+		}
+	}
+	l.log.Error("server", "error", err)
 }
 
 // Debugf implements the server's Logger and drops the line.

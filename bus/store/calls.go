@@ -13,48 +13,48 @@ import (
 // peersStream is the stream under the bucket of peers.
 const peersStream = "KV_" + bus.BucketPeers
 
+// watchCall begins the calls that make a consumer of it.
+const watchCall = "CONSUMER.CREATE." + peersStream
+
 // inboxes are the prefixes of subjects that a consumer may deliver to, and answers go to.
 var inboxes = []string{nats.InboxPrefix, bus.UserInbox + ".", bus.ObserverInbox + "."}
 
-// serveWatches answers requests for a consumer of the bucket of peers, which the fabric sends
-// here. To watch a bucket is to have such a consumer, so whoever may watch may make one. But a
-// consumer delivers to any subject, with the store's rights: one that delivers to
-// "payload.outbox..." would write there. So consumers that deliver to inboxes are made, others
-// refused. The subscription ends with the store's connection.
-func (s *Store) serveWatches() error {
-	prefix := bus.SubjectWatchPeers(s.cfg.ID, "")
+// serveCalls takes what clients of the fabric ask of JetStream's API; the fabric's mapping sends
+// it here, and its grants decide who may ask what. A store answers, and delivers, with its own
+// rights and to any subject it is told: an answer to "payload.outbox..." would be stored there.
+// So calls are passed on whose reply subject is an inbox, and of those that make a consumer for
+// the bucket of peers (which is how to watch it) the ones that deliver to an inbox.
+// The subscription ends with the store's connection.
+func (s *Store) serveCalls() error {
+	prefix := bus.SubjectStoreCall(s.cfg.ID, "")
 	nc := s.nc
 	_, err := nc.Subscribe(prefix+">", func(m *nats.Msg) {
-		reply := m.Reply
-		if !isInbox(reply) {
+		if !isInbox(m.Reply) {
 			return
 		}
-		request, err := checkWatch(m.Data)
-		if err != nil {
-			s.answer(nc, reply, refusal(err))
-			return
+		call, data := strings.TrimPrefix(m.Subject, prefix), m.Data
+		if strings.HasPrefix(call, watchCall) {
+			var err error
+			if data, err = checkWatch(data); err != nil {
+				s.send(nc, &nats.Msg{Subject: m.Reply, Data: refusal(err)})
+				return
+			}
 		}
 		// The server answers to the client's inbox itself.
-		fwd := &nats.Msg{
-			Subject: "$JS.API.CONSUMER.CREATE." + peersStream + "." + strings.TrimPrefix(m.Subject, prefix),
-			Reply:   reply, Data: request,
-		}
-		if err := nc.PublishMsg(fwd); err != nil {
-			s.log.Warn("watch the peers", "error", err)
-		}
+		s.send(nc, &nats.Msg{Subject: "$JS.API." + call, Reply: m.Reply, Data: data})
 	})
-	if err != nil {
-		return fmt.Errorf("listen for watches of the peers: %w", err)
+	if err == nil {
+		err = nc.Flush()
 	}
-	if err := nc.Flush(); err != nil {
-		return fmt.Errorf("listen for watches of the peers: %w", err)
+	if err != nil {
+		return fmt.Errorf("listen for calls of JetStream: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) answer(nc *nats.Conn, subject string, data []byte) {
-	if err := nc.Publish(subject, data); err != nil {
-		s.log.Warn("answer a watch of the peers", "error", err)
+func (s *Store) send(nc *nats.Conn, m *nats.Msg) {
+	if err := nc.PublishMsg(m); err != nil {
+		s.log.Warn("pass on a call of JetStream", "subject", m.Subject, "error", err)
 	}
 }
 

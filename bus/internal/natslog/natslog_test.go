@@ -1,0 +1,81 @@
+package natslog_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func setup(t *testing.T, level slog.Level) (*natslog.Logger, *bytes.Buffer) {
+	t.Helper()
+	var out bytes.Buffer
+	return natslog.New(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level}))), &out
+}
+
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	l, out := setup(t, slog.LevelDebug)
+	l.Noticef("ready %d", 1)
+	l.Warnf("TLS Hostname verification disabled for system %s", "x")
+	l.Warnf("slow")
+	l.Errorf("gone")
+	l.Debugf("debug")
+	l.Tracef("a prompt")
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		_, line, _ = strings.Cut(line, " ")
+		got = append(got, strings.TrimSpace(line))
+	}
+	want := []string{
+		`level=DEBUG msg="ready 1"`,
+		`level=DEBUG msg="TLS Hostname verification disabled for system x"`,
+		`level=WARN msg=slow`,
+		`level=WARN msg=gone`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The server puts a connection's address and number into the format: one kind all the same.
+func TestRepeatedLinesAreThinnedOut(t *testing.T) {
+	t.Parallel()
+	l, out := setup(t, slog.LevelInfo)
+	for i := range 1000 {
+		l.Errorf("127.0.0.1:"+strings.Repeat("1", i%5)+" - rid:"+strings.Repeat("2", i%7)+" - TLS route handshake error: %v", fs.ErrInvalid)
+	}
+	l.Errorf("another")
+	if n := strings.Count(out.String(), "\n"); n != 4 {
+		t.Fatalf("%d lines, want 3 of the first kind and 1 of the second", n)
+	}
+}
+
+func TestFatalGoesToTheOwner(t *testing.T) {
+	t.Parallel()
+	l, out := setup(t, slog.LevelInfo)
+	l.Fatalf("Error listening on router port: %d - %v", 7422, fs.ErrExist)
+	var e *natslog.FatalError
+	if err := <-l.Fatal(); !errors.As(err, &e) || !errors.Is(e, fs.ErrExist) {
+		t.Fatalf("fatal error %v", err)
+	}
+	if e.Format != "Error listening on router port: %d - %v" || e.Error() != "Error listening on router port: 7422 - file already exists" {
+		t.Fatalf("format %q, message %q", e.Format, e.Error())
+	}
+	if out.Len() > 0 {
+		t.Fatalf("logged %q: the owner does that", out)
+	}
+	l.Started()
+	l.Fatalf("later")
+	if !strings.Contains(out.String(), "level=ERROR") || len(l.Fatal()) > 0 {
+		t.Fatalf("after the start: log %q", out)
+	}
+}

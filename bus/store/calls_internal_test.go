@@ -1,0 +1,38 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCheckWatch(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		in, out string // out "": refused
+	}{
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_OBSERVER.a.b"}}`, `{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_OBSERVER.a.b"}}`},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_USER.a"},"action":"create"}`, `{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_USER.a"},"action":"create"}`},
+		{`{"stream_name":"KV_peers","config":{"name":"pull"}}`, `{"stream_name":"KV_peers","config":{"name":"pull"}}`},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"payload.work.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_USER"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX_OBSERVER_.a"}}`, ""},
+		{`{"stream_name":"OTHER","config":{"deliver_subject":"_INBOX_USER.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"Deliver_Subject":"payload.work.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"deliver_\u017fubject":"payload.work.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX.a"},"Config":{"Deliver_subject":"payload.work.a"}}`, ""},
+		// What is dropped here must not reach the server, which reads it otherwise.
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"payload.a"},"config":null}`, `{"stream_name":"KV_peers","config":null}`},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":3}}`, ""},
+		{`not JSON`, ""},
+		{``, ""},
+	} {
+		out, err := checkWatch([]byte(tc.in))
+		if err != nil {
+			out = nil
+		}
+		if diff := cmp.Diff(tc.out, string(out)); diff != "" {
+			t.Errorf("%s: %v\n%s", tc.in, err, diff)
+		}
+	}
+}
