@@ -47,6 +47,7 @@ type slotID struct {
 type asking struct {
 	nextMsg
 	reply string
+	local chan<- answerMsg // instead of reply, for a slot of this node; holds one
 	at    time.Time
 }
 
@@ -295,14 +296,21 @@ func (n *Node) onNext(m Msg) {
 	if h == nil || json.Unmarshal(m.Data, &r) != nil {
 		return
 	}
+	h.asked(&asking{nextMsg: r, reply: m.Reply})
+}
+
+// asked notes a free slot.
+func (h *host) asked(a *asking) {
 	h.post(func() {
+		r := a.nextMsg
 		if g := h.answers[r.Missed]; g != nil {
 			k := g.k
 			k.hold = time.Now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
 			k.misses++
 			h.settle(r.Missed)
 		}
-		h.asking[slotID{r.Node, r.Class, r.Slot}] = &asking{r, m.Reply, time.Now()}
+		a.at = time.Now()
+		h.asking[slotID{r.Node, r.Class, r.Slot}] = a
 		h.dispatch(time.Now())
 	})
 }
@@ -329,9 +337,17 @@ func (h *host) dispatch(now time.Time) {
 		h.answers[h.count] = &given{k: k, node: id.node, at: now}
 		k.given++
 		ans := answerMsg{N: h.count, Key: k.key, WaitedMS: now.Sub(k.oldest(now)).Milliseconds()}
-		if err := h.n.fx.Publish(Msg{Subject: as.reply, Data: marshal(ans)}); err != nil {
-			h.n.log.Debug("answer a free slot", "err", err)
-		}
+		as.answer(h.n, ans)
+	}
+}
+
+func (a *asking) answer(n *Node, ans answerMsg) {
+	if a.local != nil {
+		a.local <- ans
+		return
+	}
+	if err := n.fx.Publish(Msg{Subject: a.reply, Data: marshal(ans)}); err != nil {
+		n.log.Debug("answer a free slot", "err", err)
 	}
 }
 

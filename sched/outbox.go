@@ -196,10 +196,13 @@ func (o *outbox) onOut(m Msg) {
 	if json.Unmarshal(m.Data, &out) != nil {
 		return
 	}
-	id, ok := bus.TaskOfOut(m.Subject)
-	if !ok {
-		return
+	if id, ok := bus.TaskOfOut(m.Subject); ok {
+		o.take(id, out)
 	}
+}
+
+// take puts output of a task into its stream.
+func (o *outbox) take(id bus.TaskID, out outMsg) {
 	o.mu.Lock()
 	e := o.entries[id]
 	o.mu.Unlock()

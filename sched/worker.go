@@ -244,6 +244,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot, missed int)
 func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot, missed int) (answerMsg, bool) {
 	bid, why := Bid(w.load(p))
 	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed}
+	if h := w.n.host(); h != nil && h.q == q {
+		return w.nextHere(ctx, h, r)
+	}
 	c, done, err := w.n.asker.ask(bus.SubjectNext(q.Host), marshal(r), 1)
 	if err != nil {
 		return answerMsg{}, false
@@ -264,6 +267,21 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot, missed int)
 			return answerMsg{}, false
 		}
 	}
+}
+
+// nextHere is next where this node is the host.
+func (w *worker) nextHere(ctx context.Context, h *host, r nextMsg) (answerMsg, bool) {
+	c := make(chan answerMsg, 1)
+	h.asked(&asking{nextMsg: r, local: c})
+	t := time.NewTimer(nextWait)
+	defer t.Stop()
+	select {
+	case a := <-c:
+		return a, true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return answerMsg{}, false
 }
 
 func (w *worker) load(p *pool) Load {
