@@ -90,7 +90,7 @@ func testFirstEndStays(e *env) {
 
 func testEnsure(e *env) {
 	// Without the outbox at the custodian there is one store, and the wait ends with ctx.
-	ctx, cancel := context.WithTimeout(e.ctx, 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(e.ctx, 2*time.Second)
 	defer cancel()
 	if got := e.Effects(0).Outbox.Put(ctx, e.kept("t0", true, "task"), true, 2); got != one {
 		e.Fatalf("put without a custodian: %+v", got)

@@ -39,6 +39,11 @@ const never = time.Hour
 
 // Run tests the effects of the swarms that start makes, a new one for each test.
 func Run(t *testing.T, start Factory) {
+	RunIn(t, func(t *testing.T, f func(*testing.T)) { f(t) }, start)
+}
+
+// RunIn is Run with each test called by bubble, which synctest.Test may be.
+func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factory) {
 	tests := []struct {
 		name  string
 		lease time.Duration
@@ -74,10 +79,12 @@ func Run(t *testing.T, start Factory) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := start(t, tt.lease)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*Limit)
-			defer cancel()
-			tt.run(&env{T: t, Swarm: s, ctx: ctx})
+			bubble(t, func(t *testing.T) {
+				s := start(t, tt.lease)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*Limit)
+				defer cancel()
+				tt.run(&env{T: t, Swarm: s, ctx: ctx})
+			})
 		})
 	}
 }

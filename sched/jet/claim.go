@@ -46,6 +46,9 @@ func (j *Jet) putClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec 
 	l, _ := j.at(q.Host)
 	m := &nats.Msg{Subject: bus.SubjectClaim(q.Host, q.Term, string(c.Task)), Data: rec, Header: claimHeader(c)}
 	m.Header[hdrExpectSeq] = []string{strconv.FormatUint(rev, 10)}
+	if c.State.Terminal() {
+		m.Header[jetstream.MsgTTLHeader] = []string{claimAge.String()}
+	}
 	a, err := l.put(ctx, m)
 	switch {
 	case err != nil:

@@ -19,7 +19,8 @@ import (
 
 var _ sched.Queues = (*Jet)(nil)
 
-// claimAge is how long a claim stays: longer than a copy of its task may turn up late.
+// claimAge is how long the record of an end stays: longer than a copy of its task may turn up
+// late. The record of a run stays as long as the run.
 const claimAge = 15 * time.Minute
 
 // Open makes queue q, of this node, with its claims, in memory.
@@ -36,7 +37,7 @@ func (j *Jet) Open(ctx context.Context, q sched.QueueID) error {
 	all = bus.SubjectClaim(q.Host, q.Term, ">")
 	claims := jetstream.StreamConfig{
 		Name: claimStream(q), Subjects: []string{all}, Storage: jetstream.MemoryStorage,
-		MaxMsgsPerSubject: 1, MaxAge: claimAge, AllowDirect: true,
+		MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true,
 		RePublish: &jetstream.RePublish{
 			Source: all, Destination: bus.SubjectClaimed(q.Host, q.Term, ">"), HeadersOnly: true,
 		},
@@ -148,7 +149,8 @@ func notFound(err, missing error) error {
 	return err
 }
 
-// Feed stores a task's message once: where one is there already, nothing happens.
+// Feed stores a task's message once: where one is there already, nothing happens. One that was
+// settled a few microseconds ago counts as there.
 func (j *Jet) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
 	l, _ := j.at(q.Host)
 	a, err := l.put(ctx, &nats.Msg{Subject: bus.SubjectWork(q.Host, q.Term, key.String()+"."+string(id)), Data: data})
