@@ -1,0 +1,172 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// answerView is the object that ask --json ends with.
+type answerView struct {
+	TaskID     bus.TaskID `json:"task_id"`
+	Text       string     `json:"text"`
+	Model      string     `json:"model"`
+	NodeID     bus.NodeID `json:"node_id"`
+	NodeName   string     `json:"node_name"`
+	Attempts   int        `json:"attempts"`
+	TTFTMS     float64    `json:"ttft_ms"`
+	DurationMS float64    `json:"duration_ms"`
+	Demo       bool       `json:"demo"`
+}
+
+// pieceView is one piece of an answer, with --json --stream.
+type pieceView struct {
+	Attempt int        `json:"attempt"`
+	Seq     int        `json:"seq"`
+	NodeID  bus.NodeID `json:"node_id,omitempty"`
+	Text    string     `json:"text"`
+}
+
+// printer prints an answer as it is made.
+type printer struct {
+	*app
+	task    bus.TaskID
+	stream  bool
+	start   time.Time
+	ttft    time.Duration // 0 before the first text
+	attempt int
+	begun   bool // text of this attempt is on the screen
+	column  bool // the cursor is behind text
+}
+
+func (a *app) printer(stream bool) *printer {
+	return &printer{app: a, stream: stream, start: a.now()}
+}
+
+// follow prints chunks to the end. nodes is asked for names once the answer is whole.
+func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
+	for chunk, err := range chunks {
+		if err != nil {
+			p.newline()
+			return err
+		}
+		if chunk.End == nil {
+			p.chunk(chunk)
+			continue
+		}
+		return p.end(chunk.End, nodes)
+	}
+	return bus.Errorf(bus.CodeInternal, "the answer ended without an end")
+}
+
+// chunk prints one piece.
+func (p *printer) chunk(c bus.Chunk) {
+	if c.Attempt > p.attempt {
+		if p.begun {
+			p.newline()
+			fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, c.Node)
+		}
+		p.attempt, p.begun = c.Attempt, false
+	}
+	var piece bus.InferenceChunk
+	if json.Unmarshal(c.Data, &piece) != nil || piece.Text == "" {
+		return
+	}
+	if p.ttft == 0 || !p.begun {
+		p.ttft = p.now().Sub(p.start)
+	}
+	p.begun = true
+	switch {
+	case !p.json:
+		p.text(piece.Text)
+		p.column = !strings.HasSuffix(piece.Text, "\n")
+	case p.stream:
+		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Text: piece.Text})
+	}
+}
+
+// newline ends the line on the screen, if one is begun.
+func (p *printer) newline() {
+	if p.column {
+		p.text("\n")
+		p.column = false
+	}
+}
+
+// end prints what remains to be said of an answer that is whole.
+func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
+	result, err := bus.Result[bus.InferenceResult](*info)
+	if err != nil {
+		p.newline()
+		return err
+	}
+	if !p.begun && !p.json {
+		p.text(result.Text) // its pieces are gone, or there were none
+		p.column = result.Text != "" && !strings.HasSuffix(result.Text, "\n")
+	}
+	p.newline()
+	took := p.now().Sub(p.start)
+	a := answerView{
+		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, Attempts: info.Attempts,
+		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo,
+	}
+	if a.TaskID == "" {
+		a.TaskID = p.task
+	}
+	if nodes != nil && (p.json || !p.quiet) {
+		a.NodeName = nameOf(nodes(), info.NodeID)
+	}
+	if p.json {
+		p.object(a)
+	}
+	p.hint("%s", footer(a, result, took))
+	if result.Demo {
+		fmt.Fprint(p.err, demoWarning)
+	}
+	return nil
+}
+
+// demoWarning goes with every answer of the demo model, quiet or not.
+const demoWarning = `This is a demo: the built-in model invents what it was not taught.
+  for a real one: ollama pull gemma3:1b    (Ollama: https://ollama.com/download)
+`
+
+// footer tells who answered, with what, and how fast.
+func footer(a answerView, r bus.InferenceResult, took time.Duration) string {
+	who := string(a.NodeID)
+	if a.NodeName != "" {
+		who = a.NodeName
+		if a.NodeID != "" {
+			who += " (" + string(a.NodeID) + ")"
+		}
+	}
+	parts := []string{who, a.Model}
+	if busy := r.Duration - r.TTFT; r.OutputTokens > 1 && busy > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f tokens/s", float64(r.OutputTokens-1)/busy.Seconds()))
+	}
+	parts = append(parts, took.Round(time.Millisecond).String())
+	if a.Attempts > 1 {
+		parts = append(parts, fmt.Sprintf("%d attempts", a.Attempts))
+	}
+	if r.DoneReason == "length" {
+		parts = append(parts, "cut at its longest")
+	}
+	return "-- " + strings.Join(parts, ", ")
+}
+
+func nameOf(nodes []bus.NodeInfo, id bus.NodeID) string {
+	for _, n := range nodes {
+		if n.ID == id {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// millis returns d in milliseconds, to the microsecond.
+func millis(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }

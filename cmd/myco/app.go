@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/charmbracelet/x/term"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// cli is the command line.
+type cli struct {
+	DataDir string `help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
+	JSON    bool   `help:"Print JSON; one object a line for what goes on."`
+	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
+
+	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
+	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
+	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
+	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
+	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
+	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`
+	Join    joinCmd    `cmd:"" help:"Take this node into another swarm."`
+	Leave   leaveCmd   `cmd:"" help:"Take this node out of its swarm."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// streams are what the command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	// piped tells that in holds something for us: it is a pipe or a file.
+	piped bool
+	// interactive tells that a person sits at in and err.
+	interactive bool
+	environ     []string
+}
+
+// stdio returns the streams of this process.
+func stdio() streams {
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	s.interactive = term.IsTerminal(os.Stdin.Fd()) && term.IsTerminal(os.Stderr.Fd())
+	if info, err := os.Stdin.Stat(); err == nil {
+		s.piped = info.Mode().IsRegular() || info.Mode()&os.ModeNamedPipe != 0
+	}
+	return s
+}
+
+// app is one run of the command.
+type app struct {
+	streams
+	*view
+	dataDir string
+	quiet   bool
+	now     func() time.Time
+}
+
+// run parses args, runs the command, and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("myco"),
+		kong.Description("Ask a swarm of machines. The daemon of this machine is found by itself; mycod starts it."),
+		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 96}),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		fmt.Fprintln(s.err, "myco:", err)
+		return 1
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help
+	}
+	a := &app{
+		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),
+		dataDir: c.DataDir, quiet: c.Quiet, now: time.Now,
+	}
+	if err == nil {
+		err = parsed.Run(a)
+	} else {
+		err = usage(err)
+	}
+	return a.finish(ctx, err)
+}
+
+// usage turns an error of the parser into one of the swarm.
+func usage(err error) error {
+	command := "myco"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		for n := parse.Context.Selected(); n != nil && n.Type == kong.CommandNode; n = n.Parent {
+			command = strings.Replace(command, "myco", "myco "+n.Name, 1)
+		}
+	}
+	return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("%s --help", command)
+}
+
+// finish prints what went wrong, and returns the exit code.
+func (a *app) finish(ctx context.Context, err error) int {
+	if err == nil {
+		return 0
+	}
+	e := bus.AsError(err)
+	if ctx.Err() != nil {
+		e = bus.Errorf(bus.CodeCancelled, "interrupted")
+	}
+	if a.json {
+		a.object(struct {
+			Error *bus.Error `json:"error"`
+		}{e})
+	}
+	fmt.Fprintln(a.err, "myco:", e.Message)
+	if e.Hint != "" {
+		fmt.Fprintln(a.err, "  try:", e.Hint)
+	}
+	return e.Code.ExitCode()
+}
+
+// hint tells something beside the result, unless the user wants quiet.
+func (a *app) hint(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+// dial connects to the daemon.
+func (a *app) dial(ctx context.Context) (*bus.Conn, error) {
+	opts := []bus.Option{bus.WithName("myco"), bus.WithLogger(slog.New(slog.DiscardHandler))}
+	if a.dataDir != "" {
+		opts = append(opts, bus.WithDataDir(a.dataDir))
+	}
+	return bus.Dial(ctx, opts...)
+}

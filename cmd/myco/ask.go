@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// askCmd submits an inference task.
+type askCmd struct {
+	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
+
+	Model       string        `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node        string        `help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
+	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
+	Priority    int           `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
+	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
+	System      string        `help:"What the model is told before the question." placeholder:"TEXT"`
+	Temperature *float64      `help:"How much the answer may vary; 0 is the likeliest (default: the engine's)." placeholder:"X"`
+	Seed        *int64        `help:"Start of the engine's random numbers (default: the engine's)." placeholder:"N"`
+	MaxTokens   int           `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
+	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object."`
+}
+
+// timeoutGrace is how much longer than the task's own timeout the command waits for the daemon
+// to tell that it passed.
+const timeoutGrace = 5 * time.Second
+
+// Run implements the command.
+func (c *askCmd) Run(ctx context.Context, a *app) error {
+	t, req, err := c.task(a)
+	if err != nil {
+		return err
+	}
+	conn, err := a.dial(ctx)
+	if errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) && c.local(a.dataDir) {
+		a.hint("No daemon is running (mycod starts one): asking the engine of this machine directly.")
+		return a.askLocally(ctx, t, req, c.Stream)
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if c.Node != "" {
+		nodes, err := conn.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		n, err := findNode(nodes, c.Node)
+		if err != nil {
+			return err
+		}
+		t.Node = n.ID
+	}
+	if c.Detach {
+		return a.detach(ctx, conn, t)
+	}
+	return a.ask(ctx, conn, t, c.Stream)
+}
+
+// local reports whether this machine alone may answer: nothing of the swarm is asked for, and
+// no daemon elsewhere is named.
+func (c *askCmd) local(dataDir string) bool {
+	return !c.Detach && !c.Remote && c.Node == "" && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
+}
+
+// task builds the task from the arguments and standard input.
+func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
+	var req bus.InferenceRequest
+	prompt, err := readPrompt(c.Prompt, a.streams)
+	if err != nil {
+		return bus.Task{}, req, err
+	}
+	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: c.MaxTokens}
+	if err := req.Validate(); err != nil {
+		return bus.Task{}, req, err
+	}
+	switch {
+	case c.Timeout < 0:
+		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout).WithHint("myco ask --help")
+	case c.Priority < 0 || c.Priority > 10:
+		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", c.Priority).WithHint("myco ask --help")
+	case c.MaxTokens < 0:
+		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--max-tokens %d: want more than 0", c.MaxTokens).WithHint("myco ask --help")
+	}
+	payload, err := json.Marshal(req)
+	if err != nil {
+		return bus.Task{}, req, fmt.Errorf("encode the question: %w", err)
+	}
+	t := bus.Task{
+		Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: c.Priority, Timeout: c.Timeout, Payload: payload,
+	}
+	return t, req, t.Validate()
+}
+
+// readPrompt joins the words of the command line and what is piped in.
+func readPrompt(words []string, s streams) (string, error) {
+	prompt := strings.Join(words, " ")
+	if !s.piped && (prompt != "" || s.interactive) {
+		return prompt, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(s.in, bus.MaxPrompt+1))
+	if err != nil {
+		return "", fmt.Errorf("read the question from standard input: %w", err)
+	}
+	if len(b) > bus.MaxPrompt {
+		return "", bus.Errorf(bus.CodeTooLarge, "the prompt is over the limit of %d bytes", bus.MaxPrompt).
+			WithHint("ask about a part of it: head -c %d FILE | myco ask ...", bus.MaxPrompt/2)
+	}
+	piped := strings.TrimRight(string(b), "\r\n")
+	if prompt != "" && strings.TrimSpace(piped) != "" {
+		return prompt + "\n\n" + piped, nil
+	}
+	return prompt + piped, nil
+}
+
+// detach enqueues t, and says so once it is on disk.
+func (a *app) detach(ctx context.Context, conn *bus.Conn, t bus.Task) error {
+	r, err := conn.Enqueue(ctx, t)
+	if err != nil {
+		return err
+	}
+	if r.Warning != "" {
+		a.hint("warning: %s", r.Warning)
+	}
+	if a.json {
+		a.object(r)
+		return nil
+	}
+	a.text(string(r.ID) + "\n")
+	a.hint("accepted, on the disks of %d node(s). Its answer: myco task attach %s", r.Copies, r.ID)
+	return nil
+}
+
+// ask submits t and prints the answer as it is made.
+func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, stream bool) error {
+	if t.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout+timeoutGrace,
+			bus.Errorf(bus.CodeTimeout, "no answer within %v", t.Timeout).WithHint("myco ask --timeout %v ...", 2*t.Timeout))
+		defer cancel()
+		ctx = limited
+	}
+	p := a.printer(stream)
+	s, err := conn.Start(ctx, t)
+	if err != nil {
+		return err
+	}
+	p.task = s.Reply.ID
+	return p.follow(s.Chunks(), func() []bus.NodeInfo {
+		status, err := conn.Status(ctx)
+		if err != nil {
+			return nil // the names of nodes are an extra
+		}
+		return status.Nodes
+	})
+}

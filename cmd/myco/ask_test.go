@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+func piece(attempt, seq int, text string) bus.Chunk {
+	b, _ := json.Marshal(bus.InferenceChunk{Text: text}) // it is only a string
+	return bus.Chunk{Attempt: attempt, Seq: seq, Node: other, Data: b}
+}
+
+func done(attempts int, r bus.InferenceResult) bus.Chunk {
+	b, _ := json.Marshal(r) // strings and numbers
+	return bus.Chunk{Attempt: attempts, End: &bus.TaskInfo{
+		ID: "t1", Type: bus.TypeInference, State: bus.StateDone, Attempts: attempts, NodeID: other, Result: b,
+	}}
+}
+
+// answers makes d answer a question with these chunks, and returns the tasks it got.
+func answers(d *daemon, chunks ...bus.Chunk) <-chan bus.Task {
+	got := make(chan bus.Task, 10)
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		got <- r.Task
+		d.send(r.Inbox, chunks...)
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	return got
+}
+
+var paris = bus.InferenceResult{
+	Text: "Paris it is.", Model: "gemma3:27b", OutputTokens: 5, TTFT: time.Second, Duration: 3 * time.Second, DoneReason: "stop",
+}
+
+func TestAskStreams(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answers(d, piece(1, 0, "Paris"), piece(1, 1, " it is."), done(1, paris))
+	o := d.myco("ask", "Which", "city?").want(t, 0, "-- tower (myco-ba9876543210), gemma3:27b, 2.0 tokens/s, ")
+	if o.out != "Paris it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+	if o := d.myco("-q", "ask", "Which city?").want(t, 0); o.err != "" {
+		t.Errorf("quiet, it said %q", o.err)
+	}
+}
+
+func TestAskMarksARestart(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answers(d, piece(1, 0, "Lon"), piece(2, 0, "Paris it is."), done(2, paris))
+	o := d.myco("ask", "Which city?").want(t, 0, "[attempt 2, on myco-ba9876543210: the answer starts anew, what is above is void]", "2 attempts")
+	if o.out != "Lon\nParis it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+}
+
+func TestAskPrintsAnAnswerWithoutPieces(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answers(d, done(1, paris))
+	if o := d.myco("ask", "Which city?").want(t, 0); o.out != "Paris it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+}
+
+func TestAskJSON(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	demo := paris
+	demo.Demo = true
+	answers(d, piece(1, 0, "Paris <it> is."), done(1, demo))
+	o := d.myco("ask", "--json", "Which city?").want(t, 0, "This is a demo", "ollama pull gemma3:1b")
+	var got answerView
+	must(t, json.Unmarshal([]byte(o.out), &got))
+	if got.TTFTMS <= 0 || got.DurationMS < got.TTFTMS {
+		t.Errorf("times %v and %v ms, want both above 0", got.TTFTMS, got.DurationMS)
+	}
+	got.TTFTMS, got.DurationMS = 0, 0
+	want := answerView{TaskID: "t1", Text: "Paris it is.", Model: "gemma3:27b", NodeID: other, NodeName: "tower", Attempts: 1, Demo: true}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	lines := strings.Split(d.myco("ask", "--json", "--stream", "Which city?").want(t, 0).out, "\n")
+	if want := `{"attempt":1,"seq":0,"node_id":"myco-ba9876543210","text":"Paris <it> is."}`; lines[0] != want || len(lines) != 3 {
+		t.Errorf("lines %q, want the piece %s, the answer and nothing else", lines, want)
+	}
+}
+
+func TestAskHandsOverWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	got := answers(d, done(1, paris))
+	for _, args := range [][]string{{"--node", "tower"}, {"--remote"}} {
+		d.mycoIn(t.Context(), "piped\n", append(args, "ask", "-m", "m", "--priority", "9", "--timeout", "1m", "--system", "brief",
+			"--temperature", "0", "--seed", "7", "--max-tokens", "3", "Words", "here")...).want(t, 2) // flags of ask come after it
+		d.mycoIn(t.Context(), "piped\n", append([]string{"ask", "-m", "m", "--priority", "9", "--timeout", "1m", "--system", "brief",
+			"--temperature", "0", "--seed", "7", "--max-tokens", "3", "Words", "here"}, args...)...).want(t, 0)
+		task := <-got
+		zero, seven := 0.0, int64(7)
+		var req bus.InferenceRequest
+		must(t, json.Unmarshal(task.Payload, &req))
+		if d := cmp.Diff(bus.InferenceRequest{Prompt: "Words here\n\npiped", System: "brief", Temperature: &zero, Seed: &seven, MaxTokens: 3}, req); d != "" {
+			t.Error(d)
+		}
+		if task.Type != bus.TypeInference || task.Model != "m" || task.Priority != 9 || task.Timeout != time.Minute ||
+			task.Remote != (len(args) == 1) || (task.Node == other) != (len(args) == 2) {
+			t.Errorf("task %+v with %v", task, args)
+		}
+	}
+}
+
+func TestAskErrors(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	end := &bus.TaskInfo{ID: "t1", State: bus.StateExpired}
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		if r.Task.Model == "absent" {
+			return bus.Errorf(bus.CodeNoWorker, "no node has absent").WithHint("ollama pull absent")
+		}
+		d.send(r.Inbox, piece(1, 0, "Par"), bus.Chunk{End: end})
+		return bus.SubmitReply{ID: "t1"}
+	})
+	if o := d.myco("ask", "-m", "absent", "hello").want(t, 3, "myco: no node has absent\n  try: ollama pull absent\n"); o.out != "" {
+		t.Errorf("printed %q, want nothing", o.out)
+	}
+	if o := d.myco("ask", "--json", "-m", "absent", "hello").want(t, 3); o.out !=
+		`{"error":{"code":"no_worker","message":"no node has absent","hint":"ollama pull absent"}}`+"\n" {
+		t.Errorf("printed %q, want the error", o.out)
+	}
+	if o := d.myco("ask", "hello").want(t, 5, "task t1 is expired"); o.out != "Par\n" {
+		t.Errorf("printed %q, want what came, on a line of its own", o.out)
+	}
+	d.myco("ask", "--node", "nobody", "hello").want(t, 3, `no node "nobody"`)
+	long := d.mycoIn(t.Context(), strings.Repeat("x", bus.MaxPrompt+1), "ask").want(t, 2, "prompt", "limit")
+	if strings.Contains(long.err, "xxx") {
+		t.Error("the prompt is in the error")
+	}
+}
+
+func TestInterruptCancelsTheTask(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cancelled := make(chan bus.TaskID, 1)
+	on(d, payload(bus.VerbCancel), func(r bus.TaskRequest) any {
+		cancelled <- r.ID
+		return bus.TaskInfo{ID: r.ID, State: bus.StateCancelled}
+	})
+	got := make(chan bus.TaskID, 1)
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		got <- r.Task.ID
+		cancel()
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	d.mycoIn(ctx, "", "ask", "hello").want(t, 130, "myco: interrupted")
+	if a, b := <-got, <-cancelled; a != b {
+		t.Errorf("cancelled %s, want %s", b, a)
+	}
+}
+
+func TestDetach(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbEnqueue), func(bus.EnqueueRequest) any {
+		return bus.Receipt{ID: "t7", Accepted: true, Copies: 2, Warning: "no node has absent:7b now"}
+	})
+	if o := d.myco("ask", "--detach", "hello").want(t, 0, "warning: no node has absent:7b now", "myco task attach t7"); o.out != "t7\n" {
+		t.Errorf("printed %q, want the id alone", o.out)
+	}
+	if o := d.myco("ask", "--detach", "--json", "hello").want(t, 0); o.out !=
+		`{"task_id":"t7","accepted":true,"copies":2,"warning":"no node has absent:7b now"}`+"\n" {
+		t.Errorf("printed %q", o.out)
+	}
+}

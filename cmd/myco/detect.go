@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/node"
+)
+
+// detectCmd looks at this machine, without a daemon.
+type detectCmd struct{}
+
+// machineView is what detect --json prints.
+type machineView struct {
+	node.Profile
+
+	LANAddress        string       `json:"lan_address"`
+	Tier              node.Tier    `json:"tier"`
+	GPUTier           node.GPUTier `json:"gpu_tier"`
+	Capabilities      []string     `json:"capabilities"`
+	LargestModelB     float64      `json:"largest_model_b"` // in billions of parameters
+	RecommendedModels []string     `json:"recommended_models"`
+	Engines           []engineView `json:"engines"`
+	Problems          []string     `json:"problems"`
+}
+
+// engineView is one engine of this machine.
+type engineView struct {
+	Kind   string          `json:"kind"`
+	URL    string          `json:"url"`
+	Models []bus.ModelInfo `json:"models"`
+}
+
+// Run implements the command.
+func (detectCmd) Run(ctx context.Context, a *app) error {
+	type found struct {
+		set      *engine.Set
+		problems []engine.Problem
+		err      error
+	}
+	engines := make(chan found, 1)
+	go func() {
+		set, problems, err := engine.Find(ctx, engine.Config{})
+		engines <- found{set, problems, err}
+	}()
+	profile := node.Detect(ctx)
+	f := <-engines
+	if f.err != nil {
+		return f.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m := viewMachine(profile, listEngines(ctx, f.set))
+	for _, p := range f.problems {
+		m.Problems = append(m.Problems, fmt.Sprintf("%v", p.Err))
+	}
+	if a.json {
+		a.object(m)
+		return nil
+	}
+	a.machine(m)
+	return nil
+}
+
+// listEngines asks each engine for its models; one that fails now has none.
+func listEngines(ctx context.Context, set *engine.Set) []engineView {
+	views := []engineView{}
+	for _, e := range set.Engines() {
+		models, err := e.Models(ctx)
+		if err != nil {
+			models = nil
+		}
+		views = append(views, engineView{Kind: e.Kind(), URL: e.URL(), Models: append([]bus.ModelInfo{}, models...)})
+	}
+	return views
+}
+
+// viewMachine derives what follows from the hardware and the engines.
+func viewMachine(p node.Profile, engines []engineView) machineView {
+	return machineView{
+		Profile: p, LANAddress: p.LANAddr(), Tier: p.Tier(), GPUTier: p.GPUTier(),
+		Capabilities:      append([]string{}, node.Capabilities(p, len(engines) > 0)...),
+		LargestModelB:     p.LargestModel(),
+		RecommendedModels: append([]string{}, node.RecommendedModels(p.GPUTier())...),
+		Engines:           engines, Problems: []string{},
+	}
+}
+
+// machine prints the view for people.
+func (a *app) machine(m machineView) {
+	pairs := [][2]string{
+		{"host", m.Hostname},
+		{"tier", fmt.Sprintf("%s (GPU: %s)", m.Tier, m.GPUTier)},
+		{"CPU", fmt.Sprintf("%s, %d cores, %d threads, %s", orDash(m.CPU.Model), m.CPU.CoresPhysical, m.CPU.CoresLogical, m.CPU.Architecture)},
+		{"memory", fmt.Sprintf("%s, %s free", gib(m.Memory.TotalMB), gib(m.Memory.AvailableMB))},
+		{"GPU", gpuLines(m.GPUs)},
+		{"disk", diskLines(m.Disks)},
+		{"network", networkLines(m)},
+		{"engine", engineLines(m.Engines)},
+		{"can do", strings.Join(m.Capabilities, ", ")},
+	}
+	if m.LargestModelB > 0 {
+		pairs = append(pairs, [2]string{"fits", fmt.Sprintf("models up to about %.1f billion parameters", m.LargestModelB)})
+	}
+	a.fields(append(pairs, [2]string{"not there", strings.Join(m.Problems, "\n")}))
+	a.hint("%s", advice(m))
+}
+
+func gpuLines(gpus []node.GPU) string {
+	lines := make([]string, len(gpus))
+	for i, g := range gpus {
+		lines[i] = fmt.Sprintf("%s, %s, %s free", g.Name, gib(g.VRAMTotalMB), gib(g.VRAMFreeMB))
+	}
+	if len(lines) == 0 {
+		return "none found"
+	}
+	return strings.Join(lines, "\n")
+}
+
+func diskLines(disks []node.Disk) string {
+	lines := make([]string, len(disks))
+	for i, d := range disks {
+		lines[i] = fmt.Sprintf("%s %.0f GiB, %.0f GiB free", d.Path, d.TotalGB, d.FreeGB)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func networkLines(m machineView) string {
+	var lines []string
+	for _, n := range m.Network {
+		line := n.Name + " " + n.IPv4
+		if n.IPv4 == m.LANAddress {
+			line += " (others reach this machine here)"
+		}
+		if !n.IsLoopback {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func engineLines(engines []engineView) string {
+	lines := make([]string, len(engines))
+	for i, e := range engines {
+		names := make([]string, len(e.Models))
+		for j, m := range e.Models {
+			names[j] = m.Name
+			if m.Loaded {
+				names[j] += "*"
+			}
+		}
+		lines[i] = strings.TrimSpace(e.Kind+" "+e.URL) + ": " + orDash(strings.Join(names, " "))
+	}
+	if len(lines) == 0 {
+		return "none found"
+	}
+	return strings.Join(lines, "\n")
+}
+
+// advice is the next command for this machine.
+func advice(m machineView) string {
+	real := slices.ContainsFunc(m.Engines, func(e engineView) bool {
+		return slices.ContainsFunc(e.Models, func(i bus.ModelInfo) bool { return !i.Demo })
+	})
+	switch {
+	case real:
+		return `It can answer: myco ask "What is the capital of France?"`
+	case len(m.RecommendedModels) > 0:
+		return "It has no model but the demo. For a real one: ollama pull " + m.RecommendedModels[0]
+	}
+	return "It has no model but the demo. For a real one: ollama pull gemma3:1b"
+}
+
+func gib(mb int) string { return fmt.Sprintf("%.1f GiB", float64(mb)/1024) }

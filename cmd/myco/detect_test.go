@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/node"
+)
+
+func TestDetectViews(t *testing.T) {
+	t.Parallel()
+	profile := node.Profile{
+		Hostname: "tower",
+		GPUs: []node.GPU{
+			{Name: "RTX 3090", VRAMTotalMB: 24576, VRAMFreeMB: 20480},
+			{Index: 1, Name: "RTX 3060", VRAMTotalMB: 12288, VRAMFreeMB: 12000},
+		},
+		CPU:    node.CPU{Model: "Ryzen 7", CoresPhysical: 8, CoresLogical: 16, Architecture: "amd64"},
+		Memory: node.Memory{TotalMB: 65536, AvailableMB: 32768},
+		Disks:  []node.Disk{{Path: "/", TotalGB: 1000, FreeGB: 500}},
+		Network: []node.Interface{
+			{Name: "lo", IPv4: "127.0.0.1", IsLoopback: true},
+			{Name: "eth0", IPv4: "192.168.1.7", MAC: "02:00:00:00:00:01"},
+		},
+	}
+	engines := []engineView{{Kind: "ollama", URL: "http://127.0.0.1:11434", Models: []bus.ModelInfo{{Name: "gemma3:27b", Loaded: true}, {Name: "b"}}}}
+	var out, errs bytes.Buffer
+	a := &app{streams: streams{err: &errs}, view: newView(&out, nil, false), now: time.Now}
+	a.machine(viewMachine(profile, engines))
+	a.object(viewMachine(profile, engines))
+	a.machine(viewMachine(node.Profile{}, nil))
+	golden(t, "detect.golden", out.String()+errs.String())
+}
+
+func TestBuildVersion(t *testing.T) {
+	t.Parallel()
+	info := &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}}}
+	info.Main.Version = "(devel)"
+	for _, test := range []struct {
+		linked            string
+		info              *debug.BuildInfo
+		version, revision string
+	}{
+		{"", info, "dev", "0123456789ab"},
+		{"v1.2.3", info, "v1.2.3", "0123456789ab"},
+		{"v1.2.3", nil, "v1.2.3", "unknown revision"},
+	} {
+		if v := buildVersion(test.linked, test.info); v.Version != test.version || v.Revision != test.revision {
+			t.Errorf("%+v, want %s at %s", v, test.version, test.revision)
+		}
+	}
+}
+
+func TestTablesHaveNoColourWhereNoneIsWanted(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		environ []string
+		want    string
+	}{
+		"not a terminal":  {nil, "STATE\nready\n"},
+		"forced colours":  {[]string{"CLICOLOR_FORCE=1", "TERM=xterm-256color"}, "\x1b[1mSTATE\x1b[m\n\x1b[32mready\x1b[m\n"},
+		"a dumb terminal": {[]string{"TERM=dumb"}, "STATE\nready\n"},
+	} {
+		var out bytes.Buffer
+		newView(&out, test.environ, false).table([]string{"STATE"}, [][]string{{state("ready")}})
+		if out.String() != test.want {
+			t.Errorf("%s: %q, want %q", name, out.String(), test.want)
+		}
+	}
+}

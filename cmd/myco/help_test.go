@@ -1,0 +1,24 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestHelpStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{
+		"", "ask", "swarm", "task", "task ls", "task show", "task attach", "task cancel",
+		"ping", "detect", "invite", "join", "leave", "version",
+	} {
+		var out, errs bytes.Buffer
+		args := append(strings.Fields(command), "--help")
+		if code := run(t.Context(), args, streams{in: strings.NewReader(""), out: &out, err: &errs}); code != 0 || errs.Len() > 0 {
+			t.Errorf("myco %s: exit code %d, %s", strings.Join(args, " "), code, &errs)
+		}
+		name := strings.ReplaceAll(strings.TrimSpace("myco "+command), " ", "_")
+		golden(t, filepath.Join("help", name+".golden"), out.String())
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// askLocally answers on an engine of this machine, without a daemon. The model is chosen by the
+// same rule as in a swarm.
+func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, stream bool) error {
+	if t.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, bus.Errorf(bus.CodeTimeout, "no answer within %v", t.Timeout))
+		defer cancel()
+		ctx = limited
+	}
+	engines, _, err := engine.Find(ctx, engine.Config{})
+	if err != nil {
+		return err
+	}
+	t = t.WithDefaults(bus.Interactive)
+	placed, err := sched.Place(t, []bus.NodeInfo{here(engines.Models())}, "", "", false)
+	if err != nil {
+		return err
+	}
+	p := a.printer(stream)
+	info := bus.TaskInfo{State: bus.StateDone, Attempts: 1}
+	seq := 0
+	result, err := engines.Generate(ctx, placed.Task.Model, req, func(piece bus.InferenceChunk) error {
+		data, err := json.Marshal(piece)
+		if err != nil {
+			return fmt.Errorf("encode a piece of the answer: %w", err)
+		}
+		p.chunk(bus.Chunk{Attempt: 1, Seq: seq, Data: data})
+		seq++
+		return nil
+	})
+	if err != nil {
+		p.newline()
+		return err
+	}
+	if info.Result, err = json.Marshal(result); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return p.end(&info, func() []bus.NodeInfo { return []bus.NodeInfo{here(nil)} })
+}
+
+// here describes this machine as a node that runs inference.
+func here(models []bus.ModelInfo) bus.NodeInfo {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	return bus.NodeInfo{Name: name, State: bus.NodeReady, Types: []string{bus.TypeInference}, Models: models, Slots: 1}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// inviteCmd makes a token.
+type inviteCmd struct {
+	TTL time.Duration `name:"ttl" help:"How long the token is good for (default: 15m)." placeholder:"DURATION"`
+}
+
+// Run implements the command.
+func (c *inviteCmd) Run(ctx context.Context, a *app) error {
+	if c.TTL < 0 {
+		return bus.Errorf(bus.CodeInvalid, "--ttl %v: want more than 0", c.TTL).WithHint("myco invite --ttl 15m")
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	inv, err := conn.Invite(ctx, c.TTL)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.object(inv)
+		return nil
+	}
+	a.text(inv.Token + "\n")
+	a.hint("It lets one node in, once, within %v. On the other machine:\n  mycod --join %s",
+		inv.ExpiresAt.Sub(a.now()).Round(time.Second), inv.Token)
+	return nil
+}
+
+// joinCmd takes the daemon into a swarm.
+type joinCmd struct {
+	Token string `arg:"" help:"The token that myco invite printed; @FILE reads it from a file, - from standard input."`
+}
+
+// joinView is what join and leave print with --json.
+type joinView struct {
+	Swarm   bus.SwarmInfo `json:"swarm"`
+	Changed bool          `json:"changed"`
+}
+
+// Run implements the command.
+func (c *joinCmd) Run(ctx context.Context, a *app) error {
+	token, err := readToken(c.Token, a.in)
+	if err != nil {
+		return err
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r, err := conn.Join(ctx, token)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.json:
+		a.object(joinView(r))
+	case r.Changed:
+		a.text(fmt.Sprintf("joined the swarm %s (%s)\n", r.Swarm.Name, r.Swarm.ID))
+	default:
+		a.text(fmt.Sprintf("already in the swarm %s (%s)\n", r.Swarm.Name, r.Swarm.ID))
+	}
+	return nil
+}
+
+// maxToken is more than any token has, in bytes.
+const maxToken = 64 << 10
+
+// readToken returns the token itself, or that of @FILE or of standard input.
+func readToken(arg string, stdin io.Reader) (string, error) {
+	again := "myco invite, on a node of the swarm to join"
+	token := arg
+	switch {
+	case arg == "-":
+		b, err := io.ReadAll(io.LimitReader(stdin, maxToken))
+		if err != nil {
+			return "", fmt.Errorf("read the token from standard input: %w", err)
+		}
+		token = string(b)
+	case strings.HasPrefix(arg, "@"):
+		b, err := os.ReadFile(arg[1:])
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+			return "", bus.Errorf(bus.CodeFailed, "read the token: %w", err).WithHint("%s", again)
+		case err != nil:
+			return "", fmt.Errorf("read the token: %w", err)
+		}
+		token = string(b)
+	}
+	token = strings.TrimSpace(token)
+	if !strings.HasPrefix(token, "myco") || strings.ContainsAny(token, " \t\r\n") {
+		return "", bus.Errorf(bus.CodeInvalid, "this is not a token: want one word that begins with myco").WithHint("%s", again)
+	}
+	return token, nil
+}
+
+// leaveCmd takes the daemon out of its swarm.
+type leaveCmd struct {
+	Yes bool `short:"y" help:"Do not ask."`
+}
+
+// Run implements the command.
+func (c *leaveCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if !c.Yes && a.interactive {
+		fmt.Fprint(a.err, "Leave the swarm? To come back, this node needs a new token. [y/N] ")
+		if ok, err := confirmed(a.in); err != nil || !ok {
+			return bus.Errorf(bus.CodeFailed, "nothing was changed").WithHint("myco leave --yes")
+		}
+	}
+	r, err := conn.Leave(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.object(joinView(r))
+		return nil
+	}
+	a.text(fmt.Sprintf("left; this node is now alone in the swarm %s (%s)\n", r.Swarm.Name, r.Swarm.ID))
+	return nil
+}
+
+// confirmed reads one line, and tells whether it says yes.
+func confirmed(in io.Reader) (bool, error) {
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes", nil
+}

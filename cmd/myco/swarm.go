@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// swarmCmd shows the table of nodes.
+type swarmCmd struct {
+	Watch bool `short:"w" help:"Show it again on every change, until Ctrl-C."`
+}
+
+// swarmView is what swarm --json prints.
+type swarmView struct {
+	Swarm bus.SwarmInfo `json:"swarm"`
+	Nodes []nodeView    `json:"nodes"`
+}
+
+type nodeView struct {
+	ID           bus.NodeID    `json:"id"`
+	Name         string        `json:"name"`
+	State        bus.NodeState `json:"state"`
+	Tier         string        `json:"tier"`
+	GPUTier      string        `json:"gpu_tier"`
+	Capabilities []string      `json:"capabilities"`
+	Models       []modelView   `json:"models"`
+	Slots        int           `json:"slots"`
+	Busy         int           `json:"busy"`
+	QueueHost    bool          `json:"queue_host"`
+	Version      string        `json:"version"`
+}
+
+type modelView struct {
+	Name   string `json:"name"`
+	Loaded bool   `json:"loaded"`
+}
+
+// Run implements the command.
+func (c *swarmCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for nodes, err := range conn.WatchNodes(ctx) {
+		if err != nil {
+			return err
+		}
+		status, err := conn.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if c.Watch && a.interactive && !a.json {
+			a.text(ansi.EraseEntireDisplay + ansi.CursorHomePosition)
+		}
+		a.swarm(status, nodes)
+		if !c.Watch {
+			return nil
+		}
+	}
+	return nil
+}
+
+// swarm prints the nodes, and which swarms are near.
+func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
+	v := viewSwarm(status.Swarm, nodes)
+	if a.json {
+		a.object(v)
+		return
+	}
+	a.text(swarmTable(v, status.Node.ID))
+	for _, n := range status.Nearby {
+		a.hint("nearby: %s (%s) at %s, of another swarm. To join it: myco invite there, then here: myco join TOKEN", n.Name, n.NodeID, n.JoinAddr)
+	}
+}
+
+// viewSwarm picks what --json promises.
+func viewSwarm(s bus.SwarmInfo, nodes []bus.NodeInfo) swarmView {
+	v := swarmView{Swarm: s, Nodes: make([]nodeView, len(nodes))}
+	for i, n := range nodes {
+		w := nodeView{
+			ID: n.ID, Name: n.Name, State: n.State, Tier: n.Tier, GPUTier: n.GPUTier,
+			Capabilities: append([]string{}, n.Capabilities...), Models: make([]modelView, len(n.Models)),
+			Slots: n.Slots, Busy: n.Busy, QueueHost: n.QueueHost, Version: n.Version,
+		}
+		if w.State == bus.NodeSuspect {
+			w.State = bus.NodeReady // late for a moment; scripts know three states
+		}
+		for j, m := range n.Models {
+			w.Models[j] = modelView{Name: m.Name, Loaded: m.Loaded}
+		}
+		v.Nodes[i] = w
+	}
+	return v
+}
+
+// swarmTable renders the swarm for people; here is the node asked.
+func swarmTable(v swarmView, here bus.NodeID) string {
+	host := string(v.Swarm.QueueHost)
+	rows := make([][]string, len(v.Nodes))
+	for i, n := range v.Nodes {
+		name := n.Name
+		if n.ID == v.Swarm.QueueHost {
+			host = n.Name
+		}
+		if n.ID == here {
+			name += dimStyle.Render(" (here)")
+		}
+		rows[i] = []string{
+			name, string(n.ID), state(string(n.State)), n.Tier, n.GPUTier, modelList(n.Models),
+			fmt.Sprintf("%d/%d", n.Busy, n.Slots), mark(n.QueueHost), n.Version,
+		}
+	}
+	if host == "" {
+		host = "none yet"
+	}
+	title := fmt.Sprintf("swarm %s (%s), queue host %s, term %d", v.Swarm.Name, v.Swarm.ID, host, v.Swarm.Term)
+	return lipgloss.NewStyle().Bold(true).Render(title) + "\n" +
+		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows)
+}
+
+func mark(host bool) string {
+	if host {
+		return "host"
+	}
+	return ""
+}
+
+// modelList names the models of a node, loaded ones with a star; three at most.
+func modelList(models []modelView) string {
+	const most = 3
+	var names []string
+	for i, m := range models {
+		if i == most {
+			names = append(names, fmt.Sprintf("+%d", len(models)-most))
+			break
+		}
+		name := m.Name
+		if m.Loaded {
+			name += "*"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return "-"
+	}
+	return strings.Join(names, " ")
+}
+
+// findNode returns the node that a person means: by id, by name, or by the beginning of an id
+// that no other has.
+func findNode(nodes []bus.NodeInfo, want string) (bus.NodeInfo, error) {
+	var found []bus.NodeInfo
+	for _, rule := range []func(bus.NodeInfo) bool{
+		func(n bus.NodeInfo) bool { return string(n.ID) == want },
+		func(n bus.NodeInfo) bool { return n.Name == want },
+		func(n bus.NodeInfo) bool {
+			return strings.HasPrefix(string(n.ID), want) || strings.HasPrefix(string(n.ID), "myco-"+want)
+		},
+	} {
+		for _, n := range nodes {
+			if rule(n) {
+				found = append(found, n)
+			}
+		}
+		if len(found) > 0 {
+			break
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		ids := make([]string, len(found))
+		for i, n := range found {
+			ids[i] = string(n.ID)
+		}
+		return bus.NodeInfo{}, bus.Errorf(bus.CodeInvalid, "%d nodes are called %q: %s", len(found), want, strings.Join(ids, ", ")).
+			WithHint("name one by its id: --node %s", ids[0])
+	}
+	return bus.NodeInfo{}, bus.Errorf(bus.CodeNotFound, "this swarm has no node %q", want).WithHint("myco swarm")
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// taskCmd holds the commands about tasks.
+type taskCmd struct {
+	Ls     taskLsCmd     `cmd:"" help:"List the tasks that the swarm knows."`
+	Show   taskShowCmd   `cmd:"" help:"Show what became of a task, and its result."`
+	Attach taskAttachCmd `cmd:"" help:"Print a task's output as it is made, to its end."`
+	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
+}
+
+// taskView is what task show --json prints: the first seven always, the rest where known.
+type taskView struct {
+	ID        bus.TaskID      `json:"id"`
+	Type      string          `json:"type"`
+	State     bus.TaskState   `json:"state"`
+	Attempts  int             `json:"attempts"`
+	NodeID    bus.NodeID      `json:"node_id"`
+	Result    json.RawMessage `json:"result"`
+	Error     *bus.Error      `json:"error"`
+	Model     string          `json:"model,omitempty"`
+	Submitter bus.NodeID      `json:"submitter,omitempty"`
+	Durable   bool            `json:"durable"`
+	Copies    int             `json:"copies,omitempty"`
+	Submitted time.Time       `json:"submitted,omitzero"`
+	Warning   string          `json:"warning,omitempty"`
+}
+
+func viewTask(i bus.TaskInfo) taskView {
+	return taskView{
+		ID: i.ID, Type: i.Type, State: i.State, Attempts: i.Attempts, NodeID: i.NodeID, Result: i.Result, Error: i.Error,
+		Model: i.Model, Submitter: i.Submitter, Durable: i.Durable, Copies: i.Copies, Submitted: i.Submitted, Warning: i.Warning,
+	}
+}
+
+type taskLsCmd struct {
+	State []bus.TaskState `help:"Only tasks in this state (queued, running, done, failed, cancelled, expired, dead); repeatable." placeholder:"STATE"`
+}
+
+// Run implements the command.
+func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
+	for _, s := range c.State {
+		if s != bus.StateQueued && s != bus.StateRunning && !s.Terminal() {
+			return bus.Errorf(bus.CodeInvalid, "--state %q is no state of a task", s).WithHint("myco task ls --help")
+		}
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tasks, err := conn.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	if len(c.State) > 0 {
+		tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool { return !slices.Contains(c.State, t.State) })
+	}
+	a.tasks(tasks)
+	return nil
+}
+
+// tasks lists tasks, the newest last.
+func (a *app) tasks(tasks []bus.TaskInfo) {
+	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
+	views := make([]taskView, len(tasks))
+	rows := make([][]string, len(tasks))
+	for i, t := range tasks {
+		views[i] = viewTask(t)
+		rows[i] = []string{
+			string(t.ID), t.Type, orDash(t.Model), state(string(t.State)), strconv.Itoa(t.Attempts),
+			orDash(string(t.NodeID)), age(t.Submitted, a.now()),
+		}
+	}
+	switch {
+	case a.json:
+		a.object(views)
+	case len(rows) == 0:
+		a.hint("no tasks")
+	default:
+		a.table([]string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows)
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// age tells how long ago t was, to the one or two digits that matter.
+func age(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := max(0, now.Sub(t))
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + "s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + "m"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + "h"
+	}
+	return strconv.Itoa(int(d.Hours()/24)) + "d"
+}
+
+// taskArg is the task that a command is about.
+type taskArg struct {
+	ID bus.TaskID `arg:"" help:"The task's id."`
+}
+
+// Validate implements kong's check of arguments.
+func (t taskArg) Validate() error { return t.ID.Validate() }
+
+type taskShowCmd struct{ taskArg }
+
+// Run implements the command.
+func (c *taskShowCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	info, err := conn.Task(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	a.task(info)
+	return nil
+}
+
+// task prints one task.
+func (a *app) task(i bus.TaskInfo) {
+	if a.json {
+		a.object(viewTask(i))
+		return
+	}
+	pairs := [][2]string{
+		{"id", string(i.ID)}, {"type", i.Type}, {"model", i.Model}, {"state", state(string(i.State))},
+		{"attempts", strconv.Itoa(i.Attempts)}, {"node", string(i.NodeID)}, {"submitter", string(i.Submitter)},
+	}
+	if i.Durable {
+		pairs = append(pairs, [2]string{"durable", strconv.Itoa(i.Copies) + " copies"})
+	}
+	if !i.Submitted.IsZero() {
+		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
+	}
+	pairs = append(pairs, [2]string{"warning", i.Warning})
+	if i.Error != nil {
+		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", i.Error.Hint})
+	}
+	a.fields(append(pairs, [2]string{"result", resultText(i)}))
+}
+
+// resultText is a result for people: the answer of an inference, else the JSON.
+func resultText(i bus.TaskInfo) string {
+	var r bus.InferenceResult
+	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
+		return r.Text
+	}
+	return string(i.Result)
+}
+
+type taskCancelCmd struct{ taskArg }
+
+// Run implements the command. A task that had ended stays as it is, which is no failure.
+func (c *taskCancelCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	info, err := conn.Cancel(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.object(viewTask(info))
+		return nil
+	}
+	a.text(string(info.ID) + " is " + state(string(info.State)) + "\n")
+	return nil
+}
+
+type taskAttachCmd struct {
+	taskArg
+	From   int  `help:"The first piece to print, counted from 0." placeholder:"N"`
+	Stream bool `help:"With --json: print each piece of the output too, before the last object."`
+}
+
+// Run implements the command. Ending it leaves the task alone.
+func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	info, err := conn.Task(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	chunks := conn.Attach(ctx, c.ID, c.From)
+	if info.Type != bus.TypeInference {
+		return a.raw(chunks, c.Stream)
+	}
+	p := a.printer(c.Stream)
+	p.task = c.ID
+	return p.follow(chunks, func() []bus.NodeInfo {
+		status, err := conn.Status(ctx)
+		if err != nil {
+			return nil // the names of nodes are an extra
+		}
+		return status.Nodes
+	})
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	result, err := json.Marshal(paris)
+	must(t, err)
+	tasks := map[bus.TaskID]bus.TaskInfo{
+		"t2": {ID: "t2", Type: bus.TypeInference, Model: "m:latest", State: bus.StateQueued, Durable: true, Copies: 2, Warning: "no node has m:latest"},
+		"t1": {ID: "t1", Type: bus.TypeInference, Model: "m:latest", State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self, Result: result},
+		"t3": {ID: "t3", Type: "echo", State: bus.StateDead, Attempts: 3, NodeID: self, Error: bus.Errorf(bus.CodeDead, "it crashed 3 nodes").WithHint("myco task show t3")},
+	}
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{tasks["t1"], tasks["t2"], tasks["t3"]} })
+	find := func(r bus.TaskRequest) any {
+		if i, ok := tasks[r.ID]; ok {
+			return i
+		}
+		return bus.Errorf(bus.CodeNotFound, "no task %s", r.ID).WithHint("myco task ls")
+	}
+	on(d, payload(bus.VerbTask), find)
+	on(d, payload(bus.VerbCancel), find)
+	golden(t, "task_ls.golden", d.myco("task", "ls").want(t, 0).out)
+	golden(t, "task_ls_json.golden", d.myco("task", "ls", "--state", "queued", "--state", "dead", "--json").want(t, 0).out)
+	for _, id := range []string{"t1", "t2", "t3"} {
+		golden(t, "task_show_"+id+".golden", d.myco("task", "show", id).want(t, 0).out)
+		golden(t, "task_show_"+id+"_json.golden", d.myco("task", "show", id, "--json").want(t, 0).out)
+	}
+	d.myco("task", "show", "t9").want(t, 3, "no task t9", "try: myco task ls")
+	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead\n" {
+		t.Errorf("cancel printed %q", o.out)
+	}
+}
+
+func TestAttach(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
+		if r.ID == "raw" {
+			return bus.TaskInfo{ID: r.ID, Type: "echo"}
+		}
+		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference}
+	})
+	on(d, payload(bus.VerbAttach), func(r bus.AttachRequest) any {
+		if r.ID == "raw" {
+			d.send(r.Inbox, bus.Chunk{Attempt: 1, Data: []byte(`{"n":1}`)},
+				bus.Chunk{End: &bus.TaskInfo{ID: r.ID, Type: "echo", State: bus.StateDone, Attempts: 1, Result: []byte(`"whole"`)}})
+		} else {
+			d.send(r.Inbox, piece(1, r.From, "it is."), done(1, paris))
+		}
+		return bus.SubmitReply{ID: r.ID}
+	})
+	if o := d.myco("task", "attach", "t1", "--from", "4").want(t, 0, "-- tower"); o.out != "it is.\n" {
+		t.Errorf("attach printed %q", o.out)
+	}
+	if o := d.myco("task", "attach", "raw").want(t, 0); o.out != "{\"n\":1}\n\"whole\"\n" {
+		t.Errorf("attach printed %q", o.out)
+	}
+	golden(t, "attach_json.golden", d.myco("task", "attach", "raw", "--json", "--stream").want(t, 0).out)
+}
+
+func TestAge(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for want, ago := range map[string]time.Duration{
+		"0s": -time.Hour, "59s": 59 * time.Second, "1m": 119 * time.Second, "47h": 47*time.Hour + 59*time.Minute, "2d": 48 * time.Hour,
+	} {
+		if got := age(now.Add(-ago), now); got != want {
+			t.Errorf("%v is %q, want %q", ago, got, want)
+		}
+	}
+	if got := age(time.Time{}, now); got != "-" {
+		t.Errorf("an unknown age is %q", got)
+	}
+}

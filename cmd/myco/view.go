@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
+	"github.com/charmbracelet/colorprofile"
+)
+
+// view renders results, as tables for people and as JSON for programs.
+type view struct {
+	json bool
+	out  io.Writer // colours are left out where the terminal, or its user, wants none
+}
+
+func newView(out io.Writer, environ []string, asJSON bool) *view {
+	return &view{json: asJSON, out: colorprofile.NewWriter(out, environ)}
+}
+
+var (
+	headStyle = lipgloss.NewStyle().Bold(true).PaddingRight(2)
+	cellStyle = lipgloss.NewStyle().PaddingRight(2)
+	goodStyle = lipgloss.NewStyle().Foreground(lipgloss.Green)
+	soonStyle = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
+	badStyle  = lipgloss.NewStyle().Foreground(lipgloss.Red)
+	dimStyle  = lipgloss.NewStyle().Faint(true)
+)
+
+// object prints v as one line of JSON.
+func (v *view) object(o any) {
+	e := json.NewEncoder(v.out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(o); err != nil {
+		panic(err) // every object is a struct of this package; the tests encode each
+	}
+}
+
+// text prints lines as they are.
+func (v *view) text(s string) { _, _ = io.WriteString(v.out, s) }
+
+// table prints rows under upper-case headers, without borders.
+func (v *view) table(headers []string, rows [][]string) { v.text(tabulate(headers, rows)) }
+
+func tabulate(headers []string, rows [][]string) string {
+	t := table.New().Border(lipgloss.HiddenBorder()).
+		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
+		BorderHeader(false).BorderColumn(false).BorderRow(false).Wrap(false).
+		Headers(headers...).Rows(rows...).
+		StyleFunc(func(row, _ int) lipgloss.Style {
+			if row == table.HeaderRow {
+				return headStyle
+			}
+			return cellStyle
+		})
+	return trimmed(t.Render())
+}
+
+// fields prints names and values below one another; those without a value are left out.
+func (v *view) fields(pairs [][2]string) {
+	width := 0
+	for _, p := range pairs {
+		if p[1] != "" {
+			width = max(width, lipgloss.Width(p[0]))
+		}
+	}
+	var b strings.Builder
+	for _, p := range pairs {
+		if p[1] == "" {
+			continue
+		}
+		indented := strings.ReplaceAll(p[1], "\n", "\n"+strings.Repeat(" ", width+2))
+		b.WriteString(p[0] + strings.Repeat(" ", width+2-lipgloss.Width(p[0])) + indented + "\n")
+	}
+	v.text(b.String())
+}
+
+// trimmed takes the blanks off the ends of lines, and ends the last.
+func trimmed(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// state colours the state of a node or a task.
+func state(s string) string {
+	switch s {
+	case "ready", "done", "running":
+		return goodStyle.Render(s)
+	case "draining", "suspect", "queued", "cancelled", "expired":
+		return soonStyle.Render(s)
+	case "lost", "failed", "dead":
+		return badStyle.Render(s)
+	}
+	return s
+}
