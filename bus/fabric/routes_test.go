@@ -142,7 +142,7 @@ func TestLossIsSeen(t *testing.T) {
 			p := newProxy(t, a.Fabric.FabricAddr(), nil, 0)
 			check(t, b.Fabric.SetPeers([]fabric.Peer{{ID: a.ID, Addr: p.addr()}}))
 			fabrictest.AwaitMesh(t, a, b)
-			limit := time.Second
+			limit := 2 * time.Second // pings alone would take longer
 			if how == "killed" {
 				p.kill()
 			} else {
