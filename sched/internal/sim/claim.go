@@ -1,0 +1,49 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+func (p *proc) CreateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte) (uint64, error) {
+	return p.putClaim(ctx, q, "CreateClaim", c, rec, 0)
+}
+
+func (p *proc) UpdateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
+	return p.putClaim(ctx, q, "UpdateClaim", c, rec, rev)
+}
+
+func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
+	v, err := p.at(ctx, q, Step{Op: op, Task: c.Task}, func(k *queue, _ time.Time) (any, error) {
+		var has uint64
+		if r := k.claims[c.Task]; r != nil {
+			has = r.rev
+		}
+		if has != rev && !p.net.cfg.Without[RuleRevision] {
+			return nil, sched.ErrConflict
+		}
+		k.rev++
+		k.claims[c.Task] = &record{append([]byte(nil), rec...), k.rev}
+		for _, w := range k.watchers {
+			k.announce(w.claimed, func() { w.onClaimed(c) })
+		}
+		return k.rev, nil
+	})
+	r, _ := v.(uint64)
+	return r, err
+}
+
+func (p *proc) GetClaim(ctx context.Context, q sched.QueueID, id bus.TaskID) ([]byte, uint64, error) {
+	v, err := p.at(ctx, q, Step{Op: "GetClaim", Task: id}, func(k *queue, _ time.Time) (any, error) {
+		r := k.claims[id]
+		if r == nil {
+			return nil, sched.ErrNotFound
+		}
+		return *r, nil
+	})
+	r, _ := v.(record)
+	return r.data, r.rev, err
+}

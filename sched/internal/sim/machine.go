@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// Machine is what outlives a process: a disk and a store.
+type Machine struct {
+	net *Net
+	id  bus.NodeID
+
+	// Guarded by net.mu.
+	proc    *proc
+	starts  int
+	term    uint64
+	journal map[bus.TaskID]int
+	custody map[bus.NodeID]bool // submitters whose outbox is made here
+	kept    []sched.Kept
+	queues  map[sched.QueueID]*queue // in memory: they end with the process
+}
+
+// proc is one life of a machine's process: it implements all effects.
+type proc struct {
+	net     *Net
+	m       *Machine
+	ctx     context.Context //nolint:containedctx // the life of the process
+	cancel  context.CancelFunc
+	crashed map[bus.TaskID]int
+
+	// Guarded by net.mu.
+	start    int
+	killed   bool
+	frozen   chan struct{} // closed when it goes on; nil while it runs
+	frozenAt time.Time
+	joined   time.Time // from then on it has routes
+	subs     []*sub
+	inboxes  int
+}
+
+// ID returns the machine's node id.
+func (m *Machine) ID() bus.NodeID { return m.id }
+
+// Start begins a new process, which must not run already. ctx ends with it.
+func (m *Machine) Start() (ctx context.Context, fx sched.Effects) {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	if m.proc != nil {
+		panic("sim: " + string(m.id) + " runs already")
+	}
+	m.starts++
+	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), start: m.starts, joined: time.Now().Add(connectTime)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	m.proc, m.queues = p, map[sched.QueueID]*queue{}
+	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p}
+}
+
+// Running reports whether the machine has a process, frozen or not.
+func (m *Machine) Running() bool {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	return m.proc != nil
+}
+
+// Starts counts the processes that the machine has had.
+func (m *Machine) Starts() int {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	return m.starts
+}
+
+// Kill ends the process at this instant. It does nothing any more, and its memory is gone.
+func (m *Machine) Kill() {
+	m.net.mu.Lock()
+	p := m.proc
+	m.net.mu.Unlock()
+	if p != nil {
+		p.kill()
+	}
+}
+
+func (p *proc) kill() {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	if p.killed {
+		return
+	}
+	p.killed = true
+	p.m.proc, p.m.queues = nil, nil
+	if p.frozen != nil {
+		close(p.frozen)
+		p.frozen = nil
+	}
+	p.cancel()
+}
+
+// Freeze stops the process where it is, as SIGSTOP does, until Continue.
+func (m *Machine) Freeze() {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	if p := m.proc; p != nil && p.frozen == nil {
+		p.frozen, p.frozenAt = make(chan struct{}), time.Now()
+	}
+}
+
+// Continue lets a frozen process go on.
+func (m *Machine) Continue() {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	if p := m.proc; p != nil && p.frozen != nil {
+		if now := time.Now(); now.Sub(p.frozenAt) > RouteTimeout {
+			p.joined = now.Add(connectTime)
+		}
+		close(p.frozen)
+		p.frozen = nil
+	}
+}
+
+// Gate blocks while the process of this start is frozen, and reports whether it is alive. What
+// a process does beside its effects, a handler's work above all, goes through it.
+func (m *Machine) Gate(start int) bool {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	return m.proc != nil && m.starts == start && m.proc.thaw()
+}
+
+// Kept returns what the machine's store holds, whether its process lives or not.
+func (m *Machine) Kept() []sched.Kept {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	return append([]sched.Kept(nil), m.kept...)
+}
+
+// thaw waits until the process is not frozen, and reports whether it is alive. The caller
+// holds mu, which is free while thaw waits.
+func (p *proc) thaw() bool {
+	for p.frozen != nil {
+		c := p.frozen
+		p.net.mu.Unlock()
+		<-c
+		p.net.mu.Lock()
+	}
+	return !p.killed
+}
+
+// enter begins an effect: it waits while the process is frozen, and fails once it is dead. The
+// caller gets mu locked where err is nil.
+func (p *proc) enter(s Step) error {
+	if p.crashes(s) {
+		return errKilled
+	}
+	p.net.mu.Lock()
+	if !p.thaw() {
+		p.net.mu.Unlock()
+		return errKilled
+	}
+	return nil
+}
+
+// leave ends an effect, with mu not held.
+func (p *proc) leave(s Step) error {
+	s.After = true
+	if p.crashes(s) {
+		return errKilled
+	}
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	if !p.thaw() {
+		return errKilled
+	}
+	return nil
+}
+
+func (p *proc) crashes(s Step) bool {
+	s.Node = p.m.id
+	p.net.mu.Lock()
+	crash, dead := p.net.cfg.Crash, p.killed
+	p.net.mu.Unlock()
+	if dead || crash == nil || !crash(s) {
+		return dead
+	}
+	p.kill()
+	return true
+}
+
+// do is an effect on the own disk.
+func (p *proc) do(s Step, fn func()) error {
+	if err := p.enter(s); err != nil {
+		return err
+	}
+	fn()
+	p.net.mu.Unlock()
+	return p.leave(s)
+}
+
+func (p *proc) Term() (t uint64, err error) {
+	err = p.do(Step{Op: "Term"}, func() { t = p.m.term })
+	return t, err
+}
+
+func (p *proc) SetTerm(t uint64) error {
+	return p.do(Step{Op: "SetTerm"}, func() { p.m.term = t })
+}
+
+func (p *proc) Begin(id bus.TaskID, attempt int) error {
+	return p.do(Step{Op: "Begin", Task: id}, func() { p.m.journal[id] = attempt })
+}
+
+func (p *proc) Finish(id bus.TaskID) error {
+	return p.do(Step{Op: "Finish", Task: id}, func() { delete(p.m.journal, id) })
+}
+
+func (p *proc) Crashed() (map[bus.TaskID]int, error) {
+	return maps.Clone(p.crashed), p.do(Step{Op: "Crashed"}, func() {})
+}

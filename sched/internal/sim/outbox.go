@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// outboxes are the effects on the stores on disk.
+type outboxes struct{ *proc }
+
+func (o outboxes) Ensure(ctx context.Context, submitter, custodian bus.NodeID) error {
+	if custodian == "" || custodian == bus.NoCustodian || custodian == submitter {
+		return nil
+	}
+	_, err := o.call(ctx, custodian, Step{Op: "Ensure"}, func(m *Machine, _ time.Time) (any, error) {
+		m.custody[submitter] = true
+		return nil, nil
+	})
+	return err
+}
+
+type stored struct{ ok, refused bool }
+
+// keep stores k in a machine's store, if it has an outbox for it.
+func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
+	if k.Submitter != m.id && !m.custody[k.Submitter] {
+		return stored{}
+	}
+	have := 0
+	for _, o := range m.kept {
+		if o.Submitter == k.Submitter && o.Custodian == k.Custodian && o.Task == k.Task {
+			have++
+		}
+	}
+	off := m.net.cfg.Without
+	if have >= 2 && !off[RuleTwoMessages] || first && have > 0 && !off[RuleTaskFirst] {
+		return stored{refused: true}
+	}
+	k.At = now
+	k.Data = append([]byte(nil), k.Data...)
+	m.kept = append(m.kept, k)
+	if m.proc != nil {
+		for _, s := range m.proc.subs {
+			if s.kept != nil {
+				fn := s.kept
+				s.push(func() { fn(k) })
+			}
+		}
+	}
+	return stored{ok: true}
+}
+
+func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) sched.Put {
+	var out sched.Put
+	s := Step{Op: "PutEnd", Task: k.Task}
+	if first {
+		s.Op = "PutTask"
+	}
+	if o.enter(s) != nil {
+		return out
+	}
+	to := []bus.NodeID{k.Submitter}
+	if k.Custodian != bus.NoCustodian && k.Custodian != "" && k.Custodian != k.Submitter {
+		to = append(to, k.Custodian)
+	}
+	answers := make(chan stored, 2)
+	reached := 0
+	for _, id := range to {
+		ok := o.ask(id, Traffic{Op: s.Op, Task: k.Task}, func(m *Machine, now time.Time) (any, error) {
+			return m.keep(k, first, now), nil
+		}, func(r result) {
+			if v, _ := r.val.(stored); v.ok || v.refused {
+				answers <- v
+			}
+		})
+		if ok {
+			reached++
+		}
+	}
+	o.net.mu.Unlock()
+	for n := 0; n < want && reached > 0; n++ {
+		select {
+		case v := <-answers:
+			if v.ok {
+				out.Stores++
+			}
+			out.Refused = out.Refused || v.refused
+			continue
+		case <-ctx.Done():
+		case <-o.ctx.Done():
+		}
+		break
+	}
+	if o.leave(s) != nil {
+		return sched.Put{}
+	}
+	return out
+}
+
+func (o outboxes) Load(context.Context) (out []sched.Kept, err error) {
+	err = o.do(Step{Op: "Load"}, func() { out = append(out, o.m.kept...) })
+	return out, err
+}
+
+func (o outboxes) Watch(fn func(sched.Kept)) (stop func(), err error) {
+	if err := o.enter(Step{Op: "WatchKept"}); err != nil {
+		return nil, err
+	}
+	defer o.net.mu.Unlock()
+	s := o.subscribe("")
+	s.kept = fn
+	return s.stop, nil
+}
+
+func (o outboxes) Forget(_ context.Context, k sched.Kept) error {
+	return o.do(Step{Op: "Forget", Task: k.Task}, func() {
+		var left []sched.Kept
+		for _, h := range o.m.kept {
+			if h.Submitter != k.Submitter || h.Custodian != k.Custodian || h.Task != k.Task {
+				left = append(left, h)
+			}
+		}
+		o.m.kept = left
+	})
+}
