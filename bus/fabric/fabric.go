@@ -403,9 +403,11 @@ func (f *Fabric) Interest(subject string) bool {
 	return err == nil && acc.SubscriptionInterest(subject)
 }
 
-// Reaches reports whether requests made here reach the store of node id: its JetStream domain is
-// known on this node.
-func (f *Fabric) Reaches(id bus.NodeID) bool { return f.Interest("$JS." + string(id) + ".API.INFO") }
+// Reaches reports whether requests made here reach the store of node id. After the start of a
+// store, of the own too, that takes some milliseconds.
+func (f *Fabric) Reaches(id bus.NodeID) bool {
+	return f.Interest("$JS."+string(id)+".API.INFO") && f.Interest(bus.SubjectStoreCall(id, "INFO"))
+}
 
 // InProcessConn implements nats.InProcessConnProvider on whichever server runs at present. Use
 // Conn for a connection that may do anything.

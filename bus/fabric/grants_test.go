@@ -116,7 +116,7 @@ var grants = []struct {
 
 func TestGrants(t *testing.T) {
 	t.Parallel()
-	n := fabrictest.Start(t, fabrictest.NewKey(t), fabrictest.NewRoster(fabrictest.NewKey(t)))
+	n := fabrictest.Swarm(t, 1)[0]
 	ctx := within(t)
 	_, err := n.Store.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "SECRET", Subjects: []string{"payload.secret"}, AllowDirect: true})
 	check(t, err)
@@ -168,7 +168,7 @@ func allowed(t *testing.T, nc *nats.Conn, op, subject string) bool {
 // What people do with the two credentials: nats kv watch peers, kv get, kv ls, stream ls.
 func TestReadPeersWithEachCredential(t *testing.T) {
 	t.Parallel()
-	n := fabrictest.Start(t, fabrictest.NewKey(t), fabrictest.NewRoster(fabrictest.NewKey(t)))
+	n := fabrictest.Swarm(t, 1)[0]
 	ctx := within(t)
 	own, err := n.Store.Peers(ctx)
 	check(t, err)
@@ -218,7 +218,7 @@ func TestReadPeersWithEachCredential(t *testing.T) {
 // A consumer's deliver subject is free: it must not make the store speak for an observer.
 func TestObserverCannotSteerTheStore(t *testing.T) {
 	t.Parallel()
-	n := fabrictest.Start(t, fabrictest.NewKey(t), fabrictest.NewRoster(fabrictest.NewKey(t)))
+	n := fabrictest.Swarm(t, 1)[0]
 	ctx := within(t)
 	js := n.Store.JetStream()
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "SECRET", Subjects: []string{"payload.secret"}})
@@ -278,7 +278,7 @@ func TestObserverCannotSteerTheStore(t *testing.T) {
 
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
-	n := fabrictest.Start(t, fabrictest.NewKey(t), fabrictest.NewRoster(fabrictest.NewKey(t)))
+	n := fabrictest.Swarm(t, 1)[0]
 	stranger, err := nkeys.CreateUser()
 	check(t, err)
 	leaf, err := nkeys.FromSeed([]byte(n.Fabric.LeafSeed()))
