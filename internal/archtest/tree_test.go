@@ -116,12 +116,13 @@ func TestLeaksAreChecked(t *testing.T) {
 }
 
 // TestTestsAreExternal wants tests in package x_test, so that they use what a caller can.
-// A file named export_test.go may open what they need.
+// A file named export_test.go, or export_ and what it opens, may give them more; one that ends
+// in _internal_test.go says that it tests the inside.
 func TestTestsAreExternal(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
 		for _, f := range p.TestGoFiles {
-			if p.Name == "main" || f == "export_test.go" {
+			if p.Name == "main" || strings.HasPrefix(f, "export_") || strings.HasSuffix(f, "_internal_test.go") {
 				continue
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, f), nil, parser.PackageClauseOnly)
