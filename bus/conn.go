@@ -138,10 +138,7 @@ func (c *Conn) NodeID() NodeID {
 
 // Close ends the connection. The daemon cancels the attached tasks of a closed connection.
 func (c *Conn) Close() {
-	c.mu.Lock()
-	c.over = true
-	c.end(gone(nil))
-	c.mu.Unlock()
+	c.closed(nil)
 	c.nc.Close()
 }
 

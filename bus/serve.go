@@ -134,10 +134,14 @@ func (s *served) serve(ctx context.Context) error {
 	return s.drain(link, cancel)
 }
 
-// pause waits before the next offer to a daemon that is there and does not answer.
+// pause waits before the next offer to a daemon that is there and does not answer: it may be
+// starting.
 func (s *served) pause(ctx, link context.Context, err error) error {
+	if link.Err() == nil {
+		s.c.log.Warn("the daemon takes no offer to serve", "type", s.offer.Type, "error", err)
+	}
 	select {
-	case <-time.After(reconnectWait):
+	case <-time.After(offerEvery / 4):
 	case <-link.Done():
 	case <-ctx.Done():
 	}

@@ -211,6 +211,21 @@ func TestServeComesBackWithTheDaemon(t *testing.T) {
 	}
 }
 
+func TestServeEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	offered := make(chan struct{}, 100)
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any {
+		offered <- struct{}{}
+		return bus.ServeReply{Jobs: jobs, Cancels: stop}
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- c.Serve(t.Context(), worker{offer: bus.Capability{Type: "echo", Slots: 1}}) }()
+	receive(t, offered, "an offer")
+	c.Close()
+	wantCode(t, receive(t, ended, "the end of Serve"), bus.CodeUnavailable)
+}
+
 func TestServeErrors(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,10 +65,29 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"outbox", bus.SubjectOutbox(self, other, "t1")},
 		{"outbox of one", bus.SubjectOutbox(self, bus.NoCustodian, "t1")},
 		{"serve", bus.SubjectServe(self, "translate")},
+		{"store call", bus.SubjectStoreCall(self, "STREAM.INFO.KV_peers")},
 	} {
 		fmt.Fprintf(&b, "%-14s %s\n", s[0], s[1])
 	}
 	golden(t, "subjects.golden", b.String())
+}
+
+// TestEverySubjectIsGolden fails when a subject is added without a line in the test above.
+func TestEverySubjectIsGolden(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("subject.go")
+	must(t, err)
+	tests, err := os.ReadFile("subject_test.go")
+	must(t, err)
+	names := regexp.MustCompile(`(?m)^(?:func|const) (Subject\w+)`).FindAllStringSubmatch(string(source), -1)
+	if len(names) == 0 {
+		t.Fatal("subject.go spells no subject")
+	}
+	for _, n := range names {
+		if !regexp.MustCompile(`bus\.` + n[1] + `\b`).Match(tests) {
+			t.Errorf("%s has no golden line", n[1])
+		}
+	}
 }
 
 func TestToken(t *testing.T) {

@@ -46,9 +46,13 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 	}
 	t = t.WithDefaults(Interactive)
 	s := &Stream{c: c, id: t.ID, cancels: true}
-	return s, s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
+	err := s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
 		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Inbox: inbox})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Attach returns the output of a task that was submitted before, from its chunk from on. A

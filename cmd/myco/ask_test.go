@@ -107,8 +107,10 @@ func TestAskHandsOverWhatIsAsked(t *testing.T) {
 	for _, args := range [][]string{{"--node", "tower"}, {"--remote"}} {
 		d.mycoIn(t.Context(), "piped\n", append(args, "ask", "-m", "m", "--priority", "9", "--timeout", "1m", "--system", "brief",
 			"--temperature", "0", "--seed", "7", "--max-tokens", "3", "Words", "here")...).want(t, 2) // flags of ask come after it
-		d.mycoIn(t.Context(), "piped\n", append([]string{"ask", "-m", "m", "--priority", "9", "--timeout", "1m", "--system", "brief",
-			"--temperature", "0", "--seed", "7", "--max-tokens", "3", "Words", "here"}, args...)...).want(t, 0)
+		d.mycoIn(t.Context(), "piped\n", append([]string{
+			"ask", "-m", "m", "--priority", "9", "--timeout", "1m", "--system", "brief",
+			"--temperature", "0", "--seed", "7", "--max-tokens", "3", "Words", "here",
+		}, args...)...).want(t, 0)
 		task := <-got
 		zero, seven := 0.0, int64(7)
 		var req bus.InferenceRequest

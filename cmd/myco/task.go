@@ -147,8 +147,13 @@ func (a *app) task(i bus.TaskInfo) {
 		return
 	}
 	pairs := [][2]string{
-		{"id", string(i.ID)}, {"type", i.Type}, {"model", i.Model}, {"state", state(string(i.State))},
-		{"attempts", strconv.Itoa(i.Attempts)}, {"node", string(i.NodeID)}, {"submitter", string(i.Submitter)},
+		{"id", string(i.ID)},
+		{"type", i.Type},
+		{"model", i.Model},
+		{"state", state(string(i.State))},
+		{"attempts", strconv.Itoa(i.Attempts)},
+		{"node", string(i.NodeID)},
+		{"submitter", string(i.Submitter)},
 	}
 	if i.Durable {
 		pairs = append(pairs, [2]string{"durable", strconv.Itoa(i.Copies) + " copies"})
