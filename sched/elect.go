@@ -14,6 +14,7 @@ const (
 	handoverSpan = 10 * time.Second
 	handoverMin  = 10 * time.Second // at most one handover in this time, doubling
 	handoverMax  = 5 * time.Minute
+	incumbentFor = time.Second // the host of before goes first for this long: not all know the same one
 )
 
 // HostAct is what ChooseHost tells a node to do.
@@ -42,7 +43,7 @@ type Candidacy struct {
 	// Listening is set until the node has listened for the time of a start, unless it is
 	// known to be alone.
 	Listening bool
-	// Last is the host that was followed last.
+	// Last is the host that was followed last, if it still is the same process.
 	Last bus.NodeID
 	// MaxTerm is the highest term seen.
 	MaxTerm uint64
@@ -69,6 +70,9 @@ func ChooseHost(v View, c Candidacy, now time.Time) HostDecision {
 	named, stranded := namedHost(v)
 	if stranded && now.Sub(c.NoHost) < strandedFor {
 		return HostDecision{Act: HostWait, Why: "a peer names host " + string(named)}
+	}
+	if now.Sub(c.NoHost) > incumbentFor {
+		c.Last = ""
 	}
 	if !stranded {
 		for id := range v.Peers {

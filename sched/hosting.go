@@ -61,7 +61,7 @@ func (n *Node) electLoop(ctx context.Context) error {
 func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
-	c := Candidacy{Rank: n.cfg.Rank, Last: n.last, MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
+	c := Candidacy{Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
 		Listening: now.Sub(n.start) < listenFirst && !n.cfg.Alone()}
 	becoming, h := n.becoming, n.hosting
 	n.mu.Unlock()
@@ -69,7 +69,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 	switch d.Act {
 	case HostFollow:
 		n.mu.Lock()
-		n.noHost, n.last = now, d.Host
+		n.noHost, n.last, n.lastBoot = now, d.Host, v.Peers[d.Host].Beat.Boot
 		n.mu.Unlock()
 		if h != nil && d.Host != n.cfg.ID {
 			n.stepDown(h, d)
@@ -95,6 +95,16 @@ func (n *Node) elect(now time.Time) HostDecision {
 		}
 	}
 	return d
+}
+
+// incumbent returns the host followed last, but not one that has started anew since: it does
+// not know that it was host, and would wait for another while all others wait for it. The
+// caller holds mu.
+func (n *Node) incumbent(v View) bus.NodeID {
+	if v.Peers[n.last].Beat.Boot != n.lastBoot {
+		return ""
+	}
+	return n.last
 }
 
 func (n *Node) considerHandover(v View, now time.Time) {

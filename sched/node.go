@@ -64,6 +64,7 @@ type Node struct {
 	heir     bus.NodeID
 	local    bool
 	last     bus.NodeID // the host followed last
+	lastBoot string     // its start
 	noHost   time.Time  // since when there is none
 	beatSeq  uint64
 	sentInfo time.Time

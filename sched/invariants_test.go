@@ -1,0 +1,227 @@
+package sched_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// wireTime is how long news may take through a network that is whole.
+	wireTime   = 300 * time.Millisecond
+	maxCrashes = 3
+)
+
+// check returns what is wrong with a swarm that has settled.
+func (s *swarm) check() (bad []string) {
+	s.mu.Lock()
+	bad = append(bad, s.notes...)
+	tasks := append([]*tracked(nil), s.tasks...)
+	s.mu.Unlock()
+	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
+	for q, n := range s.net.Opened() {
+		if n > 1 {
+			say("queue %v was opened %d times", q, n)
+		}
+	}
+	if s.host() < 0 {
+		for _, n := range s.nodes {
+			q, ok := n.node.Host()
+			say("no common host: node %d follows %v %v", n.i, q, ok)
+		}
+	}
+	for _, k := range tasks {
+		runs := s.ledger.of(k.id)
+		if k.durable {
+			s.checkDurable(k, say)
+		} else {
+			s.checkAttached(k, say)
+		}
+		s.checkRuns(k, runs, say)
+		s.checkOutput(k, say)
+	}
+	return bad
+}
+
+type sayFunc func(format string, args ...any)
+
+// end is a terminal record in a store.
+type end struct {
+	sched.Final
+	at time.Time
+}
+
+// endsAt returns the terminal records of a task in a store, oldest first.
+func (n *member) endsAt(id bus.TaskID) (out []end) {
+	for _, k := range n.m.Kept() {
+		if k.Task != id {
+			continue
+		}
+		var b struct{ Final *sched.Final }
+		if json.Unmarshal(k.Data, &b) == nil && b.Final != nil {
+			out = append(out, end{*b.Final, k.At})
+		}
+	}
+	return out
+}
+
+// finals returns a durable task's end as its submitter has it; where that is gone, as any has.
+func (s *swarm) finals(k *tracked) []end {
+	if n := s.nodes[k.from]; !n.gone {
+		return n.endsAt(k.id)
+	}
+	for _, n := range s.nodes {
+		if e := n.endsAt(k.id); !n.gone && len(e) > 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+func (s *swarm) checkDurable(k *tracked, say sayFunc) {
+	fs := s.finals(k)
+	if !k.accepted {
+		return // what was not promised may be there or not
+	}
+	if len(fs) == 0 {
+		say("durable task %s was accepted and has no end (runs: %v)", k.id, s.ledger.of(k.id))
+		return
+	}
+	first := fs[0]
+	for _, n := range s.nodes {
+		es := n.endsAt(k.id)
+		if len(es) > 0 && es[0].Nonce != first.Nonce && !n.gone && !s.split {
+			say("task %s ended as %s/%d by %s, but at node %d as %s/%d by %s", k.id, first.State, first.Attempt, first.Node,
+				n.i, es[0].State, es[0].Attempt, es[0].Node)
+		}
+		if !n.m.Running() || n.gone {
+			continue
+		}
+		info, err := n.node.Task(n.life, k.id)
+		if err != nil || info.State != first.State || string(info.Result) != string(first.Result) {
+			say("task %s is %s %s as node %d tells, want %s %s (%v)", k.id, info.State, info.Result, n.i, first.State, first.Result, err)
+		}
+	}
+	for _, e := range k.ends {
+		if e.State != first.State || string(e.Result) != string(first.Result) {
+			say("task %s was shown as %s %s, and is kept as %s %s", k.id, e.State, e.Result, first.State, first.Result)
+		}
+	}
+	if !k.left && len(k.ends) != 1 {
+		say("the client of durable task %s saw %d ends", k.id, len(k.ends))
+	}
+	want := wanted(k)
+	if _, cancelled := s.cancels[k.id]; !cancelled && k.timeout == 0 && first.State != want {
+		say("task %s ended as %s (%v), want %s", k.id, first.State, first.Error, want)
+	}
+	s.checkVisible(k, first, say)
+}
+
+// checkVisible checks that nobody started the task once its end was known to a node that lived.
+func (s *swarm) checkVisible(k *tracked, first end, say sayFunc) {
+	if s.split {
+		return
+	}
+	for _, r := range s.ledger.of(k.id) {
+		if r.began.Sub(first.at) > wireTime {
+			say("task %s was started on %s %v after its end", k.id, r.node, r.began.Sub(first.at))
+		}
+	}
+}
+
+func wanted(k *tracked) bus.TaskState {
+	switch {
+	case k.script.Poison:
+		return bus.StateDead
+	case k.script.Fail:
+		return bus.StateFailed
+	}
+	return bus.StateDone
+}
+
+func (s *swarm) checkAttached(k *tracked, say sayFunc) {
+	if !k.accepted || k.left {
+		return
+	}
+	if len(k.ends) != 1 {
+		say("the client of attached task %s saw %d ends (runs: %v)", k.id, len(k.ends), s.ledger.of(k.id))
+		return
+	}
+	if _, cancelled := s.cancels[k.id]; !cancelled && k.timeout == 0 && k.ends[0].State != wanted(k) {
+		say("attached task %s ended as %s (%v), want %s", k.id, k.ends[0].State, k.ends[0].Error, wanted(k))
+	}
+}
+
+func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {
+	kills := 0
+	for i, r := range runs {
+		if k.script.Poison && r.how == "killed" {
+			kills++
+		}
+		if r.how == "" {
+			say("task %s still runs on %s", k.id, r.node)
+		}
+		if k.timeout > 0 {
+			if late := r.began.Sub(k.submitted) - k.timeout; late > wireTime {
+				say("task %s was started %v after its deadline", k.id, late)
+			}
+			if late := r.ended.Sub(k.submitted) - k.timeout; late > time.Second {
+				say("task %s ran until %v after its deadline", k.id, late)
+			}
+		}
+		at, ok := s.cancels[k.id]
+		if ok && r.began.Sub(at) > wireTime {
+			say("task %s was started on %s %v after it was cancelled", k.id, r.node, r.began.Sub(at))
+		}
+		if ok && r.ended.Sub(at) > 2*time.Second {
+			say("task %s ran on for %v after it was cancelled", k.id, r.ended.Sub(at))
+		}
+		for _, o := range runs[:i] {
+			if o.node == r.node && o.start == r.start && r.began.Before(o.ended) {
+				say("task %s runs twice at once on %s", k.id, r.node)
+			}
+		}
+	}
+	if kills > maxCrashes {
+		say("task %s killed %d workers", k.id, kills)
+	}
+}
+
+// checkOutput checks that each attempt that was shown is one run's output without a gap, and
+// that its result is that run's.
+func (s *swarm) checkOutput(k *tracked, say sayFunc) {
+	attempt, next, from := 0, 0, 0
+	for _, c := range k.chunks {
+		var o output
+		if err := json.Unmarshal(c.Data, &o); err != nil {
+			say("task %s shows %s", k.id, c.Data)
+			return
+		}
+		switch {
+		case c.Attempt > attempt:
+			attempt, next, from = c.Attempt, 0, o.Run
+		case c.Attempt < attempt:
+			say("task %s shows attempt %d after attempt %d", k.id, c.Attempt, attempt)
+		}
+		if c.Seq != next || o.I != next || o.Run != from {
+			say("task %s shows chunk %d of run %d as %d of attempt %d, want %d of run %d", k.id, o.I, o.Run, c.Seq, c.Attempt, next, from)
+			return
+		}
+		next++
+	}
+	for _, e := range k.ends {
+		var o output
+		if e.State != bus.StateDone || json.Unmarshal(e.Result, &o) != nil {
+			continue
+		}
+		if from != 0 && e.Attempts == attempt && o.Run != from {
+			say("task %s shows the output of run %d and the result of run %d as one attempt", k.id, from, o.Run)
+		}
+		if e.Attempts < attempt {
+			say("task %s ended as attempt %d after output of attempt %d", k.id, e.Attempts, attempt)
+		}
+	}
+}

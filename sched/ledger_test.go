@@ -1,0 +1,148 @@
+package sched_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// script is the payload of a simulated task: what its handler does.
+type script struct {
+	MS     int    `json:"ms"`               // how long it takes
+	Chunks int    `json:"chunks,omitempty"` // output, evenly over that time
+	Poison bool   `json:"poison,omitempty"` // kills its process halfway
+	Fail   bool   `json:"fail,omitempty"`
+	Retry  string `json:"retry,omitempty"` // the node that gives it back
+}
+
+// output is a chunk, and the result.
+type output struct {
+	Run int `json:"run"`
+	I   int `json:"i"`
+}
+
+// run is one execution of a handler, as the handler itself noted it.
+type run struct {
+	task         bus.TaskID
+	node         bus.NodeID
+	start        int // of the node's process
+	n            int // the how manieth of all
+	began, ended time.Time
+	how          string // "" while it runs
+}
+
+// ledger is kept outside the product: what was run, by whom and when.
+type ledger struct {
+	mu   sync.Mutex
+	runs []*run
+}
+
+func (l *ledger) begin(r *run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.n, r.began = len(l.runs)+1, time.Now()
+	l.runs = append(l.runs, r)
+}
+
+func (l *ledger) end(r *run, how string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.ended, r.how = time.Now(), how
+}
+
+// of returns copies of a task's runs, oldest first.
+func (l *ledger) of(id bus.TaskID) (out []run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
+		if r.task == id {
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+// active counts the runs that have not ended.
+func (l *ledger) active() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
+		if r.how == "" {
+			n++
+		}
+	}
+	return n
+}
+
+var errScripted = errors.New("scripted failure")
+
+// worker runs scripts on one process of a machine.
+type worker struct {
+	m     *sim.Machine
+	life  context.Context //nolint:containedctx // the process's
+	start int
+	slots int
+	l     *ledger
+}
+
+func (w *worker) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "work", Slots: w.slots}, nil
+}
+
+func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	r := &run{task: t.ID, node: w.m.ID(), start: w.start}
+	if !w.m.Gate(w.start) {
+		return nil, context.Canceled
+	}
+	w.l.begin(r)
+	result, how, err := w.script(ctx, r, t, emit)
+	if !w.m.Gate(w.start) {
+		how = "killed"
+	}
+	w.l.end(r, how)
+	return result, err
+}
+
+func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit) (any, string, error) {
+	var s script
+	if err := json.Unmarshal(t.Payload, &s); err != nil {
+		return nil, "unreadable", err
+	}
+	step := time.Duration(s.MS) * time.Millisecond / time.Duration(s.Chunks+1)
+	for i := range s.Chunks + 1 {
+		tm := time.NewTimer(step)
+		select {
+		case <-tm.C:
+		case <-w.life.Done():
+			tm.Stop()
+			return nil, "killed", context.Canceled
+		case <-ctx.Done():
+			tm.Stop()
+			return nil, "stopped", context.Cause(ctx)
+		}
+		if !w.m.Gate(w.start) {
+			return nil, "killed", context.Canceled
+		}
+		if s.Poison && i >= s.Chunks/2 {
+			w.m.Kill()
+			return nil, "killed", context.Canceled
+		}
+		if i < s.Chunks {
+			if err := emit(output{Run: r.n, I: i}); err != nil {
+				return nil, "stopped", err
+			}
+		}
+	}
+	switch {
+	case s.Fail:
+		return nil, "failed", errScripted
+	case s.Retry == string(w.m.ID()):
+		return nil, "gave back", bus.Retry(errScripted)
+	}
+	return output{Run: r.n, I: s.Chunks}, "done", nil
+}

@@ -1,0 +1,409 @@
+package sched_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// setup is what a simulated swarm is made of.
+type setup struct {
+	nodes   int
+	slots   int // of each node. Default 2
+	seed    uint64
+	net     sim.Config
+	without []sched.Protection
+	rank    map[int]int // of nodes, by index
+	work    func(i int) bool
+	log     slog.Handler
+	split   bool // both sides of a partition may end a task
+}
+
+// swarm is real Nodes over simulated effects, with clients and a ledger.
+type swarm struct {
+	setup
+	net    *sim.Net
+	nodes  []*member
+	ledger ledger
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	tasks   []*tracked
+	cancels map[bus.TaskID]time.Time // acknowledged
+	notes   []string                 // violations seen on the way
+}
+
+// member is a machine with the node that runs on it.
+type member struct {
+	s    *swarm
+	m    *sim.Machine
+	id   bus.NodeID
+	i    int
+	node *sched.Node // of the present process
+	life context.Context
+	gone bool // stays dead
+}
+
+// tracked is a task as its client sees it.
+type tracked struct {
+	id        bus.TaskID
+	from      int
+	start     int // of the submitter's process
+	durable   bool
+	timeout   time.Duration
+	script    script
+	submitted time.Time
+	accepted  bool
+	err       error
+	chunks    []bus.Chunk
+	ends      []bus.TaskInfo
+	left      bool // the client's daemon died
+}
+
+func nodeID(i int) bus.NodeID { return bus.NodeID(fmt.Sprintf("myco-%012x", 0xa0+i)) }
+
+// start makes a swarm and starts its nodes.
+func (c setup) start() *swarm {
+	if c.slots == 0 {
+		c.slots = 2
+	}
+	c.net.Seed = c.seed
+	s := &swarm{setup: c, net: sim.New(c.net), cancels: map[bus.TaskID]time.Time{}}
+	for i := range c.nodes {
+		s.nodes = append(s.nodes, &member{s: s, m: s.net.Add(nodeID(i)), id: nodeID(i), i: i})
+	}
+	for i := range c.nodes {
+		s.restart(i)
+	}
+	return s
+}
+
+// restart starts a node's next process.
+func (s *swarm) restart(i int) {
+	n := s.nodes[i]
+	if n.m.Running() {
+		return
+	}
+	life, fx := n.m.Start()
+	start := n.m.Starts()
+	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Boot: fmt.Sprintf("boot-%d-%d", i, start)}
+	if s.log != nil {
+		cfg.Log = slog.New(s.log).With("at", i)
+	}
+	n.life, n.node = life, sched.New(cfg.Without(s.without), fx)
+	node := n.node
+	if s.work == nil || s.work(i) {
+		if _, err := node.Handle(life, &worker{m: n.m, life: life, start: start, slots: s.slots, l: &s.ledger}); err != nil {
+			s.note("handle: %v", err)
+		}
+	}
+	s.wg.Go(func() {
+		if err := node.Run(life); err != nil && life.Err() == nil {
+			s.note("node %d ended: %v", i, err)
+		}
+	})
+}
+
+func (s *swarm) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+func (s *swarm) kill(is ...int) {
+	for _, i := range is {
+		s.nodes[i].m.Kill()
+	}
+}
+
+// killForGood is a kill after which nobody starts the node again.
+func (s *swarm) killForGood(i int) {
+	s.nodes[i].gone = true
+	s.kill(i)
+}
+
+func (s *swarm) ids(is ...int) (out []bus.NodeID) {
+	for _, i := range is {
+		out = append(out, s.nodes[i].id)
+	}
+	return out
+}
+
+// until waits, by the simulated clock, and reports whether ok came true.
+func (s *swarm) until(limit time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// host returns the index of the node that all live nodes follow, or -1.
+func (s *swarm) host() int {
+	host, n := -1, 0
+	var first sched.QueueID
+	for _, m := range s.nodes {
+		if !m.m.Running() {
+			continue
+		}
+		q, ok := m.node.Host()
+		if !ok || n > 0 && q != first {
+			return -1
+		}
+		first, n = q, n+1
+	}
+	for _, m := range s.nodes {
+		if m.id == first.Host && n > 0 && m.m.Running() {
+			host = m.i
+		}
+	}
+	return host
+}
+
+// elected waits until all agree on a host, and returns its index.
+func (s *swarm) elected() int {
+	s.until(20*time.Second, func() bool { return s.host() >= 0 })
+	if s.host() < 0 {
+		s.note("no host is agreed on")
+		return 0
+	}
+	return s.host()
+}
+
+// another returns the index of a live node that is none of is.
+func (s *swarm) another(is ...int) int {
+next:
+	for _, n := range s.nodes {
+		for _, i := range is {
+			if n.i == i {
+				continue next
+			}
+		}
+		if n.m.Running() {
+			return n.i
+		}
+	}
+	return -1
+}
+
+type option func(*bus.Task)
+
+func timeout(d time.Duration) option { return func(t *bus.Task) { t.Timeout = d } }
+func pin(id bus.NodeID) option       { return func(t *bus.Task) { t.Node = id } }
+func named(id bus.TaskID) option     { return func(t *bus.Task) { t.ID = id } }
+
+func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, bus.Task, *sched.Node) {
+	data, err := json.Marshal(sc)
+	if err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[i]
+	t := bus.Task{ID: bus.TaskID(fmt.Sprintf("t%03d", len(s.tasks))), Type: "work", Payload: data}
+	for _, o := range opts {
+		o(&t)
+	}
+	k := &tracked{id: t.ID, from: i, start: n.m.Starts(), durable: durable, script: sc, timeout: t.Timeout, submitted: time.Now()}
+	s.tasks = append(s.tasks, k)
+	return k, t, n.node
+}
+
+// submit runs an attached task for a client of node i.
+func (s *swarm) submit(i int, sc script, opts ...option) *tracked {
+	k, t, node := s.task(i, sc, false, opts)
+	out, _, err := node.Submit(t)
+	s.mu.Lock()
+	k.accepted, k.err = err == nil, err
+	s.mu.Unlock()
+	if err == nil {
+		s.wg.Go(func() { s.read(k, out) })
+	}
+	return k
+}
+
+// enqueue hands over a durable task at node i, and returns once it is accepted or not.
+func (s *swarm) enqueue(i int, sc script, opts ...option) *tracked {
+	k, t, node := s.task(i, sc, true, opts)
+	life := s.nodes[i].life
+	_, err := node.Enqueue(life, t, 2)
+	alive := s.nodes[i].m.Gate(k.start)
+	s.mu.Lock()
+	k.accepted, k.err, k.left = err == nil && alive, err, !alive
+	s.mu.Unlock()
+	if err != nil || !alive {
+		return k
+	}
+	if out, err := node.Attach(t.ID, 0); err == nil {
+		s.wg.Go(func() { s.read(k, out) })
+	} else {
+		s.note("attach to %s: %v", t.ID, err)
+	}
+	return k
+}
+
+// enqueueAll hands over n durable tasks at once.
+func (s *swarm) enqueueAll(i, n int, sc script) {
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() { s.enqueue(i, sc) })
+	}
+	wg.Wait()
+}
+
+// read is a client that reads a task's output to its end.
+func (s *swarm) read(k *tracked, out *sched.Output) {
+	life := s.nodes[k.from].life
+	for {
+		c, err := out.Next(life)
+		if !s.nodes[k.from].m.Gate(k.start) {
+			s.mu.Lock()
+			k.left = true
+			s.mu.Unlock()
+			return
+		}
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		if c.End != nil {
+			k.ends = append(k.ends, *c.End)
+		} else {
+			k.chunks = append(k.chunks, c)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// cancel cancels a task at node i.
+func (s *swarm) cancel(i int, id bus.TaskID) error {
+	n := s.nodes[i]
+	start := n.m.Starts()
+	info, err := n.node.Cancel(n.life, id)
+	if err == nil && info.State == bus.StateCancelled && n.m.Gate(start) {
+		s.mu.Lock()
+		s.cancels[id] = time.Now()
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// over reports whether nothing is to be waited for.
+func (s *swarm) over() bool {
+	if s.ledger.active() > 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.tasks {
+		if k.accepted && !k.durable && !k.left && len(k.ends) == 0 {
+			return false
+		}
+		if k.accepted && k.durable {
+			if len(s.finals(k)) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settle heals everything, brings back who is to come back, and waits for the end of all.
+func (s *swarm) settle() {
+	s.net.Heal()
+	for _, n := range s.nodes {
+		n.m.Continue()
+	}
+	revive := func() {
+		for _, n := range s.nodes {
+			if !n.gone {
+				s.restart(n.i)
+			}
+		}
+	}
+	revive()
+	s.until(90*time.Second, func() bool { revive(); return s.over() && s.host() >= 0 })
+	time.Sleep(8 * time.Second) // for what comes too late
+	revive()
+}
+
+// stop ends all processes.
+func (s *swarm) stop() {
+	for _, n := range s.nodes {
+		n.m.Continue()
+		n.m.Kill()
+	}
+	s.wg.Wait()
+}
+
+// finish settles, checks and stops, and returns what is wrong.
+func (s *swarm) finish() []string {
+	s.settle()
+	bad := s.check()
+	s.stop()
+	return bad
+}
+
+func (s *swarm) fail(t *testing.T, bad []string) {
+	t.Helper()
+	for _, b := range bad {
+		t.Errorf("seed %d: %s", s.seed, b)
+	}
+}
+
+// load has the clients of nodes from hand over n tasks in turn, every second one durable.
+func (s *swarm) load(n, ms int, from ...int) {
+	for k := range n {
+		sc := script{MS: ms/2 + s.rnd(ms), Chunks: s.rnd(4)}
+		i := from[k%len(from)]
+		if k%2 == 0 {
+			s.wg.Go(func() { s.enqueue(i, sc) })
+		} else {
+			s.submit(i, sc)
+		}
+	}
+}
+
+// rnd returns a number in [0, n) by the network's chance.
+func (s *swarm) rnd(n int) (out int) {
+	s.net.Chance(func(r *rand.Rand) { out = r.IntN(n) })
+	return out
+}
+
+// pass lets up to ms milliseconds go by.
+func (s *swarm) pass(ms int) { time.Sleep(time.Duration(s.rnd(ms*1000)) * time.Microsecond) }
+
+// surviving returns the tasks that run at this moment on none of the nodes is.
+func (s *swarm) surviving(is ...int) (out []bus.TaskID) {
+	dying := map[bus.NodeID]bool{}
+	for _, id := range s.ids(is...) {
+		dying[id] = true
+	}
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	for _, r := range s.ledger.runs {
+		if r.how == "" && !dying[r.node] {
+			out = append(out, r.task)
+		}
+	}
+	return out
+}
+
+// ranOnce notes those of ids that were started more than once.
+func (s *swarm) ranOnce(why string, ids ...bus.TaskID) {
+	for _, id := range ids {
+		if rs := s.ledger.of(id); len(rs) != 1 {
+			s.note("task %s ran %d times: %s: %v", id, len(rs), why, rs)
+		}
+	}
+}
