@@ -89,13 +89,12 @@ func newServed(c *Conn, h Handler, offer Capability, program string) *served {
 // run serves one daemon after the other until ctx ends.
 func (s *served) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := s.c.returned(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+		err := s.c.returned(ctx)
+		if err == nil {
+			err = s.serve(ctx)
+		} else if ctx.Err() == nil {
+			return err // the Conn is closed
 		}
-		err := s.serve(ctx)
 		if ctx.Err() == nil && err != nil && !errors.Is(err, &Error{Code: CodeUnavailable}) {
 			return err
 		}

@@ -29,7 +29,7 @@ func TestSwarmWatchTellsChanges(t *testing.T) {
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, []string{"--data-dir", d.dir, "swarm", "--watch", "--json"}, streams{in: strings.NewReader(""), out: w, err: io.Discard})
-		w.Close()
+		_ = w.Close() // it never fails
 	}()
 	lines := json.NewDecoder(r)
 	var v swarmView

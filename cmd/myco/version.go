@@ -20,7 +20,7 @@ type versionView struct {
 }
 
 // Run implements the command.
-func (versionCmd) Run(a *app) error {
+func (versionCmd) Run(a *app) error { //nolint:unparam // kong wants an error
 	info, _ := debug.ReadBuildInfo()
 	v := buildVersion(version, info)
 	if a.json {
