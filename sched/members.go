@@ -217,11 +217,11 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 	switch {
 	case p.gone || p.State == bus.NodeLost:
 		return bus.NodeLost // until it is heard again
+	case !awake: // routes that broke while this process was stopped are made again in a moment
+		return p.State
 	case p.routed && p.misses >= 2:
 		p.routed = false
 		return bus.NodeLost
-	case !awake:
-		return p.State
 	case silent > lostAfter:
 		return bus.NodeLost
 	case silent > suspectAfter:
