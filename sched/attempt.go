@@ -148,7 +148,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Bury:
 		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s (%s)", act.Why, crashNames(a.rec.Crashes))})
 	case Abandon:
-		w.end(ctx, a, Final{State: bus.StateCancelled, Error: errSubmitterGone})
+		w.drop(ctx, a)
 	case Run, TakeOver:
 		w.runAttempt(ctx, p, a)
 	case Nothing:
@@ -267,6 +267,21 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.n.beatSoon()
 }
 
+// drop takes an attached task whose submitter is gone out of the queue. It writes no end: a
+// submitter that lives, behind a link that is down, feeds its task again and has it run.
+func (w *worker) drop(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	a.rec.State, a.rec.Why = bus.StateQueued, errSubmitterGone.Message
+	head := a.head()
+	head.State = bus.StateCancelled // for the host: nothing of it is left to give
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev); errors.Is(err, ErrConflict) {
+		return // another has it
+	}
+	w.n.event(bus.EventCancelled, a.job, a.rec.Attempt, errSubmitterGone.Message)
+	w.ack(a.ack())
+}
+
 // handle calls the handler with its deadline and its watchdog.
 func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
 	if left, has := a.job.left(time.Now()); has {
@@ -307,7 +322,10 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 	case errors.Is(err, errStalled), bus.IsRetry(err):
 		w.release(ctx, a, err.Error())
 		return
-	case errors.Is(err, errCancelled), errors.Is(err, errSubmitterGone):
+	case errors.Is(err, errSubmitterGone):
+		w.drop(ctx, a)
+		return
+	case errors.Is(err, errCancelled):
 		f.State, f.Error = bus.StateCancelled, bus.AsError(err)
 	case errors.Is(err, errDeadline):
 		f.State, f.Error = bus.StateExpired, errDeadline

@@ -29,7 +29,7 @@ const (
 	HoldBack                // a live peer runs it: give it back for later
 	Expire                  // its deadline has passed: end it
 	Bury                    // it killed too many workers, or failed too often: end it
-	Abandon                 // its client is gone: end it
+	Abandon                 // its client is gone: drop it
 )
 
 func (k ActKind) String() string {
@@ -71,7 +71,7 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		switch {
 		case rec.State.Terminal():
 			return Action{Kind: Finish, Why: "already " + string(rec.State)}
-		case rec.Seq != d.Seq:
+		case rec.Seq != d.Seq && rec.State != bus.StateQueued:
 			return Action{Kind: Skip, Why: "a second copy of what runs"}
 		}
 		if s.Lost {
