@@ -49,8 +49,8 @@ func (s *stream) take(m outMsg, now time.Time) (gap int) {
 		if m.Final == nil {
 			return -1 // another run with the same number: the first one heard is shown
 		}
-		s.restart(m.Attempt, m.Nonce)
-		s.next = m.Seq // its output was not shown; its result is whole
+		s.finish(*m.Final) // its output was not shown; its result is whole
+		return -1
 	}
 	if m.Final != nil {
 		s.pending, s.since = m.Final, now
@@ -103,7 +103,13 @@ func (s *stream) wake() {
 // finish ends the stream. The caller holds mu.
 func (s *stream) finish(f Final) {
 	if s.end == nil {
-		s.end = &bus.Chunk{Attempt: f.Attempt, Seq: s.next, Node: f.Node,
+		attempt := f.Attempt
+		if f.Nonce != s.nonce && s.next > 0 {
+			// Another run than the one that was shown: to a reader it starts anew.
+			attempt = max(f.Attempt, s.attempt+1)
+			s.next, s.chunks = 0, nil
+		}
+		s.end = &bus.Chunk{Attempt: attempt, Seq: s.next, Node: f.Node,
 			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error}}
 		s.wake()
 	}
