@@ -48,8 +48,12 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 		}
 	}
 	o.mu.Unlock()
+	o.askFirst(ctx, late)
 	for i := range late {
 		j := &late[i]
+		if j.Durable() && o.isOver(j.Task.ID) {
+			continue
+		}
 		e := bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
 		attempts := 0
 		if at, ok := o.runningAt(j.Task.ID); ok {
@@ -60,6 +64,25 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 			o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
 		}
 	}
+}
+
+// askFirst asks the others for ends of durable tasks, before this node writes one of its own.
+func (o *outbox) askFirst(ctx context.Context, js []Job) {
+	var ids []bus.TaskID
+	for i := range js {
+		if js[i].Durable() {
+			ids = append(ids, js[i].Task.ID)
+		}
+	}
+	o.ask(ctx, ids)
+}
+
+// isOver reports whether the end of a durable task is in this node's store.
+func (o *outbox) isOver(id bus.TaskID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept[id]
+	return k != nil && k.final != nil
 }
 
 // closeOverdue ends streams whose missing output will not come.
