@@ -105,7 +105,8 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 			say("task %s is %s %s as node %d tells, want %s %s (%v)", k.id, info.State, info.Result, n.i, first.State, first.Result, err)
 		}
 	}
-	for _, e := range k.ends {
+	for _, c := range k.ends {
+		e := c.End
 		if e.State != first.State || string(e.Result) != string(first.Result) {
 			say("task %s was shown as %s %s, and is kept as %s %s", k.id, e.State, e.Result, first.State, first.Result)
 		}
@@ -150,8 +151,9 @@ func (s *swarm) checkAttached(k *tracked, say sayFunc) {
 		say("the client of attached task %s saw %d ends (runs: %v)", k.id, len(k.ends), s.ledger.of(k.id))
 		return
 	}
-	if _, cancelled := s.cancels[k.id]; !cancelled && k.timeout == 0 && k.ends[0].State != wanted(k) {
-		say("attached task %s ended as %s (%v), want %s", k.id, k.ends[0].State, k.ends[0].Error, wanted(k))
+	e := k.ends[0].End
+	if _, cancelled := s.cancels[k.id]; !cancelled && k.timeout == 0 && e.State != wanted(k) {
+		say("attached task %s ended as %s (%v), want %s", k.id, e.State, e.Error, wanted(k))
 	}
 }
 
@@ -214,14 +216,14 @@ func (s *swarm) checkOutput(k *tracked, say sayFunc) {
 	}
 	for _, e := range k.ends {
 		var o output
-		if e.State != bus.StateDone || json.Unmarshal(e.Result, &o) != nil {
+		if e.End.State != bus.StateDone || json.Unmarshal(e.End.Result, &o) != nil {
 			continue
 		}
-		if from != 0 && e.Attempts == attempt && o.Run != from {
+		if from != 0 && e.Attempt == attempt && o.Run != from {
 			say("task %s shows the output of run %d and the result of run %d as one attempt", k.id, from, o.Run)
 		}
-		if e.Attempts < attempt {
-			say("task %s ended as attempt %d after output of attempt %d", k.id, e.Attempts, attempt)
+		if e.Attempt < attempt {
+			say("task %s ended as attempt %d after output of attempt %d", k.id, e.Attempt, attempt)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package sched_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,17 +20,24 @@ type scenario struct {
 	play  func(*swarm)
 }
 
-// seedsEach is how many seeds each scenario is played with.
+// seedsEach is how many seeds each scenario is played with, unless SIM_SEEDS says otherwise.
 const seedsEach = 6
+
+func number(env string, def int) int {
+	if n, err := strconv.Atoi(os.Getenv(env)); err == nil {
+		return n
+	}
+	return def
+}
 
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(seedsEach) {
+			for seed := range number("SIM_SEEDS", seedsEach) {
 				c := sc.setup
-				c.seed = seed + 1
+				c.seed = uint64(seed + 1)
 				for _, b := range simulate(t, c, sc.play) {
 					t.Errorf("seed %d: %s", c.seed, b)
 				}

@@ -65,7 +65,7 @@ type tracked struct {
 	accepted  bool
 	err       error
 	chunks    []bus.Chunk
-	ends      []bus.TaskInfo
+	ends      []bus.Chunk
 	left      bool // the client's daemon died
 }
 
@@ -277,7 +277,7 @@ func (s *swarm) read(k *tracked, out *sched.Output) {
 		}
 		s.mu.Lock()
 		if c.End != nil {
-			k.ends = append(k.ends, *c.End)
+			k.ends = append(k.ends, c)
 		} else {
 			k.chunks = append(k.chunks, c)
 		}
