@@ -1,0 +1,89 @@
+// Command mycod is the daemon: one node of the swarm. It owns flags, signals, logs and the exit
+// code; what runs is in internal/daemon.
+//
+//	mycod            run a node, until SIGINT or SIGTERM
+//	mycod demo       show a swarm of three on this machine
+//	mycod version    show the version
+//
+// Exit codes: 0 stopped in good order, 1 failure, 2 usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func main() { os.Exit(program()) }
+
+func program() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+}
+
+// streams are what the program reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is the command line.
+type cli struct {
+	Run     runCmd     `cmd:"" default:"withargs" help:"Run a node of the swarm (the default)."`
+	Demo    demoCmd    `cmd:"" help:"Show a swarm of three on this machine: ask, work, lose a node, go on."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// exited carries an exit code out of kong, which ends the process after --help.
+type exited int
+
+// run parses args and runs the command they name; it returns the exit code.
+func run(ctx context.Context, args []string, s streams) (code int) {
+	defer func() {
+		if e, ok := recover().(exited); ok {
+			code = int(e)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("mycod"),
+		kong.Description("A node of the swarm: finds others, joins by token, shares work."),
+		kong.Writers(s.out, s.err), kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return fail(s.err, err)
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("mycod --help"))
+	}
+	if err := k.Run(); err != nil {
+		return fail(s.err, err)
+	}
+	return 0
+}
+
+// fail prints an error and the next command to try, and returns the exit code.
+func fail(w io.Writer, err error) int {
+	fmt.Fprintf(w, "mycod: %v\n", err)
+	var e *bus.Error
+	if !errors.As(err, &e) {
+		return 1
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(w, "try: %s\n", e.Hint)
+	}
+	if e.Code == bus.CodeInvalid {
+		return 2
+	}
+	return 1
+}

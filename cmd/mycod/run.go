@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/charmbracelet/x/term"
+	"github.com/lmittmann/tint"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/daemon"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
+)
+
+// envNoContext keeps the daemon from writing a context for the NATS CLI.
+const envNoContext = "MYCO_NO_NATS_CONTEXT"
+
+// runCmd runs a node.
+type runCmd struct {
+	DataDir      string   `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
+	Name         string   `placeholder:"NAME" help:"This node's name. Default: the host's."`
+	BusListen    string   `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
+	FabricListen string   `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
+	JoinListen   string   `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
+	HTTPListen   string   `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
+	Peer         []string `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
+	NoMDNS       bool     `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
+	Join         string   `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
+	Engine       []string `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
+	NoDemoEngine bool     `help:"Leave out the built-in demo model."`
+	Slots        int      `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
+	Verbose      bool     `short:"v" help:"Log details."`
+}
+
+// Run implements the command.
+func (c *runCmd) Run(ctx context.Context, s streams) error {
+	cfg := config.Config{
+		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
+		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,
+		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
+		ContextDir: contextDir(),
+	}
+	if c.Join != "" {
+		token, err := identity.ReadToken(c.Join, s.in)
+		if err != nil {
+			return tokenError(err)
+		}
+		cfg.Join = token
+	}
+	d, err := daemon.New(cfg, daemon.Options{Logger: newLogger(s.err, c.Verbose), Out: s.out})
+	if err != nil {
+		return err
+	}
+	return d.Run(ctx)
+}
+
+// tokenError is a token that could not be read: a failure of its file, not of the command line.
+func tokenError(err error) error {
+	return bus.Errorf(bus.CodeForbidden, "%w", err).WithHint("run `myco invite` on a member of the swarm, then: mycod --join TOKEN")
+}
+
+// newLogger writes for people on a terminal, and lines of key=value elsewhere.
+func newLogger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(f.Fd()) {
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}))
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// contextDir is the folder of the NATS CLI's configuration; empty where nothing may be written.
+func contextDir() string {
+	if os.Getenv(envNoContext) != "" {
+		return ""
+	}
+	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "nats")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".config", "nats")
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// The addresses that a daemon listens on unless told otherwise. Where one is taken, the next
+// free port is used; an address that was asked for is an error instead.
+const (
+	BusListen    = "127.0.0.1:4222" // NATS clients of this machine
+	FabricListen = "0.0.0.0:7422"   // routes of other nodes
+	JoinListen   = "0.0.0.0:7423"   // nodes that join with a token
+	HTTPListen   = "127.0.0.1:7890" // HTTP clients of this machine
+)
+
+// Config is what a daemon is told. The zero value of a field means its default.
+type Config struct {
+	// DataDir holds keys, roster, tasks and credentials, mode 0700. Default:
+	// bus.DefaultDataDir.
+	DataDir string
+	// Name is the node's name for people. Default: the host's.
+	Name string
+	// Version is told to others; at most 32 characters.
+	Version string
+
+	// BusListen, FabricListen, JoinListen and HTTPListen are HOST:PORT; port 0 takes any free
+	// port. Empty: the constant of that name, or one of the next ports.
+	BusListen, FabricListen, JoinListen, HTTPListen string
+	// Peers are fabric addresses, HOST:PORT, to dial beside those that are found. Whether the
+	// node there is a member is seen at the handshake.
+	Peers []string
+	// NoMDNS turns off announcing this node and looking for others on the LAN.
+	NoMDNS bool
+	// Join is the text of a join token. A node that is a member already ignores it. Empty:
+	// stay in the present swarm, or found one.
+	Join string
+
+	// Engines are base URLs of inference engines, beside Ollama on this machine.
+	Engines []string
+	// NoDemoEngine leaves out the built-in demo model, which serves while there is no other.
+	NoDemoEngine bool
+	// Slots is how many inference tasks run at once. Default 2: one more than most engines
+	// work on, so that the next prompt is there when one ends.
+	Slots int
+	// DefaultModel answers where a task names none. Default: the swarm's choice.
+	DefaultModel string
+	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
+	// never. Default 0.
+	Rank int
+
+	// ContextDir is the folder of the NATS CLI's configuration, where a context named "myco"
+	// is written. Empty: none is written.
+	ContextDir string
+	// DrainLimit is how long running tasks may take once the daemon is asked to stop.
+	// Default 10 s: an answer of usual length.
+	DrainLimit time.Duration
+}
+
+// Default returns the Config of a daemon that was told nothing. Listen addresses stay empty,
+// since only then do taken ports give way.
+func Default() Config {
+	return Config{DataDir: bus.DefaultDataDir(), Version: "0.0.0-dev", Slots: 2, DrainLimit: 10 * time.Second}
+}
+
+// WithDefaults returns c with Default in place of what is zero.
+func (c Config) WithDefaults() Config {
+	d := Default()
+	if c.DataDir == "" {
+		c.DataDir = d.DataDir
+	}
+	if c.Version == "" {
+		c.Version = d.Version
+	}
+	if c.Slots == 0 {
+		c.Slots = d.Slots
+	}
+	if c.DrainLimit == 0 {
+		c.DrainLimit = d.DrainLimit
+	}
+	return c
+}
+
+// Validate reports the first thing wrong, as an Error with CodeInvalid whose hint names the flag.
+func (c Config) Validate() error {
+	for flag, addr := range map[string]string{
+		"--bus-listen": c.BusListen, "--fabric-listen": c.FabricListen,
+		"--join-listen": c.JoinListen, "--http-listen": c.HTTPListen,
+	} {
+		if addr == "" {
+			continue
+		}
+		if err := checkAddr(addr, 0); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "%s %q: %w", flag, addr, err).
+				WithHint("mycod %s 127.0.0.1:0, or 0.0.0.0:PORT for every interface", flag)
+		}
+	}
+	for _, p := range c.Peers {
+		if err := checkAddr(p, 1); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "--peer %q: %w", p, err).
+				WithHint("mycod --peer HOST:7422, the fabric address of a member of the swarm")
+		}
+	}
+	for _, e := range c.Engines {
+		if u, err := url.Parse(e); err != nil || u.Host == "" && u.Opaque == "" && u.Path == "" {
+			return bus.Errorf(bus.CodeInvalid, "--engine is not a URL").WithHint("mycod --engine http://127.0.0.1:11434")
+		}
+	}
+	switch {
+	case c.Slots < 0 || c.Slots > 1024:
+		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
+	case len(c.Version) > 32:
+		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
+	case c.DrainLimit < 0:
+		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
+	}
+	return nil
+}
+
+// checkAddr wants HOST:PORT with a port of at least low.
+func checkAddr(addr string, low int) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("want HOST:PORT: %w", err)
+	}
+	if host == "" {
+		return fmt.Errorf("the host is missing")
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < low || n > 65535 {
+		return fmt.Errorf("the port is not %d to 65535", low)
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/bus/store"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
+	"github.com/mycoswarm/mycoswarm/node"
+	"github.com/mycoswarm/mycoswarm/node/discovery"
+)
+
+// Options are what a Daemon is given beside its Config.
+type Options struct {
+	// Logger gets what happens. Default: discards.
+	Logger *slog.Logger
+	// Out gets what a person reads at the start, the recovery phrase of a new swarm among it.
+	// Default: discards.
+	Out io.Writer
+}
+
+// Daemon is one node of the swarm.
+type Daemon struct {
+	cfg config.Config
+	log *slog.Logger
+	out io.Writer
+
+	ready chan struct{} // closed once the daemon answers its users
+	info  bus.DaemonInfo
+
+	id       *identity.Store
+	keys     credentials
+	fabric   *fabric.Fabric
+	store    *store.Store
+	detector *node.Detector
+	engines  *engine.Watcher
+	trust    *trust
+	programs *programs
+	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
+	join     net.Listener
+	http     net.Listener
+
+	changing sync.Mutex // held while the node joins or leaves
+
+	mu     sync.Mutex
+	member *member // nil before the start, after the stop, and for a moment while leaving
+	mdns   *discovery.MDNS
+	moved  chan struct{} // closed when the node is in another swarm
+}
+
+// New makes a Daemon; Run starts it. The error is that of Config.Validate.
+func New(cfg config.Config, o Options) (*Daemon, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeForbidden, "find the data directory %s: %w", cfg.DataDir, err).WithHint("mycod --data-dir DIR")
+	}
+	cfg.DataDir = dir
+	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{})}
+	d.programs = newPrograms(d)
+	return d, nil
+}
+
+// Ready is closed once the daemon answers: its file daemon.json is written.
+func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+// Info returns where the daemon is reached, once Ready is closed.
+func (d *Daemon) Info() bus.DaemonInfo { return d.info }
+
+// Run runs the daemon until ctx ends, and returns when everything has ended: nil where it was
+// stopped, otherwise the first failure. A daemon that is stopped finishes what runs, for at most
+// Config.DrainLimit.
+func (d *Daemon) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	up := &lifeline{fail: cancel}
+	defer up.stop()
+	if err := d.start(ctx, up); err != nil {
+		if cause := context.Cause(ctx); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = cause
+		}
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
+	<-ctx.Done()
+	d.log.Info("stopping")
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// start brings everything up, in the order of the package's comment.
+func (d *Daemon) start(ctx context.Context, up *lifeline) error {
+	for _, step := range []func(context.Context, *lifeline) error{
+		d.startIdentity, d.startBus, d.startMachine, d.startTrust, d.startMember, d.startAnswering, d.startDiscovery,
+	} {
+		if err := step(ctx, up); err != nil {
+			return err
+		}
+	}
+	d.info = bus.DaemonInfo{
+		PID: os.Getpid(), Version: d.cfg.Version, NodeID: d.id.NodeID(), Name: d.id.Name(),
+		BusURL: d.fabric.ClientURL(), FabricAddr: d.fabric.FabricAddr(),
+		JoinAddr: d.join.Addr().String(), HTTPURL: "http://" + reachable(d.http.Addr()),
+	}
+	d.settle(ctx)
+	if err := d.publishFiles(up); err != nil {
+		return err
+	}
+	d.hello()
+	close(d.ready)
+	return nil
+}
+
+// startIdentity takes the data directory and opens or makes the identity in it; with a token it
+// joins.
+func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
+	if err := makeDataDir(d.cfg.DataDir); err != nil {
+		return err
+	}
+	unlock, err := store.Lock(d.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	up.later(func() {
+		if err := unlock(); err != nil {
+			d.log.Warn("unlock the data directory", "err", err)
+		}
+	})
+	name := d.cfg.Name
+	if name != "" {
+		if name = identity.CleanName(name); name != d.cfg.Name {
+			d.log.Warn("the name was made valid", "asked", d.cfg.Name, "name", name)
+		}
+	}
+	d.id, err = identity.Open(d.cfg.DataDir, identity.Options{Name: name, Logger: d.log})
+	if err != nil {
+		return identityError(err)
+	}
+	if d.keys, err = loadCredentials(d.cfg.DataDir); err != nil {
+		return err
+	}
+	if d.cfg.Join != "" {
+		return d.joinAtStart(ctx, name)
+	}
+	return nil
+}
+
+func (d *Daemon) joinAtStart(ctx context.Context, name string) error {
+	if len(d.id.Members()) > 1 {
+		d.log.Info("member of a swarm already, the join token is ignored", "swarm", d.id.Swarm().Name)
+		return nil
+	}
+	r, err := d.id.Join(ctx, d.cfg.Join, name)
+	if err != nil {
+		return identityError(err)
+	}
+	if !r.Already {
+		d.log.Info("joined", "swarm", r.Swarm.Name, "by", r.Inviter.Name)
+	}
+	return nil
+}
+
+// startBus starts fabric and store.
+func (d *Daemon) startBus(ctx context.Context, up *lifeline) error {
+	f, err := fabric.New(fabric.Config{
+		ID: d.id.NodeID(),
+		// One name for all: what keeps swarms apart is the roster. A name of its own for each
+		// swarm would mean a new server, and cut clients, when a node joins.
+		SwarmID:      "mycoswarm",
+		ClientListen: orDefault(d.cfg.BusListen, config.BusListen), NextFreeClient: d.cfg.BusListen == "",
+		FabricListen: orDefault(d.cfg.FabricListen, config.FabricListen), NextFreeFabric: d.cfg.FabricListen == "",
+		TLS: d.id.RouteTLS(), Pinned: d.id.Pinned(),
+		UserKey: d.keys.user, ObserverKey: d.keys.observer, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.Start(); err != nil {
+		return err
+	}
+	d.fabric = f
+	up.later(f.Shutdown)
+	s, err := store.New(store.Config{
+		ID: d.id.NodeID(), Dir: filepath.Join(d.cfg.DataDir, "store"),
+		LeafURL: f.LeafURL(), LeafSeed: f.LeafSeed(), Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	d.store = s
+	up.later(s.Shutdown)
+	if d.rpc, err = f.Conn("daemon"); err != nil {
+		return err
+	}
+	up.later(d.rpc.Close)
+	return nil
+}
+
+// startMachine starts what looks at this machine.
+func (d *Daemon) startMachine(ctx context.Context, up *lifeline) error {
+	d.detector = node.NewDetector(node.Config{Logger: d.log})
+	up.run(ctx, "detect hardware", d.detector.Run)
+	var err error
+	d.engines, err = engine.NewWatcher(engine.Config{URLs: d.cfg.Engines, NoDemo: d.cfg.NoDemoEngine}, d.log)
+	if err != nil {
+		return err
+	}
+	up.run(ctx, "watch engines", d.engines.Run)
+	return nil
+}
+
+// startAnswering starts everything that others talk to.
+func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
+	var err error
+	d.join, err = listen(ctx, d.log, "--join-listen", d.cfg.JoinListen, config.JoinListen)
+	if err != nil {
+		return err
+	}
+	up.run(ctx, "take in nodes", func(ctx context.Context) error {
+		return d.id.ServeJoin(ctx, d.join, d.fabricAddrs)
+	})
+	d.http, err = listen(ctx, d.log, "--http-listen", d.cfg.HTTPListen, config.HTTPListen)
+	if err != nil {
+		return err
+	}
+	if err := d.startRPC(ctx, up); err != nil {
+		return err
+	}
+	if err := d.startTable(ctx, up); err != nil {
+		return err
+	}
+	srv, err := d.httpServer()
+	if err != nil {
+		return err
+	}
+	up.run(ctx, "answer HTTP", func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // the listener's error is of no use
+		defer stop()
+		if err := srv.Serve(d.http); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// Times of settle.
+const (
+	settleLimit = 1500 * time.Millisecond
+	settlePoll  = 5 * time.Millisecond
+)
+
+// settle waits until the node is of use: there is a queue host, the engines were looked at, and
+// a member with a swarm to go to has heard of it. A swarm whose others are away is no reason to
+// wait for long.
+func (d *Daemon) settle(ctx context.Context) {
+	limit := time.NewTimer(settleLimit)
+	defer limit.Stop()
+	tick := time.NewTicker(settlePoll)
+	defer tick.Stop()
+	for !d.settled() {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *Daemon) settled() bool {
+	if set, _ := d.engines.Watch(); set == nil || d.swarm().QueueHost == "" {
+		return false
+	}
+	if len(d.id.Members()) == 1 {
+		return true
+	}
+	for _, n := range d.nodes() {
+		if n.ID != d.id.NodeID() && n.State == bus.NodeReady && len(n.Types) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}

@@ -1,0 +1,24 @@
+// Package daemon is mycod: it wires the parts of a node together and owns nothing else. It
+// starts them in order, stops them in the reverse order, and answers the RPC and the HTTP
+// requests of the people and programs of this machine.
+//
+// # What runs, in the order of its start
+//
+//	lock on the data directory, identity, credentials
+//	fabric            routes, and the clients' port
+//	store             JetStream, a leaf of the fabric
+//	detector, engines what this machine has
+//	member            jet and sched.Node with their handlers; starts anew when the node leaves its swarm
+//	trust             roster exchange, who may have a route, whom to dial
+//	join listener, RPC, table of peers, HTTP, discovery
+//
+// # From a hint to a route
+//
+//	heard over mDNS              in the roster  dialled
+//	                             a stranger     listed as nearby, with the command to join
+//	--peer, inviter's addresses  -              dialled; the handshake tells who it is
+//	addresses of earlier times   in the roster  dialled
+//
+// Joining and leaving change the roster, and with it the routes. The fabric goes on running, so
+// that no client is cut.
+package daemon

@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// credentials are what clients of this daemon prove themselves with.
+type credentials struct {
+	user, observer string // public nkeys
+	http           string // the bearer key
+}
+
+// makeDataDir makes the data directory, for its owner alone.
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
+			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
+	}
+	return nil
+}
+
+// loadCredentials reads the credentials of clients, and makes those that are missing.
+func loadCredentials(dir string) (c credentials, err error) {
+	if c.user, err = loadNkey(filepath.Join(dir, bus.UserCreds)); err != nil {
+		return c, err
+	}
+	if c.observer, err = loadNkey(filepath.Join(dir, bus.ObserverCred)); err != nil {
+		return c, err
+	}
+	c.http, err = loadSecret(filepath.Join(dir, bus.HTTPKeyFile), func() (string, error) {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		return hex.EncodeToString(key), nil
+	})
+	return c, err
+}
+
+// loadNkey returns the public key of the seed in a file.
+func loadNkey(path string) (string, error) {
+	seed, err := loadSecret(path, func() (string, error) {
+		kp, err := nkeys.CreateUser()
+		if err != nil {
+			return "", fmt.Errorf("make a credential: %w", err)
+		}
+		seed, err := kp.Seed()
+		return string(seed), err
+	})
+	if err != nil {
+		return "", err
+	}
+	kp, err := nkeys.FromSeed([]byte(seed))
+	if err != nil {
+		return "", bus.Errorf(bus.CodeForbidden, "%s is damaged: %w", path, err).WithHint("delete the file: mycod makes a new one")
+	}
+	return kp.PublicKey()
+}
+
+// loadSecret reads a file of mode 0600, or makes it.
+func loadSecret(path string, create func() (string, error)) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fileError(path, err)
+	}
+	s, err := create()
+	if err != nil {
+		return "", err
+	}
+	return s, writeFile(path, []byte(s+"\n"))
+}
+
+// writeFile replaces a file in one step, mode 0600.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fileError(path, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fileError(path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func fileError(path string, err error) error {
+	return bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err).
+		WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
+}
+
+// publishFiles writes where the daemon is, until it stops, and the context of the NATS CLI.
+func (d *Daemon) publishFiles(up *lifeline) error {
+	b, err := json.MarshalIndent(d.info, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", bus.DaemonFile, err)
+	}
+	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
+	if err := writeFile(path, append(b, '\n')); err != nil {
+		return err
+	}
+	up.later(func() {
+		if err := os.Remove(path); err != nil {
+			d.log.Warn("remove the daemon's file", "err", err)
+		}
+	})
+	if d.cfg.ContextDir == "" {
+		return nil
+	}
+	if err := d.writeContext(); err != nil {
+		d.log.Warn("write the context for the NATS CLI", "err", err)
+	}
+	return nil
+}
+
+// contextName is the context of the NATS CLI that this daemon owns.
+const contextName = "myco"
+
+// writeContext writes a context for the NATS CLI with the observer's credentials, and selects
+// it if none is selected.
+func (d *Daemon) writeContext() error {
+	dir := filepath.Join(d.cfg.ContextDir, "context")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	// Format: github.com/nats-io/jsm.go/natscontext.
+	b, err := json.MarshalIndent(map[string]string{
+		"description":  "mycoSwarm, as an observer: nats sub 'swarm.>'",
+		"url":          d.info.BusURL,
+		"nkey":         filepath.Join(d.cfg.DataDir, bus.ObserverCred),
+		"inbox_prefix": bus.ObserverInbox,
+	}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode it: %w", err)
+	}
+	if err := writeFile(filepath.Join(dir, contextName+".json"), append(b, '\n')); err != nil {
+		return err
+	}
+	selected := filepath.Join(d.cfg.ContextDir, "context.txt")
+	if b, err := os.ReadFile(selected); err == nil && len(strings.TrimSpace(string(b))) > 0 {
+		return nil
+	}
+	return writeFile(selected, []byte(contextName))
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// hello tells a person what is running, what a firewall must let through, and how to go on.
+func (d *Daemon) hello() {
+	s := d.id.Swarm()
+	members := len(d.id.Members())
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("mycod %s: node %s (%s)", d.cfg.Version, d.info.Name, d.info.NodeID)
+	line("swarm:      %s (%.12s), %s", s.Name, s.ID, count(members, "member"))
+	if q := d.swarm().QueueHost; q != "" {
+		line("queue host: %s", d.nameOf(q))
+	}
+	line("")
+	line("  routes of other nodes  %-22s TCP%s", d.info.FabricAddr, firewall(d.info.FabricAddr))
+	line("  nodes that join        %-22s TCP%s", d.info.JoinAddr, firewall(d.info.JoinAddr))
+	if !d.cfg.NoMDNS {
+		line("  discovery              mDNS                   UDP 5353, open this in the firewall")
+	}
+	line("  NATS, this machine     %s", d.info.BusURL)
+	line("  HTTP, this machine     %s (key in %s)", d.info.HTTPURL, bus.HTTPKeyFile)
+	line("  data                   %s", d.cfg.DataDir)
+	line("")
+	if d.id.Founded() && s.Founder && members == 1 {
+		d.helloFounder(line)
+	}
+	dir := ""
+	if d.cfg.DataDir != bus.DefaultDataDir() {
+		dir = " --data-dir " + d.cfg.DataDir
+	}
+	line("ask:     myco%s ask \"What is the capital of France?\"", dir)
+	line("invite:  myco%s invite      then on the other machine: mycod --join TOKEN", dir)
+	fmt.Fprint(d.out, b.String())
+}
+
+// helloFounder shows, this once, what restores the swarm's key, and who else is near.
+func (d *Daemon) helloFounder(line func(string, ...any)) {
+	phrase, err := d.id.RecoveryPhrase()
+	if err != nil {
+		d.log.Warn("show the recovery phrase", "err", err)
+		return
+	}
+	line("This node founded a swarm. Write down its recovery phrase; it is not shown again:")
+	line("  %s", phrase)
+	line("")
+	if d.cfg.NoMDNS {
+		return
+	}
+	near := d.nearby()
+	if len(near) == 0 {
+		line("To join a swarm instead, run `myco invite` on a member of it, then here: myco join TOKEN")
+		line("Swarms nearby are listed below, and by myco swarm, as they are heard.")
+		line("")
+		return
+	}
+	line("Swarms nearby; to join one, run `myco invite` there, then here: myco join TOKEN")
+	for _, n := range near {
+		line("  %s  node %s  %s", n.Name, n.NodeID, n.JoinAddr)
+	}
+	line("")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// firewall tells what others need of an address.
+func firewall(addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	if err == nil && ap.Addr().IsLoopback() {
+		return ", this machine only"
+	}
+	return ", open this in the firewall"
+}
+
+// nameOf is a node's name, or its id where it has none.
+func (d *Daemon) nameOf(id bus.NodeID) string {
+	for _, m := range d.id.Members() {
+		if m.Node == id {
+			return m.Name
+		}
+	}
+	return string(id)
+}

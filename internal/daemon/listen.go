@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
+)
+
+// nextFree is how many ports are tried after a default one that is taken.
+const nextFree = 100
+
+// listen listens on addr. Where addr is empty it listens on def, or on the next free port, and
+// says so.
+func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.Listener, error) {
+	host, p, err := net.SplitHostPort(orDefault(addr, def))
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "%s: %w", flag, err)
+	}
+	first, err := strconv.Atoi(p)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "%s: %w", flag, err)
+	}
+	last := first
+	if addr == "" {
+		last += nextFree
+	}
+	var lc net.ListenConfig
+	for port := first; ; port++ {
+		at := net.JoinHostPort(host, strconv.Itoa(port))
+		ln, err := lc.Listen(ctx, "tcp", at)
+		switch {
+		case err == nil && port != first:
+			log.Warn("port is taken, using another", "flag", flag, "wanted", first, "using", port)
+			return ln, nil
+		case err == nil:
+			return ln, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return nil, bus.Errorf(bus.CodeUnavailable, "listen on %s: %w", at, err).WithHint("check the address: mycod %s HOST:PORT", flag)
+		case port >= last:
+			return nil, bus.Errorf(bus.CodeUnavailable, "address %s is in use by another program: %w", at, err).
+				WithHint("stop that program, or give another address: mycod %s HOST:PORT (port 0 takes any)", flag)
+		}
+	}
+}
+
+// reachable is addr as a client of this machine dials it.
+func reachable(addr net.Addr) string {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil || !ap.Addr().IsUnspecified() {
+		return addr.String()
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port()).String()
+}
+
+// addrsOf are the addresses, HOST:PORT, at which other machines reach what listens on addr, the
+// best first. On a machine without a network they are those of loopback.
+func addrsOf(addr string) []string {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil || !ap.Addr().IsUnspecified() {
+		return []string{addr}
+	}
+	var out []string
+	for _, ip := range ownAddrs(ap.Addr().Is6()) {
+		out = append(out, netip.AddrPortFrom(ip, ap.Port()).String())
+	}
+	return out[:min(len(out), identity.MaxAddrs)]
+}
+
+// ownAddrs lists this machine's addresses: those that face a LAN first, those of containers and
+// virtual machines last, and loopback alone where there is nothing else.
+func ownAddrs(six bool) []netip.Addr {
+	type ranked struct {
+		ip   netip.Addr
+		rank int
+	}
+	var found []ranked
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		interfaces = nil
+	}
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			if err != nil {
+				continue
+			}
+			ip := p.Addr().Unmap()
+			if ip.Is6() && !six || !ip.IsGlobalUnicast() {
+				continue
+			}
+			rank := 0
+			if ip.Is6() {
+				rank++
+			}
+			if !ip.IsPrivate() {
+				rank += 2
+			}
+			if virtual(i.Name) {
+				rank += 4
+			}
+			found = append(found, ranked{ip, rank})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b ranked) int { return a.rank - b.rank })
+	var out []netip.Addr
+	for _, f := range found {
+		out = append(out, f.ip)
+	}
+	if len(out) == 0 {
+		out = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	}
+	return out
+}
+
+// virtual reports whether an interface is that of containers or virtual machines.
+func virtual(name string) bool {
+	return slices.ContainsFunc([]string{"docker", "veth", "br-", "virbr"}, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// fabricAddrs are where a node that reached this one at local reaches its fabric.
+func (d *Daemon) fabricAddrs(local net.Addr) []string {
+	fabric, err := netip.ParseAddrPort(d.fabric.FabricAddr())
+	if err != nil {
+		return nil
+	}
+	if !fabric.Addr().IsUnspecified() {
+		return []string{fabric.String()}
+	}
+	out := addrsOf(fabric.String())
+	if at, err := netip.ParseAddrPort(local.String()); err == nil {
+		first := netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), fabric.Port()).String()
+		out = append([]string{first}, slices.DeleteFunc(out, func(a string) bool { return a == first })...)
+	}
+	return out
+}

@@ -1,0 +1,252 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers"
+	"github.com/mycoswarm/mycoswarm/node"
+	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/jet"
+)
+
+// member is this node's part in one swarm. Leaving a swarm ends it and begins the next.
+type member struct {
+	node *sched.Node
+	end  func()
+}
+
+var errNoMember = bus.Errorf(bus.CodeUnavailable, "the daemon is starting, stopping or leaving its swarm").WithHint("try again in a moment")
+
+// current returns the member that runs at present.
+func (d *Daemon) current() (*sched.Node, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.member == nil {
+		return nil, errNoMember
+	}
+	return d.member.node, nil
+}
+
+func (d *Daemon) setMember(m *member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.member = m
+}
+
+// startMember starts the part in the swarm; its end is a drain of bounded length.
+func (d *Daemon) startMember(ctx context.Context, up *lifeline) error {
+	up.later(func() { d.endMember(context.WithoutCancel(ctx)) })
+	return d.beginMember(ctx, up.fail)
+}
+
+// beginMember starts jet and sched.Node and waits until they are ready.
+func (d *Daemon) beginMember(ctx context.Context, fail context.CancelCauseFunc) error {
+	up := &lifeline{fail: fail}
+	n, err := d.buildMember(ctx, up)
+	if err != nil {
+		up.stop()
+		return err
+	}
+	up.run(ctx, "schedule", n.Run)
+	select {
+	case <-n.Ready():
+	case <-ctx.Done():
+		up.stop()
+		return context.Cause(ctx)
+	}
+	d.setMember(&member{node: n, end: up.stop})
+	return nil
+}
+
+func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, error) {
+	onFabric, err := d.fabric.Conn("sched")
+	if err != nil {
+		return nil, err
+	}
+	up.later(onFabric.Close)
+	onStore, err := d.store.Conn("sched")
+	if err != nil {
+		return nil, err
+	}
+	up.later(onStore.Close)
+	j, err := d.startJet(ctx, onFabric, onStore, up)
+	if err != nil {
+		return nil, err
+	}
+	n := sched.New(sched.Config{
+		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
+		Alone: func() bool { return len(d.id.Members()) == 1 },
+		Info:  d.describe, Load: d.load,
+	}, j.Effects())
+	for _, h := range []bus.Handler{
+		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
+		handlers.NewInference(d.engines, d.cfg.Slots),
+	} {
+		if _, err := n.Handle(ctx, h); err != nil {
+			return nil, fmt.Errorf("offer a handler: %w", err)
+		}
+	}
+	if err := d.programs.offerAll(ctx, n); err != nil {
+		return nil, err
+	}
+	up.run(ctx, "follow the engines", func(ctx context.Context) error {
+		for {
+			_, changed := d.engines.Watch()
+			select {
+			case <-changed:
+				n.CapabilityChanged()
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+	return n, nil
+}
+
+func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up *lifeline) (*jet.Jet, error) {
+	j, err := jet.New(jet.Config{
+		Node: d.id.NodeID(), Fabric: onFabric, Store: onStore, Dir: filepath.Join(d.cfg.DataDir, "sched"),
+		Domain: func(id bus.NodeID) string { return string(id) },
+		Routes: func() map[bus.NodeID]bool {
+			routes := map[bus.NodeID]bool{}
+			for id := range d.fabric.Routed() {
+				routes[id] = true
+			}
+			return routes
+		},
+		Interest: d.fabric.Interest, Logger: d.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the queues: %w", err)
+	}
+	up.later(func() {
+		if err := j.Close(); err != nil {
+			d.log.Warn("close the journal", "err", err)
+		}
+	})
+	if err := j.Start(ctx); err != nil {
+		return nil, fmt.Errorf("prepare the queues: %w", err)
+	}
+	return j, nil
+}
+
+// endMember leaves the swarm's work in good order, for at most the drain limit.
+func (d *Daemon) endMember(ctx context.Context) {
+	d.mu.Lock()
+	m := d.member
+	d.mu.Unlock()
+	if m == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.DrainLimit)
+	defer cancel()
+	m.node.Leave(ctx)
+	d.setMember(nil)
+	m.end()
+}
+
+// describe is what this node tells of itself; sched adds what it runs.
+func (d *Daemon) describe() bus.NodeInfo {
+	p := d.detector.Profile()
+	return node.Info(p, node.Facts{
+		ID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version,
+		EngineUp: len(d.engines.Models()) > 0, FabricAddr: addrsOf(d.fabric.FabricAddr())[0],
+	})
+}
+
+func (d *Daemon) load() sched.Load {
+	l := d.detector.Load()
+	_, gpu := d.detector.Profile().BestGPU()
+	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: gpu}
+}
+
+// joinRouteWait is how long a join waits for the first route to another member. A reply before
+// would be true, and of little use.
+const joinRouteWait = 5 * time.Second
+
+// joinSwarm joins the swarm of a token while the daemon runs.
+func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	r, err := d.id.Join(ctx, req.Token, "")
+	if err != nil {
+		return nil, identityError(err)
+	}
+	if !r.Already {
+		d.log.Info("joined", "swarm", r.Swarm.Name, "by", r.Inviter.Name)
+		d.swarmChanged()
+		d.trust.awaitRoute(ctx, joinRouteWait)
+	}
+	return bus.JoinReply{Swarm: d.swarm(), Changed: !r.Already}, nil
+}
+
+// leaveSwarm takes the node into a swarm of one. Its own durable tasks go along; copies that it
+// kept for others stay with the others.
+func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (any, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if len(d.id.Members()) == 1 && !d.id.Swarm().Revoked {
+		return bus.JoinReply{Swarm: d.swarm()}, nil
+	}
+	farewell, err := d.id.Farewell()
+	if err != nil {
+		return nil, identityError(err)
+	}
+	d.endMember(ctx)
+	d.trust.publish(farewell)
+	_, err = d.id.Leave()
+	if err == nil {
+		d.swarmChanged()
+		err = d.dropCustody(ctx)
+	}
+	if begin := d.beginMember(ctx, fail); begin != nil {
+		fail(begin)
+		return nil, begin
+	}
+	if err != nil {
+		return nil, identityError(err)
+	}
+	d.log.Info("left the swarm", "swarm", d.id.Swarm().Name)
+	return bus.JoinReply{Swarm: d.swarm(), Changed: true}, nil
+}
+
+// dropCustody deletes the copies of others' tasks from the own store: their submitters have
+// them, and make a second copy elsewhere.
+func (d *Daemon) dropCustody(ctx context.Context) error {
+	js := d.store.JetStream()
+	if js == nil {
+		return errNoMember
+	}
+	names := js.StreamNames(ctx)
+	var drop []string
+	for name := range names.Name() {
+		if strings.HasPrefix(name, "CUSTODY_") {
+			drop = append(drop, name)
+		}
+	}
+	err := names.Err()
+	for _, name := range drop {
+		err = errors.Join(err, js.DeleteStream(ctx, name))
+	}
+	if err != nil {
+		return fmt.Errorf("delete the copies of others' tasks: %w", err)
+	}
+	return nil
+}
+
+// swarmChanged tells everybody here that the node is in another swarm.
+func (d *Daemon) swarmChanged() {
+	d.mu.Lock()
+	close(d.moved)
+	d.moved = make(chan struct{})
+	d.mu.Unlock()
+	d.trust.forget()
+}

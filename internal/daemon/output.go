@@ -1,0 +1,196 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// leftEvery is how often it is looked whether a client still listens to its output.
+	leftEvery = 250 * time.Millisecond
+	// followEvery is how often a task is looked at whose submitter is away.
+	followEvery = 500 * time.Millisecond
+	// cancelLimit bounds the cancel of a task whose client left.
+	cancelLimit = 5 * time.Second
+)
+
+var errLeft = errors.New("the client left")
+
+// submit runs an attached task and sends its output to the client's inbox. Once nobody listens
+// there the task is cancelled.
+func (s *rpcServer) submit(_ context.Context, data []byte) (answer, error) {
+	req, err := decode[bus.SubmitRequest](data)
+	if err != nil {
+		return answer{}, err
+	}
+	if !isInbox(req.Inbox) {
+		return answer{}, errInbox(req.Inbox)
+	}
+	n, err := s.d.current()
+	if err != nil {
+		return answer{}, err
+	}
+	out, reply, err := n.Submit(req.Task)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{reply, func() {
+		err := s.pump(out, req.Inbox)
+		if err == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelLimit)
+		defer cancel()
+		if _, err := n.Cancel(ctx, reply.ID); err != nil {
+			s.d.log.Warn("cancel a task whose client left", "task", reply.ID, "err", err)
+		}
+	}}, nil
+}
+
+func errInbox(inbox string) error {
+	return bus.Errorf(bus.CodeInvalid, "the output cannot go to %q: want a subject below %s", inbox, bus.UserInbox)
+}
+
+// attach sends the output of a task that was submitted before. A task of another node is its
+// daemon's to send.
+func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
+	req, err := decode[bus.AttachRequest](data)
+	if err != nil {
+		return answer{}, err
+	}
+	if !isInbox(req.Inbox) {
+		return answer{}, errInbox(req.Inbox)
+	}
+	if err := req.ID.Validate(); err != nil {
+		return answer{}, err
+	}
+	n, err := s.d.current()
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := n.Attach(req.ID, req.From)
+	switch {
+	case err == nil:
+		return answer{bus.SubmitReply{ID: req.ID}, func() { s.pumpQuietly(out, req) }}, nil
+	case !isNotFound(err):
+		return answer{}, err
+	}
+	info, err := n.Task(ctx, req.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
+	if !info.State.Terminal() && info.Submitter != s.d.id.NodeID() && info.Submitter != "" {
+		if m, err := s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(info.Submitter, bus.VerbAttach), data); err == nil && m.Header.Get(bus.HeaderError) == "" {
+			return answer{reply: reply}, nil
+		}
+	}
+	return answer{reply, func() { s.follow(n, req) }}, nil
+}
+
+func (s *rpcServer) pumpQuietly(out *sched.Output, req bus.AttachRequest) {
+	if err := s.pump(out, req.Inbox); err != nil {
+		s.d.log.Debug("send the output of a task", "task", req.ID, "err", err)
+	}
+}
+
+// pump sends out to an inbox until it ends, and fails where nobody listens any more.
+func (s *rpcServer) pump(out *sched.Output, inbox string) error {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	s.wg.Go(func() { s.watchInbox(ctx, inbox, cancel) })
+	for {
+		chunk, err := out.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			if s.ctx.Err() != nil {
+				s.send(inbox, nil, err)
+			}
+			return err
+		}
+		if err := s.send(inbox, &chunk, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// watchInbox ends ctx once nobody listens on inbox: the client is gone.
+func (s *rpcServer) watchInbox(ctx context.Context, inbox string, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(leftEvery)
+	defer tick.Stop()
+	for missed := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.d.fabric.Interest(inbox) {
+			missed = 0
+			continue
+		}
+		if missed++; missed > 1 { // a client of another node is heard of a moment later
+			cancel(errLeft)
+			return
+		}
+	}
+}
+
+// send publishes a chunk, or an error, to an inbox.
+func (s *rpcServer) send(inbox string, chunk *bus.Chunk, failed error) error {
+	m := &nats.Msg{Subject: inbox}
+	var err error
+	if failed != nil {
+		m.Header = nats.Header{bus.HeaderError: []string{"503"}}
+		m.Data, err = json.Marshal(bus.AsError(failed))
+	} else {
+		m.Data, err = json.Marshal(chunk)
+	}
+	if err != nil {
+		return err
+	}
+	if limit := s.d.rpc.MaxPayload(); int64(len(m.Data)) > limit {
+		return s.send(inbox, nil, bus.Errorf(bus.CodeTooLarge, "a piece of output has %d bytes, the limit is %d", len(m.Data), limit))
+	}
+	return s.d.rpc.PublishMsg(m)
+}
+
+// follow tells the end of a task whose output nobody has at present.
+func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		info, err := n.Task(ctx, req.ID)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && !info.State.Terminal() {
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		var chunk *bus.Chunk
+		if err == nil {
+			chunk = &bus.Chunk{Attempt: info.Attempts, Node: info.NodeID, End: &info}
+		}
+		if err := s.send(req.Inbox, chunk, err); err != nil {
+			s.d.log.Debug("send the end of a task", "task", req.ID, "err", err)
+		}
+		return
+	}
+}

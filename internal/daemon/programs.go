@@ -1,0 +1,292 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// offerLife is how long an offer is good for: programs renew theirs every 2 s.
+	offerLife = 7 * time.Second
+	// goneEvery is how often it is looked whether a program with a task is still there.
+	goneEvery = 250 * time.Millisecond
+	// stopLimit is how long a program may take to end a task that was cancelled.
+	stopLimit = 5 * time.Second
+	// outputRoom is how many pieces of output may wait for the scheduler.
+	outputRoom = 4096
+)
+
+// programs are the types of task that programs of this machine serve through the daemon.
+type programs struct {
+	d *Daemon
+
+	mu    sync.Mutex
+	kinds map[string]*kind
+}
+
+func newPrograms(d *Daemon) *programs { return &programs{d: d, kinds: map[string]*kind{}} }
+
+// serve takes in, or renews, a program's offer.
+func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error) {
+	typ := req.Capability.Type
+	if err := (bus.Task{Type: typ}).Validate(); err != nil {
+		return nil, err
+	}
+	if err := bus.TaskID(req.Program).Validate(); err != nil { // the same form
+		return nil, bus.Errorf(bus.CodeInvalid, "the program's token is not valid: %w", err)
+	}
+	if typ == bus.TypePing || typ == bus.TypeInference {
+		return nil, bus.Errorf(bus.CodeConflict, "the daemon serves the type %q itself", typ).
+			WithHint("serve another type, or give the daemon an engine: mycod --engine URL")
+	}
+	n, err := p.d.current()
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	k := p.kinds[typ]
+	first := k == nil
+	if first {
+		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
+		p.kinds[typ] = k
+	}
+	p.mu.Unlock()
+	reply := k.take(req, time.Now())
+	if first {
+		if _, err := n.Handle(ctx, k); err != nil {
+			return nil, fmt.Errorf("offer a handler: %w", err)
+		}
+	}
+	n.CapabilityChanged()
+	return reply, nil
+}
+
+// offerAll gives the handlers of programs to a node that starts.
+func (p *programs) offerAll(ctx context.Context, n *sched.Node) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range p.kinds {
+		if _, err := n.Handle(ctx, k); err != nil {
+			return fmt.Errorf("offer a program's handler: %w", err)
+		}
+	}
+	return nil
+}
+
+// kind runs tasks of one type in the programs that serve it. It is a bus.Handler.
+type kind struct {
+	d   *Daemon
+	typ string
+
+	mu     sync.Mutex
+	offers map[string]*offer // by program
+}
+
+var _ bus.Handler = (*kind)(nil)
+
+// offer is what one program said that it can run.
+type offer struct {
+	capability bus.Capability
+	subjects   bus.ServeReply
+	at         time.Time
+	busy       int
+}
+
+// take stores an offer.
+func (k *kind) take(req bus.ServeRequest, now time.Time) bus.ServeReply {
+	base := k.typ + "." + req.Program
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	o := k.offers[req.Program]
+	if o == nil {
+		id := k.d.id.NodeID()
+		o = &offer{subjects: bus.ServeReply{Jobs: bus.SubjectServe(id, base+".jobs"), Cancels: bus.SubjectServe(id, base+".cancels")}}
+		k.offers[req.Program] = o
+	}
+	o.capability, o.at = req.Capability, now
+	return o.subjects
+}
+
+// Capability implements bus.Handler: what the programs that are there can run together.
+func (k *kind) Capability(context.Context) (bus.Capability, error) {
+	now := time.Now()
+	out := bus.Capability{Type: k.typ}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for program, o := range k.offers {
+		if !k.d.fabric.Interest(o.subjects.Jobs) {
+			if now.Sub(o.at) > offerLife && o.busy == 0 {
+				delete(k.offers, program)
+			}
+			continue
+		}
+		// A program that offers fewer slots than it uses takes no more.
+		out.Slots += max(o.capability.Slots, 0)
+		out.Models = append(out.Models, o.capability.Models...)
+	}
+	return out, nil
+}
+
+// choose takes a slot of the program that has most free ones, and model if one is named.
+func (k *kind) choose(model string) (*offer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var best *offer
+	for _, o := range k.offers {
+		free := o.capability.Slots - o.busy
+		if free <= 0 || !o.has(model) || !k.d.fabric.Interest(o.subjects.Jobs) {
+			continue
+		}
+		if best == nil || free > best.capability.Slots-best.busy {
+			best = o
+		}
+	}
+	if best == nil {
+		return nil, bus.Retry(bus.Errorf(bus.CodeNoWorker, "no program here serves the type %q at present", k.typ))
+	}
+	best.busy++
+	return best, nil
+}
+
+func (o *offer) has(model string) bool {
+	if model == "" {
+		return true
+	}
+	for _, m := range o.capability.Models {
+		if bus.SameModel(m.Name, model) {
+			return true
+		}
+	}
+	return false
+}
+
+// Handle implements bus.Handler: the task goes to a program, and what that says comes back. A
+// program that goes away gives the task to another.
+func (k *kind) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	o, err := k.choose(t.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		o.busy--
+	}()
+	in := make(chan *nats.Msg, outputRoom)
+	out := bus.SubjectServe(k.d.id.NodeID(), k.typ+".out."+nuid.Next())
+	sub, err := k.d.rpc.ChanSubscribe(out, in)
+	if err != nil {
+		return nil, bus.Retry(fmt.Errorf("listen to a program: %w", err))
+	}
+	defer func() {
+		if err := sub.Unsubscribe(); err != nil {
+			k.d.log.Debug("stop listening to a program", "err", err)
+		}
+	}()
+	job, err := json.Marshal(bus.ServeJob{Task: *t})
+	if err != nil {
+		return nil, fmt.Errorf("encode the task: %w", err)
+	}
+	if err := k.d.rpc.PublishMsg(&nats.Msg{Subject: o.subjects.Jobs, Reply: out, Data: job}); err != nil {
+		return nil, bus.Retry(fmt.Errorf("hand the task to a program: %w", err))
+	}
+	j := &served{kind: k, offer: o, task: t.ID, in: in, emit: emit}
+	return j.result(ctx)
+}
+
+// served is one task in the hands of a program.
+type served struct {
+	kind  *kind
+	offer *offer
+	task  bus.TaskID
+	in    <-chan *nats.Msg
+	emit  bus.Emit
+}
+
+var errProgramGone = bus.Errorf(bus.CodeUnavailable, "the program that ran the task went away")
+
+// result passes on the output until the end.
+func (s *served) result(ctx context.Context) (any, error) {
+	tick := time.NewTicker(goneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case m := <-s.in:
+			if r, done, err := s.hear(ctx, m); done {
+				return r, err
+			}
+		case <-ctx.Done():
+			return s.stop(ctx)
+		case <-tick.C:
+			if s.kind.d.fabric.Interest(s.offer.subjects.Jobs) || len(s.in) > 0 {
+				continue
+			}
+			// A program that drains has left its subject, and ends its tasks; one that is gone
+			// has left all.
+			if !s.kind.d.fabric.Interest(s.offer.subjects.Cancels) {
+				return nil, bus.Retry(errProgramGone)
+			}
+		}
+	}
+}
+
+// stop tells the program to end the task, and waits a moment for it.
+func (s *served) stop(ctx context.Context) (any, error) {
+	cause := context.Cause(ctx)
+	b, err := json.Marshal(bus.TaskRequest{ID: s.task})
+	if err == nil {
+		err = s.kind.d.rpc.Publish(s.offer.subjects.Cancels, b)
+	}
+	if err != nil {
+		return nil, errors.Join(cause, err)
+	}
+	limit := time.NewTimer(stopLimit)
+	defer limit.Stop()
+	for {
+		select {
+		case m := <-s.in:
+			var out bus.ServeOutput
+			if json.Unmarshal(m.Data, &out) == nil && out.End {
+				return nil, cause
+			}
+		case <-limit.C:
+			return nil, cause
+		}
+	}
+}
+
+// hear takes in one piece of output.
+func (s *served) hear(ctx context.Context, m *nats.Msg) (result any, done bool, err error) {
+	var out bus.ServeOutput
+	if err := json.Unmarshal(m.Data, &out); err != nil {
+		return nil, true, bus.Errorf(bus.CodeInternal, "the program sent what is no output: %w", err)
+	}
+	if out.Phase != "" {
+		bus.SetPhase(ctx, out.Phase, out.PhaseLimit)
+	}
+	if len(out.Data) > 0 {
+		if err := s.emit(out.Data); err != nil {
+			_, _ = s.stop(ctx) // the error of emit is the one that counts
+			return nil, true, err
+		}
+	}
+	switch {
+	case !out.End:
+		return nil, false, nil
+	case out.Error != nil && out.Retry:
+		return nil, true, bus.Retry(out.Error)
+	case out.Error != nil:
+		return nil, true, out.Error
+	}
+	return out.Result, true, nil
+}

@@ -1,0 +1,274 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// maxRequests is how many requests are worked on at once; more are refused as CodeBusy.
+const maxRequests = 4096
+
+// answer is what a verb gives: the reply, and what to do once it is sent.
+type answer struct {
+	reply any
+	then  func()
+}
+
+// verb answers one kind of request.
+type verb func(ctx context.Context, data []byte) (answer, error)
+
+// plain makes a verb of a function of a decoded request.
+func plain[Req any](do func(context.Context, Req) (any, error)) verb {
+	return func(ctx context.Context, data []byte) (answer, error) {
+		req, err := decode[Req](data)
+		if err != nil {
+			return answer{}, err
+		}
+		reply, err := do(ctx, req)
+		return answer{reply: reply}, err
+	}
+}
+
+func decode[Req any](data []byte) (req Req, err error) {
+	if len(data) == 0 {
+		return req, nil
+	}
+	if err := json.Unmarshal(data, &req); err != nil {
+		return req, bus.Errorf(bus.CodeInvalid, "decode the request: %w", err)
+	}
+	return req, nil
+}
+
+// none is the request of verbs that take none.
+type none struct{}
+
+// rpcServer answers the requests of this machine's users and of other daemons. Each is answered
+// in its own goroutine.
+type rpcServer struct {
+	d    *Daemon
+	ctx  context.Context // of the work behind requests; see Daemon.startRPC
+	wg   sync.WaitGroup
+	room chan struct{}
+}
+
+// startRPC answers on this node's subjects, as a NATS micro service.
+func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	s := &rpcServer{d: d, ctx: work, room: make(chan struct{}, maxRequests)}
+	service, err := micro.AddService(d.rpc, micro.Config{
+		Name: "myco", Version: semver(d.cfg.Version), Description: "a node of the swarm", QueueGroupDisabled: true,
+		Metadata: map[string]string{"node": string(d.id.NodeID())},
+	})
+	if err != nil {
+		cancel(nil)
+		return fmt.Errorf("answer requests: %w", err)
+	}
+	up.later(func() {
+		if err := service.Stop(); err != nil {
+			d.log.Debug("stop answering requests", "err", err)
+		}
+		cancel(errNoMember)
+		s.wg.Wait()
+	})
+	id := d.id.NodeID()
+	for subject, v := range s.verbs(up.fail) {
+		err := service.AddEndpoint(strings.ReplaceAll(strings.TrimPrefix(subject, "payload."), ".", "_"),
+			micro.HandlerFunc(func(r micro.Request) { s.take(r, v) }), micro.WithEndpointSubject(subject),
+			micro.WithEndpointQueueGroupDisabled())
+		if err != nil {
+			return fmt.Errorf("answer on %s: %w", subject, err)
+		}
+	}
+	d.log.Debug("answering requests", "node", id)
+	return d.rpc.Flush()
+}
+
+func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
+	d, id := s.d, s.d.id.NodeID()
+	return map[string]verb{
+		bus.SubjectRPC(id, bus.VerbPing): plain(func(context.Context, none) (any, error) {
+			return bus.PingReply{NodeID: id, Name: d.id.Name()}, nil
+		}),
+		bus.SubjectRPC(id, bus.VerbStatus): plain(func(context.Context, none) (any, error) { return d.status(), nil }),
+
+		bus.SubjectPayloadRPC(id, bus.VerbSubmit):  s.submit,
+		bus.SubjectPayloadRPC(id, bus.VerbAttach):  s.attach,
+		bus.SubjectPayloadRPC(id, bus.VerbEnqueue): plain(d.enqueue),
+		bus.SubjectPayloadRPC(id, bus.VerbCancel):  plain(d.cancelTask),
+		bus.SubjectPayloadRPC(id, bus.VerbTask):    plain(d.task),
+		bus.SubjectPayloadRPC(id, bus.VerbTasks):   plain(d.tasks),
+		bus.SubjectPayloadRPC(id, bus.VerbInvite):  plain(d.invite),
+		bus.SubjectPayloadRPC(id, bus.VerbJoin):    plain(d.joinSwarm),
+		bus.SubjectPayloadRPC(id, bus.VerbLeave): plain(func(ctx context.Context, _ none) (any, error) {
+			return d.leaveSwarm(ctx, fail)
+		}),
+		bus.SubjectPayloadRPC(id, bus.VerbProbe): plain(d.probe),
+		bus.SubjectPayloadRPC(id, bus.VerbServe): plain(d.programs.serve),
+	}
+}
+
+// take answers one request in its own goroutine.
+func (s *rpcServer) take(r micro.Request, v verb) {
+	if !isInbox(r.Reply()) {
+		return // the reply would be a message with the daemon's rights, to anywhere
+	}
+	select {
+	case s.room <- struct{}{}:
+	default:
+		s.refuse(r, bus.Errorf(bus.CodeBusy, "the daemon works on %d requests already", maxRequests))
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.room }()
+		a, err := v(s.ctx, r.Data())
+		if err != nil {
+			s.refuse(r, err)
+			return
+		}
+		if err := r.RespondJSON(a.reply); err != nil {
+			s.d.log.Warn("answer a request", "subject", r.Subject(), "err", err)
+		}
+		if a.then != nil {
+			a.then()
+		}
+	})
+}
+
+func (s *rpcServer) refuse(r micro.Request, err error) {
+	e := bus.AsError(err)
+	if e.Node == "" {
+		c := *e
+		c.Node = s.d.id.NodeID()
+		e = &c
+	}
+	data, jsonErr := json.Marshal(e)
+	if jsonErr == nil {
+		jsonErr = r.Error(strconv.Itoa(e.Code.HTTPStatus()), string(e.Code), data)
+	}
+	if jsonErr != nil {
+		s.d.log.Warn("refuse a request", "subject", r.Subject(), "err", jsonErr)
+	}
+}
+
+// isInbox reports whether a reply may go to subject: a client names it, and the daemon that
+// publishes there may publish anywhere.
+func isInbox(subject string) bool {
+	for _, prefix := range []string{bus.UserInbox + ".", "_INBOX."} {
+		if rest, ok := strings.CutPrefix(subject, prefix); ok {
+			return rest != "" && !strings.ContainsAny(rest, "*> \t\r\n")
+		}
+	}
+	return false
+}
+
+// semver is what a micro service accepts as version.
+func semver(v string) string {
+	v = strings.TrimPrefix(v, "v")
+	if parts := strings.SplitN(v, ".", 3); len(parts) == 3 {
+		return v
+	}
+	return "0.0.0"
+}
+
+func (d *Daemon) enqueue(ctx context.Context, req bus.EnqueueRequest) (any, error) {
+	if req.Copies < 0 || req.Copies > 2 {
+		return nil, bus.Errorf(bus.CodeInvalid, "%d copies: want 1 or 2", req.Copies)
+	}
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Enqueue(ctx, req.Task, max(req.Copies, 1))
+}
+
+func (d *Daemon) cancelTask(ctx context.Context, req bus.TaskRequest) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Cancel(ctx, req.ID)
+}
+
+func (d *Daemon) task(ctx context.Context, req bus.TaskRequest) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Task(ctx, req.ID)
+}
+
+func (d *Daemon) tasks(ctx context.Context, _ none) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Tasks(ctx)
+}
+
+func (d *Daemon) invite(_ context.Context, req bus.InviteRequest) (any, error) {
+	addrs := addrsOf(d.join.Addr().String())
+	var inv bus.Invitation
+	var err error
+	if req.TTL == 0 {
+		inv.Token, inv.ExpiresAt, err = d.id.Invite(addrs)
+	} else {
+		inv.Token, inv.ExpiresAt, err = d.id.InviteFor(addrs, req.TTL)
+	}
+	if err != nil {
+		return nil, identityError(err)
+	}
+	return inv, nil
+}
+
+// probeLimit is how long a node may take to answer a ping.
+const probeLimit = 2 * time.Second
+
+// probe pings one node, or all.
+func (d *Daemon) probe(ctx context.Context, req bus.ProbeRequest) (any, error) {
+	var targets []bus.NodeInfo
+	for _, n := range d.nodes() {
+		if req.Node == "" || string(n.ID) == req.Node || n.Name == req.Node {
+			targets = append(targets, n)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, bus.Errorf(bus.CodeNotFound, "no node of the swarm is called %q", req.Node).WithHint("myco swarm")
+	}
+	out := make([]bus.ProbeReply, len(targets))
+	var wg sync.WaitGroup
+	for i, n := range targets {
+		wg.Go(func() { out[i] = d.ping(ctx, n) })
+	}
+	wg.Wait()
+	return out, nil
+}
+
+func (d *Daemon) ping(ctx context.Context, n bus.NodeInfo) bus.ProbeReply {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	out := bus.ProbeReply{NodeID: n.ID, Name: n.Name}
+	start := time.Now()
+	if _, err := d.rpc.RequestWithContext(ctx, bus.SubjectRPC(n.ID, bus.VerbPing), nil); err != nil {
+		out.Error = "no route to it"
+		if errors.Is(err, context.DeadlineExceeded) {
+			out.Error = fmt.Sprintf("no answer within %v", probeLimit)
+		}
+		return out
+	}
+	out.RTTMS = float64(time.Since(start).Microseconds()) / 1000
+	return out
+}
+
+// isNotFound reports whether sched knows nothing of a task on this node.
+func isNotFound(err error) bool { return errors.Is(err, sched.ErrNotFound) }

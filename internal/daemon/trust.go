@@ -1,0 +1,278 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
+)
+
+const (
+	// trustEvery is how often routes are looked at for new ones.
+	trustEvery = 100 * time.Millisecond
+	// rosterEvery is how often the roster is sent without a cause, for what was lost.
+	rosterEvery = 30 * time.Second
+	// maxAddrs is how many addresses of one node are kept.
+	maxAddrs = 4
+	// peersFile holds the last known addresses of members, so that a restart finds them
+	// without mDNS.
+	peersFile = "peers.json"
+)
+
+// rosterAgain are the moments after a new route when the roster is sent: at first the other side
+// may not be known to listen.
+var rosterAgain = []time.Duration{0, 200 * time.Millisecond, time.Second}
+
+// trust keeps the routes in step with the roster, and the roster in step with that of others.
+type trust struct {
+	id     *identity.Store
+	fabric *fabric.Fabric
+	nc     *nats.Conn // hears nothing of its own
+	static []string
+	path   string
+	nodes  func() []bus.NodeInfo
+	kick   chan struct{}
+	d      *Daemon
+
+	mu    sync.Mutex
+	addrs map[bus.NodeID][]string // newest first
+	saved string                  // what is in the file
+}
+
+func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
+	nc, err := d.fabric.Conn("trust", nats.NoEcho())
+	if err != nil {
+		return err
+	}
+	up.later(nc.Close)
+	t := &trust{
+		id: d.id, fabric: d.fabric, nc: nc, static: d.cfg.Peers, path: filepath.Join(d.cfg.DataDir, peersFile), d: d,
+		kick: make(chan struct{}, 1), addrs: map[bus.NodeID][]string{},
+		nodes: func() []bus.NodeInfo {
+			if n, err := d.current(); err == nil {
+				return n.Nodes()
+			}
+			return nil
+		},
+	}
+	if err := t.load(); err != nil {
+		d.log.Warn("read the addresses of members; mDNS or --peer finds them", "err", err)
+	}
+	if _, err := nc.Subscribe(bus.SubjectRoster, func(m *nats.Msg) { t.hear(m.Data) }); err != nil {
+		return fmt.Errorf("listen for the roster: %w", err)
+	}
+	up.later(d.id.OnChange(t.poke))
+	d.trust = t
+	if err := t.apply(); err != nil {
+		return err
+	}
+	up.run(ctx, "keep trust", t.run)
+	return nil
+}
+
+// run follows the roster and the routes until ctx ends.
+func (t *trust) run(ctx context.Context) error {
+	tick := time.NewTicker(trustEvery)
+	defer tick.Stop()
+	var due []time.Time // when to send the roster
+	routed := map[bus.NodeID]struct{}{}
+	again := time.Now().Add(rosterEvery)
+	for {
+		changed := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.kick:
+			changed = true
+		case <-tick.C:
+		}
+		now := time.Now()
+		present := t.fabric.Routed()
+		for id := range present {
+			if _, known := routed[id]; !known {
+				t.d.log.Info("route is up", "node", id)
+				changed = true
+			}
+		}
+		for id := range routed {
+			if _, there := present[id]; !there {
+				t.d.log.Info("route is gone", "node", id)
+			}
+		}
+		routed = present
+		if changed {
+			for _, after := range rosterAgain {
+				due = append(due, now.Add(after))
+			}
+		}
+		if now.After(again) {
+			due, again = append(due, now), now.Add(rosterEvery)
+		}
+		t.learnFromBeats()
+		if err := t.apply(); err != nil {
+			t.d.log.Warn("change the routes", "err", err)
+		}
+		if rest := slices.DeleteFunc(due, func(at time.Time) bool { return !at.After(now) }); len(rest) < len(due) {
+			due = rest
+			t.publish(t.id.Export())
+		}
+	}
+}
+
+func (t *trust) poke() {
+	select {
+	case t.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (t *trust) publish(roster []byte) {
+	err := t.nc.Publish(bus.SubjectRoster, roster)
+	if err == nil {
+		err = t.nc.Flush()
+	}
+	if err != nil {
+		t.d.log.Warn("send the roster", "err", err)
+	}
+}
+
+// hear takes in what another member says of the roster.
+func (t *trust) hear(roster []byte) {
+	if _, err := t.id.Import(roster); err != nil {
+		// Of a swarm that is being left or joined, or forged.
+		t.d.log.Debug("take in a roster", "err", err)
+	}
+}
+
+// apply tells the fabric who may have a route and whom to dial. Without a change it does nothing.
+func (t *trust) apply() error {
+	if err := t.fabric.SetPinned(t.id.Pinned()); err != nil {
+		return err
+	}
+	if err := t.fabric.SetPeers(t.peers()); err != nil {
+		return err
+	}
+	return t.save()
+}
+
+// peers lists whom to dial.
+func (t *trust) peers() []fabric.Peer {
+	var out []fabric.Peer
+	for _, a := range t.static {
+		out = append(out, fabric.Peer{Addr: a})
+	}
+	for _, a := range t.id.Fabric() {
+		out = append(out, fabric.Peer{Addr: a})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.id.Members() {
+		for _, a := range t.addrs[m.Node] {
+			out = append(out, fabric.Peer{ID: m.Node, Addr: a})
+		}
+	}
+	return out
+}
+
+// learn notes where a node may be reached.
+func (t *trust) learn(id bus.NodeID, addrs ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range addrs {
+		if _, _, err := net.SplitHostPort(a); err != nil || slices.Contains(t.addrs[id], a) {
+			continue
+		}
+		t.addrs[id] = append([]string{a}, t.addrs[id]...)
+		t.addrs[id] = t.addrs[id][:min(len(t.addrs[id]), maxAddrs)]
+	}
+}
+
+// learnFromBeats notes the addresses that members tell of themselves.
+func (t *trust) learnFromBeats() {
+	for _, n := range t.nodes() {
+		if n.FabricAddr != "" && n.ID != t.id.NodeID() && n.State != bus.NodeLost {
+			t.learn(n.ID, n.FabricAddr)
+		}
+	}
+}
+
+// forget drops the addresses of a swarm that this node is no longer in.
+func (t *trust) forget() {
+	members := t.id.Members()
+	t.mu.Lock()
+	for id := range t.addrs {
+		if !slices.ContainsFunc(members, func(m identity.Member) bool { return m.Node == id }) {
+			delete(t.addrs, id)
+		}
+	}
+	t.mu.Unlock()
+	t.poke()
+}
+
+// awaitRoute waits until there is a route to a member.
+func (t *trust) awaitRoute(ctx context.Context, limit time.Duration) {
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	tick := time.NewTicker(trustEvery / 10)
+	defer tick.Stop()
+	for len(t.fabric.Routed()) == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-end.C:
+			t.d.log.Warn("no member of the swarm is reached yet; going on trying")
+			return
+		}
+	}
+}
+
+func (t *trust) load() error {
+	b, err := os.ReadFile(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var addrs map[bus.NodeID][]string
+	if err := json.Unmarshal(b, &addrs); err != nil {
+		return fmt.Errorf("decode %s: %w", t.path, err)
+	}
+	for id, as := range addrs {
+		as = slices.DeleteFunc(as, func(a string) bool { _, _, err := net.SplitHostPort(a); return err != nil })
+		t.addrs[id] = as[:min(len(as), maxAddrs)]
+	}
+	t.saved = string(b)
+	return nil
+}
+
+// save writes the addresses where they changed.
+func (t *trust) save() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b, err := json.Marshal(t.addrs)
+	if err != nil {
+		return fmt.Errorf("encode the addresses of members: %w", err)
+	}
+	if string(b) == t.saved {
+		return nil
+	}
+	t.saved = string(b) // tried once for each change
+	return writeFile(t.path, b)
+}
