@@ -40,6 +40,19 @@ func openDir(dir string) (*dirLock, error) {
 	return l, nil
 }
 
+// Lock holds dir for this process alone until unlock is called or the process dies. Its Errors
+// are those of Start.
+func Lock(dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, dirError(dir, err)
+	}
+	l, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.unlock, nil
+}
+
 var errLocked = errors.New("locked by another process")
 
 func lockDir(dir string) (*dirLock, error) {
@@ -57,7 +70,7 @@ func lockDir(dir string) (*dirLock, error) {
 		if b, err := io.ReadAll(io.LimitReader(f, maxNote)); err == nil && len(b) > 0 {
 			holder = "process " + strings.TrimSpace(string(b))
 		}
-		return nil, bus.Errorf(bus.CodeConflict, "the data directory %s is in use by %s: %w", dir, holder, errLocked).
+		return nil, bus.Errorf(bus.CodeConflict, "the data directory %s is already in use by %s: %w", dir, holder, errLocked).
 			WithHint("stop that daemon, or use another directory: mycod --data-dir DIR")
 	}
 	err = f.Truncate(0)
