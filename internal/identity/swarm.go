@@ -17,6 +17,8 @@ const (
 	// inviteMemory is how long after its end an invitation is still known as used
 	// or expired.
 	inviteMemory = 24 * time.Hour
+	// maxTokenLife bounds InviteFor.
+	maxTokenLife = 7 * 24 * time.Hour
 )
 
 // Invite makes a join token that works once within TokenLife. addrs are the
@@ -24,6 +26,17 @@ const (
 // MaxAddrs. On a node without the swarm key it fails with ErrNotHolder and names a
 // node that has it; other failures are ErrBadInput and ErrTooMany.
 func (s *Store) Invite(addrs []string) (token string, expires time.Time, err error) {
+	return s.InviteFor(addrs, TokenLife)
+}
+
+// InviteFor is Invite with a life of its own for the token, of at most a week.
+func (s *Store) InviteFor(addrs []string, life time.Duration) (token string, expires time.Time, err error) {
+	if life <= 0 || life > maxTokenLife {
+		return "", time.Time{}, &Error{
+			Kind: ErrBadInput, Cause: fmt.Sprintf("a token cannot live for %s", life),
+			Next: fmt.Sprintf("give it more than 0 and at most %s", maxTokenLife),
+		}
+	}
 	if len(addrs) == 0 || len(addrs) > MaxAddrs {
 		return "", time.Time{}, &Error{
 			Kind: ErrBadInput, Cause: fmt.Sprintf("a token holds 1 to %d addresses, not %d", MaxAddrs, len(addrs)),
@@ -46,10 +59,10 @@ func (s *Store) Invite(addrs []string) (token string, expires time.Time, err err
 		if next.openInvites(now) >= maxOpenInvites {
 			return &Error{
 				Kind: ErrTooMany, Cause: fmt.Sprintf("%d invitations are open", maxOpenInvites),
-				Next: fmt.Sprintf("use one, or wait: each ends after %s", TokenLife),
+				Next: "use one, or wait until they end",
 			}
 		}
-		expires = now.Add(TokenLife)
+		expires = now.Add(life)
 		id := tokenID(secret)
 		next.invites[id] = invite{ID: id, Secret: secret, Expires: expires.UTC()}
 		token, err = Token{
