@@ -280,8 +280,15 @@ func (n *Node) onBeat(m Msg) {
 }
 
 func (n *Node) hearBeat(b bus.Heartbeat) {
-	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
+	old := n.members.boot(b.Node)
+	if old != "" && old != b.Boot {
 		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
+	}
+	if old != b.Boot { // it has not heard what this node can do
+		n.mu.Lock()
+		n.sentInfo = time.Time{}
+		n.mu.Unlock()
+		n.beatSoon()
 	}
 	if n.members.hear(b) {
 		poke(n.kick)
