@@ -119,6 +119,13 @@ func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, er
 		o.tombstone(q, j, f)
 	}
 	o.stopRunning(j)
+	if !j.Durable() && j.Submitter != o.n.cfg.ID {
+		// Its submitter learns of it now, or when it asks.
+		o.n.worker.remember(f)
+		if err := o.n.fx.Publish(Msg{Subject: bus.SubjectOut(j.Submitter, j.Task.ID), Data: marshal(endMsg(f))}); err != nil {
+			o.n.log.Debug("send the end", "task", j.Task.ID, "err", err)
+		}
+	}
 	o.mu.Lock()
 	o.cancels[j.Task.ID] = cancelling{*j, time.Now()}
 	o.mu.Unlock()

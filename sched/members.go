@@ -289,14 +289,28 @@ func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
 	return "", false
 }
 
-// known returns the highest attempt and the crashes that beats have told of a task.
-func (m *members) known(task bus.TaskID) (int, []Crash) {
+// known returns the highest attempt and the crashes that beats have told of a task. A peer that
+// was lost while it ran the task counts as crashed until it is heard again: its journal is
+// not told before it returns.
+func (m *members) known(task bus.TaskID) (attempt int, crashes []Crash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if t := m.told[task]; t != nil {
-		return t.attempt, t.crashes
+	t := m.told[task]
+	if t == nil {
+		return 0, nil
 	}
-	return 0, nil
+	crashes = t.crashes
+	for id, p := range m.peers {
+		if p.State != bus.NodeLost || p.gone {
+			continue
+		}
+		for _, r := range p.Beat.Running {
+			if r.Task == task {
+				crashes = mergeCrashes(crashes, []Crash{{id, r.Attempt}})
+			}
+		}
+	}
+	return t.attempt, crashes
 }
 
 // forgetTask drops what known keeps of a task that has ended.

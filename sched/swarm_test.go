@@ -39,6 +39,7 @@ type swarm struct {
 	mu      sync.Mutex
 	tasks   []*tracked
 	cancels map[bus.TaskID]time.Time // acknowledged
+	tried   map[bus.TaskID]bool      // cancels that were asked for
 	notes   []string                 // violations seen on the way
 }
 
@@ -77,7 +78,7 @@ func (c setup) start() *swarm {
 		c.slots = 2
 	}
 	c.net.Seed = c.seed
-	s := &swarm{setup: c, net: sim.New(c.net), cancels: map[bus.TaskID]time.Time{}}
+	s := &swarm{setup: c, net: sim.New(c.net), cancels: map[bus.TaskID]time.Time{}, tried: map[bus.TaskID]bool{}}
 	for i := range c.nodes {
 		s.nodes = append(s.nodes, &member{s: s, m: s.net.Add(nodeID(i)), id: nodeID(i), i: i})
 	}
@@ -289,6 +290,9 @@ func (s *swarm) read(k *tracked, out *sched.Output) {
 func (s *swarm) cancel(i int, id bus.TaskID) error {
 	n := s.nodes[i]
 	start := n.m.Starts()
+	s.mu.Lock()
+	s.tried[id] = true
+	s.mu.Unlock()
 	info, err := n.node.Cancel(n.life, id)
 	if err == nil && info.State == bus.StateCancelled && n.m.Gate(start) {
 		s.mu.Lock()
