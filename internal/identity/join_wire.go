@@ -59,7 +59,7 @@ const (
 func (r refusal) asError() error {
 	e := map[refusal]*Error{
 		refusedBadToken: {Kind: ErrBadToken, Cause: "the inviter does not know this join token"},
-		refusedExpired:  {Kind: ErrTokenExpired, Cause: fmt.Sprintf("the join token is older than %s", TokenLife)},
+		refusedExpired:  {Kind: ErrTokenExpired, Cause: "the join token has expired"},
 		refusedUsed:     {Kind: ErrTokenUsed, Cause: "the join token was already used by another node"},
 		refusedRevoked: {
 			Kind: ErrRevoked, Cause: "this node was put out of the swarm and its key stays out",
