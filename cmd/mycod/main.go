@@ -39,7 +39,10 @@ type streams struct {
 
 // cli is the command line.
 type cli struct {
-	Run     runCmd     `cmd:"" default:"withargs" help:"Run a node of the swarm (the default)."`
+	runFlags
+	Show kong.VersionFlag `name:"version" help:"Show the version and end."`
+
+	Run     runCmd     `cmd:"" default:"1" hidden:"" help:"Run a node of the swarm."`
 	Demo    demoCmd    `cmd:"" help:"Show a swarm of three on this machine: ask, work, lose a node, go on."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
@@ -56,9 +59,9 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	}()
 	var c cli
 	parser, err := kong.New(&c, kong.Name("mycod"),
-		kong.Description("A node of the swarm: finds others, joins by token, shares work."),
+		kong.Description("Runs a node of the swarm, which finds others, joins by token and shares work. Without a command it runs until it is stopped."),
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return fail(s.err, err)
 	}

@@ -20,8 +20,8 @@ import (
 // envNoContext keeps the daemon from writing a context for the NATS CLI.
 const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
-// runCmd runs a node.
-type runCmd struct {
+// runFlags are those of a node.
+type runFlags struct {
 	DataDir      string   `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
 	Name         string   `placeholder:"NAME" help:"This node's name. Default: the host's."`
 	BusListen    string   `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
@@ -37,8 +37,11 @@ type runCmd struct {
 	Verbose      bool     `short:"v" help:"Log details."`
 }
 
+// runCmd runs a node.
+type runCmd struct{}
+
 // Run implements the command.
-func (c *runCmd) Run(ctx context.Context, s streams) error {
+func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,

@@ -15,9 +15,13 @@ type versionCmd struct{}
 
 // Run implements the command.
 func (versionCmd) Run(s streams) error {
-	v, revision := buildVersion()
-	_, err := fmt.Fprintf(s.out, "mycod %s (%s, %s, %s/%s)\n", v, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(s.out, versionLine())
 	return err
+}
+
+func versionLine() string {
+	v, revision := buildVersion()
+	return fmt.Sprintf("mycod %s (%s, %s, %s/%s)", v, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // buildVersion reads what the linker and the build wrote into the program.
