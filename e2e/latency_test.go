@@ -60,7 +60,7 @@ func startFloor(t *testing.T, servers ...floor.Config) *floor.Client {
 	for _, p := range processes {
 		harness.Poll(t, harness.Patience, "the floor is ready", func() string {
 			if log := p.Log(5); log != "ready" {
-				return log
+				return fmt.Sprintf("its log: %q", log)
 			}
 			return ""
 		})
