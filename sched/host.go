@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -269,7 +270,8 @@ func (h *host) reopen(it *item) {
 	it.k.claims--
 	it.k.nOpen++
 	it.k.misses, it.k.hold = 0, time.Time{}
-	it.k.open = append([]*item{it}, it.k.open...)
+	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
+	it.k.open = append([]*item{it}, rest...)
 	h.dispatch(time.Now())
 }
 

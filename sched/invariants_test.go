@@ -93,7 +93,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 	first := fs[0]
 	for _, n := range s.nodes {
 		es := n.endsAt(k.id)
-		if len(es) > 0 && es[0].Nonce != first.Nonce && !n.gone && !s.split {
+		if len(es) > 0 && es[0].Nonce != first.Nonce && !n.gone && !s.split && !s.twoEnds {
 			say("task %s ended as %s/%d by %s, but at node %d as %s/%d by %s", k.id, first.State, first.Attempt, first.Node,
 				n.i, es[0].State, es[0].Attempt, es[0].Node)
 		}

@@ -77,7 +77,7 @@ var scenarios = []scenario{
 		time.Sleep(6 * time.Second)
 		s.allEnded()
 	}},
-	{"submitter and host killed", setup{nodes: 3}, func(s *swarm) {
+	{"submitter and host killed", setup{nodes: 3, twoEnds: true}, func(s *swarm) {
 		h := s.elected()
 		w := s.another(h)
 		s.load(12, 200, w)
@@ -87,7 +87,7 @@ var scenarios = []scenario{
 		s.kill(w)
 		time.Sleep(3 * time.Second)
 	}},
-	{"host, worker and submitter killed", setup{nodes: 4}, func(s *swarm) {
+	{"host, worker and submitter killed", setup{nodes: 4, twoEnds: true}, func(s *swarm) {
 		h := s.elected()
 		a := s.another(h)
 		b := s.another(h, a)
@@ -99,7 +99,7 @@ var scenarios = []scenario{
 		}
 		time.Sleep(3 * time.Second)
 	}},
-	{"all killed at once", setup{nodes: 3}, func(s *swarm) {
+	{"all killed at once", setup{nodes: 3, twoEnds: true}, func(s *swarm) {
 		s.elected()
 		s.load(12, 200, 0, 1, 2)
 		s.pass(300)
@@ -107,7 +107,7 @@ var scenarios = []scenario{
 		time.Sleep(time.Second)
 	}},
 	{"both custodians die after the end, and return", setup{nodes: 4}, custodiansReturn},
-	{"both custodians die under load, and return", setup{nodes: 4}, func(s *swarm) {
+	{"both custodians die under load, and return", setup{nodes: 4, twoEnds: true}, func(s *swarm) {
 		h := s.elected()
 		w := s.another(h)
 		s.load(12, 200, w)

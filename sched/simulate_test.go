@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // simulate runs a scenario in a bubble of its own and returns what is wrong.
@@ -14,12 +18,26 @@ func simulate(t *testing.T, c setup, play func(*swarm)) (bad []string) {
 	if os.Getenv("SIM_LOG") != "" {
 		c.log = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: simTime})
 	}
+	if os.Getenv("SIM_LOG") == "2" {
+		c.net.Trace = trace
+	}
 	synctest.Test(t, func(*testing.T) {
 		s := c.start()
 		play(s)
 		bad = s.finish()
 	})
 	return bad
+}
+
+// trace writes down what is sent, but for what is sent all the time.
+func trace(m sim.Traffic, lost bool) {
+	switch {
+	case strings.HasSuffix(m.Subject, ".heartbeat"), strings.HasSuffix(m.Subject, ".next"), strings.HasPrefix(m.Subject, "_INBOX"),
+		m.Op == "Counts", m.Op == "Progress", m.Op == "announce", m.Answer && m.Op == "Fetch":
+		return
+	}
+	fmt.Fprintf(os.Stderr, "time=%s %s->%s %s %s %s%s answer=%v lost=%v\n", time.Now().UTC().Format("04:05.000000"),
+		m.From[len(m.From)-2:], m.To[len(m.To)-2:], m.Op, m.Task, m.Subject, m.Ack, m.Answer, lost)
 }
 
 // simTime writes the simulated time since the start of a log line.

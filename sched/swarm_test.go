@@ -26,6 +26,9 @@ type setup struct {
 	work    func(i int) bool
 	log     slog.Handler
 	split   bool // both sides of a partition may end a task
+	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
+	// the other have had it run again. The submitter's counts.
+	twoEnds bool
 }
 
 // swarm is real Nodes over simulated effects, with clients and a ledger.

@@ -56,6 +56,8 @@ type Config struct {
 	Drop func(Traffic) bool
 	// Crash kills the process before or after an effect where it says so.
 	Crash func(Step) bool
+	// Trace is called with each message that is sent, and whether it is lost.
+	Trace func(t Traffic, lost bool)
 	// Without lists rules that are out of force.
 	Without map[Rule]bool
 }
@@ -68,6 +70,8 @@ type Traffic struct {
 	// Subject is set for core messages.
 	Subject string
 	Task    bus.TaskID
+	// Ack is set for what settles a delivery.
+	Ack string
 	// Answer is set for the way back.
 	Answer bool
 	Data   []byte
@@ -255,7 +259,11 @@ func (n *Net) arrival(from, to *proc, now time.Time) time.Time {
 // lost decides the fate of one message. The caller holds mu.
 func (n *Net) lost(from, to *proc, t Traffic, now time.Time) bool {
 	t.From, t.To = from.m.id, to.m.id
-	return !n.carries(from, to, now) || from != to && n.rnd.Float64() < n.cfg.Loss || n.cfg.Drop != nil && n.cfg.Drop(t)
+	lost := !n.carries(from, to, now) || from != to && n.rnd.Float64() < n.cfg.Loss || n.cfg.Drop != nil && n.cfg.Drop(t)
+	if n.cfg.Trace != nil {
+		n.cfg.Trace(t, lost)
+	}
+	return lost
 }
 
 // send runs arrive at the receiver, with the network locked, unless the message is lost. A

@@ -207,7 +207,7 @@ func (p *proc) settle(op, ack string, fn func(k *queue, i int, now time.Time)) e
 	if err := p.enter(s); err != nil {
 		return err
 	}
-	p.ask(q.Host, Traffic{Op: op}, func(m *Machine, now time.Time) (any, error) {
+	p.ask(q.Host, Traffic{Op: op, Ack: ack}, func(m *Machine, now time.Time) (any, error) {
 		if k := m.queues[q]; k != nil {
 			for i, msg := range k.msgs {
 				if msg.seq == seq && msg.delivered > 0 {

@@ -1,0 +1,114 @@
+package sched_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// TestRandom plays random operations and faults. SIM_SEED is the first seed and SIM_RUNS how
+// many are played: go test ./sched -run TestRandom with the seed of a failure plays it again.
+func TestRandom(t *testing.T) {
+	t.Parallel()
+	first, runs := number("SIM_SEED", 1), number("SIM_RUNS", 24)
+	const parts = 4
+	for part := range parts {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for seed := first + part; seed < first+runs; seed += parts {
+				r := rand.New(rand.NewPCG(uint64(seed), 1))
+				for _, b := range simulate(t, randomSetup(uint64(seed), r), func(s *swarm) { randomPlay(s, r) }) {
+					t.Errorf("SIM_SEED=%d: %s", seed, b)
+				}
+			}
+		})
+	}
+}
+
+func randomSetup(seed uint64, r *rand.Rand) setup {
+	c := setup{nodes: 2 + r.IntN(4), slots: 1 + r.IntN(3), seed: seed, split: true, twoEnds: true}
+	c.net.MinDelay, c.net.MaxDelay = 50*time.Microsecond, time.Duration(200+r.IntN(4800))*time.Microsecond
+	if r.IntN(2) == 0 {
+		c.net.Loss, c.net.Repeat, c.net.Deaf = r.Float64()*0.03, r.Float64()*0.02, r.Float64()*0.1
+	}
+	return c
+}
+
+// randomPlay goes on for 15 to 30 simulated seconds.
+func randomPlay(s *swarm, r *rand.Rand) {
+	if r.IntN(4) > 0 {
+		s.elected()
+	}
+	ops := r.IntN(40) + 20
+	for range ops {
+		randomStep(s, r)
+		time.Sleep(time.Duration(r.IntN(700)) * time.Millisecond)
+	}
+}
+
+func randomStep(s *swarm, r *rand.Rand) {
+	i := r.IntN(len(s.nodes))
+	n := s.nodes[i]
+	sc := script{MS: 5 + r.IntN(600), Chunks: r.IntN(5), Fail: r.IntN(10) == 0}
+	switch k := r.IntN(20); {
+	case k < 5:
+		if n.m.Running() {
+			s.wg.Go(func() { s.enqueue(i, sc) })
+		}
+	case k < 9:
+		if n.m.Running() {
+			s.submit(i, sc)
+		}
+	case k == 9:
+		if n.m.Running() {
+			sc.Retry = string(s.nodes[r.IntN(len(s.nodes))].id)
+			s.submit(i, sc, timeout(time.Duration(100+r.IntN(4000))*time.Millisecond))
+		}
+	case k == 10:
+		s.mu.Lock()
+		var some *tracked
+		if len(s.tasks) > 0 {
+			some = s.tasks[r.IntN(len(s.tasks))]
+		}
+		s.mu.Unlock()
+		if some != nil && n.m.Running() {
+			s.wg.Go(func() { _ = s.cancel(i, some.id) })
+		}
+	case k < 13:
+		s.kill(i)
+		if r.IntN(3) == 0 {
+			s.restart(i)
+		}
+	case k < 16:
+		for j := range s.nodes {
+			if r.IntN(2) == 0 {
+				s.restart(j)
+			}
+		}
+	case k == 16:
+		n.m.Freeze()
+		s.wg.Go(func() {
+			time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond)
+			n.m.Continue()
+		})
+	case k == 17:
+		cut := 1 + r.IntN(len(s.nodes)-1)
+		var a, b []int
+		for x, j := range r.Perm(len(s.nodes)) {
+			if x < cut {
+				a = append(a, j)
+			} else {
+				b = append(b, j)
+			}
+		}
+		s.net.Partition(s.ids(a...), s.ids(b...))
+	case k == 18:
+		s.net.Partition(s.ids(r.Perm(len(s.nodes))...))
+	default:
+		op := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish"}[r.IntN(9)]
+		answer := r.IntN(2) == 0
+		s.lose(1+r.IntN(4), func(m sim.Traffic) bool { return m.Op == op && m.Answer == answer && m.From != m.To })
+	}
+}
