@@ -1,11 +1,14 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -16,8 +19,20 @@ const peersStream = "KV_" + bus.BucketPeers
 // watchCall begins the calls that make a consumer of it.
 const watchCall = "CONSUMER.CREATE." + peersStream
 
-// inboxes are the prefixes of subjects that a consumer may deliver to, and answers go to.
-var inboxes = []string{nats.InboxPrefix, bus.UserInbox + ".", bus.ObserverInbox + "."}
+// inboxes are the prefixes of subjects that a consumer may deliver to, and answers go to. Those
+// of daemons, which observers see in requests, are not among them.
+var inboxes = []string{bus.UserInbox + ".", bus.ObserverInbox + "."}
+
+// What a client's consumer may take of the store, which others need too.
+const (
+	// maxWatchers is how many consumers the bucket of peers may have at once.
+	maxWatchers = 256
+	// maxWatchRequest is the size in bytes of a request for one.
+	maxWatchRequest = 4 << 10
+	// maxWatchIdle is how long one stays that nobody listens to.
+	maxWatchIdle = 5 * time.Minute
+	countLimit   = 5 * time.Second
+)
 
 // serveCalls takes what clients of the fabric ask of JetStream's API; the fabric's mapping sends
 // it here, and its grants decide who may ask what. A store answers, and delivers, with its own
@@ -27,7 +42,7 @@ var inboxes = []string{nats.InboxPrefix, bus.UserInbox + ".", bus.ObserverInbox 
 // The subscription ends with the store's connection.
 func (s *Store) serveCalls() error {
 	prefix := bus.SubjectStoreCall(s.cfg.ID, "")
-	nc := s.nc
+	nc, js := s.nc, s.js
 	_, err := nc.Subscribe(prefix+">", func(m *nats.Msg) {
 		if !isInbox(m.Reply) {
 			return
@@ -35,7 +50,10 @@ func (s *Store) serveCalls() error {
 		call, data := strings.TrimPrefix(m.Subject, prefix), m.Data
 		if strings.HasPrefix(call, watchCall) {
 			var err error
-			if data, err = checkWatch(data); err != nil {
+			if data, err = checkWatch(data); err == nil {
+				err = checkRoom(js)
+			}
+			if err != nil {
 				s.send(nc, &nats.Msg{Subject: m.Reply, Data: refusal(err)})
 				return
 			}
@@ -67,6 +85,9 @@ func checkWatch(data []byte) ([]byte, error) {
 		Config map[string]json.RawMessage `json:"config"`
 		Action string                     `json:"action,omitempty"`
 	}
+	if len(data) > maxWatchRequest {
+		return nil, fmt.Errorf("the request has %d bytes, the limit is %d", len(data), maxWatchRequest)
+	}
 	if err := json.Unmarshal(data, &req); err != nil {
 		return nil, fmt.Errorf("the request is not JSON: %w", err)
 	}
@@ -74,18 +95,57 @@ func checkWatch(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("stream %q is not %s", req.Stream, peersStream)
 	}
 	for name, raw := range req.Config {
-		if !strings.EqualFold(name, "deliver_subject") { // the server too reads any spelling
-			continue
-		}
-		var subject string
-		if err := json.Unmarshal(raw, &subject); err != nil {
-			return nil, fmt.Errorf("deliver subject: %w", err)
-		}
-		if subject != "" && !isInbox(subject) {
-			return nil, fmt.Errorf("deliver subject %q is not an inbox", subject)
+		if err := checkOption(name, raw); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return json.Marshal(req)
+}
+
+// checkOption looks at the options that reach beyond the consumer's client, or its life.
+func checkOption(name string, raw json.RawMessage) error {
+	is := func(option string) bool { return strings.EqualFold(name, option) } // as the server reads it
+	switch {
+	case is("deliver_subject"):
+		var subject string
+		if err := json.Unmarshal(raw, &subject); err != nil {
+			return err
+		}
+		if subject != "" && !isInbox(subject) {
+			return fmt.Errorf("%q is not an inbox", subject)
+		}
+	case is("durable_name"):
+		var durable string
+		if err := json.Unmarshal(raw, &durable); err != nil {
+			return err
+		}
+		if durable != "" {
+			return fmt.Errorf("%q would stay when its client has gone", durable)
+		}
+	case is("inactive_threshold"):
+		var idle time.Duration
+		if err := json.Unmarshal(raw, &idle); err != nil {
+			return err
+		}
+		if idle > maxWatchIdle {
+			return fmt.Errorf("%v is longer than %v", idle, maxWatchIdle)
+		}
+	}
+	return nil
+}
+
+// checkRoom refuses a consumer too many.
+func checkRoom(js jetstream.JetStream) error {
+	ctx, cancel := context.WithTimeout(context.Background(), countLimit)
+	defer cancel()
+	stream, err := js.Stream(ctx, peersStream)
+	if err != nil {
+		return fmt.Errorf("count the consumers of %s: %w", peersStream, err)
+	}
+	if n := stream.CachedInfo().State.Consumers; n >= maxWatchers {
+		return fmt.Errorf("%s has %d consumers already", peersStream, n)
+	}
+	return nil
 }
 
 func isInbox(subject string) bool {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,11 @@ func TestCheckWatch(t *testing.T) {
 		{`{"stream_name":"KV_peers","config":{"Deliver_Subject":"payload.work.a"}}`, ""},
 		{`{"stream_name":"KV_peers","config":{"deliver_\u017fubject":"payload.work.a"}}`, ""},
 		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX.a"},"Config":{"Deliver_subject":"payload.work.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"deliver_subject":"_INBOX.a"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"durable_name":"mine"}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"durable_name":"","inactive_threshold":300000000000}}`, `{"stream_name":"KV_peers","config":{"durable_name":"","inactive_threshold":300000000000}}`},
+		{`{"stream_name":"KV_peers","config":{"Inactive_threshold":300000000001}}`, ""},
+		{`{"stream_name":"KV_peers","config":{"description":"` + strings.Repeat("x", maxWatchRequest) + `"}}`, ""},
 		// What is dropped here must not reach the server, which reads it otherwise.
 		{`{"stream_name":"KV_peers","config":{"deliver_subject":"payload.a"},"config":null}`, `{"stream_name":"KV_peers","config":null}`},
 		{`{"stream_name":"KV_peers","config":{"deliver_subject":3}}`, ""},

@@ -21,7 +21,8 @@
 // consumer to its deliver subject. So that nobody writes through it where they may not write:
 //
 //   - Calls of JetStream's API that name no domain come to a check here (calls.go), which passes
-//     on those whose answers and deliveries go to inboxes. Only the daemons themselves, which
+//     on those whose answers and deliveries go to inboxes of clients, not of daemons. It bounds
+//     the consumers that clients make of the bucket of peers. Only the daemons themselves, which
 //     may do everything, name a domain.
 //   - What the store may say across the leaf is limited by the fabric's grant for it: inboxes
 //     ("_INBOX.>", the prefix of nats.go, "_INBOX_USER.>" and "_INBOX_OBSERVER.>"), advisories,

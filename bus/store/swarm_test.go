@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
 )
@@ -113,7 +114,7 @@ func TestPeersBucketIsPerNode(t *testing.T) {
 		}
 	}
 	// A plain client of the fabric gets its own node's store.
-	js, err := jetstream.New(nodes[1].Conn(t))
+	js, err := jetstream.New(nodes[1].Client(t, nodes[1].User, bus.UserInbox))
 	check(t, err)
 	kv, err := js.KeyValue(ctx, "peers")
 	check(t, err)
@@ -158,10 +159,13 @@ func TestStoreDoesNotAnswerOutsideInboxes(t *testing.T) {
 	nc := n.Conn(t)
 	victim, err := nc.SubscribeSync("swarm.task.>")
 	check(t, err)
-	inbox := nats.NewInbox()
+	daemon, err := nc.SubscribeSync("_INBOX.>") // an observer sees the reply subjects of daemons
+	check(t, err)
+	inbox := bus.UserInbox + ".a"
 	sub, err := nc.SubscribeSync(inbox)
 	check(t, err)
 	check(t, nc.PublishRequest("$JS.API.STREAM.INFO.KV_peers", "swarm.task.a.b.cancel", nil))
+	check(t, nc.PublishRequest("$JS.API.STREAM.INFO.KV_peers", "_INBOX.a.b", nil))
 	check(t, nc.PublishRequest("$JS.API.STREAM.INFO.KV_peers", inbox, nil))
 	// The second answer comes after the first would have.
 	m, err := sub.NextMsgWithContext(ctx)
@@ -170,6 +174,9 @@ func TestStoreDoesNotAnswerOutsideInboxes(t *testing.T) {
 	check(t, json.Unmarshal(m.Data, &info))
 	if n, _, _ := victim.Pending(); n != 0 {
 		t.Fatalf("%d answers reached a subject that is no inbox", n)
+	}
+	if n, _, _ := daemon.Pending(); n != 0 {
+		t.Fatalf("%d answers reached the inbox of a daemon", n)
 	}
 }
 
@@ -180,7 +187,7 @@ func TestDefaultDomainAndClientsSurviveReloads(t *testing.T) {
 	ctx := within(t)
 	cut := make(chan struct{}, 8)
 	nc := a.Conn(t, nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
-	user := a.Client(t, a.User, "_INBOX_USER", nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
+	user := a.Client(t, a.User, bus.UserInbox, nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
 	linked := a.Store.Linked()
 	third := fabrictest.NewKey(t)
 	a.Roster.Add(third)
@@ -188,17 +195,46 @@ func TestDefaultDomainAndClientsSurviveReloads(t *testing.T) {
 	check(t, a.Fabric.SetPeers(nil))
 	check(t, a.Fabric.SetPeers([]fabric.Peer{nodes[1].Peer()}))
 	fabrictest.AwaitMesh(t, nodes...)
+	js, err := jetstream.New(user)
+	check(t, err)
+	kv, err := js.KeyValue(ctx, "peers")
+	check(t, err)
+	_, err = kv.Status(ctx)
+	check(t, err)
 	for _, c := range []*nats.Conn{nc, user} {
-		js, err := jetstream.New(c)
-		check(t, err)
-		kv, err := js.KeyValue(ctx, "peers")
-		check(t, err)
-		if _, err := kv.Status(ctx); err != nil {
-			t.Fatal(err)
-		}
 		check(t, c.FlushTimeout(10*time.Second))
 	}
 	if len(cut) > 0 || !linked || !a.Store.Linked() {
 		t.Fatalf("reloading cut %d clients, leaf linked %v", len(cut), a.Store.Linked())
+	}
+}
+
+// Whoever may watch the bucket of peers must not be able to fill the memory with watches.
+func TestClientsCannotMakeConsumersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	n := fabrictest.Swarm(t, 1)[0]
+	ctx := within(t)
+	nc := n.Client(t, n.Observer, bus.ObserverInbox)
+	made, refused := 0, 0
+	for range 300 {
+		name := nats.NewInbox()[len(nats.InboxPrefix):]
+		req := `{"stream_name":"KV_peers","config":{"name":"` + name + `","ack_policy":"none","filter_subject":"$KV.peers.>","inactive_threshold":300000000000}}`
+		m, err := nc.RequestWithContext(ctx, "$JS.API.CONSUMER.CREATE.KV_peers."+name+".$KV.peers.>", []byte(req))
+		check(t, err)
+		var r struct {
+			Error *struct{ Code int }
+		}
+		check(t, json.Unmarshal(m.Data, &r))
+		switch {
+		case r.Error == nil:
+			made++
+		case r.Error.Code == 403:
+			refused++
+		default:
+			t.Fatalf("refused with code %d", r.Error.Code)
+		}
+	}
+	if made != 256 || refused != 44 {
+		t.Fatalf("%d consumers made and %d refused, want 256 and 44", made, refused)
 	}
 }
