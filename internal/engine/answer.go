@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -13,7 +15,7 @@ type answer struct {
 	emitErr error
 	started time.Time
 	text    strings.Builder
-	size    int // bytes, thinking included
+	size    int // bytes as JSON, thinking included
 	result  bus.InferenceResult
 }
 
@@ -24,17 +26,28 @@ func newAnswer(kind, model string, emit func(bus.InferenceChunk) error) *answer 
 	}
 }
 
-// add hands out one piece. It reports whether the answer goes on: not if emit
-// failed, nor at the length limit.
+// add hands out what an engine sent at once, in pieces that fit into a message. It
+// reports whether the answer goes on: not if emit failed, nor at the length limit.
 func (a *answer) add(c bus.InferenceChunk) bool {
-	if c == (bus.InferenceChunk{}) {
-		return true
+	for c != (bus.InferenceChunk{}) {
+		var piece bus.InferenceChunk
+		piece.Thinking, c.Thinking = cut(c.Thinking)
+		if piece.Thinking == "" {
+			piece.Text, c.Text = cut(c.Text)
+		}
+		if !a.hand(piece) {
+			return false
+		}
 	}
+	return true
+}
+
+func (a *answer) hand(c bus.InferenceChunk) bool {
 	if a.result.TTFT == 0 {
 		a.result.TTFT = time.Since(a.started)
 	}
 	a.text.WriteString(c.Text)
-	a.size += len(c.Text) + len(c.Thinking)
+	a.size += jsonSize(c.Text) + jsonSize(c.Thinking)
 	if a.emitErr = a.emit(c); a.emitErr != nil {
 		return false
 	}
@@ -43,6 +56,27 @@ func (a *answer) add(c bus.InferenceChunk) bool {
 		return false
 	}
 	return true
+}
+
+// cut takes a piece of up to maxPiece bytes off s, between two characters.
+func cut(s string) (piece, rest string) {
+	if len(s) <= maxPiece {
+		return s, ""
+	}
+	n := maxPiece
+	for n > maxPiece-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n], s[n:]
+}
+
+// jsonSize is the length of s in JSON, where some characters take six bytes.
+func jsonSize(s string) int {
+	b, err := json.Marshal(s)
+	if err != nil { // of strings: cannot be
+		return len(s)
+	}
+	return len(b) - len(`""`)
 }
 
 // done returns the result of a finished answer.

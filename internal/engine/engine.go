@@ -34,10 +34,22 @@ type Engine interface {
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 }
 
-// maxAnswer is the longest answer in bytes. A longer one ends with the reason
-// "length": a model that repeats itself for ever must not fill the memory, and a
-// result has to fit into one message.
-const maxAnswer = 512 << 10
+// Limits of what an engine may say.
+const (
+	// maxAnswer is the longest answer in bytes as JSON. A longer one ends with the
+	// reason "length": a model that repeats itself for ever must not fill the memory,
+	// and a result has to fit into one message.
+	maxAnswer = 512 << 10
+	// maxPiece is the longest piece of an answer in bytes. As JSON it may be six times
+	// as long, and an answer may be longer than maxAnswer by that.
+	maxPiece = 16 << 10
+	// maxModels is how many models of one engine count. A node tells of all of its
+	// models in one message, every second.
+	maxModels = 256
+	// maxName is the longest name of a model in bytes that a task can ask for, and
+	// maxTrait the longest of its other properties.
+	maxName, maxTrait = 256, 64
+)
 
 // Reasons why an answer ended, as in bus.InferenceResult.DoneReason.
 const (

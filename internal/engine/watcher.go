@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -54,7 +56,31 @@ func (t *target) models(ctx context.Context) ([]bus.ModelInfo, error) {
 		}
 		t.engine = e
 	}
-	return t.engine.Models(ctx)
+	models, err := t.engine.Models(ctx)
+	return usable(models), err
+}
+
+// usable returns the models that a task can ask for, maxModels at most: an engine's
+// words go to every node, and to people's terminals.
+func usable(models []bus.ModelInfo) []bus.ModelInfo {
+	var out []bus.ModelInfo
+	for _, m := range models {
+		if m.Name == "" || len(m.Name) > maxName || !plain(m.Name) || len(out) == maxModels {
+			continue
+		}
+		for _, s := range []*string{&m.ParameterSize, &m.Quantization, &m.Family} {
+			if len(*s) > maxTrait || !plain(*s) {
+				*s = ""
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// plain reports whether s holds nothing that a terminal obeys.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Watcher knows the engines of this machine, and notices within 5 s when one

@@ -1,0 +1,73 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// An engine may send a lot at once, of characters that take six bytes as JSON: each piece, and
+// the result, must fit into a message all the same.
+func TestLongPiecesFitIntoMessages(t *testing.T) {
+	t.Parallel()
+	for kind, words := range map[string]string{"escaped": "<", "of two bytes": "é", "plain": "x"} {
+		long := strings.Repeat(words, 700<<10)
+		chunk, err := json.Marshal(map[string]any{"message": map[string]string{"content": long}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, err := json.Marshal(map[string]any{"choices": []any{map[string]any{"delta": map[string]string{"content": long}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range []engine.Engine{
+			probe(t, ollama(t, text(string(chunk)+"\n"))), probe(t, openAI(t, text("data: "+string(event)+"\n\n"))),
+		} {
+			longest, streamed := 0, ""
+			res, err := e.Generate(patiently(t), "tinylm", bus.InferenceRequest{Prompt: "x"}, func(c bus.InferenceChunk) error {
+				b, err := json.Marshal(c)
+				longest, streamed = max(longest, len(b)), streamed+c.Text
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.Marshal(res)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if longest > 128<<10 || len(b) > bus.MaxPayload || res.Text != streamed || !strings.HasPrefix(long, res.Text) || res.DoneReason != "length" {
+				t.Errorf("%s, %s: pieces of up to %d bytes, a result of %d with reason %q", e.Kind(), kind, longest, len(b), res.DoneReason)
+			}
+		}
+	}
+}
+
+func TestStrangeModelsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	names := []string{"", "red\x1b[31m", "two\nlines", strings.Repeat("n", 257), "hf.co/a/b.c:Q4@x", "模型:1b"}
+	for i := range 300 {
+		names = append(names, fmt.Sprint("m", i))
+	}
+	var list struct {
+		Data []map[string]string `json:"data"`
+	}
+	for _, n := range names {
+		list.Data = append(list.Data, map[string]string{"id": n})
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, map[string]http.HandlerFunc{"GET /v1/models": text(string(data))})
+	set, _ := find(t, engine.Config{URLs: []string{s.URL}, Env: nowhere, NoDemo: true})
+	models := set.Models()
+	if len(models) != 256 || models[0].Name != "hf.co/a/b.c:Q4@x" || models[1].Name != "模型:1b" {
+		t.Errorf("%d models, the first is %q", len(models), models[0].Name)
+	}
+}
