@@ -146,6 +146,7 @@ func (d *Daemon) endMember(ctx context.Context) {
 	if m == nil {
 		return
 	}
+	d.trust.learnFromBeats() // for the next start
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.DrainLimit)
 	defer cancel()
 	m.node.Leave(ctx)

@@ -94,7 +94,7 @@ func (t *trust) run(ctx context.Context) error {
 		changed := false
 		select {
 		case <-ctx.Done():
-			return nil
+			return t.save()
 		case <-t.kick:
 			changed = true
 		case <-tick.C:
