@@ -86,15 +86,14 @@ func freePort(t *testing.T) int {
 	return n
 }
 
+// pingPayload has 64 bytes, as the floor's.
+var pingPayload = json.RawMessage(`"` + strings.Repeat("x", 62) + `"`)
+
 // pinger returns a function that has the node called at answer one attached ping task.
 func pinger(ctx context.Context, t *testing.T, c *bus.Conn, at bus.NodeID) func() error {
 	t.Helper()
-	payload, err := json.Marshal(strings.Repeat("x", 62))
-	if err != nil {
-		t.Fatal(err)
-	}
 	return func() error {
-		for chunk, err := range c.Submit(ctx, bus.Task{Type: bus.TypePing, Node: at, Payload: payload}) {
+		for chunk, err := range c.Submit(ctx, bus.Task{Type: bus.TypePing, Node: at, Payload: pingPayload}) {
 			if err != nil {
 				return err
 			}
@@ -125,16 +124,13 @@ func p50(t *testing.T, n int, do func() error) time.Duration {
 // alternately: across three processes, and in one.
 func TestLatencyOverTheFloor(t *testing.T) {
 	ctx := within(t, "latency")
-	payload := bytes.Repeat([]byte("x"), 64)
-
 	s := harness.New(t, programs)
 	nodes := []*harness.Node{s.Found(t, "a")}
+	payload := bytes.Repeat([]byte("x"), len(pingPayload))
 	for _, name := range []string{"b", "c"} {
 		nodes = append(nodes, s.Join(t, nodes[0], name))
 	}
 	_, rest := hostAndRest(t, nodes)
-	alone := harness.New(t, programs).Found(t, "alone")
-	harness.Settle(t, alone)
 
 	home, far := freePort(t), freePort(t)
 	farFloor := startFloor(t,
@@ -151,7 +147,7 @@ func TestLatencyOverTheFloor(t *testing.T) {
 		base  figures.Row
 	}{
 		{name: "submitter, queue host and worker in three processes", swarm: pinger(ctx, t, rest[0].Dial(t), rest[1].Info.NodeID), floor: farFloor, most: 2.5},
-		{name: "all in one process", swarm: pinger(ctx, t, alone.Dial(t), alone.Info.NodeID), floor: oneFloor, most: 1},
+		{name: "all in one process", swarm: insider(ctx, t), floor: oneFloor, most: 1},
 	}
 	for round := range figures.Repetitions(5) + 1 { // the first warms up
 		for i := range cases {
@@ -177,8 +173,9 @@ func TestLatencyOverTheFloor(t *testing.T) {
 		}
 		rows = append(rows, c.row, c.base)
 	}
-	record(t, alone, "latency", "One attached task that does nothing",
+	record(t, rest[0], "latency", "One attached task that does nothing",
 		"Processes on loopback, 200 tasks one after the other in a round, swarm and floor in turn; a sample is the median of "+
-			"one round. The floor (`e2e/floor`) is the least that NATS does for a task: a work queue on disk, one "+
+			"one round. Across processes a client connects to the submitter, as it does to the floor; in one process it "+
+			"calls the submitter. The floor (`e2e/floor`) is the least that NATS does for a task: a work queue on disk, one "+
 			"pull, the result stored, a reply, an acknowledgement; without election, bids or claims.", rows...)
 }
