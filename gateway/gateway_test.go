@@ -1,0 +1,173 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	self = bus.NodeID("myco-0123456789ab")
+	key  = "secret"
+)
+
+// swarm is what the gateway acts on.
+type swarm struct {
+	ran, enqueued []bus.Task
+	err           error
+}
+
+func (*swarm) Status() bus.Status {
+	return bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{{ID: self}}}
+}
+func (*swarm) Identity() gateway.Identity { return gateway.Identity{NodeID: self, Name: "a"} }
+
+func (s *swarm) Run(_ context.Context, t bus.Task) (bus.TaskInfo, error) {
+	s.ran = append(s.ran, t)
+	return bus.TaskInfo{ID: "x", State: bus.StateDone, Result: json.RawMessage(`"yes"`)}, s.err
+}
+
+func (s *swarm) Enqueue(_ context.Context, t bus.Task) (bus.Receipt, error) {
+	s.enqueued = append(s.enqueued, t)
+	return bus.Receipt{ID: "x", Accepted: true, Copies: 2}, s.err
+}
+
+func (s *swarm) Task(_ context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	return bus.TaskInfo{ID: id, State: bus.StateQueued}, s.err
+}
+
+func setup(t *testing.T) (*swarm, http.Handler) {
+	t.Helper()
+	s := &swarm{}
+	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Hosts: func() []string { return []string{"Box", "10.0.0.7"} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, g
+}
+
+func call(t *testing.T, h http.Handler, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1"+target, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+key)
+	r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// wants checks status and code of an error.
+func wants(t *testing.T, what string, w *httptest.ResponseRecorder, status int, code bus.Code) {
+	t.Helper()
+	var body struct {
+		Error *bus.Error `json:"error"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error == nil {
+		t.Errorf("%s: body %q is no error: %v", what, w.Body, err)
+		return
+	}
+	if w.Code != status || body.Error.Code != code {
+		t.Errorf("%s: status %d, code %s, want %d, %s", what, w.Code, body.Error.Code, status, code)
+	}
+}
+
+func TestReads(t *testing.T) {
+	t.Parallel()
+	_, g := setup(t)
+	for _, path := range []string{"/status", "/identity", "/peers"} {
+		w := call(t, g, http.MethodGet, path, "")
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), string(self)) || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := call(t, g, http.MethodGet, "/health", "", "Authorization", ""); w.Code != http.StatusOK {
+		t.Errorf("health: %d", w.Code)
+	}
+	if w := call(t, g, http.MethodGet, "/task/abc", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"abc"`) {
+		t.Errorf("task: %d %s", w.Code, w.Body)
+	}
+	wants(t, "no such path", call(t, g, http.MethodGet, "/nothing", ""), http.StatusNotFound, bus.CodeNotFound)
+	wants(t, "bad id", call(t, g, http.MethodGet, "/task/a.b", ""), http.StatusBadRequest, bus.CodeInvalid)
+}
+
+func TestSubmit(t *testing.T) {
+	t.Parallel()
+	s, g := setup(t)
+	w := call(t, g, http.MethodPost, "/task", `{"type":"ping"}`)
+	if w.Code != http.StatusOK || len(s.ran) != 1 || s.ran[0].Type != "ping" || !strings.Contains(w.Body.String(), `"done"`) {
+		t.Errorf("attached: %d %s, ran %+v", w.Code, w.Body, s.ran)
+	}
+	w = call(t, g, http.MethodPost, "/task?durable=1", `{"type":"ping"}`)
+	if w.Code != http.StatusAccepted || len(s.enqueued) != 1 || !strings.Contains(w.Body.String(), `"accepted":true`) {
+		t.Errorf("durable: %d %s, enqueued %+v", w.Code, w.Body, s.enqueued)
+	}
+	invalid := func(what, target, body string, header ...string) {
+		t.Helper()
+		wants(t, what, call(t, g, http.MethodPost, target, body, header...), http.StatusBadRequest, bus.CodeInvalid)
+	}
+	invalid("no JSON", "/task", "hello")
+	invalid("two tasks", "/task", `{"type":"ping"}{"type":"ping"}`)
+	invalid("unknown field", "/task", `{"type":"ping","nodde":"x"}`)
+	invalid("no type", "/task", `{}`)
+	invalid("durable what", "/task?durable=perhaps", `{"type":"ping"}`)
+	invalid("a form", "/task", `{"type":"ping"}`, "Content-Type", "text/plain")
+	long := `{"type":"ping","payload":"` + strings.Repeat("x", bus.MaxPayload+128<<10) + `"}`
+	wants(t, "long body", call(t, g, http.MethodPost, "/task", long), http.StatusRequestEntityTooLarge, bus.CodeTooLarge)
+	if len(s.ran)+len(s.enqueued) != 2 {
+		t.Errorf("ran %+v, enqueued %+v: want nothing of what was refused", s.ran, s.enqueued)
+	}
+	s.err = bus.Errorf(bus.CodeNoWorker, "nobody")
+	wants(t, "nobody can", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusServiceUnavailable, bus.CodeNoWorker)
+	s.err = errors.New("fault")
+	wants(t, "fault", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusInternalServerError, bus.CodeInternal)
+}
+
+func TestWhoMayCall(t *testing.T) {
+	t.Parallel()
+	s, g := setup(t)
+	for _, auth := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "secret"} {
+		wants(t, "key "+auth, call(t, g, http.MethodGet, "/status", "", "Authorization", auth), http.StatusUnauthorized, bus.CodeForbidden)
+	}
+	for host, ok := range map[string]bool{
+		"localhost:7890": true, "LOCALHOST": true, "127.0.0.1:1": true, "127.9.9.9": true, "[::1]:7890": true, "10.0.0.7:7890": true,
+		"box": true, "box.local:7890": true, "box.local.": true,
+		"evil.example": false, "10.0.0.8": false, "box.evil.example": false, "localhost.evil.example": false, "": false,
+	} {
+		if w := call(t, g, http.MethodGet, "/status", "", "Host", host); (w.Code == http.StatusOK) != ok {
+			t.Errorf("host %q: %d, want allowed %v", host, w.Code, ok)
+		}
+	}
+	for site, ok := range map[string]bool{"same-origin": true, "none": true, "cross-site": false, "same-site": false} {
+		w := call(t, g, http.MethodPost, "/task", `{"type":"ping"}`, "Sec-Fetch-Site", site)
+		if (w.Code == http.StatusOK) != ok {
+			t.Errorf("Sec-Fetch-Site %s: %d, want allowed %v", site, w.Code, ok)
+		}
+	}
+	if len(s.ran) != 2 {
+		t.Errorf("%d tasks ran, want 2", len(s.ran))
+	}
+}
+
+func TestNewWantsAKey(t *testing.T) {
+	t.Parallel()
+	if _, err := gateway.New(gateway.Config{Swarm: &swarm{}}); !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+		t.Errorf("without a key: %v, want CodeInvalid", err)
+	}
+}

@@ -1,0 +1,56 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestDefaultIsValid(t *testing.T) {
+	t.Parallel()
+	c := config.Config{}.WithDefaults()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Slots != 2 || c.DrainLimit != 10*time.Second || c.DataDir == "" || c.Version == "" {
+		t.Errorf("%+v, want the defaults", c)
+	}
+	if c.BusListen+c.FabricListen+c.JoinListen+c.HTTPListen != "" {
+		t.Error("a default address is as one that was asked for: it would not give way")
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for says, c := range map[string]config.Config{
+		"--bus-listen":    {BusListen: ":4222"},
+		"--fabric-listen": {FabricListen: "127.0.0.1"},
+		"--join-listen":   {JoinListen: "127.0.0.1:70000"},
+		"--http-listen":   {HTTPListen: "127.0.0.1:http"},
+		"--peer":          {Peers: []string{"10.0.0.1:0"}},
+		"--engine":        {Engines: []string{"://"}},
+		"--slots":         {Slots: -1},
+		"version":         {Version: strings.Repeat("1", 40)},
+		"drain":           {DrainLimit: -1},
+	} {
+		err := c.WithDefaults().Validate()
+		if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: error %v, want CodeInvalid that names it", says, err)
+		}
+	}
+	good := config.Config{
+		BusListen: "127.0.0.1:0", FabricListen: "[::]:7422", Peers: []string{"box.local:7422"},
+		Engines: []string{"http://127.0.0.1:11434", "localhost:8080"},
+	}
+	if err := good.WithDefaults().Validate(); err != nil {
+		t.Error(err)
+	}
+}
