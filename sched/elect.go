@@ -40,8 +40,8 @@ type HostDecision struct {
 type Candidacy struct {
 	// Rank below 0 never hosts.
 	Rank int
-	// Listening is set until the node has listened for the time of a start, unless it is
-	// known to be alone.
+	// Listening is set until the node has listened for the time of a start or has followed a
+	// host, unless it is known to be alone.
 	Listening bool
 	// Last is the host that was followed last, if it still is the same process.
 	Last bus.NodeID

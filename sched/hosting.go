@@ -62,7 +62,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
 	c := Candidacy{Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
-		Listening: now.Sub(n.start) < listenFirst && !n.cfg.Alone()}
+		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone()}
 	becoming, h := n.becoming, n.hosting
 	n.mu.Unlock()
 	d := ChooseHost(v, c, now)
