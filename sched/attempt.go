@@ -134,6 +134,11 @@ func (w *worker) onResend(m Msg) {
 
 // process decides on a delivery, and runs it.
 func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
+	if !w.begin(j.Task.ID) {
+		w.nak(d.Ack, holdBackMS)
+		return
+	}
+	defer w.done(j.Task.ID)
 	a, act := w.claim(ctx, q, d, j)
 	switch act.Kind {
 	case HoldBack:

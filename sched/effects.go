@@ -54,6 +54,8 @@ type Delivery struct {
 	Seq uint64
 	// Delivered counts deliveries of this message, from 1.
 	Delivered int
+	// At is when the queue stored it, by its host's clock.
+	At time.Time
 }
 
 // Claim heads a claim record, readable without its body.
@@ -99,7 +101,7 @@ type Queues interface {
 	Ack(ack string) error
 	Nak(ack string, delayMS int) error
 	Progress(ack string) error
-	// Counts tells what this node's queue q holds.
+	// Counts tells what this node's queue q holds, of keys that were never added too.
 	Counts(ctx context.Context, q QueueID) ([]KeyCount, error)
 	// Free makes the message seq, delivered and never claimed, available again.
 	Free(q QueueID, c KeyCount, seq uint64) error

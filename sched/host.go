@@ -62,6 +62,7 @@ type given struct {
 type keyQueue struct {
 	key    bus.Key
 	ready  bool    // fetchable
+	adding bool    // is being made so
 	open   []*item // oldest first; those no longer open are skipped
 	nOpen  int
 	extra  int // found by the sweep, unknown which
@@ -182,6 +183,7 @@ func (h *host) keyQueue(key bus.Key) *keyQueue {
 
 // addKey makes a key fetchable, off the host's goroutine.
 func (h *host) addKey(k *keyQueue) {
+	k.adding = true
 	h.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 		defer cancel()
@@ -190,10 +192,7 @@ func (h *host) addKey(k *keyQueue) {
 			h.n.log.Warn("add work queue", "key", k.key, "err", err)
 		}
 		h.post(func() {
-			k.ready = err == nil
-			if err != nil {
-				delete(h.keys, k.key) // the sweep will meet it again
-			}
+			k.ready, k.adding = err == nil, false // else the sweep tries again
 			h.dispatch(time.Now())
 		})
 	})
@@ -248,6 +247,7 @@ func (h *host) claimed(c Claim) {
 	case c.State == bus.StateQueued: // given back
 		it.avoid, it.avoidAt = c.Worker, time.Now()
 		h.reopen(it)
+		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
 }
 
@@ -338,7 +338,7 @@ func (h *host) dispatch(now time.Time) {
 		h.count++
 		h.answers[h.count] = &given{k: k, node: id.node, at: now}
 		k.given++
-		ans := answerMsg{N: h.count, Key: k.key, WaitedMS: now.Sub(k.oldest(now)).Milliseconds()}
+		ans := answerMsg{N: h.count, Key: k.key}
 		as.answer(h.n, ans)
 	}
 }

@@ -177,11 +177,12 @@ func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {
 			if late := r.began.Sub(k.submitted) - k.timeout; late > wireTime {
 				say("task %s was started %v after its deadline", k.id, late)
 			}
-			if late := r.ended.Sub(k.submitted) - k.timeout; late > time.Second {
+			if late := r.ended.Sub(k.submitted) - k.timeout; late > time.Second && !r.frozen {
 				say("task %s ran until %v after its deadline", k.id, late)
 			}
 		}
 		at, ok := s.cancels[k.id]
+		ok = ok && !s.split // else it may not be heard of
 		if ok && r.began.Sub(at) > wireTime {
 			say("task %s was started on %s %v after it was cancelled", k.id, r.node, r.began.Sub(at))
 		}

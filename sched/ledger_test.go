@@ -34,6 +34,7 @@ type run struct {
 	n            int // the how manieth of all
 	began, ended time.Time
 	how          string // "" while it runs
+	frozen       bool   // its process was, while it ran
 }
 
 // ledger is kept outside the product: what was run, by whom and when.
@@ -116,6 +117,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	step := time.Duration(s.MS) * time.Millisecond / time.Duration(s.Chunks+1)
 	for i := range s.Chunks + 1 {
 		tm := time.NewTimer(step)
+		var err error
 		select {
 		case <-tm.C:
 		case <-w.life.Done():
@@ -123,10 +125,15 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 			return nil, "killed", context.Canceled
 		case <-ctx.Done():
 			tm.Stop()
-			return nil, "stopped", context.Cause(ctx)
+			err = context.Cause(ctx)
 		}
+		before := time.Now()
 		if !w.m.Gate(w.start) {
 			return nil, "killed", context.Canceled
+		}
+		r.frozen = r.frozen || time.Now().After(before)
+		if err != nil {
+			return nil, "stopped", err
 		}
 		if s.Poison && i >= s.Chunks/2 {
 			w.m.Kill()

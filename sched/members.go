@@ -273,6 +273,20 @@ func (m *members) boot(id bus.NodeID) string {
 	return ""
 }
 
+// clockOf returns what a node's clock shows at now, by its last heartbeat.
+func (m *members) clockOf(id bus.NodeID, now time.Time) (time.Time, bool) {
+	if id == m.self {
+		return now, true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	if p == nil || p.Beat.WallMS == 0 {
+		return now, false
+	}
+	return time.UnixMilli(p.Beat.WallMS).Add(now.Sub(p.Seen)), true
+}
+
 func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -97,13 +97,13 @@ func (o *outbox) load(ctx context.Context) error {
 	defer o.mu.Unlock()
 	for id, k := range o.kept {
 		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
-			o.entries[id] = &entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream()}
+			o.entries[id] = &entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream(true)}
 		}
 	}
 	return nil
 }
 
-func (o *outbox) newStream() *stream { return newStream(!o.n.off(ProtectNonce)) }
+func (o *outbox) newStream(durable bool) *stream { return newStream(!o.n.off(ProtectNonce), durable) }
 
 // onKept takes in one message that this node's store has on disk.
 func (o *outbox) onKept(k Kept) {
@@ -216,8 +216,13 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 			o.n.log.Debug("ask for output again", "err", err)
 		}
 	}
-	if out.Final != nil && gap < 0 && !e.job.Durable() {
-		o.complete(id, *out.Final) // a durable task ends by its record in the store
+	switch {
+	case out.Final == nil:
+	case e.job.Durable():
+		// It ends by its record in the store, which this one may have missed.
+		o.n.bg.run(func() { o.learn(context.Background(), *out.Final) })
+	case gap < 0:
+		o.complete(id, *out.Final)
 	}
 }
 
@@ -225,12 +230,17 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 func (o *outbox) learn(ctx context.Context, f Final) {
 	o.mu.Lock()
 	k, e := o.kept[f.Task], o.entries[f.Task]
+	open := k != nil && k.final == nil
+	var j Job
+	if open {
+		j = k.job
+	}
 	o.mu.Unlock()
 	switch {
-	case k != nil && k.final == nil:
+	case open:
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
 		defer cancel()
-		o.put(pctx, &k.job, k.job.Custodian, &f, 1)
+		o.put(pctx, &j, j.Custodian, &f, 1)
 	case e != nil && !e.job.Durable():
 		o.complete(f.Task, f)
 	}

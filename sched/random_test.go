@@ -89,8 +89,9 @@ func randomStep(s *swarm, r *rand.Rand) {
 		}
 	case k == 16:
 		n.m.Freeze()
+		d := time.Duration(r.IntN(6000)) * time.Millisecond
 		s.wg.Go(func() {
-			time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond)
+			time.Sleep(d)
 			n.m.Continue()
 		})
 	case k == 17:

@@ -102,8 +102,6 @@ type nextMsg struct {
 type answerMsg struct {
 	N   int     `json:"n"`
 	Key bus.Key `json:"key"`
-	// WaitedMS is how long the oldest message of the key has been in this queue.
-	WaitedMS int64 `json:"waited_ms,omitempty"`
 }
 
 // syncMsg asks which of some open tasks have ended or run; syncReply answers in pieces.

@@ -20,6 +20,7 @@ const (
 type stream struct {
 	mu      sync.Mutex
 	strict  bool // tell attempts apart by their nonce
+	held    bool // only close ends it: a message that tells an end is not the end
 	attempt int
 	nonce   string
 	next    int // the chunk that is due
@@ -32,8 +33,8 @@ type stream struct {
 	changed chan struct{}
 }
 
-func newStream(strict bool) *stream {
-	return &stream{strict: strict, early: map[int]outMsg{}, changed: make(chan struct{})}
+func newStream(strict, held bool) *stream {
+	return &stream{strict: strict, held: held, early: map[int]outMsg{}, changed: make(chan struct{})}
 }
 
 // take puts m in its place. gap is the first chunk that is missing, -1 where none is.
@@ -49,7 +50,9 @@ func (s *stream) take(m outMsg, now time.Time) (gap int) {
 		if m.Final == nil {
 			return -1 // another run with the same number: the first one heard is shown
 		}
-		s.finish(*m.Final) // its output was not shown; its result is whole
+		if !s.held {
+			s.finish(*m.Final) // its output was not shown; its result is whole
+		}
 		return -1
 	}
 	if m.Final != nil {
@@ -58,7 +61,7 @@ func (s *stream) take(m outMsg, now time.Time) (gap int) {
 		s.early[m.Seq] = m
 	}
 	s.advance()
-	if s.pending != nil && s.end == nil || len(s.early) > 0 {
+	if s.end == nil && (s.pending != nil && s.next < s.pending.Chunks || len(s.early) > 0) {
 		return s.next
 	}
 	return -1
@@ -86,7 +89,7 @@ func (s *stream) advance() {
 		}
 		moved = true
 	}
-	if s.pending != nil && s.next >= s.pending.Chunks {
+	if s.pending != nil && s.next >= s.pending.Chunks && !s.held {
 		s.finish(*s.pending)
 		return
 	}

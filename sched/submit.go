@@ -66,7 +66,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
-	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream()}
+	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable)}
 	if !durable {
 		o.entries[t.ID] = e
 	}
@@ -205,7 +205,7 @@ func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) {
 	} else {
 		return nil, ErrNotFound
 	}
-	s := newStream(true)
+	s := newStream(true, false)
 	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
 	return &Output{s: s}, nil
 }

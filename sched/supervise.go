@@ -98,6 +98,9 @@ func (h *host) sweeper(ctx context.Context) {
 func (h *host) sweep(counts []KeyCount, asked time.Time) {
 	for _, c := range counts {
 		k := h.keyQueue(c.Key)
+		if !k.ready && !k.adding {
+			h.addKey(k)
+		}
 		total := c.Pending + c.Unacked
 		if total == 0 {
 			h.dropPhantoms(k, asked)

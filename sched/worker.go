@@ -27,6 +27,7 @@ type worker struct {
 	mu       sync.Mutex
 	pools    map[string]*pool // by task type
 	running  map[bus.TaskID]*attempt
+	taken    map[bus.TaskID]bool // deliveries that a slot is busy with
 	recent   map[bus.TaskID]Final
 	order    []bus.TaskID // of recent, oldest first
 	nextSlot int
@@ -44,7 +45,7 @@ type pool struct {
 
 func newWorker(n *Node) *worker {
 	return &worker{n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{},
-		running: map[bus.TaskID]*attempt{}, recent: map[bus.TaskID]Final{}}
+		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}}
 }
 
 // Handle makes the node run tasks with h, until remove is called. A second handler of the same
@@ -236,7 +237,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot, missed int)
 		return d, nil, 0, false
 	}
 	j.Stamp = time.Now()
-	j.LeftMS -= a.WaitedMS
+	if at, ok := w.n.members.clockOf(q.Host, j.Stamp); ok {
+		j.LeftMS -= max(0, at.Sub(d.At).Milliseconds())
+	}
 	return d, j, 0, true
 }
 
@@ -376,6 +379,23 @@ func (w *worker) renew(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// begin takes a task for one slot; false: another has it.
+func (w *worker) begin(id bus.TaskID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.taken[id] {
+		return false
+	}
+	w.taken[id] = true
+	return true
+}
+
+func (w *worker) done(id bus.TaskID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.taken, id)
 }
 
 // remember keeps an end for those who ask, see sync.

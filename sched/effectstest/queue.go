@@ -176,6 +176,9 @@ func testCounts(e *env) {
 		e.feed(0, q, keyA, bus.TaskID(fmt.Sprint("t", i)), "x")
 	}
 	d1, d2 := e.fetch(1, q, keyA), e.fetch(0, q, keyA)
+	if off := time.Since(d1.At); off < 0 || off > Limit {
+		e.Fatalf("stored %v ago", off)
+	}
 	e.check(e.Effects(1).Ack(d1.Ack))
 	want := sched.KeyCount{Key: keyA, Pending: 3, Unacked: 1, DeliveredSeq: d2.Seq, ConsumerSeq: 2}
 	var got sched.KeyCount
@@ -186,6 +189,8 @@ func testCounts(e *env) {
 	if c := e.count(q, keyB); c.Pending+c.Unacked != 0 {
 		e.Fatalf("the other key counts %+v", c)
 	}
+	e.feed(0, q, e.keyC(), "t", "x") // of which the host has not heard
+	e.until(func() bool { return e.count(q, e.keyC()) == sched.KeyCount{Key: e.keyC(), Pending: 1} }, "a key that was not added")
 }
 
 func testKeys(e *env) {

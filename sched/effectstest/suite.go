@@ -201,8 +201,7 @@ func (e *env) count(q sched.QueueID, k bus.Key) sched.KeyCount {
 			return c
 		}
 	}
-	e.Fatalf("no count of key %v among %d", k, len(all))
-	return sched.KeyCount{}
+	return sched.KeyCount{} // not heard of
 }
 
 // empty waits until q holds nothing of key.

@@ -14,6 +14,7 @@ type ackInfo struct {
 	stream    string
 	seq       uint64
 	delivered int
+	at        time.Time // when it was stored
 }
 
 // parseAck reads both forms of the subject, and ignores tokens that a later one adds:
@@ -30,10 +31,11 @@ func parseAck(subject string) (ackInfo, error) {
 	}
 	delivered, err1 := strconv.Atoi(p[at+2])
 	seq, err2 := strconv.ParseUint(p[at+3], 10, 64)
-	if !strings.HasPrefix(subject, ackPrefix) || err1 != nil || err2 != nil {
+	ns, err3 := strconv.ParseInt(p[at+5], 10, 64)
+	if !strings.HasPrefix(subject, ackPrefix) || err1 != nil || err2 != nil || err3 != nil {
 		return ackInfo{}, fmt.Errorf("acknowledgement subject %q: want %s and numbers", subject, ackPrefix)
 	}
-	return ackInfo{stream: p[at], seq: seq, delivered: delivered}, nil
+	return ackInfo{stream: p[at], seq: seq, delivered: delivered, at: time.Unix(0, ns)}, nil
 }
 
 // Ack takes a delivery's message out of its queue. It may get lost.

@@ -86,7 +86,7 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	if err != nil {
 		return sched.Delivery{}, err
 	}
-	return sched.Delivery{Data: m.Data, Ack: m.Reply, Seq: a.seq, Delivered: a.delivered}, nil
+	return sched.Delivery{Data: m.Data, Ack: m.Reply, Seq: a.seq, Delivered: a.delivered, At: a.at}, nil
 }
 
 func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(m.Reply, ackPrefix) }

@@ -180,8 +180,57 @@ func (j *Jet) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
 // out from those that wait for another try: Unacked counts both.
 func (j *Jet) Counts(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, error) {
 	counts, err := j.consumers(ctx, q)
+	if err == nil {
+		counts, err = j.strays(ctx, q, counts)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("count queue: %w", err)
+	}
+	return counts, nil
+}
+
+// strays adds the keys that have messages and no consumer: the news of their first message was
+// lost.
+func (j *Jet) strays(ctx context.Context, q sched.QueueID, counts []sched.KeyCount) ([]sched.KeyCount, error) {
+	l, api := j.at(q.Host)
+	var info struct {
+		State struct {
+			Messages uint64            `json:"messages"`
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := l.call(ctx, api+"STREAM.INFO."+workStream(q), map[string]string{}, &info); err != nil {
+		return nil, err
+	}
+	known := map[bus.Key]int{}
+	total := 0
+	for i, c := range counts {
+		known[c.Key] = i
+		total += c.Pending + c.Unacked
+	}
+	if info.State.Messages <= uint64(total) {
+		return counts, nil
+	}
+	prefix := bus.SubjectWork(q.Host, q.Term, "")
+	if err := l.call(ctx, api+"STREAM.INFO."+workStream(q), map[string]string{"subjects_filter": prefix + ">"}, &info); err != nil {
+		return nil, err
+	}
+	had := len(counts)
+	for subject := range info.State.Subjects {
+		rest := strings.TrimPrefix(subject, prefix)
+		key, err := bus.ParseKey(rest[:max(0, strings.LastIndexByte(rest, '.'))])
+		if err != nil {
+			return nil, fmt.Errorf("work subject %s: %w", subject, err)
+		}
+		i, ok := known[key]
+		if !ok {
+			i = len(counts)
+			known[key] = i
+			counts = append(counts, sched.KeyCount{Key: key})
+		}
+		if i >= had {
+			counts[i].Pending++
+		}
 	}
 	return counts, nil
 }

@@ -29,6 +29,7 @@ type message struct {
 	key       bus.Key
 	task      bus.TaskID
 	data      []byte
+	at        time.Time
 	delivered int
 	free      time.Time // once delivered: from then on it is delivered again
 }
@@ -103,14 +104,14 @@ func (p *proc) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 }
 
 func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
-	_, err := p.at(ctx, q, Step{Op: "Feed", Task: id}, func(k *queue, _ time.Time) (any, error) {
+	_, err := p.at(ctx, q, Step{Op: "Feed", Task: id}, func(k *queue, now time.Time) (any, error) {
 		for _, m := range k.msgs {
 			if m.key == key && m.task == id && !p.net.cfg.Without[RuleOneASubject] {
 				return nil, nil
 			}
 		}
 		k.seq++
-		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, data: append([]byte(nil), data...)})
+		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, at: now, data: append([]byte(nil), data...)})
 		for _, w := range k.watchers {
 			k.announce(w.stored, func(seq uint64) func() { return func() { w.onStored(key, id, seq) } }(k.seq))
 		}
@@ -159,21 +160,20 @@ func (p *proc) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, _ int) (
 		m.free = now.Add(p.net.cfg.Lease)
 		c.count++
 		c.deliveredSeq = max(c.deliveredSeq, m.seq)
-		return sched.Delivery{Key: key, Data: m.data, Ack: ackOf(q, m.seq, m.delivered), Seq: m.seq, Delivered: m.delivered}, nil
+		return sched.Delivery{Key: key, Data: m.data, Ack: ackOf(q, m.seq, m.delivered), Seq: m.seq, Delivered: m.delivered, At: m.at}, nil
 	})
 	d, _ := v.(sched.Delivery)
 	return d, err
 }
 
 func (p *proc) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
-	v, err := p.at(ctx, q, Step{Op: "Keys"}, func(k *queue, _ time.Time) (any, error) { return k.sortedKeys(), nil })
+	v, err := p.at(ctx, q, Step{Op: "Keys"}, func(k *queue, _ time.Time) (any, error) { return sorted(k.keys), nil })
 	out, _ := v.([]bus.Key)
 	return out, err
 }
 
-func (k *queue) sortedKeys() []bus.Key {
-	var out []bus.Key
-	for key := range k.keys {
+func sorted[T any](keys map[bus.Key]T) (out []bus.Key) {
+	for key := range keys {
 		out = append(out, key)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].String() < out[j].String() })
@@ -243,8 +243,18 @@ func (p *proc) Progress(ack string) error {
 func (p *proc) Counts(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, error) {
 	v, err := p.at(ctx, q, Step{Op: "Counts"}, func(k *queue, _ time.Time) (any, error) {
 		var out []sched.KeyCount
-		for _, key := range k.sortedKeys() {
-			c := sched.KeyCount{Key: key, DeliveredSeq: k.keys[key].deliveredSeq, ConsumerSeq: k.keys[key].count}
+		all := map[bus.Key]bool{}
+		for _, m := range k.msgs {
+			all[m.key] = true
+		}
+		for key := range k.keys {
+			all[key] = true
+		}
+		for _, key := range sorted(all) {
+			c := sched.KeyCount{Key: key}
+			if has := k.keys[key]; has != nil {
+				c.DeliveredSeq, c.ConsumerSeq = has.deliveredSeq, has.count
+			}
 			for _, m := range k.msgs {
 				if m.key == key && m.delivered > 0 {
 					c.Unacked++
