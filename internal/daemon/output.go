@@ -114,7 +114,7 @@ func (s *rpcServer) pump(out *sched.Output, inbox string) error {
 		}
 		if err != nil {
 			if s.ctx.Err() != nil {
-				s.send(inbox, nil, err)
+				err = errors.Join(err, s.send(inbox, nil, err))
 			}
 			return err
 		}
