@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"sort"
@@ -344,9 +345,11 @@ func (m *members) term(t uint64) uint64 {
 
 // marshal encodes what cannot fail to encode: own types of plain fields.
 func marshal(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // escaped, a payload within its limit may be over that of a message
+	if err := enc.Encode(v); err != nil {
 		panic("sched: encode " + err.Error())
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -23,13 +23,17 @@ var _ sched.Queues = (*Jet)(nil)
 // late. The record of a run stays as long as the run.
 const claimAge = 15 * time.Minute
 
+// keysMost is how many keys a queue may have. Without a number the server takes 1,000, and
+// refuses the next one for the rest of the term; each takes some 50 KiB.
+const keysMost = 5000
+
 // Open makes queue q, of this node, with its claims, in memory.
 func (j *Jet) Open(ctx context.Context, q sched.QueueID) error {
 	all := bus.SubjectWork(q.Host, q.Term, ">")
 	work := jetstream.StreamConfig{
 		Name: workStream(q), Subjects: []string{all},
 		Retention: jetstream.WorkQueuePolicy, Storage: jetstream.MemoryStorage,
-		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxConsumers: keysMost,
 		RePublish: &jetstream.RePublish{
 			Source: all, Destination: bus.SubjectStored(q.Host, q.Term, ">"), HeadersOnly: true,
 		},
