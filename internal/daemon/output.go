@@ -20,13 +20,17 @@ const (
 	followEvery = 500 * time.Millisecond
 	// cancelLimit bounds the cancel of a task whose client left.
 	cancelLimit = 5 * time.Second
+	// serveWait is how long a task waits for a program that serves its type, servePoll how
+	// often it is looked for.
+	serveWait = time.Second
+	servePoll = 10 * time.Millisecond
 )
 
 var errLeft = errors.New("the client left")
 
 // submit runs an attached task and sends its output to the client's inbox. Once nobody listens
 // there the task is cancelled.
-func (s *rpcServer) submit(_ context.Context, data []byte) (answer, error) {
+func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	req, err := decode[bus.SubmitRequest](data)
 	if err != nil {
 		return answer{}, err
@@ -38,7 +42,7 @@ func (s *rpcServer) submit(_ context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out, reply, err := n.Submit(req.Task)
+	out, reply, err := submitSoon(ctx, n, req.Task)
 	if err != nil {
 		return answer{}, err
 	}
@@ -53,6 +57,28 @@ func (s *rpcServer) submit(_ context.Context, data []byte) (answer, error) {
 			s.d.log.Warn("cancel a task whose client left", "task", reply.ID, "err", err)
 		}
 	}}, nil
+}
+
+// submitSoon is Submit with a moment's patience for a type that nobody serves: the program that
+// does may be starting, perhaps in the same process. What an engine lacks does not come so fast.
+func submitSoon(ctx context.Context, n *sched.Node, t bus.Task) (*sched.Output, bus.SubmitReply, error) {
+	limit := time.NewTimer(serveWait)
+	defer limit.Stop()
+	tick := time.NewTicker(servePoll)
+	defer tick.Stop()
+	for {
+		out, reply, err := n.Submit(t)
+		if t.Type == bus.TypeInference || !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) {
+			return out, reply, err
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return out, reply, err
+		case <-ctx.Done():
+			return out, reply, err
+		}
+	}
 }
 
 func errInbox(inbox string) error {

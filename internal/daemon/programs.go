@@ -26,6 +26,9 @@ const (
 	outputRoom = 4096
 )
 
+// listenSoon are the moments after a first offer when the program may be listening.
+var listenSoon = []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 80 * time.Millisecond}
+
 // programs are the types of task that programs of this machine serve through the daemon.
 type programs struct {
 	d *Daemon
@@ -61,13 +64,20 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 		p.kinds[typ] = k
 	}
 	p.mu.Unlock()
-	reply := k.take(req, time.Now())
+	reply, known := k.take(req, time.Now())
 	if first {
 		if _, err := n.Handle(ctx, k); err != nil {
 			return nil, fmt.Errorf("offer a handler: %w", err)
 		}
 	}
-	n.CapabilityChanged()
+	if known {
+		n.CapabilityChanged()
+		return reply, nil
+	}
+	// The program listens once it has the reply.
+	for _, after := range listenSoon {
+		time.AfterFunc(after, n.CapabilityChanged)
+	}
 	return reply, nil
 }
 
@@ -102,19 +112,19 @@ type offer struct {
 	busy       int
 }
 
-// take stores an offer.
-func (k *kind) take(req bus.ServeRequest, now time.Time) bus.ServeReply {
+// take stores an offer, and tells whether the program made one before.
+func (k *kind) take(req bus.ServeRequest, now time.Time) (reply bus.ServeReply, known bool) {
 	base := k.typ + "." + req.Program
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	o := k.offers[req.Program]
-	if o == nil {
+	o, known := k.offers[req.Program]
+	if !known {
 		id := k.d.id.NodeID()
 		o = &offer{subjects: bus.ServeReply{Jobs: bus.SubjectServe(id, base+".jobs"), Cancels: bus.SubjectServe(id, base+".cancels")}}
 		k.offers[req.Program] = o
 	}
 	o.capability, o.at = req.Capability, now
-	return o.subjects
+	return o.subjects, known
 }
 
 // Capability implements bus.Handler: what the programs that are there can run together.

@@ -239,6 +239,10 @@ func TestServeAndLeave(t *testing.T) {
 		cancel()
 		check(t, <-served)
 	})
+	// A program may submit what it serves without waiting.
+	if info := last(t, a, bus.Task{Type: h.typ(), Payload: json.RawMessage(`"at once"`)}); string(info.Result) != `"at once"` {
+		t.Errorf("%+v, want the payload back", info)
+	}
 	eventually(t, "b sees the type that a's program serves", func() string {
 		s, err := b.conn.Status(b.ctx())
 		check(t, err)
