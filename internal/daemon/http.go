@@ -90,7 +90,7 @@ func (a nativeAPI) Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
-	return n.Enqueue(ctx, t, 1)
+	return n.Enqueue(ctx, t, 2)
 }
 
 // Task implements gateway.Swarm.

@@ -189,7 +189,10 @@ func (d *Daemon) enqueue(ctx context.Context, req bus.EnqueueRequest) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	return n.Enqueue(ctx, req.Task, max(req.Copies, 1))
+	if req.Copies == 0 {
+		req.Copies = 2
+	}
+	return n.Enqueue(ctx, req.Task, req.Copies)
 }
 
 func (d *Daemon) cancelTask(ctx context.Context, req bus.TaskRequest) (any, error) {
