@@ -50,6 +50,7 @@ type Daemon struct {
 	engines  *engine.Watcher
 	trust    *trust
 	programs *programs
+	table    *table
 	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
 	join     net.Listener
 	http     net.Listener
@@ -129,7 +130,10 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 		BusURL: d.fabric.ClientURL(), FabricAddr: d.fabric.FabricAddr(),
 		JoinAddr: d.join.Addr().String(), HTTPURL: "http://" + reachable(d.http.Addr()),
 	}
-	d.settle(ctx)
+	d.settle(ctx, settleLimit)
+	if err := d.table.write(ctx, time.Now()); err != nil {
+		return err
+	}
 	if err := d.publishFiles(up); err != nil {
 		return err
 	}
@@ -283,15 +287,15 @@ const (
 // settle waits until the node is of use: there is a queue host, the engines were looked at, and
 // a member with a swarm to go to has heard of it. A swarm whose others are away is no reason to
 // wait for long.
-func (d *Daemon) settle(ctx context.Context) {
-	limit := time.NewTimer(settleLimit)
-	defer limit.Stop()
+func (d *Daemon) settle(ctx context.Context, limit time.Duration) {
+	end := time.NewTimer(limit)
+	defer end.Stop()
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
 	for !d.settled() {
 		select {
 		case <-tick.C:
-		case <-limit.C:
+		case <-end.C:
 			return
 		case <-ctx.Done():
 			return

@@ -20,10 +20,10 @@ func (d *Daemon) hello() {
 		line("queue host: %s", d.nameOf(q))
 	}
 	line("")
-	line("  routes of other nodes  %-22s TCP%s", d.info.FabricAddr, firewall(d.info.FabricAddr))
-	line("  nodes that join        %-22s TCP%s", d.info.JoinAddr, firewall(d.info.JoinAddr))
+	line("  routes of other nodes  TCP %s", firewall(d.info.FabricAddr))
+	line("  nodes that join        TCP %s", firewall(d.info.JoinAddr))
 	if !d.cfg.NoMDNS {
-		line("  discovery              mDNS                   UDP 5353, open this in the firewall")
+		line("  mDNS                   UDP %s", firewall("0.0.0.0:5353"))
 	}
 	line("  NATS, this machine     %s", d.info.BusURL)
 	line("  HTTP, this machine     %s (key in %s)", d.info.HTTPURL, bus.HTTPKeyFile)
@@ -78,10 +78,15 @@ func count(n int, what string) string {
 // firewall tells what others need of an address.
 func firewall(addr string) string {
 	ap, err := netip.ParseAddrPort(addr)
-	if err == nil && ap.Addr().IsLoopback() {
-		return ", this machine only"
+	switch {
+	case err != nil:
+		return addr
+	case ap.Addr().IsLoopback():
+		return addr + ", this machine only"
+	case ap.Addr().IsUnspecified():
+		return fmt.Sprintf("%-5d a firewall must let this through", ap.Port())
 	}
-	return ", open this in the firewall"
+	return addr + "  a firewall must let this through"
 }
 
 // nameOf is a node's name, or its id where it has none.

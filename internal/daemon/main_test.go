@@ -59,7 +59,7 @@ func start(t *testing.T, name string, change ...func(*config.Config)) *node {
 	return n
 }
 
-func withDemo(c *config.Config) { c.NoDemoEngine = false }
+func withDemo(c *config.Config)             { c.NoDemoEngine = false }
 func joining(by *node) func(*config.Config) { return func(c *config.Config) { c.Join = by.invite() } }
 
 func withPeer(addr string) func(c *config.Config) {

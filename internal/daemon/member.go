@@ -169,9 +169,9 @@ func (d *Daemon) load() sched.Load {
 	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: gpu}
 }
 
-// joinRouteWait is how long a join waits for the first route to another member. A reply before
-// would be true, and of little use.
-const joinRouteWait = 5 * time.Second
+// joinWait is how long a join waits until another member is heard. A reply before would be true,
+// and of little use.
+const joinWait = 5 * time.Second
 
 // joinSwarm joins the swarm of a token while the daemon runs.
 func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error) {
@@ -184,7 +184,10 @@ func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error
 	if !r.Already {
 		d.log.Info("joined", "swarm", r.Swarm.Name, "by", r.Inviter.Name)
 		d.swarmChanged()
-		d.trust.awaitRoute(ctx, joinRouteWait)
+		d.settle(ctx, joinWait)
+		if err := d.table.write(ctx, time.Now()); err != nil {
+			d.log.Warn("write the table of nodes", "err", err)
+		}
 	}
 	return bus.JoinReply{Swarm: d.swarm(), Changed: !r.Already}, nil
 }
@@ -211,6 +214,10 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 	if begin := d.beginMember(ctx, fail); begin != nil {
 		fail(begin)
 		return nil, begin
+	}
+	if err == nil {
+		d.settle(ctx, joinWait)
+		err = d.table.write(ctx, time.Now())
 	}
 	if err != nil {
 		return nil, identityError(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,23 +71,35 @@ func (d *Daemon) status() bus.Status {
 // Times of the table of nodes.
 const (
 	tableEvery = 50 * time.Millisecond // how often changes are looked for
-	rowEvery   = time.Second           // how often one node is written, at most
+	rowEvery   = time.Second           // how often small news of a node are told, at most
 )
+
+// table is the KV bucket "peers" in the own store: what this node sees of the swarm. A node whose
+// state changes, or that becomes queue host, is written at once, other news once a second.
+type table struct {
+	kv    jetstream.KeyValue
+	nodes func() []bus.NodeInfo
+
+	mu   sync.Mutex
+	rows map[bus.NodeID]row
+}
 
 // row is what the table has of a node.
 type row struct {
-	json string
-	at   time.Time
+	json  string // without Seen, which changes all the time
+	state bus.NodeState
+	host  bool
+	at    time.Time
 }
 
-// startTable keeps the KV bucket "peers" in step with what this node sees of the swarm.
+// startTable keeps the table in step with what this node sees.
 func (d *Daemon) startTable(ctx context.Context, up *lifeline) error {
 	kv, err := d.store.Peers(ctx)
 	if err != nil {
 		return err
 	}
-	rows := map[bus.NodeID]row{}
-	if err := d.writeTable(ctx, kv, rows, time.Now()); err != nil {
+	d.table = &table{kv: kv, nodes: d.nodes, rows: map[bus.NodeID]row{}}
+	if err := d.table.write(ctx, time.Now()); err != nil {
 		return err
 	}
 	up.run(ctx, "keep the table of nodes", func(ctx context.Context) error {
@@ -97,7 +110,7 @@ func (d *Daemon) startTable(ctx context.Context, up *lifeline) error {
 			case <-ctx.Done():
 				return nil
 			case now := <-tick.C:
-				if err := d.writeTable(ctx, kv, rows, now); err != nil && ctx.Err() == nil {
+				if err := d.table.write(ctx, now); err != nil && ctx.Err() == nil {
 					d.log.Warn("write the table of nodes", "err", err)
 				}
 			}
@@ -106,41 +119,49 @@ func (d *Daemon) startTable(ctx context.Context, up *lifeline) error {
 	return nil
 }
 
-// writeTable writes the rows that changed and may be written again.
-func (d *Daemon) writeTable(ctx context.Context, kv jetstream.KeyValue, rows map[bus.NodeID]row, now time.Time) error {
+// write brings the rows up to date that may be written again.
+func (t *table) write(ctx context.Context, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	there := map[bus.NodeID]bool{}
-	for _, n := range d.nodes() {
+	for _, n := range t.nodes() {
 		there[n.ID] = true
-		seen := n.Seen
-		n.Seen = time.Time{} // changes all the time
-		b, err := json.Marshal(n)
-		if err != nil {
-			return fmt.Errorf("encode node %s: %w", n.ID, err)
-		}
-		if old := rows[n.ID]; old.json == string(b) || now.Sub(old.at) < rowEvery {
-			continue
-		}
-		state := string(b)
-		n.Seen = seen
-		if b, err = json.Marshal(n); err != nil {
-			return fmt.Errorf("encode node %s: %w", n.ID, err)
-		}
-		if _, err := kv.Put(ctx, string(n.ID), b); err != nil {
-			return fmt.Errorf("put node %s: %w", n.ID, err)
-		}
-		if rows[n.ID] = (row{state, now}); seen.IsZero() {
-			rows[n.ID] = row{json: state} // what is heard of it first is news at once
+		if err := t.put(ctx, n, now); err != nil {
+			return err
 		}
 	}
-	for id := range rows {
+	for id := range t.rows {
 		if there[id] {
 			continue
 		}
-		if err := kv.Delete(ctx, string(id)); err != nil {
+		if err := t.kv.Delete(ctx, string(id)); err != nil {
 			return fmt.Errorf("delete node %s: %w", id, err)
 		}
-		delete(rows, id)
+		delete(t.rows, id)
 	}
+	return nil
+}
+
+// put writes one node, if there is news that may be told now. The caller holds mu.
+func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
+	bare := n
+	bare.Seen = time.Time{}
+	b, err := json.Marshal(bare)
+	if err != nil {
+		return fmt.Errorf("encode node %s: %w", n.ID, err)
+	}
+	old := t.rows[n.ID]
+	if old.json == string(b) || old.state == n.State && old.host == n.QueueHost && now.Sub(old.at) < rowEvery {
+		return nil
+	}
+	value, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("encode node %s: %w", n.ID, err)
+	}
+	if _, err := t.kv.Put(ctx, string(n.ID), value); err != nil {
+		return fmt.Errorf("put node %s: %w", n.ID, err)
+	}
+	t.rows[n.ID] = row{string(b), n.State, n.QueueHost, now}
 	return nil
 }
 

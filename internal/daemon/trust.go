@@ -222,24 +222,6 @@ func (t *trust) forget() {
 	t.poke()
 }
 
-// awaitRoute waits until there is a route to a member.
-func (t *trust) awaitRoute(ctx context.Context, limit time.Duration) {
-	end := time.NewTimer(limit)
-	defer end.Stop()
-	tick := time.NewTicker(trustEvery / 10)
-	defer tick.Stop()
-	for len(t.fabric.Routed()) == 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		case <-end.C:
-			t.d.log.Warn("no member of the swarm is reached yet; going on trying")
-			return
-		}
-	}
-}
-
 func (t *trust) load() error {
 	b, err := os.ReadFile(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
