@@ -145,7 +145,7 @@ func (o *outbox) feed(ctx context.Context, q QueueID, e *entry) bool {
 
 func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now time.Time) bool {
 	if left, has := j.left(now); has {
-		j.LeftMS, j.Stamp = left.Milliseconds(), now
+		j.LeftMS, j.Stamp, j.By = left.Milliseconds(), now, o.n.cfg.ID
 	}
 	if !o.n.off(ProtectJournal) {
 		n, cs := o.n.members.known(j.Task.ID)

@@ -101,7 +101,30 @@ type member struct {
 	routed bool // a route was seen since the last beat began
 	misses int  // polls without a route
 	gone   bool // said goodbye
+	ahead  ahead
 }
+
+// ahead is how much a peer's clock is ahead of this node's, by the least delayed heartbeat of
+// the last 30 to 60 s: those that were heard late show less.
+type ahead struct {
+	known     bool
+	now, last time.Duration
+	since     time.Time
+}
+
+const aheadSpan = 30 * time.Second
+
+func (a *ahead) note(by time.Duration, now time.Time) {
+	switch {
+	case !a.known:
+		*a = ahead{true, by, by, now}
+	case now.Sub(a.since) > aheadSpan:
+		a.last, a.now, a.since = a.now, by, now
+	}
+	a.now = max(a.now, by)
+}
+
+func (a *ahead) by() time.Duration { return max(a.now, a.last) }
 
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
@@ -132,6 +155,9 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	if b.Draining {
 		p.State = bus.NodeDraining
+	}
+	if b.WallMS > 0 {
+		p.ahead.note(time.UnixMilli(b.WallMS).Sub(now), now)
 	}
 	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
 	for _, r := range b.Running {
@@ -274,7 +300,7 @@ func (m *members) boot(id bus.NodeID) string {
 	return ""
 }
 
-// clockOf returns what a node's clock shows at now, by its last heartbeat.
+// clockOf returns what a node's clock shows at now, by its heartbeats.
 func (m *members) clockOf(id bus.NodeID, now time.Time) (time.Time, bool) {
 	if id == m.self {
 		return now, true
@@ -282,10 +308,10 @@ func (m *members) clockOf(id bus.NodeID, now time.Time) (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peers[id]
-	if p == nil || p.Beat.WallMS == 0 {
+	if p == nil || !p.ahead.known {
 		return now, false
 	}
-	return time.UnixMilli(p.Beat.WallMS).Add(now.Sub(p.Seen)), true
+	return now.Add(p.ahead.by()), true
 }
 
 func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {

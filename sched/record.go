@@ -15,10 +15,12 @@ type Job struct {
 	Boot string `json:"boot,omitempty"`
 	// Custodian holds the second copy of a durable task; empty for an attached one.
 	Custodian bus.NodeID `json:"custodian,omitempty"`
-	// Stamp is the holder's clock when LeftMS was computed; Accepted is the submitter's.
-	LeftMS   int64     `json:"left_ms,omitempty"`
-	Stamp    time.Time `json:"stamp,omitzero"`
-	Accepted time.Time `json:"accepted"`
+	// Stamp is the holder's clock when LeftMS was computed; Accepted is the submitter's. By is
+	// the holder, where it has fed the task.
+	LeftMS   int64      `json:"left_ms,omitempty"`
+	Stamp    time.Time  `json:"stamp,omitzero"`
+	By       bus.NodeID `json:"by,omitempty"`
+	Accepted time.Time  `json:"accepted"`
 	// Attempts is the highest attempt that the feeder knows of.
 	Attempts int `json:"attempts,omitempty"`
 	// Crashes are the attempts that ended with their worker's process.

@@ -236,11 +236,22 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot, missed int)
 		w.ack(d.Ack)
 		return d, nil, 0, false
 	}
-	j.Stamp = time.Now()
-	if at, ok := w.n.members.clockOf(q.Host, j.Stamp); ok {
-		j.LeftMS -= max(0, at.Sub(d.At).Milliseconds())
-	}
+	now := time.Now()
+	j.LeftMS -= w.waited(q, d, j, now).Milliseconds()
+	j.Stamp, j.By = now, w.n.cfg.ID
 	return d, j, 0, true
+}
+
+// waited returns how long a delivered job has been on its way and in the queue: by the clock of
+// who fed it, and at least by that of the queue's host.
+func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) (long time.Duration) {
+	if at, ok := w.n.members.clockOf(q.Host, now); ok {
+		long = max(long, at.Sub(d.At))
+	}
+	if at, ok := w.n.members.clockOf(j.By, now); ok && j.By != "" {
+		long = max(long, at.Sub(j.Stamp))
+	}
+	return long
 }
 
 // next asks the host for work and waits for its answer.

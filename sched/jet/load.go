@@ -33,43 +33,49 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 		return nil, fmt.Errorf("list outboxes: %w", err)
 	}
 	var out []sched.Kept
+	from := map[string]uint64{}
 	for _, s := range streams {
 		var err error
-		if out, err = o.loadStream(ctx, s, out); err != nil {
+		if out, from[s], err = o.loadStream(ctx, s, out); err != nil {
 			return nil, fmt.Errorf("load %s: %w", s, err)
 		}
+	}
+	missing, err := o.count.loaded(len(out), from)
+	if err != nil {
+		return nil, err
+	}
+	if missing > 0 {
+		o.log.Warn("the store has lost messages of its outboxes; other nodes may hold them", "lost", missing, "left", len(out))
 	}
 	return out, nil
 }
 
-func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept) ([]sched.Kept, error) {
+// loadStream appends the messages of one stream, and returns the sequence after the last.
+func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept) ([]sched.Kept, uint64, error) {
 	stream, err := o.js.Stream(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	had, before := stream.CachedInfo().State.Msgs, len(out)
 	inbox := o.store.nc.NewInbox()
 	sub, err := o.store.nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer stopper(sub)()
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	for next, more := uint64(1), had > 0; more; {
+	next := uint64(1)
+	for more := stream.CachedInfo().State.Msgs > 0; more; {
 		ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, next, pageMsgs, pageBytes)
 		if err := o.store.nc.PublishRequest("$JS.API.DIRECT.GET."+name, inbox, ask); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if out, next, more, err = loadPage(ctx, sub, out, next); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	if n := uint64(len(out) - before); n < had {
-		o.log.Warn("the store holds messages that cannot be read", "stream", name, "unreadable", had-n, "read", n)
-	}
-	return out, nil
+	return out, next, nil
 }
 
 // loadPage appends one page. more is set where another one follows, at sequence next.

@@ -1,0 +1,81 @@
+package jet
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// counter keeps, in a file, how many messages the outboxes in this node's store hold: a store
+// that comes back with a damaged block holds fewer, and says nothing of it. The file is not
+// synced. It may tell too few, never too many while the machine stays up: a message is counted
+// after it was stored, and taken off before it is deleted.
+type counter struct {
+	mu   sync.Mutex
+	file *os.File
+	n    int64
+	from map[string]uint64 // by stream, the first sequence that was not loaded; nil before Load
+}
+
+func openCounter(path string) (*counter, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open count of the outbox: %w", err)
+	}
+	c := &counter{file: f}
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if err == nil {
+		c.n, err = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	}
+	if err != nil {
+		c.n = 0 // a new file, or one cut short: nothing is known
+	}
+	return c, nil
+}
+
+// loaded sets the count to what was read back, and returns how many messages are missing.
+func (c *counter) loaded(n int, from map[string]uint64) (missing int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	missing = max(0, c.n-int64(n))
+	c.n, c.from = int64(n), from
+	return missing, c.write()
+}
+
+// stored counts message seq of a stream, unless it was loaded.
+func (c *counter) stored(stream string, seq uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.from == nil || seq < c.from[stream] {
+		return nil
+	}
+	c.n++
+	return c.write()
+}
+
+// add changes the count by d.
+func (c *counter) add(d int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n = max(0, c.n+d)
+	return c.write()
+}
+
+func (c *counter) write() error {
+	if _, err := c.file.WriteAt(fmt.Appendf(nil, "%020d\n", c.n), 0); err != nil {
+		return fmt.Errorf("write count of the outbox: %w", err)
+	}
+	return nil
+}
+
+func (c *counter) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.file.Close(); err != nil {
+		return fmt.Errorf("close count of the outbox: %w", err)
+	}
+	return nil
+}
