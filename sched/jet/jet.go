@@ -2,6 +2,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -36,7 +37,8 @@ type Config struct {
 	Routes func() map[bus.NodeID]bool
 	// Interest reports whether a client of this daemon listens on a subject.
 	Interest func(subject string) bool
-	// Dir is the directory, made where missing, of the term and the journal.
+	// Dir is the directory, made where missing, of the term, the journal, and the count of what
+	// the outboxes hold.
 	Dir string
 	// Lease is how long a delivery may stay unsettled before it is delivered again;
 	// 0 means DefaultLease.
@@ -53,6 +55,7 @@ type Jet struct {
 	store  *link
 	js     jetstream.JetStream
 	disk   *disk
+	count  *counter
 
 	mu    sync.Mutex
 	keys  map[string]bool // consumers known to exist, by stream and consumer
@@ -76,8 +79,12 @@ func New(cfg Config) (*Jet, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := openCounter(d.path("count"))
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
 	return &Jet{
-		cfg: cfg, log: cfg.Logger, js: js, disk: d,
+		cfg: cfg, log: cfg.Logger, js: js, disk: d, count: c,
 		fabric: &link{nc: cfg.Fabric}, store: &link{nc: cfg.Store},
 		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{},
 	}, nil
@@ -112,7 +119,7 @@ func (j *Jet) Close() error {
 	}
 	j.fabric.close()
 	j.store.close()
-	return j.disk.close()
+	return errors.Join(j.disk.close(), j.count.close())
 }
 
 // Effects returns everything that sched needs.

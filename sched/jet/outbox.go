@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,13 +25,16 @@ var _ sched.Outboxes = outboxes{}
 // probeEvery is how often Ensure asks whether a new outbox is heard of here.
 const probeEvery = 50 * time.Millisecond
 
+// perTask is how many messages a task may have in an outbox: itself, and its end.
+const perTask = 2
+
 // makeOutbox makes a submitter's outbox in a custodian's store. The submitter's own takes
 // every custodian's token, so that each message is in its store once.
 func (j *Jet) makeOutbox(ctx context.Context, submitter, custodian bus.NodeID) error {
 	c := jetstream.StreamConfig{
 		Name: outboxStream(submitter, custodian), Subjects: []string{bus.SubjectOutbox(submitter, custodian, "*")},
 		Storage: jetstream.FileStorage, AllowDirect: true,
-		MaxMsgsPerSubject: 2, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		MaxMsgsPerSubject: perTask, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		RePublish: &jetstream.RePublish{
 			Source: bus.SubjectOutboxes + ">", Destination: bus.SubjectKept(custodian, ">"),
 		},
@@ -169,10 +173,15 @@ func (o outboxes) forgetMade(k sched.Kept) {
 func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
 	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), func(rest string, m *nats.Msg) error {
 		k, err := parseKept(rest, m.Data)
-		if err == nil {
-			fn(k)
+		if err != nil {
+			return err
 		}
-		return err
+		fn(k)
+		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+		if err != nil {
+			return fmt.Errorf("parse sequence: %w", err)
+		}
+		return o.count.stored(m.Header.Get(jetstream.StreamHeader), seq)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watch outboxes: %w", err)
@@ -192,8 +201,16 @@ func parseKept(rest string, data []byte) (sched.Kept, error) {
 // Forget deletes a task and its end from this node's store.
 func (o outboxes) Forget(ctx context.Context, k sched.Kept) error {
 	in := map[string]string{"filter": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))}
-	var out struct{}
-	err := o.store.call(ctx, "$JS.API.STREAM.PURGE."+outboxStream(k.Submitter, o.cfg.Node), in, &out)
+	var out struct {
+		Purged int64 `json:"purged"`
+	}
+	err := o.count.add(-perTask)
+	if err == nil {
+		err = o.store.call(ctx, "$JS.API.STREAM.PURGE."+outboxStream(k.Submitter, o.cfg.Node), in, &out)
+	}
+	if err == nil {
+		err = o.count.add(perTask - out.Purged)
+	}
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", k.Task, err)
 	}

@@ -1,7 +1,9 @@
 package jet_test
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -23,6 +25,8 @@ type node struct {
 	*fabrictest.Node
 	dir   string
 	lease time.Duration
+	log   *slog.Logger // nil: fabrictest's
+	harm  func()       // done to the store by a restart
 
 	fabric, store *nats.Conn
 	jet           *jet.Jet
@@ -52,6 +56,7 @@ func swarm(tb testing.TB, n int, lease time.Duration) []*node {
 func (n *node) start(tb testing.TB) {
 	tb.Helper()
 	var err error
+	log := cmp.Or(n.log, fabrictest.Logger(tb, n.Key))
 	n.fabric, err = n.Fabric.Conn("jet")
 	check(tb, err)
 	n.store, err = n.Store.Conn("jet")
@@ -67,7 +72,7 @@ func (n *node) start(tb testing.TB) {
 			return out
 		},
 		Interest: n.Fabric.Interest,
-		Logger:   fabrictest.Logger(tb, n.Key),
+		Logger:   log,
 	})
 	check(tb, err)
 	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
@@ -99,6 +104,9 @@ func (n *node) restart(tb testing.TB) {
 	tb.Helper()
 	n.stop(tb)
 	n.Store.Shutdown()
+	if n.harm != nil {
+		n.harm()
+	}
 	s, err := store.New(store.Config{
 		ID: n.ID, Dir: n.Dir, LeafURL: n.Fabric.LeafURL(), LeafSeed: n.Fabric.LeafSeed(),
 		Logger: fabrictest.Logger(tb, n.Key),

@@ -1,0 +1,91 @@
+package jet_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// logged is a log that a test can look into.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A store that lost half of a block starts without a word: the own count must tell. Without
+// damage it must not, whatever was stored and forgotten between.
+func TestDamagedStoreIsNoticed(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	var seen sync.WaitGroup
+	load := func(damaged bool) {
+		t.Helper()
+		var log logged
+		n.log = slog.New(slog.NewTextHandler(&log, nil))
+		n.restart(t)
+		_, err := n.jet.Effects().Outbox.Watch(func(sched.Kept) { seen.Done() })
+		check(t, err)
+		left, err := n.jet.Effects().Outbox.Load(ctx)
+		check(t, err)
+		want := ""
+		if damaged {
+			want = fmt.Sprintf(" lost=%d left=%d\n", 90-len(left), len(left))
+		}
+		if got := log.String(); strings.Contains(got, "lost=") != damaged || !strings.Contains(got, want) {
+			t.Fatalf("%d messages are left, and the log says %q, want %q", len(left), got, want)
+		}
+	}
+	kept := func(i int) sched.Kept {
+		return sched.Kept{Submitter: n.ID, Custodian: bus.NoCustodian, Task: bus.TaskID(fmt.Sprint("t", i)), Data: []byte(strings.Repeat("x", 1000))}
+	}
+	load(false)
+	seen.Add(100)
+	for i := range 100 {
+		if p := n.jet.Effects().Outbox.Put(ctx, kept(i), true, 1); p.Stores != 1 {
+			t.Fatalf("put %d: %+v", i, p)
+		}
+	}
+	seen.Wait()
+	for i := range 10 {
+		check(t, n.jet.Effects().Outbox.Forget(ctx, kept(i)))
+	}
+	load(false)
+	n.harm = func() {
+		check(t, filepath.WalkDir(n.Dir, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Base(path) != "1.blk" || err != nil {
+				return err
+			}
+			info, err := os.Stat(path)
+			check(t, err)
+			return os.Truncate(path, info.Size()/2)
+		}))
+	}
+	load(true)
+	n.harm = nil
+	load(false) // what is gone is told of once
+}
