@@ -1,0 +1,108 @@
+package sched_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// story is what happens around a crash: three nodes, each with one part.
+const (
+	asSubmitter = 1
+	asHost      = 0
+	asWorker    = 2
+)
+
+// tellsNothing are effects that are asked for all the time and change nothing.
+func tellsNothing(s sim.Step) bool {
+	switch s.Op {
+	case "Routes", "Counts", "Progress", "Keys", "Term", "Crashed", "Load", "Old", "Subscribe", "Watch", "WatchKept", "Fetch":
+		return true
+	}
+	return strings.HasSuffix(s.Subject, ".heartbeat") || strings.HasSuffix(s.Subject, ".next") || strings.HasPrefix(s.Subject, "swarm.task.") &&
+		!strings.HasSuffix(s.Subject, ".cancel")
+}
+
+// crashAt kills a node at the k-th step that it takes, and counts its steps.
+type crashAt struct {
+	mu    sync.Mutex
+	steps int
+	at    int
+	ops   []string
+	dead  chan struct{}
+}
+
+func (c *crashAt) step(victim int) func(sim.Step) bool {
+	return func(s sim.Step) bool {
+		if s.Node != nodeID(victim) || tellsNothing(s) {
+			return false
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.steps++
+		c.ops = append(c.ops, s.Op)
+		if c.steps != c.at {
+			return false
+		}
+		close(c.dead)
+		return true
+	}
+}
+
+// crashStory has a durable, an attached, a failing and a cancelled task go their way, with the
+// victim crashing at its k-th step and coming back a second later.
+func crashStory(victim int, c *crashAt) func(*swarm) {
+	return func(s *swarm) {
+		c.dead = make(chan struct{})
+		s.net.SetCrash(c.step(victim))
+		s.wg.Go(func() {
+			select {
+			case <-c.dead:
+				time.Sleep(time.Second)
+			case <-time.After(6 * time.Second):
+			}
+			s.net.SetCrash(nil)
+			s.restart(victim)
+		})
+		s.elected()
+		s.submit(asSubmitter, script{MS: 40, Chunks: 2})
+		s.wg.Go(func() { s.enqueue(asSubmitter, script{MS: 40, Chunks: 2}) })
+		s.wg.Go(func() { s.enqueue(asSubmitter, script{MS: 20, Fail: true}) })
+		s.wg.Go(func() {
+			if k := s.enqueue(asSubmitter, script{MS: 2000}); k.accepted {
+				time.Sleep(60 * time.Millisecond)
+				_ = s.cancel(asSubmitter, k.id)
+			}
+		})
+		time.Sleep(6 * time.Second)
+	}
+}
+
+// TestCrashAtEveryStep crashes the submitter, the host and the worker before and after each of
+// their effects.
+func TestCrashAtEveryStep(t *testing.T) {
+	t.Parallel()
+	for name, victim := range map[string]int{"submitter": asSubmitter, "host": asHost, "worker": asWorker} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := setup{nodes: 3, slots: 4, seed: 1, rank: map[int]int{asHost: 1}, twoEnds: true, work: func(i int) bool { return i == asWorker }}
+			var count crashAt
+			for _, b := range simulate(t, c, crashStory(victim, &count)) {
+				t.Errorf("without a crash: %s", b)
+			}
+			if count.steps < 10 {
+				t.Fatalf("%d steps: %v", count.steps, count.ops)
+			}
+			t.Logf("%d steps: %v", count.steps, count.ops)
+			for k := 1; k <= count.steps; k++ {
+				at := crashAt{at: k}
+				for _, b := range simulate(t, c, crashStory(victim, &at)) {
+					t.Errorf("crash at step %d, %s: %s", k, at.ops[len(at.ops)-1], b)
+				}
+			}
+		})
+	}
+}
