@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -256,4 +257,50 @@ func TestSilentAndGreedyPeers(t *testing.T) {
 	if _, err := foreign.Join(within(t), token, ""); !errors.Is(err, identity.ErrUnreachable) {
 		t.Errorf("mute inviter: %v, want ErrUnreachable", err)
 	}
+}
+
+// elsewhere makes connections seem to come from other machines, the first ones from one.
+type elsewhere struct {
+	net.Listener
+	mu     sync.Mutex
+	first  int
+	number int
+}
+
+type from struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c from) RemoteAddr() net.Addr { return c.addr }
+
+func (l *elsewhere) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	host := byte(1)
+	if l.number++; l.number > l.first {
+		host = 2
+	}
+	return from{c, &net.TCPAddr{IP: net.IPv4(192, 0, 2, host), Port: 1000 + l.number}}, nil
+}
+
+// TestOneHostCannotFillTheListener: silent connections of one machine leave room for others.
+func TestOneHostCannotFillTheListener(t *testing.T) {
+	t.Parallel()
+	h := &host{dir: t.TempDir(), clock: newClock()}
+	h.Store = open(t, h.dir, "host", h.clock)
+	const silent = 100
+	h.addr = serveOn(t, h.Store, &elsewhere{Listener: loopback(t), first: silent})
+	var last net.Conn
+	for range silent {
+		last = dial(t, h.addr)
+	}
+	if _, err := last.Read(make([]byte, 1)); err == nil || timedOut(err) {
+		t.Errorf("the last of %d connections of one machine: %v, want it closed", silent, err)
+	}
+	h.joined(t, "patient")
 }

@@ -7,13 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	maxJoiners = 64 // connections at once; more are closed unanswered
+	// Connections at once, in all and from one address; more are closed unanswered. One
+	// machine that holds many must not keep the others from joining.
+	maxJoiners     = 64
+	maxFromOneHost = 32
 
 	acceptRetries = 50
 	acceptPause   = 100 * time.Millisecond
@@ -40,7 +44,7 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel() // before the wait
-	room := make(chan struct{}, maxJoiners)
+	room := crowd{inside: map[netip.Addr]int{}}
 	for failures := 0; ; {
 		conn, err := ln.Accept()
 		switch {
@@ -61,17 +65,44 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 			continue
 		}
 		failures = 0
-		select {
-		case room <- struct{}{}:
-		default:
-			s.log.Warn("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
+		host := hostOf(conn.RemoteAddr())
+		if !room.enter(host) {
+			s.log.Debug("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
 			_ = conn.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer func() { <-room }()
+			defer room.leave(host)
 			s.serveJoiner(ctx, conn, cfg, fabric)
 		})
+	}
+}
+
+// crowd counts who is connected.
+type crowd struct {
+	mu     sync.Mutex
+	inside map[netip.Addr]int
+	all    int
+}
+
+// enter counts a connection of host, if there is room for it.
+func (c *crowd) enter(host netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= maxJoiners || c.inside[host] >= maxFromOneHost {
+		return false
+	}
+	c.all++
+	c.inside[host]++
+	return true
+}
+
+func (c *crowd) leave(host netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.inside[host]--; c.inside[host] == 0 {
+		delete(c.inside, host)
 	}
 }
 

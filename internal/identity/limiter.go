@@ -65,15 +65,20 @@ func (l *limiter) forget(now time.Time) {
 
 // sourceOf gives what the limiter counts by.
 func sourceOf(addr net.Addr) netip.Prefix {
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := ap.Addr().Unmap().WithZone("")
+	ip := hostOf(addr)
 	bits := 32
 	if ip.Is6() {
 		bits = 64
 	}
 	p, _ := ip.Prefix(bits)
 	return p
+}
+
+// hostOf gives the IP address of addr; the zero Addr where it has none.
+func hostOf(addr net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
 }

@@ -67,7 +67,11 @@ func newHost(t *testing.T, name string) *host {
 // serve opens a join listener that answers with one fabric address.
 func serve(t *testing.T, s *identity.Store) string {
 	t.Helper()
-	ln := loopback(t)
+	return serveOn(t, s, loopback(t))
+}
+
+func serveOn(t *testing.T, s *identity.Store, ln net.Listener) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
