@@ -194,7 +194,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		return nil, Action{Kind: Finish, Why: "ended: " + string(f.State)}
 	}
 	a.rec = w.record(act, d)
-	cctx, cancel := context.WithTimeout(ctx, effectWait)
+	cctx, cancel := w.n.queue.during(ctx, effectWait)
 	defer cancel()
 	var err error
 	a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
