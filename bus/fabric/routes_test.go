@@ -236,17 +236,24 @@ func TestRoutePortMatrix(t *testing.T) {
 	}
 }
 
+// otherSwarm runs a fabric for k, of a swarm of another name, until the test ends.
+func otherSwarm(t *testing.T, k *fabrictest.Key, r *fabrictest.Roster) *fabric.Fabric {
+	t.Helper()
+	c, _, _ := fabrictest.FabricConfig(t, k, r)
+	c.SwarmID = "other-swarm"
+	f, err := fabric.New(c)
+	check(t, err)
+	check(t, f.Start())
+	t.Cleanup(f.Shutdown)
+	return f
+}
+
 func TestRehomeMovesToAnotherSwarm(t *testing.T) {
 	t.Parallel()
 	ka, kb := fabrictest.NewKey(t), fabrictest.NewKey(t)
 	r := fabrictest.NewRoster(ka, kb)
 	a := fabrictest.Start(t, ka, r)
-	c, _, _ := fabrictest.FabricConfig(t, kb, r)
-	c.SwarmID = "other-swarm"
-	fb, err := fabric.New(c)
-	check(t, err)
-	check(t, fb.Start())
-	t.Cleanup(fb.Shutdown)
+	fb := otherSwarm(t, kb, r)
 	back := make(chan struct{}, 8)
 	nc := a.Conn(t, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
 	url, addr, leaf := a.Fabric.ClientURL(), a.Fabric.FabricAddr(), a.Fabric.LeafURL()
@@ -267,12 +274,7 @@ func TestForeignSwarmGetsNoRoute(t *testing.T) {
 	ka, kb := fabrictest.NewKey(t), fabrictest.NewKey(t)
 	r := fabrictest.NewRoster(ka, kb)
 	a := fabrictest.StartFabric(t, ka, r)
-	c, _, _ := fabrictest.FabricConfig(t, kb, r)
-	c.SwarmID = "other-swarm"
-	fb, err := fabric.New(c)
-	check(t, err)
-	check(t, fb.Start())
-	t.Cleanup(fb.Shutdown)
+	fb := otherSwarm(t, kb, r)
 	third := make(chan struct{})
 	p := newProxy(t, a.Fabric.FabricAddr(), func() { close(third) }, 3)
 	check(t, fb.SetPeers([]fabric.Peer{{Addr: p.addr()}}))

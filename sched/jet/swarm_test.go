@@ -32,12 +32,7 @@ type node struct {
 	jet           *jet.Jet
 }
 
-func check(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
+var check = fabrictest.Check
 
 // swarm starts n nodes that end with the test.
 func swarm(tb testing.TB, n int, lease time.Duration) []*node {

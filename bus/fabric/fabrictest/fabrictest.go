@@ -40,19 +40,19 @@ type Key struct {
 func NewKey(tb testing.TB) *Key {
 	tb.Helper()
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	check(tb, err)
+	Check(tb, err)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, pub, priv)
-	check(tb, err)
+	Check(tb, err)
 	leaf, err := x509.ParseCertificate(der)
-	check(tb, err)
+	Check(tb, err)
 	k := &Key{Fingerprint: fingerprint(leaf), Cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv, Leaf: leaf}}
 	k.ID, err = bus.NodeIDOf(k.Fingerprint)
-	check(tb, err)
+	Check(tb, err)
 	return k
 }
 
@@ -176,8 +176,8 @@ func StartFabric(tb testing.TB, k *Key, r *Roster) *Node {
 	tb.Helper()
 	c, user, observer := FabricConfig(tb, k, r)
 	f, err := fabric.New(c)
-	check(tb, err)
-	check(tb, f.Start())
+	Check(tb, err)
+	Check(tb, f.Start())
 	tb.Cleanup(f.Shutdown)
 	return &Node{Key: k, Roster: r, Fabric: f, User: user, Observer: observer}
 }
@@ -190,10 +190,10 @@ func Start(tb testing.TB, k *Key, r *Roster) *Node {
 	s, err := store.New(store.Config{
 		ID: k.ID, Dir: n.Dir, LeafURL: n.Fabric.LeafURL(), LeafSeed: n.Fabric.LeafSeed(), Logger: Logger(tb, k),
 	})
-	check(tb, err)
+	Check(tb, err)
 	ctx, cancel := context.WithTimeout(tb.Context(), Limit)
 	defer cancel()
-	check(tb, s.Start(ctx))
+	Check(tb, s.Start(ctx))
 	tb.Cleanup(s.Shutdown)
 	n.Store = s
 	return n
@@ -211,7 +211,7 @@ func Swarm(tb testing.TB, n int) []*Node {
 	for i, k := range keys {
 		nodes[i] = Start(tb, k, r)
 		if i > 0 {
-			check(tb, nodes[i].Fabric.SetPeers([]fabric.Peer{nodes[0].Peer()}))
+			Check(tb, nodes[i].Fabric.SetPeers([]fabric.Peer{nodes[0].Peer()}))
 		}
 	}
 	AwaitMesh(tb, nodes...)
@@ -238,7 +238,7 @@ func (n *Node) Peer() fabric.Peer { return fabric.Peer{ID: n.ID, Addr: n.Fabric.
 func (n *Node) Conn(tb testing.TB, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
 	nc, err := n.Fabric.Conn("test", opts...)
-	check(tb, err)
+	Check(tb, err)
 	tb.Cleanup(nc.Close)
 	return nc
 }
@@ -247,10 +247,10 @@ func (n *Node) Conn(tb testing.TB, opts ...nats.Option) *nats.Conn {
 func (n *Node) Client(tb testing.TB, kp nkeys.KeyPair, inbox string, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
 	pub, err := kp.PublicKey()
-	check(tb, err)
+	Check(tb, err)
 	opts = append([]nats.Option{nats.Nkey(pub, kp.Sign), nats.CustomInboxPrefix(inbox)}, opts...)
 	nc, err := nats.Connect(n.Fabric.ClientURL(), opts...)
-	check(tb, err)
+	Check(tb, err)
 	tb.Cleanup(nc.Close)
 	return nc
 }
@@ -274,13 +274,22 @@ func Eventually(tb testing.TB, cond func() bool, format string, args ...any) {
 func nkey(tb testing.TB) (nkeys.KeyPair, string) {
 	tb.Helper()
 	kp, err := nkeys.CreateUser()
-	check(tb, err)
+	Check(tb, err)
 	pub, err := kp.PublicKey()
-	check(tb, err)
+	Check(tb, err)
 	return kp, pub
 }
 
-func check(tb testing.TB, err error) {
+// Within is the test's context, with Limit.
+func Within(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), Limit)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
+// Check ends the test where err is one.
+func Check(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
