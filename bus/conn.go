@@ -30,6 +30,7 @@ type Conn struct {
 	back  chan struct{} // closed when the next link is up, or none will be
 	over  bool
 	calls map[*pending]struct{}
+	idle  []*nats.Subscription // inboxes of streams that ended, for the next ones
 }
 
 // pending is a request that waits for its reply.

@@ -89,6 +89,7 @@ type Stream struct {
 	end     context.CancelCauseFunc
 	sub     *nats.Subscription
 	done    bool
+	ended   bool // the last chunk was read: nothing more comes
 }
 
 // open subscribes to a new inbox and asks the daemon to send the output there.
@@ -97,18 +98,12 @@ func (s *Stream) open(ctx context.Context, from int, ask func(context.Context, s
 		return Errorf(CodeInvalid, "chunk %d: want 0 or more", from)
 	}
 	s.ctx, s.end = s.c.bound(ctx)
-	inbox := s.c.nc.NewInbox()
-	sub, err := s.c.nc.SubscribeSync(inbox)
-	if err != nil {
+	var err error
+	if s.sub, err = s.c.inbox(); err != nil {
 		s.end(nil)
-		return gone(err)
+		return err
 	}
-	s.sub = sub
-	if err := sub.SetPendingLimits(-1, maxUnread); err != nil {
-		s.Close()
-		return Errorf(CodeInternal, "limit the unread output: %w", err)
-	}
-	s.Reply, err = ask(s.ctx, inbox)
+	s.Reply, err = ask(s.ctx, s.sub.Subject)
 	if err != nil {
 		// The daemon may have the task although its reply was not waited for.
 		s.done = s.ctx.Err() == nil
@@ -131,7 +126,9 @@ func (s *Stream) Close() {
 		}
 		cancel()
 	}
-	if err := s.sub.Unsubscribe(); err != nil {
+	if s.ended {
+		s.c.reuse(s.sub)
+	} else if err := s.sub.Unsubscribe(); err != nil {
 		s.c.log.Debug("leave a task's output", "task", s.id, "error", err)
 	}
 	s.end(nil)
@@ -157,7 +154,7 @@ func (s *Stream) Chunks() iter.Seq2[Chunk, error] {
 			if !fresh {
 				continue
 			}
-			s.done = chunk.End != nil
+			s.done, s.ended = chunk.End != nil, chunk.End != nil
 			if !yield(chunk, endError(chunk.End)) {
 				return
 			}
