@@ -30,7 +30,8 @@ func TestOnARealFabric(t *testing.T) {
 	}
 
 	d := &daemon{t: t, nc: n.Conn(t)}
-	kv := d.peers(t.Context())
+	kv, err := n.Store.Peers(t.Context())
+	must(t, err)
 	want := bus.NodeInfo{ID: k.ID, Name: "a", State: bus.NodeReady}
 	b, err := json.Marshal(want)
 	must(t, err)
