@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,8 +47,20 @@ func (r InferenceRequest) Conversation() []Message {
 	return append(m, r.Messages...)
 }
 
-// Validate reports an empty prompt, an unknown role, or a prompt over MaxPrompt.
+// Limits of what a request may ask of the engine of another node.
+const (
+	maxTokens   = 1 << 20
+	maxThreads  = 1024
+	maxStops    = 64
+	maxStopSize = 1024 // bytes
+)
+
+// Validate reports an empty prompt, an unknown role, a number or a stop text out of range, or a
+// prompt over MaxPrompt.
 func (r InferenceRequest) Validate() error {
+	if err := r.validateOptions(); err != nil {
+		return err
+	}
 	if (r.Prompt == "") == (len(r.Messages) == 0) {
 		return Errorf(CodeInvalid, "the prompt is empty").WithHint("myco ask \"What is the capital of France?\"")
 	}
@@ -63,6 +76,21 @@ func (r InferenceRequest) Validate() error {
 	}
 	if strings.TrimSpace(r.Prompt) == "" && len(r.Messages) == 0 {
 		return Errorf(CodeInvalid, "the prompt is empty").WithHint("myco ask \"What is the capital of France?\"")
+	}
+	return nil
+}
+
+func (r InferenceRequest) validateOptions() error {
+	long := func(s string) bool { return len(s) > maxStopSize }
+	switch {
+	case r.MaxTokens < 0 || r.MaxTokens > maxTokens:
+		return Errorf(CodeInvalid, "max_tokens %d: want 0 to %d", r.MaxTokens, maxTokens)
+	case r.Threads < 0 || r.Threads > maxThreads:
+		return Errorf(CodeInvalid, "threads %d: want 0 to %d", r.Threads, maxThreads)
+	case r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 100):
+		return Errorf(CodeInvalid, "temperature %g: want 0 to 100", *r.Temperature)
+	case len(r.Stop) > maxStops || slices.ContainsFunc(r.Stop, long):
+		return Errorf(CodeInvalid, "stop: want at most %d texts of at most %d bytes", maxStops, maxStopSize)
 	}
 	return nil
 }

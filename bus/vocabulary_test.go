@@ -166,6 +166,14 @@ func TestInferenceRequest(t *testing.T) {
 		"unknown role": {bus.InferenceRequest{Messages: []bus.Message{{Role: "cook"}}}, bus.CodeInvalid},
 		"largest":      {bus.InferenceRequest{Prompt: strings.Repeat("a", bus.MaxPrompt)}, ""},
 		"too large":    {bus.InferenceRequest{Prompt: strings.Repeat("a", bus.MaxPrompt), System: "b"}, bus.CodeTooLarge},
+		"options": {bus.InferenceRequest{
+			Prompt: "hi", MaxTokens: 1, Threads: 1, Stop: []string{"x"}, Temperature: new(1.5),
+		}, ""},
+		"tokens without end": {bus.InferenceRequest{Prompt: "hi", MaxTokens: -1}, bus.CodeInvalid},
+		"threads":            {bus.InferenceRequest{Prompt: "hi", Threads: 1_000_000}, bus.CodeInvalid},
+		"temperature":        {bus.InferenceRequest{Prompt: "hi", Temperature: new(-1.0)}, bus.CodeInvalid},
+		"stops":              {bus.InferenceRequest{Prompt: "hi", Stop: make([]string, 65)}, bus.CodeInvalid},
+		"a long stop":        {bus.InferenceRequest{Prompt: "hi", Stop: []string{strings.Repeat("x", 1025)}}, bus.CodeInvalid},
 	} {
 		if got := codeOf(test.r.Validate()); got != test.code {
 			t.Errorf("%s: code %q, want %q", name, got, test.code)
