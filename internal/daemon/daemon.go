@@ -157,6 +157,9 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 			d.log.Warn("unlock the data directory", "err", err)
 		}
 	})
+	if err := d.forgetLast(); err != nil {
+		return err
+	}
 	name := d.cfg.Name
 	if name != "" {
 		if name = identity.CleanName(name); name != d.cfg.Name {

@@ -104,6 +104,15 @@ func fileError(path string, err error) error {
 		WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
 }
 
+// forgetLast removes the address of a daemon that was killed: clients would go there.
+func (d *Daemon) forgetLast() error {
+	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(path, err)
+	}
+	return nil
+}
+
 // publishFiles writes where the daemon is, until it stops, and the context of the NATS CLI.
 func (d *Daemon) publishFiles(up *lifeline) error {
 	b, err := json.MarshalIndent(d.info, "", "  ")

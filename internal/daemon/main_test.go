@@ -35,7 +35,9 @@ type node struct {
 	t    *testing.T
 	cfg  config.Config
 	conn *bus.Conn
-	stop func() error
+
+	stop  func() error
+	ended chan error
 }
 
 // newNode makes a node with a directory of its own, without an engine, that does not run yet.
@@ -69,6 +71,13 @@ func withPeer(addr string) func(c *config.Config) {
 // run runs the node until stop, or the end of the test.
 func (n *node) run() {
 	n.t.Helper()
+	n.launch()
+	n.up()
+}
+
+// launch is the first half of run: it returns at once.
+func (n *node) launch() {
+	n.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("DAEMON_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(n.t.Output(), nil)).With("at", n.cfg.Name)
@@ -96,15 +105,22 @@ func (n *node) run() {
 			return fmt.Errorf("%s does not stop", n.cfg.Name)
 		}
 	}
+	n.ended = ended
 	n.t.Cleanup(func() { check(n.t, n.stop()) })
+}
+
+// up waits until the node is ready, and connects to it.
+func (n *node) up() {
+	n.t.Helper()
 	select {
-	case <-d.Ready():
-	case err := <-ended:
-		ended <- err
+	case <-n.Ready():
+	case err := <-n.ended:
+		n.ended <- err
 		n.t.Fatalf("%s ended instead of coming up: %v", n.cfg.Name, err)
 	case <-time.After(limit):
 		n.t.Fatalf("%s does not come up", n.cfg.Name)
 	}
+	var err error
 	n.conn, err = bus.Dial(n.ctx(), bus.WithDataDir(n.cfg.DataDir))
 	check(n.t, err)
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// envProgram makes a copy of the test program act as mycod: the demo starts copies of itself.
+const envProgram = "MYCOD_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envProgram) != "" {
+		os.Exit(program())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// mycod runs the program and returns its exit code and what it printed.
+func mycod(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	code = run(ctx, args, streams{strings.NewReader(""), &stdout, &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestDemo(t *testing.T) {
+	t.Setenv(envProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	code, out, errs := mycod(t, "demo")
+	t.Log(out)
+	if code != 0 || errs != "" {
+		t.Fatalf("exit code %d, stderr %s", code, errs)
+	}
+	for _, want := range []string{
+		"one swarm of three; alder holds the queue", "The capital of France is Paris.", "answered by birch",
+		"kill -9 alder", "holds the queue now", "100 of 100 questions are answered: 0 lost", " 0 wrong", "cleaned up",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demo does not say %q", want)
+		}
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("the demo left %v, error %v", left, err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	code, out, _ := mycod(t, "--help")
+	for _, flag := range []string{
+		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
+		"--join", "--engine", "--no-demo-engine", "--slots", "demo", "version",
+	} {
+		if !strings.Contains(out, flag) {
+			t.Errorf("--help does not name %s", flag)
+		}
+	}
+	if code != 0 {
+		t.Errorf("--help: exit code %d", code)
+	}
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if code, out, _ := mycod(t, args...); code != 0 || !strings.HasPrefix(out, "mycod ") {
+			t.Errorf("%v: exit code %d, %q", args, code, out)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"no such flag":      {[]string{"--frobnicate"}, 2, "mycod --help"},
+		"no such command":   {[]string{"frobnicate"}, 2, "mycod --help"},
+		"slots":             {[]string{"--data-dir", dir, "--slots", "many"}, 2, "--slots"},
+		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
+		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
+		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
+		"a file for a data": {[]string{"--data-dir", file}, 1, "--data-dir DIR"},
+	} {
+		code, out, errs := mycod(t, c.args...)
+		if code != c.code || !strings.Contains(errs, c.says) || out != "" {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, and %q", what, code, out, errs, c.code, c.says)
+		}
+	}
+}
