@@ -27,6 +27,9 @@ func (s *swarm) check() (bad []string) {
 			say("queue %v was opened %d times", q, n)
 		}
 	}
+	if n := s.net.Copies(); n > 1 {
+		say("a queue held %d copies of one task", n)
+	}
 	if s.host() < 0 {
 		for _, n := range s.nodes {
 			q, ok := n.node.Host()
@@ -115,7 +118,17 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 		say("the client of durable task %s saw %d ends", k.id, len(k.ends))
 	}
 	s.checkState(k, first.State, first.Error, say)
+	s.checkTold(k, say)
 	s.checkVisible(k, first, say)
+}
+
+// checkTold checks that the world was told of one end alone.
+func (s *swarm) checkTold(k *tracked, say sayFunc) {
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	if n := s.told[k.id]; n > 1 && !s.split && !s.twoEnds {
+		say("the end of task %s was told %d times", k.id, n)
+	}
 }
 
 // checkVisible checks that nobody started the task once its end was known to a node that lived.
@@ -159,6 +172,9 @@ func (s *swarm) checkAttached(k *tracked, say sayFunc) {
 	if len(k.ends) != 1 {
 		say("the client of attached task %s saw %d ends (runs: %v)", k.id, len(k.ends), s.ledger.of(k.id))
 		return
+	}
+	if k.timeout == 0 && !s.tried[k.id] { // its submitter ends it too, whoever else does
+		s.checkTold(k, say)
 	}
 	e := k.ends[0].End
 	s.checkState(k, e.State, e.Error, say)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/sched"
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
@@ -48,9 +49,17 @@ func simTime(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// TestReplay plays one scenario with one seed: SIM_NAME, SIM_SEED, and SIM_LOG for the logs.
+// TestReplay plays one scenario with one seed: SIM_NAME and SIM_SEED, or that of a protection
+// without it: SIM_WITHOUT. SIM_LOG=1 shows the logs, SIM_LOG=2 what is sent too.
 func TestReplay(t *testing.T) {
 	t.Parallel()
+	if name := os.Getenv("SIM_WITHOUT"); name != "" {
+		sc := mutations[name]
+		sc.setup.seed = uint64(number("SIM_SEED", 1))
+		sc.setup.without = []sched.Protection{sched.Protection(name)}
+		sc.setup.net.Without = map[sim.Rule]bool{sim.Rule(name): true}
+		t.Log(simulate(t, sc.setup, sc.play))
+	}
 	for _, sc := range scenarios {
 		if sc.name == os.Getenv("SIM_NAME") {
 			c := sc.setup

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ type swarm struct {
 	nodes  []*member
 	ledger ledger
 	wg     sync.WaitGroup
+
+	toldMu sync.Mutex
+	told   map[bus.TaskID]int // terminal events of each task
 
 	mu      sync.Mutex
 	tasks   []*tracked
@@ -81,7 +85,9 @@ func (c setup) start() *swarm {
 		c.slots = 2
 	}
 	c.net.Seed = c.seed
-	s := &swarm{setup: c, net: sim.New(c.net), cancels: map[bus.TaskID]time.Time{}, tried: map[bus.TaskID]bool{}}
+	s := &swarm{setup: c, told: map[bus.TaskID]int{}, cancels: map[bus.TaskID]time.Time{}, tried: map[bus.TaskID]bool{}}
+	c.net.Witness = s.witness
+	s.net = sim.New(c.net)
 	for i := range c.nodes {
 		s.nodes = append(s.nodes, &member{s: s, m: s.net.Add(nodeID(i)), id: nodeID(i), i: i})
 	}
@@ -115,6 +121,17 @@ func (s *swarm) restart(i int) {
 			s.note("node %d ended: %v", i, err)
 		}
 	})
+}
+
+// witness counts the ends that are told to the world. It is called with the network locked.
+func (s *swarm) witness(_ bus.NodeID, m sched.Msg) {
+	p := strings.Split(m.Subject, ".")
+	if len(p) != 5 || p[1] != "task" || !bus.TaskState(p[4]).Terminal() {
+		return
+	}
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	s.told[bus.TaskID(p[3])]++
 }
 
 func (s *swarm) note(format string, args ...any) {
@@ -152,12 +169,12 @@ func (s *swarm) until(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
-// host returns the index of the node that all live nodes follow, or -1.
+// host returns the index of the node that all nodes follow that live and are not stopped, or -1.
 func (s *swarm) host() int {
 	host, n := -1, 0
 	var first sched.QueueID
 	for _, m := range s.nodes {
-		if !m.m.Running() {
+		if !m.m.Running() || m.m.Frozen() {
 			continue
 		}
 		q, ok := m.node.Host()

@@ -66,6 +66,13 @@ func (m *Machine) Running() bool {
 	return m.proc != nil
 }
 
+// Frozen reports whether the machine's process is stopped.
+func (m *Machine) Frozen() bool {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	return m.proc != nil && m.proc.frozen != nil
+}
+
 // Starts counts the processes that the machine has had.
 func (m *Machine) Starts() int {
 	m.net.mu.Lock()

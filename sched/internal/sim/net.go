@@ -58,6 +58,8 @@ type Config struct {
 	Crash func(Step) bool
 	// Trace is called with each message that is sent, and whether it is lost.
 	Trace func(t Traffic, lost bool)
+	// Witness hears every core message that is published, whoever listens.
+	Witness func(from bus.NodeID, m sched.Msg)
 	// Without lists rules that are out of force.
 	Without map[Rule]bool
 }
@@ -96,6 +98,7 @@ type Net struct {
 	cuts     map[pair]*cut
 	last     map[lane]time.Time
 	opened   map[sched.QueueID]int
+	copies   int
 }
 
 type pair [2]bus.NodeID
@@ -215,6 +218,13 @@ func (n *Net) Opened() map[sched.QueueID]int {
 		out[q] = c
 	}
 	return out
+}
+
+// Copies is the largest number of messages that one queue held of one task.
+func (n *Net) Copies() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.copies
 }
 
 // routed reports whether a and b have a route. The caller holds mu.

@@ -105,11 +105,16 @@ func (p *proc) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 
 func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
 	_, err := p.at(ctx, q, Step{Op: "Feed", Task: id}, func(k *queue, now time.Time) (any, error) {
+		copies := 1
 		for _, m := range k.msgs {
-			if m.key == key && m.task == id && !p.net.cfg.Without[RuleOneASubject] {
-				return nil, nil
+			if m.key == key && m.task == id {
+				copies++
 			}
 		}
+		if copies > 1 && !p.net.cfg.Without[RuleOneASubject] {
+			return nil, nil
+		}
+		p.net.copies = max(p.net.copies, copies)
 		k.seq++
 		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, at: now, data: append([]byte(nil), data...)})
 		for _, w := range k.watchers {

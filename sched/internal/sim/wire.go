@@ -101,6 +101,9 @@ func (p *proc) Publish(m sched.Msg) error {
 		return err
 	}
 	m.Data = append([]byte(nil), m.Data...)
+	if p.net.cfg.Witness != nil {
+		p.net.cfg.Witness(p.m.id, m)
+	}
 	for _, to := range p.net.order {
 		if to.proc == nil {
 			continue

@@ -1,0 +1,281 @@
+package sched_test
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// Parts of the nodes in the scenarios below: each has one, and node 0 is host where it can.
+const (
+	theHost = iota
+	theSubmitter
+	theWorker
+	theOther
+)
+
+// parts is a swarm of n nodes with workers only where it says.
+func parts(n int, workers ...int) setup {
+	return setup{nodes: n, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, theWorker: -1, theOther: 2}, work: func(i int) bool {
+		for _, w := range workers {
+			if i == w {
+				return true
+			}
+		}
+		return false
+	}}
+}
+
+// running waits until a task runs, and returns the index of the node that runs it.
+func (s *swarm) running(k *tracked) int {
+	for range 20_000 {
+		for _, r := range s.ledger.of(k.id) {
+			for _, n := range s.nodes {
+				if r.how == "" && n.id == r.node {
+					return n.i
+				}
+			}
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	s.note("task %s does not run", k.id)
+	return theWorker
+}
+
+// crashBefore kills a node before an effect, the next time.
+func (s *swarm) crashBefore(i int, op string) (dead <-chan struct{}) {
+	c := make(chan struct{})
+	s.net.SetCrash(func(st sim.Step) bool {
+		select {
+		case <-c:
+			return false
+		default:
+		}
+		if st.Node != nodeID(i) || st.Op != op || st.After {
+			return false
+		}
+		close(c)
+		return true
+	})
+	return c
+}
+
+// to loses what goes to node i and matches.
+func (s *swarm) to(i int, match func(sim.Traffic) bool) {
+	s.net.SetDrop(func(m sim.Traffic) bool { return m.To == nodeID(i) && m.From != m.To && match(m) })
+}
+
+func isOut(m sim.Traffic) bool   { return strings.HasSuffix(m.Subject, ".out") }
+func isInbox(m sim.Traffic) bool { return strings.HasPrefix(m.Subject, "_INBOX") }
+func isEnd(m sim.Traffic) bool   { return isOut(m) || m.Op == "PutEnd" && !m.Answer }
+
+// mutations has, for each protection and rule, a scenario that goes wrong without it.
+var mutations = map[string]scenario{
+	string(sched.ProtectHoldBack): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theHost)
+		time.Sleep(4 * time.Second)
+		s.ranOnce("its worker lived on when the host died", k.id)
+	}},
+	string(sched.ProtectClaim): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		s.lose(1, func(m sim.Traffic) bool { return m.Op == "Ack" })
+		k := s.enqueue(theSubmitter, script{MS: 50})
+		time.Sleep(8 * time.Second)
+		s.ranOnce("only its acknowledgement was lost", k.id)
+	}},
+	string(sched.ProtectCommit): {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sim.RuleRevision):    {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sched.ProtectAckLast): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		dead := s.crashBefore(theWorker, "UpdateClaim")
+		s.enqueue(theSubmitter, script{MS: 50})
+		<-dead
+		time.Sleep(time.Second)
+		s.restart(theWorker)
+	}},
+	string(sched.ProtectKeepFirst): {setup: parts(4, theHost, theOther), play: func(s *swarm) {
+		s.elected()
+		s.net.Partition(s.ids(theHost, theSubmitter, theWorker, theOther))
+		dead := s.crashBefore(theHost, "PutEnd")
+		s.to(theSubmitter, isOut)
+		s.enqueue(theSubmitter, script{MS: 300}, pin(nodeID(theHost)))
+		<-dead
+		time.Sleep(time.Second)
+	}},
+	string(sched.ProtectJournal): {setup: setup{nodes: 4}, play: func(s *swarm) {
+		s.elected()
+		s.enqueue(theSubmitter, script{MS: 60, Poison: true})
+		for range 40 {
+			time.Sleep(300 * time.Millisecond)
+			for i := range s.nodes {
+				s.restart(i)
+			}
+		}
+	}},
+	string(sched.ProtectSync): {setup: parts(5, theWorker), play: func(s *swarm) {
+		// It ends while both custodians are away; the stand-in that has the end is not host
+		// when they return.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theHost, theSubmitter)
+		time.Sleep(3 * time.Second)
+		s.kill(theOther, theWorker)
+		time.Sleep(3 * time.Second) // the fifth node hosts
+		s.restart(theOther)
+		s.restart(theWorker)
+		time.Sleep(2 * time.Second)
+		s.restart(theSubmitter)
+		time.Sleep(4 * time.Second)
+		s.ranOnce("a stand-in knew its end", k.id)
+	}},
+	string(sched.ProtectPreload): {setup: parts(4, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 3000})
+		s.running(k)
+		s.kill(theHost) // its memory, and its role, but not what it keeps
+		time.Sleep(1500 * time.Millisecond)
+		s.restart(theHost)
+		s.to(theSubmitter, isEnd)
+		time.Sleep(2200 * time.Millisecond) // ended: the host of before knows, the submitter does not
+		s.to(theSubmitter, isInbox)
+		s.kill(theOther)
+		time.Sleep(2 * time.Second)
+		s.net.SetDrop(nil)
+		time.Sleep(4 * time.Second)
+		s.ranOnce("the new host kept its end", k.id)
+	}},
+	string(sched.ProtectRefeed): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		s.lose(1, func(m sim.Traffic) bool { return m.Op == "Feed" && !m.Answer })
+		s.submit(theSubmitter, script{MS: 50})
+		time.Sleep(2 * time.Second)
+	}},
+	string(sched.ProtectAskAgain): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		s.lose(1, isOut)
+		s.submit(theSubmitter, script{MS: 50})
+		time.Sleep(2 * time.Second)
+	}},
+	string(sched.ProtectNewTerm): {setup: setup{nodes: 1}, play: func(s *swarm) {
+		s.elected()
+		s.kill(0)
+		s.restart(0)
+		time.Sleep(3 * time.Second)
+	}},
+	string(sched.ProtectStandIn): {setup: parts(4, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theHost, theSubmitter)
+		time.Sleep(3 * time.Second)
+		s.kill(theOther, theWorker) // with the record of the end, and the memory of it
+		time.Sleep(time.Second)
+		for _, i := range []int{theWorker, theOther, theHost, theSubmitter} {
+			s.restart(i)
+			time.Sleep(2 * time.Second)
+		}
+		s.ranOnce("it ended while both custodians were away", k.id)
+	}},
+	string(sched.ProtectCustody): {setup: parts(4, theWorker), play: func(s *swarm) {
+		s.elected()
+		for range 3 {
+			s.enqueue(theHost, script{MS: 300})
+		}
+		s.kill(theHost)
+		time.Sleep(8 * time.Second)
+		s.allEnded()
+	}},
+	string(sched.ProtectCancelRepeat): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 8000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.to(theWorker, func(m sim.Traffic) bool { return strings.HasSuffix(m.Subject, ".cancel") })
+		if err := s.cancel(theSubmitter, k.id); err != nil {
+			s.note("cancel: %v", err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		s.net.SetDrop(nil)
+		time.Sleep(3 * time.Second)
+	}},
+	string(sched.ProtectNonce): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		// Nobody hears that the task runs, and its host dies: it is started again, with the
+		// same number.
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 6000, Chunks: 60})
+		first := s.running(k)
+		mute := s.nodes[first].id
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			return m.From == mute && m.To != mute && (strings.HasSuffix(m.Subject, ".heartbeat") || isInbox(m))
+		})
+		time.Sleep(400 * time.Millisecond)
+		s.kill(theHost)
+		time.Sleep(3 * time.Second)
+		s.kill(first)
+		time.Sleep(8 * time.Second)
+	}},
+	string(sched.ProtectSupervise): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 1500})
+		w := s.running(k)
+		s.kill(w)
+		at := time.Now()
+		time.Sleep(3 * time.Second)
+		if rs := s.ledger.of(k.id); len(rs) < 2 || rs[1].began.Sub(at) > time.Second {
+			s.note("task %s is not started again within a second of its worker's death: %v", k.id, rs)
+		}
+	}},
+	string(sim.RuleTwoMessages): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		// A run that was stopped ends when its claim is gone with two hosts.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 1500})
+		w := s.running(k)
+		s.nodes[w].m.Freeze()
+		time.Sleep(6 * time.Second) // another runs it to its end
+		for range 2 {
+			h := s.elected()
+			s.kill(h)
+			time.Sleep(time.Second)
+			s.restart(h)
+			time.Sleep(time.Second)
+		}
+		s.nodes[w].m.Continue()
+		time.Sleep(3 * time.Second)
+	}},
+	string(sim.RuleTaskFirst): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		for range 2 {
+			s.wg.Go(func() { s.enqueue(theSubmitter, script{MS: 50}, named("same")) })
+		}
+		time.Sleep(2 * time.Second)
+	}},
+	string(sim.RuleOneASubject): {setup: parts(3), play: func(s *swarm) {
+		s.elected()
+		s.enqueue(theSubmitter, script{MS: 50})
+		time.Sleep(8 * time.Second)
+		if err := s.cancel(theSubmitter, bus.TaskID("t000")); err != nil {
+			s.note("cancel: %v", err)
+		}
+	}},
+}
+
+// lateCommit has a run that was stopped end after another one of the same task.
+func lateCommit(s *swarm) {
+	s.elected()
+	w := s.running(s.submit(theHost, script{MS: 400}))
+	time.Sleep(100 * time.Millisecond)
+	s.nodes[w].m.Freeze()
+	time.Sleep(6 * time.Second)
+	s.nodes[w].m.Continue()
+	time.Sleep(2 * time.Second)
+}
