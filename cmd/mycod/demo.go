@@ -311,7 +311,12 @@ func (d *demo) enqueue(ctx context.Context) ([]promised, error) {
 // audit waits until every question is answered, and counts those that ran more than once and
 // those with a wrong answer.
 func (d *demo) audit(ctx context.Context, work []promised) (again, wrong int, err error) {
-	for _, w := range work {
+	told := time.Now()
+	for i, w := range work {
+		if now := time.Now(); now.Sub(told) > 2*time.Second {
+			told = now
+			d.say("%d of %d questions are answered", i, len(work))
+		}
 		var info bus.TaskInfo
 		err := eventually(ctx, "question "+string(w.id)+" is answered", func() (bool, error) {
 			var err error
