@@ -95,6 +95,13 @@ type Queues interface {
 	// Fetch takes the oldest message of key, without waiting. slot is the worker's own number
 	// of the place that it fills. ErrNotFound: there is none.
 	Fetch(ctx context.Context, q QueueID, key bus.Key, slot int) (Delivery, error)
+	// Await makes slot ready for one message of q, which the host of q hands over, and returns
+	// where to. wait returns it: ErrNotFound where there was none after all. What comes while
+	// nobody waits goes back.
+	Await(q QueueID, slot int) (to string, wait func(ctx context.Context) (Delivery, error), err error)
+	// Hand delivers the oldest message of key in this node's queue q to a slot that waits at to,
+	// on whichever node, or tells it that there is none.
+	Hand(q QueueID, key bus.Key, to string) error
 	// Keys returns the keys of queue q, for a worker that looks for itself.
 	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
 	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.

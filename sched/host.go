@@ -35,8 +35,7 @@ type host struct {
 	items   map[bus.TaskID]*item
 	early   map[bus.TaskID]Claim // claims heard before their message
 	asking  map[slotID]*asking
-	answers map[int]*given
-	count   int
+	answers map[slotID]*given // handed over, and not claimed yet
 }
 
 type slotID struct {
@@ -47,15 +46,13 @@ type slotID struct {
 
 type asking struct {
 	nextMsg
-	reply string
-	local chan<- answerMsg // instead of reply, for a slot of this node; holds one
-	at    time.Time
+	to string // where the slot waits
+	at time.Time
 }
 
 type given struct {
-	k    *keyQueue
-	node bus.NodeID
-	at   time.Time
+	k  *keyQueue
+	at time.Time
 }
 
 // keyQueue is what the host knows of one key.
@@ -87,7 +84,7 @@ type item struct {
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{n: n, q: q, do: make(chan func(), 4096), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
-		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[int]*given{}}
+		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{}}
 }
 
 func (h *host) start(ctx context.Context) error {
@@ -233,9 +230,9 @@ func (h *host) claimed(c Claim) {
 		it.k.nOpen--
 		it.k.claims++
 		it.k.misses = 0
-		for n, g := range h.answers {
-			if g.k == it.k && g.node == c.Worker {
-				h.settle(n)
+		for id, g := range h.answers {
+			if g.k == it.k && id.node == c.Worker {
+				h.settle(id)
 				break
 			}
 		}
@@ -276,17 +273,17 @@ func (h *host) reopen(it *item) {
 }
 
 // settle ends an answer.
-func (h *host) settle(n int) {
-	if g := h.answers[n]; g != nil {
+func (h *host) settle(id slotID) {
+	if g := h.answers[id]; g != nil {
 		g.k.given--
-		delete(h.answers, n)
+		delete(h.answers, id)
 	}
 }
 
 func (h *host) expireAnswers(now time.Time) {
-	for n, g := range h.answers {
+	for id, g := range h.answers {
 		if now.Sub(g.at) > answerFor {
-			h.settle(n)
+			h.settle(id)
 		}
 	}
 }
@@ -298,21 +295,22 @@ func (n *Node) onNext(m Msg) {
 	if h == nil || json.Unmarshal(m.Data, &r) != nil {
 		return
 	}
-	h.asked(&asking{nextMsg: r, reply: m.Reply})
+	h.asked(&asking{nextMsg: r, to: m.Reply})
 }
 
 // asked notes a free slot.
 func (h *host) asked(a *asking) {
 	h.post(func() {
 		r := a.nextMsg
-		if g := h.answers[r.Missed]; g != nil {
+		id := slotID{r.Node, r.Class, r.Slot}
+		if g := h.answers[id]; g != nil && r.Missed {
 			k := g.k
 			k.hold = time.Now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
 			k.misses++
-			h.settle(r.Missed)
 		}
+		h.settle(id)
 		a.at = time.Now()
-		h.asking[slotID{r.Node, r.Class, r.Slot}] = a
+		h.asking[id] = a
 		h.dispatch(time.Now())
 	})
 }
@@ -335,21 +333,11 @@ func (h *host) dispatch(now time.Time) {
 		id, k := ids[a.Slot], queues[a.Head]
 		as := h.asking[id]
 		delete(h.asking, id)
-		h.count++
-		h.answers[h.count] = &given{k: k, node: id.node, at: now}
+		h.answers[id] = &given{k: k, at: now}
 		k.given++
-		ans := answerMsg{N: h.count, Key: k.key}
-		as.answer(h.n, ans)
-	}
-}
-
-func (a *asking) answer(n *Node, ans answerMsg) {
-	if a.local != nil {
-		a.local <- ans
-		return
-	}
-	if err := n.fx.Publish(Msg{Subject: a.reply, Data: marshal(ans)}); err != nil {
-		n.log.Debug("answer a free slot", "err", err)
+		if err := h.n.fx.Hand(h.q, k.key, as.to); err != nil {
+			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
+		}
 	}
 }
 

@@ -96,14 +96,8 @@ type nextMsg struct {
 	Slot  int        `json:"slot"`
 	Bid   int        `json:"bid"`
 	Why   string     `json:"why"`
-	// Missed is the number of the answer that led to nothing, 0 where none did.
-	Missed int `json:"missed,omitempty"`
-}
-
-// answerMsg tells a free slot what to fetch.
-type answerMsg struct {
-	N   int     `json:"n"`
-	Key bus.Key `json:"key"`
+	// Missed tells that the slot was handed nothing the last time: the queue was empty.
+	Missed bool `json:"missed,omitempty"`
 }
 
 // syncMsg asks which of some open tasks have ended or run; syncReply answers in pieces.

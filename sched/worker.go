@@ -181,19 +181,18 @@ func (w *worker) describe(i *bus.NodeInfo) {
 // slot asks for work, fetches it and runs it, until sctx ends. What runs then goes on until
 // ctx ends.
 func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
-	missed := 0
+	missed := false
 	for sctx.Err() == nil {
 		q, qctx, done, err := w.n.queue.wait(sctx)
 		if err != nil {
 			return
 		}
-		d, j, answer, ok := w.take(qctx, q, p, id, missed)
+		d, j, err := w.take(qctx, q, p, id, missed)
 		done()
-		missed = answer
-		if !ok {
+		missed = errors.Is(err, ErrNotFound)
+		if err != nil {
 			continue
 		}
-		missed = 0
 		w.mu.Lock()
 		p.busy++
 		w.mu.Unlock()
@@ -204,42 +203,35 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 	}
 }
 
-// take gets one delivery: what the host says, or after a second without a word what the slot
-// finds itself. missed is the number of an answer that led to nothing.
-func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot, missed int) (d Delivery, j *Job, answer int, ok bool) {
+// take gets one delivery: what the host hands over, or after a second without a word what the
+// slot finds itself. missed tells that it was handed nothing the last time.
+func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool) (d Delivery, j *Job, err error) {
 	if w.n.isDraining() {
 		select {
 		case <-time.After(nextWait):
 		case <-ctx.Done():
 		}
-		return d, nil, 0, false
+		return d, nil, errDraining
 	}
-	a, heard := w.next(ctx, q, p, slot, missed)
-	var err error
-	switch {
-	case ctx.Err() != nil:
-		return d, nil, 0, false
-	case heard:
-		d, err = w.n.fx.Fetch(ctx, q, a.Key, slot)
-	default:
-		d, err = w.look(ctx, q, p, slot)
+	d, err = w.next(ctx, q, p, slot, missed)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
+			err = errIdle
+		}
 	}
 	if err != nil {
-		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-			w.n.log.Debug("fetch", "key", a.Key, "err", err)
-		}
-		return d, nil, a.N, false
+		return d, nil, err
 	}
 	j = &Job{}
 	if err := json.Unmarshal(d.Data, j); err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
-		return d, nil, 0, false
+		return d, nil, err
 	}
 	now := time.Now()
 	j.LeftMS -= w.waited(q, d, j, now).Milliseconds()
 	j.Stamp, j.By = now, w.n.cfg.ID
-	return d, j, 0, true
+	return d, j, nil
 }
 
 // waited returns how long a delivered job has been on its way and in the queue: by the clock of
@@ -254,48 +246,27 @@ func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) (long time
 	return long
 }
 
-// next asks the host for work and waits for its answer.
-func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot, missed int) (answerMsg, bool) {
+var (
+	errDraining = errors.New("takes no more work")
+	errIdle     = errors.New("nothing to do")
+)
+
+// next asks the host for work and waits for what it hands over.
+func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed bool) (Delivery, error) {
+	to, wait, err := w.n.fx.Await(q, slot)
+	if err != nil {
+		return Delivery{}, err
+	}
 	bid, why := Bid(w.load(p))
 	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed}
+	ctx, cancel := context.WithTimeout(ctx, nextWait)
+	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
-		return w.nextHere(ctx, h, r)
+		h.asked(&asking{nextMsg: r, to: to})
+	} else if err := w.n.fx.Publish(Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); err != nil {
+		w.n.log.Debug("ask for work", "err", err)
 	}
-	c, done, err := w.n.asker.ask(bus.SubjectNext(q.Host), marshal(r), 1)
-	if err != nil {
-		return answerMsg{}, false
-	}
-	defer done()
-	t := time.NewTimer(nextWait)
-	defer t.Stop()
-	for {
-		select {
-		case m := <-c:
-			var a answerMsg
-			if json.Unmarshal(m.Data, &a) == nil && a.N > 0 {
-				return a, true
-			}
-		case <-t.C:
-			return answerMsg{}, false
-		case <-ctx.Done():
-			return answerMsg{}, false
-		}
-	}
-}
-
-// nextHere is next where this node is the host.
-func (w *worker) nextHere(ctx context.Context, h *host, r nextMsg) (answerMsg, bool) {
-	c := make(chan answerMsg, 1)
-	h.asked(&asking{nextMsg: r, local: c})
-	t := time.NewTimer(nextWait)
-	defer t.Stop()
-	select {
-	case a := <-c:
-		return a, true
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return answerMsg{}, false
+	return wait(ctx)
 }
 
 func (w *worker) load(p *pool) Load {

@@ -61,6 +61,39 @@ func (j *Jet) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, n int) (s
 	return d, nil
 }
 
+// Await makes slot n ready for one message of q that its host hands over, and returns where to.
+func (j *Jet) Await(q sched.QueueID, n int) (to string, wait func(context.Context) (sched.Delivery, error), err error) {
+	l, _ := j.at(q.Host)
+	s, err := j.slot(slotID{n, l == j.store}, l)
+	if err != nil {
+		return "", nil, fmt.Errorf("await work: %w", err)
+	}
+	prefix := bus.SubjectWork(q.Host, q.Term, "")
+	return s.arm(prefix), func(ctx context.Context) (sched.Delivery, error) {
+		m, err := s.wait(ctx, nil)
+		if err != nil {
+			return sched.Delivery{}, fmt.Errorf("await work: %w", err)
+		}
+		d, err := delivery(m)
+		if err != nil {
+			return d, fmt.Errorf("await work: %w", err)
+		}
+		rest := strings.TrimPrefix(m.Subject, prefix)
+		d.Key, err = bus.ParseKey(rest[:strings.LastIndexByte(rest, '.')])
+		return d, err
+	}, nil
+}
+
+// Hand has this node's store deliver the oldest message of key to a slot that waits at to, or
+// tell it that there is none.
+func (j *Jet) Hand(q sched.QueueID, key bus.Key, to string) error {
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + workStream(q) + "." + consumerName(q, key)
+	if err := j.store.nc.PublishRequest(subject, to, pull); err != nil {
+		return fmt.Errorf("hand over %s: %w", key, err)
+	}
+	return nil
+}
+
 func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want string) (sched.Delivery, error) {
 	s, err := j.slot(id, l)
 	if err != nil {
@@ -70,10 +103,17 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	if err := l.nc.PublishMsg(ask); err != nil {
 		return sched.Delivery{}, err
 	}
-	m, err := s.wait(ctx)
+	late := time.NewTimer(fetchPatience)
+	defer late.Stop()
+	m, err := s.wait(ctx, late.C)
 	if err != nil {
 		return sched.Delivery{}, err
 	}
+	return delivery(m)
+}
+
+// delivery reads what came for a slot.
+func delivery(m *nats.Msg) (sched.Delivery, error) {
 	if !isDelivery(m) {
 		switch status := m.Header.Get(hdrStatus); status {
 		case "404", "408", statusNoResponse: // none, none within the grace, no such key
@@ -146,16 +186,15 @@ func (s *slot) deliver(m *nats.Msg) {
 	}
 }
 
-func (s *slot) wait(ctx context.Context) (*nats.Msg, error) {
-	late := time.NewTimer(fetchPatience)
-	defer late.Stop()
+// wait returns what came, or the error of ctx or, where late fires first, errLate.
+func (s *slot) wait(ctx context.Context, late <-chan time.Time) (*nats.Msg, error) {
 	var err error
 	select {
 	case m := <-s.got:
 		return m, nil
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-late.C:
+	case <-late:
 		err = errLate
 	}
 	s.mu.Lock()

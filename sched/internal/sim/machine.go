@@ -40,6 +40,7 @@ type proc struct {
 	joined   time.Time // from then on it has routes
 	subs     []*sub
 	inboxes  int
+	waiting  map[string]chan handed // slots, by where they wait
 }
 
 // ID returns the machine's node id.

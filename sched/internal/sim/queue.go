@@ -151,21 +151,22 @@ func (k *queue) next(key bus.Key, now time.Time) *message {
 	return fresh
 }
 
+// deliver takes the message of key that is due.
+func (k *queue) deliver(key bus.Key, now time.Time, lease time.Duration) (sched.Delivery, error) {
+	c, m := k.keys[key], k.next(key, now)
+	if c == nil || m == nil {
+		return sched.Delivery{}, sched.ErrNotFound
+	}
+	m.delivered++
+	m.free = now.Add(lease)
+	c.count++
+	c.deliveredSeq = max(c.deliveredSeq, m.seq)
+	return sched.Delivery{Key: key, Data: m.data, Ack: ackOf(k.id, m.seq, m.delivered), Seq: m.seq, Delivered: m.delivered, At: m.at}, nil
+}
+
 func (p *proc) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, _ int) (sched.Delivery, error) {
 	v, err := p.at(ctx, q, Step{Op: "Fetch"}, func(k *queue, now time.Time) (any, error) {
-		c := k.keys[key]
-		if c == nil {
-			return nil, sched.ErrNotFound
-		}
-		m := k.next(key, now)
-		if m == nil {
-			return nil, sched.ErrNotFound
-		}
-		m.delivered++
-		m.free = now.Add(p.net.cfg.Lease)
-		c.count++
-		c.deliveredSeq = max(c.deliveredSeq, m.seq)
-		return sched.Delivery{Key: key, Data: m.data, Ack: ackOf(q, m.seq, m.delivered), Seq: m.seq, Delivered: m.delivered, At: m.at}, nil
+		return k.deliver(key, now, p.net.cfg.Lease)
 	})
 	d, _ := v.(sched.Delivery)
 	return d, err

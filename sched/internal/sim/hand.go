@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// handed is what comes to a slot that waits.
+type handed struct {
+	d   sched.Delivery
+	err error
+}
+
+func (p *proc) Await(_ sched.QueueID, slot int) (to string, wait func(context.Context) (sched.Delivery, error), err error) {
+	s := Step{Op: "Await"}
+	if err := p.enter(s); err != nil {
+		return "", nil, err
+	}
+	defer p.net.mu.Unlock()
+	p.inboxes++
+	to = fmt.Sprintf("_SLOT.%s.%d.%d.%d", p.m.id, p.start, slot, p.inboxes)
+	c := make(chan handed, 1)
+	if p.waiting == nil {
+		p.waiting = map[string]chan handed{}
+	}
+	p.waiting[to] = c
+	return to, func(ctx context.Context) (sched.Delivery, error) {
+		var h handed
+		select {
+		case h = <-c:
+		case <-ctx.Done():
+			h = p.giveUp(to, c, context.Cause(ctx))
+		case <-p.ctx.Done():
+			h.err = errKilled
+		}
+		if err := p.leave(s); err != nil {
+			return sched.Delivery{}, err
+		}
+		return h.d, h.err
+	}, nil
+}
+
+// giveUp ends a wait, but for what came in the very moment.
+func (p *proc) giveUp(to string, c chan handed, cause error) handed {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	delete(p.waiting, to)
+	select {
+	case h := <-c:
+		return h
+	default:
+		return handed{err: cause}
+	}
+}
+
+func (p *proc) Hand(q sched.QueueID, key bus.Key, to string) error {
+	s := Step{Op: "Hand"}
+	if err := p.enter(s); err != nil {
+		return err
+	}
+	now := time.Now()
+	k, other := p.m.queues[q], p.waiter(to)
+	if k == nil || other == nil || other != p && !p.net.routed(p, other, now) {
+		p.net.mu.Unlock()
+		return p.leave(s) // the store delivers only where somebody listens
+	}
+	d, err := k.deliver(key, now, p.net.cfg.Lease)
+	came := false
+	p.net.send(p, other, Traffic{Op: "Hand", Ack: d.Ack}, func(now time.Time) {
+		if came {
+			return // a connection repeats nothing
+		}
+		came = true
+		c := other.waiting[to]
+		delete(other.waiting, to)
+		switch {
+		case c != nil:
+			c <- handed{d, err}
+		case err == nil: // nobody waits: it goes back
+			for _, m := range k.msgs {
+				if m.seq == d.Seq && m.delivered == d.Delivered {
+					m.free = now
+				}
+			}
+		}
+	})
+	p.net.mu.Unlock()
+	return p.leave(s)
+}
+
+// waiter returns the process with a slot that waits at to. The caller holds mu.
+func (p *proc) waiter(to string) *proc {
+	for _, m := range p.net.order {
+		if m.proc != nil && m.proc.waiting[to] != nil {
+			return m.proc
+		}
+	}
+	return nil
+}
