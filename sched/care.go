@@ -35,6 +35,9 @@ func (o *outbox) care(ctx context.Context) {
 
 // expire ends what has passed its deadline. A custodian does so while the submitter is away.
 func (o *outbox) expire(ctx context.Context, now time.Time) {
+	if now.Sub(o.n.start) < listenFirst {
+		return // there may be no route yet to who knows better
+	}
 	var late []Job
 	o.mu.Lock()
 	for _, e := range o.entries {
@@ -68,6 +71,9 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 
 // askFirst asks the others for ends of durable tasks, before this node writes one of its own.
 func (o *outbox) askFirst(ctx context.Context, js []Job) {
+	if o.n.off(ProtectAskFirst) {
+		return
+	}
 	var ids []bus.TaskID
 	for i := range js {
 		if js[i].Durable() {

@@ -65,6 +65,9 @@ func (n *Node) elect(now time.Time) HostDecision {
 		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone()}
 	becoming, h := n.becoming, n.hosting
 	n.mu.Unlock()
+	if n.off(ProtectNamedHost) {
+		c.NoHost = time.Time{}
+	}
 	d := ChooseHost(v, c, now)
 	switch d.Act {
 	case HostFollow:
@@ -138,7 +141,9 @@ func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
 		n.outbox.preload(octx, h.q)
 	}
 	// Everybody with a route tells what runs there, so that nothing running is started again.
-	n.rollCall(ctx)
+	if !n.off(ProtectRollCall) {
+		n.rollCall(ctx)
+	}
 	if err := h.start(ctx); err != nil {
 		return nil, fmt.Errorf("watch queue: %w", err)
 	}

@@ -234,6 +234,52 @@ var mutations = map[string]scenario{
 			s.note("task %s is not started again within a second of its worker's death: %v", k.id, rs)
 		}
 	}},
+	string(sched.ProtectWake): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 9000})
+		w := s.running(k)
+		s.nodes[w].m.Freeze()
+		time.Sleep(5 * time.Second)
+		s.nodes[w].m.Continue()
+		time.Sleep(8 * time.Second)
+		s.ranOnce("its submitter was there all the time, and no other worker", k.id)
+	}},
+	string(sched.ProtectNamedHost): {setup: setup{nodes: 3}, play: func(s *swarm) {
+		h := s.elected()
+		s.net.Link(nodeID(h), nodeID(s.another(h)), false)
+		time.Sleep(12 * time.Second)
+		if n := len(s.net.Opened()); n > 2 {
+			s.note("one broken link made %d hosts, want that of before and one that sees all", n)
+		}
+	}},
+	string(sched.ProtectRollCall): {setup: parts(4, theWorker), play: func(s *swarm) {
+		// The node that will be host can run the task, and has not heard that another does.
+		s.elected()
+		s.to(theOther, func(m sim.Traffic) bool {
+			return m.From == nodeID(theWorker) && strings.HasSuffix(m.Subject, ".heartbeat")
+		})
+		k := s.enqueue(theSubmitter, script{MS: 3000})
+		s.running(k)
+		s.handle(theOther)
+		time.Sleep(300 * time.Millisecond)
+		s.kill(theHost)
+		time.Sleep(1200 * time.Millisecond)
+		s.net.SetDrop(nil)
+		time.Sleep(3 * time.Second)
+		s.ranOnce("its worker lived on when the host died", k.id)
+	}},
+	string(sched.ProtectAskFirst): {setup: parts(3), play: func(s *swarm) {
+		s.elected()
+		s.enqueue(theSubmitter, script{MS: 50}, timeout(2*time.Second))
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theSubmitter)
+		time.Sleep(3 * time.Second)
+		s.to(theSubmitter, isInbox) // what it asks first is not answered
+		s.restart(theSubmitter)
+		time.Sleep(880 * time.Millisecond)
+		s.net.SetDrop(nil)
+		time.Sleep(2 * time.Second)
+	}},
 	string(sim.RuleTwoMessages): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
 		// A run that was stopped ends when the claims are gone with their host.
 		s.elected()

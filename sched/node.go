@@ -95,6 +95,7 @@ func New(cfg Config, fx Effects) *Node {
 	n := &Node{cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{})}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
+	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.outbox = newOutbox(n)
 	n.worker = newWorker(n)

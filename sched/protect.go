@@ -22,6 +22,10 @@ const (
 	ProtectCancelRepeat Protection = "repeat a cancel while the task is reported as running"
 	ProtectNonce        Protection = "an attempt's output is told apart by its nonce"
 	ProtectSupervise    Protection = "give back the work of a lost worker at once"
+	ProtectWake         Protection = "judge nobody for a while after a gap in the own ticks"
+	ProtectNamedHost    Protection = "claim nothing while a peer names a live host"
+	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
+	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
 )
 
 // off reports whether a test has taken p out.

@@ -112,15 +112,22 @@ func (s *swarm) restart(i int) {
 	n.life, n.node = life, sched.New(cfg.Without(s.without), fx)
 	node := n.node
 	if s.work == nil || s.work(i) {
-		if _, err := node.Handle(life, &worker{m: n.m, life: life, start: start, slots: s.slots, l: &s.ledger}); err != nil {
-			s.note("handle: %v", err)
-		}
+		s.handle(i)
 	}
 	s.wg.Go(func() {
 		if err := node.Run(life); err != nil && life.Err() == nil {
 			s.note("node %d ended: %v", i, err)
 		}
 	})
+}
+
+// handle makes a node work from now on.
+func (s *swarm) handle(i int) {
+	n := s.nodes[i]
+	w := &worker{m: n.m, life: n.life, start: n.m.Starts(), slots: s.slots, l: &s.ledger}
+	if _, err := n.node.Handle(n.life, w); err != nil {
+		s.note("handle: %v", err)
+	}
 }
 
 // witness counts the ends that are told to the world. It is called with the network locked.
@@ -356,7 +363,11 @@ func (s *swarm) settle() {
 		}
 	}
 	revive()
-	s.until(90*time.Second, func() bool { revive(); return s.over() && s.host() >= 0 })
+	limit := 90 * time.Second
+	if len(s.without) > 0 {
+		limit = 20 * time.Second // what goes wrong without a protection need not be awaited
+	}
+	s.until(limit, func() bool { revive(); return s.over() && s.host() >= 0 })
 	time.Sleep(8 * time.Second) // for what comes too late
 	revive()
 }
