@@ -32,7 +32,7 @@ func (s *swarm) check() (bad []string) {
 	}
 	if s.host() < 0 {
 		for _, n := range s.nodes {
-			q, ok := n.node.Host()
+			q, ok := n.now().node.Host()
 			say("no common host: node %d follows %v %v", n.i, q, ok)
 		}
 	}
@@ -103,7 +103,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 		if !n.m.Running() || n.gone {
 			continue
 		}
-		info, err := n.node.Task(n.life, k.id)
+		info, err := n.now().node.Task(n.now().life, k.id)
 		if err != nil || info.State != first.State || string(info.Result) != string(first.Result) {
 			say("task %s is %s %s as node %d tells, want %s %s (%v)", k.id, info.State, info.Result, n.i, first.State, first.Result, err)
 		}

@@ -12,7 +12,7 @@ import (
 // many are played: go test ./sched -run TestRandom with the seed of a failure plays it again.
 func TestRandom(t *testing.T) {
 	t.Parallel()
-	first, runs := number("SIM_SEED", 1), number("SIM_RUNS", 24)
+	first, runs := number("SIM_SEED", 1), number("SIM_RUNS", 16)
 	const parts = 4
 	for part := range parts {
 		t.Run("", func(t *testing.T) {

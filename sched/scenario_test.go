@@ -21,7 +21,7 @@ type scenario struct {
 }
 
 // seedsEach is how many seeds each scenario is played with, unless SIM_SEEDS says otherwise.
-const seedsEach = 6
+const seedsEach = 4
 
 func number(env string, def int) int {
 	if n, err := strconv.Atoi(os.Getenv(env)); err == nil {
@@ -200,7 +200,7 @@ var scenarios = []scenario{
 		s.pass(300)
 		alive := s.surviving()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		s.nodes[h].node.Leave(ctx)
+		s.nodes[h].now().node.Leave(ctx)
 		cancel()
 		s.kill(h)
 		time.Sleep(2 * time.Second)

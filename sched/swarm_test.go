@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,10 +57,19 @@ type member struct {
 	m    *sim.Machine
 	id   bus.NodeID
 	i    int
-	node *sched.Node // of the present process
-	life context.Context
+	proc atomic.Pointer[process]
 	gone bool // stays dead
 }
+
+// process is one life of a member.
+type process struct {
+	node  *sched.Node
+	life  context.Context //nolint:containedctx // ends with it
+	start int
+}
+
+// now returns a member's present process, or its last.
+func (m *member) now() *process { return m.proc.Load() }
 
 // tracked is a task as its client sees it.
 type tracked struct {
@@ -109,8 +119,8 @@ func (s *swarm) restart(i int) {
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
 	}
-	n.life, n.node = life, sched.New(cfg.Without(s.without), fx)
-	node := n.node
+	node := sched.New(cfg.Without(s.without), fx)
+	n.proc.Store(&process{node, life, start})
 	if s.work == nil || s.work(i) {
 		s.handle(i)
 	}
@@ -124,8 +134,9 @@ func (s *swarm) restart(i int) {
 // handle makes a node work from now on.
 func (s *swarm) handle(i int) {
 	n := s.nodes[i]
-	w := &worker{m: n.m, life: n.life, start: n.m.Starts(), slots: s.slots, l: &s.ledger}
-	if _, err := n.node.Handle(n.life, w); err != nil {
+	p := n.now()
+	w := &worker{m: n.m, life: p.life, start: p.start, slots: s.slots, l: &s.ledger}
+	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}
 }
@@ -184,7 +195,7 @@ func (s *swarm) host() int {
 		if !m.m.Running() || m.m.Frozen() {
 			continue
 		}
-		q, ok := m.node.Host()
+		q, ok := m.now().node.Host()
 		if !ok || n > 0 && q != first {
 			return -1
 		}
@@ -230,41 +241,40 @@ func timeout(d time.Duration) option { return func(t *bus.Task) { t.Timeout = d 
 func pin(id bus.NodeID) option       { return func(t *bus.Task) { t.Node = id } }
 func named(id bus.TaskID) option     { return func(t *bus.Task) { t.ID = id } }
 
-func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, bus.Task, *sched.Node) {
+func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, bus.Task, *process) {
 	data, err := json.Marshal(sc)
 	if err != nil {
 		panic(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.nodes[i]
+	p := s.nodes[i].now()
 	t := bus.Task{ID: bus.TaskID(fmt.Sprintf("t%03d", len(s.tasks))), Type: "work", Payload: data}
 	for _, o := range opts {
 		o(&t)
 	}
-	k := &tracked{id: t.ID, from: i, start: n.m.Starts(), durable: durable, script: sc, timeout: t.Timeout, submitted: time.Now()}
+	k := &tracked{id: t.ID, from: i, start: p.start, durable: durable, script: sc, timeout: t.Timeout, submitted: time.Now()}
 	s.tasks = append(s.tasks, k)
-	return k, t, n.node
+	return k, t, p
 }
 
 // submit runs an attached task for a client of node i.
 func (s *swarm) submit(i int, sc script, opts ...option) *tracked {
-	k, t, node := s.task(i, sc, false, opts)
-	out, _, err := node.Submit(t)
+	k, t, p := s.task(i, sc, false, opts)
+	out, _, err := p.node.Submit(t)
 	s.mu.Lock()
 	k.accepted, k.err = err == nil, err
 	s.mu.Unlock()
 	if err == nil {
-		s.wg.Go(func() { s.read(k, out) })
+		s.wg.Go(func() { s.read(k, p, out) })
 	}
 	return k
 }
 
 // enqueue hands over a durable task at node i, and returns once it is accepted or not.
 func (s *swarm) enqueue(i int, sc script, opts ...option) *tracked {
-	k, t, node := s.task(i, sc, true, opts)
-	life := s.nodes[i].life
-	_, err := node.Enqueue(life, t, 2)
+	k, t, p := s.task(i, sc, true, opts)
+	_, err := p.node.Enqueue(p.life, t, 2)
 	alive := s.nodes[i].m.Gate(k.start)
 	s.mu.Lock()
 	k.accepted, k.err, k.left = err == nil && alive, err, !alive
@@ -272,8 +282,8 @@ func (s *swarm) enqueue(i int, sc script, opts ...option) *tracked {
 	if err != nil || !alive {
 		return k
 	}
-	if out, err := node.Attach(t.ID, 0); err == nil {
-		s.wg.Go(func() { s.read(k, out) })
+	if out, err := p.node.Attach(t.ID, 0); err == nil {
+		s.wg.Go(func() { s.read(k, p, out) })
 	} else {
 		s.note("attach to %s: %v", t.ID, err)
 	}
@@ -290,10 +300,9 @@ func (s *swarm) enqueueAll(i, n int, sc script) {
 }
 
 // read is a client that reads a task's output to its end.
-func (s *swarm) read(k *tracked, out *sched.Output) {
-	life := s.nodes[k.from].life
+func (s *swarm) read(k *tracked, p *process, out *sched.Output) {
 	for {
-		c, err := out.Next(life)
+		c, err := out.Next(p.life)
 		if !s.nodes[k.from].m.Gate(k.start) {
 			s.mu.Lock()
 			k.left = true
@@ -316,12 +325,12 @@ func (s *swarm) read(k *tracked, out *sched.Output) {
 // cancel cancels a task at node i.
 func (s *swarm) cancel(i int, id bus.TaskID) error {
 	n := s.nodes[i]
-	start := n.m.Starts()
+	p := n.now()
 	s.mu.Lock()
 	s.tried[id] = true
 	s.mu.Unlock()
-	info, err := n.node.Cancel(n.life, id)
-	if err == nil && info.State == bus.StateCancelled && n.m.Gate(start) {
+	info, err := p.node.Cancel(p.life, id)
+	if err == nil && info.State == bus.StateCancelled && n.m.Gate(p.start) {
 		s.mu.Lock()
 		s.cancels[id] = time.Now()
 		s.mu.Unlock()
