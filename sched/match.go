@@ -1,7 +1,7 @@
 package sched
 
 import (
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -42,37 +42,50 @@ type Answer struct {
 // node, takes the queue that it should: interactive before batch, then the one that has waited
 // longest, where priority and a loaded model count as waiting.
 func Match(heads []QueueHead, slots []FreeSlot, now time.Time) []Answer {
-	open := make([]int, len(heads))
+	open, left := make([]int, len(heads)), 0
+	classes := map[string]bool{}
 	for i, h := range heads {
 		open[i] = h.Open
+		left += h.Open
+		classes[h.Key.Class] = true
 	}
 	free := map[bus.NodeID]int{}
-	order := make([]int, len(slots))
+	var order []int
 	for i, s := range slots {
-		order[i] = i
-		free[s.Node] = s.Free
+		if classes[s.Class] {
+			order = append(order, i)
+			free[s.Node] = s.Free
+		}
 	}
 	var out []Answer
-	for len(order) > 0 {
-		sort.SliceStable(order, func(a, b int) bool {
-			x, y := slots[order[a]], slots[order[b]]
-			if x.Bid != y.Bid {
-				return x.Bid < y.Bid
+	for left > 0 && len(order) > 0 {
+		next := 0
+		for i := range order {
+			if wantsMore(slots[order[i]], slots[order[next]], free) {
+				next = i
 			}
-			if free[x.Node] != free[y.Node] {
-				return free[x.Node] > free[y.Node]
-			}
-			return x.Node < y.Node || x.Node == y.Node && x.Slot < y.Slot
-		})
-		s := order[0]
-		order = order[1:]
+		}
+		s := order[next]
+		order = slices.Delete(order, next, next+1)
 		if h := bestHead(heads, open, slots[s], now); h >= 0 {
 			open[h]--
+			left--
 			free[slots[s].Node]--
 			out = append(out, Answer{h, s})
 		}
 	}
 	return out
+}
+
+// wantsMore reports whether slot x goes before y.
+func wantsMore(x, y FreeSlot, free map[bus.NodeID]int) bool {
+	if x.Bid != y.Bid {
+		return x.Bid < y.Bid
+	}
+	if free[x.Node] != free[y.Node] {
+		return free[x.Node] > free[y.Node]
+	}
+	return x.Node < y.Node || x.Node == y.Node && x.Slot < y.Slot
 }
 
 func bestHead(heads []QueueHead, open []int, s FreeSlot, now time.Time) int {
