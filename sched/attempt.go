@@ -231,8 +231,10 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 }
 
 func (w *worker) record(act Action, d Delivery) Record {
-	return Record{State: bus.StateRunning, Worker: w.n.cfg.ID, Attempt: act.Attempt, Nonce: string(bus.NewTaskID()), Ack: d.Ack,
-		Seq: d.Seq, Crashes: act.Crashes}
+	return Record{
+		State: bus.StateRunning, Worker: w.n.cfg.ID, Attempt: act.Attempt, Nonce: string(bus.NewTaskID()), Ack: d.Ack,
+		Seq: d.Seq, Crashes: act.Crashes,
+	}
 }
 
 func (a *attempt) head() Claim {

@@ -83,8 +83,10 @@ type item struct {
 }
 
 func newHost(n *Node, q QueueID) *host {
-	return &host{n: n, q: q, do: make(chan func(), 4096), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
-		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{}}
+	return &host{
+		n: n, q: q, do: make(chan func(), 4096), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
+		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
+	}
 }
 
 func (h *host) start(ctx context.Context) error {
@@ -375,14 +377,16 @@ func (h *host) freeSlots(now time.Time) (ids []slotID, slots []FreeSlot) {
 			continue
 		}
 		ids = append(ids, id)
-		slots = append(slots, FreeSlot{Node: id.node, Class: id.class, Slot: id.slot, Bid: a.Bid, Free: free[id.node],
+		slots = append(slots, FreeSlot{
+			Node: id.node, Class: id.class, Slot: id.slot, Bid: a.Bid, Free: free[id.node],
 			Has: func(key bus.Key) (can, loaded bool) {
 				can, loaded = Runs(p.Info, key)
 				if k := h.keys[key]; can && k != nil && h.avoided(k, id.node, now) {
 					can = false
 				}
 				return can, loaded
-			}})
+			},
+		})
 	}
 	return ids, slots
 }

@@ -61,8 +61,10 @@ func (n *Node) electLoop(ctx context.Context) error {
 func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
-	c := Candidacy{Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
-		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone()}
+	c := Candidacy{
+		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
+		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone(),
+	}
 	becoming, h := n.becoming, n.hosting
 	n.mu.Unlock()
 	if n.off(ProtectNamedHost) {

@@ -129,8 +129,10 @@ func (a *ahead) note(by time.Duration, now time.Time) {
 func (a *ahead) by() time.Duration { return max(a.now, a.last) }
 
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
-	return &members{self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
-		told: map[bus.TaskID]*told{}}
+	return &members{
+		self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
+		told: map[bus.TaskID]*told{},
+	}
 }
 
 // hear takes in a heartbeat, and reports whether it changes who hosts or who is there.

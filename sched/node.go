@@ -92,8 +92,10 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour
 	}
-	n := &Node{cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
-		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{})}
+	n := &Node{
+		cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
+		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
+	}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
@@ -232,9 +234,11 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.beatSeq++
-	b := bus.Heartbeat{Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
+	b := bus.Heartbeat{
+		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
 		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
-		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli()}
+		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
+	}
 	if !v.Alive(n.cfg.ID) {
 		b.Sees = append(b.Sees, n.cfg.ID)
 	}
@@ -360,8 +364,10 @@ func (n *Node) isDraining() bool {
 }
 
 func (n *Node) event(k bus.EventKind, j *Job, attempt int, reason string) {
-	e := bus.Event{Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
-		Reason: reason, At: time.Now()}
+	e := bus.Event{
+		Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
+		Reason: reason, At: time.Now(),
+	}
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectEvent(j.Submitter, j.Task.ID, k), Data: marshal(e)}); err != nil {
 		n.log.Debug("publish event", "err", err)
 	}

@@ -78,8 +78,10 @@ type cancelling struct {
 }
 
 func newOutbox(n *Node) *outbox {
-	return &outbox{n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{}}
+	return &outbox{
+		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
+		ended: map[bus.TaskID]ended{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+	}
 }
 
 func (o *outbox) wake() { poke(o.poke) }

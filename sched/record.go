@@ -161,8 +161,10 @@ func (j *Job) expired(now time.Time) bool {
 
 // info makes of j, and its end if there is one, what a user sees.
 func (j *Job) info(state bus.TaskState, f *Final) bus.TaskInfo {
-	t := bus.TaskInfo{ID: j.Task.ID, Type: j.Task.Type, Model: j.Task.Model, State: state, Submitter: j.Submitter,
-		Durable: j.Durable(), Submitted: j.Accepted, Attempts: j.Attempts}
+	t := bus.TaskInfo{
+		ID: j.Task.ID, Type: j.Task.Type, Model: j.Task.Model, State: state, Submitter: j.Submitter,
+		Durable: j.Durable(), Submitted: j.Accepted, Attempts: j.Attempts,
+	}
 	if f != nil {
 		t.State, t.Attempts, t.NodeID, t.Result, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Error
 	}

@@ -112,8 +112,10 @@ func (s *stream) finish(f Final) {
 			attempt = max(f.Attempt, s.attempt+1)
 			s.next, s.chunks = 0, nil
 		}
-		s.end = &bus.Chunk{Attempt: attempt, Seq: s.next, Node: f.Node,
-			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error}}
+		s.end = &bus.Chunk{
+			Attempt: attempt, Seq: s.next, Node: f.Node,
+			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error},
+		}
 		s.wake()
 	}
 }

@@ -44,8 +44,10 @@ type pool struct {
 }
 
 func newWorker(n *Node) *worker {
-	return &worker{n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{},
-		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}}
+	return &worker{
+		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{},
+		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{},
+	}
 }
 
 // Handle makes the node run tasks with h, until remove is called. A second handler of the same

@@ -127,8 +127,10 @@ func New(cfg Config) *Net {
 	if cfg.MaxDelay == 0 {
 		cfg.MinDelay, cfg.MaxDelay = 100*time.Microsecond, time.Millisecond
 	}
-	return &Net{cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), machines: map[bus.NodeID]*Machine{},
-		cuts: map[pair]*cut{}, last: map[lane]time.Time{}, opened: map[sched.QueueID]int{}}
+	return &Net{
+		cfg: cfg, rnd: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), machines: map[bus.NodeID]*Machine{},
+		cuts: map[pair]*cut{}, last: map[lane]time.Time{}, opened: map[sched.QueueID]int{},
+	}
 }
 
 // Add makes a machine, without a process.
