@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,11 +162,11 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 }
 
 func crashNames(cs []Crash) string {
-	s := fmt.Sprintf("%d attempts ended with their worker", len(cs))
-	for _, c := range cs {
-		s += " " + string(c.Node)
+	names := make([]string, len(cs))
+	for i, c := range cs {
+		names[i] = string(c.Node)
 	}
-	return s
+	return fmt.Sprintf("%d attempts ended with their worker: %s", len(cs), strings.Join(names, ", "))
 }
 
 // claim writes the record that lets this worker run the task, or says why not.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +48,7 @@ func (v View) Live() []bus.NodeID {
 			ids = append(ids, id)
 		}
 	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	slices.Sort(ids)
 	return ids
 }
 

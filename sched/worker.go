@@ -61,7 +61,7 @@ func (n *Node) Handle(ctx context.Context, h bus.Handler) (remove func(), err er
 	p := &pool{typ: c.Type, handler: h, cap: c, slots: map[int]context.CancelFunc{}}
 	w.mu.Lock()
 	if old := w.pools[c.Type]; old != nil {
-		old.shrink(w, 0)
+		old.shrink(0)
 	}
 	w.pools[c.Type] = p
 	w.mu.Unlock()
@@ -72,7 +72,7 @@ func (n *Node) Handle(ctx context.Context, h bus.Handler) (remove func(), err er
 		if w.pools[c.Type] == p {
 			delete(w.pools, c.Type)
 		}
-		p.shrink(w, 0)
+		p.shrink(0)
 		n.beatSoon()
 	}, nil
 }
@@ -82,7 +82,7 @@ func (n *Node) CapabilityChanged() { poke(n.worker.changed) }
 
 // shrink ends slots until n are left; those that work end when they are done. The caller holds
 // the worker's mutex.
-func (p *pool) shrink(w *worker, n int) {
+func (p *pool) shrink(n int) {
 	for id, stop := range p.slots {
 		if len(p.slots) <= n {
 			return
@@ -127,7 +127,7 @@ func (w *worker) adjust(ctx context.Context) {
 		news = news || string(marshal(c)) != string(marshal(p.cap)) || len(p.slots) != c.Slots
 		p.cap = c
 		if w.pools[p.typ] == p {
-			p.shrink(w, c.Slots)
+			p.shrink(c.Slots)
 			for len(p.slots) < c.Slots {
 				w.addSlot(ctx, p)
 			}
