@@ -19,7 +19,7 @@ const (
 // tellsNothing are effects that are asked for all the time and change nothing.
 func tellsNothing(s sim.Step) bool {
 	switch s.Op {
-	case "Routes", "Counts", "Progress", "Keys", "Term", "Crashed", "Load", "Old", "Subscribe", "Watch", "WatchKept", "Fetch":
+	case "Routes", "Counts", "Progress", "Keys", "Term", "Crashed", "Load", "Old", "Subscribe", "Watch", "WatchKept", "Fetch", "Await":
 		return true
 	}
 	return strings.HasSuffix(s.Subject, ".heartbeat") || strings.HasSuffix(s.Subject, ".next") || strings.HasPrefix(s.Subject, "swarm.task.") &&

@@ -1,0 +1,70 @@
+package sched_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+func TestOnDelivery(t *testing.T) {
+	t.Parallel()
+	running := &sched.Record{State: bus.StateRunning, Worker: b, Attempt: 2, Seq: 5}
+	queued := &sched.Record{State: bus.StateQueued, Worker: b, Attempt: 2, Seq: 5}
+	done := &sched.Record{State: bus.StateDone, Worker: b, Attempt: 2, Seq: 5}
+	crashes := []sched.Crash{{Node: a, Attempt: 1}, {Node: b, Attempt: 2}, {Node: c, Attempt: 3}}
+	first, again := sched.Delivery{Seq: 5, Delivered: 1}, sched.Delivery{Seq: 5, Delivered: 2}
+	copied := sched.Delivery{Seq: 6, Delivered: 1}
+	late := sched.Job{Task: bus.Task{Timeout: time.Second}, LeftMS: 1000, Stamp: t0.Add(-time.Second)}
+	soon := sched.Job{Task: bus.Task{Timeout: time.Second}, LeftMS: 1000, Stamp: t0.Add(-999 * time.Millisecond)}
+	for _, tt := range []struct {
+		name    string
+		rec     *sched.Record
+		d       sched.Delivery
+		j       sched.Job
+		s       sched.Sighting
+		kind    sched.ActKind
+		attempt int
+		crashes int
+	}{
+		{"new", nil, first, sched.Job{}, sched.Sighting{}, sched.Run, 1, 0},
+		{"tried before", nil, first, sched.Job{}, sched.Sighting{Attempts: 3, Crashes: crashes[:2]}, sched.Run, 4, 2},
+		{"its deadline is near", nil, first, soon, sched.Sighting{}, sched.Run, 1, 0},
+		{"its deadline passed", nil, first, late, sched.Sighting{}, sched.Expire, 1, 0},
+		{"three crashes", nil, first, sched.Job{}, sched.Sighting{Attempts: 3, Crashes: crashes}, sched.Bury, 4, 3},
+		{"ten attempts", nil, first, sched.Job{}, sched.Sighting{Attempts: 10}, sched.Bury, 11, 0},
+		{"late before dead", nil, first, late, sched.Sighting{Attempts: 3, Crashes: crashes}, sched.Expire, 4, 3},
+		{"a live peer runs it", nil, first, sched.Job{}, sched.Sighting{RunningAt: c}, sched.HoldBack, 0, 0},
+		{"a live peer runs it, late", nil, first, late, sched.Sighting{RunningAt: c}, sched.HoldBack, 0, 0},
+		{"its client is not heard", nil, first, sched.Job{}, sched.Sighting{Unseen: true}, sched.HoldBack, 0, 0},
+		{"its client is gone", nil, sched.Delivery{Seq: 5, Delivered: 40}, sched.Job{}, sched.Sighting{Unseen: true}, sched.Abandon, 1, 0},
+		{"ended", done, again, sched.Job{}, sched.Sighting{}, sched.Finish, 0, 0},
+		{"ended, and a copy", done, copied, sched.Job{}, sched.Sighting{}, sched.Finish, 0, 0},
+		{"ended, though late", done, again, late, sched.Sighting{}, sched.Finish, 0, 0},
+		{"a copy of what runs", running, copied, sched.Job{}, sched.Sighting{}, sched.Skip, 0, 0},
+		{"a copy of what was given back", queued, copied, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
+		{"given back", queued, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
+		{"its lease lapsed", running, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
+		{"its worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true}, sched.TakeOver, 3, 1},
+		{"the third worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true, Crashes: []sched.Crash{crashes[0], crashes[2]}}, sched.Bury, 3, 3},
+		{"a crash is counted once", running, again, sched.Job{}, sched.Sighting{Lost: true, Crashes: crashes[:2]}, sched.TakeOver, 3, 2},
+		{"a higher attempt elsewhere", running, again, sched.Job{}, sched.Sighting{Attempts: 6}, sched.TakeOver, 7, 0},
+		{"lapsed and late", running, again, late, sched.Sighting{}, sched.Expire, 3, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := sched.OnDelivery(tt.rec, tt.d, &tt.j, tt.s, t0)
+			if got.Kind != tt.kind {
+				t.Fatalf("%v (%s), want %v", got.Kind, got.Why, tt.kind)
+			}
+			if tt.attempt > 0 && (got.Attempt != tt.attempt || len(got.Crashes) != tt.crashes) {
+				t.Errorf("attempt %d after crashes %v, want attempt %d after %d", got.Attempt, got.Crashes, tt.attempt, tt.crashes)
+			}
+			if !slices.Equal(crashes, []sched.Crash{{Node: a, Attempt: 1}, {Node: b, Attempt: 2}, {Node: c, Attempt: 3}}) {
+				t.Error("it changed its arguments")
+			}
+		})
+	}
+}

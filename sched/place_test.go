@@ -1,0 +1,110 @@
+package sched_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+func model(name string, gb int64, loaded bool) bus.ModelInfo {
+	return bus.ModelInfo{Name: name, SizeBytes: gb << 30, Loaded: loaded}
+}
+
+func engine(id bus.NodeID, name string, ms ...bus.ModelInfo) bus.NodeInfo {
+	return bus.NodeInfo{ID: id, Name: name, State: bus.NodeReady, Types: []string{bus.TypeInference}, Models: ms, Slots: 2}
+}
+
+func with(n bus.NodeInfo, change func(*bus.NodeInfo)) bus.NodeInfo {
+	change(&n)
+	return n
+}
+
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	demo := bus.ModelInfo{Name: "demo", Demo: true, Loaded: true}
+	small, large, cold := model("small:1b", 1, true), model("large:14b", 9, true), model("huge:70b", 40, false)
+	alpha, beta, gamma := engine(a, "alpha", small), engine(b, "beta", large, cold), engine(c, "gamma", demo)
+	lost := with(beta, func(n *bus.NodeInfo) { n.State = bus.NodeLost })
+	draining := with(beta, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })
+	ask := bus.Task{Type: bus.TypeInference}
+	askFor := func(m string) bus.Task { return bus.Task{Type: bus.TypeInference, Model: m} }
+	for _, tt := range []struct {
+		name     string
+		task     bus.Task
+		nodes    []bus.NodeInfo
+		def      string
+		durable  bool
+		model    string
+		pin      bus.NodeID
+		demo     bool
+		why, err string // parts of them
+	}{
+		{name: "the configured default", task: ask, nodes: []bus.NodeInfo{alpha, beta}, def: "small:1b", model: "small:1b", why: "default"},
+		{name: "the largest loaded", task: ask, nodes: []bus.NodeInfo{alpha, beta, gamma}, model: "large:14b", why: "largest loaded"},
+		{name: "the largest installed", task: ask, nodes: []bus.NodeInfo{engine(a, "alpha", model("s", 1, false), model("m", 2, false)), gamma}, model: "m", why: "largest installed"},
+		{name: "the demo", task: ask, nodes: []bus.NodeInfo{gamma}, model: "demo", demo: true, why: "demo"},
+		{name: "a default that nobody has", task: ask, nodes: []bus.NodeInfo{alpha}, def: "other", model: "small:1b", why: "largest loaded"},
+		{name: "a lost node does not count", task: ask, nodes: []bus.NodeInfo{alpha, lost}, model: "small:1b"},
+		{name: "nor a draining one", task: ask, nodes: []bus.NodeInfo{alpha, draining}, model: "small:1b"},
+		{name: "no model at all", task: ask, nodes: []bus.NodeInfo{engine(a, "alpha")}, err: "no node has an engine with a model"},
+		{name: "durable, no model at all", task: ask, nodes: nil, durable: true, err: "could never be placed"},
+		{name: "durable, no model yet", task: ask, nodes: nil, durable: true, def: "later", model: "later", why: "default"},
+		{name: "the model asked for", task: askFor("small:1b"), nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b"},
+		{name: "by its short name", task: askFor("x"), nodes: []bus.NodeInfo{engine(a, "alpha", model("x:latest", 1, true))}, model: "x:latest"},
+		{name: "a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha, beta}, err: "alpha: small:1b; beta: huge:70b, large:14b"},
+		{name: "durable, a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha}, durable: true, model: "nope"},
+		{name: "pinned", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: a}, nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b", pin: a},
+		{name: "pinned to a node without it", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "does not have model \"small:1b\""},
+		{name: "pinned, any model", task: bus.Task{Type: bus.TypeInference, Node: a}, nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b", pin: a},
+		{name: "remote", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{with(alpha, func(n *bus.NodeInfo) { n.Models = []bus.ModelInfo{large} }), beta}, model: "large:14b", pin: b},
+		{name: "remote, nobody else", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node"},
+		{name: "another type", task: bus.Task{Type: "ping"}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{"ping"}}}},
+		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := sched.Place(tt.task, tt.nodes, a, tt.def, tt.durable)
+			if tt.err != "" {
+				var e *bus.Error
+				if !errors.As(err, &e) || e.Code != bus.CodeNoWorker || !strings.Contains(e.Message, tt.err) || e.Hint == "" {
+					t.Fatalf("error %v, want one of no worker with a hint and %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Task.Model != tt.model || p.Task.Node != tt.pin || p.Demo != tt.demo || p.Task.Remote || !strings.Contains(p.Why, tt.why) {
+				t.Errorf("placed %+v, want model %q, pin %q, demo %v, why %q", p, tt.model, tt.pin, tt.demo, tt.why)
+			}
+		})
+	}
+}
+
+// Loaded before cold, then the one with more free slots, then the lower id.
+func TestCanRun(t *testing.T) {
+	t.Parallel()
+	warm, cold := model("x", 1, true), model("x", 1, false)
+	busy := func(n bus.NodeInfo) bus.NodeInfo { return with(n, func(n *bus.NodeInfo) { n.Busy = 1 }) }
+	key := bus.Key{Class: bus.TypeInference, Model: "x"}
+	for _, tt := range []struct {
+		nodes []bus.NodeInfo
+		key   bus.Key
+		want  bus.NodeID
+	}{
+		{nil, key, ""},
+		{[]bus.NodeInfo{engine(b, "", warm), engine(a, "", cold)}, key, b},
+		{[]bus.NodeInfo{engine(a, "", cold), busy(engine(b, "", warm))}, key, b},
+		{[]bus.NodeInfo{busy(engine(a, "", warm)), engine(b, "", warm)}, key, b},
+		{[]bus.NodeInfo{engine(b, "", warm), engine(a, "", warm)}, key, a},
+		{[]bus.NodeInfo{engine(a, "", warm), engine(b, "", cold)}, bus.Key{Class: bus.TypeInference, Model: "x", Pin: b}, b},
+		{[]bus.NodeInfo{engine(a, "", warm)}, bus.Key{Class: "ping"}, ""},
+	} {
+		if got, ok := sched.CanRun(tt.key, tt.nodes); got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%v can run on %q, %v; want %q", tt.key, got, ok, tt.want)
+		}
+	}
+}
