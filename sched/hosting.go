@@ -23,7 +23,16 @@ func (n *Node) electLoop(ctx context.Context) error {
 	defer t.Stop()
 	became := make(chan *host, 1)
 	var hosts sync.WaitGroup
-	defer hosts.Wait()
+	defer func() {
+		hosts.Wait()
+		select {
+		case h := <-became: // it became host in the moment of the end
+			if h != nil {
+				h.stop()
+			}
+		default:
+		}
+	}()
 	if err := n.dropOld(ctx); err != nil {
 		n.log.Warn("drop queues of earlier terms", "err", err)
 	}
