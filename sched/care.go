@@ -4,10 +4,15 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-const forgetEvery = 10 * time.Minute
+const (
+	forgetEvery = 10 * time.Minute
+	expireMost  = 64 // tasks whose end is written at one time
+)
 
 // care looks after open tasks whatever the host does: deadlines, missing output, cancels that
 // were not heard, custodians that are lost, and ends that are old.
@@ -51,21 +56,34 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 		}
 	}
 	o.mu.Unlock()
+	if len(late) == 0 {
+		return
+	}
 	o.askFirst(ctx, late)
+	// Side by side: each may wait for a host that does not answer.
+	var all errgroup.Group
+	all.SetLimit(expireMost)
 	for i := range late {
-		j := &late[i]
-		if j.Durable() && o.isOver(j.Task.ID) {
-			continue
-		}
-		e := bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
-		attempts := 0
-		if at, ok := o.runningAt(j.Task.ID); ok {
-			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
-			attempts, _ = o.n.members.known(j.Task.ID)
-		}
-		if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
-			o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
-		}
+		all.Go(func() error {
+			o.expireOne(ctx, &late[i])
+			return nil
+		})
+	}
+	_ = all.Wait() // they return none
+}
+
+func (o *outbox) expireOne(ctx context.Context, j *Job) {
+	if j.Durable() && o.isOver(j.Task.ID) {
+		return
+	}
+	e := bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
+	attempts := 0
+	if at, ok := o.runningAt(j.Task.ID); ok {
+		e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
+		attempts, _ = o.n.members.known(j.Task.ID)
+	}
+	if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
+		o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
 	}
 }
 
@@ -120,6 +138,9 @@ func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, er
 			return bus.TaskInfo{}, err
 		}
 	}
+	o.mu.Lock()
+	o.cancels[j.Task.ID] = cancelling{*j, time.Now()} // from now on who reports it is told to stop
+	o.mu.Unlock()
 	if q, ok := o.n.queue.get(); ok {
 		f.Queue = q
 		o.tombstone(q, j, f)
@@ -132,9 +153,6 @@ func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, er
 			o.n.log.Debug("send the end", "task", j.Task.ID, "err", err)
 		}
 	}
-	o.mu.Lock()
-	o.cancels[j.Task.ID] = cancelling{*j, time.Now()}
-	o.mu.Unlock()
 	o.complete(j.Task.ID, f)
 	o.n.event(bus.EventKind(f.State), j, f.Attempt, "")
 	return j.info(f.State, &f), nil

@@ -193,7 +193,7 @@ func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {
 			if late := r.began.Sub(k.submitted) - k.timeout; late > wireTime {
 				say("task %s was started %v after its deadline", k.id, late)
 			}
-			if late := r.ended.Sub(k.submitted) - k.timeout; late > time.Second && !r.frozen {
+			if late := r.ended.Sub(k.submitted) - k.timeout; late > time.Second && !r.frozen && r.how != "killed" {
 				say("task %s ran until %v after its deadline", k.id, late)
 			}
 		}
