@@ -53,6 +53,8 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Queue/FeedOnce", never, testFeedOnce},
 		{"Queue/FetchOldest", never, testFetchOldest},
 		{"Queue/FetchNothing", never, testFetchNothing},
+		{"Queue/Hand", never, testHand},
+		{"Queue/HandNobody", never, testHandNobody},
 		{"Queue/Nak", never, testNak},
 		{"Queue/NakDelay", never, testNakDelay},
 		{"Queue/LeaseEnds", time.Second, testLeaseEnds},
