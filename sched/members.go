@@ -19,6 +19,7 @@ const (
 	infoEvery    = time.Second            // heartbeats with a NodeInfo
 	suspectAfter = 500 * time.Millisecond // silence: no new work
 	lostAfter    = 3 * time.Second        // silence: lost, though the route is up
+	unrouted     = 800 * time.Millisecond // silence of who died before its route was ever seen
 	forgetAfter  = 10 * time.Minute       // a lost peer is no longer shown, nor what was heard of a task
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
@@ -253,7 +254,7 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 	case p.routed && p.misses >= 2:
 		p.routed = false
 		return bus.NodeLost
-	case silent > lostAfter:
+	case silent > lostAfter, !p.routed && silent > unrouted:
 		return bus.NodeLost
 	case silent > suspectAfter:
 		return bus.NodeSuspect

@@ -74,8 +74,16 @@ var scenarios = []scenario{
 		s.load(12, 200, w)
 		s.pass(300)
 		s.kill(w)
+		at := time.Now()
 		time.Sleep(6 * time.Second)
 		s.allEnded()
+		for _, k := range s.tasks {
+			for _, r := range s.ledger.of(k.id) {
+				if !k.durable && (r.how == "" || r.ended.Sub(at) > time.Second) {
+					s.note("attached task %s ran on though its submitter was dead: %v", k.id, r)
+				}
+			}
+		}
 	}},
 	{"submitter and host killed", setup{nodes: 3, twoEnds: true}, func(s *swarm) {
 		h := s.elected()
@@ -132,6 +140,10 @@ var scenarios = []scenario{
 		time.Sleep(time.Duration(1000+s.rnd(14000)) * time.Millisecond)
 		s.load(8, 300, 0, 1, 2, 3)
 		s.pass(1000)
+		s.net.Heal()
+		if !s.until(10*time.Second, func() bool { return s.over() && s.host() >= 0 }) {
+			s.note("not one swarm 10 s after the partition was healed")
+		}
 	}},
 	{"short partitions", setup{nodes: 3, split: true}, func(s *swarm) {
 		s.elected()
@@ -303,8 +315,13 @@ func hostKilled(s *swarm) {
 	s.pass(400)
 	alive := s.surviving(h)
 	s.kill(h)
+	at := time.Now()
+	next := s.submit(from[0], script{MS: 20})
 	time.Sleep(3 * time.Second)
 	s.ranOnce("its worker and submitter survived the host", alive...)
+	if rs := s.ledger.of(next.id); len(rs) == 0 || rs[0].began.Sub(at) > time.Second {
+		s.note("task %s, new when the host died, waits for longer than a second: %v", next.id, rs)
+	}
 }
 
 // custodiansReturn has tasks end, both of their custodians die, a third node take over, and the
