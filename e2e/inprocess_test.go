@@ -31,9 +31,9 @@ func insider(ctx context.Context, t *testing.T) func() error {
 	log := slog.New(slog.DiscardHandler)
 	j, err := jet.New(jet.Config{
 		Node: key.ID, Fabric: servers.Conn(t), Store: onStore, Dir: t.TempDir(),
-		Domain:   func(id bus.NodeID) string { return string(id) },
-		Routes:   func() map[bus.NodeID]bool { return nil },
-		Interest: servers.Fabric.Interest, Logger: log,
+		Domain: func(id bus.NodeID) string { return string(id) },
+		Routes: func() map[bus.NodeID]bool { return nil },
+		Logger: log,
 	})
 	if err == nil {
 		err = j.Start(ctx)

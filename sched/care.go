@@ -199,7 +199,7 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 	var due []*entry
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if !e.job.Durable() || e.replaces {
+		if !e.job.Durable() {
 			continue
 		}
 		c := e.job.Custodian

@@ -38,8 +38,6 @@ type Wire interface {
 	Subscribe(subject string, fn func(Msg)) (stop func(), err error)
 	// Inbox returns a new subject prefix that only this node listens on.
 	Inbox() string
-	// Interest reports whether a client of this daemon listens on subject.
-	Interest(subject string) bool
 	// Routes returns the nodes that this node has a route to at this moment.
 	Routes() map[bus.NodeID]bool
 }

@@ -48,12 +48,11 @@ type entry struct {
 	out    *stream
 	stores int // custodians that have it on disk
 
-	fed      QueueID
-	acked    bool
-	fedAt    time.Time
-	askedAt  time.Time
-	lostAt   time.Time // since when its custodian is lost
-	replaces bool
+	fed     QueueID
+	acked   bool
+	fedAt   time.Time
+	askedAt time.Time
+	lostAt  time.Time // since when its custodian is lost
 }
 
 // kept is a durable task in this node's store.

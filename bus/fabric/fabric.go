@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"runtime"
 	"strconv"
@@ -298,28 +297,6 @@ func portTaken(err error) bool {
 	return runtime.GOOS == "windows" && errors.As(err, &no) && no == wsaeaddrinuse
 }
 
-// Rehome starts the server anew as part of another swarm, with the same addresses where they
-// are still free. All routes and clients are cut; connections from Conn, and the store, come back
-// by themselves. The peers are forgotten: call SetPeers. If it fails, the fabric is not running.
-func (f *Fabric) Rehome(swarmID string, pinned map[string]struct{}) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.srv == nil {
-		return errNotRunning
-	}
-	c := f.cfg
-	c.SwarmID, c.Pinned = swarmID, maps.Clone(pinned)
-	c.ClientListen = net.JoinHostPort(f.opts.Host, strconv.Itoa(f.opts.Port))
-	c.FabricListen = net.JoinHostPort(f.opts.Cluster.Host, strconv.Itoa(f.opts.Cluster.Port))
-	if err := c.Validate(); err != nil {
-		return err
-	}
-	f.srv.Shutdown()
-	f.srv.WaitForShutdown()
-	f.srv, f.cfg = nil, c
-	return f.startLocked()
-}
-
 func (f *Fabric) server() *server.Server {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -372,7 +349,7 @@ func (f *Fabric) Conn(name string, opts ...nats.Option) (*nats.Conn, error) {
 		return nil, errNotRunning
 	}
 	base := []nats.Option{
-		nats.InProcessServer(f), // not s: the connection outlives a Rehome
+		nats.InProcessServer(f),
 		nats.Name(name),
 		nats.Nkey(f.keys.daemonPub, f.keys.daemon.Sign),
 		nats.MaxReconnects(-1),

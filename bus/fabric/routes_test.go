@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
@@ -246,26 +244,6 @@ func otherSwarm(t *testing.T, k *fabrictest.Key, r *fabrictest.Roster) *fabric.F
 	check(t, f.Start())
 	t.Cleanup(f.Shutdown)
 	return f
-}
-
-func TestRehomeMovesToAnotherSwarm(t *testing.T) {
-	t.Parallel()
-	ka, kb := fabrictest.NewKey(t), fabrictest.NewKey(t)
-	r := fabrictest.NewRoster(ka, kb)
-	a := fabrictest.Start(t, ka, r)
-	fb := otherSwarm(t, kb, r)
-	back := make(chan struct{}, 8)
-	nc := a.Conn(t, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
-	url, addr, leaf := a.Fabric.ClientURL(), a.Fabric.FabricAddr(), a.Fabric.LeafURL()
-	check(t, a.Fabric.Rehome("other-swarm", r.Pinned()))
-	if a.Fabric.ClientURL() != url || a.Fabric.FabricAddr() != addr || a.Fabric.LeafURL() != leaf {
-		t.Errorf("addresses changed: %s %s %s", a.Fabric.ClientURL(), a.Fabric.FabricAddr(), a.Fabric.LeafURL())
-	}
-	<-back
-	check(t, nc.Flush())
-	check(t, a.Fabric.SetPeers([]fabric.Peer{{Addr: fb.FabricAddr()}}))
-	fabrictest.Eventually(t, func() bool { _, ok := a.Fabric.Routed()[kb.ID]; return ok }, "a route in the new swarm")
-	fabrictest.Eventually(t, func() bool { return a.Store.Linked() && fb.Reaches(ka.ID) }, "the store is reached from the new swarm")
 }
 
 // Members of different swarms that trust each other's keys still have no route.

@@ -122,7 +122,7 @@ func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up 
 			}
 			return routes
 		},
-		Interest: d.fabric.Interest, Logger: d.log,
+		Logger: d.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the queues: %w", err)

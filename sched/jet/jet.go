@@ -35,8 +35,6 @@ type Config struct {
 	Domain func(bus.NodeID) string
 	// Routes are the nodes that this node has a route to at this moment.
 	Routes func() map[bus.NodeID]bool
-	// Interest reports whether a client of this daemon listens on a subject.
-	Interest func(subject string) bool
 	// Dir is the directory, made where missing, of the term, the journal, and the count of what
 	// the outboxes hold.
 	Dir string

@@ -66,8 +66,7 @@ func (n *node) start(tb testing.TB) {
 			}
 			return out
 		},
-		Interest: n.Fabric.Interest,
-		Logger:   log,
+		Logger: log,
 	})
 	check(tb, err)
 	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)

@@ -38,9 +38,6 @@ func (j *Jet) Subscribe(subject string, fn func(sched.Msg)) (stop func(), err er
 // Inbox returns a new subject prefix that only this node listens on.
 func (j *Jet) Inbox() string { return j.fabric.nc.NewInbox() }
 
-// Interest reports whether a client of this daemon listens on subject.
-func (j *Jet) Interest(subject string) bool { return j.cfg.Interest(subject) }
-
 // Routes returns the nodes that this node has a route to at this moment.
 func (j *Jet) Routes() map[bus.NodeID]bool { return j.cfg.Routes() }
 

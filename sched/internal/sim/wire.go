@@ -143,17 +143,6 @@ func (p *proc) Inbox() string {
 	return fmt.Sprintf("_INBOX.%s.%d.%d", p.m.id, p.start, p.inboxes)
 }
 
-func (p *proc) Interest(subject string) bool {
-	p.net.mu.Lock()
-	defer p.net.mu.Unlock()
-	for _, s := range p.subs {
-		if s.pattern != "" && matches(s.pattern, subject) {
-			return true
-		}
-	}
-	return false
-}
-
 func (p *proc) Routes() map[bus.NodeID]bool {
 	out := map[bus.NodeID]bool{}
 	if p.enter(Step{Op: "Routes"}) != nil {
