@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	t0         = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	a, b, c, d = nodeID(0), nodeID(1), nodeID(2), nodeID(3)
+	t0      = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	a, b, c = nodeID(0), nodeID(1), nodeID(2)
 )
 
 // peer is a live node that sees n nodes.

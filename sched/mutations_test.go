@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,7 @@ const (
 // parts is a swarm of n nodes with workers only where it says.
 func parts(n int, workers ...int) setup {
 	return setup{nodes: n, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, theWorker: -1, theOther: 2}, work: func(i int) bool {
-		for _, w := range workers {
-			if i == w {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(workers, i)
 	}}
 }
 

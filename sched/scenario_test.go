@@ -85,6 +85,19 @@ var scenarios = []scenario{
 			}
 		}
 	}},
+	{"submitter gone for good", setup{nodes: 3}, func(s *swarm) {
+		h := s.elected()
+		w := s.another(h)
+		s.load(12, 200, w)
+		s.pass(300)
+		s.killForGood(w)
+	}},
+	{"host gone for good", setup{nodes: 3}, func(s *swarm) {
+		h := s.elected()
+		s.load(12, 200, s.another(h), h)
+		s.pass(300)
+		s.killForGood(h)
+	}},
 	{"submitter and host killed", setup{nodes: 3, twoEnds: true}, func(s *swarm) {
 		h := s.elected()
 		w := s.another(h)
@@ -305,6 +318,7 @@ func (s *swarm) lose(n int, match func(sim.Traffic) bool) {
 
 func hostKilled(s *swarm) {
 	h := s.elected()
+	time.Sleep(50 * time.Millisecond) // all have seen their routes
 	var from []int
 	for i := range s.nodes {
 		if i != h {

@@ -6,6 +6,7 @@ package sim
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -215,11 +216,7 @@ func (n *Net) SetCrash(crash func(Step) bool) {
 func (n *Net) Opened() map[sched.QueueID]int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := map[sched.QueueID]int{}
-	for q, c := range n.opened {
-		out[q] = c
-	}
-	return out
+	return maps.Clone(n.opened)
 }
 
 // Copies is the largest number of messages that one queue held of one task.
