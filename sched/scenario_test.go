@@ -330,7 +330,7 @@ func hostKilled(s *swarm) {
 	alive := s.surviving(h)
 	s.kill(h)
 	at := time.Now()
-	next := s.submit(from[0], script{MS: 20})
+	next := s.submit(from[0], script{MS: 20}, func(t *bus.Task) { t.Priority = 10 })
 	time.Sleep(3 * time.Second)
 	s.ranOnce("its worker and submitter survived the host", alive...)
 	if rs := s.ledger.of(next.id); len(rs) == 0 || rs[0].began.Sub(at) > time.Second {
