@@ -18,6 +18,7 @@ type script struct {
 	Poison bool   `json:"poison,omitempty"` // kills its process halfway
 	Fail   bool   `json:"fail,omitempty"`
 	Retry  string `json:"retry,omitempty"` // the node that gives it back
+	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
 }
 
 // output is a chunk, and the result.
@@ -113,6 +114,15 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	var s script
 	if err := json.Unmarshal(t.Payload, &s); err != nil {
 		return nil, "unreadable", err
+	}
+	if s.Hang == string(w.m.ID()) {
+		bus.SetPhase(ctx, "prefill", 2*time.Second)
+		select {
+		case <-ctx.Done():
+			return nil, "stopped", context.Cause(ctx)
+		case <-w.life.Done():
+			return nil, "killed", context.Canceled
+		}
 	}
 	step := time.Duration(s.MS) * time.Millisecond / time.Duration(s.Chunks+1)
 	for i := range s.Chunks + 1 {

@@ -48,6 +48,12 @@ func randomPlay(s *swarm, r *rand.Rand) {
 	}
 }
 
+// crashSoon kills a node at its k-th step from now.
+func (s *swarm) crashSoon(i, k int) {
+	at := crashAt{at: k, dead: make(chan struct{})}
+	s.net.SetCrash(at.step(i))
+}
+
 func randomStep(s *swarm, r *rand.Rand) {
 	i := r.IntN(len(s.nodes))
 	n := s.nodes[i]
@@ -76,11 +82,13 @@ func randomStep(s *swarm, r *rand.Rand) {
 		if some != nil && n.m.Running() {
 			s.wg.Go(func() { _ = s.cancel(i, some.id) })
 		}
-	case k < 13:
+	case k == 11:
 		s.kill(i)
 		if r.IntN(3) == 0 {
 			s.restart(i)
 		}
+	case k == 12:
+		s.crashSoon(i, 1+r.IntN(12))
 	case k < 16:
 		for j := range s.nodes {
 			if r.IntN(2) == 0 {
@@ -106,7 +114,11 @@ func randomStep(s *swarm, r *rand.Rand) {
 		}
 		s.net.Partition(s.ids(a...), s.ids(b...))
 	case k == 18:
-		s.net.Partition(s.ids(r.Perm(len(s.nodes))...))
+		if r.IntN(3) == 0 && len(s.nodes) > 2 {
+			s.net.Link(n.id, s.nodes[(i+1)%len(s.nodes)].id, false)
+		} else {
+			s.net.Partition(s.ids(r.Perm(len(s.nodes))...))
+		}
 	default:
 		op := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish"}[r.IntN(9)]
 		answer := r.IntN(2) == 0

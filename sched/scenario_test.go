@@ -239,6 +239,39 @@ var scenarios = []scenario{
 			s.enqueue(h, script{MS: 20, Chunks: 2, Retry: string(s.nodes[h].id)})
 		}
 	}},
+	{"engines that hang", setup{nodes: 3}, func(s *swarm) {
+		h := s.elected()
+		for i := range s.nodes {
+			for _, from := range []int{h, s.another(h)} {
+				s.submit(from, script{MS: 100, Chunks: 3, Hang: string(nodeID(i))})
+				s.enqueue(from, script{MS: 100, Chunks: 3, Hang: string(nodeID(i))})
+			}
+		}
+		if !s.until(15*time.Second, s.over) {
+			s.note("not all is done 15 s after engines began to hang")
+		}
+	}},
+	{"a node drains", setup{nodes: 3}, func(s *swarm) {
+		h := s.elected()
+		w := s.another(h)
+		s.load(12, 200, h)
+		s.pass(200)
+		s.nodes[w].now().node.Drain(true)
+		time.Sleep(100 * time.Millisecond)
+		alive := s.surviving()
+		at := time.Now()
+		s.load(12, 200, h)
+		time.Sleep(3 * time.Second)
+		for _, k := range s.tasks {
+			for _, r := range s.ledger.of(k.id) {
+				if r.node == nodeID(w) && r.began.After(at) {
+					s.note("task %s was started on a node that drains", k.id)
+				}
+			}
+		}
+		s.nodes[w].now().node.Drain(false)
+		s.ranOnce("its worker drained", alive...)
+	}},
 	{"deadlines", setup{nodes: 3, slots: 1, work: func(i int) bool { return i > 0 }}, func(s *swarm) {
 		h := s.elected()
 		s.load(8, 1500, h, s.another(h))
