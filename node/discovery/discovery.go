@@ -69,7 +69,10 @@ type Config struct {
 	// OnFound is called for another node when it is new or changed, and then about once a
 	// round (20 s) while it goes on announcing itself. One call at a time; it must not block.
 	OnFound func(Found)
-	Logger  *slog.Logger // default: discards
+	// Known reports whether the node with that key is one that matters: where others fill the
+	// bounded table, it takes the place of one that does not. It must not block. Default: none.
+	Known  func(fingerprint string) bool
+	Logger *slog.Logger // default: discards
 }
 
 const (
@@ -84,6 +87,9 @@ func (cfg *Config) prepare() error {
 	}
 	if cfg.OnFound == nil {
 		cfg.OnFound = func(Found) {}
+	}
+	if cfg.Known == nil {
+		cfg.Known = func(string) bool { return false }
 	}
 	if len(cfg.Interfaces) == 0 {
 		cfg.Interfaces = split(os.Getenv(EnvInterfaces))

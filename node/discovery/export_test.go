@@ -2,14 +2,17 @@ package discovery
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Table gives tests the table of nodes.
 type Table struct{ t *table }
 
-// NewTable makes an empty table.
-func NewTable() Table { return Table{newTable()} }
+// NewTable makes an empty table, whose owner knows the nodes with these keys.
+func NewTable(known ...string) Table {
+	return Table{newTable(func(fp string) bool { return slices.Contains(known, fp) })}
+}
 
 // See takes in one record.
 func (t Table) See(r Record, port int, now time.Time, addrs ...netip.Addr) (Found, bool) {

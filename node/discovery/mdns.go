@@ -45,7 +45,7 @@ func New(cfg Config) (*MDNS, error) {
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
-	return &MDNS{cfg: cfg, heard: make(chan struct{}), table: newTable()}, nil
+	return &MDNS{cfg: cfg, heard: make(chan struct{}), table: newTable(cfg.Known)}, nil
 }
 
 // Heard is closed once our own announcement has come back: multicast works. It never is

@@ -15,7 +15,8 @@ const (
 	expiry = 4 * roundMax
 	// again is how long after telling of a node it is worth telling of it once more.
 	again = roundMax / 2
-	// The table is bounded, as anybody on the LAN can fill it.
+	// The table is bounded, as anybody on the LAN can fill it. A node that the owner knows
+	// takes the place of a stranger, and a new address that of the one heard longest ago.
 	maxNodes = 256
 	maxAddrs = 16
 )
@@ -32,6 +33,7 @@ type sighting struct {
 // of another's.
 type table struct {
 	nodes map[string]*neighbour
+	known func(fingerprint string) bool
 }
 
 type neighbour struct {
@@ -42,7 +44,9 @@ type neighbour struct {
 	told   time.Time
 }
 
-func newTable() *table { return &table{nodes: map[string]*neighbour{}} }
+func newTable(known func(fingerprint string) bool) *table {
+	return &table{nodes: map[string]*neighbour{}, known: known}
+}
 
 // see takes in s, heard at now. It reports whether the owner should be told: the node is new
 // or changed, or was not told of for a while.
@@ -55,7 +59,7 @@ func (t *table) see(s sighting, now time.Time) (f Found, tell bool) {
 	n := t.nodes[s.record.Fingerprint]
 	changed := n == nil || n.record != s.record || n.port != s.port
 	if n == nil {
-		if len(t.nodes) >= maxNodes {
+		if len(t.nodes) >= maxNodes && !(t.known(s.record.Fingerprint) && t.makeRoom()) {
 			return Found{}, false
 		}
 		n = &neighbour{addrs: map[netip.Addr]time.Time{}}
@@ -63,17 +67,45 @@ func (t *table) see(s sighting, now time.Time) (f Found, tell bool) {
 	}
 	n.record, n.port, n.at = s.record, s.port, now
 	for _, a := range addrs {
-		_, known := n.addrs[a]
-		if known || len(n.addrs) < maxAddrs {
-			n.addrs[a] = now
-			changed = changed || !known
+		if _, known := n.addrs[a]; !known {
+			changed = true
+			if len(n.addrs) >= maxAddrs {
+				delete(n.addrs, oldest(n.addrs))
+			}
 		}
+		n.addrs[a] = now
 	}
 	if !changed && now.Sub(n.told) < again {
 		return Found{}, false
 	}
 	n.told = now
 	return n.found(), true
+}
+
+// makeRoom forgets the stranger heard longest ago, and reports whether there was one.
+func (t *table) makeRoom() bool {
+	strangers := map[string]time.Time{}
+	for fp, n := range t.nodes {
+		if !t.known(fp) {
+			strangers[fp] = n.at
+		}
+	}
+	if len(strangers) == 0 {
+		return false
+	}
+	delete(t.nodes, oldest(strangers))
+	return true
+}
+
+// oldest returns the key with the earliest time; the map is not empty.
+func oldest[K comparable](at map[K]time.Time) (first K) {
+	var when time.Time
+	for k, t := range at {
+		if when.IsZero() || t.Before(when) {
+			first, when = k, t
+		}
+	}
+	return first
 }
 
 // expire forgets nodes and addresses that were not heard of late.

@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +101,33 @@ func TestTableIsBounded(t *testing.T) {
 	}
 	if got := len(table.List(epoch)[0].FabricAddrs); got != discovery.MaxAddrs {
 		t.Errorf("%d addresses, want %d", got, discovery.MaxAddrs)
+	}
+}
+
+// Anybody on the LAN can announce more nodes, or more addresses of one, than the table holds.
+func TestTableKeepsRoomForTheKnown(t *testing.T) {
+	t.Parallel()
+	member := recordOf("member")
+	table := discovery.NewTable(member.Fingerprint)
+	for i := range discovery.MaxNodes {
+		table.See(recordOf(fmt.Sprint(i)), 7422, epoch.Add(time.Duration(i)), one)
+	}
+	now := epoch.Add(time.Second)
+	if _, tell := table.See(member, 7422, now, one); !tell {
+		t.Error("a member is refused because strangers fill the table")
+	}
+	if got := len(table.List(now)); got != discovery.MaxNodes {
+		t.Errorf("%d nodes, want %d", got, discovery.MaxNodes)
+	}
+	for i := range discovery.MaxNodes {
+		table.See(recordOf(fmt.Sprint("more", i)), 7422, now, one)
+	}
+	for i := range 255 {
+		table.See(member, 7422, now.Add(time.Duration(i+1)), netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+	}
+	f, tell := table.See(member, 7422, now.Add(time.Second), two)
+	if !tell || !slices.Contains(f.FabricAddrs, "192.168.1.2:7422") || len(f.FabricAddrs) != discovery.MaxAddrs {
+		t.Errorf("a member's address among bogus ones: told %t of %v", tell, f.FabricAddrs)
 	}
 }
 
