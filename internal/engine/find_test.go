@@ -40,6 +40,21 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// An address may hold a password, which an error must not show.
+func TestAddressErrorsShowNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"ftp://user:secret@host", "http://user:secret@host:port", "http://user:secret/@host", "user:secret@ho st", "http://user:sec#secret@host:x",
+		"http://user:secret%zz@host", "x://secret@", "http://user:secret?@host",
+	} {
+		_, err := engine.Probe(patiently(t), address)
+		wantError(t, err, bus.CodeInvalid, false, "engine address")
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestProbeFailures(t *testing.T) {
 	t.Parallel()
 	web := serve(t, map[string]http.HandlerFunc{"/": text("<html>a page</html>")})

@@ -83,7 +83,7 @@ func (c Config) targets() ([]*url.URL, error) {
 // becomes loopback, and a /v1 at the end is dropped.
 func parseAddress(raw string) (*url.URL, error) {
 	bad := func(why string) error {
-		return bus.Errorf(bus.CodeInvalid, "engine address %q: %s", raw, why).
+		return bus.Errorf(bus.CodeInvalid, "engine address %q: %s", withoutUser(raw), why).
 			WithHint("give an address such as http://127.0.0.1:%s", ollamaPort)
 	}
 	s, port := strings.TrimSpace(raw), ollamaPort
@@ -104,6 +104,9 @@ func parseAddress(raw string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
+		if strings.Contains(raw, "@") { // the cause may quote what is a part of a password
+			return nil, bad("it is not a URL")
+		}
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
@@ -121,6 +124,17 @@ func parseAddress(raw string) (*url.URL, error) {
 	}
 	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(host, port), Path: strings.TrimRight(path, "/")}, nil
+}
+
+// withoutUser leaves a user and password out of an address that may be none.
+func withoutUser(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		scheme, rest = "", raw
+	} else {
+		scheme += "://"
+	}
+	return scheme + rest[strings.LastIndexByte(rest, '@')+1:]
 }
 
 // Probe tells what kind of engine answers at an address, within ProbeTimeout unless
