@@ -25,9 +25,10 @@ const (
 	startPoll    = time.Millisecond
 	nextFree     = 100 // ports tried after a taken one
 	routePing    = time.Second
-	routePings   = 2   // unanswered: a frozen peer is out after about 3 s
-	tlsTimeout   = 10  // seconds
-	dialAttempts = 600 // of a route learnt from a peer: about ten minutes and more
+	routePings   = 2    // unanswered: a frozen peer is out after about 3 s
+	tlsTimeout   = 10   // seconds
+	dialReports  = 3600 // dials, of which one that fails is logged
+	dialAttempts = 600  // of a route learnt from a peer: about ten minutes and more
 	reconnect    = 20 * time.Millisecond
 )
 
@@ -144,14 +145,17 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 		return nil, err
 	}
 	return &server.Options{
-		ServerName:   string(f.cfg.ID),
-		Host:         clientHost,
-		Port:         random(p.client),
-		NoSigs:       true,
-		NoLog:        true,
-		Accounts:     []*server.Account{acc},
-		Nkeys:        users(f.cfg, f.keys, acc),
-		FeatureFlags: map[string]bool{server.FeatureFlagJsAckFormatV2: true},
+		ServerName: string(f.cfg.ID),
+		Host:       clientHost,
+		Port:       random(p.client),
+		NoSigs:     true,
+		NoLog:      true,
+		// A node that is switched off is told of once, and then about hourly, not each second.
+		ConnectErrorReports:   dialReports,
+		ReconnectErrorReports: dialReports,
+		Accounts:              []*server.Account{acc},
+		Nkeys:                 users(f.cfg, f.keys, acc),
+		FeatureFlags:          map[string]bool{server.FeatureFlagJsAckFormatV2: true},
 		Cluster: server.ClusterOpts{
 			Name:           f.cfg.SwarmID,
 			Host:           routeHost,
