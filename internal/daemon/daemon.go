@@ -69,6 +69,9 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := engineConfig(cfg).Validate(); err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -157,6 +160,7 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 			d.log.Warn("unlock the data directory", "err", err)
 		}
 	})
+	d.warnOfPlaintext()
 	if err := d.forgetLast(); err != nil {
 		return err
 	}
@@ -238,12 +242,16 @@ func (d *Daemon) startMachine(ctx context.Context, up *lifeline) error {
 	d.detector = node.NewDetector(node.Config{Logger: d.log})
 	up.run(ctx, "detect hardware", d.detector.Run)
 	var err error
-	d.engines, err = engine.NewWatcher(engine.Config{URLs: d.cfg.Engines, NoDemo: d.cfg.NoDemoEngine}, d.log)
+	d.engines, err = engine.NewWatcher(engineConfig(d.cfg), d.log)
 	if err != nil {
 		return err
 	}
 	up.run(ctx, "watch engines", d.engines.Run)
 	return nil
+}
+
+func engineConfig(c config.Config) engine.Config {
+	return engine.Config{URLs: c.Engines, NoDemo: c.NoDemoEngine}
 }
 
 // startAnswering starts everything that others talk to.

@@ -2,11 +2,12 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
-	"sync"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/node/discovery"
 )
@@ -31,21 +32,18 @@ func (d *Daemon) discover(ctx context.Context) {
 	d.mu.Lock()
 	moved := d.moved
 	d.mu.Unlock()
-	var told sync.Map // strangers that were told of
+	strangers := strangers{log: d.log}
 	m, err := discovery.New(discovery.Config{
 		NodeID: d.id.NodeID(), Fingerprint: string(d.id.Fingerprint()), SwarmID: string(d.id.Swarm().ID), Version: d.cfg.Version,
 		FabricPort: portOf(d.fabric.FabricAddr()), JoinPort: portOf(d.join.Addr().String()),
 		Interfaces: d.mdnsInterfaces(), Logger: d.log,
+		Known: d.isMember,
 		OnFound: func(f discovery.Found) {
-			if _, member := d.id.Member(identity.Fingerprint(f.Fingerprint)); member {
-				d.trust.learn(f.NodeID, f.FabricAddrs...)
-				d.trust.poke()
+			if d.isMember(f.Fingerprint) {
+				d.trust.hint(f.NodeID, f.FabricAddrs...)
 				return
 			}
-			if _, again := told.LoadOrStore(f.NodeID, true); !again && len(f.JoinAddrs) > 0 {
-				d.log.Info("another swarm is nearby; to join it run `myco invite` there, then here `myco join TOKEN`",
-					"node", f.NodeID, "swarm", f.SwarmID, "addr", f.JoinAddrs[0])
-			}
+			strangers.tell(f)
 		},
 	})
 	if err != nil {
@@ -74,6 +72,37 @@ func (d *Daemon) discover(ctx context.Context) {
 		d.log.Warn("look for nodes on the LAN; use --peer HOST:PORT", "err", err)
 	}
 	<-ended
+}
+
+// isMember reports whether a fingerprint is that of a member.
+func (d *Daemon) isMember(fingerprint string) bool {
+	_, member := d.id.Member(identity.Fingerprint(fingerprint))
+	return member
+}
+
+// strangersMost is how many foreign nodes the log tells of: anybody on the LAN can make up more.
+const strangersMost = 16
+
+// strangers tells of foreign nodes, each once.
+type strangers struct {
+	log  *slog.Logger
+	told map[bus.NodeID]bool
+}
+
+// tell is called by one goroutine at a time.
+func (s *strangers) tell(f discovery.Found) {
+	if len(f.JoinAddrs) == 0 || s.told[f.NodeID] || len(s.told) >= strangersMost {
+		return
+	}
+	if s.told == nil {
+		s.told = map[bus.NodeID]bool{}
+	}
+	s.told[f.NodeID] = true
+	s.log.Info("another swarm is nearby; to join it run `myco invite` there, then here `myco join TOKEN`",
+		"node", f.NodeID, "swarm", f.SwarmID, "addr", f.JoinAddrs[0])
+	if len(s.told) == strangersMost {
+		s.log.Info("more of other swarms may be nearby; the log tells of no more", "told", strangersMost, "see", "myco swarm")
+	}
 }
 
 // mdnsInterfaces keeps the announcement where the fabric is.

@@ -54,6 +54,21 @@ func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.
 	}
 }
 
+// warnOfPlaintext tells what others on the network can read of programs that do not run here.
+func (d *Daemon) warnOfPlaintext() {
+	for flag, addr := range map[string]string{"--bus-listen": d.cfg.BusListen, "--http-listen": d.cfg.HTTPListen} {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil || host == "localhost" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+			continue
+		}
+		d.log.Warn("programs on other machines can connect here, without encryption: who watches the network reads tasks and answers",
+			"flag", flag, "addr", addr, "safer", "listen on 127.0.0.1, and run mycod on the other machine")
+	}
+}
+
 // reachable is addr as a client of this machine dials it.
 func reachable(addr net.Addr) string {
 	ap, err := netip.ParseAddrPort(addr.String())

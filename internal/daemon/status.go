@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/internal/identity"
 )
 
 // swarm names the swarm and its queue host.
@@ -175,7 +174,7 @@ func (d *Daemon) nearby() []bus.NearbySwarm {
 	}
 	var out []bus.NearbySwarm
 	for _, f := range m.Nearby() {
-		if _, member := d.id.Member(identity.Fingerprint(f.Fingerprint)); member || len(f.JoinAddrs) == 0 {
+		if d.isMember(f.Fingerprint) || len(f.JoinAddrs) == 0 {
 			continue
 		}
 		out = append(out, bus.NearbySwarm{NodeID: f.NodeID, Name: f.SwarmID, JoinAddr: f.JoinAddrs[0]})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,8 +26,10 @@ const (
 	trustEvery = 100 * time.Millisecond
 	// rosterEvery is how often the roster is sent without a cause, for what was lost.
 	rosterEvery = 30 * time.Second
-	// maxAddrs is how many addresses of one node are kept.
+	// maxAddrs is how many addresses of one node are kept of those that it told of itself, and
+	// maxHints how many of those that somebody on the LAN told.
 	maxAddrs = 4
+	maxHints = 16
 	// peersFile holds the last known addresses of members, so that a restart finds them
 	// without mDNS.
 	peersFile = "peers.json"
@@ -44,11 +47,13 @@ type trust struct {
 	static []string
 	path   string
 	nodes  func() []bus.NodeInfo
+	routed func() map[bus.NodeID]struct{}
 	kick   chan struct{}
 	d      *Daemon
 
 	mu    sync.Mutex
 	addrs map[bus.NodeID][]string // newest first
+	hints map[bus.NodeID][]string // of nodes without a route; never in place of addrs
 	saved string                  // what is in the file
 }
 
@@ -60,7 +65,8 @@ func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
 	up.later(nc.Close)
 	t := &trust{
 		id: d.id, fabric: d.fabric, nc: nc, static: d.cfg.Peers, path: filepath.Join(d.cfg.DataDir, peersFile), d: d,
-		kick: make(chan struct{}, 1), addrs: map[bus.NodeID][]string{},
+		kick: make(chan struct{}, 1), addrs: map[bus.NodeID][]string{}, hints: map[bus.NodeID][]string{},
+		routed: d.fabric.Routed,
 		nodes: func() []bus.NodeInfo {
 			if n, err := d.current(); err == nil {
 				return n.Nodes()
@@ -100,7 +106,7 @@ func (t *trust) run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := time.Now()
-		present := t.fabric.Routed()
+		present := t.routed()
 		for id := range present {
 			if _, known := routed[id]; !known {
 				t.d.log.Info("route is up", "node", id)
@@ -174,20 +180,53 @@ func (t *trust) peers() []fabric.Peer {
 	for _, a := range t.static {
 		out = append(out, fabric.Peer{Addr: a})
 	}
-	for _, a := range t.id.Fabric() {
-		out = append(out, fabric.Peer{Addr: a})
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, m := range t.id.Members() {
-		for _, a := range t.addrs[m.Node] {
+	members := t.id.Members()
+	for _, a := range t.inviter(members) {
+		out = append(out, fabric.Peer{Addr: a})
+	}
+	for _, m := range members {
+		for _, a := range slices.Concat(t.addrs[m.Node], t.hints[m.Node]) {
 			out = append(out, fabric.Peer{ID: m.Node, Addr: a})
 		}
 	}
 	return out
 }
 
-// learn notes where a node may be reached.
+// inviter returns the addresses that this node was given when it joined. They are of one node: once
+// one of them is known as that of a node which has left, dialling them is of no use. The caller
+// holds mu.
+func (t *trust) inviter(members []identity.Member) []string {
+	given := t.id.Fabric()
+	left := false
+	for id, addrs := range t.addrs {
+		if !slices.ContainsFunc(addrs, func(a string) bool { return slices.Contains(given, a) }) {
+			continue
+		}
+		if slices.ContainsFunc(members, func(m identity.Member) bool { return m.Node == id }) {
+			return given
+		}
+		left = true
+	}
+	if left {
+		return nil
+	}
+	return given
+}
+
+// hint notes where a node may be reached, as somebody on the LAN says. What is not signed must not
+// take the place of what is known, nor change the dialling of a node that has a route.
+func (t *trust) hint(id bus.NodeID, addrs ...string) {
+	if _, routed := t.routed()[id]; routed {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hints[id] = slices.Clone(addrs[:min(len(addrs), maxHints)])
+}
+
+// learn notes where a node is reached, as it says itself.
 func (t *trust) learn(id bus.NodeID, addrs ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -213,10 +252,10 @@ func (t *trust) learnFromBeats() {
 func (t *trust) forget() {
 	members := t.id.Members()
 	t.mu.Lock()
-	for id := range t.addrs {
-		if !slices.ContainsFunc(members, func(m identity.Member) bool { return m.Node == id }) {
-			delete(t.addrs, id)
-		}
+	for _, known := range []map[bus.NodeID][]string{t.addrs, t.hints} {
+		maps.DeleteFunc(known, func(id bus.NodeID, _ []string) bool {
+			return !slices.ContainsFunc(members, func(m identity.Member) bool { return m.Node == id })
+		})
 	}
 	t.mu.Unlock()
 	t.poke()

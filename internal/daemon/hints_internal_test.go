@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
+	"github.com/mycoswarm/mycoswarm/node/discovery"
+)
+
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := strangers{log: slog.New(slog.NewTextHandler(&out, nil))}
+	for i := range 10 * strangersMost {
+		for range 2 {
+			s.tell(discovery.Found{NodeID: bus.NodeID(fmt.Sprint("myco-", i)), JoinAddrs: []string{"192.0.2.1:7423"}})
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != strangersMost+1 || len(s.told) != strangersMost {
+		t.Errorf("%d lines of %d nodes kept, want %d", n, len(s.told), strangersMost)
+	}
+}
+
+// Anybody on the LAN can announce a member's name with addresses of their own.
+func TestHintsDoNotDisplaceWhatMembersSay(t *testing.T) {
+	t.Parallel()
+	id, err := identity.Open(t.TempDir(), identity.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := map[bus.NodeID]struct{}{}
+	tr := &trust{
+		id: id, routed: func() map[bus.NodeID]struct{} { return routes },
+		addrs: map[bus.NodeID][]string{}, hints: map[bus.NodeID][]string{},
+	}
+	member := id.NodeID() // any that is in the roster
+	dialled := func(addr string) bool {
+		return slices.Contains(tr.peers(), fabric.Peer{ID: member, Addr: addr})
+	}
+	tr.learn(member, "192.0.2.1:7422")
+	for i := range 100 {
+		var bogus []string
+		for j := range 2 * maxHints {
+			bogus = append(bogus, fmt.Sprintf("198.51.100.%d:%d", i, 1+j))
+		}
+		tr.hint(member, bogus...)
+	}
+	if !dialled("192.0.2.1:7422") || len(tr.peers()) != 1+maxHints {
+		t.Errorf("dialled: %v; want what the member said, and %d hints", tr.peers(), maxHints)
+	}
+	tr.hint(member, "192.0.2.2:7422")
+	routes[member] = struct{}{}
+	tr.hint(member, "198.51.100.1:1")
+	if !dialled("192.0.2.2:7422") || dialled("198.51.100.1:1") {
+		t.Errorf("dialled: %v; want the hint from before there was a route", tr.peers())
+	}
+}
+
+func TestListeningForOthersIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]int{
+		"": 0, "127.0.0.1:0": 0, "[::1]:0": 0, "localhost:0": 0, "0.0.0.0:4222": 2, "192.0.2.1:4222": 2, "host.lan:1": 2,
+	} {
+		var out bytes.Buffer
+		d := &Daemon{cfg: config.Config{BusListen: addr, HTTPListen: addr}, log: slog.New(slog.NewTextHandler(&out, nil))}
+		d.warnOfPlaintext()
+		if got := strings.Count(out.String(), "without encryption"); got != want {
+			t.Errorf("%q: %d warnings, want %d", addr, got, want)
+		}
+	}
+}
