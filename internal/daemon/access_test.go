@@ -166,3 +166,37 @@ func TestNATSContextIsTheObservers(t *testing.T) {
 		t.Errorf("selected %q, %v: the user's choice was changed", selected, err)
 	}
 }
+
+// Two daemons of one user, on directories of their own, do not take the context from each other.
+func TestNATSContextOfARunningDaemonStays(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "nats")
+	here := func(c *config.Config) { c.ContextDir = dir }
+	url := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, "context", name+".json"))
+		if errors.Is(err, os.ErrNotExist) {
+			return ""
+		}
+		check(t, err)
+		var c struct{ URL string }
+		check(t, json.Unmarshal(b, &c))
+		return c.URL
+	}
+	a, b := start(t, "a", here), start(t, "b", here)
+	second := string(b.Info().NodeID)
+	if url("myco") != a.Info().BusURL || url(second) != b.Info().BusURL {
+		t.Errorf("contexts of %s and %s, want those of %s and %s", url("myco"), url(second), a.Info().BusURL, b.Info().BusURL)
+	}
+	check(t, a.stop())
+	check(t, b.stop())
+	if url(second) != "" {
+		t.Error("the second context outlives its daemon")
+	}
+	// What a daemon that was killed leaves behind is no daemon.
+	check(t, os.WriteFile(filepath.Join(a.cfg.DataDir, bus.DaemonFile), []byte("{}"), 0o600))
+	b.run()
+	if url("myco") != b.Info().BusURL {
+		t.Errorf("context of %s, want that of the one daemon that runs, %s", url("myco"), b.Info().BusURL)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/store"
 )
 
 // credentials are what clients of this daemon prove themselves with.
@@ -131,21 +132,32 @@ func (d *Daemon) publishFiles(up *lifeline) error {
 	if d.cfg.ContextDir == "" {
 		return nil
 	}
-	if err := d.writeContext(); err != nil {
+	if err := d.writeContext(up); err != nil {
 		d.log.Warn("write the context for the NATS CLI", "err", err)
 	}
 	return nil
 }
 
-// contextName is the context of the NATS CLI that this daemon owns.
+// contextName is the context of the NATS CLI of this user's daemon. One that runs beside it, from
+// another data directory, has its node id as name.
 const contextName = "myco"
 
 // writeContext writes a context for the NATS CLI with the observer's credentials, and selects
 // it if none is selected.
-func (d *Daemon) writeContext() error {
+func (d *Daemon) writeContext(up *lifeline) error {
 	dir := filepath.Join(d.cfg.ContextDir, "context")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
+	}
+	name := contextName
+	if other := d.contextOf(filepath.Join(dir, name+".json")); other != "" {
+		name = string(d.id.NodeID())
+		d.log.Info("another daemon of this user has the NATS context "+contextName, "its_data", other, "context", name)
+		up.later(func() {
+			if err := os.Remove(filepath.Join(dir, name+".json")); err != nil {
+				d.log.Warn("remove the context for the NATS CLI", "err", err)
+			}
+		})
 	}
 	// Format: github.com/nats-io/jsm.go/natscontext.
 	b, err := json.MarshalIndent(map[string]string{
@@ -157,12 +169,39 @@ func (d *Daemon) writeContext() error {
 	if err != nil {
 		return fmt.Errorf("encode it: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, contextName+".json"), append(b, '\n')); err != nil {
+	if err := writeFile(filepath.Join(dir, name+".json"), append(b, '\n')); err != nil {
 		return err
 	}
 	selected := filepath.Join(d.cfg.ContextDir, "context.txt")
 	if b, err := os.ReadFile(selected); err == nil && len(strings.TrimSpace(string(b))) > 0 {
 		return nil
 	}
-	return writeFile(selected, []byte(contextName))
+	return writeFile(selected, []byte(name))
+}
+
+// contextOf returns the data directory of another daemon that runs and that a context is of; ""
+// where there is none.
+func (d *Daemon) contextOf(path string) string {
+	var of struct {
+		Nkey string `json:"nkey"`
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(b, &of) != nil || of.Nkey == "" {
+		return ""
+	}
+	dir := filepath.Dir(of.Nkey)
+	if dir == d.cfg.DataDir {
+		return ""
+	}
+	if _, err := os.Stat(filepath.Join(dir, bus.DaemonFile)); err != nil {
+		return "" // it has stopped; one that was killed leaves the file, and no lock
+	}
+	unlock, err := store.Lock(dir)
+	if err != nil {
+		return dir
+	}
+	if err := unlock(); err != nil {
+		d.log.Warn("unlock another data directory", "dir", dir, "err", err)
+	}
+	return ""
 }
