@@ -3,6 +3,8 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -29,7 +31,7 @@ func (d *Daemon) hello() {
 	line("  HTTP, this machine     %s (key in %s)", d.info.HTTPURL, bus.HTTPKeyFile)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")
-	if d.id.Founded() && s.Founder && members == 1 {
+	if s.Founder && members == 1 && !d.phraseShown() {
 		d.helloFounder(line)
 	}
 	dir := ""
@@ -39,6 +41,15 @@ func (d *Daemon) hello() {
 	line("ask:     myco%s ask \"What is the capital of France?\"", dir)
 	line("invite:  myco%s invite      then on the other machine: mycod --join TOKEN", dir)
 	fmt.Fprint(d.out, b.String())
+}
+
+// phraseFile names the swarm whose recovery phrase was shown. A first start that failed has shown
+// none, and who leaves a swarm founds another.
+const phraseFile = "phrase.shown"
+
+func (d *Daemon) phraseShown() bool {
+	b, err := os.ReadFile(filepath.Join(d.cfg.DataDir, phraseFile))
+	return err == nil && strings.TrimSpace(string(b)) == string(d.id.Swarm().ID)
 }
 
 // helloFounder shows, this once, what restores the swarm's key, and who else is near.
@@ -51,6 +62,9 @@ func (d *Daemon) helloFounder(line func(string, ...any)) {
 	line("This node founded a swarm. Write down its recovery phrase; it is not shown again:")
 	line("  %s", phrase)
 	line("")
+	if err := writeFile(filepath.Join(d.cfg.DataDir, phraseFile), []byte(string(d.id.Swarm().ID)+"\n")); err != nil {
+		d.log.Warn("note that the recovery phrase was shown", "err", err)
+	}
 	if d.cfg.NoMDNS {
 		return
 	}

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/daemon"
 )
 
 func inference(t *testing.T) bus.Task {
@@ -204,14 +206,43 @@ func TestRefusals(t *testing.T) {
 		"bad peer":   {func(c *config.Config) { c.Peers = []string{"nonsense"} }, bus.CodeInvalid, "--peer"},
 		"bad listen": {func(c *config.Config) { c.BusListen = ":0" }, bus.CodeInvalid, "--bus-listen"},
 		"bad engine": {func(c *config.Config) { c.Engines = []string{"://"} }, bus.CodeInvalid, "engine"},
+		"odd engine": {func(c *config.Config) { c.Engines = []string{"ftp://user:secret@host"} }, bus.CodeInvalid, "only http"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			e := newNode(t, "x", c.change).refused(c.code)
-			if !strings.Contains(e.Message, c.says) || e.Hint == "" {
-				t.Errorf("%q, hint %q: want it to say %q, and a hint", e.Message, e.Hint, c.says)
+			if !strings.Contains(e.Message, c.says) || e.Hint == "" || strings.Contains(e.Message, "secret") {
+				t.Errorf("%q, hint %q: want it to say %q, a hint, and no secret", e.Message, e.Hint, c.says)
 			}
 		})
+	}
+}
+
+// The phrase that restores a swarm is shown once it can be: a first start may fail after the swarm
+// was founded.
+func TestRecoveryPhraseIsShownOnce(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	n := newNode(t, "x", func(c *config.Config) { c.JoinListen = a.Info().JoinAddr })
+	n.refused(bus.CodeUnavailable)
+	n.cfg.JoinListen = "127.0.0.1:0"
+	for i, want := range []bool{true, false} {
+		var out bytes.Buffer
+		d, err := daemon.New(n.cfg, daemon.Options{Out: &out})
+		check(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.Run(ctx) }()
+		select {
+		case <-d.Ready():
+		case err := <-ended:
+			t.Fatal("ended instead of coming up:", err)
+		}
+		cancel()
+		check(t, <-ended)
+		if got := strings.Contains(out.String(), "recovery phrase"); got != want {
+			t.Errorf("start %d showed the phrase: %t, want %t\n%s", i+1, got, want, out.String())
+		}
 	}
 }
 

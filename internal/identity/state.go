@@ -191,13 +191,13 @@ func loadState(dir string) (*state, error) {
 }
 
 // openState loads the state in dir or founds a swarm there.
-func openState(dir string, self Fingerprint, name, swarmName string, now time.Time) (st *state, founded bool, err error) {
-	st, err = loadState(dir)
+func openState(dir string, self Fingerprint, name, swarmName string, now time.Time) (*state, error) {
+	st, err := loadState(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return st, false, err
+		return st, err
 	}
 	if st, err = found(self, name, swarmName, now); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return st, true, st.save(dir)
+	return st, st.save(dir)
 }

@@ -50,7 +50,6 @@ type Store struct {
 	cert        tls.Certificate
 	now         func() time.Time
 	log         *slog.Logger
-	founded     bool
 	joinTimeout time.Duration
 	strangers   *limiter
 
@@ -109,11 +108,10 @@ func (s *Store) load(o Options) error {
 	if s.cert, err = selfSigned(s.key); err != nil {
 		return err
 	}
-	st, founded, err := openState(s.dir, s.key.fp, o.Name, o.SwarmName, s.now())
+	st, err := openState(s.dir, s.key.fp, o.Name, o.SwarmName, s.now())
 	if err != nil {
 		return err
 	}
-	s.founded = founded
 	s.cur.Store(st)
 	return nil
 }
@@ -130,10 +128,6 @@ func (s *Store) Name() string {
 	b, _ := s.cur.Load().roster.find(opAdd, s.key.fp)
 	return b.Name
 }
-
-// Founded reports whether this Open founded the swarm: the moment to show the
-// recovery phrase.
-func (s *Store) Founded() bool { return s.founded }
 
 // Swarm describes the swarm that this node is in.
 func (s *Store) Swarm() Info { return s.info(s.cur.Load()) }
