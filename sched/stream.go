@@ -106,9 +106,9 @@ func (s *stream) wake() {
 // finish ends the stream. The caller holds mu.
 func (s *stream) finish(f Final) {
 	if s.end == nil {
-		attempt := f.Attempt
-		if f.Nonce != s.nonce && s.next > 0 {
-			// Another run than the one that was shown: to a reader it starts anew.
+		attempt := max(f.Attempt, s.attempt)
+		if f.State == bus.StateDone && f.Nonce != s.nonce && s.next > 0 {
+			// The result of another run than the one that was shown: to a reader it starts anew.
 			attempt = max(f.Attempt, s.attempt+1)
 			s.next, s.chunks = 0, nil
 		}
