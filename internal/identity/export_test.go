@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// MaxEndedInvites bounds the invitations that are kept after their end.
+const MaxEndedInvites = maxEndedInvites
+
 // SetJoinTimeout shortens the bound on a joining connection.
 func (s *Store) SetJoinTimeout(d time.Duration) { s.joinTimeout = d }
 

@@ -162,6 +162,28 @@ func TestInvitationsOutliveARestart(t *testing.T) {
 	}
 }
 
+// Each invitation that ended is in the file that every change writes.
+func TestEndedInvitationsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	kept := func() int {
+		b, err := os.ReadFile(filepath.Join(h.dir, "identity", "swarm.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(b), `"secret"`)
+	}
+	for range 2 * identity.MaxEndedInvites {
+		if _, _, err := h.InviteFor([]string{h.addr}, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		h.clock.Add(time.Second)
+	}
+	if got := kept(); got != identity.MaxEndedInvites+1 {
+		t.Errorf("%d invitations are kept, want %d that ended and one", got, identity.MaxEndedInvites)
+	}
+}
+
 func TestExpiredToken(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "host")

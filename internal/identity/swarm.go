@@ -17,6 +17,9 @@ const (
 	// inviteMemory is how long after its end an invitation is still known as used
 	// or expired.
 	inviteMemory = 24 * time.Hour
+	// maxEndedInvites is how many of those are kept, the latest to end: each change writes
+	// them all to disk.
+	maxEndedInvites = 256
 	// maxTokenLife bounds InviteFor.
 	maxTokenLife = 7 * 24 * time.Hour
 )
@@ -87,11 +90,23 @@ func (st *state) openInvites(now time.Time) int {
 	return n
 }
 
+// forgetInvites drops those that ended long ago, and the earliest of too many.
 func (st *state) forgetInvites(now time.Time) {
+	var ended []invite
 	for id, i := range st.invites {
-		if now.After(i.Expires.Add(inviteMemory)) {
+		switch {
+		case now.After(i.Expires.Add(inviteMemory)):
 			delete(st.invites, id)
+		case i.UsedBy != "" || !now.Before(i.Expires):
+			ended = append(ended, i)
 		}
+	}
+	if len(ended) <= maxEndedInvites {
+		return
+	}
+	slices.SortFunc(ended, func(a, b invite) int { return a.Expires.Compare(b.Expires) })
+	for _, i := range ended[:len(ended)-maxEndedInvites] {
+		delete(st.invites, i.ID)
 	}
 }
 
