@@ -154,7 +154,9 @@ func (d *disk) Term() (uint64, error) {
 	}
 	term, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read term: %s: %w", d.path("term"), err)
+		// Nothing is made up here: a term that was claimed before would let an old queue pass for a new one.
+		return 0, bus.Errorf(bus.CodeForbidden, "%s is damaged: %w", d.path("term"), err).
+			WithHint("write a number into that file that is higher than the term which myco swarm shows on any member; on a node that is alone, delete it")
 	}
 	return term, nil
 }

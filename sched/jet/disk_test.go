@@ -81,7 +81,8 @@ func TestTermUnreadable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "term"), []byte("seven"), 0o600))
-	if _, err := openDisk(t, dir).Term(); err == nil {
-		t.Error("a term that is no number is read")
+	_, err := openDisk(t, dir).Term()
+	if e := bus.AsError(err); err == nil || e.Code != bus.CodeForbidden || e.Hint == "" {
+		t.Errorf("a term that is no number: %v, want CodeForbidden and what to do", err)
 	}
 }

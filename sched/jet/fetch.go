@@ -101,6 +101,7 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	}
 	ask.Reply = s.arm(want)
 	if err := l.nc.PublishMsg(ask); err != nil {
+		s.disarm()
 		return sched.Delivery{}, err
 	}
 	late := time.NewTimer(fetchPatience)
@@ -197,13 +198,22 @@ func (s *slot) wait(ctx context.Context, late <-chan time.Time) (*nats.Msg, erro
 	case <-late:
 		err = errLate
 	}
+	if m := s.disarm(); m != nil {
+		return m, nil
+	}
+	return nil, err
+}
+
+// disarm ends the wait for an answer. It returns one that came in the very moment of giving up, or
+// nil.
+func (s *slot) disarm() *nats.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.want = ""
 	select {
-	case m := <-s.got: // it came in the very moment of giving up
-		return m, nil
+	case m := <-s.got:
+		return m
 	default:
-		return nil, err
+		return nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -54,6 +55,7 @@ type Jet struct {
 	js     jetstream.JetStream
 	disk   *disk
 	count  *counter
+	odd    rate.Sometimes // of messages and consumers that are of no key
 
 	mu    sync.Mutex
 	keys  map[string]bool // consumers known to exist, by stream and consumer
@@ -82,6 +84,7 @@ func New(cfg Config) (*Jet, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	return &Jet{
+		odd: rate.Sometimes{First: 3, Interval: time.Minute},
 		cfg: cfg, log: cfg.Logger, js: js, disk: d, count: c,
 		fabric: &link{nc: cfg.Fabric}, store: &link{nc: cfg.Store},
 		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{},

@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
@@ -24,6 +28,45 @@ func TestQueueTakesManyKeys(t *testing.T) {
 		check(t, fx.AddKey(t.Context(), q, bus.Key{Lane: bus.Batch, Priority: 1, Class: "inference", Model: fmt.Sprint("m", i)}))
 	}
 	check(t, fx.Drop(t.Context(), q))
+}
+
+// One message, or one consumer, that is of no key must not hide the others.
+func TestOddKeysArePassedOver(t *testing.T) {
+	t.Parallel()
+	var log logged
+	n := &node{Node: fabrictest.Swarm(t, 1)[0], dir: t.TempDir(), log: slog.New(slog.NewTextHandler(&log, nil))}
+	n.start(t)
+	defer n.stop(t)
+	fx, q := n.jet.Effects(), sched.QueueID{Host: n.ID, Term: 1}
+	check(t, fx.Open(t.Context(), q))
+	key := bus.Key{Lane: bus.Batch, Priority: 1, Class: "inference", Model: "m"}
+	stray := bus.Key{Lane: bus.Batch, Priority: 1, Class: "inference", Model: "stray"}
+	check(t, fx.AddKey(t.Context(), q, key))
+	js, err := jetstream.New(n.store)
+	check(t, err)
+	odd := bus.SubjectWork(q.Host, q.Term, "odd.")
+	_, err = js.Publish(t.Context(), odd+"one", nil)
+	check(t, err)
+	names := js.StreamNames(t.Context(), jetstream.WithStreamListSubject(odd+"one"))
+	_, err = js.CreateConsumer(t.Context(), <-names.Name(), jetstream.ConsumerConfig{
+		Durable: "odd", FilterSubject: odd + "*", AckPolicy: jetstream.AckExplicitPolicy,
+	})
+	check(t, err)
+	check(t, fx.Feed(t.Context(), q, key, "task", nil))
+	check(t, fx.Feed(t.Context(), q, stray, "task", nil))
+	keys, err := fx.Keys(t.Context(), q)
+	check(t, err)
+	if !slices.Equal(keys, []bus.Key{key}) {
+		t.Errorf("keys %v, want %v alone", keys, key)
+	}
+	counts, err := fx.Counts(t.Context(), q)
+	check(t, err)
+	if len(counts) != 2 || counts[0].Key != key || counts[1].Key != stray || counts[0].Pending != 1 || counts[1].Pending != 1 {
+		t.Errorf("counts %+v, want one task of each of two keys", counts)
+	}
+	if !strings.Contains(log.String(), "no key") {
+		t.Errorf("nothing is said of what was passed over:\n%s", log.String())
+	}
 }
 
 // Six bytes for each '<' would make a message of 4 MiB of a payload within its limit.

@@ -223,8 +223,9 @@ func (j *Jet) strays(ctx context.Context, q sched.QueueID, counts []sched.KeyCou
 	for subject := range info.State.Subjects {
 		rest := strings.TrimPrefix(subject, prefix)
 		key, err := bus.ParseKey(rest[:max(0, strings.LastIndexByte(rest, '.'))])
-		if err != nil {
-			return nil, fmt.Errorf("work subject %s: %w", subject, err)
+		if err != nil { // one message that no node can fetch must not hide the others
+			j.odd.Do(func() { j.log.Warn("passed over work of no key", "subject", subject, "err", err) })
+			continue
 		}
 		i, ok := known[key]
 		if !ok {
@@ -244,12 +245,12 @@ func (j *Jet) consumers(ctx context.Context, q sched.QueueID) ([]sched.KeyCount,
 	l, api := j.at(q.Host)
 	prefix := bus.SubjectWork(q.Host, q.Term, "")
 	var out []sched.KeyCount
-	for {
+	for seen := 0; ; {
 		var page struct {
 			Total     int                       `json:"total"`
 			Consumers []*jetstream.ConsumerInfo `json:"consumers"`
 		}
-		in := map[string]int{"offset": len(out)}
+		in := map[string]int{"offset": seen}
 		if err := l.call(ctx, api+"CONSUMER.LIST."+workStream(q), in, &page); err != nil {
 			return nil, err
 		}
@@ -257,14 +258,16 @@ func (j *Jet) consumers(ctx context.Context, q sched.QueueID) ([]sched.KeyCount,
 			filter := strings.TrimSuffix(strings.TrimPrefix(c.Config.FilterSubject, prefix), ".*")
 			key, err := bus.ParseKey(filter)
 			if err != nil {
-				return nil, fmt.Errorf("consumer %s: %w", c.Name, err)
+				j.odd.Do(func() { j.log.Warn("passed over a consumer of no key", "consumer", c.Name, "err", err) })
+				continue
 			}
 			out = append(out, sched.KeyCount{
 				Key: key, Pending: int(c.NumPending), Unacked: c.NumAckPending,
 				DeliveredSeq: c.Delivered.Stream, ConsumerSeq: c.Delivered.Consumer,
 			})
 		}
-		if len(page.Consumers) == 0 || len(out) >= page.Total {
+		seen += len(page.Consumers)
+		if len(page.Consumers) == 0 || seen >= page.Total {
 			return out, nil
 		}
 	}
