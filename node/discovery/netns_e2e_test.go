@@ -150,7 +150,7 @@ func discover(t testing.TB, ns string, cfg discovery.Config) (lines <-chan line,
 	t.Helper()
 	text, err := json.Marshal(struct {
 		discovery.Config
-		OnFound, Logger *struct{} `json:",omitempty"`
+		OnFound, Known, Logger *struct{} `json:",omitempty"`
 	}{Config: cfg})
 	if err != nil {
 		t.Fatal(err)
