@@ -98,7 +98,7 @@ func checkVersion(dir string) error {
 	}
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
-		return bus.Errorf(bus.CodeInvalid, "%s does not hold a version number", path).
+		return bus.Errorf(bus.CodeForbidden, "%s does not hold a version number", path).
 			WithHint("if the directory is a store, write %d into that file; else use another: mycod --data-dir DIR", formatVersion)
 	}
 	if v > formatVersion {
@@ -126,10 +126,6 @@ func writeVersion(path string) error {
 }
 
 func dirError(dir string, err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
-			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
-	}
-	return bus.Errorf(bus.CodeInvalid, "the data directory %s cannot be used: %w", dir, err).
-		WithHint("use another directory: mycod --data-dir DIR")
+	return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
+		WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
 }

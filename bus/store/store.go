@@ -97,7 +97,7 @@ func New(c Config) (*Store, error) {
 
 // Start locks the directory, opens the streams in it, connects to the fabric and makes the
 // bucket of peers. Its Errors: CodeConflict where another process has the directory or a newer
-// version wrote it, CodeForbidden or CodeInvalid where it cannot be used, CodeUnavailable where
+// version wrote it, CodeForbidden where it cannot be used, CodeUnavailable where
 // the fabric is not reached.
 func (s *Store) Start(ctx context.Context) error {
 	s.mu.Lock()

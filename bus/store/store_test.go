@@ -87,21 +87,21 @@ func TestDirectoryIsChecked(t *testing.T) {
 		"a broken version": {func(dir string) string {
 			check(t, os.WriteFile(filepath.Join(dir, "store.version"), nil, 0o600))
 			return dir
-		}, bus.CodeInvalid},
+		}, bus.CodeForbidden},
 		"a file": {func(dir string) string {
 			path := filepath.Join(dir, "file")
 			check(t, os.WriteFile(path, nil, 0o600))
 			return path
-		}, bus.CodeInvalid},
+		}, bus.CodeForbidden},
 		"under a file": {func(dir string) string {
 			path := filepath.Join(dir, "file")
 			check(t, os.WriteFile(path, nil, 0o600))
 			return filepath.Join(path, "store")
-		}, bus.CodeInvalid},
+		}, bus.CodeForbidden},
 		"a lock that is a directory": {func(dir string) string {
 			check(t, os.Mkdir(filepath.Join(dir, "store.lock"), 0o700))
 			return dir
-		}, bus.CodeInvalid},
+		}, bus.CodeForbidden},
 	} {
 		s, err := store.New(config(t, n, tc.prepare(t.TempDir())))
 		check(t, err)
