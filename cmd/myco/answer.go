@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -157,6 +158,17 @@ func footer(a answerView, r bus.InferenceResult, took time.Duration) string {
 		parts = append(parts, "cut at its longest")
 	}
 	return "-- " + strings.Join(parts, ", ")
+}
+
+// namesFrom returns what tells the nodes' names, once they are needed.
+func namesFrom(ctx context.Context, conn *bus.Conn) func() []bus.NodeInfo {
+	return func() []bus.NodeInfo {
+		status, err := conn.Status(ctx)
+		if err != nil {
+			return nil // the names of nodes are an extra
+		}
+		return status.Nodes
+	}
 }
 
 func nameOf(nodes []bus.NodeInfo, id bus.NodeID) string {

@@ -50,11 +50,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer conn.Close()
 	if c.Node != "" {
-		nodes, err := conn.Nodes(ctx)
-		if err != nil {
-			return err
-		}
-		n, err := findNode(nodes, c.Node)
+		n, err := lookUpNode(ctx, conn, c.Node)
 		if err != nil {
 			return err
 		}
@@ -154,11 +150,5 @@ func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, stream bool) 
 		return err
 	}
 	p.task = s.Reply.ID
-	return p.follow(s.Chunks(), func() []bus.NodeInfo {
-		status, err := conn.Status(ctx)
-		if err != nil {
-			return nil // the names of nodes are an extra
-		}
-		return status.Nodes
-	})
+	return p.follow(s.Chunks(), namesFrom(ctx, conn))
 }

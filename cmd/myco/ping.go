@@ -29,11 +29,7 @@ func (c *pingCmd) Run(ctx context.Context, a *app) error {
 	defer conn.Close()
 	who := ""
 	if c.Node != "" {
-		nodes, err := conn.Nodes(ctx)
-		if err != nil {
-			return err
-		}
-		n, err := findNode(nodes, c.Node)
+		n, err := lookUpNode(ctx, conn, c.Node)
 		if err != nil {
 			return err
 		}

@@ -153,6 +153,15 @@ func modelList(models []modelView) string {
 	return strings.Join(names, " ")
 }
 
+// lookUpNode is findNode among the nodes of the swarm.
+func lookUpNode(ctx context.Context, conn *bus.Conn, want string) (bus.NodeInfo, error) {
+	nodes, err := conn.Nodes(ctx)
+	if err != nil {
+		return bus.NodeInfo{}, err
+	}
+	return findNode(nodes, want)
+}
+
 // findNode returns the node that a person means: by id, by name, or by the beginning of an id
 // that no other has.
 func findNode(nodes []bus.NodeInfo, want string) (bus.NodeInfo, error) {

@@ -127,16 +127,21 @@ type taskShowCmd struct{ taskArg }
 
 // Run implements the command.
 func (c *taskShowCmd) Run(ctx context.Context, a *app) error {
+	return a.about(ctx, c.ID, (*bus.Conn).Task, a.task)
+}
+
+// about asks the daemon about a task, or for something with it, and prints what it says.
+func (a *app) about(ctx context.Context, id bus.TaskID, ask func(*bus.Conn, context.Context, bus.TaskID) (bus.TaskInfo, error), print func(bus.TaskInfo)) error {
 	conn, err := a.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	info, err := conn.Task(ctx, c.ID)
+	info, err := ask(conn, ctx, id)
 	if err != nil {
 		return err
 	}
-	a.task(info)
+	print(info)
 	return nil
 }
 
@@ -156,7 +161,11 @@ func (a *app) task(i bus.TaskInfo) {
 		{"submitter", string(i.Submitter)},
 	}
 	if i.Durable {
-		pairs = append(pairs, [2]string{"durable", strconv.Itoa(i.Copies) + " copies"})
+		durable := "yes"
+		if i.Copies > 0 { // while it is under way
+			durable = strconv.Itoa(i.Copies) + " copies"
+		}
+		pairs = append(pairs, [2]string{"durable", durable})
 	}
 	if !i.Submitted.IsZero() {
 		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
@@ -181,21 +190,13 @@ type taskCancelCmd struct{ taskArg }
 
 // Run implements the command. A task that had ended stays as it is, which is no failure.
 func (c *taskCancelCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	info, err := conn.Cancel(ctx, c.ID)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		a.object(viewTask(info))
-		return nil
-	}
-	a.text(string(info.ID) + " is " + state(string(info.State)) + "\n")
-	return nil
+	return a.about(ctx, c.ID, (*bus.Conn).Cancel, func(info bus.TaskInfo) {
+		if a.json {
+			a.object(viewTask(info))
+			return
+		}
+		a.text(string(info.ID) + " is " + state(string(info.State)) + "\n")
+	})
 }
 
 type taskAttachCmd struct {
@@ -221,11 +222,5 @@ func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
 	}
 	p := a.printer(c.Stream)
 	p.task = c.ID
-	return p.follow(chunks, func() []bus.NodeInfo {
-		status, err := conn.Status(ctx)
-		if err != nil {
-			return nil // the names of nodes are an extra
-		}
-		return status.Nodes
-	})
+	return p.follow(chunks, namesFrom(ctx, conn))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,10 @@ func TestTasks(t *testing.T) {
 	}
 	on(d, payload(bus.VerbTask), find)
 	on(d, payload(bus.VerbCancel), find)
+	tasks["t4"] = bus.TaskInfo{ID: "t4", Type: "echo", State: bus.StateDone, Durable: true}
+	if out := d.myco("task", "show", "t4").want(t, 0).out; !strings.Contains(out, "durable   yes") {
+		t.Errorf("a durable task that ended, of which no copies are kept any more:\n%s", out)
+	}
 	golden(t, "task_ls.golden", d.myco("task", "ls").want(t, 0).out)
 	golden(t, "task_ls_json.golden", d.myco("task", "ls", "--state", "queued", "--state", "dead", "--json").want(t, 0).out)
 	for _, id := range []string{"t1", "t2", "t3"} {
