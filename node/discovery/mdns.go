@@ -145,6 +145,9 @@ func (m *MDNS) session(ctx context.Context, on []iface.Interface) {
 		default:
 			if silent++; silent >= quiet {
 				m.trouble(errors.New("our own announcement does not come back: multicast, or UDP port 5353, is blocked"))
+				// Part of it may have failed in silence: zeroconf is content with IPv6 alone.
+				announced.stop()
+				announced = nil
 			}
 		}
 	}
