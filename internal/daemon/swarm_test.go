@@ -224,7 +224,7 @@ func TestRecoveryPhraseIsShownOnce(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	n := newNode(t, "x", func(c *config.Config) { c.JoinListen = a.Info().JoinAddr })
-	n.refused(bus.CodeUnavailable)
+	_ = n.refused(bus.CodeUnavailable)
 	n.cfg.JoinListen = "127.0.0.1:0"
 	for i, want := range []bool{true, false} {
 		var out bytes.Buffer

@@ -59,7 +59,7 @@ func (t *table) see(s sighting, now time.Time) (f Found, tell bool) {
 	n := t.nodes[s.record.Fingerprint]
 	changed := n == nil || n.record != s.record || n.port != s.port
 	if n == nil {
-		if len(t.nodes) >= maxNodes && !(t.known(s.record.Fingerprint) && t.makeRoom()) {
+		if len(t.nodes) >= maxNodes && (!t.known(s.record.Fingerprint) || !t.makeRoom()) {
 			return Found{}, false
 		}
 		n = &neighbour{addrs: map[netip.Addr]time.Time{}}
