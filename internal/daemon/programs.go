@@ -22,8 +22,9 @@ const (
 	goneEvery = 250 * time.Millisecond
 	// stopLimit is how long a program may take to end a task that was cancelled.
 	stopLimit = 5 * time.Second
-	// outputRoom is how many pieces of output may wait for the scheduler.
-	outputRoom = 4096
+	// outputRoom is how many bytes of output may wait for the scheduler. A program that gets
+	// further ahead is stopped: what has no room is lost.
+	outputRoom = 64 << 20
 )
 
 // listenSoon are the moments after a first offer when the program may be listening.
@@ -192,13 +193,22 @@ func (k *kind) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 		defer k.mu.Unlock()
 		o.busy--
 	}()
-	in := make(chan *nats.Msg, outputRoom)
+	in, over := make(chan *nats.Msg), make(chan struct{})
 	out := bus.SubjectServe(k.d.id.NodeID(), k.typ+".out."+nuid.Next())
-	sub, err := k.d.rpc.ChanSubscribe(out, in)
+	sub, err := k.d.rpc.Subscribe(out, func(m *nats.Msg) {
+		select {
+		case in <- m:
+		case <-over:
+		}
+	})
+	if err == nil {
+		err = sub.SetPendingLimits(-1, outputRoom)
+	}
 	if err != nil {
 		return nil, bus.Retry(fmt.Errorf("listen to a program: %w", err))
 	}
 	defer func() {
+		close(over)
 		if err := sub.Unsubscribe(); err != nil {
 			k.d.log.Debug("stop listening to a program", "err", err)
 		}
@@ -210,7 +220,7 @@ func (k *kind) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 	if err := k.d.rpc.PublishMsg(&nats.Msg{Subject: o.subjects.Jobs, Reply: out, Data: job}); err != nil {
 		return nil, bus.Retry(fmt.Errorf("hand the task to a program: %w", err))
 	}
-	j := &served{kind: k, offer: o, task: t.ID, in: in, emit: emit}
+	j := &served{kind: k, offer: o, task: t.ID, sub: sub, in: in, emit: emit}
 	return j.result(ctx)
 }
 
@@ -219,7 +229,8 @@ type served struct {
 	kind  *kind
 	offer *offer
 	task  bus.TaskID
-	in    <-chan *nats.Msg
+	sub   *nats.Subscription
+	in    <-chan *nats.Msg // what sub receives, in order
 	emit  bus.Emit
 }
 
@@ -233,12 +244,19 @@ func (s *served) result(ctx context.Context) (any, error) {
 		select {
 		case m := <-s.in:
 			if r, done, err := s.hear(ctx, m); done {
+				if lost := s.lost(); lost != nil {
+					return nil, lost
+				}
 				return r, err
 			}
 		case <-ctx.Done():
 			return s.stop(ctx)
 		case <-tick.C:
-			if s.kind.d.fabric.Interest(s.offer.subjects.Jobs) || len(s.in) > 0 {
+			if lost := s.lost(); lost != nil {
+				_, _ = s.stop(ctx) // what was lost is what counts
+				return nil, lost
+			}
+			if waiting, _, err := s.sub.Pending(); s.kind.d.fabric.Interest(s.offer.subjects.Jobs) || err == nil && waiting > 0 {
 				continue
 			}
 			// A program that drains has left its subject, and ends its tasks; one that is gone
@@ -248,6 +266,16 @@ func (s *served) result(ctx context.Context) (any, error) {
 			}
 		}
 	}
+}
+
+// lost tells that pieces of the output had no room; nil where none were lost.
+func (s *served) lost() error {
+	n, err := s.sub.Dropped()
+	if err != nil || n == 0 {
+		return nil //nolint:nilerr // a subscription that ended is told of by its end
+	}
+	return bus.Errorf(bus.CodeTooLarge, "the program tells faster than its output is taken: over %d bytes were waiting, and %d pieces are lost", outputRoom, n).
+		WithHint("have the program put more into each piece of output")
 }
 
 // stop tells the program to end the task, and waits a moment for it.
