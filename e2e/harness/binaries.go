@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // EnvBinaries names a folder with mycod and myco to test in place of fresh ones.
@@ -30,12 +31,24 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	if err != nil {
 		return b, err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+revision(ctx, root), "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return b, fmt.Errorf("build mycod and myco: %w\n%s", err, out)
 	}
 	return b, nil
+}
+
+// revision names the commit that is tested, for the figures; empty in a tree without git.
+func revision(ctx context.Context, root string) string {
+	// A clone may belong to another user, which git refuses unless told.
+	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "describe", "--tags", "--always")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // Root finds the top of the source tree, above the working folder.
