@@ -33,6 +33,7 @@ type runFlags struct {
 	Join         string   `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
 	Engine       []string `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
 	NoDemoEngine bool     `help:"Leave out the built-in demo model."`
+	DefaultModel string   `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
 	Slots        int      `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
 	Verbose      bool     `short:"v" help:"Log details."`
 }
@@ -46,6 +47,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
+		DefaultModel: c.DefaultModel,
 		ContextDir: contextDir(),
 	}
 	if c.Join != "" {
