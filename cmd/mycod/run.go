@@ -48,7 +48,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
 		DefaultModel: c.DefaultModel,
-		ContextDir: contextDir(),
+		ContextDir:   contextDir(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, s.in)
