@@ -29,10 +29,11 @@ type Logger struct {
 	seen map[string]*rate.Sometimes
 }
 
-// Lines of one kind: the first three, then one every interval.
+// Lines of one kind: the first three, then one every interval. An address that leads elsewhere is
+// dialled each second, for as long as the node there is a member.
 const (
 	firstLines = 3
-	interval   = 10 * time.Second
+	interval   = 5 * time.Minute
 	maxKinds   = 512
 	maxFatal   = 8 // more than there are listeners
 )

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -78,4 +80,19 @@ func TestFatalGoesToTheOwner(t *testing.T) {
 	if !strings.Contains(out.String(), "level=ERROR") || len(l.Fatal()) > 0 {
 		t.Fatalf("after the start: log %q", out)
 	}
+}
+
+// What goes on for ever does not fill the log.
+func TestEndlessLinesAreFew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, out := setup(t, slog.LevelInfo)
+		for range 3600 {
+			l.Errorf("TLS route handshake error: %v", fs.ErrInvalid)
+			time.Sleep(time.Second)
+		}
+		if n := strings.Count(out.String(), "\n"); n < 4 || n > 3+60/5 {
+			t.Errorf("%d lines in an hour, want three and then one in five minutes", n)
+		}
+	})
 }
