@@ -179,6 +179,10 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 // readBody takes a request's body into memory, within bodyLimit. A deadline that stayed would end
 // the request's context while its task runs.
 func readBody(w http.ResponseWriter, r *http.Request) error {
+	tooLong := bus.Errorf(bus.CodeTooLarge, "the request is over the limit of %d bytes", maxBody)
+	if r.ContentLength > maxBody {
+		return tooLong // and what comes is not waited for
+	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(bodyLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("limit the time of a request: %w", err)
@@ -187,7 +191,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return bus.Errorf(bus.CodeTooLarge, "the request is over the limit of %d bytes", long.Limit)
+		return tooLong
 	case err != nil:
 		return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,6 +138,27 @@ func TestSubmit(t *testing.T) {
 	wants(t, "nobody can", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusServiceUnavailable, bus.CodeNoWorker)
 	s.err = errors.New("fault")
 	wants(t, "fault", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusInternalServerError, bus.CodeInternal)
+}
+
+// A request that says that it is too long is refused before its body comes.
+func TestLongRequestIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	_, g := setup(t)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/task", failing{t})
+	r.ContentLength = 1 << 40
+	r.Header.Set("Authorization", "Bearer "+key)
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	wants(t, "a body of a terabyte", w, http.StatusRequestEntityTooLarge, bus.CodeTooLarge)
+}
+
+// failing is a body that must not be read.
+type failing struct{ t *testing.T }
+
+func (f failing) Read([]byte) (int, error) {
+	f.t.Error("the body is read")
+	return 0, io.EOF
 }
 
 func TestWhoMayCall(t *testing.T) {
