@@ -81,7 +81,7 @@ func ReadDaemonInfo(dir string) (DaemonInfo, error) {
 		return info, Errorf(CodeUnavailable, "no daemon is running: %w", err).WithHint("%s", startCommand(dir))
 	case errors.Is(err, fs.ErrPermission):
 		return info, Errorf(CodeForbidden, "cannot read the daemon's files: %w", err).
-			WithHint("run this as the user that runs mycod, or: sudo usermod -aG mycoswarm $USER")
+			WithHint("run this as the user that runs mycod, or set %s and %s", EnvURL, EnvCreds)
 	case err != nil:
 		return info, Errorf(CodeUnavailable, "cannot read the daemon's files: %w", err).
 			WithHint("%s", startCommand(dir))
