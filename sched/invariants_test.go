@@ -11,8 +11,9 @@ import (
 
 const (
 	// wireTime is how long news may take through a network that is whole.
-	wireTime   = 300 * time.Millisecond
-	maxCrashes = 3
+	wireTime    = 300 * time.Millisecond
+	maxCrashes  = 3
+	maxAttempts = 10
 )
 
 // check returns what is wrong with a swarm that has settled.
@@ -154,13 +155,16 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	case k.script.Fail:
 		want = bus.StateFailed
 	}
-	killed := 0
+	killed, gaveBack := 0, 0
 	for _, r := range s.ledger.of(k.id) {
-		if r.how == "killed" {
+		switch r.how {
+		case "killed":
 			killed++
+		case "gave back":
+			gaveBack++
 		}
 	}
-	if got != want && (got != bus.StateDead || killed < maxCrashes) {
+	if got != want && (got != bus.StateDead || killed < maxCrashes && killed+gaveBack < maxAttempts) {
 		say("task %s ended as %s (%v), want %s", k.id, got, cause, want)
 	}
 }

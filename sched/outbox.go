@@ -121,7 +121,10 @@ func (o *outbox) onKept(k Kept) {
 		o.kept[k.Task] = t
 	}
 	if b.Final == nil {
-		t.job.Custodian, t.job.Stamp = b.Job.Custodian, k.At
+		t.job.Custodian, t.job.LeftMS, t.job.Stamp = b.Job.Custodian, b.Job.LeftMS, b.Job.Stamp
+		if k.Submitter != o.n.cfg.ID || b.Job.Stamp.IsZero() {
+			t.job.Stamp = k.At // by the clock of this node
+		}
 		t.job.Task.Payload, t.sum = b.Job.Task.Payload, sumOf(b.Job.Task)
 	}
 	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
@@ -254,6 +257,10 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 		slim := *j
 		slim.Task.Payload = nil
 		b.Job = &slim
+	} else if left, has := j.left(time.Now()); has {
+		now := *j
+		now.LeftMS, now.Stamp = left.Milliseconds(), time.Now() // its store counts on from here
+		b.Job = &now
 	}
 	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)
 }
