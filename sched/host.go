@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -15,6 +16,7 @@ const (
 	answerFor  = 5 * time.Millisecond    // an answer without a claim is given to the next best
 	askedFor   = 1100 * time.Millisecond // a request for work that is older is gone
 	sweepEvery = 100 * time.Millisecond  // finds what is stored and unclaimed
+	idleSweeps = 10                      // one sweep in so many is made while nothing is known to be there
 	missMost   = 100 * time.Millisecond  // the longest pause after fetches that found nothing
 	silentFor  = 1500 * time.Millisecond // a claim that its live worker no longer reports
 	avoidFor   = 2 * time.Second         // a worker that gave a task back does not get it again at once
@@ -30,6 +32,7 @@ type host struct {
 	wg   sync.WaitGroup
 	stp  []func()
 	once sync.Once
+	busy atomic.Bool // something is in the queue, as far as is known
 
 	keys    map[bus.Key]*keyQueue
 	items   map[bus.TaskID]*item
@@ -150,6 +153,7 @@ func (h *host) loop() {
 		case <-h.done:
 			return
 		}
+		h.busy.Store(len(h.items) > 0)
 		if next := h.nextTick(time.Now()); next > 0 {
 			t.Reset(next)
 		}

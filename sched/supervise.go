@@ -75,13 +75,16 @@ func (m *members) reports(node bus.NodeID, task bus.TaskID, since time.Time) boo
 func (h *host) sweeper(ctx context.Context) {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
-	for {
+	for tick := 0; ; tick++ {
 		select {
 		case <-h.done:
 			return
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		}
+		if !h.busy.Load() && tick%idleSweeps != 0 {
+			continue
 		}
 		sctx, cancel := context.WithTimeout(ctx, openWithin)
 		counts, err := h.n.fx.Counts(sctx, h.q)
