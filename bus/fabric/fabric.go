@@ -358,13 +358,7 @@ func (f *Fabric) Conn(name string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.Nkey(f.keys.daemonPub, f.keys.daemon.Sign),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnect),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			f.log.Warn("bus connection", "conn", name, "subject", subject, "error", err)
-		}),
+		natslog.Errors(f.log, "fabric "+name),
 	}
 	nc, err := nats.Connect("", append(base, opts...)...)
 	if err != nil {

@@ -206,13 +206,7 @@ func (s *Store) dial(name string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.Name(name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(redial),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			s.log.Warn("store connection", "conn", name, "subject", subject, "error", err)
-		}),
+		natslog.Errors(s.log, "store "+name),
 	}
 	nc, err := nats.Connect("", append(base, opts...)...)
 	if err != nil {

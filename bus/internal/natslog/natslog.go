@@ -1,4 +1,5 @@
-// Package natslog carries what an embedded NATS server logs into a slog.Logger. It owns the
+// Package natslog carries what an embedded NATS server logs, and what a connection to one meets,
+// into a slog.Logger. It owns the
 // mapping of levels, the thinning out of repeated lines, and keeping a server's "fatal" errors
 // from ending the process: they are handed to the owner of the server instead.
 package natslog
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 )
 
@@ -56,6 +58,21 @@ func (l *Logger) Fatal() <-chan error { return l.fatal }
 
 // Started says that the server is up and nobody reads Fatal any more: such errors are logged.
 func (l *Logger) Started() { l.started.Store(true) }
+
+// Errors returns an option that logs what happens on a connection outside of its requests, thinned
+// out like the lines of a server. name tells connections apart.
+func Errors(log *slog.Logger, name string) nats.Option {
+	l := New(log)
+	return nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		subject := ""
+		if sub != nil {
+			subject = sub.Subject
+		}
+		l.sometimes(kind(err.Error())).Do(func() {
+			log.Warn("connection", "conn", name, "subject", subject, "error", err)
+		})
+	})
+}
 
 // Noticef implements the server's Logger.
 func (l *Logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }

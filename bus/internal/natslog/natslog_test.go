@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
 	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
@@ -95,4 +96,20 @@ func TestEndlessLinesAreFew(t *testing.T) {
 			t.Errorf("%d lines in an hour, want three and then one in five minutes", n)
 		}
 	})
+}
+
+func TestConnectionsErrorsAreThinnedOut(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	var o nats.Options
+	if err := natslog.Errors(slog.New(slog.NewTextHandler(&out, nil)), "store sched")(&o); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		o.AsyncErrorCB(nil, &nats.Subscription{Subject: "swarm.x"}, nats.ErrSlowConsumer)
+	}
+	o.AsyncErrorCB(nil, nil, nats.ErrPermissionViolation)
+	if n := strings.Count(out.String(), "\n"); n != 4 || !strings.Contains(out.String(), "swarm.x") || !strings.Contains(out.String(), "store sched") {
+		t.Errorf("%d lines, want 3 of the first kind and 1 of the second:\n%s", n, out.String())
+	}
 }
