@@ -90,6 +90,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	} else {
 		err = usage(err)
 	}
+	if err == nil && a.lost != nil {
+		err = fmt.Errorf("write the result: %w", a.lost)
+	}
 	return a.finish(ctx, err)
 }
 

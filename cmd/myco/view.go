@@ -14,6 +14,7 @@ import (
 type view struct {
 	json bool
 	out  io.Writer // colours are left out where the terminal, or its user, wants none
+	lost error     // the first write that failed: what was asked for did not arrive
 }
 
 func newView(out io.Writer, environ []string, asJSON bool) *view {
@@ -31,15 +32,21 @@ var (
 
 // object prints v as one line of JSON.
 func (v *view) object(o any) {
-	e := json.NewEncoder(v.out)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(o); err != nil {
 		panic(err) // every object is a struct of this package; the tests encode each
 	}
+	v.text(b.String())
 }
 
 // text prints lines as they are.
-func (v *view) text(s string) { _, _ = io.WriteString(v.out, s) }
+func (v *view) text(s string) {
+	if _, err := io.WriteString(v.out, s); err != nil && v.lost == nil {
+		v.lost = err
+	}
+}
 
 // table prints rows under upper-case headers, without borders.
 func (v *view) table(headers []string, rows [][]string) { v.text(tabulate(headers, rows)) }
