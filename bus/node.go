@@ -34,7 +34,7 @@ type ModelInfo struct {
 type Capability struct {
 	Type   string      `json:"type"`
 	Models []ModelInfo `json:"models,omitempty"`
-	// Slots is how many tasks of this type the node runs at once.
+	// Slots is how many tasks of this type the node runs at once; of a program at most 1024.
 	Slots int `json:"slots"`
 }
 

@@ -14,7 +14,7 @@
 //
 // # From a hint to a route
 //
-//	heard over mDNS              in the roster  dialled
+//	heard over mDNS              in the roster  dialled, while it has no route, beside what it told itself
 //	                             a stranger     listed as nearby, with the command to join
 //	--peer, inviter's addresses  -              dialled; the handshake tells who it is
 //	addresses of earlier times   in the roster  dialled

@@ -18,6 +18,9 @@ import (
 const (
 	// offerLife is how long an offer is good for: programs renew theirs every 2 s.
 	offerLife = 7 * time.Second
+	// maxOffered is how many slots, and how many models, a program may offer, and how many
+	// types programs may serve: each slot has a goroutine, and every heartbeat tells of the rest.
+	maxOffered = 1024
 	// goneEvery is how often it is looked whether a program with a task is still there.
 	goneEvery = 250 * time.Millisecond
 	// stopLimit is how long a program may take to end a task that was cancelled.
@@ -53,6 +56,9 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 		return nil, bus.Errorf(bus.CodeConflict, "the daemon serves the type %q itself", typ).
 			WithHint("serve another type, or give the daemon an engine: mycod --engine URL")
 	}
+	if c := req.Capability; c.Slots > maxOffered || len(c.Models) > maxOffered {
+		return nil, bus.Errorf(bus.CodeInvalid, "the program offers %d slots and %d models, the limit of each is %d", c.Slots, len(c.Models), maxOffered)
+	}
 	n, err := p.d.current()
 	if err != nil {
 		return nil, err
@@ -60,6 +66,10 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 	p.mu.Lock()
 	k := p.kinds[typ]
 	first := k == nil
+	if first && len(p.kinds) >= maxOffered {
+		p.mu.Unlock()
+		return nil, bus.Errorf(bus.CodeBusy, "programs of this machine serve %d types already", maxOffered)
+	}
 	if first {
 		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
 		p.kinds[typ] = k

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -23,6 +24,21 @@ func (flood) Handle(_ context.Context, _ *bus.Task, emit bus.Emit) (any, error) 
 		}
 	}
 	return pieces, nil
+}
+
+// greedy offers more than a node can hold.
+type greedy struct{ flood }
+
+func (greedy) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "greedy", Slots: 1 << 30}, nil
+}
+
+func TestGreedyProgramIsRefused(t *testing.T) {
+	t.Parallel()
+	n := start(t, "a")
+	if err := n.conn.Serve(n.ctx(), greedy{}); !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+		t.Errorf("a billion slots: %v, want CodeInvalid", err)
+	}
 }
 
 // A program that talks fast loses nothing of what it says, the end least of all.
