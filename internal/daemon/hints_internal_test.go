@@ -64,6 +64,28 @@ func TestHintsDoNotDisplaceWhatMembersSay(t *testing.T) {
 	}
 }
 
+// The inviter may leave; another node may then have its address, and be a member.
+func TestInviterThatLeftIsNotDialled(t *testing.T) {
+	t.Parallel()
+	given := []string{"192.0.2.1:7422", "10.0.0.1:7422"}
+	members := []identity.Member{{Node: "myco-b"}}
+	for what, c := range map[string]struct {
+		known map[bus.NodeID][]string
+		want  []string
+	}{
+		"nothing known":       {nil, given},
+		"a member elsewhere":  {map[bus.NodeID][]string{"myco-b": {"192.0.2.2:7422"}}, given},
+		"the inviter, there":  {map[bus.NodeID][]string{"myco-b": {"10.0.0.1:7422"}}, given},
+		"the inviter, left":   {map[bus.NodeID][]string{"myco-a": {"10.0.0.1:7422"}}, nil},
+		"a member took over":  {map[bus.NodeID][]string{"myco-a": {"10.0.0.1:7422"}, "myco-b": {"192.0.2.1:7422"}}, given},
+		"another, which left": {map[bus.NodeID][]string{"myco-c": {"192.0.2.3:7422"}}, given},
+	} {
+		if got := stillGiven(given, c.known, members); !slices.Equal(got, c.want) {
+			t.Errorf("%s: dialled %v, want %v", what, got, c.want)
+		}
+	}
+}
+
 func TestListeningForOthersIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]int{

@@ -183,7 +183,7 @@ func (t *trust) peers() []fabric.Peer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	members := t.id.Members()
-	for _, a := range t.inviter(members) {
+	for _, a := range stillGiven(t.id.Fabric(), t.addrs, members) {
 		out = append(out, fabric.Peer{Addr: a})
 	}
 	for _, m := range members {
@@ -194,13 +194,11 @@ func (t *trust) peers() []fabric.Peer {
 	return out
 }
 
-// inviter returns the addresses that this node was given when it joined. They are of one node: once
-// one of them is known as that of a node which has left, dialling them is of no use. The caller
-// holds mu.
-func (t *trust) inviter(members []identity.Member) []string {
-	given := t.id.Fabric()
+// stillGiven returns the addresses that this node was given when it joined. They are of one node:
+// once one of them is known as that of a node which has left, dialling them is of no use.
+func stillGiven(given []string, known map[bus.NodeID][]string, members []identity.Member) []string {
 	left := false
-	for id, addrs := range t.addrs {
+	for id, addrs := range known {
 		if !slices.ContainsFunc(addrs, func(a string) bool { return slices.Contains(given, a) }) {
 			continue
 		}
