@@ -15,7 +15,7 @@ import (
 const (
 	pollEvery    = 25 * time.Millisecond  // routes are read this often; a route gone twice is lost
 	beatEvery    = 200 * time.Millisecond // small heartbeats
-	beatPause    = 10 * time.Millisecond  // changes in this time are one heartbeat; no host is elected faster
+	beatPause    = 25 * time.Millisecond  // changes in this time are one heartbeat; no host is elected faster
 	infoEvery    = time.Second            // heartbeats with a NodeInfo
 	suspectAfter = 500 * time.Millisecond // silence: no new work
 	lostAfter    = 3 * time.Second        // silence: lost, though the route is up
