@@ -90,7 +90,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 		}
 		if n.queue.put(QueueID{d.Host, d.Term}, true) {
 			n.log.Info("queue host", "host", d.Host, "term", d.Term)
-			n.beatSoon()
+			n.beat() // at once: others wait for the word
 			n.outbox.wake()
 		}
 		if h != nil && d.Host == n.cfg.ID {
@@ -102,7 +102,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 			n.mu.Lock()
 			n.noHost = now
 			n.mu.Unlock()
-			n.beatSoon()
+			n.beat() // at once: others wait for the word
 		}
 		if becoming {
 			d.Act = HostWait
