@@ -5,6 +5,9 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // asker sends requests and gathers their replies over one subscription.
@@ -54,21 +57,37 @@ func (a *asker) ask(subject string, data []byte, room int) (replies <-chan Msg, 
 	return c, done, nil
 }
 
-// gather collects replies until enough says so or ctx ends.
-func (a *asker) gather(ctx context.Context, subject string, data []byte, enough func(Msg) bool) error {
+// gather collects replies until enough says so or ctx ends. enough is asked with every reply,
+// and now and then with none: who was waited for may have gone.
+func (a *asker) gather(ctx context.Context, subject string, data []byte, enough func(*Msg) bool) error {
 	c, done, err := a.ask(subject, data, 256)
 	if err != nil {
 		return err
 	}
 	defer done()
+	t := time.NewTicker(pollEvery)
+	defer t.Stop()
 	for {
+		var reply *Msg
 		select {
 		case m := <-c:
-			if enough(m) {
-				return nil
-			}
+			reply = &m
+		case <-t.C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		if enough(reply) {
+			return nil
+		}
+	}
+}
+
+// stillThere drops from missing who has no route any more.
+func (n *Node) stillThere(missing map[bus.NodeID]bool) {
+	routes := n.fx.Routes()
+	for id := range missing {
+		if id != n.cfg.ID && !routes[id] {
+			delete(missing, id)
 		}
 	}
 }

@@ -350,9 +350,9 @@ func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
 	sctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	same := false
-	err := o.n.asker.gather(sctx, bus.SubjectSync, marshal(syncMsg{From: o.n.cfg.ID, IDs: []bus.TaskID{f.Task}}), func(m Msg) bool {
+	err := o.n.asker.gather(sctx, bus.SubjectSync, marshal(syncMsg{From: o.n.cfg.ID, IDs: []bus.TaskID{f.Task}}), func(m *Msg) bool {
 		var r syncReply
-		if json.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
+		if m == nil || json.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
 			return false
 		}
 		same = r.Ended[0].Nonce == f.Nonce

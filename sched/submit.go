@@ -284,7 +284,11 @@ func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found
 	missing := n.fx.Routes()
 	missing[n.cfg.ID] = true
 	all := map[bus.TaskID]found{}
-	err := n.asker.gather(ctx, bus.SubjectFind, marshal(findMsg{ID: id}), func(m Msg) bool {
+	err := n.asker.gather(ctx, bus.SubjectFind, marshal(findMsg{ID: id}), func(m *Msg) bool {
+		if m == nil {
+			n.stillThere(missing)
+			return len(missing) == 0
+		}
 		var r findReply
 		if json.Unmarshal(m.Data, &r) != nil {
 			return false

@@ -17,7 +17,11 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids}), func(m Msg) bool {
+	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids}), func(m *Msg) bool {
+		if m == nil {
+			n.stillThere(missing)
+			return len(missing) == 0
+		}
 		var r syncReply
 		if json.Unmarshal(m.Data, &r) != nil {
 			return false
