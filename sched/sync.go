@@ -45,6 +45,9 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 	if json.Unmarshal(m.Data, &q) != nil || q.From == n.cfg.ID || m.Reply == "" {
 		return
 	}
+	// Who asks is about to hand out work, or to have it handed out: everybody must know by then
+	// what runs here, not only who asked.
+	n.beat()
 	send := func(r syncReply) {
 		r.Node = n.cfg.ID
 		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
