@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -29,10 +28,6 @@ const (
 const (
 	// connectLimit is how long Dial waits for a daemon that accepts and says nothing.
 	connectLimit = 5 * time.Second
-	// connectTries is how often a connection that is cut while it is made is tried, with
-	// connectPause in between. A wrong credential is told so much later.
-	connectTries = 5
-	connectPause = 20 * time.Millisecond
 	// reconnectWait is the pause between tries to find a daemon that went away.
 	reconnectWait = 100 * time.Millisecond
 )
@@ -151,8 +146,8 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 		limit = max(min(limit, time.Until(t)), time.Millisecond)
 	}
 	c := newConn(d.log)
-	nc, err := connect(ctx, target, append(c.options(), key,
-		nats.Name(d.name), nats.SetCustomDialer(d), nats.Timeout(limit)))
+	nc, err := nats.Connect(target, append(c.options(), key,
+		nats.Name(d.name), nats.SetCustomDialer(d), nats.Timeout(limit))...)
 	if err != nil {
 		return nil, d.explain(ctx, target, err)
 	}
@@ -164,27 +159,6 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 			filepath.Join(d.dir, DaemonFile), want, target, got).WithHint("%s", startCommand(d.dir))
 	}
 	return c, nil
-}
-
-// connect is nats.Connect, and tries again where the server cut the connection while it was
-// made. A server whose routes change checks every connection anew, and takes one that has not
-// said yet who it is for a stranger.
-func connect(ctx context.Context, target string, opts []nats.Option) (*nats.Conn, error) {
-	for try := 1; ; try++ {
-		nc, err := nats.Connect(target, opts...)
-		cut := errors.Is(err, nats.ErrAuthorization) || errors.Is(err, io.EOF) ||
-			errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
-		if err == nil || !cut || try == connectTries {
-			return nc, err
-		}
-		pause := time.NewTimer(connectPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return nil, err
-		}
-	}
 }
 
 // Dial opens the TCP connection to wherever the daemon listens now.

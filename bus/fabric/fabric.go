@@ -196,6 +196,7 @@ func (f *Fabric) try(opts *server.Options) error {
 	if err != nil {
 		return fmt.Errorf("set up the fabric: %w", err)
 	}
+	install(s, o)
 	log := natslog.New(f.log.With("server", "fabric"))
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()

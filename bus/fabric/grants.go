@@ -10,8 +10,10 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// account is the one account that all traffic of the swarm is in, on every node.
-const account = "SWARM"
+// account is the one account that all traffic of the swarm is in, on every node. It is the one that
+// the server puts a connection into before it says who it is: at a change of options the server
+// cuts whoever it finds in another account than the one that he is to be in.
+const account = server.DEFAULT_GLOBAL_ACCOUNT
 
 // newAccount returns the account with its mappings: whoever calls JetStream's API and names no
 // domain gets the store of this node, by way of the store's own check of such calls (see package

@@ -110,7 +110,7 @@ var grants = []struct {
 	{"api", "STREAM.MSG.DELETE.KV_peers", forNone},
 	{"api", "STREAM.SNAPSHOT.SECRET", forNone},
 	{"api", "STREAM.RESTORE.SECRET", forNone},
-	{"api", "ACCOUNT.PURGE.SWARM", forNone},
+	{"api", "ACCOUNT.PURGE.$G", forNone},
 	{"api", "META.LEADER.STEPDOWN", forNone},
 }
 

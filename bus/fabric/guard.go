@@ -1,0 +1,99 @@
+package fabric
+
+import (
+	"encoding/base64"
+	"net"
+	"runtime"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+)
+
+// guard lets clients and the own store's leaf connection in, in place of the server's own check of
+// the same list of users. The server (2.15.2) checks all connections anew at each change of its
+// options, whatever changed: it refuses those that have not said yet who they are, and writes what
+// their own goroutines read meanwhile. Who may connect never changes here while a server runs, so
+// the guard leaves at a reload everybody as he is.
+type guard struct {
+	srv   *server.Server
+	users map[string]*server.NkeyUser
+}
+
+// install makes the guard of s, which runs with o and is not started. The server keeps the list
+// of users that it was made with, and needs it at a reload.
+func install(s *server.Server, o *server.Options) {
+	g := &guard{srv: s, users: map[string]*server.NkeyUser{}}
+	for _, u := range o.Nkeys {
+		g.users[u.Nkey] = u
+	}
+	o.CustomClientAuthentication = g
+}
+
+// Check implements server.Authentication.
+func (g *guard) Check(c server.ClientAuthentication) bool {
+	if reloading() {
+		return true // let in when it came, or still to say who it is
+	}
+	o := c.GetOpts()
+	u := g.users[o.Nkey]
+	if u == nil {
+		return false
+	}
+	if _, ok := u.AllowedConnectionTypes[connectionType(c)]; !ok {
+		return false
+	}
+	if !proven(o.Nkey, o.Sig, c.GetNonce()) {
+		return false
+	}
+	acc, err := g.srv.LookupAccount(account)
+	if err != nil {
+		return false
+	}
+	c.RegisterUser(&server.User{Permissions: u.Permissions, Account: acc})
+	return true
+}
+
+// connectionType names how c connects, in the words of package jwt; "" for what nobody may use.
+func connectionType(c server.ClientAuthentication) string {
+	switch c.Kind() {
+	case server.LEAF:
+		return jwt.ConnectionTypeLeafnode
+	case server.CLIENT:
+		switch c.RemoteAddress().(type) {
+		case nil:
+		case *net.TCPAddr:
+			return jwt.ConnectionTypeStandard
+		default: // the pipe of server.InProcessConn
+			return jwt.ConnectionTypeInProcess
+		}
+	}
+	return ""
+}
+
+// proven reports whether sig, base64 without padding, is key's signature of nonce.
+func proven(key, sig string, nonce []byte) bool {
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(sig, "="))
+	if err != nil || len(nonce) == 0 {
+		return false
+	}
+	pub, err := nkeys.FromPublicKey(key)
+	return err == nil && pub.Verify(nonce, raw) == nil
+}
+
+// reloading reports whether the caller was called by Fabric.reload, which the server calls back
+// from in the same goroutine.
+func reloading() bool {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "fabric.(*Fabric).reload") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
