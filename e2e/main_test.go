@@ -24,13 +24,6 @@ import (
 var programs harness.Binaries
 
 func TestMain(m *testing.M) {
-	if cfg := os.Getenv(envFloor); cfg != "" {
-		if err := serveFloor(cfg); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	dir, err := os.MkdirTemp("", "mycoswarm-e2e-")
 	if err == nil {
 		programs, err = harness.Build(context.Background(), dir)
