@@ -33,11 +33,6 @@ func SubjectStored(host NodeID, term uint64, rest string) string {
 	return fmt.Sprintf("swarm.queue.%s.stored.%d.%s", host, term, rest)
 }
 
-// swarm.queue.<host>.claimed.<term>.<task>, the headers of SubjectClaim messages once stored
-func SubjectClaimed(host NodeID, term uint64, rest string) string {
-	return fmt.Sprintf("swarm.queue.%s.claimed.%d.%s", host, term, rest)
-}
-
 // swarm.task.<submitter>.<task>.<event>
 func SubjectEvent(submitter NodeID, task TaskID, k EventKind) string {
 	return "swarm.task." + string(submitter) + "." + string(task) + "." + string(k)
@@ -77,7 +72,7 @@ func SubjectWork(host NodeID, term uint64, rest string) string {
 	return fmt.Sprintf("payload.work.%s.%d.%s", host, term, rest)
 }
 
-// payload.claim.<host>.<term>.<task>
+// payload.claim.<host>.<term>.<task>, requests for the records of a queue
 func SubjectClaim(host NodeID, term uint64, rest string) string {
 	return fmt.Sprintf("payload.claim.%s.%d.%s", host, term, rest)
 }

@@ -44,7 +44,6 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"byes", bus.SubjectByes},
 		{"next", bus.SubjectNext(self)},
 		{"stored", bus.SubjectStored(self, 7, work)},
-		{"claimed", bus.SubjectClaimed(self, 7, "t1")},
 		{"event", bus.SubjectEvent(self, "t1", bus.EventDone)},
 		{"events", bus.SubjectEvents},
 		{"cancel", bus.SubjectCancel(self, "t1")},

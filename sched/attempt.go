@@ -36,6 +36,7 @@ type attempt struct {
 	d      Delivery
 	rec    Record
 	rev    uint64
+	told   bool // the host has sent the end
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -221,7 +222,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			act.Why += "; last: " + cur.Why
 		}
 		a.rec = w.record(act, d)
-		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev)
+		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
 	}
 	if err != nil {
 		w.nak(d.Ack, claimRetryMS)
@@ -283,7 +284,7 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 	a.rec.State, a.rec.Why = bus.StateQueued, errSubmitterGone.Message
 	head := a.head()
 	head.State = bus.StateCancelled // for the host: nothing of it is left to give
-	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev); errors.Is(err, ErrConflict) {
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
 		return // another has it
 	}
 	w.n.event(bus.EventCancelled, a.job, a.rec.Attempt, errSubmitterGone.Message)
@@ -355,7 +356,7 @@ func (w *worker) release(ctx context.Context, a *attempt, why string) {
 	ctx, cancel := context.WithTimeout(ctx, effectWait)
 	defer cancel()
 	a.rec.State, a.rec.Why = bus.StateQueued, why
-	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev); errors.Is(err, ErrConflict) {
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
 		return // another has it
 	}
 	w.mu.Lock()

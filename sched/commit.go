@@ -39,8 +39,10 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 		return
 	}
 	w.remember(f)
-	if err := a.send(endMsg(f)); err != nil {
-		w.n.log.Debug("send the end", "task", f.Task, "err", err)
+	if !a.told {
+		if err := a.send(endMsg(f)); err != nil {
+			w.n.log.Debug("send the end", "task", f.Task, "err", err)
+		}
 	}
 	w.n.event(bus.EventKind(f.State), a.job, f.Attempt, "")
 	if w.n.off(ProtectKeepFirst) {
@@ -68,10 +70,12 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 		}
 		f.Queue = a.q
 		cctx, cancel := w.n.queue.during(ctx, effectWait)
-		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), marshal(a.rec), a.rev)
+		then := a.hostTells(f)
+		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), marshal(a.rec), a.rev, then)
 		cancel()
 		switch {
 		case err == nil:
+			a.told = then != nil
 			return true
 		case errors.Is(err, ErrConflict) && w.n.off(ProtectCommit):
 			return true
@@ -83,6 +87,18 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 		w.pause(ctx)
 	}
 	return false
+}
+
+// hostTellsMost is the size, in bytes, of an end that the host tells: it crosses twice in one message.
+const hostTellsMost = 256 << 10
+
+// hostTells returns the end message for the host to send, where nothing is left to do between the
+// record and the end but that: the way by way of this worker is longer by one hop.
+func (a *attempt) hostTells(f *Final) *Msg {
+	if a.job.Durable() || a.job.Submitter == a.w.n.cfg.ID || len(f.Result) > hostTellsMost {
+		return nil
+	}
+	return &Msg{Subject: bus.SubjectOut(a.job.Submitter, f.Task), Data: marshal(endMsg(*f))}
 }
 
 // rehome commits under another host than the one of the claim, and tells whether this attempt

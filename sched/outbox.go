@@ -375,7 +375,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 			return
 		}
 		rec.Ack, rec.Seq, head.Ack, head.Seq = cur.Ack, cur.Seq, cur.Ack, cur.Seq
-		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev)
+		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev, nil)
 	}
 	if err != nil {
 		o.n.log.Debug("write a tombstone", "task", j.Task.ID, "err", err)

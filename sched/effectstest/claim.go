@@ -1,6 +1,7 @@
 package effectstest
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -38,9 +39,9 @@ func testClaims(e *env) {
 			e.Fatalf("claim %q revision %d, want %q %d", rec, got, "one", rev)
 		}
 		c.State = bus.StateDone
-		rev2, err := fx.UpdateClaim(e.ctx, q, c, []byte("three"), rev)
+		rev2, err := fx.UpdateClaim(e.ctx, q, c, []byte("three"), rev, nil)
 		e.check(err)
-		_, err = other.UpdateClaim(e.ctx, q, c, []byte("four"), rev)
+		_, err = other.UpdateClaim(e.ctx, q, c, []byte("four"), rev, nil)
 		e.is(err, sched.ErrConflict)
 		_, err = fx.CreateClaim(e.ctx, q, c, []byte("five"))
 		e.is(err, sched.ErrConflict)
@@ -50,7 +51,7 @@ func testClaims(e *env) {
 			e.Fatalf("claim %q revision %d, want %q %d after %d", rec, got, "three", rev2, rev)
 		}
 	}
-	_, err := e.Effects(0).UpdateClaim(e.ctx, q, e.claim("none", 1), nil, 1)
+	_, err := e.Effects(0).UpdateClaim(e.ctx, q, e.claim("none", 1), nil, 1, nil)
 	e.is(err, sched.ErrConflict)
 }
 
@@ -87,13 +88,53 @@ func testWatchClaims(e *env) {
 	e.create(0, q, want[1], "x")
 	_, err = e.Effects(1).CreateClaim(e.ctx, q, want[1], nil) // refused, and not told
 	e.is(err, sched.ErrConflict)
-	rev, err = e.Effects(1).UpdateClaim(e.ctx, q, want[2], nil, rev)
+	rev, err = e.Effects(1).UpdateClaim(e.ctx, q, want[2], nil, rev, nil)
 	e.check(err)
-	_, err = e.Effects(0).UpdateClaim(e.ctx, q, want[3], nil, rev)
+	_, err = e.Effects(0).UpdateClaim(e.ctx, q, want[3], nil, rev, nil)
 	e.check(err)
 	for i, c := range await(e, &got, len(want)) {
 		if c != want[i] {
 			e.Fatalf("call %d is %+v, want %+v", i, c, want[i])
+		}
+	}
+}
+
+// A message that goes with a write is published where the write is done, once, and only there.
+func testClaimThenPublish(e *env) {
+	q := e.open(1)
+	inbox := e.Effects(1).Inbox()
+	var got record[sched.Msg]
+	stop, err := e.Effects(1).Subscribe(inbox+".*", got.add)
+	e.check(err)
+	defer stop()
+	e.until(func() bool { // the host hears of a subscription a moment later
+		e.check(e.Effects(0).Publish(sched.Msg{Subject: inbox + ".hello"}))
+		return len(got.list()) > 0
+	}, "a first message")
+	for i := range 2 {
+		fx, c := e.Effects(i), e.claim(bus.TaskID(fmt.Sprint("t", i)), 1)
+		rev := e.create(i, q, c, "one")
+		then := &sched.Msg{Subject: fmt.Sprintf("%s.%d", inbox, i), Data: []byte("the end")}
+		_, err = fx.UpdateClaim(e.ctx, q, c, []byte("two"), rev+1, then)
+		e.is(err, sched.ErrConflict)
+		_, err = fx.UpdateClaim(e.ctx, q, c, []byte("two"), rev, then)
+		e.check(err)
+		if rec, _, err := fx.GetClaim(e.ctx, q, c.Task); err != nil || string(rec) != "two" {
+			e.Fatalf("claim %q, error %v", rec, err)
+		}
+		e.check(e.Effects(0).Publish(sched.Msg{Subject: inbox + fmt.Sprint(".last", i)}))
+		published := func() (n int, last bool) {
+			for _, m := range got.list() {
+				if m.Subject == then.Subject && string(m.Data) == "the end" {
+					n++
+				}
+				last = last || m.Subject == inbox+fmt.Sprint(".last", i)
+			}
+			return n, last
+		}
+		e.until(func() bool { _, last := published(); return last }, "the last message")
+		if n, _ := published(); n != 1 {
+			e.Fatalf("the message of node %d was published %d times", i, n)
 		}
 	}
 }

@@ -69,6 +69,7 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Claim/CompareAndSet", never, testClaims},
 		{"Claim/OneWins", never, testOneClaimWins},
 		{"Claim/Watch", never, testWatchClaims},
+		{"Claim/ThenPublish", never, testClaimThenPublish},
 		{"Outbox/OneStore", never, testOutboxOneStore},
 		{"Outbox/TwoStores", never, testOutboxTwoStores},
 		{"Outbox/FirstEndStays", never, testFirstEndStays},
@@ -149,7 +150,7 @@ func (e *env) open(term uint64, keys ...bus.Key) sched.QueueID {
 	}
 	for i := range 2 {
 		e.until(func() bool {
-			_, err := e.Effects(i).UpdateClaim(e.ctx, q, sched.Claim{Task: "nobody", Key: keyA}, nil, 1)
+			_, err := e.Effects(i).UpdateClaim(e.ctx, q, sched.Claim{Task: "nobody", Key: keyA}, nil, 1, nil)
 			return errors.Is(err, sched.ErrConflict)
 		}, "news of the queue")
 	}

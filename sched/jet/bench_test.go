@@ -33,7 +33,7 @@ func cycle(ctx context.Context, feeder, worker sched.Effects, q sched.QueueID, i
 		return err
 	}
 	c.State = bus.StateDone
-	if _, err := worker.UpdateClaim(ctx, q, c, []byte(`{"state":"done"}`), rev); err != nil {
+	if _, err := worker.UpdateClaim(ctx, q, c, []byte(`{"state":"done"}`), rev, nil); err != nil {
 		return err
 	}
 	return worker.Ack(d.Ack)

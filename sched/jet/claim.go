@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-// Headers of a claim record: what the host reads of it. They travel without the body.
+// Headers of a claim record: what the host reads of it.
 const (
 	hdrState   = "Myco-State"
 	hdrWorker  = "Myco-Worker"
@@ -25,7 +26,7 @@ const (
 
 // CreateClaim writes the first record of a task: sched.ErrConflict where there is one.
 func (j *Jet) CreateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte) (uint64, error) {
-	rev, err := j.putClaim(ctx, q, c, rec, 0)
+	rev, err := j.putClaim(ctx, q, c, rec, 0, nil)
 	if err != nil {
 		return 0, fmt.Errorf("claim %s: %w", c.Task, err)
 	}
@@ -33,54 +34,66 @@ func (j *Jet) CreateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, r
 }
 
 // UpdateClaim replaces revision rev of a record: sched.ErrConflict where it is another. After
-// any other error it may have been replaced or not.
-func (j *Jet) UpdateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
-	rev, err := j.putClaim(ctx, q, c, rec, rev)
+// any other error it may have been replaced or not. Once it is written its host publishes then.
+func (j *Jet) UpdateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64, then *sched.Msg) (uint64, error) {
+	rev, err := j.putClaim(ctx, q, c, rec, rev, then)
 	if err != nil {
 		return 0, fmt.Errorf("update claim of %s: %w", c.Task, err)
 	}
 	return rev, nil
 }
 
-func (j *Jet) putClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
-	l, _ := j.at(q.Host)
+func (j *Jet) putClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64, then *sched.Msg) (uint64, error) {
+	if q.Host == j.cfg.Node {
+		own, err := j.ownClaims(q)
+		if err != nil {
+			return 0, err
+		}
+		return own.put(c, slices.Clone(rec), rev, then, time.Now())
+	}
 	m := &nats.Msg{Subject: bus.SubjectClaim(q.Host, q.Term, string(c.Task)), Data: rec, Header: claimHeader(c)}
-	m.Header[hdrExpectSeq] = []string{strconv.FormatUint(rev, 10)}
-	if c.State.Terminal() {
-		m.Header[jetstream.MsgTTLHeader] = []string{claimAge.String()}
+	m.Header[hdrExpect] = []string{strconv.FormatUint(rev, 10)}
+	if then != nil {
+		m.Header[hdrThen], m.Header[hdrThenAt] = []string{then.Subject}, []string{strconv.Itoa(len(rec))}
+		m.Data = slices.Concat(rec, then.Data)
 	}
-	a, err := l.put(ctx, m)
-	switch {
-	case err != nil:
-		return 0, err
-	case a.conflict():
-		return 0, fmt.Errorf("%w: %w", sched.ErrConflict, a.Error)
-	case a.Error != nil:
-		return 0, a.Error
-	}
-	return a.Seq, nil
+	_, rev, err := j.askClaim(ctx, m)
+	return rev, err
 }
 
 // GetClaim reads a record as it is at this moment: sched.ErrNotFound.
-func (j *Jet) GetClaim(ctx context.Context, q sched.QueueID, id bus.TaskID) ([]byte, uint64, error) {
-	l, api := j.at(q.Host)
-	m := &nats.Msg{Subject: api + "DIRECT.GET." + claimStream(q) + "." + bus.SubjectClaim(q.Host, q.Term, string(id))}
-	r, err := l.request(ctx, m)
-	if err == nil {
-		switch status := r.Header.Get(hdrStatus); status {
-		case "":
-		case "404":
-			err = sched.ErrNotFound
-		default:
-			err = errors.New("status " + status + " " + r.Header.Get("Description"))
+func (j *Jet) GetClaim(ctx context.Context, q sched.QueueID, id bus.TaskID) (rec []byte, rev uint64, err error) {
+	if q.Host == j.cfg.Node {
+		var own *claims
+		if own, err = j.ownClaims(q); err == nil {
+			rec, rev, err = own.get(id)
 		}
+	} else {
+		rec, rev, err = j.askClaim(ctx, &nats.Msg{Subject: bus.SubjectClaim(q.Host, q.Term, string(id))})
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read claim of %s: %w", id, err)
 	}
-	rev, err := strconv.ParseUint(r.Header.Get(jetstream.SequenceHeader), 10, 64)
+	return rec, rev, nil
+}
+
+// askClaim sends a request for a record to its host.
+func (j *Jet) askClaim(ctx context.Context, m *nats.Msg) (rec []byte, rev uint64, err error) {
+	r, err := j.fabric.request(ctx, m)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read claim of %s: parse revision: %w", id, err)
+		return nil, 0, err
+	}
+	switch not := r.Header.Get(hdrWhyNot); not {
+	case "":
+	case notWanted:
+		return nil, 0, sched.ErrConflict
+	case notThere:
+		return nil, 0, sched.ErrNotFound
+	default:
+		return nil, 0, errors.New(not)
+	}
+	if rev, err = strconv.ParseUint(r.Header.Get(hdrRev), 10, 64); err != nil {
+		return nil, 0, fmt.Errorf("parse revision: %w", err)
 	}
 	return r.Data, rev, nil
 }

@@ -8,9 +8,11 @@
 // In a store there are:
 //
 //	WORK_<node>_<term>                    memory  the work queue of one term, one message a task
-//	CLAIM_<node>_<term>                   memory  its claims, one record a task
 //	OUTBOX_<node>                         file    durable tasks that this node submitted, and their ends
 //	CUSTODY_<submitter>_at_<custodian>    file    the second copy, at its custodian
+//
+// The claims of a queue are not in a store but in this process's memory, where other nodes reach
+// them by requests: no more lasts than the queue does, and each is written with every task.
 //
 // Every name holds its node, because stores see each other's acknowledgements: two streams
 // and consumers of one name, in two stores, would acknowledge each other's messages.

@@ -57,10 +57,11 @@ type Jet struct {
 	count  *counter
 	odd    rate.Sometimes // of messages and consumers that are of no key
 
-	mu    sync.Mutex
-	keys  map[string]bool // consumers known to exist, by stream and consumer
-	made  map[string]bool // outboxes known to exist, by stream
-	slots map[slotID]*slot
+	mu     sync.Mutex
+	keys   map[string]bool // consumers known to exist, by stream and consumer
+	made   map[string]bool // outboxes known to exist, by stream
+	slots  map[slotID]*slot
+	claims map[uint64]*claims // of this node's queues, by term
 }
 
 // New reads the journal that the last process left, and talks to nobody.
@@ -87,7 +88,7 @@ func New(cfg Config) (*Jet, error) {
 		odd: rate.Sometimes{First: 3, Interval: time.Minute},
 		cfg: cfg, log: cfg.Logger, js: js, disk: d, count: c,
 		fabric: &link{nc: cfg.Fabric}, store: &link{nc: cfg.Store},
-		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{},
+		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{}, claims: map[uint64]*claims{},
 	}, nil
 }
 
@@ -112,11 +113,14 @@ func (j *Jet) Start(ctx context.Context) error {
 // when their lease ends.
 func (j *Jet) Close() error {
 	j.mu.Lock()
-	slots := j.slots
-	j.slots = nil
+	slots, own := j.slots, j.claims
+	j.slots, j.claims = nil, map[uint64]*claims{}
 	j.mu.Unlock()
 	for _, s := range slots {
 		s.stop()
+	}
+	for _, c := range own {
+		stopper(c.sub)()
 	}
 	j.fabric.close()
 	j.store.close()
@@ -139,10 +143,7 @@ func (j *Jet) at(host bus.NodeID) (*link, string) {
 // Names of streams. Node ids hold no underscore.
 func workStream(q sched.QueueID) string { return fmt.Sprintf("%s%d", workStreams(q.Host), q.Term) }
 
-func claimStream(q sched.QueueID) string { return fmt.Sprintf("%s%d", claimStreams(q.Host), q.Term) }
 func workStreams(host bus.NodeID) string { return "WORK_" + string(host) + "_" }
-
-func claimStreams(host bus.NodeID) string { return "CLAIM_" + string(host) + "_" }
 
 func outboxStream(submitter, custodian bus.NodeID) string {
 	if submitter == custodian {

@@ -66,7 +66,7 @@ func TestStreamNames(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"CLAIM_" + string(a.ID) + "_12", "CUSTODY_" + string(b.ID) + "_at_" + string(a.ID), "OUTBOX_" + string(a.ID), "WORK_" + string(a.ID) + "_12"}
+	want := []string{"CUSTODY_" + string(b.ID) + "_at_" + string(a.ID), "OUTBOX_" + string(a.ID), "WORK_" + string(a.ID) + "_12"}
 	if !slices.Equal(got, want) {
 		t.Errorf("streams %v, want %v", got, want)
 	}

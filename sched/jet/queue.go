@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,10 +17,6 @@ import (
 )
 
 var _ sched.Queues = (*Jet)(nil)
-
-// claimAge is how long the record of an end stays: longer than a copy of its task may turn up
-// late. The record of a run stays as long as the run.
-const claimAge = 15 * time.Minute
 
 // keysMost is how many keys a queue may have. Without a number the server takes 1,000, and
 // refuses the next one for the rest of the term; each takes some 50 KiB.
@@ -38,18 +33,11 @@ func (j *Jet) Open(ctx context.Context, q sched.QueueID) error {
 			Source: all, Destination: bus.SubjectStored(q.Host, q.Term, ">"), HeadersOnly: true,
 		},
 	}
-	all = bus.SubjectClaim(q.Host, q.Term, ">")
-	claims := jetstream.StreamConfig{
-		Name: claimStream(q), Subjects: []string{all}, Storage: jetstream.MemoryStorage,
-		MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true,
-		RePublish: &jetstream.RePublish{
-			Source: all, Destination: bus.SubjectClaimed(q.Host, q.Term, ">"), HeadersOnly: true,
-		},
+	if err := makeStream(ctx, j.js, work); err != nil {
+		return fmt.Errorf("open queue: %w", err)
 	}
-	for _, c := range []jetstream.StreamConfig{claims, work} {
-		if err := makeStream(ctx, j.js, c); err != nil {
-			return fmt.Errorf("open queue: %w", err)
-		}
+	if err := j.openClaims(q); err != nil {
+		return fmt.Errorf("open queue: %w", err)
 	}
 	return nil
 }
@@ -76,10 +64,9 @@ func (j *Jet) Drop(ctx context.Context, q sched.QueueID) error {
 		}
 	}
 	j.mu.Unlock()
-	for _, n := range []string{name, claimStream(q)} {
-		if err := j.js.DeleteStream(ctx, n); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("drop queue: delete stream %s: %w", n, err)
-		}
+	j.dropClaims(q)
+	if err := j.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("drop queue: delete stream %s: %w", name, err)
 	}
 	return nil
 }
@@ -87,19 +74,13 @@ func (j *Jet) Drop(ctx context.Context, q sched.QueueID) error {
 // Old returns the queues of this node that are still there, in no order.
 func (j *Jet) Old(ctx context.Context) ([]sched.QueueID, error) {
 	var out []sched.QueueID
-	seen := map[uint64]bool{}
 	names := j.js.StreamNames(ctx)
 	for n := range names.Name() {
 		rest, isWork := strings.CutPrefix(n, workStreams(j.cfg.Node))
 		if !isWork {
-			var isClaim bool
-			if rest, isClaim = strings.CutPrefix(n, claimStreams(j.cfg.Node)); !isClaim {
-				continue
-			}
+			continue
 		}
-		term, err := strconv.ParseUint(rest, 10, 64)
-		if err == nil && !seen[term] {
-			seen[term] = true
+		if term, err := strconv.ParseUint(rest, 10, 64); err == nil {
 			out = append(out, sched.QueueID{Host: j.cfg.Node, Term: term})
 		}
 	}
@@ -295,20 +276,13 @@ func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), c
 	if err != nil {
 		return nil, fmt.Errorf("watch queue: %w", err)
 	}
-	s2, err := j.watch(bus.SubjectClaimed(q.Host, q.Term, ""), func(rest string, m *nats.Msg) error {
-		c, err := parseClaim(m.Header)
-		if err != nil {
-			return err
-		}
-		c.Task = bus.TaskID(rest)
-		claimed(c)
-		return nil
-	})
+	own, err := j.ownClaims(q)
 	if err != nil {
 		stopper(s1)()
 		return nil, fmt.Errorf("watch claims: %w", err)
 	}
-	return stopper(s1, s2), nil
+	unwatch := own.watch(claimed)
+	return func() { stopper(s1)(); unwatch() }, nil
 }
 
 // watch calls fn for each message below prefix that the own store publishes.

@@ -9,15 +9,19 @@ import (
 )
 
 func (p *proc) CreateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte) (uint64, error) {
-	return p.putClaim(ctx, q, "CreateClaim", c, rec, 0)
+	return p.putClaim(ctx, q, "CreateClaim", c, rec, 0, nil)
 }
 
-func (p *proc) UpdateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
-	return p.putClaim(ctx, q, "UpdateClaim", c, rec, rev)
+func (p *proc) UpdateClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec []byte, rev uint64, then *sched.Msg) (uint64, error) {
+	return p.putClaim(ctx, q, "UpdateClaim", c, rec, rev, then)
 }
 
-func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched.Claim, rec []byte, rev uint64) (uint64, error) {
-	v, err := p.at(ctx, q, Step{Op: op, Task: c.Task}, func(k *queue, _ time.Time) (any, error) {
+func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched.Claim, rec []byte, rev uint64, then *sched.Msg) (uint64, error) {
+	v, err := p.call(ctx, q.Host, Step{Op: op, Task: c.Task}, func(m *Machine, _ time.Time) (any, error) {
+		k := m.queues[q]
+		if k == nil {
+			return nil, errNoQueue
+		}
 		var has uint64
 		if r := k.claims[c.Task]; r != nil {
 			has = r.rev
@@ -27,6 +31,9 @@ func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched
 		}
 		k.rev++
 		k.claims[c.Task] = &record{append([]byte(nil), rec...), k.rev}
+		if then != nil {
+			m.proc.spread(*then)
+		}
 		for _, w := range k.watchers {
 			k.announce(w.claimed, func() { w.onClaimed(c) })
 		}

@@ -100,6 +100,13 @@ func (p *proc) Publish(m sched.Msg) error {
 	if err := p.enter(s); err != nil {
 		return err
 	}
+	p.spread(m)
+	p.net.mu.Unlock()
+	return p.leave(s)
+}
+
+// spread sends m to whoever listens. The caller holds mu.
+func (p *proc) spread(m sched.Msg) {
 	m.Data = append([]byte(nil), m.Data...)
 	if p.net.cfg.Witness != nil {
 		p.net.cfg.Witness(p.m.id, m)
@@ -115,8 +122,6 @@ func (p *proc) Publish(m sched.Msg) error {
 			p.net.send(p, to.proc, Traffic{Op: "publish", Subject: m.Subject, Data: m.Data}, func(time.Time) { sb.deliver(m) })
 		}
 	}
-	p.net.mu.Unlock()
-	return p.leave(s)
 }
 
 // deliver hands a message to the sub. The caller holds mu.
