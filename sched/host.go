@@ -27,13 +27,16 @@ const (
 type host struct {
 	n    *Node
 	q    QueueID
-	do   chan func() // everything below belongs to the goroutine that runs these
+	kick chan struct{} // there may be something to wait for
 	done chan struct{}
 	wg   sync.WaitGroup
 	stp  []func()
 	once sync.Once
 	busy atomic.Bool // something is in the queue, as far as is known
 
+	mu      sync.Mutex // of everything below; see do
+	over    bool
+	wake    time.Time // when the loop wakes
 	keys    map[bus.Key]*keyQueue
 	items   map[bus.TaskID]*item
 	early   map[bus.TaskID]Claim // claims heard before their message
@@ -87,15 +90,15 @@ type item struct {
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
-		n: n, q: q, do: make(chan func(), 4096), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
+		n: n, q: q, kick: make(chan struct{}, 1), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
 	}
 }
 
 func (h *host) start(ctx context.Context) error {
 	stop, err := h.n.fx.Watch(h.q,
-		func(key bus.Key, id bus.TaskID, seq uint64) { h.post(func() { h.stored(key, id, seq) }) },
-		func(c Claim) { h.post(func() { h.claimed(c) }) })
+		func(key bus.Key, id bus.TaskID, seq uint64) { h.do(func() { h.stored(key, id, seq) }) },
+		func(c Claim) { h.do(func() { h.claimed(c) }) })
 	if err != nil {
 		return err
 	}
@@ -111,6 +114,9 @@ func (h *host) stop() {
 		for _, stop := range h.stp {
 			stop()
 		}
+		h.mu.Lock()
+		h.over = true
+		h.mu.Unlock()
 		close(h.done)
 	})
 	h.wg.Wait()
@@ -133,30 +139,45 @@ func (h *host) dropLater() {
 	})
 }
 
-func (h *host) post(f func()) {
-	select {
-	case h.do <- f:
-	case <-h.done:
+// do runs f with what the host knows, in the caller's goroutine: a task passes here on its way,
+// and should not wait for another goroutine to wake. f calls effects that do not wait.
+func (h *host) do(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return
+	}
+	f()
+	h.busy.Store(len(h.items) > 0)
+	now := time.Now()
+	if next := h.nextTick(now); next > 0 && (h.wake.IsZero() || now.Add(next).Before(h.wake)) {
+		poke(h.kick)
 	}
 }
 
+// loop waits for answers and pauses to run out.
 func (h *host) loop() {
 	t := time.NewTimer(time.Hour)
 	defer t.Stop()
 	for {
 		select {
-		case f := <-h.do:
-			f()
+		case <-h.kick:
 		case <-t.C:
-			h.expireAnswers(time.Now())
-			h.dispatch(time.Now())
+			h.do(func() {
+				h.expireAnswers(time.Now())
+				h.dispatch(time.Now())
+			})
 		case <-h.done:
 			return
 		}
-		h.busy.Store(len(h.items) > 0)
-		if next := h.nextTick(time.Now()); next > 0 {
+		h.mu.Lock()
+		now := time.Now()
+		next := h.nextTick(now)
+		if h.wake = (time.Time{}); next > 0 {
+			h.wake = now.Add(next)
 			t.Reset(next)
 		}
+		h.mu.Unlock()
 	}
 }
 
@@ -184,7 +205,7 @@ func (h *host) keyQueue(key bus.Key) *keyQueue {
 	return k
 }
 
-// addKey makes a key fetchable, off the host's goroutine.
+// addKey makes a key fetchable, in the background.
 func (h *host) addKey(k *keyQueue) {
 	k.adding = true
 	h.wg.Go(func() {
@@ -194,7 +215,7 @@ func (h *host) addKey(k *keyQueue) {
 		if err != nil {
 			h.n.log.Warn("add work queue", "key", k.key, "err", err)
 		}
-		h.post(func() {
+		h.do(func() {
 			k.ready, k.adding = err == nil, false // else the sweep tries again
 			h.dispatch(time.Now())
 		})
@@ -306,7 +327,7 @@ func (n *Node) onNext(m Msg) {
 
 // asked notes a free slot.
 func (h *host) asked(a *asking) {
-	h.post(func() {
+	h.do(func() {
 		r := a.nextMsg
 		id := slotID{r.Node, r.Class, r.Slot}
 		if g := h.answers[id]; g != nil && r.Missed {
@@ -334,7 +355,7 @@ func (h *host) dispatch(now time.Time) {
 	if len(heads) == 0 || len(h.asking) == 0 {
 		return
 	}
-	ids, slots := h.freeSlots(now)
+	ids, slots := h.freeSlots(heads, now)
 	for _, a := range Match(heads, slots, now) {
 		id, k := ids[a.Slot], queues[a.Head]
 		as := h.asking[id]
@@ -364,35 +385,47 @@ func (k *keyQueue) oldest(now time.Time) time.Time {
 	return k.open[0].since
 }
 
-// freeSlots returns the slots that may be answered.
-func (h *host) freeSlots(now time.Time) (ids []slotID, slots []FreeSlot) {
-	free := map[bus.NodeID]int{}
+// freeSlots returns the slots that may be answered, of the classes of heads.
+func (h *host) freeSlots(heads []QueueHead, now time.Time) (ids []slotID, slots []FreeSlot) {
+	nodes := map[bus.NodeID]*askingNode{}
 	for id, a := range h.asking {
-		if now.Sub(a.at) > askedFor || h.n.members.state(id.node) == bus.NodeLost {
+		n := nodes[id.node]
+		if n == nil {
+			n = &askingNode{h: h, now: now}
+			n.info, n.state = h.n.members.infoOf(id.node)
+			nodes[id.node] = n
+		}
+		if now.Sub(a.at) > askedFor || n.state == bus.NodeLost {
 			delete(h.asking, id)
 			continue
 		}
-		free[id.node]++
-	}
-	v := h.n.members.view()
-	for id, a := range h.asking {
-		p := v.Peers[id.node]
-		if p.State == bus.NodeSuspect {
-			continue
+		n.free++
+		if n.state != bus.NodeSuspect && slices.ContainsFunc(heads, func(q QueueHead) bool { return q.Key.Class == id.class }) {
+			ids = append(ids, id)
 		}
-		ids = append(ids, id)
-		slots = append(slots, FreeSlot{
-			Node: id.node, Class: id.class, Slot: id.slot, Bid: a.Bid, Free: free[id.node],
-			Has: func(key bus.Key) (can, loaded bool) {
-				can, loaded = Runs(p.Info, key)
-				if k := h.keys[key]; can && k != nil && h.avoided(k, id.node, now) {
-					can = false
-				}
-				return can, loaded
-			},
-		})
+	}
+	for _, id := range ids {
+		n := nodes[id.node]
+		slots = append(slots, FreeSlot{Node: id.node, Class: id.class, Slot: id.slot, Bid: h.asking[id].Bid, Free: n.free, Has: n.has})
 	}
 	return ids, slots
+}
+
+// askingNode is a node whose slots ask, while they are answered.
+type askingNode struct {
+	h     *host
+	now   time.Time
+	info  bus.NodeInfo
+	state bus.NodeState
+	free  int
+}
+
+func (n *askingNode) has(key bus.Key) (can, loaded bool) {
+	can, loaded = Runs(n.info, key)
+	if k := n.h.keys[key]; can && k != nil && n.h.avoided(k, n.info.ID, n.now) {
+		can = false
+	}
+	return can, loaded
 }
 
 // avoided reports whether the head of k was just given back by node.

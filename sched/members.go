@@ -293,6 +293,16 @@ func (m *members) state(id bus.NodeID) bus.NodeState {
 	return bus.NodeLost
 }
 
+// infoOf returns what a peer told of itself; a peer that is not known is lost.
+func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		return p.Info, p.State
+	}
+	return bus.NodeInfo{ID: id}, bus.NodeLost
+}
+
 func (m *members) alive(id bus.NodeID) bool { return m.state(id) != bus.NodeLost }
 
 // boot returns the start that a peer was last heard of.

@@ -18,12 +18,12 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	if err != nil {
 		return nil, reply, err
 	}
-	n.event(bus.EventQueued, &e.job, 0, reply.Why)
 	if q, ok := n.queue.get(); ok {
 		n.bg.run(func() { n.outbox.feed(context.Background(), q, e) })
 	} else {
 		n.outbox.wake()
 	}
+	n.event(bus.EventQueued, &e.job, 0, reply.Why)
 	return n.outbox.output(e), reply, nil
 }
 

@@ -12,7 +12,7 @@ func (h *host) supervise() {
 	if !h.n.members.awake() || h.n.off(ProtectSupervise) {
 		return // what this process has not heard says nothing about the others
 	}
-	h.post(func() {
+	h.do(func() {
 		now := time.Now()
 		for _, it := range h.items {
 			if it.open || it.claim.Worker == "" {
@@ -32,7 +32,7 @@ func (h *host) heard(b bus.Heartbeat) {
 	if len(b.Crashed) == 0 {
 		return
 	}
-	h.post(func() {
+	h.do(func() {
 		for id, attempt := range b.Crashed {
 			if it := h.items[id]; it != nil && !it.open && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
 				h.giveBack(it, "worker restarted")
@@ -94,7 +94,7 @@ func (h *host) sweeper(ctx context.Context) {
 			continue
 		}
 		asked := time.Now()
-		h.post(func() { h.sweep(counts, asked) })
+		h.do(func() { h.sweep(counts, asked) })
 	}
 }
 

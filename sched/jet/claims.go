@@ -51,9 +51,17 @@ func newClaims(publish func(sched.Msg) error) *claims {
 	return &claims{publish: publish, records: map[bus.TaskID]*record{}, watchers: map[int]func(sched.Claim){}}
 }
 
-// put writes revision rev+1 of a record, where rev is the present one, 0 for none, and publishes
-// then. Watchers are told in the order of writing.
+// put writes a record in place of revision rev, 0 for none, and then publishes then, if there is
+// one. Watchers are told in the order of writing.
 func (c *claims) put(head sched.Claim, body []byte, rev uint64, then *sched.Msg, now time.Time) (uint64, error) {
+	rev, err := c.write(head, body, rev, now)
+	if err == nil && then != nil {
+		_ = c.publish(*then) // whoever waits for it asks again
+	}
+	return rev, err
+}
+
+func (c *claims) write(head sched.Claim, body []byte, rev uint64, now time.Time) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expire(now)
@@ -71,9 +79,6 @@ func (c *claims) put(head sched.Claim, body []byte, rev uint64, then *sched.Msg,
 		r.at = now
 		c.ended = append(c.ended, r)
 		c.size += len(body)
-	}
-	if then != nil {
-		_ = c.publish(*then) // whoever waits for it asks again
 	}
 	for _, fn := range c.watchers {
 		fn(head)
@@ -124,7 +129,7 @@ func (j *Jet) openClaims(q sched.QueueID) error {
 	if has != nil {
 		return nil
 	}
-	c := newClaims(j.Publish)
+	c := newClaims(j.tell)
 	prefix := bus.SubjectClaim(q.Host, q.Term, "")
 	sub, err := subscribeAll(j.fabric.nc, prefix+"*", func(m *nats.Msg) {
 		j.answerClaim(c, bus.TaskID(strings.TrimPrefix(m.Subject, prefix)), m)

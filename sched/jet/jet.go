@@ -62,6 +62,7 @@ type Jet struct {
 	made   map[string]bool // outboxes known to exist, by stream
 	slots  map[slotID]*slot
 	claims map[uint64]*claims // of this node's queues, by term
+	outs   func(sched.Msg)    // listens to the output of this node's tasks; nil before
 }
 
 // New reads the journal that the last process left, and talks to nobody.

@@ -2,6 +2,7 @@ package jet
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -20,9 +21,15 @@ func (j *Jet) Publish(m sched.Msg) error {
 	return nil
 }
 
-// Subscribe calls fn for each message on subject, one at a time, until stop is called. A call
-// that runs already when stop is called is not waited for.
+// Subscribe calls fn for each message on subject, one at a time, until stop is called; but for the
+// ends of this node's own tasks, which may come beside others (see tell). A call that runs already
+// when stop is called is not waited for.
 func (j *Jet) Subscribe(subject string, fn func(sched.Msg)) (stop func(), err error) {
+	if subject == bus.SubjectOuts(j.cfg.Node) {
+		j.mu.Lock()
+		j.outs = fn
+		j.mu.Unlock()
+	}
 	sub, err := subscribe(j.fabric.nc, subject, func(m *nats.Msg) {
 		if m.Header.Get(hdrStatus) != "" && len(m.Data) == 0 {
 			return // the server's note that a request found nobody
@@ -33,6 +40,19 @@ func (j *Jet) Subscribe(subject string, fn func(sched.Msg)) (stop func(), err er
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	return stopper(sub), nil
+}
+
+// tell is Publish for the output of a task; that of this node's own goes straight to who listens
+// here, without the way through the server.
+func (j *Jet) tell(m sched.Msg) error {
+	j.mu.Lock()
+	own := j.outs
+	j.mu.Unlock()
+	if own == nil || !strings.HasPrefix(m.Subject, strings.TrimSuffix(bus.SubjectOuts(j.cfg.Node), "*.out")) {
+		return j.Publish(m)
+	}
+	own(m)
+	return nil
 }
 
 // Inbox returns a new subject prefix that only this node listens on.
