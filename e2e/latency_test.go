@@ -82,7 +82,7 @@ func (c *latency) rows(t *testing.T) []figures.Row {
 // One attached task that does nothing, against the frozen program that does the least that NATS
 // does for one, run alternately: across three processes, and in one.
 func TestLatencyOverTheFloor(t *testing.T) {
-	ctx := within(t, "latency")
+	ctx := t.Context() // with the published number of rounds it takes minutes
 	s := harness.New(t, programs)
 	nodes := []*harness.Node{s.Found(t, "a")}
 	for _, name := range []string{"b", "c"} {
