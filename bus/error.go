@@ -19,6 +19,7 @@ const (
 	CodeForbidden   Code = "forbidden"   // the credential may not do this
 	CodeTooLarge    Code = "too_large"   // a payload over its limit
 	CodeBusy        Code = "busy"        // a queue or limit is full; try later
+	CodeNoSpace     Code = "no_space"    // a disk is nearly full; accepted tasks go on
 	CodeUnavailable Code = "unavailable" // a daemon, host or engine cannot be reached
 	CodeTimeout     Code = "timeout"     // no answer in time
 	CodeCancelled   Code = "cancelled"   // cancelled by its submitter
@@ -38,6 +39,7 @@ var codes = map[Code]struct{ http, exit int }{
 	CodeForbidden:   {http.StatusForbidden, 1},
 	CodeTooLarge:    {http.StatusRequestEntityTooLarge, 2},
 	CodeBusy:        {http.StatusTooManyRequests, 1},
+	CodeNoSpace:     {http.StatusInsufficientStorage, 1},
 	CodeUnavailable: {http.StatusServiceUnavailable, 4},
 	CodeTimeout:     {http.StatusGatewayTimeout, 5},
 	CodeCancelled:   {499, 130},

@@ -55,8 +55,11 @@ type NodeInfo struct {
 	Slots int      `json:"slots"`
 	Busy  int      `json:"busy"`
 	// QueueHost tells that this node holds the work queues at present.
-	QueueHost bool   `json:"queue_host"`
-	Version   string `json:"version"`
+	QueueHost bool `json:"queue_host"`
+	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
+	// its disk is free.
+	DiskFull bool   `json:"disk_full,omitempty"`
+	Version  string `json:"version"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.
 	FabricAddr string    `json:"fabric_addr,omitempty"`
 	Seen       time.Time `json:"seen,omitzero"`

@@ -24,6 +24,9 @@ const (
 	VerbLeave   = "leave"   // -> JoinReply, of the swarm of one that follows
 	VerbProbe   = "probe"   // ProbeRequest -> []ProbeReply: pings nodes from the daemon
 	VerbServe   = "serve"   // ServeRequest -> ServeReply, then ServeJobs to the program
+	VerbRetry   = "retry"   // DeadRequest -> Receipt
+	VerbRemove  = "remove"  // DeadRequest -> {}
+	VerbDrain   = "drain"   // DrainRequest -> NodeInfo
 )
 
 // HeaderError is set on a reply that is an Error; its value is the HTTP status.
@@ -103,6 +106,20 @@ type AttachRequest struct {
 // TaskRequest names a task.
 type TaskRequest struct {
 	ID TaskID `json:"task_id"`
+}
+
+// DeadRequest names a dead task.
+type DeadRequest struct {
+	ID TaskID `json:"task_id"`
+	// Here asks the daemon for what it keeps itself, and not to ask others.
+	Here bool `json:"here,omitempty"`
+}
+
+// DrainRequest asks a node to take no more work, or with Off to take work again.
+type DrainRequest struct {
+	// Node is which; empty for the daemon's own.
+	Node NodeID `json:"node,omitempty"`
+	Off  bool   `json:"off,omitempty"`
 }
 
 // InviteRequest asks for a token.

@@ -202,7 +202,13 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// retryAfter is how many seconds a client should wait where a limit is reached.
+const retryAfter = "1"
+
 func (g *Gateway) fail(w http.ResponseWriter, status int, e *bus.Error) {
+	if e.Code == bus.CodeBusy {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	g.write(w, status, struct {
 		Error *bus.Error `json:"error"`
 	}{e})

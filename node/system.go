@@ -112,6 +112,16 @@ func (machine) Disks(ctx context.Context) ([]Disk, error) {
 	return disks, nil
 }
 
+// DiskUsage returns how many bytes are free for this user, and how many there are, on the disk that
+// path is on.
+func DiskUsage(path string) (free, total uint64, err error) {
+	u, err := disk.Usage(path)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the disk of %s: %w", path, err)
+	}
+	return u.Free, u.Total, nil
+}
+
 // mounts returns the mount points that count as disks.
 func mounts(parts []disk.PartitionStat) []string {
 	var paths, devices []string

@@ -254,17 +254,15 @@ func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 	var old []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {
-		if k.final != nil && now.Sub(k.final.At) > o.n.cfg.Retention {
+		if k.final != nil && now.Sub(k.final.At) > o.retentionOf(k.final) {
 			old = append(old, k)
 			delete(o.kept, id)
 		}
 	}
 	o.mu.Unlock()
 	for _, k := range old {
-		for _, place := range k.places {
-			if err := o.n.fx.Outbox.Forget(ctx, place); err != nil {
-				o.n.log.Warn("forget an old task", "task", place.Task, "err", err)
-			}
+		if err := o.forget(ctx, k); err != nil {
+			o.n.log.Warn("forget an old task", "task", k.job.Task.ID, "err", err)
 		}
 	}
 }

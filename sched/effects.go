@@ -153,6 +153,9 @@ type Outboxes interface {
 	Load(ctx context.Context) ([]Kept, error)
 	// Watch calls fn for each message that this node's store has stored, one at a time.
 	Watch(fn func(Kept)) (stop func(), err error)
+	// Task returns the first message of k's subject in this node's store, which is the task itself:
+	// ErrNotFound.
+	Task(ctx context.Context, k Kept) ([]byte, error)
 	// Forget deletes a task and its end from this node's store.
 	Forget(ctx context.Context, k Kept) error
 }

@@ -95,11 +95,12 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	now := time.Now()
 	var due []*entry
 	o.mu.Lock()
-	inQueue := 0
+	inQueue, bytes := 0, 0
 	for _, e := range o.entries {
 		switch {
 		case e.fed == q && e.acked:
 			inQueue++
+			bytes += len(e.job.Task.Payload)
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
 		}
@@ -113,7 +114,8 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	})
 	for _, e := range due {
 		if e.job.Durable() {
-			if inQueue++; inQueue > feedWindow {
+			bytes += len(e.job.Task.Payload)
+			if inQueue++; inQueue > feedWindow || bytes > feedBytes {
 				return
 			}
 		}

@@ -400,7 +400,7 @@ func (h *host) freeSlots(heads []QueueHead, now time.Time) (ids []slotID, slots 
 			continue
 		}
 		n.free++
-		if n.state != bus.NodeSuspect && slices.ContainsFunc(heads, func(q QueueHead) bool { return q.Key.Class == id.class }) {
+		if n.state == bus.NodeReady && slices.ContainsFunc(heads, func(q QueueHead) bool { return q.Key.Class == id.class }) {
 			ids = append(ids, id)
 		}
 	}

@@ -122,7 +122,10 @@ func (n *Node) incumbent(v View) bus.NodeID {
 }
 
 func (n *Node) considerHandover(v View, now time.Time) {
-	heir := n.handoff.Observe(v, now)
+	heir, why := n.handoff.Observe(v, now), "it reaches more nodes"
+	if n.isDraining() {
+		heir, why = n.bestHeir(), "this node is drained"
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.isLeaving() || heir == "" || n.heir == heir {
@@ -130,7 +133,7 @@ func (n *Node) considerHandover(v View, now time.Time) {
 	}
 	n.heir = heir
 	n.handoff.Done(now)
-	n.log.Info("hand over", "to", heir, "why", "it reaches more nodes")
+	n.log.Info("hand over", "to", heir, "why", why)
 	n.beatSoon()
 }
 

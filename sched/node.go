@@ -31,6 +31,9 @@ type Config struct {
 	Load func() Load
 	// DefaultModel answers where a task names no model. Default: the swarm's choice.
 	DefaultModel string
+	// Room reports why this node's disk takes no more durable tasks at present; nil where it does.
+	// It must not block. Default: it always does.
+	Room func() error
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	Log       *slog.Logger
@@ -88,6 +91,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Load == nil {
 		cfg.Load = func() Load { return Load{} }
+	}
+	if cfg.Room == nil {
+		cfg.Room = func() error { return nil }
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour
@@ -268,7 +274,7 @@ func (n *Node) ownInfo() bus.NodeInfo {
 	n.worker.describe(&i)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i.QueueHost = n.hosting != nil
+	i.QueueHost, i.DiskFull = n.hosting != nil, n.cfg.Room() != nil
 	if n.draining {
 		i.State = bus.NodeDraining
 	}

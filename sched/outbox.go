@@ -15,6 +15,7 @@ import (
 const (
 	feedWait    = 250 * time.Millisecond // a feed without an answer is fed again
 	feedWindow  = 1000                   // open durable tasks of one submitter in a queue
+	feedBytes   = 64 << 20               // of payload, of these
 	askAfter    = 3 * time.Second        // an open task is asked for again
 	acceptWait  = time.Second            // for the second custodian
 	replaceWait = 10 * time.Second       // a lost custodian is replaced
@@ -29,14 +30,15 @@ type outbox struct {
 	n    *Node
 	poke chan struct{}
 
-	mu      sync.Mutex
-	entries map[bus.TaskID]*entry // submitted here, open
-	kept    map[bus.TaskID]*kept  // durable, in this node's store
-	ended   map[bus.TaskID]ended  // attached, submitted here
-	order   []bus.TaskID          // of ended, oldest first
-	count   uint64
-	ensured map[bus.NodeID]bool // custodians whose store has an outbox of this node
-	cancels map[bus.TaskID]cancelling
+	mu        sync.Mutex
+	entries   map[bus.TaskID]*entry // submitted here, open
+	openBytes int                   // of payload, in entries
+	kept      map[bus.TaskID]*kept  // durable, in this node's store
+	ended     map[bus.TaskID]ended  // attached, submitted here
+	order     []bus.TaskID          // of ended, oldest first
+	count     uint64
+	ensured   map[bus.NodeID]bool // custodians whose store has an outbox of this node
+	cancels   map[bus.TaskID]cancelling
 }
 
 // entry is an open task that was submitted here.
@@ -96,12 +98,18 @@ func (o *outbox) load(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for id, k := range o.kept {
+	for _, k := range o.kept {
 		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
-			o.entries[id] = &entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream(true)}
+			o.open(&entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream(true)})
 		}
 	}
 	return nil
+}
+
+// open takes in an entry. The caller holds mu.
+func (o *outbox) open(e *entry) {
+	o.entries[e.job.Task.ID] = e
+	o.openBytes += len(e.job.Task.Payload)
 }
 
 func (o *outbox) newStream(durable bool) *stream { return newStream(!o.n.off(ProtectNonce), durable) }
@@ -175,6 +183,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		return
 	}
 	delete(o.entries, id)
+	o.openBytes -= len(e.job.Task.Payload)
 	if !e.job.Durable() {
 		j := e.job
 		j.Task.Payload = nil

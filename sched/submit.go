@@ -9,7 +9,11 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-const openMost = 100_000 // open tasks of one submitter
+// What one submitter may have open: in memory, and the durable part of it on disk too.
+const (
+	openMost      = 100_000   // tasks
+	openBytesMost = 256 << 20 // bytes of their payloads
+)
 
 // Submit runs an attached task: it lives as long as its caller, and touches no disk. The
 // caller reads its output and, if it leaves early, calls Cancel.
@@ -59,8 +63,9 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.entries) >= openMost {
-		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, the limit is reached", openMost).WithHint("myco task ls")
+	if len(o.entries) >= openMost || o.openBytes+len(t.Payload) > openBytesMost {
+		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
+			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
 	if o.entries[t.ID] != nil || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
@@ -68,7 +73,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	o.count++
 	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable)}
 	if !durable {
-		o.entries[t.ID] = e
+		o.open(e)
 	}
 	return e, reply, nil
 }
@@ -83,6 +88,9 @@ func (o *outbox) output(e *entry) *Output {
 func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
 	if r, done, err := o.again(t); done {
 		return r, err
+	}
+	if err := o.n.cfg.Room(); err != nil {
+		return bus.Receipt{}, err
 	}
 	e, reply, err := o.admit(t, true)
 	if err != nil {
@@ -111,7 +119,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	o.mu.Lock()
 	_, open := o.entries[id]
 	if k := o.kept[id]; !open && (k == nil || k.final == nil) {
-		o.entries[id] = e
+		o.open(e)
 	}
 	o.mu.Unlock()
 	o.n.event(bus.EventQueued, &e.job, 0, reply.Why)
@@ -150,12 +158,12 @@ func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
 func (o *outbox) custodian() bus.NodeID {
 	v := o.n.members.view()
 	self := o.n.cfg.ID
-	if h := o.hostID(); h != "" && h != self && v.Alive(h) && v.Peers[h].State == bus.NodeReady {
+	if h := o.hostID(); h != "" && h != self && v.Alive(h) && takesCopies(v.Peers[h]) {
 		return h
 	}
 	best := bus.NoCustodian
 	for id, p := range v.Peers {
-		if id == self || p.State != bus.NodeReady {
+		if id == self || !takesCopies(p) {
 			continue
 		}
 		if b := v.Peers[best]; best == bus.NoCustodian || p.Beat.UptimeMS > b.Beat.UptimeMS || p.Beat.UptimeMS == b.Beat.UptimeMS && id < best {
@@ -164,6 +172,8 @@ func (o *outbox) custodian() bus.NodeID {
 	}
 	return best
 }
+
+func takesCopies(p Peer) bool { return p.State == bus.NodeReady && !p.Info.DiskFull }
 
 // ensure makes this node's outbox at a custodian, once.
 func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
@@ -279,11 +289,21 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 }
 
 func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found, error) {
+	all := map[bus.TaskID]found{}
+	err := n.eachFound(ctx, id, func(f found, at bus.NodeID) {
+		if old, ok := all[f.Info.ID]; !ok || later(f, old, at) {
+			all[f.Info.ID] = f
+		}
+	})
+	return all, err
+}
+
+// eachFound asks every node what it knows of a task, or of all tasks where id is empty.
+func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, at bus.NodeID)) error {
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	missing := n.fx.Routes()
 	missing[n.cfg.ID] = true
-	all := map[bus.TaskID]found{}
 	err := n.asker.gather(ctx, bus.SubjectFind, marshal(findMsg{ID: id}), func(m *Msg) bool {
 		if m == nil {
 			n.stillThere(missing)
@@ -294,9 +314,7 @@ func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found
 			return false
 		}
 		for _, f := range r.Found {
-			if old, ok := all[f.Info.ID]; !ok || later(f, old, r.Node) {
-				all[f.Info.ID] = f
-			}
+			each(f, r.Node)
 		}
 		delete(missing, r.Node)
 		return len(missing) == 0
@@ -304,7 +322,7 @@ func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // what was heard is the answer
 	}
-	return all, err
+	return err
 }
 
 // later reports whether a tells more than b: an end more than a run, a run more than a place in

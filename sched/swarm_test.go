@@ -25,8 +25,9 @@ type setup struct {
 	rank    map[int]int // of nodes, by index
 	work    func(i int) bool
 	log     slog.Handler
-	// retention is sched.Config's.
+	// retention is sched.Config's; room is its Room, of node i.
 	retention time.Duration
+	room      func(i int) error
 	split     bool // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
@@ -116,6 +117,9 @@ func (s *swarm) restart(i int) {
 	life, fx := n.m.Start()
 	start := n.m.Starts()
 	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Boot: fmt.Sprintf("boot-%d-%d", i, start)}
+	if s.room != nil {
+		cfg.Room = func() error { return s.room(i) }
+	}
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
 	}

@@ -26,6 +26,8 @@ type cli struct {
 	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
 	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
+	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
+	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
 	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
 	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`

@@ -11,6 +11,7 @@ func TestHelpStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "ask", "swarm", "task", "task ls", "task show", "task attach", "task cancel",
+		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain",
 		"ping", "detect", "invite", "join", "leave", "version",
 	} {
 		var out, errs bytes.Buffer

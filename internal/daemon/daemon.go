@@ -51,6 +51,7 @@ type Daemon struct {
 	trust    *trust
 	programs *programs
 	table    *table
+	room     *room
 	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
 	join     net.Listener
 	http     net.Listener
@@ -122,7 +123,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startBus, d.startMachine, d.startTrust, d.startMember, d.startAnswering, d.startDiscovery,
+		d.startIdentity, d.startBus, d.startMachine, d.startRoom, d.startTrust, d.startMember, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {
 			return err

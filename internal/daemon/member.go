@@ -84,7 +84,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, er
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  d.describe, Load: d.load,
+		Info:  d.describe, Load: d.load, Room: d.room.check,
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),

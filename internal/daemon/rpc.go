@@ -113,8 +113,11 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbLeave): plain(func(ctx context.Context, _ none) (any, error) {
 			return d.leaveSwarm(ctx, fail)
 		}),
-		bus.SubjectPayloadRPC(id, bus.VerbProbe): plain(d.probe),
-		bus.SubjectPayloadRPC(id, bus.VerbServe): plain(d.programs.serve),
+		bus.SubjectPayloadRPC(id, bus.VerbProbe):  plain(d.probe),
+		bus.SubjectPayloadRPC(id, bus.VerbRetry):  plain(d.retryDead),
+		bus.SubjectPayloadRPC(id, bus.VerbRemove): plain(d.removeDead),
+		bus.SubjectPayloadRPC(id, bus.VerbDrain):  plain(d.drain),
+		bus.SubjectPayloadRPC(id, bus.VerbServe):  plain(d.programs.serve),
 	}
 }
 

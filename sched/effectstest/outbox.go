@@ -66,6 +66,21 @@ func testOutboxOneStore(e *env) {
 	e.holds(1)
 }
 
+func testOutboxTask(e *env) {
+	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[1]))
+	k := e.kept("t1", true, "task")
+	e.put(0, e.kept("t0", true, "other"), true, 2, two)
+	e.put(0, k, true, 2, two)
+	e.put(0, e.kept("t1", true, "end"), false, 2, two)
+	for i := range 2 {
+		if data, err := e.Effects(i).Outbox.Task(e.ctx, k); err != nil || string(data) != "task" {
+			e.Fatalf("node %d has %q, error %v", i, data, err)
+		}
+		_, err := e.Effects(i).Outbox.Task(e.ctx, e.kept("t2", true, ""))
+		e.is(err, sched.ErrNotFound)
+	}
+}
+
 func testOutboxTwoStores(e *env) {
 	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[1]))
 	for i := range 2 {

@@ -72,6 +72,7 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Claim/ThenPublish", never, testClaimThenPublish},
 		{"Outbox/OneStore", never, testOutboxOneStore},
 		{"Outbox/TwoStores", never, testOutboxTwoStores},
+		{"Outbox/Task", never, testOutboxTask},
 		{"Outbox/FirstEndStays", never, testFirstEndStays},
 		{"Outbox/Ensure", never, testEnsure},
 		{"Outbox/Load", never, testLoad},

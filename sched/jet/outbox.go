@@ -198,6 +198,30 @@ func parseKept(rest string, data []byte) (sched.Kept, error) {
 	return sched.Kept{Submitter: bus.NodeID(p[0]), Custodian: bus.NodeID(p[1]), Task: bus.TaskID(p[2]), Data: data}, nil
 }
 
+// Task returns the first message of k's subject in this node's store: sched.ErrNotFound.
+func (o outboxes) Task(ctx context.Context, k sched.Kept) ([]byte, error) {
+	ask, err := json.Marshal(map[string]any{"seq": 1, "next_by_subj": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))})
+	if err != nil {
+		return nil, fmt.Errorf("read task %s: %w", k.Task, err)
+	}
+	m, err := o.store.request(ctx, &nats.Msg{
+		Subject: "$JS.API.DIRECT.GET." + outboxStream(k.Submitter, o.cfg.Node), Data: ask,
+	})
+	if err == nil {
+		switch status := m.Header.Get(hdrStatus); status {
+		case "":
+		case "404":
+			err = sched.ErrNotFound
+		default:
+			err = fmt.Errorf("status %s %s", status, m.Header.Get("Description"))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read task %s: %w", k.Task, err)
+	}
+	return m.Data, nil
+}
+
 // Forget deletes a task and its end from this node's store.
 func (o outboxes) Forget(ctx context.Context, k sched.Kept) error {
 	in := map[string]string{"filter": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))}

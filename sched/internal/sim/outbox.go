@@ -115,6 +115,20 @@ func (o outboxes) Watch(fn func(sched.Kept)) (stop func(), err error) {
 	return s.stop, nil
 }
 
+func (o outboxes) Task(_ context.Context, k sched.Kept) (data []byte, err error) {
+	err = o.do(Step{Op: "Task", Task: k.Task}, func() {
+		for _, h := range o.m.kept {
+			if data == nil && h.Submitter == k.Submitter && h.Custodian == k.Custodian && h.Task == k.Task {
+				data = append([]byte{}, h.Data...)
+			}
+		}
+	})
+	if err == nil && data == nil {
+		err = sched.ErrNotFound
+	}
+	return data, err
+}
+
 func (o outboxes) Forget(_ context.Context, k sched.Kept) error {
 	return o.do(Step{Op: "Forget", Task: k.Task}, func() {
 		var left []sched.Kept

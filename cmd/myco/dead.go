@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// deadCmd holds the commands about dead letters: durable tasks that ended their workers, or failed,
+// too often to be tried again.
+type deadCmd struct {
+	Ls    deadLsCmd    `cmd:"" help:"List the durable tasks that were given up."`
+	Show  deadShowCmd  `cmd:"" help:"Show one of them, and why it was given up."`
+	Retry deadRetryCmd `cmd:"" help:"Hand them over again, as new tasks, and remove the dead ones."`
+	Rm    deadRmCmd    `cmd:"" help:"Remove them."`
+}
+
+type deadLsCmd struct{}
+
+// Run implements the command.
+func (c *deadLsCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	dead, err := conn.Dead(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.tasks(dead)
+		return nil
+	}
+	if len(dead) == 0 {
+		a.hint("no dead tasks")
+		return nil
+	}
+	rows := make([][]string, len(dead))
+	for i, t := range dead {
+		why := "-"
+		if t.Error != nil {
+			why = t.Error.Message
+		}
+		rows[i] = []string{string(t.ID), t.Type, orDash(t.Model), strconv.Itoa(t.Attempts), age(t.Submitted, a.now()), why}
+	}
+	a.table([]string{"ID", "TYPE", "MODEL", "ATTEMPTS", "AGE", "WHY"}, rows)
+	return nil
+}
+
+type deadShowCmd struct{ taskArg }
+
+// Run implements the command.
+func (c *deadShowCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	info, err := conn.Task(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if info.State != bus.StateDead {
+		return bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", c.ID, info.State).WithHint("myco task show %s", c.ID)
+	}
+	a.task(info)
+	return nil
+}
+
+// deadArgs are the dead tasks that a command is about.
+type deadArgs struct {
+	IDs []bus.TaskID `arg:"" optional:"" name:"id" help:"Ids of dead tasks."`
+	All bool         `help:"All dead tasks."`
+}
+
+// each calls do for every task that was asked for, prints what it returns, and returns the first
+// failure after all were tried.
+func (d *deadArgs) each(ctx context.Context, a *app, do func(*bus.Conn, bus.TaskID) (any, string, error)) error {
+	if d.All == (len(d.IDs) > 0) {
+		return bus.Errorf(bus.CodeInvalid, "name dead tasks, or --all of them").WithHint("myco dead ls")
+	}
+	for _, id := range d.IDs {
+		if err := id.Validate(); err != nil {
+			return err
+		}
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ids := d.IDs
+	if d.All {
+		dead, err := conn.Dead(ctx)
+		if err != nil {
+			return err
+		}
+		for _, t := range dead {
+			ids = append(ids, t.ID)
+		}
+		if len(ids) == 0 {
+			a.hint("no dead tasks")
+		}
+	}
+	var failed error
+	for _, id := range ids {
+		object, line, err := do(conn, id)
+		switch {
+		case err != nil && len(ids) == 1:
+			return err
+		case err != nil:
+			a.hint("%s: %v", id, err)
+			if failed == nil {
+				failed = err
+			}
+		case a.json:
+			a.object(object)
+		default:
+			a.text(line + "\n")
+		}
+	}
+	return failed
+}
+
+type deadRetryCmd struct{ deadArgs }
+
+// retryView is what dead retry --json prints, an object for each task.
+type retryView struct {
+	ID      bus.TaskID `json:"id"`
+	TaskID  bus.TaskID `json:"task_id"` // the new task
+	Warning string     `json:"warning,omitempty"`
+}
+
+// Run implements the command.
+func (c *deadRetryCmd) Run(ctx context.Context, a *app) error {
+	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
+		r, err := conn.Retry(ctx, id)
+		line := fmt.Sprintf("%s goes again as %s", id, r.ID)
+		if r.Warning != "" {
+			line += "; it " + r.Warning
+		}
+		return retryView{ID: id, TaskID: r.ID, Warning: r.Warning}, line, err
+	})
+}
+
+type deadRmCmd struct{ deadArgs }
+
+// removedView is what dead rm --json prints, an object for each task.
+type removedView struct {
+	ID      bus.TaskID `json:"id"`
+	Removed bool       `json:"removed"`
+}
+
+// Run implements the command.
+func (c *deadRmCmd) Run(ctx context.Context, a *app) error {
+	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
+		return removedView{ID: id, Removed: true}, string(id) + " is removed", conn.Remove(ctx, id)
+	})
+}

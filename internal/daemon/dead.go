@@ -1,0 +1,155 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// askLimit is how long another daemon may take to answer.
+const askLimit = 5 * time.Second
+
+// retryDead hands a dead task over again, at a node that keeps it, and removes it everywhere.
+func (d *Daemon) retryDead(ctx context.Context, req bus.DeadRequest) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	if req.Here {
+		r, err := n.Retry(ctx, req.ID)
+		return r, notKept(err, req.ID)
+	}
+	holders, err := d.deadHolders(ctx, n, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	var receipt bus.Receipt
+	for _, at := range holders {
+		if at == d.id.NodeID() {
+			receipt, err = n.Retry(ctx, req.ID)
+			err = notKept(err, req.ID)
+		} else {
+			receipt, err = askDaemon[bus.Receipt](ctx, d, at, bus.VerbRetry, bus.DeadRequest{ID: req.ID, Here: true})
+		}
+		if err == nil || errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := d.removeAt(ctx, n, req.ID, holders); err != nil {
+		d.log.Warn("remove a dead task that was handed over again", "task", req.ID, "err", err)
+	}
+	return receipt, nil
+}
+
+// removeDead deletes a dead task from every node that keeps it.
+func (d *Daemon) removeDead(ctx context.Context, req bus.DeadRequest) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	if req.Here {
+		return none{}, notKept(n.Remove(ctx, req.ID), req.ID)
+	}
+	holders, err := d.deadHolders(ctx, n, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return none{}, d.removeAt(ctx, n, req.ID, holders)
+}
+
+// notKept makes sched.ErrNotFound an Error for users.
+func notKept(err error, id bus.TaskID) error {
+	if errors.Is(err, sched.ErrNotFound) {
+		return bus.Errorf(bus.CodeNotFound, "no node that can be reached keeps a dead task %s", id).WithHint("myco dead ls")
+	}
+	return err
+}
+
+// deadHolders returns the nodes that keep a task, this one first.
+func (d *Daemon) deadHolders(ctx context.Context, n *sched.Node, id bus.TaskID) ([]bus.NodeID, error) {
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	holders, err := n.Holders(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(holders) == 0 {
+		return nil, notKept(sched.ErrNotFound, id)
+	}
+	if i := slices.Index(holders, d.id.NodeID()); i > 0 {
+		holders[0], holders[i] = holders[i], holders[0]
+	}
+	return holders, nil
+}
+
+func (d *Daemon) removeAt(ctx context.Context, n *sched.Node, id bus.TaskID, holders []bus.NodeID) error {
+	var errs []error
+	for _, at := range holders {
+		var err error
+		if at == d.id.NodeID() {
+			err = notKept(n.Remove(ctx, id), id)
+		} else {
+			_, err = askDaemon[none](ctx, d, at, bus.VerbRemove, bus.DeadRequest{ID: id, Here: true})
+		}
+		if err != nil && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// drain has a node take no more work, or take work again.
+func (d *Daemon) drain(ctx context.Context, req bus.DrainRequest) (any, error) {
+	if req.Node != "" && req.Node != d.id.NodeID() {
+		if !slices.ContainsFunc(d.nodes(), func(n bus.NodeInfo) bool { return n.ID == req.Node }) {
+			return nil, bus.Errorf(bus.CodeNotFound, "no node of the swarm has the id %s", req.Node).WithHint("myco swarm")
+		}
+		return askDaemon[bus.NodeInfo](ctx, d, req.Node, bus.VerbDrain, req)
+	}
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	n.Drain(!req.Off)
+	d.log.Info("drain", "on", !req.Off)
+	info := d.status().Node // as others hear it: a moment old
+	if info.State = bus.NodeReady; !req.Off {
+		info.State = bus.NodeDraining
+	}
+	return info, nil
+}
+
+// askDaemon asks another daemon.
+func askDaemon[Reply any](ctx context.Context, d *Daemon, at bus.NodeID, verb string, req any) (reply Reply, err error) {
+	data, err := json.Marshal(req)
+	if err != nil {
+		return reply, fmt.Errorf("encode a request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	m, err := d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(at, verb), data)
+	if err != nil {
+		return reply, bus.Errorf(bus.CodeUnavailable, "node %s does not answer: %w", at, err).WithHint("myco swarm")
+	}
+	if m.Header.Get(bus.HeaderError) != "" {
+		e := &bus.Error{}
+		if err := json.Unmarshal(m.Data, e); err != nil {
+			return reply, fmt.Errorf("decode the error of node %s: %w", at, err)
+		}
+		return reply, e
+	}
+	if err := json.Unmarshal(m.Data, &reply); err != nil {
+		return reply, fmt.Errorf("decode the answer of node %s: %w", at, err)
+	}
+	return reply, nil
+}

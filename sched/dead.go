@@ -1,0 +1,100 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// deadFor is how long a dead task is kept, with its payload, for somebody to look at it and to
+// decide: the retention of other ends is too short for that.
+const deadFor = 30 * 24 * time.Hour
+
+// retentionOf is how long the end f is kept.
+func (o *outbox) retentionOf(f *Final) time.Duration {
+	if f.State == bus.StateDead {
+		return max(deadFor, o.n.cfg.Retention)
+	}
+	return o.n.cfg.Retention
+}
+
+// Holders returns the nodes that keep a durable task on disk and can be reached.
+func (n *Node) Holders(ctx context.Context, id bus.TaskID) ([]bus.NodeID, error) {
+	var holders []bus.NodeID
+	err := n.eachFound(ctx, id, func(f found, at bus.NodeID) {
+		if f.Info.Durable {
+			holders = append(holders, at)
+		}
+	})
+	return holders, err
+}
+
+// Retry hands a dead task of this node's store over again, as a new task with the same content. The
+// dead one stays until Remove. ErrNotFound: this node does not keep it, or its end alone;
+// CodeConflict: it is not dead.
+func (n *Node) Retry(ctx context.Context, id bus.TaskID) (bus.Receipt, error) {
+	k, err := n.outbox.dead(id)
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	data, err := n.fx.Outbox.Task(ctx, k)
+	if err != nil {
+		return bus.Receipt{}, fmt.Errorf("read the dead task: %w", err)
+	}
+	var b keptBody
+	if err := json.Unmarshal(data, &b); err != nil || b.Job == nil {
+		return bus.Receipt{}, bus.Errorf(bus.CodeFailed, "task %s cannot be read from the store: %w", id, err).WithHint("myco dead rm %s", id)
+	}
+	if b.Final != nil {
+		return bus.Receipt{}, ErrNotFound // a stand-in for a custodian: it has the end alone
+	}
+	t := b.Job.Task
+	t.ID = bus.NewTaskID()
+	return n.Enqueue(ctx, t, 2)
+}
+
+// Remove deletes a dead task from this node's store. ErrNotFound: this node does not keep it;
+// CodeConflict: it is not dead.
+func (n *Node) Remove(ctx context.Context, id bus.TaskID) error {
+	if _, err := n.outbox.dead(id); err != nil {
+		return err
+	}
+	o := n.outbox
+	o.mu.Lock()
+	k := o.kept[id]
+	delete(o.kept, id)
+	o.mu.Unlock()
+	if k == nil {
+		return nil // another call was first
+	}
+	return o.forget(ctx, k)
+}
+
+// dead returns where the store has a dead task.
+func (o *outbox) dead(id bus.TaskID) (Kept, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept[id]
+	switch {
+	case k == nil || len(k.places) == 0:
+		return Kept{}, ErrNotFound
+	case k.final == nil:
+		return Kept{}, bus.Errorf(bus.CodeConflict, "task %s has not ended", id).WithHint("myco task show %s", id)
+	case k.final.State != bus.StateDead:
+		return Kept{}, bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", id, k.final.State).WithHint("myco task show %s", id)
+	}
+	return k.places[0], nil
+}
+
+// forget deletes what the store has of k.
+func (o *outbox) forget(ctx context.Context, k *kept) error {
+	var errs []error
+	for _, place := range k.places {
+		errs = append(errs, o.n.fx.Outbox.Forget(ctx, place))
+	}
+	return errors.Join(errs...)
+}
