@@ -136,6 +136,12 @@ func TestSubmit(t *testing.T) {
 	}
 	s.err = bus.Errorf(bus.CodeNoWorker, "nobody")
 	wants(t, "nobody can", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusServiceUnavailable, bus.CodeNoWorker)
+	s.err = bus.Errorf(bus.CodeBusy, "7 tasks are open")
+	w = call(t, g, http.MethodPost, "/task?durable=1", `{"type":"ping"}`)
+	wants(t, "too many", w, http.StatusTooManyRequests, bus.CodeBusy)
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("a client that is told to wait is not told for how long")
+	}
 	s.err = errors.New("fault")
 	wants(t, "fault", call(t, g, http.MethodPost, "/task", `{"type":"ping"}`), http.StatusInternalServerError, bus.CodeInternal)
 }

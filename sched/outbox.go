@@ -110,6 +110,9 @@ func (o *outbox) load(ctx context.Context) error {
 func (o *outbox) open(e *entry) {
 	o.entries[e.job.Task.ID] = e
 	o.openBytes += len(e.job.Task.Payload)
+	if k := o.kept[e.job.Task.ID]; k != nil && len(k.job.Task.Payload) > 0 {
+		k.job.Task.Payload = e.job.Task.Payload // the same, and once in memory
+	}
 }
 
 func (o *outbox) newStream(durable bool) *stream { return newStream(!o.n.off(ProtectNonce), durable) }
