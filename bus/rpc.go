@@ -27,6 +27,9 @@ const (
 	VerbRetry   = "retry"   // DeadRequest -> Receipt
 	VerbRemove  = "remove"  // DeadRequest -> {}
 	VerbDrain   = "drain"   // DrainRequest -> NodeInfo
+
+	// VerbRead is followed by a token of one stream of output: ReadAck, without a reply.
+	VerbRead = "read"
 )
 
 // HeaderError is set on a reply that is an Error; its value is the HTTP status.
@@ -76,6 +79,15 @@ type NearbySwarm struct {
 type SubmitRequest struct {
 	Task  Task   `json:"task"`
 	Inbox string `json:"inbox"`
+	// Window is how many bytes of output may be on their way to the client, see ReadAck; 0 means
+	// any number.
+	Window int `json:"window,omitempty"`
+}
+
+// ReadAck tells, on the reply subject of a piece of output, how many more bytes of output the client
+// has read, so that as many more are sent. A client that named no Window need not.
+type ReadAck struct {
+	Bytes int `json:"bytes"`
 }
 
 // SubmitReply tells what was decided before the work began.
@@ -101,6 +113,8 @@ type AttachRequest struct {
 	ID    TaskID `json:"task_id"`
 	From  int    `json:"from"`
 	Inbox string `json:"inbox"`
+	// Window is that of SubmitRequest.
+	Window int `json:"window,omitempty"`
 }
 
 // TaskRequest names a task.

@@ -14,9 +14,14 @@ import (
 // task is cancelled.
 const cancelLimit = 5 * time.Second
 
-// maxUnread is how much output may wait for a slow reader, in bytes. Beyond it the stream ends
-// with an error, since NATS drops what has no room.
-const maxUnread = 64 << 20
+const (
+	// readWindow is how much output, in bytes, may be on its way to a reader, or wait for it. What
+	// comes beyond waits in the daemon, which keeps the last 1 MiB.
+	readWindow = 512 << 10
+	// maxUnread is how much may wait where the daemon knows no window. Beyond it the stream ends with
+	// an error, since NATS drops what has no room.
+	maxUnread = 64 << 20
+)
 
 // Submit runs t and returns its output as it is made. It validates t, and fills in an id.
 //
@@ -47,7 +52,7 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 	t = t.WithDefaults(Interactive)
 	s := &Stream{c: c, id: t.ID, cancels: true}
 	err := s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
-		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Inbox: inbox})
+		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Inbox: inbox, Window: readWindow})
 	})
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk,
 		}
 		s := &Stream{c: c, id: id, resumed: true}
 		err := s.open(ctx, from, func(ctx context.Context, inbox string) (SubmitReply, error) {
-			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, From: from, Inbox: inbox})
+			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, From: from, Inbox: inbox, Window: readWindow})
 		})
 		if err != nil {
 			yield(Chunk{}, err)
@@ -88,6 +93,7 @@ type Stream struct {
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	sub     *nats.Subscription
+	unacked int // bytes read since the daemon was last told
 	done    bool
 	ended   bool // the last chunk was read: nothing more comes
 }
@@ -174,7 +180,24 @@ func (s *Stream) next() (Chunk, error) {
 	case err != nil:
 		return chunk, gone(err)
 	}
+	s.read(m)
 	return chunk, decode(m, &chunk)
+}
+
+// read tells the daemon, now and then, what has been read, so that it sends more.
+func (s *Stream) read(m *nats.Msg) {
+	if s.unacked += len(m.Data); m.Reply == "" || s.unacked < readWindow/4 {
+		return
+	}
+	ack, err := json.Marshal(ReadAck{Bytes: s.unacked})
+	if err == nil {
+		err = s.c.nc.Publish(m.Reply, ack)
+	}
+	if err != nil {
+		s.c.log.Debug("tell what was read", "task", s.id, "error", err)
+		return
+	}
+	s.unacked = 0
 }
 
 // order checks that chunks follow one another.
@@ -202,7 +225,8 @@ func (o *order) accept(ch Chunk) (bool, error) {
 	case ch.Seq < o.next:
 		return false, nil
 	case ch.Seq > o.next:
-		return false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came after %d", ch.Seq, ch.Attempt, o.next-1)
+		return false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came after %d, as what was not read in time is dropped",
+			ch.Seq, ch.Attempt, o.next-1).WithHint("read faster; the result is whole: myco task show ID")
 	}
 	o.next++
 	return true, nil

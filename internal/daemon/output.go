@@ -47,7 +47,7 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 		return answer{}, err
 	}
 	return answer{reply, func() {
-		err := s.pump(out, req.Inbox)
+		err := s.pump(out, req.Inbox, req.Window)
 		if err == nil {
 			return
 		}
@@ -115,6 +115,10 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	}
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
 	if !info.State.Terminal() && info.Submitter != s.d.id.NodeID() && info.Submitter != "" {
+		// The client may not tell another daemon what it has read.
+		if data, err = json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: req.Inbox}); err != nil {
+			return answer{}, err
+		}
 		if m, err := s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(info.Submitter, bus.VerbAttach), data); err == nil && m.Header.Get(bus.HeaderError) == "" {
 			return answer{reply: reply}, nil
 		}
@@ -123,13 +127,16 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 }
 
 func (s *rpcServer) pumpQuietly(out *sched.Output, req bus.AttachRequest) {
-	if err := s.pump(out, req.Inbox); err != nil {
+	if err := s.pump(out, req.Inbox, req.Window); err != nil {
 		s.d.log.Debug("send the output of a task", "task", req.ID, "err", err)
 	}
 }
 
-// pump sends out to an inbox until it ends, and fails where nobody listens any more.
-func (s *rpcServer) pump(out *sched.Output, inbox string) error {
+// pump sends out to an inbox until it ends, no faster than it is read there, and fails where nobody
+// listens any more.
+func (s *rpcServer) pump(out *sched.Output, inbox string, limit int) error {
+	w, reads, end := s.openWindow(limit)
+	defer end()
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, inbox, cancel) })
@@ -144,7 +151,15 @@ func (s *rpcServer) pump(out *sched.Output, inbox string) error {
 			}
 			return err
 		}
-		if err := s.send(inbox, &chunk, nil); err != nil {
+		m, err := s.message(inbox, &chunk, nil)
+		if err == nil {
+			m.Reply = reads
+			err = w.wait(ctx, len(m.Data))
+		}
+		if err == nil {
+			err = s.d.rpc.PublishMsg(m)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -173,6 +188,15 @@ func (s *rpcServer) watchInbox(ctx context.Context, inbox string, cancel context
 
 // send publishes a chunk, or an error, to an inbox.
 func (s *rpcServer) send(inbox string, chunk *bus.Chunk, failed error) error {
+	m, err := s.message(inbox, chunk, failed)
+	if err != nil {
+		return err
+	}
+	return s.d.rpc.PublishMsg(m)
+}
+
+// message is a chunk, or an error, for an inbox.
+func (s *rpcServer) message(inbox string, chunk *bus.Chunk, failed error) (*nats.Msg, error) {
 	m := &nats.Msg{Subject: inbox}
 	var err error
 	if failed != nil {
@@ -182,12 +206,12 @@ func (s *rpcServer) send(inbox string, chunk *bus.Chunk, failed error) error {
 		m.Data, err = json.Marshal(chunk)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if limit := s.d.rpc.MaxPayload(); int64(len(m.Data)) > limit {
-		return s.send(inbox, nil, bus.Errorf(bus.CodeTooLarge, "a piece of output has %d bytes, the limit is %d", len(m.Data), limit))
+		return s.message(inbox, nil, bus.Errorf(bus.CodeTooLarge, "a piece of output has %d bytes, the limit is %d", len(m.Data), limit))
 	}
-	return s.d.rpc.PublishMsg(m)
+	return m, nil
 }
 
 // follow tells the end of a task whose output nobody has at present.

@@ -60,12 +60,15 @@ type rpcServer struct {
 	ctx  context.Context // of the work behind requests; see Daemon.startRPC
 	wg   sync.WaitGroup
 	room chan struct{}
+
+	mu      sync.Mutex
+	windows map[string]*window // of output that is being sent, by token
 }
 
 // startRPC answers on this node's subjects, as a NATS micro service.
 func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &rpcServer{d: d, ctx: work, room: make(chan struct{}, maxRequests)}
+	s := &rpcServer{d: d, ctx: work, room: make(chan struct{}, maxRequests), windows: map[string]*window{}}
 	service, err := micro.AddService(d.rpc, micro.Config{
 		Name: "myco", Version: semver(d.cfg.Version), Description: "a node of the swarm", QueueGroupDisabled: true,
 		Metadata: map[string]string{"node": string(d.id.NodeID())},
@@ -89,6 +92,9 @@ func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
 		if err != nil {
 			return fmt.Errorf("answer on %s: %w", subject, err)
 		}
+	}
+	if _, err := d.rpc.Subscribe(bus.SubjectPayloadRPC(id, bus.VerbRead)+".*", s.onRead); err != nil {
+		return fmt.Errorf("listen for what clients have read: %w", err)
 	}
 	d.log.Debug("answering requests", "node", id)
 	return d.rpc.Flush()
