@@ -27,7 +27,6 @@ const (
 type host struct {
 	n    *Node
 	q    QueueID
-	kick chan struct{} // there may be something to wait for
 	done chan struct{}
 	wg   sync.WaitGroup
 	stp  []func()
@@ -36,7 +35,8 @@ type host struct {
 
 	mu      sync.Mutex // of everything below; see do
 	over    bool
-	wake    time.Time // when the loop wakes
+	timer   *time.Timer // wakes the loop
+	wake    time.Time   // when it does; zero where it does not
 	keys    map[bus.Key]*keyQueue
 	items   map[bus.TaskID]*item
 	early   map[bus.TaskID]Claim // claims heard before their message
@@ -90,7 +90,7 @@ type item struct {
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
-		n: n, q: q, kick: make(chan struct{}, 1), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
+		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
 	}
 }
@@ -151,33 +151,25 @@ func (h *host) do(f func()) {
 	h.busy.Store(len(h.items) > 0)
 	now := time.Now()
 	if next := h.nextTick(now); next > 0 && (h.wake.IsZero() || now.Add(next).Before(h.wake)) {
-		poke(h.kick)
+		h.wake = now.Add(next)
+		h.timer.Reset(next)
 	}
 }
 
 // loop waits for answers and pauses to run out.
 func (h *host) loop() {
-	t := time.NewTimer(time.Hour)
-	defer t.Stop()
+	defer h.timer.Stop()
 	for {
 		select {
-		case <-h.kick:
-		case <-t.C:
+		case <-h.timer.C:
 			h.do(func() {
+				h.wake = time.Time{}
 				h.expireAnswers(time.Now())
 				h.dispatch(time.Now())
 			})
 		case <-h.done:
 			return
 		}
-		h.mu.Lock()
-		now := time.Now()
-		next := h.nextTick(now)
-		if h.wake = (time.Time{}); next > 0 {
-			h.wake = now.Add(next)
-			t.Reset(next)
-		}
-		h.mu.Unlock()
 	}
 }
 

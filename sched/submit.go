@@ -23,7 +23,12 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 		return nil, reply, err
 	}
 	if q, ok := n.queue.get(); ok {
-		n.bg.run(func() { n.outbox.feed(context.Background(), q, e) })
+		feed := func() { n.outbox.feed(context.Background(), q, e) }
+		if q.Host == n.cfg.ID {
+			feed() // the own store answers at once, sooner than a goroutine wakes
+		} else {
+			n.bg.run(feed)
+		}
 	} else {
 		n.outbox.wake()
 	}
