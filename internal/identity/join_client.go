@@ -45,7 +45,7 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		return JoinResult{}, err
 	}
 	before := s.cur.Load()
-	if t.forSwarm(before.roster.id) && before.members[s.key.fp].Node != "" {
+	if t.forSwarm(before.roster.id) && before.roster.isMember(s.key.fp) {
 		return s.joined(before, t, true), nil
 	}
 	if err := s.mayJoin(before, t); err != nil {
@@ -60,7 +60,7 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		return JoinResult{}, err
 	}
 	err = s.update(func(next *state) error {
-		if t.forSwarm(next.roster.id) && next.members[s.key.fp].Node != "" {
+		if t.forSwarm(next.roster.id) && next.roster.isMember(s.key.fp) {
 			return errUnchanged // a second Join was faster
 		}
 		// Somebody may have joined this node meanwhile.

@@ -58,6 +58,8 @@ type Store struct {
 	mu        sync.Mutex
 	callbacks map[int]func()
 	lastID    int
+
+	handover handover
 }
 
 // Open loads the identity under dataDir, or makes a key and founds a swarm of one.
@@ -89,7 +91,7 @@ func Open(dataDir string, o Options) (*Store, error) {
 	if err := s.load(o); err != nil {
 		return nil, err
 	}
-	if given != "" && given != s.Name() && s.Swarm().Founder {
+	if i := s.Swarm(); given != "" && given != s.Name() && i.Founder && !i.Revoked {
 		if err := s.rename(given); err != nil {
 			return nil, err
 		}
@@ -202,7 +204,7 @@ func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
 		}
 		return nil, err
 	}
-	next.members = next.roster.members()
+	next.derive(s.key.fp)
 	if err := next.save(s.dir); err != nil {
 		return nil, err
 	}
@@ -219,8 +221,9 @@ func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
 
 func (s *Store) rename(name string) error {
 	return s.update(func(next *state) error {
+		add, _ := next.roster.find(opAdd, s.key.fp)
 		return next.sign(body{
-			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: name, Holder: true, At: s.now(),
+			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: name, Holder: true, By: add.By, At: add.At,
 		})
 	})
 }
