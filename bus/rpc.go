@@ -57,6 +57,8 @@ type Status struct {
 	Nodes []NodeInfo `json:"nodes"`
 	// Nearby are swarms seen on the LAN that this node is not part of.
 	Nearby []NearbySwarm `json:"nearby,omitempty"`
+	// Revoked tells that this node was put out of its swarm, and is alone for that.
+	Revoked *Revocation `json:"revoked,omitempty"`
 	// DefaultModel answers where no model is named; empty for the swarm's choice.
 	DefaultModel string `json:"default_model,omitempty"`
 }
