@@ -21,6 +21,9 @@ func (d *Daemon) hello() {
 	if q := d.swarm().QueueHost; q != "" {
 		line("queue host: %s", d.nameOf(q))
 	}
+	if s.Revoked {
+		line("            this node was put out of it, and is alone; a swarm of its own: myco leave")
+	}
 	line("")
 	line("  routes of other nodes  TCP %s", firewall(d.info.FabricAddr))
 	line("  nodes that join        TCP %s", firewall(d.info.JoinAddr))

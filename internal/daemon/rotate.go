@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// rotate gives this machine's users new credentials. Whoever uses the old ones is cut once the
+// reply is on its way.
+func (s *rpcServer) rotate(context.Context, []byte) (answer, error) {
+	d := s.d
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	key := newHTTPKey()
+	path := func(file string) string { return filepath.Join(d.cfg.DataDir, file) }
+	err := d.fabric.RotateClients(func(user, observer string) error {
+		return replaceFiles(map[string]string{
+			path(bus.UserCreds): user, path(bus.ObserverCred): observer, path(bus.HTTPKeyFile): key,
+		})
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	d.gateway.SetKey(key)
+	d.log.Warn("replaced the credentials of this machine's users; programs that use the old ones are cut", "dir", d.cfg.DataDir)
+	return answer{
+		reply: bus.Rotation{Dir: d.cfg.DataDir, Files: []string{bus.UserCreds, bus.ObserverCred, bus.HTTPKeyFile}},
+		then:  d.cutStaleClients,
+	}, nil
+}
+
+func (d *Daemon) cutStaleClients() {
+	if err := d.rpc.Flush(); err != nil {
+		d.log.Warn("send the reply with the new credentials", "err", err)
+	}
+	n, err := d.fabric.CutStaleClients()
+	if err != nil {
+		d.log.Error("cut the connections that use old credentials; restart mycod to cut them", "err", err)
+		return
+	}
+	d.log.Info("cut connections that used old credentials", "count", n)
+}
+
+// replaceFiles replaces the content of all files, or of none.
+func replaceFiles(content map[string]string) error {
+	old := map[string][]byte{}
+	for path, text := range content {
+		was, err := os.ReadFile(path)
+		if err == nil {
+			err = writeFile(path, []byte(text+"\n"))
+		}
+		if err == nil {
+			old[path] = was
+			continue
+		}
+		for path, was := range old {
+			if undo := writeFile(path, was); undo != nil {
+				return bus.Errorf(bus.CodeInternal, "%w; and %s now holds a credential that is not in use: %w", err, path, undo).
+					WithHint("restart mycod: it takes the credentials that are in the files")
+			}
+		}
+		return fileError(path, err)
+	}
+	return nil
+}
