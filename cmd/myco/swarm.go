@@ -20,6 +20,8 @@ type swarmCmd struct {
 type swarmView struct {
 	Swarm bus.SwarmInfo `json:"swarm"`
 	Nodes []nodeView    `json:"nodes"`
+	// Revoked tells why this node is alone; nil where it is a member.
+	Revoked *bus.Revocation `json:"revoked,omitempty"`
 }
 
 type nodeView struct {
@@ -70,14 +72,28 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 // swarm prints the nodes, and which swarms are near.
 func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	v := viewSwarm(status.Swarm, nodes)
+	v.Revoked = status.Revoked
 	if a.json {
 		a.object(v)
 		return
+	}
+	if v.Revoked != nil {
+		a.text(putOut(v) + "\n")
 	}
 	a.text(swarmTable(v, status.Node.ID))
 	for _, n := range status.Nearby {
 		a.hint("nearby: %s (%s) at %s, of another swarm. To join it: myco invite there, then here: myco join TOKEN", n.Name, n.NodeID, n.JoinAddr)
 	}
+}
+
+// putOut says why a node is alone.
+func putOut(v swarmView) string {
+	by := v.Revoked.ByName
+	if by == "" {
+		by = "another member"
+	}
+	return fmt.Sprintf("This node was put out of the swarm %s by %s on %s, and is alone. For a swarm of its own: myco leave",
+		v.Swarm.Name, by, day(v.Revoked.At))
 }
 
 // viewSwarm picks what --json promises.
