@@ -16,6 +16,8 @@ const (
 	VerbRevoke  = "revoke"  // NodeRequest -> TrustReply: puts a member out
 	VerbRecover = "recover" // RecoverRequest -> TrustReply: takes the swarm key from its phrase
 	VerbRotate  = "rotate"  // -> Rotation, and then old connections are cut
+	// -> SwarmRotation: replaces the swarm's key
+	VerbRotateSwarm = "rotate_swarm"
 
 	// On SubjectTrust, from one daemon to another.
 	VerbTrustOffer = "offer" // -> a key to seal the swarm key to
@@ -84,6 +86,16 @@ type Rotation struct {
 	Files []string `json:"files"`
 }
 
+// SwarmRotation tells of the swarm after its key was replaced.
+type SwarmRotation struct {
+	// Swarm has the new id.
+	Swarm SwarmInfo `json:"swarm"`
+	// Phrase restores the new key: a secret, shown this once.
+	Phrase string `json:"recovery_phrase"`
+	// Members are those of the swarm, as they stand now.
+	Members []Member `json:"members"`
+}
+
 // Roster lists every node that is or was in the swarm.
 func (c *Conn) Roster(ctx context.Context) (Roster, error) {
 	return call[Roster](ctx, c, SubjectRPC(c.NodeID(), VerbNodes), struct{}{})
@@ -106,6 +118,12 @@ func (c *Conn) Revoke(ctx context.Context, node NodeID) (TrustReply, error) {
 // for a phrase with a mistake, CodeForbidden for that of another swarm.
 func (c *Conn) Recover(ctx context.Context, phrase string) (TrustReply, error) {
 	return call[TrustReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRecover), RecoverRequest{Phrase: phrase})
+}
+
+// RotateSwarm replaces the swarm's key. All members stay, and go along as they hear of it; this
+// node alone holds the new key. CodeForbidden on a node that does not hold the old one.
+func (c *Conn) RotateSwarm(ctx context.Context) (SwarmRotation, error) {
+	return call[SwarmRotation](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRotateSwarm), struct{}{})
 }
 
 // Rotate replaces the credentials of this machine's users. The daemon then cuts every connection

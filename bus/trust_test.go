@@ -21,7 +21,9 @@ func TestCallsAboutTrust(t *testing.T) {
 	on(d, payload(bus.VerbPromote), func(r bus.NodeRequest) any { return reply(r.Node) })
 	on(d, payload(bus.VerbRevoke), func(r bus.NodeRequest) any { return reply("not " + r.Node) })
 	on(d, payload(bus.VerbRecover), func(r bus.RecoverRequest) any { return reply(bus.NodeID(r.Phrase)) })
+	on(d, payload(bus.VerbRotateSwarm), func(struct{}) any { return bus.SwarmRotation{Phrase: "p"} })
 	ctx := t.Context()
+	check(t, bus.SwarmRotation{Phrase: "p"})(c.RotateSwarm(ctx))
 	check(t, roster)(c.Roster(ctx))
 	check(t, reply("x"))(c.Promote(ctx, "x"))
 	check(t, reply("not x"))(c.Revoke(ctx, "x"))
@@ -38,7 +40,9 @@ func TestCallsAboutTrust(t *testing.T) {
 func TestReplyBeforeTheCut(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)
+	cut := make(chan struct{}, 1)
 	_, err := d.nc.Subscribe(payload(bus.VerbRotate), func(m *nats.Msg) {
+		defer func() { cut <- struct{}{} }()
 		if err := m.Respond([]byte(`{"dir":"d"}`)); err != nil {
 			t.Error(err)
 		}
@@ -60,6 +64,7 @@ func TestReplyBeforeTheCut(t *testing.T) {
 	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self} })
 	for range 20 {
 		check(t, bus.Rotation{Dir: "d"})(c.Rotate(t.Context()))
+		receive(t, cut, "the cut")
 		for {
 			if _, err := c.Ping(t.Context()); err == nil {
 				break

@@ -245,6 +245,7 @@ func TestWireFormat(t *testing.T) {
 		bus.RecoverRequest{Phrase: "p"},
 		bus.TrustReply{Member: bus.Member{ID: self, Name: "a", State: bus.NodeReady, Since: at}, Changed: true},
 		bus.Rotation{Dir: "d", Files: []string{"f"}},
+		bus.SwarmRotation{Swarm: bus.SwarmInfo{ID: "s"}, Phrase: "p", Members: []bus.Member{}},
 		bus.ServeRequest{Capability: bus.Capability{Type: "echo", Slots: 1}, Program: "p"},
 		bus.ServeReply{Jobs: "j", Cancels: "c"},
 		bus.ServeJob{Task: bus.Task{Type: "echo"}, Attempt: 1},

@@ -50,7 +50,7 @@ func (c *nodesLsCmd) Run(ctx context.Context, a *app) error {
 	a.text(rosterTable(r))
 	for _, m := range r.Members {
 		if m.Holder && (m.State == bus.NodeRevoked || m.State == bus.NodeLeft) {
-			a.hint("%s is out, and had the swarm's key: see SECURITY.md on what that means.", m.Name)
+			a.hint("%s is out, and had the swarm's key, which still signs. To replace it: myco rotate --swarm", m.Name)
 		}
 	}
 	return nil
@@ -160,7 +160,7 @@ func (c *revokeCmd) Run(ctx context.Context, a *app) error {
 	if r.Changed && !a.json {
 		a.hint("Members that are away now learn of it when they are back. What %s was sent before, it has.", r.Member.Name)
 		if r.Member.Holder {
-			a.hint("It had the swarm's key, and may have kept it: see SECURITY.md on what that means.")
+			a.hint("It had the swarm's key, which still signs. To replace it: myco rotate --swarm")
 		}
 	}
 	return nil

@@ -167,6 +167,24 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+func TestRotateSwarm(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbRotateSwarm), func(struct{}) any {
+		away := members()
+		away[1].State = bus.NodeLost
+		return bus.SwarmRotation{Swarm: bus.SwarmInfo{ID: "s2", Name: "home"}, Phrase: "aaaa-bbbb", Members: away[:2]}
+	})
+	golden(t, "rotate_swarm.golden", d.myco("rotate", "--swarm").want(t, 0, "myco nodes promote", "told when back: tower").out)
+	golden(t, "rotate_swarm_json.golden", d.myco("rotate", "--swarm", "--json").want(t, 0).out)
+	for answer, code := range map[string]int{"y\n": 0, "no\n": 1, "": 1} {
+		var out, errs bytes.Buffer
+		got := run(t.Context(), []string{"--data-dir", d.dir, "rotate", "--swarm"},
+			streams{in: strings.NewReader(answer), out: &out, err: &errs, interactive: true})
+		outcome{got, out.String(), errs.String()}.want(t, code, "Replace the swarm's key?")
+	}
+}
+
 // A node that was put out is told so first.
 func TestSwarmTellsARevokedNode(t *testing.T) {
 	t.Parallel()

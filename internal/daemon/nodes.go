@@ -25,13 +25,14 @@ const (
 func (s *rpcServer) trustVerbs() map[string]verb {
 	d, id := s.d, s.d.id.NodeID()
 	return map[string]verb{
-		bus.SubjectRPC(id, bus.VerbNodes):          plain(func(context.Context, none) (any, error) { return d.roster(), nil }),
-		bus.SubjectPayloadRPC(id, bus.VerbPromote): plain(d.promote),
-		bus.SubjectPayloadRPC(id, bus.VerbRevoke):  plain(d.revoke),
-		bus.SubjectPayloadRPC(id, bus.VerbRecover): plain(d.recoverKey),
-		bus.SubjectPayloadRPC(id, bus.VerbRotate):  s.rotate,
-		bus.SubjectTrust(id, bus.VerbTrustOffer):   s.offerKey,
-		bus.SubjectTrust(id, bus.VerbTrustTake):    s.takeKey,
+		bus.SubjectRPC(id, bus.VerbNodes):              plain(func(context.Context, none) (any, error) { return d.roster(), nil }),
+		bus.SubjectPayloadRPC(id, bus.VerbPromote):     plain(d.promote),
+		bus.SubjectPayloadRPC(id, bus.VerbRevoke):      plain(d.revoke),
+		bus.SubjectPayloadRPC(id, bus.VerbRecover):     plain(d.recoverKey),
+		bus.SubjectPayloadRPC(id, bus.VerbRotate):      s.rotate,
+		bus.SubjectPayloadRPC(id, bus.VerbRotateSwarm): plain(d.rotateSwarm),
+		bus.SubjectTrust(id, bus.VerbTrustOffer):       s.offerKey,
+		bus.SubjectTrust(id, bus.VerbTrustTake):        s.takeKey,
 	}
 }
 

@@ -32,6 +32,22 @@ func (s *rpcServer) rotate(context.Context, []byte) (answer, error) {
 	}, nil
 }
 
+// rotateSwarm replaces the swarm's key. Members go along as they hear of it; no route is cut for it.
+func (d *Daemon) rotateSwarm(context.Context, none) (any, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	phrase, err := d.id.RotateSwarm()
+	if err != nil {
+		return nil, identityError(err)
+	}
+	d.log.Warn("replaced the swarm's key; its members go along", "swarm", d.id.Swarm().Name, "id", d.id.Swarm().ID.Short())
+	d.notePhraseShown()
+	d.swarmChanged()
+	d.trust.publish(d.id.Export())
+	r := d.roster()
+	return bus.SwarmRotation{Swarm: r.Swarm, Phrase: phrase, Members: r.Members}, nil
+}
+
 func (d *Daemon) cutStaleClients() {
 	if err := d.rpc.Flush(); err != nil {
 		d.log.Warn("send the reply with the new credentials", "err", err)

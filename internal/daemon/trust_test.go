@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 )
 
@@ -295,4 +296,52 @@ func TestRotateAllOrNothing(t *testing.T) {
 	}
 	_, err = n.conn.Rotate(n.ctx())
 	check(t, err)
+}
+
+// The swarm's key is replaced while everybody works: the members go along and no route is cut, one
+// that was away follows when it is back, and the new key alone lets nodes in.
+func TestRotateSwarm(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a", withDemo)
+	b, c := start(t, "b", joining(a)), start(t, "c", joining(a))
+	settle(t, a, b, c)
+	_, err := b.conn.RotateSwarm(b.ctx())
+	refusal(t, "without the key", err, bus.CodeForbidden, "a ("+string(a.id())+")")
+	_, err = a.conn.Promote(a.ctx(), b.id())
+	check(t, err)
+	early := a.invite()
+	c.cfg.Join = "" // its token is used up
+	check(t, c.stop())
+	was, err := a.conn.Status(a.ctx())
+	check(t, err)
+
+	r, err := a.conn.RotateSwarm(a.ctx())
+	check(t, err)
+	if r.Swarm.ID == was.Swarm.ID || r.Swarm.Name != was.Swarm.Name || r.Swarm.Term != was.Swarm.Term || r.Phrase == "" || len(r.Members) != 3 {
+		t.Errorf("%+v, want another id for %+v", r, was.Swarm)
+	}
+	follows := func(n *node) {
+		t.Helper()
+		eventually(t, n.cfg.Name+" goes along", func() string {
+			s, err := n.conn.Status(n.ctx())
+			check(t, err)
+			if s.Swarm.ID != r.Swarm.ID {
+				return s.Swarm.ID
+			}
+			return ""
+		})
+	}
+	follows(b)
+	settle2(t, a, b)
+	paris(t, last(t, b, inference(t)), a)
+	_, err = b.conn.Invite(b.ctx(), 0)
+	refusal(t, "invite with the old key", err, bus.CodeForbidden, "a ("+string(a.id())+")")
+	_ = newNode(t, "early", func(c *config.Config) { c.Join = early }).refused(bus.CodeForbidden)
+	c.run()
+	follows(c)
+	d := start(t, "d", joining(a))
+	settle(t, a, b, c, d)
+	if _, err := b.conn.Recover(b.ctx(), r.Phrase); err != nil {
+		t.Errorf("the new phrase: %v", err)
+	}
 }

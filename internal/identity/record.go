@@ -21,6 +21,9 @@ const (
 	opRevoke op = "revoke" // puts node out, for good within the epoch
 	opLeave  op = "leave"  // node leaves; signed by the node itself
 	opHolder op = "holder" // node was given the swarm key
+
+	// opSucceed gives the swarm another key; it is in no roster, see succession.go.
+	opSucceed op = "succeed"
 )
 
 const (
@@ -50,6 +53,8 @@ type body struct {
 	// By is the holder of the swarm key that made the record, by its own word: every holder
 	// signs with the same key. It is for people, as At is.
 	By Fingerprint `json:"by,omitempty"`
+	// Next is the swarm that takes the place of this one.
+	Next SwarmID `json:"next,omitempty"`
 	// At is when it was signed, for people; nothing is decided by it.
 	At time.Time `json:"at"`
 }

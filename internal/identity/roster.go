@@ -54,6 +54,7 @@ type roster struct {
 	id      SwarmID
 	key     ed25519.PublicKey
 	entries map[string]entry
+	past    []record // successions that led here, the oldest first
 }
 
 func newRoster(key ed25519.PublicKey) roster {
@@ -64,7 +65,7 @@ func newRoster(key ed25519.PublicKey) roster {
 // anything. A leave counts only for a node that was added: anybody could sign one
 // for a key that nobody knows.
 func (r roster) merge(add ...entry) (roster, bool) {
-	out := roster{id: r.id, key: r.key, entries: maps.Clone(r.entries)}
+	out := roster{id: r.id, key: r.key, entries: maps.Clone(r.entries), past: r.past}
 	if out.entries == nil {
 		out.entries = make(map[string]entry, len(add))
 	}
@@ -162,10 +163,12 @@ type rosterDoc struct {
 	Swarm   SwarmID  `json:"swarm"`
 	Key     []byte   `json:"key"`
 	Records []record `json:"records"`
+	// Past is how the swarm came by its key, where that was replaced.
+	Past []record `json:"past,omitempty"`
 }
 
 func (r roster) doc() rosterDoc {
-	d := rosterDoc{Version: rosterVersion, Swarm: r.id, Key: r.key}
+	d := rosterDoc{Version: rosterVersion, Swarm: r.id, Key: r.key, Past: r.past}
 	for _, slot := range slices.Sorted(maps.Keys(r.entries)) {
 		d.Records = append(d.Records, r.entries[slot].rec)
 	}
@@ -206,9 +209,13 @@ func rosterOf(d rosterDoc) (roster, error) {
 	}
 	r := newRoster(d.Key)
 	add, err := r.check(d)
+	if err == nil {
+		_, err = readPast(d)
+	}
 	if err != nil {
 		return roster{}, err
 	}
+	r.past = d.Past
 	r, _ = r.merge(add...)
 	return r, nil
 }

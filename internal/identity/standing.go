@@ -30,8 +30,9 @@ type Standing struct {
 
 // Standings lists every node that was ever let in: members by name, and then those that
 // are out, in the order in which they went.
-func (s *Store) Standings() []Standing {
-	r := s.cur.Load().roster
+func (s *Store) Standings() []Standing { return s.cur.Load().roster.standings() }
+
+func (r roster) standings() []Standing {
 	var out []Standing
 	for _, e := range r.entries {
 		if e.body.Op == opAdd {

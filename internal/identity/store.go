@@ -239,8 +239,10 @@ func (s *Store) Export() []byte {
 }
 
 // Import takes in what another member exported: what is validly signed for this
-// swarm counts, at once and for good. The rest is named in the error (ErrForeign or
-// ErrProtocol), which may come together with changed.
+// swarm counts, at once and for good. Where the swarm's key was replaced, this node goes
+// along, and its swarm has another id from then on. The rest is named in the error (ErrForeign
+// or ErrProtocol), which may come together with changed; ErrNotMember says that the swarm has
+// another key and this node is not among its members.
 func (s *Store) Import(data []byte) (changed bool, err error) {
 	d, err := decodeRosterDoc(data)
 	if err != nil {
@@ -248,6 +250,10 @@ func (s *Store) Import(data []byte) (changed bool, err error) {
 	}
 	var refused error
 	err = s.update(func(next *state) error {
+		if d.Swarm != next.roster.id {
+			changed, err = s.follow(next, d)
+			return err
+		}
 		var good []entry
 		good, refused = next.roster.check(d)
 		merged, ok := next.roster.merge(good...)

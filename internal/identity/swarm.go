@@ -205,7 +205,14 @@ func (s *Store) Restore(phrase string) error {
 		return err
 	}
 	return s.update(func(next *state) error {
-		if id := swarmIDOf(priv.Public().(ed25519.PublicKey)); id != next.roster.id {
+		id := swarmIDOf(priv.Public().(ed25519.PublicKey))
+		if next.roster.wasBefore(id) {
+			return &Error{
+				Kind: ErrForeign, Cause: "this recovery phrase is of no use any more: the swarm's key was replaced",
+				Next: "use the phrase that `myco rotate --swarm` printed",
+			}
+		}
+		if id != next.roster.id {
 			return &Error{
 				Kind:  ErrForeign,
 				Cause: fmt.Sprintf("the recovery phrase is of swarm %s, and this node is in %s", id.Short(), next.roster.id.Short()),
