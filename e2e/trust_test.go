@@ -132,6 +132,16 @@ func revokeUnderLoad(t *testing.T, theHost bool) {
 		d.enqueue(ctx, onA, fmt.Sprintf("durable-later-%03d", i))
 	}
 	d.audit(ctx, onB)
+	// It gives up the copies that it kept for the others: as soon as they count as lost, it would
+	// run those.
+	harness.Poll(t, harness.Patience, out.Name+" keeps nothing of the others", func() string {
+		var tasks []bus.TaskInfo
+		out.JSON(t, &tasks, "task", "ls")
+		if len(tasks) > 0 {
+			return fmt.Sprintf("%d tasks, the first %+v", len(tasks), tasks[0])
+		}
+		return ""
+	})
 	there := func(r engine.Run) bool { return r.Engine == out.Name && r.Marker != "" }
 	late := func(r engine.Run) bool { return there(r) && r.Start.After(cut) }
 	runs := ledger.Runs()
@@ -203,6 +213,18 @@ func TestPromotedNodeTakesOver(t *testing.T) {
 	}
 }
 
+// phraseOf finds the recovery phrase that a founder printed.
+func phraseOf(t *testing.T, n *harness.Node) string {
+	t.Helper()
+	for line := range strings.Lines(n.Log(1000)) {
+		if line = strings.TrimSpace(line); strings.Count(line, "-") == 13 && !strings.Contains(line, " ") {
+			return line
+		}
+	}
+	t.Fatalf("no recovery phrase in\n%s", n.Log(40))
+	return ""
+}
+
 // The machine that founded the swarm is gone for good: whoever has the phrase goes on.
 func TestRecoverTheSwarmsKey(t *testing.T) {
 	t.Parallel()
@@ -210,15 +232,7 @@ func TestRecoverTheSwarmsKey(t *testing.T) {
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b")
 	harness.Settle(t, a, b)
-	phrase := ""
-	for line := range strings.Lines(a.Log(1000)) {
-		if line = strings.TrimSpace(line); strings.Count(line, "-") == 13 && !strings.Contains(line, " ") {
-			phrase = line
-		}
-	}
-	if phrase == "" {
-		t.Fatalf("no recovery phrase in\n%s", a.Log(40))
-	}
+	phrase := phraseOf(t, a)
 	a.Kill()
 	if err := os.RemoveAll(a.Dir); err != nil {
 		t.Fatal(err)
@@ -306,4 +320,60 @@ func TestRotateWhileConnected(t *testing.T) {
 	if r := a.Myco(t, "rotate"); r.Code != 0 {
 		t.Errorf("a second time: %s", r)
 	}
+}
+
+// The swarm's key is replaced under load: work goes on, who was away follows, and the old phrase
+// is of no use to a member.
+func TestSwarmsKeyIsReplaced(t *testing.T) {
+	t.Parallel()
+	var ledger engine.Ledger
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger, Script: paced}).URL())
+	b, c := s.Join(t, a, "b"), s.Join(t, a, "c")
+	harness.Settle(t, a, b, c)
+	awaitModel(t, b, "a", engine.Model, true)
+	old := phraseOf(t, a)
+	c.Kill()
+	d, ctx := newDriver(t), within(t, "a new key")
+	onB := b.Dial(t)
+	for i := range 20 {
+		d.submit(ctx, onB, fmt.Sprintf("attached-%02d", i))
+		d.enqueue(ctx, onB, fmt.Sprintf("durable-%02d", i))
+	}
+	early := a.Invite(t)
+	var r bus.SwarmRotation
+	a.JSON(t, &r, "rotate", "--swarm")
+	if strings.Contains(a.Log(1000), r.Phrase) {
+		t.Error("the new phrase is in the log")
+	}
+	follows := func(n *harness.Node) {
+		t.Helper()
+		harness.Poll(t, harness.Patience, n.Name+" goes along", func() string {
+			if id := n.View(t).Swarm.ID; id != r.Swarm.ID {
+				return id
+			}
+			return ""
+		})
+	}
+	follows(b)
+	d.audit(ctx, onB)
+	for id, runs := range ledger.ByMarker() {
+		if len(runs) != 1 {
+			t.Errorf("task %s ran %d times, want once: no route was cut", id, len(runs))
+		}
+	}
+	c.Start(t, "--peer", a.Info.FabricAddr)
+	follows(c)
+	harness.Settle(t, a, b, c)
+	if r := c.MycoIn(t, old, "nodes", "recover"); r.Code != 1 || !strings.Contains(r.Stderr, "no use any more") {
+		t.Errorf("%s\nwant the old phrase refused", r)
+	}
+	if r := s.Node(t, "early").Mycod(t, "--data-dir", filepath.Join(c.Home, "early"), "--join", early, "--no-mdns"); r.Code == 0 {
+		t.Errorf("%s\nwant a token of before refused", r)
+	}
+	if r := c.MycoIn(t, r.Phrase, "nodes", "recover"); r.Code != 0 {
+		t.Errorf("the new phrase: %s", r)
+	}
+	e := s.Join(t, c, "e")
+	harness.Settle(t, a, b, c, e)
 }

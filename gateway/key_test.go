@@ -4,10 +4,14 @@ import (
 	"context"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
 )
+
+// limit is far more than anything here takes.
+const limit = 30 * time.Second
 
 // waiting is a swarm whose tasks run until they are cancelled.
 type waiting struct {
@@ -35,7 +39,12 @@ func TestKeyIsReplaced(t *testing.T) {
 	g.SetKey("")
 	wantStatus(t, "the key after no key", call(t, g, "GET", "/status", ""), 200)
 	g.SetKey("another")
-	wants(t, "a request under way", <-ended, 403, bus.CodeForbidden)
+	select {
+	case w := <-ended:
+		wants(t, "a request under way", w, 403, bus.CodeForbidden)
+	case <-time.After(limit):
+		t.Fatal("a request under way goes on")
+	}
 	wants(t, "the old key", call(t, g, "GET", "/status", ""), 401, bus.CodeForbidden)
 	wantStatus(t, "the new key", call(t, g, "GET", "/status", "", "Authorization", "Bearer another"), 200)
 }

@@ -231,7 +231,11 @@ func TestRotate(t *testing.T) {
 	if r.Dir != n.cfg.DataDir || len(r.Files) != 3 {
 		t.Errorf("%+v, want three files in %s", r, n.cfg.DataDir)
 	}
-	<-cut
+	select {
+	case <-cut:
+	case <-n.ctx().Done():
+		t.Fatal("who was connected with the old credentials was not cut")
+	}
 	after := files(t, n)
 	for f, was := range before {
 		if after[f] == was {
