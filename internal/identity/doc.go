@@ -36,8 +36,8 @@
 // A node that was put out and learns of it trusts nobody but itself from then on.
 //
 // A leave without an add is not kept: anybody could sign one for a key of no account.
-// Every record is of epoch 1 in this version; a rotation of the swarm's trust starts
-// a higher one.
+// Every record is of epoch 1: replacing the swarm's key makes another swarm, whose roster
+// carries the chain of keys that led to it (succession.go).
 //
 // # Joining
 //
