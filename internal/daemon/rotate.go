@@ -17,8 +17,10 @@ func (s *rpcServer) rotate(context.Context, []byte) (answer, error) {
 	key := newHTTPKey()
 	path := func(file string) string { return filepath.Join(d.cfg.DataDir, file) }
 	err := d.fabric.RotateClients(func(user, observer string) error {
-		return replaceFiles(map[string]string{
-			path(bus.UserCreds): user, path(bus.ObserverCred): observer, path(bus.HTTPKeyFile): key,
+		return replaceFiles([]secretFile{
+			{path(bus.UserCreds), user},
+			{path(bus.ObserverCred), observer},
+			{path(bus.HTTPKeyFile), key},
 		})
 	})
 	if err != nil {
@@ -60,25 +62,30 @@ func (d *Daemon) cutStaleClients() {
 	d.log.Info("cut connections that used old credentials", "count", n)
 }
 
+// secretFile is a file with one secret in it.
+type secretFile struct{ path, secret string }
+
 // replaceFiles replaces the content of all files, or of none.
-func replaceFiles(content map[string]string) error {
-	old := map[string][]byte{}
-	for path, text := range content {
-		was, err := os.ReadFile(path)
-		if err == nil {
-			err = writeFile(path, []byte(text+"\n"))
+func replaceFiles(files []secretFile) error {
+	var old []secretFile
+	for _, f := range files {
+		was, err := os.ReadFile(f.path)
+		if err != nil {
+			err = fileError(f.path, err)
+		} else {
+			err = writeFile(f.path, []byte(f.secret+"\n"))
 		}
 		if err == nil {
-			old[path] = was
+			old = append(old, secretFile{f.path, string(was)})
 			continue
 		}
-		for path, was := range old {
-			if undo := writeFile(path, was); undo != nil {
-				return bus.Errorf(bus.CodeInternal, "%w; and %s now holds a credential that is not in use: %w", err, path, undo).
+		for _, o := range old {
+			if undo := writeFile(o.path, []byte(o.secret)); undo != nil {
+				return bus.Errorf(bus.CodeInternal, "%w; and %s now holds a credential that is not in use: %w", err, o.path, undo).
 					WithHint("restart mycod: it takes the credentials that are in the files")
 			}
 		}
-		return fileError(path, err)
+		return err
 	}
 	return nil
 }
