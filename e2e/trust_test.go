@@ -203,6 +203,18 @@ func TestPromotedNodeTakesOver(t *testing.T) {
 		t.Fatal(r)
 	}
 	harness.Settle(t, b, d)
+	d.Stop(t)
+	if r := b.Myco(t, "revoke", "d", "--json"); r.Code != 0 {
+		t.Fatal(r)
+	}
+	d.Start(t) // it was away, and finds out
+	harness.Poll(t, harness.Patience, "d says that it is refused", func() string {
+		if r := d.Myco(t, "swarm"); !strings.Contains(r.Stdout, "This node is alone: b will not have it") {
+			return r.String()
+		}
+		return ""
+	})
+	d = s.Join(t, b, "d2")
 	a.Start(t, "--peer", b.Info.FabricAddr)
 	harness.Settle(t, a, b, d)
 	awaitMember(t, a, "c", "is out", isRevoked)

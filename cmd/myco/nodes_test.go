@@ -185,6 +185,24 @@ func TestRotateSwarm(t *testing.T) {
 	}
 }
 
+// A node that was put out while it was away knows only that it is refused.
+func TestSwarmTellsARefusedNode(t *testing.T) {
+	t.Parallel()
+	a := &app{streams: streams{err: &bytes.Buffer{}}}
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		a.view = newView(&out, nil, asJSON)
+		a.swarm(bus.Status{Node: nodes[0], RefusedBy: []string{"tower", "attic"}}, nodes[:1])
+		want := "This node is alone: tower and attic will not have it"
+		if asJSON {
+			want = `"refused_by":["tower","attic"]`
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s\nwant it to say %s", out.String(), want)
+		}
+	}
+}
+
 // A node that was put out is told so first.
 func TestSwarmTellsARevokedNode(t *testing.T) {
 	t.Parallel()

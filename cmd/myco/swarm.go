@@ -22,6 +22,8 @@ type swarmView struct {
 	Nodes []nodeView    `json:"nodes"`
 	// Revoked tells why this node is alone; nil where it is a member.
 	Revoked *bus.Revocation `json:"revoked,omitempty"`
+	// RefusedBy names members that refuse this node, while it has no route to any.
+	RefusedBy []string `json:"refused_by,omitempty"`
 }
 
 type nodeView struct {
@@ -72,13 +74,17 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 // swarm prints the nodes, and which swarms are near.
 func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	v := viewSwarm(status.Swarm, nodes)
-	v.Revoked = status.Revoked
+	v.Revoked, v.RefusedBy = status.Revoked, status.RefusedBy
 	if a.json {
 		a.object(v)
 		return
 	}
-	if v.Revoked != nil {
+	switch {
+	case v.Revoked != nil:
 		a.text(putOut(v) + "\n")
+	case len(v.RefusedBy) > 0:
+		a.text(fmt.Sprintf("This node is alone: %s will not have it, so it was put out while it was away, or they have not heard of it yet.\n"+
+			"Who is in the swarm, run there: myco nodes. For a swarm of its own, run here: myco leave\n", strings.Join(v.RefusedBy, " and ")))
 	}
 	a.text(swarmTable(v, status.Node.ID))
 	for _, n := range status.Nearby {

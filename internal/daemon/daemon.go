@@ -60,10 +60,11 @@ type Daemon struct {
 	changing sync.Mutex    // held while the node joins or leaves, or is put out
 	putOut   chan struct{} // tells that the node was put out; holds one
 
-	mu     sync.Mutex
-	member *member // nil before the start, after the stop, and for a moment while leaving
-	mdns   *discovery.MDNS
-	moved  chan struct{} // closed when the node is in another swarm
+	mu      sync.Mutex
+	member  *member // nil before the start, after the stop, and for a moment while leaving
+	mdns    *discovery.MDNS
+	refused []string      // names of members that refuse this node's key
+	moved   chan struct{} // closed when the node is in another swarm
 }
 
 // New makes a Daemon; Run starts it. The error is that of Config.Validate.
@@ -125,7 +126,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startBus, d.startMachine, d.startTrust, d.startMember, d.startPutOut, d.startAnswering, d.startDiscovery,
+		d.startIdentity, d.startBus, d.startMachine, d.startTrust, d.startMember, d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {
 			return err

@@ -31,5 +31,6 @@
 //	another member       keeps it on hearing it, and cuts the route
 //	the node itself      keeps it, trusts nobody, deletes what it kept for others, goes on alone
 //
-// A member that was away hears of it from the first that it has a route to.
+// A member that was away hears of it from the first that it has a route to. A node that was away
+// when it was put out is refused by all, and finds out by whom (refused.go).
 package daemon
