@@ -2,7 +2,6 @@ package identity
 
 import (
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -133,10 +132,16 @@ func readPast(d rosterDoc) ([]SwarmID, error) {
 	return ids, nil
 }
 
-// wasBefore reports whether id is what this swarm was called under an earlier key.
-func (r roster) wasBefore(id SwarmID) bool {
-	return slices.ContainsFunc(r.past, func(rec record) bool {
-		var b body
-		return json.Unmarshal([]byte(rec.Body), &b) == nil && b.Swarm == id
-	})
+// before lists what this swarm was called under earlier keys.
+func (r roster) before() []SwarmID {
+	var ids []SwarmID
+	for _, rec := range r.past {
+		ids = append(ids, swarmIDOf(rec.Key)) // checked when the roster came
+	}
+	return ids
+}
+
+// gave reports whether t invites to this swarm, under whatever key it was made.
+func (r roster) gave(t Token) bool {
+	return t.forSwarm(r.id) || slices.ContainsFunc(r.before(), t.forSwarm)
 }

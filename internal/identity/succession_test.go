@@ -109,6 +109,24 @@ func TestRotateSwarmTakesEverybodyAlong(t *testing.T) {
 	}
 }
 
+// A unit file may hold the token that a node came with for ever: it is ignored as before, also
+// where no other member is left.
+func TestTokenOfBeforeIsStillTheSwarmsOwn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	a := open(t, t.TempDir(), "a", h.clock)
+	token := h.invite(t)
+	join(t, a, token)
+	promote(t, h.Store, a)
+	if err := a.Revoke(h.NodeID()); err != nil {
+		t.Fatal(err)
+	}
+	rotateSwarm(t, a)
+	if r := join(t, a, token); !r.Already || r.Swarm != a.Swarm() {
+		t.Errorf("%+v, want nothing to happen", r)
+	}
+}
+
 func TestNodeFollowsTwoChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "host")

@@ -206,7 +206,7 @@ func (s *Store) Restore(phrase string) error {
 	}
 	return s.update(func(next *state) error {
 		id := swarmIDOf(priv.Public().(ed25519.PublicKey))
-		if next.roster.wasBefore(id) {
+		if slices.Contains(next.roster.before(), id) {
 			return &Error{
 				Kind: ErrForeign, Cause: "this recovery phrase is of no use any more: the swarm's key was replaced",
 				Next: "use the phrase that `myco rotate --swarm` printed",
