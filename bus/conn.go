@@ -191,20 +191,25 @@ func call[T any](ctx context.Context, c *Conn, subject string, req any) (T, erro
 	defer cancelTime()
 	ctx, cancel := c.bound(ctx)
 	defer cancel(nil)
-	p := &pending{subject: subject, cancel: cancel}
-	c.mu.Lock()
-	c.calls[p] = struct{}{}
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.calls, p)
-		c.mu.Unlock()
-	}()
+	defer c.pend(subject, cancel)()
 	m, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
 	if err != nil {
 		return reply, c.requestError(ctx, err)
 	}
 	return reply, decode(m, &reply)
+}
+
+// pend notes a request, to be ended where the server refuses it, until done is called.
+func (c *Conn) pend(subject string, cancel context.CancelCauseFunc) (done func()) {
+	p := &pending{subject: subject, cancel: cancel}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[p] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.calls, p)
+	}
 }
 
 // requestError tells why a request got no reply.

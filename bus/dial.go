@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -108,6 +109,8 @@ type dialer struct {
 	creds string
 	name  string
 	log   *slog.Logger
+
+	nc atomic.Pointer[nats.Conn] // nil until the first link is up
 }
 
 // Dial connects to the daemon of this machine, with the credentials that it wrote for its
@@ -152,6 +155,7 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 		return nil, d.explain(ctx, target, err)
 	}
 	c.nc = nc
+	d.nc.Store(nc)
 	c.up(nc)
 	if got := c.NodeID(); want != "" && got != want {
 		c.Close()
@@ -161,8 +165,19 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	return c, nil
 }
 
-// Dial opens the TCP connection to wherever the daemon listens now.
+// Dial opens the TCP connection to wherever the daemon listens now, to be used with the
+// credentials that it takes now: they may have been rotated.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	if nc := d.nc.Load(); nc != nil {
+		key, err := nats.NkeyOptionFromSeed(d.creds)
+		if err == nil {
+			// nats.go calls this with the connection locked, and reads the key after.
+			err = key(&nc.Opts)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the credentials: %w", err)
+		}
+	}
 	if d.url == "" {
 		info, err := ReadDaemonInfo(d.dir)
 		if err != nil {

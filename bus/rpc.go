@@ -63,6 +63,11 @@ type Status struct {
 	Nodes []NodeInfo `json:"nodes"`
 	// Nearby are swarms seen on the LAN that this node is not part of.
 	Nearby []NearbySwarm `json:"nearby,omitempty"`
+	// Revoked tells that this node was put out of its swarm, and is alone for that.
+	Revoked *Revocation `json:"revoked,omitempty"`
+	// RefusedBy names members that refuse this node's key while it has no route to any: it was put
+	// out while it was away, or they have not heard of it yet.
+	RefusedBy []string `json:"refused_by,omitempty"`
 	// DefaultModel answers where no model is named; empty for the swarm's choice.
 	DefaultModel string `json:"default_model,omitempty"`
 }

@@ -60,6 +60,11 @@ func SubjectPayloadRPC(node NodeID, verb string) string {
 // SubjectRoster carries trust records, signed.
 const SubjectRoster = "swarm.roster"
 
+// payload.trust.<node>.<verb>, from one daemon to another: how the swarm key is handed over, sealed
+func SubjectTrust(node NodeID, verb string) string {
+	return "payload.trust." + string(node) + "." + verb
+}
+
 // SubjectSync asks every node which of some open tasks it knows as ended or running.
 // Its replies hold results, so it is no metadata.
 const SubjectSync = "payload.sync"

@@ -51,6 +51,7 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"rpc", bus.SubjectRPC(self, bus.VerbStatus)},
 		{"payload rpc", bus.SubjectPayloadRPC(self, bus.VerbSubmit)},
 		{"roster", bus.SubjectRoster},
+		{"trust", bus.SubjectTrust(self, bus.VerbTrustOffer)},
 		{"sync", bus.SubjectSync},
 		{"find", bus.SubjectFind},
 		{"work", bus.SubjectWork(self, 7, work)},

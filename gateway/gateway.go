@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -67,6 +68,7 @@ type Config struct {
 type Gateway struct {
 	cfg Config
 	mux http.Handler
+	key atomic.Pointer[keyed]
 }
 
 // New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid.
@@ -81,6 +83,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg}
+	g.SetKey(cfg.Key)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", g.health)
 	for pattern, do := range map[string]func(*http.Request) (int, any, error){
@@ -146,14 +149,18 @@ func (g *Gateway) known(hostport string) bool {
 // authorized refuses requests without the key.
 func (g *Gateway) authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := g.key.Load()
 		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(key)), []byte(g.cfg.Key)) != 1 {
+		if !ok || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(key)), []byte(now.key)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
 			g.fail(w, http.StatusUnauthorized, bus.Errorf(bus.CodeForbidden, "the key is missing or wrong").
 				WithHint("send the header Authorization: Bearer KEY, with the content of %s in the data directory", bus.HTTPKeyFile))
 			return
 		}
-		next.ServeHTTP(w, r)
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		defer context.AfterFunc(now.ctx, func() { cancel(errReplaced) })()
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -165,6 +172,9 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 			status, body, err = do(r)
 		}
 		if err != nil {
+			if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
+				err = cause
+			}
 			e := bus.AsError(err)
 			if e.Code == bus.CodeInternal {
 				g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)

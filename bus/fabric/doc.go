@@ -13,7 +13,8 @@
 //	observer  client           nkey, Config.ObserverKey   swarm.>, the bucket of peers
 //	node      route            TLS 1.3 with a pinned key  everything
 //
-// All grants are lists of what is allowed (grants.go).
+// All grants are lists of what is allowed (grants.go). RotateClients replaces the keys of user and
+// observer while the server runs (clients.go).
 //
 // # Routes
 //

@@ -40,9 +40,12 @@ type Fabric struct {
 
 	mu       sync.Mutex
 	srv      *server.Server  // nil before Start and after Shutdown
+	guard    *guard          // of srv
 	opts     *server.Options // what srv runs with, real ports filled in
 	peers    []Peer          // what opts.Routes was made from
 	leafPort int             // of the last start; 0 before
+
+	rotations int // of the clients' keys, since New
 }
 
 // New returns a Fabric that is not running yet, or an Error with CodeInvalid.
@@ -154,7 +157,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 		ConnectErrorReports:   dialReports,
 		ReconnectErrorReports: dialReports,
 		Accounts:              []*server.Account{acc},
-		Nkeys:                 users(f.cfg, f.keys, acc),
+		Nkeys:                 known(f.cfg, f.keys, acc),
 		FeatureFlags:          map[string]bool{server.FeatureFlagJsAckFormatV2: true},
 		Cluster: server.ClusterOpts{
 			Name:           f.cfg.SwarmID,
@@ -196,7 +199,7 @@ func (f *Fabric) try(opts *server.Options) error {
 	if err != nil {
 		return fmt.Errorf("set up the fabric: %w", err)
 	}
-	install(s, o)
+	g := install(s, o, f.cfg, f.keys)
 	log := natslog.New(f.log.With("server", "fabric"))
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
@@ -210,7 +213,7 @@ func (f *Fabric) try(opts *server.Options) error {
 	opts.Cluster.Port = s.ClusterAddr().Port
 	opts.LeafNode.Port = o.LeafNode.Port // written by Start, in this goroutine
 	f.leafPort = o.LeafNode.Port
-	f.srv, f.opts, f.peers = s, opts, nil
+	f.srv, f.guard, f.opts, f.peers = s, g, opts, nil
 	return nil
 }
 

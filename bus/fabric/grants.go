@@ -131,6 +131,8 @@ type keyring struct {
 	daemon, leaf       nkeys.KeyPair
 	daemonPub, leafPub string
 	leafSeed           string
+
+	spare []clientKeys // see clients.go
 }
 
 func newKeyring() (*keyring, error) {
@@ -149,7 +151,8 @@ func newKeyring() (*keyring, error) {
 		return nil, fmt.Errorf("make a credential: %w", err)
 	}
 	k.leafSeed = string(seed)
-	return &k, nil
+	k.spare, err = newClientKeys(maxRotations)
+	return &k, err
 }
 
 // users lists who may connect, and by which kind of connection.

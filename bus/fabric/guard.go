@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -14,22 +15,43 @@ import (
 // guard lets clients and the own store's leaf connection in, in place of the server's own check of
 // the same list of users. The server (2.15.2) checks all connections anew at each change of its
 // options, whatever changed: it refuses those that have not said yet who they are, and writes what
-// their own goroutines read meanwhile. Who may connect never changes here while a server runs, so
-// the guard leaves at a reload everybody as he is.
+// their own goroutines read meanwhile. Who may connect changes by Fabric.RotateClients alone, so the
+// guard leaves at a reload everybody as he is.
 type guard struct {
-	srv   *server.Server
-	users map[string]*server.NkeyUser
+	srv *server.Server
+
+	mu    sync.RWMutex
+	users map[string]*server.NkeyUser // replaced as a whole
 }
 
 // install makes the guard of s, which runs with o and is not started. The server keeps the list
 // of users that it was made with, and needs it at a reload.
-func install(s *server.Server, o *server.Options) {
-	g := &guard{srv: s, users: map[string]*server.NkeyUser{}}
-	for _, u := range o.Nkeys {
-		g.users[u.Nkey] = u
-	}
+func install(s *server.Server, o *server.Options, c Config, k *keyring) *guard {
+	g := &guard{srv: s}
+	g.set(users(c, k, nil))
 	o.CustomClientAuthentication = g
+	return g
 }
+
+// set replaces the list of users.
+func (g *guard) set(list []*server.NkeyUser) {
+	users := make(map[string]*server.NkeyUser, len(list))
+	for _, u := range list {
+		users[u.Nkey] = u
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.users = users
+}
+
+func (g *guard) user(key string) *server.NkeyUser {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.users[key]
+}
+
+// knows reports whether whoever proves key may connect now.
+func (g *guard) knows(key string) bool { return g.user(key) != nil }
 
 // Check implements server.Authentication.
 func (g *guard) Check(c server.ClientAuthentication) bool {
@@ -37,7 +59,7 @@ func (g *guard) Check(c server.ClientAuthentication) bool {
 		return true // let in when it came, or still to say who it is
 	}
 	o := c.GetOpts()
-	u := g.users[o.Nkey]
+	u := g.user(o.Nkey)
 	if u == nil {
 		return false
 	}

@@ -71,7 +71,7 @@ func (f *Fabric) reload(change func(*server.Options)) error {
 		return err
 	}
 	o := f.opts.Clone()
-	o.Accounts, o.Nkeys = []*server.Account{acc}, users(f.cfg, f.keys, acc)
+	o.Accounts, o.Nkeys = []*server.Account{acc}, known(f.cfg, f.keys, acc)
 	change(o)
 	if err := f.srv.ReloadOptions(o.Clone()); err != nil {
 		return err

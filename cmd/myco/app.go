@@ -33,6 +33,9 @@ type cli struct {
 	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`
 	Join    joinCmd    `cmd:"" help:"Take this node into another swarm."`
 	Leave   leaveCmd   `cmd:"" help:"Take this node out of its swarm."`
+	Nodes   nodesCmd   `cmd:"" help:"Show who is in the swarm, and change who may be."`
+	Revoke  revokeCmd  `cmd:"" help:"Put a node out of the swarm, for good."`
+	Rotate  rotateCmd  `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -13,6 +13,7 @@ func TestHelpStaysAsItIs(t *testing.T) {
 		"", "ask", "swarm", "task", "task ls", "task show", "task attach", "task cancel",
 		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain",
 		"ping", "detect", "invite", "join", "leave", "version",
+		"nodes", "nodes ls", "nodes promote", "nodes revoke", "nodes recover", "revoke", "rotate",
 	} {
 		var out, errs bytes.Buffer
 		args := append(strings.Fields(command), "--help")

@@ -20,6 +20,10 @@ type swarmCmd struct {
 type swarmView struct {
 	Swarm bus.SwarmInfo `json:"swarm"`
 	Nodes []nodeView    `json:"nodes"`
+	// Revoked tells why this node is alone; nil where it is a member.
+	Revoked *bus.Revocation `json:"revoked,omitempty"`
+	// RefusedBy names members that refuse this node, while it has no route to any.
+	RefusedBy []string `json:"refused_by,omitempty"`
 }
 
 type nodeView struct {
@@ -70,14 +74,32 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 // swarm prints the nodes, and which swarms are near.
 func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	v := viewSwarm(status.Swarm, nodes)
+	v.Revoked, v.RefusedBy = status.Revoked, status.RefusedBy
 	if a.json {
 		a.object(v)
 		return
+	}
+	switch {
+	case v.Revoked != nil:
+		a.text(putOut(v) + "\n")
+	case len(v.RefusedBy) > 0:
+		a.text(fmt.Sprintf("This node is alone: %s will not have it, so it was put out while it was away, or they have not heard of it yet.\n"+
+			"Who is in the swarm, run there: myco nodes. For a swarm of its own, run here: myco leave\n", strings.Join(v.RefusedBy, " and ")))
 	}
 	a.text(swarmTable(v, status.Node.ID))
 	for _, n := range status.Nearby {
 		a.hint("nearby: %s (%s) at %s, of another swarm. To join it: myco invite there, then here: myco join TOKEN", n.Name, n.NodeID, n.JoinAddr)
 	}
+}
+
+// putOut says why a node is alone.
+func putOut(v swarmView) string {
+	by := v.Revoked.ByName
+	if by == "" {
+		by = "another member"
+	}
+	return fmt.Sprintf("This node was put out of the swarm %s by %s on %s, and is alone. For a swarm of its own: myco leave",
+		v.Swarm.Name, by, day(v.Revoked.At))
 }
 
 // viewSwarm picks what --json promises.

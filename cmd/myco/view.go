@@ -100,7 +100,7 @@ func state(s string) string {
 		return goodStyle.Render(s)
 	case "draining", "suspect", "queued", "cancelled", "expired":
 		return soonStyle.Render(s)
-	case "lost", "failed", "dead":
+	case "lost", "failed", "dead", "revoked":
 		return badStyle.Render(s)
 	}
 	return s

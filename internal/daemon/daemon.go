@@ -17,6 +17,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/store"
+	"github.com/mycoswarm/mycoswarm/gateway"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -55,13 +56,16 @@ type Daemon struct {
 	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
 	join     net.Listener
 	http     net.Listener
+	gateway  *gateway.Gateway
 
-	changing sync.Mutex // held while the node joins or leaves
+	changing sync.Mutex    // held while the node joins or leaves, or is put out
+	putOut   chan struct{} // tells that the node was put out; holds one
 
-	mu     sync.Mutex
-	member *member // nil before the start, after the stop, and for a moment while leaving
-	mdns   *discovery.MDNS
-	moved  chan struct{} // closed when the node is in another swarm
+	mu      sync.Mutex
+	member  *member // nil before the start, after the stop, and for a moment while leaving
+	mdns    *discovery.MDNS
+	refused []string      // names of members that refuse this node's key
+	moved   chan struct{} // closed when the node is in another swarm
 }
 
 // New makes a Daemon; Run starts it. The error is that of Config.Validate.
@@ -84,7 +88,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 		return nil, bus.Errorf(bus.CodeForbidden, "find the data directory %s: %w", cfg.DataDir, err).WithHint("mycod --data-dir DIR")
 	}
 	cfg.DataDir = dir
-	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{})}
+	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
 	d.programs = newPrograms(d)
 	return d, nil
 }
@@ -123,7 +127,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startBus, d.startMachine, d.startRoom, d.startTrust, d.startMember, d.startAnswering, d.startDiscovery,
+		d.startIdentity, d.startBus, d.startMachine, d.startRoom, d.startTrust, d.startMember,
+		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {
 			return err
@@ -190,6 +195,10 @@ func (d *Daemon) joinAtStart(ctx context.Context, name string) error {
 		return nil
 	}
 	r, err := d.id.Join(ctx, d.cfg.Join, name)
+	if d.id.Swarm().Revoked && errors.Is(err, identity.ErrRevoked) {
+		d.log.Warn("the join token is ignored", "err", err) // what runs can be told to leave
+		return nil
+	}
 	if err != nil {
 		return identityError(err)
 	}
@@ -269,14 +278,14 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err != nil {
 		return err
 	}
+	srv, err := d.httpServer()
+	if err != nil {
+		return err
+	}
 	if err := d.startRPC(ctx, up); err != nil {
 		return err
 	}
 	if err := d.startTable(ctx, up); err != nil {
-		return err
-	}
-	srv, err := d.httpServer()
-	if err != nil {
 		return err
 	}
 	up.run(ctx, "answer HTTP", func(ctx context.Context) error {

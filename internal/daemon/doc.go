@@ -8,8 +8,9 @@
 //	fabric            routes, and the clients' port
 //	store             JetStream, a leaf of the fabric
 //	detector, engines what this machine has
-//	member            jet and sched.Node with their handlers; starts anew when the node leaves its swarm
 //	trust             roster exchange, who may have a route, whom to dial
+//	member            jet and sched.Node with their handlers; starts anew when the node leaves its
+//	                  swarm, or is put out
 //	join listener, RPC, table of peers, HTTP, discovery
 //
 // # From a hint to a route
@@ -21,4 +22,15 @@
 //
 // Joining and leaving change the roster, and with it the routes. The fabric goes on running, so
 // that no client is cut.
+//
+// # How a node is put out
+//
+//	who                  does
+//	a holder of the key  signs the revocation, sends it to all, the node among them, waits half a
+//	                     second for a sign that it was heard, and then keeps it and cuts the route
+//	another member       keeps it on hearing it, and cuts the route
+//	the node itself      keeps it, trusts nobody, deletes what it kept for others, goes on alone
+//
+// A member that was away hears of it from the first that it has a route to. A node that was away
+// when it was put out is refused by all, and finds out by whom (refused.go).
 package daemon

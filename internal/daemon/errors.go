@@ -24,12 +24,12 @@ func identityError(err error) error {
 		code = bus.CodeUnavailable
 	case errors.Is(err, identity.ErrTooMany):
 		code = bus.CodeBusy
-	case errors.Is(err, identity.ErrBadInput),
+	case errors.Is(err, identity.ErrBadInput), errors.Is(err, identity.ErrBadPhrase),
 		errors.Is(err, identity.ErrBadToken) && strings.Contains(e.Cause, "not a join token"):
 		code = bus.CodeInvalid
 	case errors.Is(err, identity.ErrBadToken), errors.Is(err, identity.ErrTokenExpired), errors.Is(err, identity.ErrTokenUsed),
 		errors.Is(err, identity.ErrForeign), errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrNotHolder),
-		errors.Is(err, identity.ErrUnreadable):
+		errors.Is(err, identity.ErrUnreadable), errors.Is(err, identity.ErrNotMember):
 		code = bus.CodeForbidden
 	}
 	message := e.Cause

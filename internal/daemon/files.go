@@ -40,12 +40,14 @@ func loadCredentials(dir string) (c credentials, err error) {
 	if c.observer, err = loadNkey(filepath.Join(dir, bus.ObserverCred)); err != nil {
 		return c, err
 	}
-	c.http, err = loadSecret(filepath.Join(dir, bus.HTTPKeyFile), func() (string, error) {
-		key := make([]byte, 32)
-		_, _ = rand.Read(key) // never fails
-		return hex.EncodeToString(key), nil
-	})
+	c.http, err = loadSecret(filepath.Join(dir, bus.HTTPKeyFile), func() (string, error) { return newHTTPKey(), nil })
 	return c, err
+}
+
+func newHTTPKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return hex.EncodeToString(key)
 }
 
 // loadNkey returns the public key of the seed in a file.

@@ -21,6 +21,9 @@ func (d *Daemon) hello() {
 	if q := d.swarm().QueueHost; q != "" {
 		line("queue host: %s", d.nameOf(q))
 	}
+	if s.Revoked {
+		line("            this node was put out of it, and is alone; a swarm of its own: myco leave")
+	}
 	line("")
 	line("  routes of other nodes  TCP %s", firewall(d.info.FabricAddr))
 	line("  nodes that join        TCP %s", firewall(d.info.JoinAddr))
@@ -52,6 +55,12 @@ func (d *Daemon) phraseShown() bool {
 	return err == nil && strings.TrimSpace(string(b)) == string(d.id.Swarm().ID)
 }
 
+func (d *Daemon) notePhraseShown() {
+	if err := writeFile(filepath.Join(d.cfg.DataDir, phraseFile), []byte(string(d.id.Swarm().ID)+"\n")); err != nil {
+		d.log.Warn("note that the recovery phrase was shown", "err", err)
+	}
+}
+
 // helloFounder shows, this once, what restores the swarm's key, and who else is near.
 func (d *Daemon) helloFounder(line func(string, ...any)) {
 	phrase, err := d.id.RecoveryPhrase()
@@ -62,9 +71,7 @@ func (d *Daemon) helloFounder(line func(string, ...any)) {
 	line("This node founded a swarm. Write down its recovery phrase; it is not shown again:")
 	line("  %s", phrase)
 	line("")
-	if err := writeFile(filepath.Join(d.cfg.DataDir, phraseFile), []byte(string(d.id.Swarm().ID)+"\n")); err != nil {
-		d.log.Warn("note that the recovery phrase was shown", "err", err)
-	}
+	d.notePhraseShown()
 	if d.cfg.NoMDNS {
 		return
 	}

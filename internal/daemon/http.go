@@ -19,6 +19,7 @@ func (d *Daemon) httpServer() (*http.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.gateway = g
 	return gateway.Server(g), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,7 +86,9 @@ func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
 		s.wg.Wait()
 	})
 	id := d.id.NodeID()
-	for subject, v := range s.verbs(up.fail) {
+	verbs := s.verbs(up.fail)
+	maps.Copy(verbs, s.trustVerbs())
+	for subject, v := range verbs {
 		err := service.AddEndpoint(strings.ReplaceAll(strings.TrimPrefix(subject, "payload."), ".", "_"),
 			micro.HandlerFunc(func(r micro.Request) { s.take(r, v) }), micro.WithEndpointSubject(subject),
 			micro.WithEndpointQueueGroupDisabled())

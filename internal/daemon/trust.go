@@ -157,9 +157,25 @@ func (t *trust) publish(roster []byte) {
 
 // hear takes in what another member says of the roster.
 func (t *trust) hear(roster []byte) {
-	if _, err := t.id.Import(roster); err != nil {
-		// Of a swarm that is being left or joined, or forged.
+	before := t.id.Swarm()
+	_, err := t.id.Import(roster)
+	now := t.id.Swarm()
+	switch {
+	case err == nil:
+	case errors.Is(err, identity.ErrNotMember):
+		t.d.log.Warn("the swarm goes on without this node", "err", err)
+	default: // of a swarm that is being left or joined, or forged
 		t.d.log.Debug("take in a roster", "err", err)
+	}
+	if now.ID != before.ID {
+		t.d.log.Warn("the swarm's key was replaced, and this node goes along", "swarm", now.Name, "id", now.ID.Short())
+		t.d.swarmChanged()
+	}
+	if !before.Revoked && now.Revoked {
+		select {
+		case t.d.putOut <- struct{}{}:
+		default: // it is being dealt with
+		}
 	}
 }
 
@@ -174,9 +190,12 @@ func (t *trust) apply() error {
 	return t.save()
 }
 
-// peers lists whom to dial.
+// peers lists whom to dial. A node that was put out would be refused by everybody.
 func (t *trust) peers() []fabric.Peer {
 	var out []fabric.Peer
+	if t.id.Swarm().Revoked {
+		return nil
+	}
 	for _, a := range t.static {
 		out = append(out, fabric.Peer{Addr: a})
 	}

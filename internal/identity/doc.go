@@ -15,13 +15,14 @@
 //
 // The roster is a set of signed records. In each slot (operation, node) the record
 // with the highest (epoch, n, content) is kept, so merging is commutative,
-// associative and idempotent, and a roster has at most three records a node.
+// associative and idempotent, and a roster has at most four records a node.
 //
 //	record  signed by    effect
 //	swarm   swarm key    names the swarm
 //	add     swarm key    node is a member called name
 //	revoke  swarm key    node is out, whatever adds its epoch has: revoke wins
 //	leave   the node     undoes the node's adds with n up to its own
+//	holder  swarm key    node, added with a lower n, was given the swarm key
 //	other   swarm key    kept and passed on, without effect in this version
 //
 // A node's standing follows from its records alone:
@@ -32,9 +33,11 @@
 //	yes  no                       yes                          left; may join again
 //	yes  yes                      -                            revoked; its key stays out
 //
+// A node that was put out and learns of it trusts nobody but itself from then on.
+//
 // A leave without an add is not kept: anybody could sign one for a key of no account.
-// Every record is of epoch 1 in this version; a rotation of the swarm's trust starts
-// a higher one.
+// Every record is of epoch 1: replacing the swarm's key makes another swarm, whose roster
+// carries the chain of keys that led to it (succession.go).
 //
 // # Joining
 //
@@ -64,6 +67,14 @@
 // A joiner that loses the answer to step 5 asks again with the same token. A node
 // that is a member of the token's swarm does not connect at all. A node in a swarm
 // with other members refuses to join another one.
+//
+// # Holders
+//
+// The founder holds the swarm key. It hands it to whoever it promotes, sealed to a key
+// that this node makes for it and signs (handover.go), and the recovery phrase is the same
+// key in words. All holders sign alike; a record's "by" says which of them did, by its own
+// word. A holder that is revoked is out as anybody else, but the key that it has still
+// signs.
 //
 // # Files
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
+	"encoding/base64"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -152,7 +153,7 @@ func (m *RosterMaker) Make(n int) (TestRoster, error) {
 	for range m.rng.IntN(n + 1) {
 		node := m.nodes[m.rng.IntN(len(m.nodes))]
 		b := body{
-			Op:    []op{opAdd, opAdd, opRevoke, opLeave, opSwarm, "future"}[m.rng.IntN(6)],
+			Op:    []op{opAdd, opAdd, opRevoke, opLeave, opHolder, opSwarm, "future"}[m.rng.IntN(7)],
 			Swarm: r.id, Epoch: 1 + m.rng.Int64N(2), N: 1 + m.rng.Int64N(3),
 			Node: fingerprintOf(node.Public().(ed25519.PublicKey)),
 			Name: string(rune('a' + m.rng.IntN(3))),
@@ -210,3 +211,6 @@ func (t TestRoster) Standings() (members, revokedMembers int) {
 	}
 	return members, revokedMembers
 }
+
+// SeedText is the swarm key's seed as JSON spells it.
+func SeedText(s *Store) string { return base64.StdEncoding.EncodeToString(s.cur.Load().seed) }

@@ -45,7 +45,7 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		return JoinResult{}, err
 	}
 	before := s.cur.Load()
-	if t.forSwarm(before.roster.id) && before.members[s.key.fp].Node != "" {
+	if before.roster.gave(t) && before.roster.isMember(s.key.fp) {
 		return s.joined(before, t, true), nil
 	}
 	if err := s.mayJoin(before, t); err != nil {
@@ -60,7 +60,7 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		return JoinResult{}, err
 	}
 	err = s.update(func(next *state) error {
-		if t.forSwarm(next.roster.id) && next.members[s.key.fp].Node != "" {
+		if next.roster.gave(t) && next.roster.isMember(s.key.fp) {
 			return errUnchanged // a second Join was faster
 		}
 		// Somebody may have joined this node meanwhile.
@@ -89,7 +89,7 @@ func (s *Store) joined(st *state, t Token, already bool) JoinResult {
 // mayJoin refuses to give up a swarm that has other members.
 func (s *Store) mayJoin(st *state, t Token) error {
 	switch {
-	case st.roster.revoked(s.key.fp) && t.forSwarm(st.roster.id):
+	case st.roster.revoked(s.key.fp) && st.roster.gave(t):
 		return refusedRevoked.asError()
 	case !st.aloneAs(s.key.fp):
 		return &Error{

@@ -214,7 +214,7 @@ func (s *Store) accept(cs tls.ConnectionState, joiner Fingerprint, req joinReque
 		inv.UsedBy = joiner
 		next.invites[inv.ID] = inv
 		return next.sign(body{
-			Op: opAdd, N: r.next(joiner), Node: joiner, Name: next.freeName(req.Name, joiner), At: now,
+			Op: opAdd, N: r.next(joiner), Node: joiner, Name: next.freeName(req.Name, joiner), By: s.key.fp, At: now,
 		})
 	})
 }

@@ -325,7 +325,7 @@ func TestRevokedNodeStaysOut(t *testing.T) {
 			t.Errorf("%s still trusts the revoked node", n.Name())
 		}
 	}
-	if !s.Swarm().Revoked || len(s.Pinned()) != 3 {
+	if !s.Swarm().Revoked || len(s.Pinned()) != 1 {
 		t.Errorf("the revoked node: %+v, pinned %d", s.Swarm(), len(s.Pinned()))
 	}
 	// A leave, a new token and a new swarm do not bring it back.

@@ -20,6 +20,10 @@ const (
 	opAdd    op = "add"    // makes node a member called name
 	opRevoke op = "revoke" // puts node out, for good within the epoch
 	opLeave  op = "leave"  // node leaves; signed by the node itself
+	opHolder op = "holder" // node was given the swarm key
+
+	// opSucceed gives the swarm another key; it is in no roster, see succession.go.
+	opSucceed op = "succeed"
 )
 
 const (
@@ -46,6 +50,11 @@ type body struct {
 	Name string      `json:"name,omitempty"`
 	// Holder says that the node added holds the swarm key.
 	Holder bool `json:"holder,omitempty"`
+	// By is the holder of the swarm key that made the record, by its own word: every holder
+	// signs with the same key. It is for people, as At is.
+	By Fingerprint `json:"by,omitempty"`
+	// Next is the swarm that takes the place of this one.
+	Next SwarmID `json:"next,omitempty"`
 	// At is when it was signed, for people; nothing is decided by it.
 	At time.Time `json:"at"`
 }
@@ -126,9 +135,12 @@ func (b body) validate() error {
 			return fmt.Errorf("%w: a record %q about a node", ErrProtocol, b.Op)
 		}
 		return checkName(b.Name)
-	case opRevoke, opLeave:
+	case opRevoke, opLeave, opHolder:
 	default:
 		return nil
+	}
+	if b.By != "" && !b.By.valid() {
+		return fmt.Errorf("%w: a record %q by nobody", ErrProtocol, b.Op)
 	}
 	if !b.Node.valid() {
 		return fmt.Errorf("%w: a record %q without a proper fingerprint", ErrProtocol, b.Op)
@@ -140,7 +152,7 @@ func (b body) validate() error {
 // stays. What this version does not understand never displaces anything.
 func (e entry) slot() string {
 	switch e.body.Op {
-	case opSwarm, opAdd, opRevoke, opLeave:
+	case opSwarm, opAdd, opRevoke, opLeave, opHolder:
 		return string(e.body.Op) + " " + string(e.body.Node)
 	default:
 		return "~ " + e.rec.Body

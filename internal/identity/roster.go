@@ -39,10 +39,12 @@ type Member struct {
 	Node        bus.NodeID
 	Fingerprint Fingerprint
 	Name        string
-	// Holder says that the node holds the swarm key and so can invite.
+	// Holder says that the node holds the swarm key and so can invite and revoke.
 	Holder bool
-	// Since is when its newest record was signed, by the signer's clock.
+	// Since is when it became a member, by the clock of whoever let it in.
 	Since time.Time
+	// By is the member that let it in; empty where a version before this one did.
+	By Fingerprint
 }
 
 // roster is what one swarm knows about who belongs to it. It is a value: merge
@@ -52,6 +54,7 @@ type roster struct {
 	id      SwarmID
 	key     ed25519.PublicKey
 	entries map[string]entry
+	past    []record // successions that led here, the oldest first
 }
 
 func newRoster(key ed25519.PublicKey) roster {
@@ -62,7 +65,7 @@ func newRoster(key ed25519.PublicKey) roster {
 // anything. A leave counts only for a node that was added: anybody could sign one
 // for a key that nobody knows.
 func (r roster) merge(add ...entry) (roster, bool) {
-	out := roster{id: r.id, key: r.key, entries: maps.Clone(r.entries)}
+	out := roster{id: r.id, key: r.key, entries: maps.Clone(r.entries), past: r.past}
 	if out.entries == nil {
 		out.entries = make(map[string]entry, len(add))
 	}
@@ -114,7 +117,7 @@ func (r roster) isMember(node Fingerprint) bool {
 // next is the count for a new record about node.
 func (r roster) next(node Fingerprint) int64 {
 	n := int64(0)
-	for _, o := range []op{opSwarm, opAdd, opRevoke, opLeave} {
+	for _, o := range []op{opSwarm, opAdd, opRevoke, opLeave, opHolder} {
 		if b, ok := r.find(o, node); ok {
 			n = max(n, b.N)
 		}
@@ -134,12 +137,23 @@ func (r roster) members() map[Fingerprint]Member {
 	for _, e := range r.entries {
 		b := e.body
 		if b.Op == opAdd && r.isMember(b.Node) {
-			out[b.Node] = Member{
-				Node: b.Node.NodeID(), Fingerprint: b.Node, Name: b.Name, Holder: b.Holder, Since: b.At,
-			}
+			out[b.Node] = r.member(b)
 		}
 	}
 	return out
+}
+
+// member describes whoever add lets in.
+func (r roster) member(add body) Member {
+	return Member{
+		Node: add.Node.NodeID(), Fingerprint: add.Node, Name: add.Name, Holder: r.holder(add), Since: add.At, By: add.By,
+	}
+}
+
+// holder reports whether the node that add lets in has been given the swarm key since.
+func (r roster) holder(add body) bool {
+	given, ok := r.find(opHolder, add.Node)
+	return add.Holder || ok && (given.Epoch > add.Epoch || given.Epoch == add.Epoch && given.N > add.N)
 }
 
 // rosterDoc is a roster as JSON, on disk and on the wire. What a newer version adds
@@ -149,10 +163,12 @@ type rosterDoc struct {
 	Swarm   SwarmID  `json:"swarm"`
 	Key     []byte   `json:"key"`
 	Records []record `json:"records"`
+	// Past is how the swarm came by its key, where that was replaced.
+	Past []record `json:"past,omitempty"`
 }
 
 func (r roster) doc() rosterDoc {
-	d := rosterDoc{Version: rosterVersion, Swarm: r.id, Key: r.key}
+	d := rosterDoc{Version: rosterVersion, Swarm: r.id, Key: r.key, Past: r.past}
 	for _, slot := range slices.Sorted(maps.Keys(r.entries)) {
 		d.Records = append(d.Records, r.entries[slot].rec)
 	}
@@ -193,9 +209,13 @@ func rosterOf(d rosterDoc) (roster, error) {
 	}
 	r := newRoster(d.Key)
 	add, err := r.check(d)
+	if err == nil {
+		_, err = readPast(d)
+	}
 	if err != nil {
 		return roster{}, err
 	}
+	r.past = d.Past
 	r, _ = r.merge(add...)
 	return r, nil
 }

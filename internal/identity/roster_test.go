@@ -169,7 +169,7 @@ func TestRosterWireForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`{"op":"add","swarm":"` + doc.Swarm + `","epoch":1,"n":1,"node":"` + string(h.Fingerprint()) + `","name":"host","holder":true,"at":"2030-01-02T03:04:05Z"}`,
+		`{"op":"add","swarm":"` + doc.Swarm + `","epoch":1,"n":1,"node":"` + string(h.Fingerprint()) + `","name":"host","holder":true,"by":"` + string(h.Fingerprint()) + `","at":"2030-01-02T03:04:05Z"}`,
 		`{"op":"swarm","swarm":"` + doc.Swarm + `","epoch":1,"n":1,"name":"host-swarm","at":"2030-01-02T03:04:05Z"}`,
 	}
 	var got []string

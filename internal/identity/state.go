@@ -54,6 +54,15 @@ func (st *state) clone() *state {
 	return &c
 }
 
+// derive finds out who is trusted, as self sees it: a node that was put out trusts nobody but
+// itself, as nobody trusts it.
+func (st *state) derive(self Fingerprint) {
+	st.members = st.roster.members()
+	if add, ok := st.roster.find(opAdd, self); ok && st.roster.revoked(self) {
+		st.members = map[Fingerprint]Member{self: st.roster.member(add)}
+	}
+}
+
 // holds reports whether this node has the swarm key.
 func (st *state) holds() bool { return st.seed != nil }
 
@@ -98,7 +107,7 @@ func found(self Fingerprint, name, swarmName string, now time.Time) (*state, err
 	if err := st.sign(body{Op: opSwarm, N: 1, Name: swarmName, At: now}); err != nil {
 		return nil, err
 	}
-	if err := st.sign(body{Op: opAdd, N: 1, Node: self, Name: name, Holder: true, At: now}); err != nil {
+	if err := st.sign(body{Op: opAdd, N: 1, Node: self, Name: name, Holder: true, By: self, At: now}); err != nil {
 		return nil, err
 	}
 	return st, nil
@@ -130,6 +139,25 @@ func (st *state) put(key ed25519.PrivateKey, b body) error {
 	return nil
 }
 
+// maySign is nil where self holds the swarm key and was not put out.
+func (st *state) maySign(self Fingerprint) error {
+	switch {
+	case st.roster.revoked(self):
+		return errPutOut(st, self)
+	case !st.holds():
+		return errNotHolder(st)
+	}
+	return nil
+}
+
+func errPutOut(st *state, self Fingerprint) error {
+	return &Error{
+		Kind: ErrNotMember, Err: ErrRevoked,
+		Cause: fmt.Sprintf("this node, %s, was put out of swarm %s", self.NodeID(), clip(st.roster.name())),
+		Next:  "run `myco leave` to go on with a swarm of its own",
+	}
+}
+
 func errNotHolder(st *state) error {
 	who := st.roster.holders()
 	if who == "" {
@@ -156,7 +184,7 @@ func (st *state) save(dir string) error {
 
 // loadState reads the swarm state in dir, and trusts nothing in it that is not
 // signed. It reports fs.ErrNotExist when there is none.
-func loadState(dir string) (*state, error) {
+func loadState(dir string, self Fingerprint) (*state, error) {
 	path := filepath.Join(dir, stateName)
 	b, err := readPrivate(path)
 	if err != nil {
@@ -186,13 +214,13 @@ func loadState(dir string) (*state, error) {
 	for _, i := range f.Invites {
 		st.invites[i.ID] = i
 	}
-	st.members = st.roster.members()
+	st.derive(self)
 	return st, nil
 }
 
 // openState loads the state in dir or founds a swarm there.
 func openState(dir string, self Fingerprint, name, swarmName string, now time.Time) (*state, error) {
-	st, err := loadState(dir)
+	st, err := loadState(dir, self)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return st, err
 	}

@@ -58,6 +58,8 @@ type Store struct {
 	mu        sync.Mutex
 	callbacks map[int]func()
 	lastID    int
+
+	handover handover
 }
 
 // Open loads the identity under dataDir, or makes a key and founds a swarm of one.
@@ -89,7 +91,7 @@ func Open(dataDir string, o Options) (*Store, error) {
 	if err := s.load(o); err != nil {
 		return nil, err
 	}
-	if given != "" && given != s.Name() && s.Swarm().Founder {
+	if i := s.Swarm(); given != "" && given != s.Name() && i.Founder && !i.Revoked {
 		if err := s.rename(given); err != nil {
 			return nil, err
 		}
@@ -202,7 +204,7 @@ func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
 		}
 		return nil, err
 	}
-	next.members = next.roster.members()
+	next.derive(s.key.fp)
 	if err := next.save(s.dir); err != nil {
 		return nil, err
 	}
@@ -219,8 +221,9 @@ func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
 
 func (s *Store) rename(name string) error {
 	return s.update(func(next *state) error {
+		add, _ := next.roster.find(opAdd, s.key.fp)
 		return next.sign(body{
-			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: name, Holder: true, At: s.now(),
+			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: name, Holder: true, By: add.By, At: add.At,
 		})
 	})
 }
@@ -236,8 +239,10 @@ func (s *Store) Export() []byte {
 }
 
 // Import takes in what another member exported: what is validly signed for this
-// swarm counts, at once and for good. The rest is named in the error (ErrForeign or
-// ErrProtocol), which may come together with changed.
+// swarm counts, at once and for good. Where the swarm's key was replaced, this node goes
+// along, and its swarm has another id from then on. The rest is named in the error (ErrForeign
+// or ErrProtocol), which may come together with changed; ErrNotMember says that the swarm has
+// another key and this node is not among its members.
 func (s *Store) Import(data []byte) (changed bool, err error) {
 	d, err := decodeRosterDoc(data)
 	if err != nil {
@@ -245,6 +250,10 @@ func (s *Store) Import(data []byte) (changed bool, err error) {
 	}
 	var refused error
 	err = s.update(func(next *state) error {
+		if d.Swarm != next.roster.id {
+			changed, err = s.follow(next, d)
+			return err
+		}
 		var good []entry
 		good, refused = next.roster.check(d)
 		merged, ok := next.roster.merge(good...)

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 const (
@@ -54,8 +52,8 @@ func (s *Store) InviteFor(addrs []string, life time.Duration) (token string, exp
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails
 	err = s.update(func(next *state) error {
-		if !next.holds() {
-			return errNotHolder(next)
+		if err := next.maySign(s.key.fp); err != nil {
+			return err
 		}
 		now := s.now()
 		next.forgetInvites(now)
@@ -108,26 +106,6 @@ func (st *state) forgetInvites(now time.Time) {
 	for _, i := range ended[:len(ended)-maxEndedInvites] {
 		delete(st.invites, i.ID)
 	}
-}
-
-// Revoke puts a member out of the swarm for good: its key can join again only in a
-// later epoch. It fails with ErrNotHolder without the swarm key, and with
-// ErrBadInput for a node that is no member or is this one.
-func (s *Store) Revoke(node bus.NodeID) error {
-	return s.update(func(next *state) error {
-		if !next.holds() {
-			return errNotHolder(next)
-		}
-		if node == s.NodeID() {
-			return &Error{Kind: ErrBadInput, Cause: "a node cannot revoke itself", Next: "run `myco leave`"}
-		}
-		for fp, m := range next.members {
-			if m.Node == node {
-				return next.sign(body{Op: opRevoke, N: next.roster.next(fp), Node: fp, At: s.now()})
-			}
-		}
-		return &Error{Kind: ErrBadInput, Cause: fmt.Sprintf("%s is not a member", clip(string(node))), Next: "run `myco swarm` to see who is"}
-	})
 }
 
 // Farewell gives the roster with this node's signed leave in it, to be published
@@ -219,30 +197,43 @@ func (s *Store) RecoveryPhrase() (string, error) {
 }
 
 // Restore makes this member a holder of the swarm key by its recovery phrase. It
-// fails with ErrBadPhrase for a damaged one, and with ErrForeign for that of another
-// swarm. For a holder it does nothing.
+// fails with ErrBadPhrase for a damaged one, with ErrForeign for that of another
+// swarm, and with ErrNotMember where this node was put out. For a holder it does nothing.
 func (s *Store) Restore(phrase string) error {
 	priv, err := decodePhrase(phrase)
 	if err != nil {
 		return err
 	}
 	return s.update(func(next *state) error {
-		if id := swarmIDOf(priv.Public().(ed25519.PublicKey)); id != next.roster.id {
+		id := swarmIDOf(priv.Public().(ed25519.PublicKey))
+		if slices.Contains(next.roster.before(), id) {
+			return &Error{
+				Kind: ErrForeign, Cause: "this recovery phrase is of no use any more: the swarm's key was replaced",
+				Next: "use the phrase that `myco rotate --swarm` printed",
+			}
+		}
+		if id != next.roster.id {
 			return &Error{
 				Kind:  ErrForeign,
 				Cause: fmt.Sprintf("the recovery phrase is of swarm %s, and this node is in %s", id.Short(), next.roster.id.Short()),
 				Next:  "run the command on a member of that swarm",
 			}
 		}
-		if next.holds() {
-			return errUnchanged
-		}
-		if err := next.admit(s.key.fp); err != nil {
-			return err
-		}
-		next.seed = priv.Seed()
-		return next.sign(body{
-			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: s.Name(), Holder: true, At: s.now(),
-		})
+		return s.hold(next, priv.Seed(), s.key.fp)
 	})
+}
+
+// hold makes this member a holder of the swarm key, which by gave it.
+func (s *Store) hold(next *state, seed []byte, by Fingerprint) error {
+	if next.roster.revoked(s.key.fp) {
+		return errPutOut(next, s.key.fp)
+	}
+	if err := next.admit(s.key.fp); err != nil {
+		return err
+	}
+	if next.holds() {
+		return errUnchanged
+	}
+	next.seed = seed
+	return next.sign(body{Op: opHolder, N: next.roster.next(s.key.fp), Node: s.key.fp, By: by, At: s.now()})
 }
