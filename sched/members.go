@@ -105,6 +105,7 @@ type member struct {
 	misses int  // polls without a route
 	gone   bool // said goodbye
 	ahead  ahead
+	rival  *rival // nil, or another process in its name
 }
 
 // ahead is how much a peer's clock is ahead of this node's, by the least delayed heartbeat of
@@ -221,7 +222,7 @@ func (m *members) tick() (lost []bus.NodeID) {
 	}
 	m.lastTick = now
 	m.prune(now)
-	awake := m.hasty || now.Sub(m.wokeAt) > suspectAfter
+	awake := m.awakeAt(now)
 	for id, p := range m.peers {
 		if id == m.self {
 			continue
@@ -269,8 +270,11 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 func (m *members) awake() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.hasty || m.now().Sub(m.wokeAt) > suspectAfter
+	return m.awakeAt(m.now())
 }
+
+// awakeAt is awake. The caller holds mu.
+func (m *members) awakeAt(now time.Time) bool { return m.hasty || now.Sub(m.wokeAt) > suspectAfter }
 
 // view returns a snapshot.
 func (m *members) view() View {

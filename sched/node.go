@@ -33,7 +33,10 @@ type Config struct {
 	DefaultModel string
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
-	Log       *slog.Logger
+	// Twin is called where another process has this node's identity and has run for longer:
+	// this one must stop. It must not block, and may be called again. Default: nothing is done.
+	Twin func(bus.Instance)
+	Log  *slog.Logger
 
 	without map[Protection]bool // tests only
 }
@@ -160,6 +163,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	for subject, fn := range map[string]func(Msg){
 		bus.SubjectHeartbeats:     n.onBeat,
 		bus.SubjectByes:           n.onBye,
+		bus.SubjectTwin(n.cfg.ID): n.onTwin,
 		bus.SubjectNext(n.cfg.ID): n.onNext,
 		bus.SubjectOuts(n.cfg.ID): n.outbox.onOut,
 		bus.SubjectSync:           func(m Msg) { n.onSync(ctx, m) },
@@ -277,7 +281,7 @@ func (n *Node) ownInfo() bus.NodeInfo {
 
 func (n *Node) onBeat(m Msg) {
 	var b bus.Heartbeat
-	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || b.Node.Validate() != nil ||
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID && b.Boot == n.cfg.Boot || b.Node.Validate() != nil ||
 		m.Subject != bus.SubjectHeartbeat(b.Node) {
 		return
 	}
@@ -285,6 +289,13 @@ func (n *Node) onBeat(m Msg) {
 }
 
 func (n *Node) hearBeat(b bus.Heartbeat) {
+	twins, held := n.members.meet(b)
+	if twins != nil {
+		n.tellTwins(*twins)
+	}
+	if held && (b.Node == n.cfg.ID || !n.off(ProtectTwin)) {
+		return
+	}
 	old := n.members.boot(b.Node)
 	if old != "" && old != b.Boot {
 		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
@@ -307,6 +318,9 @@ func (n *Node) onBye(m Msg) {
 	var b bus.Heartbeat
 	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
 		return
+	}
+	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
+		return // another process in its name, see meet
 	}
 	n.members.bye(b.Node)
 	n.gone([]bus.NodeID{b.Node})

@@ -27,7 +27,9 @@ type setup struct {
 	log     slog.Handler
 	// retention is sched.Config's.
 	retention time.Duration
-	split     bool // both sides of a partition may end a task
+	// twin is told which node is to give up for another process of its identity.
+	twin  func(i int, o bus.Instance)
+	split bool // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -64,6 +66,7 @@ type member struct {
 // process is one life of a member.
 type process struct {
 	node  *sched.Node
+	fx    sched.Effects
 	life  context.Context //nolint:containedctx // ends with it
 	start int
 }
@@ -119,8 +122,11 @@ func (s *swarm) restart(i int) {
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
 	}
+	if s.twin != nil {
+		cfg.Twin = func(o bus.Instance) { s.twin(i, o) }
+	}
 	node := sched.New(cfg.Without(s.without), fx)
-	n.proc.Store(&process{node, life, start})
+	n.proc.Store(&process{node, fx, life, start})
 	if s.work == nil || s.work(i) {
 		s.handle(i)
 	}

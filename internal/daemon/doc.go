@@ -6,10 +6,11 @@
 //
 //	lock on the data directory, identity, credentials
 //	fabric            routes, and the clients' port
+//	trust             roster exchange, who may have a route, whom to dial
+//	                  here it ends where another daemon has this identity
 //	store             JetStream, a leaf of the fabric
 //	detector, engines what this machine has
 //	member            jet and sched.Node with their handlers; starts anew when the node leaves its swarm
-//	trust             roster exchange, who may have a route, whom to dial
 //	join listener, RPC, table of peers, HTTP, discovery
 //
 // # From a hint to a route

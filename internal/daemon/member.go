@@ -84,7 +84,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, er
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  d.describe, Load: d.load,
+		Info:  d.describe, Load: d.load, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
@@ -147,7 +147,11 @@ func (d *Daemon) endMember(ctx context.Context) {
 		return
 	}
 	d.trust.learnFromBeats() // for the next start
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.DrainLimit)
+	limit := d.cfg.DrainLimit
+	if d.isCopy.Load() {
+		limit = 0 // what runs here runs in another's name
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	m.node.Leave(ctx)
 	d.setMember(nil)

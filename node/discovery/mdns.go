@@ -34,8 +34,9 @@ type MDNS struct {
 	mu       sync.Mutex // guards what follows
 	table    *table
 	problem  error
-	loopback bool // addresses of loopback are worth telling
-	echoed   bool // our own announcement came back in this round
+	loopback bool                 // addresses of loopback are worth telling
+	echoed   bool                 // our own announcement came back in this round
+	copies   map[string]time.Time // where else our own record was heard from, HOST:PORT, and when
 }
 
 var _ Discoverer = (*MDNS)(nil)
@@ -180,7 +181,11 @@ func (m *MDNS) see(txt []string, port int, addrs []netip.Addr) {
 		return
 	}
 	if record.Fingerprint == m.cfg.Fingerprint {
-		m.seeSelf()
+		if elsewhere := m.elsewhere(port, addrs); len(elsewhere) > 0 {
+			m.seeCopy(elsewhere)
+		} else {
+			m.seeSelf()
+		}
 		return
 	}
 	m.telling.Lock()
