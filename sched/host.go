@@ -149,7 +149,7 @@ func (h *host) do(f func()) {
 	}
 	f()
 	h.busy.Store(len(h.items) > 0)
-	now := time.Now()
+	now := h.n.now()
 	if next := h.nextTick(now); next > 0 && (h.wake.IsZero() || now.Add(next).Before(h.wake)) {
 		poke(h.kick)
 	}
@@ -164,14 +164,14 @@ func (h *host) loop() {
 		case <-h.kick:
 		case <-t.C:
 			h.do(func() {
-				h.expireAnswers(time.Now())
-				h.dispatch(time.Now())
+				h.expireAnswers(h.n.now())
+				h.dispatch(h.n.now())
 			})
 		case <-h.done:
 			return
 		}
 		h.mu.Lock()
-		now := time.Now()
+		now := h.n.now()
 		next := h.nextTick(now)
 		if h.wake = (time.Time{}); next > 0 {
 			h.wake = now.Add(next)
@@ -217,7 +217,7 @@ func (h *host) addKey(k *keyQueue) {
 		}
 		h.do(func() {
 			k.ready, k.adding = err == nil, false // else the sweep tries again
-			h.dispatch(time.Now())
+			h.dispatch(h.n.now())
 		})
 	})
 }
@@ -230,7 +230,7 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 		}
 		h.forget(it) // an earlier copy, which has ended
 	}
-	it := &item{id: id, k: k, seq: seq, since: time.Now(), open: true}
+	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true}
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++
@@ -239,7 +239,7 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 		delete(h.early, id)
 		h.claimed(c)
 	}
-	h.dispatch(time.Now())
+	h.dispatch(h.n.now())
 }
 
 func (h *host) claimed(c Claim) {
@@ -264,12 +264,12 @@ func (h *host) claimed(c Claim) {
 			}
 		}
 	}
-	it.claim, it.claimAt = c, time.Now()
+	it.claim, it.claimAt = c, h.n.now()
 	switch {
 	case c.State.Terminal():
 		h.forget(it)
 	case c.State == bus.StateQueued: // given back
-		it.avoid, it.avoidAt = c.Worker, time.Now()
+		it.avoid, it.avoidAt = c.Worker, h.n.now()
 		h.reopen(it)
 		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
@@ -296,7 +296,7 @@ func (h *host) reopen(it *item) {
 	it.k.misses, it.k.hold = 0, time.Time{}
 	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
 	it.k.open = append([]*item{it}, rest...)
-	h.dispatch(time.Now())
+	h.dispatch(h.n.now())
 }
 
 // settle ends an answer.
@@ -332,13 +332,13 @@ func (h *host) asked(a *asking) {
 		id := slotID{r.Node, r.Class, r.Slot}
 		if g := h.answers[id]; g != nil && r.Missed {
 			k := g.k
-			k.hold = time.Now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
+			k.hold = h.n.now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
 			k.misses++
 		}
 		h.settle(id)
-		a.at = time.Now()
+		a.at = h.n.now()
 		h.asking[id] = a
-		h.dispatch(time.Now())
+		h.dispatch(h.n.now())
 	})
 }
 

@@ -24,12 +24,17 @@ const (
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
 
+// SkewLimit is how much two clocks may differ before anybody is warned. Nothing depends on it.
+const SkewLimit = 5 * time.Second
+
 // Peer is what is known of one node.
 type Peer struct {
 	Beat  bus.Heartbeat
 	Info  bus.NodeInfo
 	State bus.NodeState
 	Seen  time.Time
+	// Skew is how much its clock is ahead of this node's, to within the time of a heartbeat's way.
+	Skew time.Duration
 }
 
 // Live reports whether p counts as there, if perhaps slow.
@@ -105,6 +110,7 @@ type member struct {
 	misses int  // polls without a route
 	gone   bool // said goodbye
 	ahead  ahead
+	skewed bool   // it was told that its clock differs
 	rival  *rival // nil, or another process in its name
 }
 
@@ -120,7 +126,7 @@ const aheadSpan = 30 * time.Second
 
 func (a *ahead) note(by time.Duration, now time.Time) {
 	switch {
-	case !a.known:
+	case !a.known, by < a.by()-SkewLimit: // one of the clocks was set
 		*a = ahead{true, by, by, now}
 	case now.Sub(a.since) > aheadSpan:
 		a.last, a.now, a.since = a.now, by, now
@@ -164,6 +170,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	if b.WallMS > 0 {
 		p.ahead.note(time.UnixMilli(b.WallMS).Sub(now), now)
+		m.warnOfSkew(p)
 	}
 	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
 	for _, r := range b.Running {
@@ -174,6 +181,17 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 		t.crashes = mergeCrashes(t.crashes, []Crash{{b.Node, n}})
 	}
 	return changed
+}
+
+// warnOfSkew tells once of a peer whose clock differs. The caller holds mu.
+func (m *members) warnOfSkew(p *member) {
+	p.Skew = p.ahead.by()
+	differs := p.Skew.Abs() > SkewLimit
+	if differs && !p.skewed {
+		m.log.Warn("the clock of a node differs from this one's; set both by NTP", "node", p.Beat.Node, "name", p.Info.Name,
+			"ahead", p.Skew.Round(time.Millisecond))
+	}
+	p.skewed = differs
 }
 
 // tell notes an attempt. The caller holds mu.

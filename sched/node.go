@@ -36,7 +36,10 @@ type Config struct {
 	// Twin is called where another process has this node's identity and has run for longer:
 	// this one must stop. It must not block, and may be called again. Default: nothing is done.
 	Twin func(bus.Instance)
-	Log  *slog.Logger
+	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
+	// that agree.
+	Clock func() time.Time
+	Log   *slog.Logger
 
 	without map[Protection]bool // tests only
 }
@@ -92,6 +95,9 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Load == nil {
 		cfg.Load = func() Load { return Load{} }
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour
 	}
@@ -100,6 +106,7 @@ func New(cfg Config, fx Effects) *Node {
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
+	n.members.now = cfg.Clock
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.outbox = newOutbox(n)
@@ -107,9 +114,11 @@ func New(cfg Config, fx Effects) *Node {
 	return n
 }
 
+func (n *Node) now() time.Time { return n.cfg.Clock() }
+
 // Run takes part in the swarm until ctx ends; all its goroutines have ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
-	n.start = time.Now()
+	n.start = n.now()
 	n.mu.Lock()
 	n.noHost = n.start
 	n.mu.Unlock()
@@ -232,7 +241,7 @@ func (n *Node) beat() {
 // ownBeat makes a heartbeat. One that is for a single node is whole, and does not count as sent.
 func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	v := n.members.view()
-	now := time.Now()
+	now := n.now()
 	running := n.worker.reported(now)
 	info := n.ownInfo()
 	n.mu.Lock()
@@ -380,7 +389,7 @@ func (n *Node) isDraining() bool {
 func (n *Node) event(k bus.EventKind, j *Job, attempt int, reason string) {
 	e := bus.Event{
 		Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
-		Reason: reason, At: time.Now(),
+		Reason: reason, At: n.now(),
 	}
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectEvent(j.Submitter, j.Task.ID, k), Data: marshal(e)}); err != nil {
 		n.log.Debug("publish event", "err", err)

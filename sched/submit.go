@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -50,7 +49,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, err
 	}
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
-	now := time.Now()
+	now := o.n.now()
 	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
 	if durable {
 		j.Custodian = o.custodian()

@@ -29,7 +29,8 @@ type setup struct {
 	retention time.Duration
 	// twin is told which node is to give up for another process of its identity.
 	twin  func(i int, o bus.Instance)
-	split bool // both sides of a partition may end a task
+	skew  map[int]time.Duration // how much clocks are ahead, by index
+	split bool                  // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -121,6 +122,10 @@ func (s *swarm) restart(i int) {
 	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Boot: fmt.Sprintf("boot-%d-%d", i, start)}
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
+	}
+	if skew := s.skew[i]; skew != 0 {
+		n.m.Skew(skew)
+		cfg.Clock = func() time.Time { return time.Now().Add(skew) }
 	}
 	if s.twin != nil {
 		cfg.Twin = func(o bus.Instance) { s.twin(i, o) }
