@@ -72,6 +72,7 @@ type keyQueue struct {
 	given  int // answers under way
 	claims int
 	hold   time.Time // nothing is answered until then, after misses
+	handed time.Time // the last message
 	misses int
 }
 
@@ -362,6 +363,7 @@ func (h *host) dispatch(now time.Time) {
 		delete(h.asking, id)
 		h.answers[id] = &given{k: k, at: now}
 		k.given++
+		k.handed = now
 		if err := h.n.fx.Hand(h.q, k.key, as.to); err != nil {
 			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
 		}

@@ -114,6 +114,9 @@ func (h *host) sweep(counts []KeyCount, asked time.Time) {
 			if !it.open || it.seq == 0 || it.seq > c.DeliveredSeq {
 				continue
 			}
+			if asked.Sub(k.handed) < 2*sweepEvery {
+				continue // it may be the one that was handed over, whose claim is on its way
+			}
 			if it.sweeps++; it.sweeps == 2 || it.sweeps > 2 && it.sweeps%5 == 0 {
 				k.misses, k.hold = 0, time.Time{}
 				if err := h.n.fx.Free(h.q, c, it.seq); err != nil {
