@@ -35,6 +35,8 @@ type Peer struct {
 	Seen  time.Time
 	// Skew is how much its clock is ahead of this node's, to within the time of a heartbeat's way.
 	Skew time.Duration
+	// Left tells that it said goodbye, and was not heard since.
+	Left bool
 }
 
 // Live reports whether p counts as there, if perhaps slow.
@@ -300,6 +302,7 @@ func (m *members) view() View {
 	defer m.mu.Unlock()
 	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers))}
 	for id, p := range m.peers {
+		p.Left = p.gone
 		v.Peers[id] = p.Peer
 	}
 	return v

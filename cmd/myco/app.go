@@ -27,6 +27,7 @@ type cli struct {
 	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and name the broken hop."`
 	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
 	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`
 	Join    joinCmd    `cmd:"" help:"Take this node into another swarm."`
@@ -62,6 +63,7 @@ type app struct {
 	dataDir string
 	quiet   bool
 	now     func() time.Time
+	code    int // exit code of a command that has said all itself
 }
 
 // run parses args, runs the command, and returns its exit code.
@@ -111,7 +113,7 @@ func usage(err error) error {
 // finish prints what went wrong, and returns the exit code.
 func (a *app) finish(ctx context.Context, err error) int {
 	if err == nil {
-		return 0
+		return a.code
 	}
 	e := bus.AsError(err)
 	if ctx.Err() != nil {

@@ -11,7 +11,7 @@ func TestHelpStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "ask", "swarm", "task", "task ls", "task show", "task attach", "task cancel",
-		"ping", "detect", "invite", "join", "leave", "version",
+		"ping", "doctor", "detect", "invite", "join", "leave", "version",
 	} {
 		var out, errs bytes.Buffer
 		args := append(strings.Fields(command), "--help")

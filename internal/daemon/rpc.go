@@ -113,8 +113,9 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbLeave): plain(func(ctx context.Context, _ none) (any, error) {
 			return d.leaveSwarm(ctx, fail)
 		}),
-		bus.SubjectPayloadRPC(id, bus.VerbProbe): plain(d.probe),
-		bus.SubjectPayloadRPC(id, bus.VerbServe): plain(d.programs.serve),
+		bus.SubjectPayloadRPC(id, bus.VerbProbe):  plain(d.probe),
+		bus.SubjectPayloadRPC(id, bus.VerbDoctor): plain(d.diagnose),
+		bus.SubjectPayloadRPC(id, bus.VerbServe):  plain(d.programs.serve),
 	}
 }
 

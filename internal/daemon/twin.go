@@ -245,10 +245,7 @@ func (d *Daemon) watchCopies(ctx context.Context, fail context.CancelCauseFunc) 
 				addrs = append(addrs, a)
 			}
 		}
-		d.mu.Lock()
-		mdns := d.mdns
-		d.mu.Unlock()
-		if mdns != nil {
+		if mdns := d.discoverer(); mdns != nil {
 			addrs = append(addrs, mdns.Copies()...)
 		}
 		var copies []bus.Instance

@@ -53,6 +53,17 @@ func New(cfg Config) (*MDNS, error) {
 // where multicast does not; Problem tells of that after about 3 s.
 func (m *MDNS) Heard() <-chan struct{} { return m.heard }
 
+// Echo reports whether our own announcement has come back: multicast works, on this machine at
+// least.
+func (m *MDNS) Echo() bool {
+	select {
+	case <-m.heard:
+		return true
+	default:
+		return false
+	}
+}
+
 // Problem tells why others cannot be found at present; nil if they can, or if it is too early
 // to say.
 func (m *MDNS) Problem() error {
