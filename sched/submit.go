@@ -241,12 +241,18 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	if err != nil {
 		return f.Info, err
 	}
-	if f.Info.State == bus.StateQueued {
-		if _, ok := CanRun(f.Key, n.Nodes()); !ok {
-			f.Info.Warning = waitsFor(f.Key)
-		}
-	}
+	f.warn(n.Nodes())
 	return f.Info, nil
+}
+
+// warn says of a task that waits what it waits for, where none of nodes can run it.
+func (f *found) warn(nodes []bus.NodeInfo) {
+	if f.Info.State != bus.StateQueued {
+		return
+	}
+	if _, ok := CanRun(f.Key, nodes); !ok {
+		f.Info.Warning = waitsFor(f.Key)
+	}
 }
 
 // find asks every node what it knows of a task; what is furthest in its life counts.
@@ -269,7 +275,9 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 		return nil, err
 	}
 	out := make([]bus.TaskInfo, 0, len(all))
+	nodes := n.Nodes()
 	for _, f := range all {
+		f.warn(nodes)
 		f.Info.Result = nil
 		out = append(out, f.Info)
 	}

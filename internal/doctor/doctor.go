@@ -102,7 +102,7 @@ func daemon(f Facts) Check {
 	c := Check{"daemon", Fail, "it is not running", f.Start}
 	e := f.DaemonError
 	switch {
-	case e == nil:
+	case e == nil, e.Code == bus.CodeUnavailable && !f.Known:
 	case e.Code == bus.CodeTimeout:
 		c.Detail, c.Hint = "it is there and does not answer: "+e.Message, "look at its log, and start it anew: "+f.Start
 	case e.Code == bus.CodeForbidden:

@@ -72,7 +72,7 @@ func open(ctx context.Context, u *url.URL, cfg Config, own []netip.Addr) (out []
 			there.User = nil
 			ctx, cancel := context.WithTimeout(ctx, cfg.ProbeTimeout)
 			defer cancel()
-			if _, err := probe(ctx, &there); err == nil {
+			if _, err := kindOf(ctx, newClient("engine", &there).direct()); err == nil {
 				at[i] = there.Host
 			}
 		})
