@@ -254,6 +254,9 @@ func (n *Node) Leave(ctx context.Context) {
 	}
 	n.worker.drained(ctx)
 	b := n.ownBeat(true)
+	n.mu.Lock()
+	n.bye = true
+	n.mu.Unlock()
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}); err != nil {
 		n.log.Debug("say goodbye", "err", err)
 	}

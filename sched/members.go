@@ -220,12 +220,13 @@ func (m *members) prune(now time.Time) {
 	}
 }
 
-// bye takes in a goodbye.
-func (m *members) bye(id bus.NodeID) {
+// bye takes in a goodbye. A heartbeat from before it, that is looked at after it, is an old one.
+func (m *members) bye(b bus.Heartbeat) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil && id != m.self {
+	if p := m.peers[b.Node]; p != nil && b.Node != m.self {
 		p.gone, p.State = true, bus.NodeLost
+		p.Beat.Seq = max(p.Beat.Seq, b.Seq)
 	}
 }
 

@@ -75,6 +75,7 @@ type Node struct {
 	beatSeq  uint64
 	sentInfo time.Time
 	draining bool
+	bye      bool // said: no heartbeat may take it back
 	crashed  map[bus.TaskID]int
 }
 
@@ -233,6 +234,11 @@ func (n *Node) beat() {
 	if n.members.hear(b) {
 		poke(n.kick)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock() // a goodbye comes after this heartbeat, or before it and for good
+	if n.bye {
+		return
+	}
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: marshal(b)}); err != nil {
 		n.log.Debug("send heartbeat", "err", err)
 	}
@@ -331,7 +337,7 @@ func (n *Node) onBye(m Msg) {
 	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
 		return // another process in its name, see meet
 	}
-	n.members.bye(b.Node)
+	n.members.bye(b)
 	n.gone([]bus.NodeID{b.Node})
 	poke(n.kick)
 }
