@@ -72,8 +72,10 @@ func (a *app) diagnose(ctx context.Context) (bus.Diagnosis, error) {
 // defaultPorts tries the ports that mycod takes unless told otherwise.
 func defaultPorts(ctx context.Context) []doctor.PortFacts {
 	ports := []doctor.PortFacts{
-		{What: "NATS clients", Addr: config.BusListen}, {What: "routes", Addr: config.FabricListen},
-		{What: "joining", Addr: config.JoinListen}, {What: "HTTP", Addr: config.HTTPListen},
+		{What: "NATS clients", Addr: config.BusListen},
+		{What: "routes", Addr: config.FabricListen},
+		{What: "joining", Addr: config.JoinListen},
+		{What: "HTTP", Addr: config.HTTPListen},
 	}
 	for i := range ports {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", ports[i].Addr)

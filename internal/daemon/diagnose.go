@@ -24,16 +24,26 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(),
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { d.diagnoseEngines(ctx, out) })
+	var engines, swarm error
+	wg.Go(func() { engines = d.diagnoseEngines(ctx, out) })
 	wg.Go(func() { out.Static = d.dials(ctx, d.cfg.Peers) })
+	wg.Go(func() { swarm = d.diagnoseSwarm(ctx, out) })
+	wg.Wait()
+	for what, err := range map[string]error{"the engines": engines, "the swarm": swarm} {
+		if err != nil {
+			out.Failed = append(out.Failed, bus.DiagnosisFailure{What: what, Error: err.Error()})
+		}
+	}
+	return out, nil
+}
+
+// diagnoseSwarm tells of the other members, and of what waits.
+func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
 	n, err := d.current()
 	if err != nil {
-		out.Failed = append(out.Failed, bus.DiagnosisFailure{What: "the swarm", Error: err.Error()})
-		wg.Wait()
-		return out, nil
+		return err
 	}
-	wg.Go(func() { out.Peers = d.diagnosePeers(ctx, n.View()) })
-	wg.Wait()
+	out.Peers = d.diagnosePeers(ctx, n.View())
 	out.Links = d.brokenLinks(n.View())
 	out.Twins = n.Twins()
 	d.mu.Lock()
@@ -47,15 +57,12 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	}
 	d.mu.Unlock()
 	tasks, err := n.Tasks(ctx)
-	if err != nil {
-		out.Failed = append(out.Failed, bus.DiagnosisFailure{What: "the tasks of the swarm", Error: err.Error()})
-	}
 	for _, t := range tasks {
 		if t.State == bus.StateQueued && t.Warning != "" && len(out.Waiting) < waitingMost {
 			out.Waiting = append(out.Waiting, t)
 		}
 	}
-	return out, nil
+	return err
 }
 
 // waitingMost bounds the tasks that are told of.
@@ -97,13 +104,10 @@ func (d *Daemon) discoverer() *discovery.MDNS {
 	return d.mdns
 }
 
-func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) {
-	found, err := engine.Inspect(ctx, engineConfig(d.cfg), ownAddrs(true))
-	if err != nil {
-		out.Failed = append(out.Failed, bus.DiagnosisFailure{What: "the engines", Error: err.Error()})
-	}
-	out.Engines = found
+func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err error) {
+	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), ownAddrs(true))
 	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
+	return err
 }
 
 // diagnosePeers tells of each other member of the roster, and dials those without a route.

@@ -86,7 +86,7 @@ func Examine(f Facts) Report {
 		all = append(all, versions(d), clocks(d), queues(d))
 		all = append(all, nearby(d)...)
 		for _, x := range d.Failed {
-			all = append(all, Check{"daemon", Fail, fmt.Sprintf("it cannot tell of %s: %s", x.What, x.Error), "look at the log of mycod"})
+			all = append(all, Check{"daemon", Warn, fmt.Sprintf("it cannot tell of %s: %s", x.What, x.Error), "look at the log of mycod"})
 		}
 	}
 	r := Report{Checks: all}

@@ -110,13 +110,15 @@ func TestExamine(t *testing.T) {
 		},
 		"a member refuses connections": {
 			func(f *doctor.Facts) { lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialRefused}) },
-			"route", doctor.Fail, []string{"tower (myco-ba9876543210)", "192.0.2.1:7422: connection refused", "start mycod there"},
+			"route", doctor.Fail,
+			[]string{"tower (myco-ba9876543210)", "192.0.2.1:7422: connection refused", "start mycod there"},
 		},
 		"a member is turned away": {
 			func(f *doctor.Facts) {
 				lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialTurned, Node: tower})
 			},
-			"route", doctor.Fail, []string{"this node's key is not in its roster", "myco doctor on that node"},
+			"route", doctor.Fail,
+			[]string{"this node's key is not in its roster", "myco doctor on that node"},
 		},
 		"a member went to another swarm": {
 			func(f *doctor.Facts) {
@@ -127,7 +129,10 @@ func TestExamine(t *testing.T) {
 			func(f *doctor.Facts) { lost(f) }, "route", doctor.Fail, []string{"no address of it is known", "--peer"},
 		},
 		"a member has a route and is silent": {
-			func(f *doctor.Facts) { f.Daemon.Peers[0].State = bus.NodeSuspect }, "route", doctor.Fail, []string{"tower", "is not heard"},
+			func(f *doctor.Facts) { f.Daemon.Peers[0].State = bus.NodeLost }, "route", doctor.Fail, []string{"tower", "is not heard"},
+		},
+		"a member is heard late": {
+			func(f *doctor.Facts) { f.Daemon.Peers[0].State = bus.NodeSuspect }, "route", doctor.Warn, []string{"tower", "is heard late"},
 		},
 		"a member left": {
 			func(f *doctor.Facts) {
@@ -181,7 +186,8 @@ func TestExamine(t *testing.T) {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "late", Hung: true}}
 			},
-			"engine", doctor.Fail, []string{"http://127.0.0.1:1", "it hangs"},
+			"engine", doctor.Fail,
+			[]string{"http://127.0.0.1:1", "it hangs"},
 		},
 		"there is no engine": {
 			func(f *doctor.Facts) {
@@ -193,7 +199,8 @@ func TestExamine(t *testing.T) {
 		},
 		"the engine is open": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Open = []string{"192.0.2.5:11434"} },
-			"engine", doctor.Warn, []string{"everybody on the network", "192.0.2.5:11434", "OLLAMA_HOST=127.0.0.1:11434"},
+			"engine", doctor.Warn,
+			[]string{"everybody on the network", "192.0.2.5:11434", "OLLAMA_HOST=127.0.0.1:11434"},
 		},
 		"versions": {
 			func(f *doctor.Facts) { f.Daemon.Peers[1].Version = "2.0.0" }, "versions", doctor.Warn, []string{"1.0.0 on laptop, tower", "2.0.0 on attic"},
@@ -214,7 +221,8 @@ func TestExamine(t *testing.T) {
 		},
 		"the daemon cannot tell": {
 			func(f *doctor.Facts) { f.Daemon.Failed = []bus.DiagnosisFailure{{What: "the tasks", Error: "late"}} },
-			"daemon", doctor.Fail, []string{"the tasks: late"},
+			"daemon", doctor.Warn,
+			[]string{"the tasks: late"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

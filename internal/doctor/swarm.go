@@ -46,7 +46,12 @@ func peers(d bus.Diagnosis) []Check {
 	var up []string
 	for _, p := range d.Peers {
 		switch {
-		case p.Routed && p.State != bus.NodeLost && p.State != bus.NodeSuspect:
+		case p.Routed && p.State == bus.NodeSuspect:
+			out = append(out, Check{
+				"route", Warn, fmt.Sprintf("%s is heard late: it, or the way to it, is slow at the moment", who(p.Name, p.NodeID)),
+				"run myco doctor again; if it stays so, look at the load there and at the network",
+			})
+		case p.Routed && p.State != bus.NodeLost:
 			up = append(up, p.Name)
 		case p.Routed:
 			out = append(out, Check{
