@@ -61,8 +61,10 @@ type NodeInfo struct {
 	DiskFull bool   `json:"disk_full,omitempty"`
 	Version  string `json:"version"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.
-	FabricAddr string    `json:"fabric_addr,omitempty"`
-	Seen       time.Time `json:"seen,omitzero"`
+	FabricAddr string `json:"fabric_addr,omitempty"`
+	// Host is what its machine calls itself.
+	Host string    `json:"host,omitempty"`
+	Seen time.Time `json:"seen,omitzero"`
 }
 
 // SwarmInfo names a swarm and its present queue host.

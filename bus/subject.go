@@ -24,6 +24,15 @@ func SubjectBye(id NodeID) string { return "swarm.node." + string(id) + ".bye" }
 // swarm.node.*.bye
 const SubjectByes = "swarm.node.*.bye"
 
+// swarm.node.<id>.start, a question to all before id takes part: has anybody else its identity?
+func SubjectStart(id NodeID) string { return "swarm.node." + string(id) + ".start" }
+
+// swarm.node.*.start
+const SubjectStarts = "swarm.node.*.start"
+
+// swarm.node.<id>.twin, to the processes that have id as their identity: there is more than one
+func SubjectTwin(id NodeID) string { return "swarm.node." + string(id) + ".twin" }
+
 // swarm.queue.<host>.next
 func SubjectNext(host NodeID) string { return "swarm.queue." + string(host) + ".next" }
 

@@ -80,5 +80,6 @@ func Info(p Profile, f Facts) bus.NodeInfo {
 		QueueHost:    f.QueueHost,
 		Version:      f.Version,
 		FabricAddr:   f.FabricAddr,
+		Host:         p.Hostname,
 	}
 }

@@ -69,7 +69,7 @@ func (a *attempt) stall(now time.Time) {
 func (a *attempt) setPhase(name string, limit time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.phase, a.limit, a.fed = name, limit, time.Now()
+	a.phase, a.limit, a.fed = name, limit, a.w.n.now()
 }
 
 // emit sends one chunk to the submitter.
@@ -83,7 +83,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.fed = time.Now()
+	a.fed = a.w.n.now()
 	if a.phase == "" || a.seq == 0 {
 		a.phase, a.limit = "output", betweenOut
 	}
@@ -188,7 +188,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
 	}
 	a := &attempt{w: w, job: j, q: q, d: d}
-	act := OnDelivery(nil, d, j, s, time.Now())
+	act := OnDelivery(nil, d, j, s, a.w.n.now())
 	if act.Kind == HoldBack {
 		return nil, act
 	}
@@ -214,7 +214,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			continue
 		}
 		s.Lost = !w.n.members.alive(cur.Worker) || cur.Worker == w.n.cfg.ID && cur.State == bus.StateRunning && w.find(id) == nil
-		act = OnDelivery(&cur, d, j, s, time.Now())
+		act = OnDelivery(&cur, d, j, s, a.w.n.now())
 		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
 			return nil, act
 		}
@@ -293,7 +293,7 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 
 // handle calls the handler with its deadline and its watchdog.
 func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
-	if left, has := a.job.left(time.Now()); has {
+	if left, has := a.job.left(a.w.n.now()); has {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, left, errDeadline)
 		defer cancel()

@@ -26,7 +26,7 @@ func (o *outbox) care(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		now := time.Now()
+		now := o.n.now()
 		o.expire(ctx, now)
 		o.closeOverdue(now)
 		o.repeatCancels(now)
@@ -130,7 +130,7 @@ func (o *outbox) closeOverdue(now time.Time) {
 
 // endTask ends a task from outside: at its custodians, in its record, and at whoever runs it.
 func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, error) {
-	f.Task, f.At, f.Nonce = j.Task.ID, time.Now(), string(bus.NewTaskID())
+	f.Task, f.At, f.Nonce = j.Task.ID, o.n.now(), string(bus.NewTaskID())
 	if j.Durable() {
 		kctx, cancel := context.WithTimeout(ctx, effectWait)
 		defer cancel()
@@ -139,7 +139,7 @@ func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, er
 		}
 	}
 	o.mu.Lock()
-	o.cancels[j.Task.ID] = cancelling{*j, time.Now()} // from now on who reports it is told to stop
+	o.cancels[j.Task.ID] = cancelling{*j, o.n.now()} // from now on who reports it is told to stop
 	o.mu.Unlock()
 	if q, ok := o.n.queue.get(); ok {
 		f.Queue = q
@@ -254,7 +254,7 @@ func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 	var old []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {
-		if k.final != nil && now.Sub(k.final.At) > o.retentionOf(k.final) {
+		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) {
 			old = append(old, k)
 			delete(o.kept, id)
 		}

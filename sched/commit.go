@@ -22,7 +22,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	// A daemon that stops still commits what it has finished.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, time.Now()
+	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, w.n.now()
 	f.Crashes = a.rec.Crashes
 	a.mu.Lock()
 	f.Chunks = a.seq

@@ -20,7 +20,7 @@ func (o *outbox) run(ctx context.Context) error {
 		if q, ok := o.n.queue.get(); ok {
 			if q != synced {
 				// Only what the others do not know as ended is fed.
-				o.ask(ctx, o.openIDs(time.Now().Add(askAfter)))
+				o.ask(ctx, o.openIDs(o.n.now().Add(askAfter)))
 				synced = q
 			}
 			o.feedOpen(ctx, q)
@@ -55,7 +55,7 @@ func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
 	defer o.mu.Unlock()
 	for id, e := range o.entries {
 		if now.Sub(e.born) >= askAfter && now.Sub(e.askedAt) >= askAfter {
-			e.askedAt = time.Now()
+			e.askedAt = o.n.now()
 			ids = append(ids, id)
 		}
 	}
@@ -73,7 +73,7 @@ func (o *outbox) askAgain(ctx context.Context) {
 	if o.n.off(ProtectAskAgain) {
 		return
 	}
-	ids := o.openIDs(time.Now())
+	ids := o.openIDs(o.n.now())
 	if len(ids) == 0 {
 		return
 	}
@@ -92,7 +92,7 @@ func (o *outbox) askAgain(ctx context.Context) {
 
 // feedOpen feeds what was submitted here and is not in q yet, in order of submission.
 func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
-	now := time.Now()
+	now := o.n.now()
 	var due []*entry
 	o.mu.Lock()
 	inQueue, bytes := 0, 0
@@ -127,7 +127,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 
 // feed stores one task in q.
 func (o *outbox) feed(ctx context.Context, q QueueID, e *entry) bool {
-	now := time.Now()
+	now := o.n.now()
 	o.mu.Lock()
 	if o.entries[e.job.Task.ID] != e {
 		o.mu.Unlock()
@@ -167,7 +167,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	if o.n.off(ProtectCustody) {
 		return
 	}
-	now := time.Now()
+	now := o.n.now()
 	var due []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {

@@ -72,6 +72,7 @@ type keyQueue struct {
 	given  int // answers under way
 	claims int
 	hold   time.Time // nothing is answered until then, after misses
+	handed time.Time // the last message
 	misses int
 }
 
@@ -149,7 +150,7 @@ func (h *host) do(f func()) {
 	}
 	f()
 	h.busy.Store(len(h.items) > 0)
-	now := time.Now()
+	now := h.n.now()
 	if next := h.nextTick(now); next > 0 && (h.wake.IsZero() || now.Add(next).Before(h.wake)) {
 		h.wake = now.Add(next)
 		h.timer.Reset(next)
@@ -164,8 +165,8 @@ func (h *host) loop() {
 		case <-h.timer.C:
 			h.do(func() {
 				h.wake = time.Time{}
-				h.expireAnswers(time.Now())
-				h.dispatch(time.Now())
+				h.expireAnswers(h.n.now())
+				h.dispatch(h.n.now())
 			})
 		case <-h.done:
 			return
@@ -209,7 +210,7 @@ func (h *host) addKey(k *keyQueue) {
 		}
 		h.do(func() {
 			k.ready, k.adding = err == nil, false // else the sweep tries again
-			h.dispatch(time.Now())
+			h.dispatch(h.n.now())
 		})
 	})
 }
@@ -222,7 +223,7 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 		}
 		h.forget(it) // an earlier copy, which has ended
 	}
-	it := &item{id: id, k: k, seq: seq, since: time.Now(), open: true}
+	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true}
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++
@@ -231,7 +232,7 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 		delete(h.early, id)
 		h.claimed(c)
 	}
-	h.dispatch(time.Now())
+	h.dispatch(h.n.now())
 }
 
 func (h *host) claimed(c Claim) {
@@ -256,12 +257,12 @@ func (h *host) claimed(c Claim) {
 			}
 		}
 	}
-	it.claim, it.claimAt = c, time.Now()
+	it.claim, it.claimAt = c, h.n.now()
 	switch {
 	case c.State.Terminal():
 		h.forget(it)
 	case c.State == bus.StateQueued: // given back
-		it.avoid, it.avoidAt = c.Worker, time.Now()
+		it.avoid, it.avoidAt = c.Worker, h.n.now()
 		h.reopen(it)
 		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
@@ -288,7 +289,7 @@ func (h *host) reopen(it *item) {
 	it.k.misses, it.k.hold = 0, time.Time{}
 	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
 	it.k.open = append([]*item{it}, rest...)
-	h.dispatch(time.Now())
+	h.dispatch(h.n.now())
 }
 
 // settle ends an answer.
@@ -324,13 +325,13 @@ func (h *host) asked(a *asking) {
 		id := slotID{r.Node, r.Class, r.Slot}
 		if g := h.answers[id]; g != nil && r.Missed {
 			k := g.k
-			k.hold = time.Now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
+			k.hold = h.n.now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
 			k.misses++
 		}
 		h.settle(id)
-		a.at = time.Now()
+		a.at = h.n.now()
 		h.asking[id] = a
-		h.dispatch(time.Now())
+		h.dispatch(h.n.now())
 	})
 }
 
@@ -354,6 +355,7 @@ func (h *host) dispatch(now time.Time) {
 		delete(h.asking, id)
 		h.answers[id] = &given{k: k, at: now}
 		k.given++
+		k.handed = now
 		if err := h.n.fx.Hand(h.q, k.key, as.to); err != nil {
 			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
 		}

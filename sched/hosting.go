@@ -49,7 +49,7 @@ func (n *Node) electLoop(ctx context.Context) error {
 			}
 		case <-n.kick:
 		}
-		d := n.elect(time.Now())
+		d := n.elect(n.now())
 		if d.Act != HostClaim {
 			continue
 		}
@@ -139,7 +139,7 @@ func (n *Node) considerHandover(v View, now time.Time) {
 
 // becomeHost opens the queue of a new term, and returns once it may be announced.
 func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
-	start := time.Now()
+	start := n.now()
 	if !n.off(ProtectNewTerm) {
 		if err := n.fx.SetTerm(d.Term); err != nil {
 			return nil, fmt.Errorf("keep term: %w", err)
@@ -161,7 +161,7 @@ func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
 	if err := h.start(ctx); err != nil {
 		return nil, fmt.Errorf("watch queue: %w", err)
 	}
-	n.log.Info("host the queues", "term", d.Term, "why", d.Why, "after", time.Since(start).Round(time.Millisecond))
+	n.log.Info("host the queues", "term", d.Term, "why", d.Why, "after", n.now().Sub(start).Round(time.Millisecond))
 	return h, nil
 }
 
@@ -257,6 +257,9 @@ func (n *Node) Leave(ctx context.Context) {
 	}
 	n.worker.drained(ctx)
 	b := n.ownBeat(true)
+	n.mu.Lock()
+	n.bye = true
+	n.mu.Unlock()
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}); err != nil {
 		n.log.Debug("say goodbye", "err", err)
 	}

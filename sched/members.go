@@ -24,12 +24,19 @@ const (
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
 
+// SkewLimit is how much two clocks may differ before anybody is warned. Nothing depends on it.
+const SkewLimit = 5 * time.Second
+
 // Peer is what is known of one node.
 type Peer struct {
 	Beat  bus.Heartbeat
 	Info  bus.NodeInfo
 	State bus.NodeState
 	Seen  time.Time
+	// Skew is how much its clock is ahead of this node's, to within the time of a heartbeat's way.
+	Skew time.Duration
+	// Left tells that it said goodbye, and was not heard since.
+	Left bool
 }
 
 // Live reports whether p counts as there, if perhaps slow.
@@ -105,6 +112,8 @@ type member struct {
 	misses int  // polls without a route
 	gone   bool // said goodbye
 	ahead  ahead
+	skewed bool   // it was told that its clock differs
+	rival  *rival // nil, or another process in its name
 }
 
 // ahead is how much a peer's clock is ahead of this node's, by the least delayed heartbeat of
@@ -119,7 +128,7 @@ const aheadSpan = 30 * time.Second
 
 func (a *ahead) note(by time.Duration, now time.Time) {
 	switch {
-	case !a.known:
+	case !a.known, by < a.by()-SkewLimit: // one of the clocks was set
 		*a = ahead{true, by, by, now}
 	case now.Sub(a.since) > aheadSpan:
 		a.last, a.now, a.since = a.now, by, now
@@ -163,6 +172,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	if b.WallMS > 0 {
 		p.ahead.note(time.UnixMilli(b.WallMS).Sub(now), now)
+		m.warnOfSkew(p)
 	}
 	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
 	for _, r := range b.Running {
@@ -173,6 +183,17 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 		t.crashes = mergeCrashes(t.crashes, []Crash{{b.Node, n}})
 	}
 	return changed
+}
+
+// warnOfSkew tells once of a peer whose clock differs. The caller holds mu.
+func (m *members) warnOfSkew(p *member) {
+	p.Skew = p.ahead.by()
+	differs := p.Skew.Abs() > SkewLimit
+	if differs && !p.skewed {
+		m.log.Warn("the clock of a node differs from this one's; set both by NTP", "node", p.Beat.Node, "name", p.Info.Name,
+			"ahead", p.Skew.Round(time.Millisecond))
+	}
+	p.skewed = differs
 }
 
 // tell notes an attempt. The caller holds mu.
@@ -199,12 +220,13 @@ func (m *members) prune(now time.Time) {
 	}
 }
 
-// bye takes in a goodbye.
-func (m *members) bye(id bus.NodeID) {
+// bye takes in a goodbye. A heartbeat from before it, that is looked at after it, is an old one.
+func (m *members) bye(b bus.Heartbeat) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil && id != m.self {
+	if p := m.peers[b.Node]; p != nil && b.Node != m.self {
 		p.gone, p.State = true, bus.NodeLost
+		p.Beat.Seq = max(p.Beat.Seq, b.Seq)
 	}
 }
 
@@ -221,7 +243,7 @@ func (m *members) tick() (lost []bus.NodeID) {
 	}
 	m.lastTick = now
 	m.prune(now)
-	awake := m.hasty || now.Sub(m.wokeAt) > suspectAfter
+	awake := m.awakeAt(now)
 	for id, p := range m.peers {
 		if id == m.self {
 			continue
@@ -269,8 +291,11 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 func (m *members) awake() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.hasty || m.now().Sub(m.wokeAt) > suspectAfter
+	return m.awakeAt(m.now())
 }
+
+// awakeAt is awake. The caller holds mu.
+func (m *members) awakeAt(now time.Time) bool { return m.hasty || now.Sub(m.wokeAt) > suspectAfter }
 
 // view returns a snapshot.
 func (m *members) view() View {
@@ -278,6 +303,7 @@ func (m *members) view() View {
 	defer m.mu.Unlock()
 	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers))}
 	for id, p := range m.peers {
+		p.Left = p.gone
 		v.Peers[id] = p.Peer
 	}
 	return v

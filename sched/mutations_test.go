@@ -276,6 +276,17 @@ var mutations = map[string]scenario{
 		s.net.SetDrop(nil)
 		time.Sleep(2 * time.Second)
 	}},
+	string(sched.ProtectTwin): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 3000})
+		s.running(k)
+		(&twin{s: s, i: theSubmitter, via: theHost, boot: "another"}).beats(10)
+		time.Sleep(3 * time.Second)
+		s.ranOnce("its submitter was there all the time", k.id)
+		if len(k.ends) != 1 || k.ends[0].End.State != bus.StateDone {
+			s.note("task %s ended as %+v, want it done", k.id, k.ends)
+		}
+	}},
 	string(sim.RuleTwoMessages): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
 		// A run that was stopped ends when the claims are gone with their host.
 		s.elected()

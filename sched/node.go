@@ -36,7 +36,13 @@ type Config struct {
 	Room func() error
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
-	Log       *slog.Logger
+	// Twin is called where another process has this node's identity and has run for longer:
+	// this one must stop. It must not block, and may be called again. Default: nothing is done.
+	Twin func(bus.Instance)
+	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
+	// that agree.
+	Clock func() time.Time
+	Log   *slog.Logger
 
 	without map[Protection]bool // tests only
 }
@@ -72,6 +78,7 @@ type Node struct {
 	beatSeq  uint64
 	sentInfo time.Time
 	draining bool
+	bye      bool // said: no heartbeat may take it back
 	crashed  map[bus.TaskID]int
 }
 
@@ -95,6 +102,9 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Room == nil {
 		cfg.Room = func() error { return nil }
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour
 	}
@@ -103,6 +113,7 @@ func New(cfg Config, fx Effects) *Node {
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
+	n.members.now = cfg.Clock
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.outbox = newOutbox(n)
@@ -110,9 +121,11 @@ func New(cfg Config, fx Effects) *Node {
 	return n
 }
 
+func (n *Node) now() time.Time { return n.cfg.Clock() }
+
 // Run takes part in the swarm until ctx ends; all its goroutines have ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
-	n.start = time.Now()
+	n.start = n.now()
 	n.mu.Lock()
 	n.noHost = n.start
 	n.mu.Unlock()
@@ -166,6 +179,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	for subject, fn := range map[string]func(Msg){
 		bus.SubjectHeartbeats:     n.onBeat,
 		bus.SubjectByes:           n.onBye,
+		bus.SubjectTwin(n.cfg.ID): n.onTwin,
 		bus.SubjectNext(n.cfg.ID): n.onNext,
 		bus.SubjectOuts(n.cfg.ID): n.outbox.onOut,
 		bus.SubjectSync:           func(m Msg) { n.onSync(ctx, m) },
@@ -226,6 +240,11 @@ func (n *Node) beat() {
 	if n.members.hear(b) {
 		poke(n.kick)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock() // a goodbye comes after this heartbeat, or before it and for good
+	if n.bye {
+		return
+	}
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: marshal(b)}); err != nil {
 		n.log.Debug("send heartbeat", "err", err)
 	}
@@ -234,7 +253,7 @@ func (n *Node) beat() {
 // ownBeat makes a heartbeat. One that is for a single node is whole, and does not count as sent.
 func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	v := n.members.view()
-	now := time.Now()
+	now := n.now()
 	running := n.worker.reported(now)
 	info := n.ownInfo()
 	n.mu.Lock()
@@ -283,7 +302,7 @@ func (n *Node) ownInfo() bus.NodeInfo {
 
 func (n *Node) onBeat(m Msg) {
 	var b bus.Heartbeat
-	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || b.Node.Validate() != nil ||
+	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID && b.Boot == n.cfg.Boot || b.Node.Validate() != nil ||
 		m.Subject != bus.SubjectHeartbeat(b.Node) {
 		return
 	}
@@ -291,6 +310,13 @@ func (n *Node) onBeat(m Msg) {
 }
 
 func (n *Node) hearBeat(b bus.Heartbeat) {
+	twins, held := n.members.meet(b)
+	if twins != nil {
+		n.tellTwins(*twins)
+	}
+	if held && (b.Node == n.cfg.ID || !n.off(ProtectTwin)) {
+		return
+	}
 	old := n.members.boot(b.Node)
 	if old != "" && old != b.Boot {
 		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
@@ -314,7 +340,10 @@ func (n *Node) onBye(m Msg) {
 	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
 		return
 	}
-	n.members.bye(b.Node)
+	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
+		return // another process in its name, see meet
+	}
+	n.members.bye(b)
 	n.gone([]bus.NodeID{b.Node})
 	poke(n.kick)
 }
@@ -372,7 +401,7 @@ func (n *Node) isDraining() bool {
 func (n *Node) event(k bus.EventKind, j *Job, attempt int, reason string) {
 	e := bus.Event{
 		Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
-		Reason: reason, At: time.Now(),
+		Reason: reason, At: n.now(),
 	}
 	if err := n.fx.Publish(Msg{Subject: bus.SubjectEvent(j.Submitter, j.Task.ID, k), Data: marshal(e)}); err != nil {
 		n.log.Debug("publish event", "err", err)

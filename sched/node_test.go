@@ -32,7 +32,8 @@ func TestTasks(t *testing.T) {
 		for _, n := range s.nodes {
 			p := n.now()
 			all, err := p.node.Tasks(p.life)
-			if err != nil || len(all) != 3 || all[0].ID == done.id || all[2].ID != done.id {
+			if err != nil || len(all) != 3 || all[0].ID == done.id || all[2].ID != done.id ||
+				all[0].Warning == "" || all[1].Warning != "" {
 				s.note("node %d lists %v, %v; want 3, the newest first", n.i, all, err)
 			}
 			for id, want := range map[bus.TaskID]bus.TaskState{done.id: bus.StateDone, long.id: bus.StateRunning, waits.id: bus.StateQueued} {

@@ -63,7 +63,8 @@ type kept struct {
 	sum    contentSum // of the task as it was submitted; zero where only its end is known
 	order  uint64
 	final  *Final
-	places []Kept // the subjects that hold it, for Forget
+	endAt  time.Time // when this node's store got the end, by its own clock
+	places []Kept    // the subjects that hold it, for Forget
 	fed    QueueID
 	fedAt  time.Time
 }
@@ -100,7 +101,7 @@ func (o *outbox) load(ctx context.Context) error {
 	defer o.mu.Unlock()
 	for _, k := range o.kept {
 		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
-			o.open(&entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: time.Now(), stores: 1, out: o.newStream(true)})
+			o.open(&entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
 	}
 	return nil
@@ -141,7 +142,7 @@ func (o *outbox) onKept(k Kept) {
 	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
 	news := b.Final != nil && t.final == nil
 	if news {
-		t.final = b.Final
+		t.final, t.endAt = b.Final, k.At
 		t.job.Task.Payload = nil
 	}
 	fed := t.fed
@@ -225,7 +226,7 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 	if e == nil {
 		return
 	}
-	gap := e.out.take(out, time.Now())
+	gap := e.out.take(out, o.n.now())
 	if gap >= 0 {
 		r := resendMsg{Attempt: out.Attempt, From: gap}
 		if err := o.n.fx.Publish(Msg{Subject: bus.SubjectResend(o.n.cfg.ID, id), Data: marshal(r)}); err != nil {
@@ -269,9 +270,9 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 		slim := *j
 		slim.Task.Payload = nil
 		b.Job = &slim
-	} else if left, has := j.left(time.Now()); has {
+	} else if left, has := j.left(o.n.now()); has {
 		now := *j
-		now.LeftMS, now.Stamp = left.Milliseconds(), time.Now() // its store counts on from here
+		now.LeftMS, now.Stamp = left.Milliseconds(), o.n.now() // its store counts on from here
 		b.Job = &now
 	}
 	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)
@@ -398,14 +399,18 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 // is fed again by those who do not know is not run again.
 func (o *outbox) preload(ctx context.Context, q QueueID) {
 	o.mu.Lock()
-	var fs []Final
+	var known []*kept
 	for _, k := range o.kept {
-		if k.final != nil && time.Since(k.final.At) < preloadSpan {
-			fs = append(fs, *k.final)
+		if k.final != nil && o.n.now().Sub(k.endAt) < preloadSpan {
+			known = append(known, k)
 		}
 	}
+	sortBy(known, func(a, b *kept) bool { return a.endAt.After(b.endAt) })
+	var fs []Final
+	for _, k := range known {
+		fs = append(fs, *k.final)
+	}
 	o.mu.Unlock()
-	sortBy(fs, func(a, b Final) bool { return a.At.After(b.At) })
 	for i, f := range fs {
 		if i >= preloadMost || ctx.Err() != nil {
 			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(fs))

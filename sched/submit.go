@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -59,7 +58,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, err
 	}
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
-	now := time.Now()
+	now := o.n.now()
 	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
 	if durable {
 		j.Custodian = o.custodian()
@@ -257,12 +256,18 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	if err != nil {
 		return f.Info, err
 	}
-	if f.Info.State == bus.StateQueued {
-		if _, ok := CanRun(f.Key, n.Nodes()); !ok {
-			f.Info.Warning = waitsFor(f.Key)
-		}
-	}
+	f.warn(n.Nodes())
 	return f.Info, nil
+}
+
+// warn says of a task that waits what it waits for, where none of nodes can run it.
+func (f *found) warn(nodes []bus.NodeInfo) {
+	if f.Info.State != bus.StateQueued {
+		return
+	}
+	if _, ok := CanRun(f.Key, nodes); !ok {
+		f.Info.Warning = waitsFor(f.Key)
+	}
 }
 
 // find asks every node what it knows of a task; what is furthest in its life counts.
@@ -285,7 +290,9 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 		return nil, err
 	}
 	out := make([]bus.TaskInfo, 0, len(all))
+	nodes := n.Nodes()
 	for _, f := range all {
+		f.warn(nodes)
 		f.Info.Result = nil
 		out = append(out, f.Info)
 	}

@@ -13,7 +13,7 @@ func (h *host) supervise() {
 		return // what this process has not heard says nothing about the others
 	}
 	h.do(func() {
-		now := time.Now()
+		now := h.n.now()
 		for _, it := range h.items {
 			if it.open || it.claim.Worker == "" {
 				continue
@@ -93,7 +93,7 @@ func (h *host) sweeper(ctx context.Context) {
 			h.n.log.Debug("sweep", "err", err)
 			continue
 		}
-		asked := time.Now()
+		asked := h.n.now()
 		h.do(func() { h.sweep(counts, asked) })
 	}
 }
@@ -114,6 +114,9 @@ func (h *host) sweep(counts []KeyCount, asked time.Time) {
 			if !it.open || it.seq == 0 || it.seq > c.DeliveredSeq {
 				continue
 			}
+			if asked.Sub(k.handed) < 2*sweepEvery {
+				continue // it may be the one that was handed over, whose claim is on its way
+			}
 			if it.sweeps++; it.sweeps == 2 || it.sweeps > 2 && it.sweeps%5 == 0 {
 				k.misses, k.hold = 0, time.Time{}
 				if err := h.n.fx.Free(h.q, c, it.seq); err != nil {
@@ -122,7 +125,7 @@ func (h *host) sweep(counts []KeyCount, asked time.Time) {
 			}
 		}
 	}
-	now := time.Now()
+	now := h.n.now()
 	h.dispatch(now)
 	for _, k := range h.keys {
 		k.extra = 0 // one try a sweep

@@ -28,7 +28,10 @@ type setup struct {
 	// retention is sched.Config's; room is its Room, of node i.
 	retention time.Duration
 	room      func(i int) error
-	split     bool // both sides of a partition may end a task
+	// twin is told which node is to give up for another process of its identity.
+	twin  func(i int, o bus.Instance)
+	skew  map[int]time.Duration // how much clocks are ahead, by index
+	split bool                  // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -65,6 +68,7 @@ type member struct {
 // process is one life of a member.
 type process struct {
 	node  *sched.Node
+	fx    sched.Effects
 	life  context.Context //nolint:containedctx // ends with it
 	start int
 }
@@ -123,8 +127,15 @@ func (s *swarm) restart(i int) {
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
 	}
+	if skew := s.skew[i]; skew != 0 {
+		n.m.Skew(skew)
+		cfg.Clock = func() time.Time { return time.Now().Add(skew) }
+	}
+	if s.twin != nil {
+		cfg.Twin = func(o bus.Instance) { s.twin(i, o) }
+	}
 	node := sched.New(cfg.Without(s.without), fx)
-	n.proc.Store(&process{node, life, start})
+	n.proc.Store(&process{node, fx, life, start})
 	if s.work == nil || s.work(i) {
 		s.handle(i)
 	}

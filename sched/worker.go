@@ -230,7 +230,7 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		w.ack(d.Ack)
 		return d, nil, err
 	}
-	now := time.Now()
+	now := w.n.now()
 	j.LeftMS -= w.waited(q, d, j, now).Milliseconds()
 	j.Stamp, j.By = now, w.n.cfg.ID
 	return d, j, nil
@@ -348,7 +348,7 @@ func (w *worker) renew(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		now := time.Now()
+		now := w.n.now()
 		w.mu.Lock()
 		var all []*attempt
 		for _, a := range w.running {

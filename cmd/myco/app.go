@@ -29,6 +29,7 @@ type cli struct {
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and name the broken hop."`
 	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
 	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`
 	Join    joinCmd    `cmd:"" help:"Take this node into another swarm."`
@@ -67,6 +68,7 @@ type app struct {
 	dataDir string
 	quiet   bool
 	now     func() time.Time
+	code    int // exit code of a command that has said all itself
 }
 
 // run parses args, runs the command, and returns its exit code.
@@ -116,7 +118,7 @@ func usage(err error) error {
 // finish prints what went wrong, and returns the exit code.
 func (a *app) finish(ctx context.Context, err error) int {
 	if err == nil {
-		return 0
+		return a.code
 	}
 	e := bus.AsError(err)
 	if ctx.Err() != nil {

@@ -12,7 +12,7 @@ func TestHelpStaysAsItIs(t *testing.T) {
 	for _, command := range []string{
 		"", "ask", "swarm", "task", "task ls", "task show", "task attach", "task cancel",
 		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain",
-		"ping", "detect", "invite", "join", "leave", "version",
+		"ping", "doctor", "detect", "invite", "join", "leave", "version",
 		"nodes", "nodes ls", "nodes promote", "nodes revoke", "nodes recover", "revoke", "rotate",
 	} {
 		var out, errs bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -64,8 +65,11 @@ type Daemon struct {
 	mu      sync.Mutex
 	member  *member // nil before the start, after the stop, and for a moment while leaving
 	mdns    *discovery.MDNS
-	refused []string      // names of members that refuse this node's key
-	moved   chan struct{} // closed when the node is in another swarm
+	refused []string       // names of members that refuse this node's key
+	moved   chan struct{}  // closed when the node is in another swarm
+	copies  []bus.Instance // daemons with this identity that started later
+
+	isCopy atomic.Bool // another daemon with this identity was there first
 }
 
 // New makes a Daemon; Run starts it. The error is that of Config.Validate.
@@ -127,7 +131,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startBus, d.startMachine, d.startRoom, d.startTrust, d.startMember,
+		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startRoom, d.startMember,
 		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {
@@ -208,8 +212,9 @@ func (d *Daemon) joinAtStart(ctx context.Context, name string) error {
 	return nil
 }
 
-// startBus starts fabric and store.
-func (d *Daemon) startBus(ctx context.Context, up *lifeline) error {
+// startFabric starts the fabric alone: what others might mistake for this node's store comes once
+// it is clear that nobody else is this node.
+func (d *Daemon) startFabric(_ context.Context, up *lifeline) error {
 	f, err := fabric.New(fabric.Config{
 		ID: d.id.NodeID(),
 		// One name for all: what keeps swarms apart is the roster. A name of its own for each
@@ -228,9 +233,18 @@ func (d *Daemon) startBus(ctx context.Context, up *lifeline) error {
 	}
 	d.fabric = f
 	up.later(f.Shutdown)
+	if d.rpc, err = f.Conn("daemon"); err != nil {
+		return err
+	}
+	up.later(d.rpc.Close)
+	return nil
+}
+
+// startStore starts the store, a leaf of the fabric.
+func (d *Daemon) startStore(ctx context.Context, up *lifeline) error {
 	s, err := store.New(store.Config{
 		ID: d.id.NodeID(), Dir: filepath.Join(d.cfg.DataDir, "store"),
-		LeafURL: f.LeafURL(), LeafSeed: f.LeafSeed(), Logger: d.log,
+		LeafURL: d.fabric.LeafURL(), LeafSeed: d.fabric.LeafSeed(), Logger: d.log,
 	})
 	if err != nil {
 		return err
@@ -240,10 +254,6 @@ func (d *Daemon) startBus(ctx context.Context, up *lifeline) error {
 	}
 	d.store = s
 	up.later(s.Shutdown)
-	if d.rpc, err = f.Conn("daemon"); err != nil {
-		return err
-	}
-	up.later(d.rpc.Close)
 	return nil
 }
 

@@ -35,6 +35,7 @@ func (d *Daemon) discover(ctx context.Context) {
 	strangers := strangers{log: d.log}
 	m, err := discovery.New(discovery.Config{
 		NodeID: d.id.NodeID(), Fingerprint: string(d.id.Fingerprint()), SwarmID: string(d.id.Swarm().ID), Version: d.cfg.Version,
+		Start:      d.id.Start().ID,
 		FabricPort: portOf(d.fabric.FabricAddr()), JoinPort: portOf(d.join.Addr().String()),
 		Interfaces: d.mdnsInterfaces(), Logger: d.log,
 		Known: d.isMember,

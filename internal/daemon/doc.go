@@ -6,9 +6,10 @@
 //
 //	lock on the data directory, identity, credentials
 //	fabric            routes, and the clients' port
+//	trust             roster exchange, who may have a route, whom to dial
+//	                  here it ends where another daemon has this identity
 //	store             JetStream, a leaf of the fabric
 //	detector, engines what this machine has
-//	trust             roster exchange, who may have a route, whom to dial
 //	member            jet and sched.Node with their handlers; starts anew when the node leaves its
 //	                  swarm, or is put out
 //	join listener, RPC, table of peers, HTTP, discovery

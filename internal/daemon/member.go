@@ -20,6 +20,7 @@ import (
 // member is this node's part in one swarm. Leaving a swarm ends it and begins the next.
 type member struct {
 	node *sched.Node
+	jet  *jet.Jet
 	end  func()
 }
 
@@ -50,7 +51,7 @@ func (d *Daemon) startMember(ctx context.Context, up *lifeline) error {
 // beginMember starts jet and sched.Node and waits until they are ready.
 func (d *Daemon) beginMember(ctx context.Context, fail context.CancelCauseFunc) error {
 	up := &lifeline{fail: fail}
-	n, err := d.buildMember(ctx, up)
+	n, j, err := d.buildMember(ctx, up)
 	if err != nil {
 		up.stop()
 		return err
@@ -62,40 +63,40 @@ func (d *Daemon) beginMember(ctx context.Context, fail context.CancelCauseFunc) 
 		up.stop()
 		return context.Cause(ctx)
 	}
-	d.setMember(&member{node: n, end: up.stop})
+	d.setMember(&member{node: n, jet: j, end: up.stop})
 	return nil
 }
 
-func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, error) {
+func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *jet.Jet, error) {
 	onFabric, err := d.fabric.Conn("sched")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	up.later(onFabric.Close)
 	onStore, err := d.store.Conn("sched")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	up.later(onStore.Close)
 	j, err := d.startJet(ctx, onFabric, onStore, up)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  d.describe, Load: d.load, Room: d.room.check,
+		Info:  d.describe, Load: d.load, Room: d.room.check, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
 		handlers.NewInference(d.engines, d.cfg.Slots),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
-			return nil, fmt.Errorf("offer a handler: %w", err)
+			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}
 	}
 	if err := d.programs.offerAll(ctx, n); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	up.run(ctx, "follow the engines", func(ctx context.Context) error {
 		for {
@@ -108,7 +109,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, er
 			}
 		}
 	})
-	return n, nil
+	return n, j, nil
 }
 
 func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up *lifeline) (*jet.Jet, error) {
@@ -147,7 +148,11 @@ func (d *Daemon) endMember(ctx context.Context) {
 		return
 	}
 	d.trust.learnFromBeats() // for the next start
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.DrainLimit)
+	limit := d.cfg.DrainLimit
+	if d.isCopy.Load() {
+		limit = 0 // what runs here runs in another's name
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	m.node.Leave(ctx)
 	d.setMember(nil)

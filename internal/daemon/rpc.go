@@ -126,6 +126,7 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbRetry):  plain(d.retryDead),
 		bus.SubjectPayloadRPC(id, bus.VerbRemove): plain(d.removeDead),
 		bus.SubjectPayloadRPC(id, bus.VerbDrain):  plain(d.drain),
+		bus.SubjectPayloadRPC(id, bus.VerbDoctor): plain(d.diagnose),
 		bus.SubjectPayloadRPC(id, bus.VerbServe):  plain(d.programs.serve),
 	}
 }

@@ -65,6 +65,12 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
+// direct makes c ask no proxy: its address is one of this machine.
+func (c *client) direct() *client {
+	c.http.Transport.(*http.Transport).Proxy = nil
+	return c
+}
+
 // do sends a request, with body as JSON unless it is nil. A status other than 200
 // is an error.
 func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {

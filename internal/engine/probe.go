@@ -156,7 +156,17 @@ func Probe(ctx context.Context, address string) (Engine, error) {
 // probe asks for what Ollama alone has, its version, and for its list of models;
 // where these are missing, for OpenAI's list.
 func probe(ctx context.Context, u *url.URL) (Engine, error) {
-	c := newClient("engine", u)
+	kind, err := kindOf(ctx, newClient("engine", u))
+	switch {
+	case err != nil:
+		return nil, err
+	case kind == KindOllama:
+		return NewOllama(u), nil
+	}
+	return NewOpenAI(u), nil
+}
+
+func kindOf(ctx context.Context, c *client) (string, error) {
 	var version struct{ Version string }
 	var tags struct{ Models json.RawMessage }
 	err := c.get(ctx, "/api/version", &version)
@@ -165,19 +175,19 @@ func probe(ctx context.Context, u *url.URL) (Engine, error) {
 	}
 	switch {
 	case err != nil && !answered(err):
-		return nil, err
+		return "", err
 	case err == nil && version.Version != "" && tags.Models != nil:
-		return NewOllama(u), nil
+		return KindOllama, nil
 	}
 	var list struct{ Data json.RawMessage }
 	err = c.get(ctx, "/v1/models", &list)
 	switch {
 	case err != nil && !answered(err):
-		return nil, err
+		return "", err
 	case err == nil && list.Data != nil:
-		return NewOpenAI(u), nil
+		return KindOpenAI, nil
 	}
-	return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is neither Ollama nor an OpenAI-compatible server", u.Redacted()).
+	return "", bus.Errorf(bus.CodeUnavailable, "what answers at %s is neither Ollama nor an OpenAI-compatible server", c.base.Redacted()).
 		WithHint("check the address: GET /api/tags or /v1/models must list models")
 }
 

@@ -39,7 +39,11 @@ func attackers(t *testing.T, foreign *identity.Store) map[string]*tls.Config {
 		}),
 		"another's certificate without its key": with(func(c *tls.Config) {
 			stolen := *ecdsaCert(t)
-			stolen.Certificate = foreign.RouteTLS().Certificates[0].Certificate
+			own, err := foreign.RouteTLS().GetClientCertificate(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stolen.Certificate = own.Certificate
 			stolen.Leaf = nil
 			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stolen, nil }
 		}),

@@ -48,6 +48,7 @@ type Store struct {
 	dir         string
 	key         nodeKey
 	cert        tls.Certificate
+	begun       begun
 	now         func() time.Time
 	log         *slog.Logger
 	joinTimeout time.Duration
@@ -85,7 +86,7 @@ func Open(dataDir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		dir: filepath.Join(dataDir, dirName), now: o.Now, log: o.Logger,
+		begun: newStart(), dir: filepath.Join(dataDir, dirName), now: o.Now, log: o.Logger,
 		joinTimeout: joinTimeout, strangers: newLimiter(), callbacks: make(map[int]func()),
 	}
 	if err := s.load(o); err != nil {

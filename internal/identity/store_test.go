@@ -22,7 +22,11 @@ func TestOpenFoundsOnceAndKeepsItsIdentity(t *testing.T) {
 	if a.Fingerprint() != b.Fingerprint() || a.Swarm() != b.Swarm() {
 		t.Errorf("a second Open gave another identity: %v and %v", a.Swarm(), b.Swarm())
 	}
-	spki := a.RouteTLS().Certificates[0].Leaf.RawSubjectPublicKeyInfo
+	cert, err := a.RouteTLS().GetClientCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki := cert.Leaf.RawSubjectPublicKeyInfo
 	sum := sha256.Sum256(spki)
 	want := hex.EncodeToString(sum[:])
 	if string(a.Fingerprint()) != want {

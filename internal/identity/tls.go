@@ -12,11 +12,16 @@ import (
 
 // selfSigned makes the certificate that carries the node's key. It says nothing
 // else that anybody relies on: trust is the roster, so it never expires (RFC 5280,
-// section 4.1.2.5, gives the date for that).
-func selfSigned(k nodeKey) (tls.Certificate, error) {
+// section 4.1.2.5, gives the date for that). start and age, milliseconds, tell which process
+// of the node it is; both may be left out.
+func selfSigned(k nodeKey, startAndAge ...string) (tls.Certificate, error) {
+	subject := pkix.Name{CommonName: string(k.fp.NodeID())}
+	if len(startAndAge) == 2 {
+		subject.SerialNumber, subject.OrganizationalUnit = startAndAge[0], startAndAge[1:]
+	}
 	tmpl := &x509.Certificate{
 		SerialNumber:          new(big.Int).SetBytes(append([]byte{1}, k.pub[:15]...)),
-		Subject:               pkix.Name{CommonName: string(k.fp.NodeID())},
+		Subject:               subject,
 		NotBefore:             time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:              time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
@@ -45,10 +50,7 @@ func (s *Store) baseTLS(verify func(tls.ConnectionState) error) *tls.Config {
 		// on resumed sessions, checks the key itself.
 		InsecureSkipVerify:     true, //nolint:gosec // keys are pinned in VerifyConnection
 		SessionTicketsDisabled: true,
-		Certificates:           []tls.Certificate{cert},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &cert, nil
-		},
+		GetCertificate:         s.serverCert,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &cert, nil
 		},

@@ -55,6 +55,9 @@ type Config struct {
 	// SwarmID may be the whole id; its first 12 digits are announced.
 	SwarmID string
 	Version string
+	// Start tells this process from another that announces the same node: what is announced
+	// would else be taken for one. Hex digits, of which 4 are announced; empty for none.
+	Start string
 	// Host names the machine, for people who browse. Default: the host name.
 	Host string
 	// FabricPort is where this node accepts routes.
@@ -77,6 +80,7 @@ type Config struct {
 
 const (
 	shortSwarm = 12 // digits of a swarm id that are announced
+	shortStart = 4  // digits of a start that are announced
 	maxHost    = 40 // of the 63 bytes of a DNS label
 )
 
@@ -99,6 +103,10 @@ func (cfg *Config) prepare() error {
 	}
 	cfg.Host = label(cfg.Host)
 	cfg.SwarmID = cfg.SwarmID[:min(len(cfg.SwarmID), shortSwarm)]
+	cfg.Start = cfg.Start[:min(len(cfg.Start), shortStart)]
+	if !hex(cfg.Start) {
+		return fmt.Errorf("announce this node: start %q is not of hex digits", cfg.Start)
+	}
 	if cfg.FabricPort < 1 || cfg.FabricPort > 65535 {
 		return fmt.Errorf("announce the fabric: port %d is not in 1 to 65535", cfg.FabricPort)
 	}

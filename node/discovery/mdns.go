@@ -34,8 +34,9 @@ type MDNS struct {
 	mu       sync.Mutex // guards what follows
 	table    *table
 	problem  error
-	loopback bool // addresses of loopback are worth telling
-	echoed   bool // our own announcement came back in this round
+	loopback bool                 // addresses of loopback are worth telling
+	echoed   bool                 // our own announcement came back in this round
+	copies   map[string]time.Time // where else our own record was heard from, HOST:PORT, and when
 }
 
 var _ Discoverer = (*MDNS)(nil)
@@ -51,6 +52,17 @@ func New(cfg Config) (*MDNS, error) {
 // Heard is closed once our own announcement has come back: multicast works. It never is
 // where multicast does not; Problem tells of that after about 3 s.
 func (m *MDNS) Heard() <-chan struct{} { return m.heard }
+
+// Echo reports whether our own announcement has come back: multicast works, on this machine at
+// least.
+func (m *MDNS) Echo() bool {
+	select {
+	case <-m.heard:
+		return true
+	default:
+		return false
+	}
+}
 
 // Problem tells why others cannot be found at present; nil if they can, or if it is too early
 // to say.
@@ -180,7 +192,11 @@ func (m *MDNS) see(txt []string, port int, addrs []netip.Addr) {
 		return
 	}
 	if record.Fingerprint == m.cfg.Fingerprint {
-		m.seeSelf()
+		if elsewhere := m.elsewhere(port, addrs); len(elsewhere) > 0 {
+			m.seeCopy(elsewhere)
+		} else {
+			m.seeSelf()
+		}
 		return
 	}
 	m.telling.Lock()

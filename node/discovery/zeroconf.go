@@ -63,6 +63,9 @@ func announce(cfg Config, on []iface.Interface) (*announcement, error) {
 
 func register(cfg Config, on []iface.Interface) (*zeroconf.Server, error) {
 	short := strings.TrimPrefix(string(cfg.NodeID), "myco-")
+	if cfg.Start != "" {
+		short += "-" + cfg.Start
+	}
 	server, err := zeroconf.RegisterProxy(cfg.Host+"-"+short, Service, domain, cfg.FabricPort,
 		"myco-"+short, fixedAddrs(on), cfg.record().TXT(), netInterfaces(on))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,14 +49,15 @@ type Config struct {
 
 // Jet does the effects of one node. Its methods may be called at the same time.
 type Jet struct {
-	cfg    Config
-	log    *slog.Logger
-	fabric *link
-	store  *link
-	js     jetstream.JetStream
-	disk   *disk
-	count  *counter
-	odd    rate.Sometimes // of messages and consumers that are of no key
+	cfg        Config
+	log        *slog.Logger
+	fabric     *link
+	store      *link
+	js         jetstream.JetStream
+	disk       *disk
+	count      *counter
+	unreadable atomic.Int64   // messages that were missing when the outboxes were loaded
+	odd        rate.Sometimes // of messages and consumers that are of no key
 
 	mu     sync.Mutex
 	keys   map[string]bool // consumers known to exist, by stream and consumer
@@ -127,6 +129,10 @@ func (j *Jet) Close() error {
 	j.store.close()
 	return errors.Join(j.disk.close(), j.count.close())
 }
+
+// Unreadable counts the messages of the outboxes that this node's store had before its last
+// start, and not after it.
+func (j *Jet) Unreadable() int64 { return j.unreadable.Load() }
 
 // Effects returns everything that sched needs.
 func (j *Jet) Effects() sched.Effects {

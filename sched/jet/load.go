@@ -44,6 +44,7 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.unreadable.Store(missing)
 	if missing > 0 {
 		o.log.Warn("the store has lost messages of its outboxes; other nodes may hold them", "lost", missing, "left", len(out))
 	}

@@ -17,6 +17,7 @@ type Machine struct {
 	// Guarded by net.mu.
 	proc    *proc
 	starts  int
+	skew    time.Duration
 	term    uint64
 	journal map[bus.TaskID]int
 	custody map[bus.NodeID]bool // submitters whose outbox is made here
@@ -58,6 +59,14 @@ func (m *Machine) Start() (ctx context.Context, fx sched.Effects) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	m.proc, m.queues = p, map[sched.QueueID]*queue{}
 	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p}
+}
+
+// Skew sets the machine's clock that much ahead of the simulated time: what its store notes is
+// by that clock.
+func (m *Machine) Skew(ahead time.Duration) {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	m.skew = ahead
 }
 
 // Running reports whether the machine has a process, frozen or not.

@@ -39,7 +39,7 @@ func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
 	if have >= 2 && !off[RuleTwoMessages] || first && have > 0 && !off[RuleTaskFirst] {
 		return stored{refused: true}
 	}
-	k.At = now
+	k.At = now.Add(m.skew)
 	k.Data = append([]byte(nil), k.Data...)
 	m.kept = append(m.kept, k)
 	if m.proc != nil {

@@ -116,7 +116,7 @@ func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.Ta
 		}
 		p.net.copies = max(p.net.copies, copies)
 		k.seq++
-		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, at: now, data: append([]byte(nil), data...)})
+		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, at: now.Add(p.net.machines[q.Host].skew), data: append([]byte(nil), data...)})
 		for _, w := range k.watchers {
 			k.announce(w.stored, func(seq uint64) func() { return func() { w.onStored(key, id, seq) } }(k.seq))
 		}

@@ -1,0 +1,136 @@
+package bus
+
+import "context"
+
+// VerbDoctor asks a daemon for what only it knows of its own health and of the ways to others;
+// on SubjectPayloadRPC: -> Diagnosis. It dials, and takes some seconds where nobody answers.
+const VerbDoctor = "doctor"
+
+// Diagnosis is what a daemon finds out for `myco doctor`: facts, no judgement.
+type Diagnosis struct {
+	NodeID   NodeID    `json:"node_id"`
+	Name     string    `json:"name"`
+	Version  string    `json:"version"`
+	DataDir  string    `json:"data_dir"`
+	UptimeMS int64     `json:"uptime_ms"`
+	Swarm    SwarmInfo `json:"swarm"`
+	// Revoked is set where this node was put out of its swarm.
+	Revoked bool               `json:"revoked,omitempty"`
+	Listens []ListenDiagnosis  `json:"listens"`
+	Peers   []PeerDiagnosis    `json:"peers"`
+	Static  []DialDiagnosis    `json:"static,omitempty"` // the addresses that --peer names
+	MDNS    MDNSDiagnosis      `json:"mdns"`
+	Store   StoreDiagnosis     `json:"store"`
+	Engines []EngineDiagnosis  `json:"engines"`
+	Demo    bool               `json:"demo,omitempty"` // the demo model answers here
+	Links   []LinkDiagnosis    `json:"links,omitempty"`
+	Twins   []Twins            `json:"twins,omitempty"`
+	Waiting []TaskInfo         `json:"waiting,omitempty"` // queued tasks that no node can run
+	Nearby  []NearbySwarm      `json:"nearby,omitempty"`
+	Failed  []DiagnosisFailure `json:"failed,omitempty"`
+}
+
+// DiagnosisFailure is something that could not be found out.
+type DiagnosisFailure struct {
+	What  string `json:"what"`
+	Error string `json:"error"`
+}
+
+// ListenDiagnosis is an address that the daemon listens on.
+type ListenDiagnosis struct {
+	What string `json:"what"` // "routes", "joining", "mDNS", "NATS", "HTTP"
+	Net  string `json:"net"`  // tcp or udp
+	Addr string `json:"addr"`
+	// Others tells that other machines have to reach it.
+	Others bool `json:"others,omitempty"`
+}
+
+// PeerDiagnosis is one other member of the roster.
+type PeerDiagnosis struct {
+	NodeID NodeID    `json:"node_id"`
+	Name   string    `json:"name"`
+	State  NodeState `json:"state"`
+	Routed bool      `json:"routed"`
+	// Left tells that it said goodbye.
+	Left    bool    `json:"left,omitempty"`
+	RTTMS   float64 `json:"rtt_ms,omitempty"`
+	Version string  `json:"version,omitempty"`
+	// ClockSkewMS is how much its clock is ahead of this node's.
+	ClockSkewMS int64 `json:"clock_skew_ms"`
+	// Dials are the addresses that lead to it, tried now; only where it has no route.
+	Dials []DialDiagnosis `json:"dials,omitempty"`
+}
+
+// DialResult is what a dial of a fabric address led to.
+type DialResult string
+
+// What dials lead to.
+const (
+	DialOK        DialResult = "ok"
+	DialRefused   DialResult = "refused"     // nothing listens there
+	DialTimeout   DialResult = "timeout"     // nothing answers
+	DialNoWay     DialResult = "unreachable" // no route of the network, or no such host
+	DialNotMycod  DialResult = "not_mycod"   // what listens there takes no routes
+	DialStranger  DialResult = "stranger"    // the node there is not in this roster
+	DialTurned    DialResult = "turned_away" // the node there does not know this one
+	DialOther     DialResult = "other_node"  // another member than the one looked for
+	DialSelf      DialResult = "self"        // this very node
+	DialTwin      DialResult = "twin"        // another process with this node's identity
+	DialUnsettled DialResult = "failed"      // anything else
+)
+
+// DialDiagnosis is one dial.
+type DialDiagnosis struct {
+	Addr   string     `json:"addr"`
+	Result DialResult `json:"result"`
+	Node   NodeID     `json:"node_id,omitempty"` // that answered
+	// Swarm is the swarm of a stranger, where mDNS tells it.
+	Swarm string `json:"swarm,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// MDNSDiagnosis tells whether others can be found on the LAN.
+type MDNSDiagnosis struct {
+	On bool `json:"on"`
+	// Echo tells that the node's own announcement came back; Others counts the nodes heard.
+	Echo    bool   `json:"echo"`
+	Others  int    `json:"others"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// StoreDiagnosis is the state of the node's store.
+type StoreDiagnosis struct {
+	Linked bool `json:"linked"`
+	// Unreadable counts the messages that were there before the last start and not after it.
+	Unreadable int64 `json:"unreadable"`
+}
+
+// EngineDiagnosis is one address where an engine is looked for.
+type EngineDiagnosis struct {
+	URL  string `json:"url"`
+	Kind string `json:"kind,omitempty"` // empty where none was recognised
+	// Models are their names.
+	Models []string `json:"models,omitempty"`
+	// Error tells why it cannot be used; Hung that it takes connections and does not answer.
+	Error string `json:"error,omitempty"`
+	Hung  bool   `json:"hung,omitempty"`
+	// Asked tells that the owner named this address: it should be there.
+	Asked bool `json:"asked,omitempty"`
+	// Open are the addresses of this machine where others on the LAN reach it.
+	Open []string `json:"open,omitempty"`
+}
+
+// LinkDiagnosis is a pair of live nodes of which one does not hear the other.
+type LinkDiagnosis struct {
+	From     NodeID `json:"from"`
+	FromName string `json:"from_name"`
+	To       NodeID `json:"to"`
+	ToName   string `json:"to_name"`
+	// Local tells that From has made itself queue host, since it does not reach the host To.
+	Local bool `json:"local,omitempty"`
+}
+
+// Diagnose has the daemon look at its own health and at the ways to others.
+func (c *Conn) Diagnose(ctx context.Context) (Diagnosis, error) {
+	return call[Diagnosis](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbDoctor), struct{}{})
+}

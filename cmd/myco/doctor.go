@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/doctor"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// doctorCmd looks for what is wrong, with a daemon or without.
+type doctorCmd struct {
+	Strict bool `help:"Exit with 1 for warnings too."`
+}
+
+// Run implements the command. Something wrong is CodeFailed, after the report.
+func (c *doctorCmd) Run(ctx context.Context, a *app) error {
+	facts, err := a.facts(ctx)
+	if err != nil {
+		return err
+	}
+	r := doctor.Examine(facts)
+	a.report(r)
+	switch worst := r.Worst(); {
+	case worst == doctor.Fail, worst == doctor.Warn && c.Strict:
+		a.code = 1
+	}
+	return nil
+}
+
+// facts gathers what is to be judged.
+func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
+	dir := a.dataDir
+	if dir == "" {
+		dir = bus.DefaultDataDir()
+	}
+	f := doctor.Facts{Start: "mycod"}
+	if dir != bus.DefaultDataDir() {
+		f.Start = "mycod --data-dir " + dir
+	}
+	d, err := a.diagnose(ctx)
+	if ctx.Err() != nil {
+		return f, context.Cause(ctx)
+	}
+	if err == nil {
+		f.Daemon, f.Dir = &d, doctor.Dir(d.DataDir)
+		return f, nil
+	}
+	f.DaemonError, f.Dir = bus.AsError(err), doctor.Dir(dir)
+	_, err = os.Stat(filepath.Join(dir, bus.DaemonFile))
+	f.Known = err == nil
+	f.Ports = defaultPorts(ctx)
+	f.Engines, err = engine.Inspect(ctx, engine.Config{}, ownAddrs())
+	return f, err
+}
+
+func (a *app) diagnose(ctx context.Context) (bus.Diagnosis, error) {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return bus.Diagnosis{}, err
+	}
+	defer conn.Close()
+	return conn.Diagnose(ctx)
+}
+
+// defaultPorts tries the ports that mycod takes unless told otherwise.
+func defaultPorts(ctx context.Context) []doctor.PortFacts {
+	ports := []doctor.PortFacts{
+		{What: "NATS clients", Addr: config.BusListen},
+		{What: "routes", Addr: config.FabricListen},
+		{What: "joining", Addr: config.JoinListen},
+		{What: "HTTP", Addr: config.HTTPListen},
+	}
+	for i := range ports {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", ports[i].Addr)
+		if err != nil {
+			ports[i].Error = err.Error()
+			continue
+		}
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			ports[i].Error = err.Error()
+		}
+	}
+	return ports
+}
+
+// ownAddrs are this machine's addresses.
+func ownAddrs() (out []netip.Addr) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
+// report prints what was found.
+func (a *app) report(r doctor.Report) {
+	if a.json {
+		a.object(r)
+		return
+	}
+	rows := make([][2]string, len(r.Checks))
+	for i, c := range r.Checks {
+		mark := map[doctor.Status]string{
+			doctor.OK: goodStyle.Render("ok  "), doctor.Warn: soonStyle.Render("warn"), doctor.Fail: badStyle.Render("FAIL"),
+		}[c.Status]
+		text := c.Detail
+		if c.Hint != "" {
+			text += "\n" + dimStyle.Render("try: "+c.Hint)
+		}
+		rows[i] = [2]string{mark + "  " + c.Name, text}
+	}
+	a.fields(rows)
+	switch r.Worst() {
+	case doctor.OK:
+		a.hint("All is well.")
+	case doctor.Warn:
+		a.hint("It works, with warnings.")
+	case doctor.Fail:
+		a.hint("Something is wrong: see FAIL above.")
+	}
+}

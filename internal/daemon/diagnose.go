@@ -1,0 +1,233 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/node/discovery"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// diagnose gathers what `myco doctor` judges. Nothing here changes anything.
+func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
+	s := d.id.Swarm()
+	out := &bus.Diagnosis{
+		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, DataDir: d.cfg.DataDir,
+		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
+		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(),
+	}
+	var wg sync.WaitGroup
+	var engines, swarm error
+	wg.Go(func() { engines = d.diagnoseEngines(ctx, out) })
+	wg.Go(func() { out.Static = d.dials(ctx, d.cfg.Peers) })
+	wg.Go(func() { swarm = d.diagnoseSwarm(ctx, out) })
+	wg.Wait()
+	for what, err := range map[string]error{"the engines": engines, "the swarm": swarm} {
+		if err != nil {
+			out.Failed = append(out.Failed, bus.DiagnosisFailure{What: what, Error: err.Error()})
+		}
+	}
+	return out, nil
+}
+
+// diagnoseSwarm tells of the other members, and of what waits.
+func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
+	n, err := d.current()
+	if err != nil {
+		return err
+	}
+	out.Peers = d.diagnosePeers(ctx, n.View())
+	out.Links = d.brokenLinks(n.View())
+	out.Twins = n.Twins()
+	d.mu.Lock()
+	if len(d.copies) > 0 {
+		me := d.id.Start()
+		self := bus.Instance{Boot: me.ID, Addr: addrsOf(d.fabric.FabricAddr())[0], UptimeMS: me.Age.Milliseconds()}
+		out.Twins = append(out.Twins, bus.Twins{Node: d.id.NodeID(), Seen: append([]bus.Instance{self}, d.copies...)})
+	}
+	if d.member != nil {
+		out.Store.Unreadable = d.member.jet.Unreadable()
+	}
+	d.mu.Unlock()
+	tasks, err := n.Tasks(ctx)
+	for _, t := range tasks {
+		if t.State == bus.StateQueued && t.Warning != "" && len(out.Waiting) < waitingMost {
+			out.Waiting = append(out.Waiting, t)
+		}
+	}
+	return err
+}
+
+// waitingMost bounds the tasks that are told of.
+const waitingMost = 100
+
+// listens are the addresses that this daemon listens on.
+func (d *Daemon) listens() []bus.ListenDiagnosis {
+	out := []bus.ListenDiagnosis{
+		{What: "routes", Net: "tcp", Addr: d.fabric.FabricAddr(), Others: true},
+		{What: "joining", Net: "tcp", Addr: d.join.Addr().String(), Others: true},
+		{What: "NATS", Net: "tcp", Addr: d.info.BusURL},
+		{What: "HTTP", Net: "tcp", Addr: d.http.Addr().String()},
+	}
+	if !d.cfg.NoMDNS {
+		out = append(out, bus.ListenDiagnosis{What: "mDNS", Net: "udp", Addr: "0.0.0.0:5353", Others: true})
+	}
+	for i := range out { // who listens on loopback alone wants no others
+		if ap, err := netip.ParseAddrPort(out[i].Addr); err == nil && ap.Addr().IsLoopback() {
+			out[i].Others = false
+		}
+	}
+	return out
+}
+
+func (d *Daemon) diagnoseMDNS() bus.MDNSDiagnosis {
+	out := bus.MDNSDiagnosis{On: !d.cfg.NoMDNS}
+	if m := d.discoverer(); m != nil {
+		out.Echo, out.Others = m.Echo(), len(m.Nearby())
+		if err := m.Problem(); err != nil {
+			out.Problem = err.Error()
+		}
+	}
+	return out
+}
+
+func (d *Daemon) discoverer() *discovery.MDNS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mdns
+}
+
+func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err error) {
+	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), ownAddrs(true))
+	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
+	return err
+}
+
+// diagnosePeers tells of each other member of the roster, and dials those without a route.
+func (d *Daemon) diagnosePeers(ctx context.Context, v sched.View) []bus.PeerDiagnosis {
+	rtt := d.fabric.RTT()
+	var out []bus.PeerDiagnosis
+	for _, m := range d.id.Members() {
+		if m.Node == d.id.NodeID() {
+			continue
+		}
+		p, heard := v.Peers[m.Node]
+		trip, routed := rtt[m.Node]
+		one := bus.PeerDiagnosis{
+			NodeID: m.Node, Name: m.Name, State: bus.NodeLost, Routed: routed, Left: p.Left && !routed,
+			RTTMS: float64(trip.Microseconds()) / 1000,
+		}
+		if heard {
+			one.State, one.Version, one.ClockSkewMS = p.State, p.Info.Version, p.Skew.Milliseconds()
+		}
+		out = append(out, one)
+	}
+	var wg sync.WaitGroup
+	for i := range out {
+		if out[i].Routed {
+			continue
+		}
+		wg.Go(func() {
+			out[i].Dials = d.dials(ctx, d.trust.addrsOf(out[i].NodeID))
+			for k, dial := range out[i].Dials {
+				if dial.Result == bus.DialOK && dial.Node != out[i].NodeID {
+					out[i].Dials[k].Result = bus.DialOther
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// addrsOf returns where a member may be reached: what it told, what somebody on the LAN told, and
+// what the inviter gave, which may be of any member.
+func (t *trust) addrsOf(id bus.NodeID) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addrs := slices.Concat(t.addrs[id], t.hints[id])
+	if len(addrs) == 0 {
+		addrs = stillGiven(t.id.Fabric(), t.addrs, t.id.Members())
+	}
+	slices.Sort(addrs)
+	return slices.Compact(addrs)
+}
+
+// dials dials fabric addresses, and tells what each led to.
+func (d *Daemon) dials(ctx context.Context, addrs []string) []bus.DialDiagnosis {
+	var out []bus.DialDiagnosis
+	for _, k := range d.knockAll(ctx, addrs) {
+		out = append(out, d.judge(k))
+	}
+	return out
+}
+
+// judge says what a knock means.
+func (d *Daemon) judge(k knock) bus.DialDiagnosis {
+	out := bus.DialDiagnosis{Addr: k.addr, Node: k.met.Node, Result: bus.DialOK}
+	if k.err != nil {
+		out.Error, out.Result = k.err.Error(), bus.DialUnsettled
+	}
+	switch {
+	case k.met.Fingerprint == d.id.Fingerprint():
+		out.Result = bus.DialSelf
+		if by, _ := d.copyAt(k); by.Boot != "" {
+			out.Result = bus.DialTwin
+		}
+	case k.met.Node != "" && !k.met.Member:
+		out.Result, out.Swarm = bus.DialStranger, d.swarmOf(string(k.met.Fingerprint))
+	case errors.Is(k.err, fabric.ErrTurned):
+		out.Result = bus.DialTurned
+	case errors.Is(k.err, fabric.ErrRefused):
+		out.Result = bus.DialRefused
+	case errors.Is(k.err, fabric.ErrSilent):
+		out.Result = bus.DialTimeout
+	case errors.Is(k.err, fabric.ErrNoRoute):
+		out.Result = bus.DialNoWay
+	case errors.Is(k.err, fabric.ErrNoFabric):
+		out.Result = bus.DialNotMycod
+	}
+	return out
+}
+
+// swarmOf is the swarm that a stranger announces, where it does.
+func (d *Daemon) swarmOf(fingerprint string) string {
+	if m := d.discoverer(); m != nil {
+		for _, f := range m.Nearby() {
+			if f.Fingerprint == fingerprint {
+				return f.SwarmID
+			}
+		}
+	}
+	return ""
+}
+
+// brokenLinks are the pairs of live nodes of which one does not hear the other, by what each
+// says in its heartbeats.
+func (d *Daemon) brokenLinks(v sched.View) (out []bus.LinkDiagnosis) {
+	for from, p := range v.Peers {
+		if !p.Live() || p.State == bus.NodeSuspect {
+			continue
+		}
+		for to, q := range v.Peers {
+			if to == from || !q.Live() || q.State == bus.NodeSuspect || slices.Contains(p.Beat.Sees, to) {
+				continue
+			}
+			out = append(out, bus.LinkDiagnosis{
+				From: from, FromName: d.nameOf(from), To: to, ToName: d.nameOf(to),
+				Local: p.Beat.Local && p.Beat.Term > 0 && q.Beat.Term > 0,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b bus.LinkDiagnosis) int {
+		return strings.Compare(a.FromName+"\x00"+a.ToName, b.FromName+"\x00"+b.ToName)
+	})
+	return out
+}

@@ -1,0 +1,54 @@
+package daemon_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func diagnose(t *testing.T, n *node) bus.Diagnosis {
+	t.Helper()
+	d, err := n.conn.Diagnose(n.ctx())
+	check(t, err)
+	return d
+}
+
+// The daemon tells of the ways to others, and dials who has none.
+func TestDiagnose(t *testing.T) {
+	t.Parallel()
+	foreign := start(t, "foreign")
+	a := start(t, "a", withDemo)
+	b := start(t, "b", joining(a), withPeer(foreign.Info().FabricAddr))
+	settle(t, a, b)
+
+	d := diagnose(t, b)
+	if d.NodeID != b.id() || d.DataDir != b.cfg.DataDir || !d.Store.Linked || d.Store.Unreadable != 0 || d.MDNS.On ||
+		len(d.Listens) != 4 || d.Demo || len(d.Links) != 0 || len(d.Twins) != 0 || len(d.Failed) != 0 || d.Swarm.QueueHost == "" {
+		t.Errorf("%+v", d)
+	}
+	if len(d.Peers) != 1 || d.Peers[0].NodeID != a.id() || !d.Peers[0].Routed || d.Peers[0].Version != "0.0.1" || d.Peers[0].Dials != nil {
+		t.Errorf("peers %+v", d.Peers)
+	}
+	if len(d.Static) != 1 || d.Static[0].Result != bus.DialStranger || d.Static[0].Node != foreign.id() {
+		t.Errorf("static %+v, want the stranger", d.Static)
+	}
+	if !diagnose(t, a).Demo {
+		t.Error("a does not tell of its demo model")
+	}
+
+	_, err := b.conn.Enqueue(b.ctx(), bus.Task{ID: "waits", Type: "paint", Payload: []byte(`{}`)})
+	check(t, err)
+	if d := diagnose(t, b); len(d.Waiting) != 1 || d.Waiting[0].ID != "waits" || d.Waiting[0].Warning == "" {
+		t.Errorf("waiting %+v", d.Waiting)
+	}
+	was := a.Info().FabricAddr
+	check(t, a.stop())
+	eventually(t, "a is away", func() string {
+		d := diagnose(t, b)
+		if p := d.Peers[0]; p.Routed || !p.Left || len(p.Dials) != 1 || p.Dials[0].Addr != was || p.Dials[0].Result != bus.DialRefused {
+			return fmt.Sprintf("%+v", d.Peers)
+		}
+		return ""
+	})
+}

@@ -1,0 +1,32 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Dir looks at a data directory, and at the disk that it is on or will be.
+func Dir(path string) DirFacts {
+	d := DirFacts{Path: path}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.Missing = true
+	case err != nil:
+		d.Error = err.Error()
+	default:
+		d.Mode = info.Mode()
+		d.Owner, d.User = owner(info)
+	}
+	on := path
+	for d.Missing {
+		if _, err := os.Stat(on); err == nil || filepath.Dir(on) == on {
+			break
+		}
+		on = filepath.Dir(on)
+	}
+	d.FreeBytes, d.TotalBytes = space(on)
+	return d
+}

@@ -1,0 +1,203 @@
+package doctor
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Bounds of the free disk.
+const (
+	// StoreNeeds is the room in bytes below which the store cannot be trusted to take what is
+	// accepted: some blocks of its files, of 8 MiB each, and the largest payloads.
+	StoreNeeds = 64 << 20
+	// Below lowShare of the disk or lowBytes there is little left.
+	lowShare = 0.10
+	lowBytes = 2 << 30
+)
+
+// DirFacts describe a data directory.
+type DirFacts struct {
+	Path    string
+	Missing bool
+	// Error tells why it could not be looked at.
+	Error string
+	Mode  os.FileMode
+	// Owner and User are user ids; both 0 where the system has none.
+	Owner, User int
+	// FreeBytes is what its user may still write, TotalBytes the size of the disk; both 0 where
+	// they are not known.
+	FreeBytes, TotalBytes uint64
+}
+
+func directory(d DirFacts) Check {
+	c := Check{Name: "data directory", Status: OK, Detail: d.Path}
+	switch {
+	case d.Missing:
+		c.Detail += " is not there yet: the first start of mycod makes it"
+	case d.Error != "":
+		c.Status, c.Detail = Fail, d.Path+" cannot be used: "+d.Error
+		c.Hint = "give it to the user that runs mycod, or use another: mycod --data-dir DIR"
+	case !d.Mode.IsDir():
+		c.Status, c.Detail = Fail, d.Path+" is not a directory"
+		c.Hint = "use another: mycod --data-dir DIR"
+	case d.Owner != d.User && d.User != 0:
+		c.Status = Warn
+		c.Detail = fmt.Sprintf("%s belongs to user id %d, and this is user id %d", d.Path, d.Owner, d.User)
+		c.Hint = "run mycod and myco as one user"
+	case d.Mode.Perm()&0o077 != 0:
+		c.Status = Warn
+		c.Detail = fmt.Sprintf("%s is open to other users (mode %04o), and holds keys and tasks", d.Path, d.Mode.Perm())
+		c.Hint = "chmod 700 " + d.Path
+	default:
+		c.Detail += fmt.Sprintf(", mode %04o", d.Mode.Perm())
+	}
+	return c
+}
+
+func disk(d DirFacts) Check {
+	c := Check{Name: "disk", Status: OK}
+	if d.TotalBytes == 0 {
+		c.Detail = "its size is not known"
+		return c
+	}
+	share := float64(d.FreeBytes) / float64(d.TotalBytes)
+	c.Detail = fmt.Sprintf("%s of %s free at %s", size(d.FreeBytes), size(d.TotalBytes), d.Path)
+	switch {
+	case d.FreeBytes < StoreNeeds:
+		c.Status = Fail
+		c.Detail += fmt.Sprintf("; the store needs %s", size(StoreNeeds))
+	case d.FreeBytes < lowBytes, share < lowShare:
+		c.Status = Warn
+		c.Detail += fmt.Sprintf("; that is little (%.0f %%)", 100*share)
+	default:
+		return c
+	}
+	c.Hint = "make room there, or move the data: mycod --data-dir DIR"
+	return c
+}
+
+func size(b uint64) string {
+	const gib, mib = 1 << 30, 1 << 20
+	if b >= gib {
+		return fmt.Sprintf("%.1f GiB", float64(b)/gib)
+	}
+	return fmt.Sprintf("%.0f MiB", float64(b)/mib)
+}
+
+// ports judges what a daemon would find when it starts.
+func ports(f Facts) Check {
+	var taken []string
+	for _, p := range f.Ports {
+		if p.Error != "" {
+			taken = append(taken, fmt.Sprintf("%s for %s", p.Addr, p.What))
+		}
+	}
+	if len(taken) == 0 {
+		return Check{"ports", OK, "those that mycod takes by default are free", ""}
+	}
+	return Check{
+		"ports", Warn, "taken by another program: " + some(taken) + "; mycod takes the next free ones, and others do not find it there without mDNS",
+		"stop that program, or choose: mycod --fabric-listen HOST:PORT",
+	}
+}
+
+func store(d bus.Diagnosis) Check {
+	switch {
+	case !d.Store.Linked:
+		return Check{"store", Fail, "it is not connected to the daemon's own fabric: nothing durable is accepted", "look at the log of mycod, and start it anew"}
+	case d.Store.Unreadable > 0:
+		return Check{
+			"store", Warn, fmt.Sprintf("%s could not be read back at the last start: the disk or a file in %s is damaged; other nodes may hold copies", count(int(d.Store.Unreadable), "message"), d.DataDir),
+			"check the disk; myco task ls shows what the swarm still knows",
+		}
+	}
+	return Check{"store", OK, "open, and nothing was missing at the last start", ""}
+}
+
+// firewall tells which ports others need: from inside, a firewall cannot be seen.
+func firewall(d bus.Diagnosis) Check {
+	var open, silent []string
+	for _, l := range d.Listens {
+		if _, port, err := net.SplitHostPort(l.Addr); err == nil && l.Others {
+			open = append(open, fmt.Sprintf("%s %s (%s)", strings.ToUpper(l.Net), port, l.What))
+		}
+	}
+	if len(open) == 0 {
+		return Check{"firewall", OK, "nothing of this node is for other machines", ""}
+	}
+	for _, p := range d.Peers {
+		timeouts := 0
+		for _, x := range p.Dials {
+			if x.Result == bus.DialTimeout {
+				timeouts++
+			}
+		}
+		if timeouts > 0 && timeouts == len(p.Dials) && !p.Left {
+			silent = append(silent, who(p.Name, p.NodeID))
+		}
+	}
+	need := "a firewall must let in " + strings.Join(open, ", ")
+	if len(silent) > 0 {
+		return Check{"firewall", Warn, need + "; packets to " + some(silent) + " are lost without an answer, as a firewall does it", "check the firewall there"}
+	}
+	return Check{"firewall", OK, need, ""}
+}
+
+// engines judges each engine; without any, that.
+func engines(found []bus.EngineDiagnosis, demo bool) []Check {
+	var out []Check
+	up := false
+	for _, e := range found {
+		up = up || e.Kind != ""
+	}
+	for _, e := range found {
+		c := Check{Name: "engine", Status: OK}
+		switch {
+		case e.Kind != "" && len(e.Open) > 0:
+			out = append(out, Check{"engine", OK, engineUp(e), ""})
+			c.Status = Warn
+			c.Detail = fmt.Sprintf("%s at %s answers everybody on the network, at %s: whoever reaches it uses it past the swarm, without a key", e.Kind, e.URL, some(e.Open))
+			c.Hint = closeEngine(e.Kind)
+		case e.Kind != "":
+			c.Detail = engineUp(e)
+			if len(e.Models) == 0 {
+				c.Status, c.Detail, c.Hint = Warn, c.Detail+", and has no model", "ollama pull gemma3:1b"
+			}
+		case e.Hung:
+			c.Status = Fail
+			c.Detail = fmt.Sprintf("what listens at %s takes connections and does not answer: it hangs", e.URL)
+			c.Hint = "start it anew"
+		case e.Asked:
+			c.Status, c.Detail, c.Hint = Fail, e.Error, "start it, or take it off the command line of mycod: --engine "+e.URL
+		case up:
+			continue // nobody said that there is one
+		default:
+			c.Status, c.Detail, c.Hint = Warn, "there is none: "+e.Error, "ollama serve, or: mycod --engine URL"
+			if demo {
+				c.Detail += "; the built-in demo answers"
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func engineUp(e bus.EngineDiagnosis) string {
+	s := fmt.Sprintf("%s at %s is up", e.Kind, e.URL)
+	if len(e.Models) > 0 {
+		s += ": " + some(e.Models)
+	}
+	return s
+}
+
+// closeEngine is how an engine is bound to loopback.
+func closeEngine(kind string) string {
+	if kind == "ollama" {
+		return "stop it, and start it on loopback alone: OLLAMA_HOST=127.0.0.1:11434 ollama serve (as a service: systemctl edit ollama, Environment=OLLAMA_HOST=127.0.0.1:11434)"
+	}
+	return "start it on loopback alone, with its --host 127.0.0.1"
+}

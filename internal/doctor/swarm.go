@@ -1,0 +1,304 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// skewLimit is how much clocks may differ before it is a warning. Nothing depends on it.
+const skewLimit = 5 * time.Second
+
+// mdnsPatience is how long after a start others may be unheard.
+const mdnsPatience = 10 * time.Second
+
+func identity(d bus.Diagnosis) Check {
+	switch {
+	case d.Revoked:
+		return Check{
+			"identity", Fail, fmt.Sprintf("this node was put out of the swarm %s: no member lets it in", d.Swarm.Name),
+			"myco leave, then: myco join TOKEN, with a token of the swarm that it is to be in",
+		}
+	case len(d.Twins) > 0:
+		t := d.Twins[0]
+		var at []string
+		for _, i := range t.Seen {
+			at = append(at, i.String())
+		}
+		return Check{
+			"identity", Fail, fmt.Sprintf("two daemons have the identity of %s: %s. They run from copies of one data directory", t.Node, strings.Join(at, " and ")),
+			"stop the one that is the copy, and start it with a data directory of its own: mycod --data-dir NEWDIR --join TOKEN",
+		}
+	}
+	return Check{"identity", OK, "no other daemon was heard with an identity that is in use", ""}
+}
+
+// peers judges the ways to the other members of the roster.
+func peers(d bus.Diagnosis) []Check {
+	if len(d.Peers) == 0 {
+		return []Check{{"route", OK, "this node is alone in its swarm", ""}}
+	}
+	var out []Check
+	var up []string
+	for _, p := range d.Peers {
+		switch {
+		case p.Routed && p.State == bus.NodeSuspect:
+			out = append(out, Check{
+				"route", Warn, fmt.Sprintf("%s is heard late: it, or the way to it, is slow at the moment", who(p.Name, p.NodeID)),
+				"run myco doctor again; if it stays so, look at the load there and at the network",
+			})
+		case p.Routed && p.State != bus.NodeLost:
+			up = append(up, p.Name)
+		case p.Routed:
+			out = append(out, Check{
+				"route", Fail, fmt.Sprintf("%s has a route, and is not heard: its daemon hangs, or the network loses what it sends", who(p.Name, p.NodeID)),
+				"look at the log of mycod there",
+			})
+		case p.Left:
+			out = append(out, Check{"route", Warn, fmt.Sprintf("%s is away: it stopped in good order", who(p.Name, p.NodeID)), "start mycod there"})
+		default:
+			out = append(out, unrouted(p))
+		}
+	}
+	if len(up) > 0 {
+		out = append([]Check{{"route", OK, fmt.Sprintf("%s: %s", count(len(up), "route"), some(up)), ""}}, out...)
+	}
+	return out
+}
+
+// unrouted names the hop that is broken.
+func unrouted(p bus.PeerDiagnosis) Check {
+	c := Check{Name: "route", Status: Fail}
+	if len(p.Dials) == 0 {
+		c.Detail = fmt.Sprintf("no route to %s, and no address of it is known", who(p.Name, p.NodeID))
+		c.Hint = "start mycod there; where mDNS does not reach, name its address here: mycod --peer HOST:7422"
+		return c
+	}
+	var tried []string
+	for _, x := range p.Dials {
+		tried = append(tried, x.Addr+": "+dialed(x))
+	}
+	c.Detail = fmt.Sprintf("no route to %s; tried %s", who(p.Name, p.NodeID), strings.Join(tried, "; "))
+	c.Hint = advice(p.Dials)
+	return c
+}
+
+// dialed says what a dial led to.
+func dialed(x bus.DialDiagnosis) string {
+	switch x.Result {
+	case bus.DialOK:
+		return "the dial works now; the route is made in a moment"
+	case bus.DialRefused:
+		return "connection refused: the machine is up, and nothing listens there"
+	case bus.DialTimeout:
+		return "timed out: the machine is away, or a firewall drops the packets"
+	case bus.DialNoWay:
+		return "unreachable: " + x.Error
+	case bus.DialNotMycod:
+		return "what listens there is not mycod"
+	case bus.DialStranger:
+		return "TLS refused: " + stranger(x)
+	case bus.DialTurned:
+		return fmt.Sprintf("TLS refused by %s: this node's key is not in its roster", x.Node)
+	case bus.DialOther:
+		return fmt.Sprintf("another member, %s, answers there", x.Node)
+	case bus.DialSelf:
+		return "this is the node itself"
+	case bus.DialTwin:
+		return "another daemon with this node's own identity answers there"
+	}
+	return x.Error
+}
+
+func stranger(x bus.DialDiagnosis) string {
+	s := fmt.Sprintf("wrong swarm: the key of %s is not in this swarm's roster", x.Node)
+	if x.Swarm != "" {
+		s += fmt.Sprintf("; it is in the swarm %s", x.Swarm)
+	}
+	return s
+}
+
+// advice is what helps against the failure that tells most.
+func advice(dials []bus.DialDiagnosis) string {
+	hints := []struct {
+		of   bus.DialResult
+		hint string
+	}{
+		{bus.DialOK, "run myco doctor again"},
+		{bus.DialTurned, "run myco doctor on that node: it may have left the swarm, or not have heard that this one joined"},
+		{bus.DialStranger, "that node left this swarm: run `myco invite` on a member, and `myco join TOKEN` there"},
+		{bus.DialRefused, "start mycod there; if it runs, see which port it prints for routes"},
+		{bus.DialTimeout, "wake that machine, or let its firewall pass the port"},
+		{bus.DialNoWay, "check that this machine and that one are on one network"},
+		{bus.DialNotMycod, "see which port mycod prints for routes there"},
+	}
+	for _, h := range hints {
+		if slices.ContainsFunc(dials, func(x bus.DialDiagnosis) bool { return x.Result == h.of }) {
+			return h.hint
+		}
+	}
+	return "start mycod there; where mDNS does not reach, name its address here: mycod --peer HOST:7422"
+}
+
+// static judges the addresses of --peer that lead to no member. Members are judged as such.
+func static(d bus.Diagnosis) []Check {
+	var out []Check
+	for _, x := range d.Static {
+		c := Check{"peer", Fail, fmt.Sprintf("--peer %s: %s", x.Addr, dialed(x)), ""}
+		switch x.Result {
+		case bus.DialOK, bus.DialSelf, bus.DialOther:
+			continue
+		case bus.DialStranger:
+			c.Hint = "to join it: run `myco invite` there, then here: myco join TOKEN; else take it off the command line of mycod"
+		case bus.DialTwin:
+			c.Hint = "one of the two needs a data directory of its own: mycod --data-dir NEWDIR --join TOKEN"
+		default:
+			if dials(d, x.Addr) {
+				continue // it is told of with the member that is there
+			}
+			c.Hint = advice([]bus.DialDiagnosis{x})
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// dials reports whether an address was tried for a member too.
+func dials(d bus.Diagnosis, addr string) bool {
+	return slices.ContainsFunc(d.Peers, func(p bus.PeerDiagnosis) bool {
+		return slices.ContainsFunc(p.Dials, func(x bus.DialDiagnosis) bool { return x.Addr == addr })
+	})
+}
+
+// links judges the ways between other nodes, by what they say they hear.
+func links(d bus.Diagnosis) []Check {
+	var out []Check
+	done := map[[2]bus.NodeID]bool{}
+	for _, l := range d.Links {
+		if done[[2]bus.NodeID{l.To, l.From}] {
+			continue
+		}
+		done[[2]bus.NodeID{l.From, l.To}] = true
+		local := l.Local
+		for _, o := range d.Links {
+			local = local || o.Local && o.From == l.To && o.To == l.From
+		}
+		c := Check{"link", Fail, fmt.Sprintf("the link between %s and %s is broken: both live, and one does not hear the other", who(l.FromName, l.From), who(l.ToName, l.To)), "run myco doctor on both"}
+		if local {
+			c.Detail += "; there are two queue hosts because of it, and work does not pass between them"
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func mdns(d bus.Diagnosis) Check {
+	c := Check{Name: "mDNS", Status: OK}
+	routed := 0
+	for _, p := range d.Peers {
+		if p.Routed {
+			routed++
+		}
+	}
+	young := time.Duration(d.UptimeMS)*time.Millisecond < mdnsPatience
+	switch {
+	case !d.MDNS.On:
+		c.Detail = "off: others are dialled where they were last, and at --peer"
+	case d.MDNS.Problem != "":
+		c.Status, c.Detail = Warn, d.MDNS.Problem
+	case !d.MDNS.Echo:
+		c.Detail = "on; it has just begun to listen"
+		if !young {
+			c.Status, c.Detail = Warn, "nothing is heard, not even this node's own announcement: multicast does not work here"
+		}
+	case routed > 0 && d.MDNS.Others == 0 && !young:
+		c.Status = Warn
+		c.Detail = fmt.Sprintf("this node hears itself and nobody else, though it has %s: multicast does not pass between the machines", count(routed, "route"))
+	default:
+		c.Detail = fmt.Sprintf("on: the own announcement comes back, and %s heard", is(d.MDNS.Others))
+	}
+	if c.Status != OK {
+		c.Hint = "let UDP port 5353 and multicast pass (some access points isolate their clients), or name a member: mycod --peer HOST:7422"
+	}
+	return c
+}
+
+func is(n int) string {
+	if n == 1 {
+		return "1 other node is"
+	}
+	return fmt.Sprintf("%d other nodes are", n)
+}
+
+func versions(d bus.Diagnosis) Check {
+	by := map[string][]string{d.Version: {d.Name}}
+	for _, p := range d.Peers {
+		if p.Version != "" && p.State != bus.NodeLost {
+			by[p.Version] = append(by[p.Version], p.Name)
+		}
+	}
+	if len(by) == 1 {
+		return Check{"versions", OK, "all nodes that are heard run " + d.Version, ""}
+	}
+	var parts []string
+	for _, v := range slices.Sorted(maps.Keys(by)) {
+		parts = append(parts, fmt.Sprintf("%s on %s", v, some(by[v])))
+	}
+	return Check{"versions", Warn, "the nodes run different versions: " + strings.Join(parts, "; "), "install one version of mycod on all"}
+}
+
+func clocks(d bus.Diagnosis) Check {
+	var off []string
+	for _, p := range d.Peers {
+		if skew := time.Duration(p.ClockSkewMS) * time.Millisecond; skew.Abs() > skewLimit && p.State != bus.NodeLost {
+			way := "ahead of"
+			if skew < 0 {
+				way = "behind"
+			}
+			off = append(off, fmt.Sprintf("that of %s is %v %s this one", who(p.Name, p.NodeID), skew.Abs().Round(time.Second), way))
+		}
+	}
+	if len(off) == 0 {
+		return Check{"clocks", OK, "those of all nodes that are heard agree to within 5 s", ""}
+	}
+	return Check{"clocks", Warn, "they differ: " + some(off) + ". Tasks are not harmed; times that are shown are", "set the clocks by NTP: timedatectl set-ntp true"}
+}
+
+func queues(d bus.Diagnosis) Check {
+	if d.Swarm.QueueHost == "" {
+		return Check{"queues", Fail, "no node holds the work queues at present", "run myco doctor again in a few seconds"}
+	}
+	if len(d.Waiting) == 0 {
+		return Check{"queues", OK, "no task waits for what no node can do", ""}
+	}
+	var why []string
+	for _, t := range d.Waiting {
+		if !slices.Contains(why, t.Warning) {
+			why = append(why, t.Warning)
+		}
+	}
+	verb := "waits"
+	if len(d.Waiting) > 1 {
+		verb = "wait"
+	}
+	return Check{
+		"queues", Warn, fmt.Sprintf("%s %s that no node can run: %s", count(len(d.Waiting), "task"), verb, some(why)),
+		"give a node what it takes, or: myco task cancel " + string(d.Waiting[0].ID),
+	}
+}
+
+// nearby tells of other swarms: information.
+func nearby(d bus.Diagnosis) []Check {
+	if len(d.Nearby) == 0 {
+		return nil
+	}
+	var names []string
+	for _, n := range d.Nearby {
+		names = append(names, fmt.Sprintf("%s at %s", n.Name, n.JoinAddr))
+	}
+	return []Check{{"nearby", OK, "other swarms are on this network: " + some(names), ""}}
+}

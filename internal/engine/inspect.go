@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"sync"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Inspect looks once at every address of cfg, all at one time, and tells what is there. own are
+// this machine's addresses: an engine that answers at one which is not loopback can be used by
+// everybody on the network, past the swarm and its keys. The error is an Error with CodeInvalid
+// for an address that is none.
+func Inspect(ctx context.Context, cfg Config, own []netip.Addr) ([]bus.EngineDiagnosis, error) {
+	w, err := NewWatcher(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	asked := map[string]bool{}
+	for _, raw := range cfg.URLs {
+		if u, err := parseAddress(raw); err == nil {
+			asked[u.String()] = true
+		}
+	}
+	out := make([]bus.EngineDiagnosis, len(w.targets))
+	var wg sync.WaitGroup
+	for i, t := range w.targets {
+		wg.Go(func() {
+			out[i] = t.inspect(ctx, w.cfg, own)
+			out[i].Asked = asked[t.url.String()]
+		})
+	}
+	wg.Wait()
+	return out, nil
+}
+
+func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.EngineDiagnosis {
+	d := bus.EngineDiagnosis{URL: t.url.Redacted()}
+	t.look(ctx, cfg.ProbeTimeout)
+	if t.err != nil {
+		d.Error = t.err.Error()
+		d.Hung = errors.Is(t.err, &bus.Error{Code: bus.CodeTimeout}) && accepts(ctx, t.url.Host, cfg)
+		return d
+	}
+	d.Kind = t.engine.Kind()
+	for _, m := range t.member.models {
+		d.Models = append(d.Models, m.Name)
+	}
+	d.Open = open(ctx, t.url, cfg, own)
+	return d
+}
+
+// open returns the addresses, HOST:PORT, at which others reach the engine of u, which runs on
+// this machine.
+func open(ctx context.Context, u *url.URL, cfg Config, own []netip.Addr) (out []string) {
+	if !onThisMachine(u.Hostname(), own) {
+		return nil
+	}
+	at := make([]string, len(own))
+	var wg sync.WaitGroup
+	for i, a := range own {
+		if a.IsLoopback() || a.IsLinkLocalUnicast() {
+			continue
+		}
+		wg.Go(func() {
+			there := *u
+			there.Host = net.JoinHostPort(a.String(), u.Port())
+			there.User = nil
+			ctx, cancel := context.WithTimeout(ctx, cfg.ProbeTimeout)
+			defer cancel()
+			if _, err := kindOf(ctx, newClient("engine", &there).direct()); err == nil {
+				at[i] = there.Host
+			}
+		})
+	}
+	wg.Wait()
+	for _, a := range at {
+		if a != "" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func onThisMachine(host string, own []netip.Addr) bool {
+	if loopback(host) {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, a := range own {
+		if a == ip.Unmap() {
+			return true
+		}
+	}
+	return false
+}
+
+// accepts reports whether anything takes a connection at addr.
+func accepts(ctx context.Context, addr string, cfg Config) bool {
+	ctx, cancel := context.WithTimeout(ctx, cfg.ProbeTimeout)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
