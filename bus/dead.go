@@ -14,14 +14,15 @@ func (c *Conn) Dead(ctx context.Context) ([]TaskInfo, error) {
 
 // Retry hands a dead task over again, as a new task with the same content, and removes the dead one.
 // Its Errors: CodeNotFound where no node that can be reached keeps it, CodeConflict where it is not
-// dead.
-func (c *Conn) Retry(ctx context.Context, id TaskID) (Receipt, error) {
-	return call[Receipt](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRetry), DeadRequest{ID: id})
+// dead, and CodeUnavailable where a node that keeps it too is away, unless force is set: that node
+// would come back with it.
+func (c *Conn) Retry(ctx context.Context, id TaskID, force bool) (Receipt, error) {
+	return call[Receipt](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRetry), DeadRequest{ID: id, Force: force})
 }
 
 // Remove deletes a dead task from every node that keeps it and can be reached. Errors as of Retry.
-func (c *Conn) Remove(ctx context.Context, id TaskID) error {
-	_, err := call[struct{}](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRemove), DeadRequest{ID: id})
+func (c *Conn) Remove(ctx context.Context, id TaskID, force bool) error {
+	_, err := call[struct{}](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRemove), DeadRequest{ID: id, Force: force})
 	return err
 }
 

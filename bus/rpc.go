@@ -90,7 +90,8 @@ type SubmitRequest struct {
 }
 
 // ReadAck tells, on the reply subject of a piece of output, how many more bytes of output the client
-// has read, so that as many more are sent. A client that named no Window need not.
+// has read, so that as many more are sent. It may be kept back until half of the Window was read. A
+// client that named no Window need not send any.
 type ReadAck struct {
 	Bytes int `json:"bytes"`
 }
@@ -132,6 +133,9 @@ type DeadRequest struct {
 	ID TaskID `json:"task_id"`
 	// Here asks the daemon for what it keeps itself, and not to ask others.
 	Here bool `json:"here,omitempty"`
+	// Force goes on although a node that keeps the task is away: it may come back with it, and have
+	// it run again.
+	Force bool `json:"force,omitempty"`
 }
 
 // DrainRequest asks a node to take no more work, or with Off to take work again.

@@ -226,7 +226,7 @@ func (o *order) accept(ch Chunk) (bool, error) {
 		return false, nil
 	case ch.Seq > o.next:
 		return false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came after %d, as what was not read in time is dropped",
-			ch.Seq, ch.Attempt, o.next-1).WithHint("read faster; the result is whole: myco task show ID")
+			ch.Seq, ch.Attempt, o.next-1).WithHint("read faster, or hand the task over for good and read its result: myco ask --detach")
 	}
 	o.next++
 	return true, nil

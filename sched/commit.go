@@ -70,8 +70,9 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 		}
 		f.Queue = a.q
 		cctx, cancel := w.n.queue.during(ctx, effectWait)
-		then := a.hostTells(f)
-		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), marshal(a.rec), a.rev, then)
+		rec := marshal(a.rec)
+		then := a.hostTells(f, rec)
+		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), rec, a.rev, then)
 		cancel()
 		switch {
 		case err == nil:
@@ -89,16 +90,21 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 	return false
 }
 
-// hostTellsMost is the size, in bytes, of an end that the host tells: it crosses twice in one message.
-const hostTellsMost = 256 << 10
+// hostTellsMost is the size, in bytes, of a record with the end that its host tells: both cross in one
+// message.
+const hostTellsMost = 768 << 10
 
 // hostTells returns the end message for the host to send, where nothing is left to do between the
-// record and the end but that: the way by way of this worker is longer by one hop.
-func (a *attempt) hostTells(f *Final) *Msg {
-	if a.job.Durable() || a.job.Submitter == a.w.n.cfg.ID || len(f.Result) > hostTellsMost {
+// record rec and the end but that: the way by way of this worker is longer by one hop.
+func (a *attempt) hostTells(f *Final, rec []byte) *Msg {
+	if a.job.Durable() || a.job.Submitter == a.w.n.cfg.ID {
 		return nil
 	}
-	return &Msg{Subject: bus.SubjectOut(a.job.Submitter, f.Task), Data: marshal(endMsg(*f))}
+	end := marshal(endMsg(*f))
+	if len(rec)+len(end) > hostTellsMost {
+		return nil
+	}
+	return &Msg{Subject: bus.SubjectOut(a.job.Submitter, f.Task), Data: end}
 }
 
 // rehome commits under another host than the one of the claim, and tells whether this attempt

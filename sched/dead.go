@@ -2,9 +2,12 @@ package sched
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -22,18 +25,35 @@ func (o *outbox) retentionOf(f *Final) time.Duration {
 	return o.n.cfg.Retention
 }
 
-// Holders returns the nodes that keep a durable task on disk and can be reached.
-func (n *Node) Holders(ctx context.Context, id bus.TaskID) ([]bus.NodeID, error) {
-	var holders []bus.NodeID
-	err := n.eachFound(ctx, id, func(f found, at bus.NodeID) {
-		if f.Info.Durable {
+// Holders returns the nodes that keep a durable task on disk and can be reached, its submitter first,
+// and those of its submitter and custodian that do not answer for it: they are away, or missed its end.
+func (n *Node) Holders(ctx context.Context, id bus.TaskID) (holders, missing []bus.NodeID, err error) {
+	var submitter, custodian bus.NodeID
+	err = n.eachFound(ctx, id, func(f found, at bus.NodeID) {
+		if !f.Info.Durable {
+			return
+		}
+		submitter = f.Info.Submitter
+		if f.Custodian != bus.NoCustodian {
+			custodian = f.Custodian
+		}
+		if f.Info.State.Terminal() {
 			holders = append(holders, at)
 		}
 	})
-	return holders, err
+	if i := slices.Index(holders, submitter); i > 0 {
+		holders[0], holders[i] = holders[i], holders[0]
+	}
+	for _, keeper := range []bus.NodeID{submitter, custodian} {
+		if keeper != "" && !slices.Contains(holders, keeper) {
+			missing = append(missing, keeper)
+		}
+	}
+	return holders, missing, err
 }
 
-// Retry hands a dead task of this node's store over again, as a new task with the same content. The
+// Retry hands a dead task of this node's store over again, as a new task with the same content, and
+// an id made of the old one: done twice, it is the same task. The
 // dead one stays until Remove. ErrNotFound: this node does not keep it, or its end alone;
 // CodeConflict: it is not dead.
 func (n *Node) Retry(ctx context.Context, id bus.TaskID) (bus.Receipt, error) {
@@ -53,8 +73,14 @@ func (n *Node) Retry(ctx context.Context, id bus.TaskID) (bus.Receipt, error) {
 		return bus.Receipt{}, ErrNotFound // a stand-in for a custodian: it has the end alone
 	}
 	t := b.Job.Task
-	t.ID = bus.NewTaskID()
+	t.ID = retryID(id)
 	return n.Enqueue(ctx, t, 2)
+}
+
+// retryID is the id under which a dead task goes again.
+func retryID(id bus.TaskID) bus.TaskID {
+	sum := sha256.Sum256([]byte(id))
+	return bus.TaskID("again-" + hex.EncodeToString(sum[:10]))
 }
 
 // Remove deletes a dead task from this node's store. ErrNotFound: this node does not keep it;
@@ -71,7 +97,13 @@ func (n *Node) Remove(ctx context.Context, id bus.TaskID) error {
 	if k == nil {
 		return nil // another call was first
 	}
-	return o.forget(ctx, k)
+	if err := o.forget(ctx, k); err != nil {
+		o.mu.Lock()
+		o.kept[id] = k
+		o.mu.Unlock()
+		return err
+	}
+	return nil
 }
 
 // dead returns where the store has a dead task.

@@ -99,8 +99,10 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	for _, e := range o.entries {
 		switch {
 		case e.fed == q && e.acked:
-			inQueue++
-			bytes += len(e.job.Task.Payload)
+			if e.job.Durable() {
+				inQueue++
+				bytes += len(e.job.Task.Payload)
+			}
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
 		}
@@ -114,10 +116,11 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	})
 	for _, e := range due {
 		if e.job.Durable() {
-			bytes += len(e.job.Task.Payload)
-			if inQueue++; inQueue > feedWindow || bytes > feedBytes {
-				return
+			if inQueue >= feedWindow || bytes+len(e.job.Task.Payload) > feedBytes {
+				continue // when others have ended; those that somebody waits for do not wait for that
 			}
+			inQueue++
+			bytes += len(e.job.Task.Payload)
 		}
 		if !o.feed(ctx, q, e) {
 			return // the host does not answer; next time

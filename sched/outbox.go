@@ -30,15 +30,16 @@ type outbox struct {
 	n    *Node
 	poke chan struct{}
 
-	mu        sync.Mutex
-	entries   map[bus.TaskID]*entry // submitted here, open
-	openBytes int                   // of payload, in entries
-	kept      map[bus.TaskID]*kept  // durable, in this node's store
-	ended     map[bus.TaskID]ended  // attached, submitted here
-	order     []bus.TaskID          // of ended, oldest first
-	count     uint64
-	ensured   map[bus.NodeID]bool // custodians whose store has an outbox of this node
-	cancels   map[bus.TaskID]cancelling
+	mu                    sync.Mutex
+	entries               map[bus.TaskID]*entry // submitted here, open
+	openBytes             int                   // of payload, in entries
+	durable, durableBytes int                   // of entries, those that are durable, and of their payload
+	kept                  map[bus.TaskID]*kept  // durable, in this node's store
+	ended                 map[bus.TaskID]ended  // attached, submitted here
+	order                 []bus.TaskID          // of ended, oldest first
+	count                 uint64
+	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
+	cancels               map[bus.TaskID]cancelling
 }
 
 // entry is an open task that was submitted here.
@@ -111,10 +112,17 @@ func (o *outbox) load(ctx context.Context) error {
 func (o *outbox) open(e *entry) {
 	o.entries[e.job.Task.ID] = e
 	o.openBytes += len(e.job.Task.Payload)
+	if e.job.Durable() {
+		o.durable++
+		o.durableBytes += len(e.job.Task.Payload)
+	}
 	if k := o.kept[e.job.Task.ID]; k != nil && len(k.job.Task.Payload) > 0 {
 		k.job.Task.Payload = e.job.Task.Payload // the same, and once in memory
 	}
 }
+
+// fitsWindow reports whether all open durable tasks may be in the queue at once. The caller holds mu.
+func (o *outbox) fitsWindow() bool { return o.durable <= feedWindow && o.durableBytes <= feedBytes }
 
 func (o *outbox) newStream(durable bool) *stream { return newStream(!o.n.off(ProtectNonce), durable) }
 
@@ -139,7 +147,7 @@ func (o *outbox) onKept(k Kept) {
 		}
 		t.job.Task.Payload, t.sum = b.Job.Task.Payload, sumOf(b.Job.Task)
 	}
-	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
+	t.addPlace(k)
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final, t.endAt = b.Final, k.At
@@ -158,6 +166,16 @@ func (o *outbox) onKept(k Kept) {
 	if q, ok := o.n.queue.get(); ok && fed == q && b.Final.Queue != q {
 		o.n.bg.run(func() { o.tombstone(q, &t.job, *b.Final) })
 	}
+}
+
+// addPlace notes where the store has k: its task and its end are in one place.
+func (t *kept) addPlace(k Kept) {
+	for _, p := range t.places {
+		if p.Submitter == k.Submitter && p.Custodian == k.Custodian {
+			return
+		}
+	}
+	t.places = append(t.places, Kept{Submitter: k.Submitter, Custodian: k.Custodian, Task: k.Task})
 }
 
 // contentSum tells tasks of one id apart by what they ask for.
@@ -187,7 +205,12 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		return
 	}
 	delete(o.entries, id)
+	waiting := !o.fitsWindow()
 	o.openBytes -= len(e.job.Task.Payload)
+	if e.job.Durable() {
+		o.durable--
+		o.durableBytes -= len(e.job.Task.Payload)
+	}
 	if !e.job.Durable() {
 		j := e.job
 		j.Task.Payload = nil
@@ -198,7 +221,6 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 			o.order = o.order[1:]
 		}
 	}
-	waiting := len(o.entries) >= feedWindow
 	o.mu.Unlock()
 	e.out.close(f)
 	o.n.members.forgetTask(id)
@@ -226,7 +248,7 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 	if e == nil {
 		return
 	}
-	gap := e.out.take(out, o.n.now())
+	gap, ended := e.out.take(out, o.n.now())
 	if gap >= 0 {
 		r := resendMsg{Attempt: out.Attempt, From: gap}
 		if err := o.n.fx.Publish(Msg{Subject: bus.SubjectResend(o.n.cfg.ID, id), Data: marshal(r)}); err != nil {
@@ -234,12 +256,11 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 		}
 	}
 	switch {
-	case out.Final == nil:
-	case e.job.Durable():
+	case ended != nil:
+		o.complete(id, *ended)
+	case out.Final != nil && e.job.Durable():
 		// It ends by its record in the store, which this one may have missed.
 		o.n.bg.run(func() { o.learn(context.Background(), *out.Final) })
-	case gap < 0:
-		o.complete(id, *out.Final)
 	}
 }
 

@@ -30,6 +30,7 @@ type stream struct {
 	pending *Final // an end before which output is missing
 	since   time.Time
 	end     *bus.Chunk
+	final   *Final // what end was made of
 	changed chan struct{}
 }
 
@@ -37,10 +38,20 @@ func newStream(strict, held bool) *stream {
 	return &stream{strict: strict, held: held, early: map[int]outMsg{}, changed: make(chan struct{})}
 }
 
-// take puts m in its place. gap is the first chunk that is missing, -1 where none is.
-func (s *stream) take(m outMsg, now time.Time) (gap int) {
+// take puts m in its place. gap is the first chunk that is missing, -1 where none is; ended is the end
+// of the stream, where m has completed it.
+func (s *stream) take(m outMsg, now time.Time) (gap int, ended *Final) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	open := s.end == nil
+	gap = s.place(m, now)
+	if open && s.end != nil {
+		ended = s.final
+	}
+	return gap, ended
+}
+
+func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	if s.end != nil || m.Attempt < s.attempt && m.Final == nil {
 		return -1
 	}
@@ -112,6 +123,7 @@ func (s *stream) finish(f Final) {
 			attempt = max(f.Attempt, s.attempt+1)
 			s.next, s.chunks = 0, nil
 		}
+		s.final = &f
 		s.end = &bus.Chunk{
 			Attempt: attempt, Seq: s.next, Node: f.Node,
 			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error},

@@ -125,12 +125,14 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if k := o.kept[id]; !open && (k == nil || k.final == nil) {
 		o.open(e)
 	}
+	fits := o.fitsWindow()
 	o.mu.Unlock()
 	o.n.event(bus.EventQueued, &e.job, 0, reply.Why)
-	if q, ok := o.n.queue.get(); ok {
-		o.n.bg.run(func() { o.feed(context.Background(), q, e) })
-	} else {
+	switch q, ok := o.n.queue.get(); {
+	case !ok:
 		o.wake()
+	case fits:
+		o.n.bg.run(func() { o.feed(context.Background(), q, e) })
 	}
 	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
 	if _, ok := CanRun(e.key, o.n.Nodes()); !ok {

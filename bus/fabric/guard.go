@@ -94,9 +94,10 @@ func connectionType(c server.ClientAuthentication) string {
 	return ""
 }
 
-// proven reports whether sig, base64 without padding, is key's signature of nonce.
+// proven reports whether sig, in either alphabet of base64, is key's signature of nonce.
 func proven(key, sig string, nonce []byte) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(sig, "="))
+	sig = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(sig, "="))
+	raw, err := base64.RawURLEncoding.DecodeString(sig)
 	if err != nil || len(nonce) == 0 {
 		return false
 	}

@@ -74,6 +74,8 @@ func (c *deadShowCmd) Run(ctx context.Context, a *app) error {
 type deadArgs struct {
 	IDs []bus.TaskID `arg:"" optional:"" name:"id" help:"Ids of dead tasks."`
 	All bool         `help:"All dead tasks."`
+	// Force is told to the daemon.
+	Force bool `help:"Also where a node that keeps the task is away: it may come back with it."`
 }
 
 // each calls do for every task that was asked for, prints what it returns, and returns the first
@@ -137,7 +139,7 @@ type retryView struct {
 // Run implements the command.
 func (c *deadRetryCmd) Run(ctx context.Context, a *app) error {
 	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
-		r, err := conn.Retry(ctx, id)
+		r, err := conn.Retry(ctx, id, c.Force)
 		line := fmt.Sprintf("%s goes again as %s", id, r.ID)
 		if r.Warning != "" {
 			line += "; it " + r.Warning
@@ -157,6 +159,6 @@ type removedView struct {
 // Run implements the command.
 func (c *deadRmCmd) Run(ctx context.Context, a *app) error {
 	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
-		return removedView{ID: id, Removed: true}, string(id) + " is removed", conn.Remove(ctx, id)
+		return removedView{ID: id, Removed: true}, string(id) + " is removed", conn.Remove(ctx, id, c.Force)
 	})
 }

@@ -25,19 +25,19 @@ func (d *Daemon) retryDead(ctx context.Context, req bus.DeadRequest) (any, error
 		r, err := n.Retry(ctx, req.ID)
 		return r, notKept(err, req.ID)
 	}
-	holders, err := d.deadHolders(ctx, n, req.ID)
+	holders, err := d.deadHolders(ctx, n, req)
 	if err != nil {
 		return nil, err
 	}
 	var receipt bus.Receipt
-	for _, at := range holders {
+	for _, at := range holders { // a stand-in has the end alone, and says that it has nothing
 		if at == d.id.NodeID() {
 			receipt, err = n.Retry(ctx, req.ID)
 			err = notKept(err, req.ID)
 		} else {
 			receipt, err = askDaemon[bus.Receipt](ctx, d, at, bus.VerbRetry, bus.DeadRequest{ID: req.ID, Here: true})
 		}
-		if err == nil || errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		if !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 			break
 		}
 	}
@@ -59,7 +59,7 @@ func (d *Daemon) removeDead(ctx context.Context, req bus.DeadRequest) (any, erro
 	if req.Here {
 		return none{}, notKept(n.Remove(ctx, req.ID), req.ID)
 	}
-	holders, err := d.deadHolders(ctx, n, req.ID)
+	holders, err := d.deadHolders(ctx, n, req)
 	if err != nil {
 		return nil, err
 	}
@@ -74,20 +74,28 @@ func notKept(err error, id bus.TaskID) error {
 	return err
 }
 
-// deadHolders returns the nodes that keep a task, this one first.
-func (d *Daemon) deadHolders(ctx context.Context, n *sched.Node, id bus.TaskID) ([]bus.NodeID, error) {
-	if err := id.Validate(); err != nil {
+// deadHolders returns the nodes that keep a task, its submitter first. One that is away would come
+// back with the task as it knew it.
+func (d *Daemon) deadHolders(ctx context.Context, n *sched.Node, req bus.DeadRequest) ([]bus.NodeID, error) {
+	if err := req.ID.Validate(); err != nil {
 		return nil, err
 	}
-	holders, err := n.Holders(ctx, id)
+	info, err := n.Task(ctx, req.ID)
 	if err != nil {
 		return nil, err
 	}
-	if len(holders) == 0 {
-		return nil, notKept(sched.ErrNotFound, id)
+	if info.State != bus.StateDead {
+		return nil, bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", req.ID, info.State).WithHint("myco task show %s", req.ID)
 	}
-	if i := slices.Index(holders, d.id.NodeID()); i > 0 {
-		holders[0], holders[i] = holders[i], holders[0]
+	holders, missing, err := n.Holders(ctx, req.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(holders) == 0:
+		return nil, notKept(sched.ErrNotFound, req.ID)
+	case len(missing) > 0 && !req.Force:
+		return nil, bus.Errorf(bus.CodeUnavailable, "node %s keeps task %s too and is away: it may come back with it, and have it run again", missing[0], req.ID).
+			WithHint("start that node, or: myco dead rm --force %s", req.ID)
 	}
 	return holders, nil
 }

@@ -69,13 +69,13 @@ func TestRetryOfWhatIsNotDead(t *testing.T) {
 		return ""
 	})
 	for _, n := range []*node{a, b} {
-		if _, err := n.conn.Retry(n.ctx(), task.ID); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		if _, err := n.conn.Retry(n.ctx(), task.ID, false); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
 			t.Errorf("retry of a task that is done: %v", err)
 		}
-		if err := n.conn.Remove(n.ctx(), task.ID); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		if err := n.conn.Remove(n.ctx(), task.ID, false); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
 			t.Errorf("removal of a task that is done: %v", err)
 		}
-		if _, err := n.conn.Retry(n.ctx(), "unknown"); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+		if _, err := n.conn.Retry(n.ctx(), "unknown", false); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 			t.Errorf("retry of an unknown task: %v", err)
 		}
 	}

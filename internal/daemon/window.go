@@ -22,12 +22,13 @@ type window struct {
 	more chan struct{} // closed when some have arrived
 }
 
-// wait returns when n more bytes may be sent, and counts them as under way. Something may always be
-// under way, however large it is.
+// wait returns when n more bytes may be sent, and counts them as under way. While half of the limit
+// is free anything may be sent, however large it is: a reader that has read everything may keep back
+// the word of less than that (see bus.ReadAck).
 func (w *window) wait(ctx context.Context, n int) error {
 	for {
 		w.mu.Lock()
-		if w.limit == 0 || w.out == 0 || w.out+n <= w.limit {
+		if w.limit == 0 || w.out <= w.limit/2 || w.out+n <= w.limit {
 			w.out += n
 			w.mu.Unlock()
 			return nil

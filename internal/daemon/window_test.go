@@ -11,7 +11,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// talker emits pieces of a kibibyte, as many as its task says.
+// talker emits pieces of a kibibyte, as many as its task says; of another task a little, and then the
+// payload as its result.
 type talker struct{}
 
 func (talker) Capability(context.Context) (bus.Capability, error) {
@@ -21,7 +22,7 @@ func (talker) Capability(context.Context) (bus.Capability, error) {
 func (talker) Handle(_ context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	var n int
 	if err := json.Unmarshal(t.Payload, &n); err != nil {
-		return nil, err
+		return t.Payload, emit("a little, and then the whole")
 	}
 	for range n {
 		if err := emit(strings.Repeat("x", 1<<10)); err != nil {
@@ -97,5 +98,20 @@ func TestSlowReader(t *testing.T) {
 		if c.Seq != want {
 			t.Fatalf("piece %d came where %d was due", c.Seq, want)
 		}
+	}
+}
+
+// A result larger than what is left of the window arrives: the reader has read all there was.
+func TestLargeResultAfterSmallOutput(t *testing.T) {
+	t.Parallel()
+	n := start(t, "a")
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- n.conn.Serve(ctx, talker{}) }()
+	defer func() { cancel(); <-served }()
+	large, err := json.Marshal(strings.Repeat("y", 700<<10))
+	check(t, err)
+	if r := last(t, n, bus.Task{Type: "talk", Payload: large}); len(r.Result) != len(large) {
+		t.Errorf("a result of %d bytes, want %d", len(r.Result), len(large))
 	}
 }

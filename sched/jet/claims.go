@@ -3,6 +3,7 @@ package jet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -219,7 +220,7 @@ func (j *Jet) writeClaim(c *claims, id bus.TaskID, m *nats.Msg) (uint64, error) 
 		if err != nil || at < 0 || at > len(m.Data) {
 			return 0, fmt.Errorf("the message to publish begins at %q of %d bytes", m.Header.Get(hdrThenAt), len(m.Data))
 		}
-		body, then = m.Data[:at:at], &sched.Msg{Subject: to, Data: m.Data[at:]}
+		body, then = slices.Clone(m.Data[:at]), &sched.Msg{Subject: to, Data: m.Data[at:]}
 	}
 	return c.put(head, body, rev, then, time.Now())
 }

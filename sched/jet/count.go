@@ -60,12 +60,12 @@ func (c *counter) stored(stream string, seq uint64) error {
 func (c *counter) add(d int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.n = max(0, c.n+d)
+	c.n += d
 	return c.write()
 }
 
 func (c *counter) write() error {
-	if _, err := c.file.WriteAt(fmt.Appendf(nil, "%020d\n", c.n), 0); err != nil {
+	if _, err := c.file.WriteAt(fmt.Appendf(nil, "%020d\n", max(0, c.n)), 0); err != nil {
 		return fmt.Errorf("write count of the outbox: %w", err)
 	}
 	return nil
