@@ -114,7 +114,8 @@ func TestDoctorAllIsWell(t *testing.T) {
 		t.Error(got)
 	}
 	eventually(t, a, "b is away", func(c checkup) string {
-		if c.find("warn", "route: b", "stopped in good order") == "" {
+		// On a busy machine its goodbye may not get out.
+		if c.find("warn", "route: b", "stopped in good order")+c.find("fail", "route: no route to b", "connection refused") == "" {
 			return c.String()
 		}
 		return ""

@@ -46,7 +46,7 @@ func TestDiagnose(t *testing.T) {
 	check(t, a.stop())
 	eventually(t, "a is away", func() string {
 		d := diagnose(t, b)
-		if p := d.Peers[0]; p.Routed || !p.Left || len(p.Dials) != 1 || p.Dials[0].Addr != was || p.Dials[0].Result != bus.DialRefused {
+		if p := d.Peers[0]; p.Routed || len(p.Dials) != 1 || p.Dials[0].Addr != was || p.Dials[0].Result != bus.DialRefused {
 			return fmt.Sprintf("%+v", d.Peers)
 		}
 		return ""
