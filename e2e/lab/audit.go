@@ -75,26 +75,30 @@ func Audit(b *Book, seen []Seen, runs map[string][]engine.Run, rules Rules) Repo
 	if rules.Settle == 0 {
 		rules.Settle = 2 * time.Second
 	}
-	r := Report{Ended: map[bus.TaskState]int{}, Hurts: map[Act]int{}, Superseded: b.Events(bus.EventSuperseded)}
+	r := Report{Ended: map[bus.TaskState]int{}, Hurts: map[Act]int{}, Superseded: b.Events("", bus.EventSuperseded)}
 	hurts := b.Hurts()
 	for _, h := range hurts {
 		r.Hurts[h.Act]++
 	}
 	for _, e := range b.Entries() {
-		mine := runs[string(e.ID)]
-		switch {
-		case e.Durable:
+		mine, before := runs[string(e.ID)], len(r.Problems)
+		shown := e.Ends
+		if e.Durable {
 			r.durable(e, seen, mine, hurts)
-		default:
+			shown = b.Events(e.ID, bus.EventDone)
+		} else {
 			r.attached(e, mine, hurts)
 		}
-		if n := b.Shown(e.ID); n > 1 {
+		if shown > 1 {
 			r.Doubled++
 			if !rules.Apart {
-				r.problem("task %s was told as done %d times: %+v", e.ID, n, mine)
+				r.problem("task %s was told as done %d times", e.ID, shown)
 			}
 		}
 		r.ran(e, mine, hurts, rules)
+		if len(r.Problems) > before {
+			r.Problems[len(r.Problems)-1] += b.Story(e, mine)
+		}
 	}
 	return r
 }
@@ -141,7 +145,7 @@ func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) 
 	}
 	if !same || !first.State.Terminal() {
 		r.Lost++
-		r.problem("durable task %s (accepted: %v, from %s) has not one end everywhere: %s; runs %+v", e.ID, e.Accepted, e.Node, strings.Join(told, "; "), runs)
+		r.problem("durable task %s (accepted: %v, from %s) has not one end everywhere: %s", e.ID, e.Accepted, e.Node, strings.Join(told, "; "))
 		return
 	}
 	r.Ended[first.State]++
@@ -153,7 +157,7 @@ func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) 
 		}
 	case first.State == bus.StateDead && crashedOut(runs, hurts):
 	case !e.may(first.State):
-		r.problem("durable task %s ended as %s: %v; runs %+v", e.ID, first.State, first.Error, runs)
+		r.problem("durable task %s ended as %s: %v", e.ID, first.State, first.Error)
 	}
 }
 
@@ -172,12 +176,9 @@ func (r *Report) attached(e Entry, runs []engine.Run, hurts []Hurt) {
 	case e.Ends == 1 && e.State == bus.StateDead && crashedOut(runs, hurts):
 	default:
 		r.Lost++
-		r.problem("attached task %s of %s: %d ends, state %s, text %q, error %v; from %v to %v; runs %+v",
-			e.ID, e.Node, e.Ends, e.State, e.Text, e.Err, e.From.Format(clock), e.To.Format(clock), runs)
+		r.problem("attached task %s of %s: %d ends, state %s, text %q, error %v", e.ID, e.Node, e.Ends, e.State, e.Text, e.Err)
 	}
 }
-
-const clock = "15:04:05.000"
 
 // ran counts the runs of a task. A second one is a fault where a node that lives on had finished
 // the task before it began.
@@ -191,8 +192,7 @@ func (r *Report) ran(e Entry, runs []engine.Run, hurts []Hurt, rules Rules) {
 			}
 			r.Twice++
 			if !rules.Apart {
-				r.problem("task %s (durable: %v, from %s) began on %s at %s although %s, which lives, ran it to its end from %s to %s", e.ID, e.Durable, e.Node,
-					late.Engine, late.Start.Format(clock), early.Engine, early.Start.Format(clock), early.End.Format(clock))
+				r.problem("task %s began on %s although %s, which lives, had run it to its end", e.ID, late.Engine, early.Engine)
 			}
 			break
 		}

@@ -1,11 +1,14 @@
 package lab
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 )
 
 // Entry is one task that was handed over: what its client asked for and what it was told.
@@ -52,8 +55,7 @@ type Book struct {
 	mu      sync.Mutex
 	entries map[bus.TaskID]*Entry
 	hurts   []Hurt
-	done    map[bus.TaskID]map[string]bool // by task, the done events, each once
-	events  map[bus.EventKind]int
+	events  map[bus.TaskID][]bus.Event // each once
 	seen    map[string]bool
 }
 
@@ -126,31 +128,67 @@ func (b *Book) Event(e bus.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen == nil {
-		b.seen, b.events, b.done = map[string]bool{}, map[bus.EventKind]int{}, map[bus.TaskID]map[string]bool{}
+		b.seen, b.events = map[string]bool{}, map[bus.TaskID][]bus.Event{}
 	}
-	if b.seen[key] {
-		return
+	if !b.seen[key] {
+		b.seen[key] = true
+		b.events[e.Task] = append(b.events[e.Task], e)
 	}
-	b.seen[key] = true
-	b.events[e.Kind]++
-	if e.Kind == bus.EventDone {
-		if b.done[e.Task] == nil {
-			b.done[e.Task] = map[string]bool{}
+}
+
+// Events tells how many events of a kind were heard, of one task, or of all where id is empty.
+func (b *Book) Events(id bus.TaskID, k bus.EventKind) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for task, all := range b.events {
+		if id != "" && task != id {
+			continue
 		}
-		b.done[e.Task][key] = true
+		for _, e := range all {
+			if e.Kind == k {
+				n++
+			}
+		}
 	}
+	return n
 }
 
-// Events tells how many events of a kind were heard.
-func (b *Book) Events(k bus.EventKind) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.events[k]
-}
+const clock = "15:04:05.000"
 
-// Shown tells how often a task was announced as done.
-func (b *Book) Shown(id bus.TaskID) int {
+// Story tells all that is known of a task in the order of time, and what was done to nodes then.
+func (b *Book) Story(e Entry, runs []engine.Run) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.done[id])
+	type line struct {
+		at   time.Time
+		what string
+	}
+	lines := []line{{e.From, fmt.Sprintf("handed to %s, durable: %v", e.Node, e.Durable)}}
+	for _, v := range b.events[e.ID] {
+		lines = append(lines, line{v.At, fmt.Sprintf("event %s at %s, attempt %d %s", v.Kind, v.Node, v.Attempt, v.Reason)})
+	}
+	for _, r := range runs {
+		lines = append(lines, line{r.Start, "begins on engine " + r.Engine}, line{r.End, fmt.Sprintf("is %s on engine %s", r.Outcome, r.Engine)})
+	}
+	until := e.From
+	for _, l := range lines {
+		if l.at.After(until) {
+			until = l.at
+		}
+	}
+	for _, h := range b.hurts {
+		if h.Node != "" && h.meets(e.From.Add(-2*time.Second), until.Add(time.Second)) {
+			lines = append(lines, line{h.From, fmt.Sprintf("%s %s", h.Act, h.Node)})
+			if h.To.After(h.From) {
+				lines = append(lines, line{h.To, fmt.Sprintf("%s %s is over", h.Act, h.Node)})
+			}
+		}
+	}
+	slices.SortStableFunc(lines, func(x, y line) int { return x.at.Compare(y.at) })
+	var s strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&s, "\n    %s %s", l.at.UTC().Format(clock), l.what)
+	}
+	return s.String()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,9 @@ func Gather(t testing.TB, s *harness.Swarm, o Options) *Crew {
 		c.stop()
 		c.wg.Wait()
 	})
+	if os.Getenv(harness.EnvKeep) != "" {
+		o.Flags = append(o.Flags, "--verbose") // somebody wants to know
+	}
 	for i := range o.Size {
 		name := string(rune('a' + i))
 		eng, err := engine.Start(t.Context(), s.EngineAddr(), engine.Config{Name: name, Ledger: &c.Ledger, Script: o.Script})
