@@ -13,6 +13,7 @@ const (
 	ProtectKeepFirst    Protection = "keep the terminal record before showing the end"
 	ProtectJournal      Protection = "count crashes by the journal and the feeds"
 	ProtectSync         Protection = "ask who knows an end before feeding"
+	ProtectMeetAll      Protection = "a start meets all that the host hears before it feeds"
 	ProtectPreload      Protection = "load the known ends before announcing a term"
 	ProtectRefeed       Protection = "feed again what was not acknowledged"
 	ProtectAskAgain     Protection = "ask again for what stays open"
