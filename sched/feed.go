@@ -216,15 +216,20 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	o.ask(ctx, ids)
 	fed := 0
 	for _, k := range due {
+		// Noted before it is fed: an end that comes meanwhile is then told to q.
 		o.mu.Lock()
-		open := k.final == nil
+		open, before := k.final == nil, k.fed
 		j := k.job
-		o.mu.Unlock()
-		if fed++; fed > feedWindow || open && !o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now) {
-			return
-		}
-		o.mu.Lock()
 		k.fed, k.fedAt = q, now
 		o.mu.Unlock()
+		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now)) {
+			continue
+		}
+		o.mu.Lock()
+		if k.fed == q {
+			k.fed = before
+		}
+		o.mu.Unlock()
+		return
 	}
 }
