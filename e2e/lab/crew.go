@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -153,6 +154,9 @@ func (c *Crew) Nodes() []*harness.Node {
 	return nodes
 }
 
+// Index is the Pick of a step that means m, while all are well.
+func (c *Crew) Index(m *Member) int { return slices.Index(c.Members, m) }
+
 // Settle waits until all see all, with their models, under one host, and returns that host.
 func (c *Crew) Settle() *Member {
 	c.t.Helper()
@@ -220,14 +224,14 @@ func (c *Crew) Seen() []Seen {
 	for i, m := range c.Members {
 		out[i] = Seen{Node: m.Name, Tasks: map[bus.TaskID]bus.TaskInfo{}}
 		var mu sync.Mutex
-		ids := make(chan bus.TaskID)
+		ids := make(chan Entry)
 		for range 4 {
 			all.Go(func() {
-				for id := range ids {
-					info, ok := c.awaitEnd(ctx, m, id)
+				for e := range ids {
+					info, ok := c.awaitEnd(ctx, m, e)
 					mu.Lock()
 					if ok {
-						out[i].Tasks[id] = info
+						out[i].Tasks[e.ID] = info
 					}
 					mu.Unlock()
 				}
@@ -237,7 +241,7 @@ func (c *Crew) Seen() []Seen {
 			defer close(ids)
 			for _, e := range c.Book.Entries() {
 				if e.Durable {
-					ids <- e.ID
+					ids <- e
 				}
 			}
 		})
@@ -247,15 +251,15 @@ func (c *Crew) Seen() []Seen {
 }
 
 // awaitEnd returns what m tells of a task once it has ended; ok is false where m knows none.
-func (c *Crew) awaitEnd(ctx context.Context, m *Member, id bus.TaskID) (info bus.TaskInfo, ok bool) {
+func (c *Crew) awaitEnd(ctx context.Context, m *Member, e Entry) (info bus.TaskInfo, ok bool) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		next, err := m.Conn.Task(ctx, id)
+		next, err := m.Conn.Task(ctx, e.ID)
 		if err == nil {
 			info, ok = next, true
 		}
-		if err == nil && info.State.Terminal() || errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+		if err == nil && info.State.Terminal() || !e.Accepted && errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 			return info, ok
 		}
 		select {

@@ -48,7 +48,7 @@ func (c *Crew) Load(l Load, r *rand.Rand) (end func()) {
 				return
 			}
 			m := c.Members[r.IntN(len(c.Members))]
-			h := handover{id: fmt.Sprintf("t%05d", i), durable: r.IntN(2) == 0}
+			h := Handover{ID: fmt.Sprintf("t%05d", i), Durable: r.IntN(2) == 0}
 			if l.Wild {
 				h.wild(r)
 			}
@@ -66,65 +66,67 @@ func (c *Crew) Load(l Load, r *rand.Rand) (end func()) {
 	}
 }
 
-// handover is one task and what its client does.
-type handover struct {
-	id       string
-	durable  bool
-	deadline time.Duration // none where 0
-	cancel   time.Duration // after this the task is cancelled; not where 0
-	leave    time.Duration // after this the client leaves; not where 0
+// Handover is one task and what its client does.
+type Handover struct {
+	ID      string
+	Durable bool
+	// Deadline is the task's; none where 0.
+	Deadline time.Duration
+	// Cancel is when the task is cancelled, Leave when the client of an attached one leaves; not
+	// where 0.
+	Cancel, Leave time.Duration
 }
 
 // wild gives every fourth task something more.
-func (h *handover) wild(r *rand.Rand) {
+func (h *Handover) wild(r *rand.Rand) {
 	d := between(r, time.Millisecond, 1500*time.Millisecond)
 	switch r.IntN(12) {
 	case 0:
-		h.deadline = d
+		h.Deadline = d
 	case 1:
-		h.cancel = d
+		h.Cancel = d
 	case 2:
-		if !h.durable {
-			h.leave = d
+		if !h.Durable {
+			h.Leave = d
 		}
 	}
 }
 
 // HandOver hands one task to m, and writes into the book what its client is told.
-func (c *Crew) HandOver(ctx context.Context, m *Member, h handover) {
-	e := Entry{ID: bus.TaskID(h.id), Durable: h.durable, Node: m.Name}
-	t := Task(h.id)
-	if h.deadline > 0 {
-		t.Timeout = h.deadline
+func (c *Crew) HandOver(ctx context.Context, m *Member, h Handover) {
+	e := Entry{ID: bus.TaskID(h.ID), Durable: h.Durable, Node: m.Name}
+	t := Task(h.ID)
+	if h.Deadline > 0 {
+		t.Timeout = h.Deadline
 		e.May = append(e.May, bus.StateExpired)
 	}
-	if h.cancel > 0 || h.leave > 0 {
+	if h.Cancel > 0 || h.Leave > 0 {
 		e.May = append(e.May, bus.StateCancelled)
 	}
 	c.Book.Open(e)
-	if h.durable {
+	if h.Durable {
 		c.enqueue(ctx, m, t, h)
 	} else {
 		c.submit(ctx, m, t, h)
 	}
 }
 
-func (c *Crew) enqueue(ctx context.Context, m *Member, t bus.Task, h handover) {
+func (c *Crew) enqueue(ctx context.Context, m *Member, t bus.Task, h Handover) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := m.Conn.Enqueue(ctx, t)
 	c.Book.Note(t.ID, func(e *Entry) { e.Accepted, e.Err = err == nil && r.Accepted, err })
-	if h.cancel > 0 && err == nil {
-		after(ctx, h.cancel)
+	if h.Cancel > 0 && err == nil {
+		after(ctx, h.Cancel)
 		_, _ = m.Conn.Cancel(ctx, t.ID) // who is hurt does not answer: then it is not cancelled
 	}
 }
 
-func (c *Crew) submit(ctx context.Context, m *Member, t bus.Task, h handover) {
+func (c *Crew) submit(ctx context.Context, m *Member, t bus.Task, h Handover) {
 	sctx, leave := context.WithCancel(ctx)
 	defer leave()
-	if h.leave > 0 {
-		timer := time.AfterFunc(h.leave, leave)
+	if h.Leave > 0 {
+		timer := time.AfterFunc(h.Leave, leave)
 		defer timer.Stop()
 	}
 	s, err := m.Conn.Start(sctx, t)
@@ -134,9 +136,9 @@ func (c *Crew) submit(ctx context.Context, m *Member, t bus.Task, h handover) {
 	}
 	var cancelled sync.WaitGroup
 	defer cancelled.Wait()
-	if h.cancel > 0 {
+	if h.Cancel > 0 {
 		cancelled.Go(func() {
-			if after(sctx, h.cancel) {
+			if after(sctx, h.Cancel) {
 				_, _ = m.Conn.Cancel(sctx, t.ID) // see enqueue
 			}
 		})
@@ -168,3 +170,6 @@ func after(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// Durable is a durable task without anything special.
+func Durable(id string) Handover { return Handover{ID: id, Durable: true} }
