@@ -164,20 +164,25 @@ func (c *Crew) freeze(m *Member, s Step) {
 
 func (c *Crew) unplug(m *Member, s Step) {
 	c.t.Helper()
-	m.set(Unplug)
-	over := c.Book.Hurt(m.Name, Unplug)
-	c.plug(m, false)
-	c.later(s.Lasts, func() {
-		c.plug(m, true)
-		over()
-		m.set("")
-	})
+	over := c.Unplug(m)
+	c.later(s.Lasts, over)
 }
 
-func (c *Crew) plug(m *Member, in bool) {
+// Unplug takes m's link down until plug is called.
+func (c *Crew) Unplug(m *Member) (plug func()) {
 	c.t.Helper()
-	if err := m.Host.Plug(c.ctx, in); err != nil {
-		c.t.Errorf("plug %s: %v", m.Name, err)
+	m.set(Unplug)
+	over := c.Book.Hurt(m.Name, Unplug)
+	if err := m.Host.Plug(c.ctx, false); err != nil {
+		c.t.Errorf("unplug %s: %v", m.Name, err)
+	}
+	return func() {
+		c.t.Helper()
+		if err := m.Host.Plug(c.ctx, true); err != nil {
+			c.t.Errorf("plug %s: %v", m.Name, err)
+		}
+		over()
+		m.set("")
 	}
 }
 
