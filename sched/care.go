@@ -109,6 +109,20 @@ func (o *outbox) isOver(id bus.TaskID) bool {
 	return k != nil && k.final != nil
 }
 
+// awaitOver waits until the store has told of an end that it has just taken: who asked for ends
+// feeds what is open then.
+func (o *outbox) awaitOver(ctx context.Context, id bus.TaskID) {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
+	for !o.isOver(id) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // closeOverdue ends streams whose missing output will not come.
 func (o *outbox) closeOverdue(now time.Time) {
 	type late struct {

@@ -244,7 +244,9 @@ func (o *outbox) learn(ctx context.Context, f Final) {
 	case open:
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
 		defer cancel()
-		o.put(pctx, &j, j.Custodian, &f, 1)
+		if o.put(pctx, &j, j.Custodian, &f, 1).Stores > 0 {
+			o.awaitOver(pctx, f.Task)
+		}
 	case e != nil && !e.job.Durable():
 		o.complete(f.Task, f)
 	}
