@@ -319,9 +319,10 @@ func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
 	return nil
 }
 
-// standIn keeps an end with the queue host, or here.
+// standIn keeps an end with the queue host, or here, or where both are custodians with another
+// node: an end on one disk alone is forgotten when that dies while the other custodian returns.
 func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
-	for _, id := range []bus.NodeID{o.hostID(), o.n.cfg.ID} {
+	for _, id := range append([]bus.NodeID{o.hostID(), o.n.cfg.ID}, o.n.members.view().Live()...) {
 		if id == "" || id == j.Submitter || id == j.Custodian {
 			continue
 		}
