@@ -51,7 +51,7 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 		}
 	}
 	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && !o.n.members.alive(k.job.Submitter) {
+		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
 			late = append(late, k.job)
 		}
 	}

@@ -205,7 +205,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	}
 	o.mu.Unlock()
 	due = slices.DeleteFunc(due, func(k *kept) bool {
-		return k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter)
+		return !k.orphan && k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter)
 	})
 	sortBy(due, func(a, b *kept) bool { return a.order < b.order })
 	// Its end may have been kept by a stand-in while this node was away.

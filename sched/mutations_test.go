@@ -210,6 +210,22 @@ var mutations = map[string]scenario{
 		time.Sleep(8 * time.Second)
 		s.allEnded()
 	}},
+	string(sched.ProtectOrphans): {setup: parts(4, theWorker), play: func(s *swarm) {
+		// The submitter's disk is damaged, and the queue is lost a moment later.
+		s.elected()
+		for range 3 {
+			s.enqueue(theSubmitter, script{MS: 4000})
+		}
+		s.kill(theSubmitter)
+		s.nodes[theSubmitter].m.Damage()
+		s.restart(theSubmitter)
+		time.Sleep(1500 * time.Millisecond)
+		s.kill(theHost)
+		time.Sleep(time.Second)
+		s.restart(theHost)
+		time.Sleep(25 * time.Second)
+		s.allEnded()
+	}},
 	string(sched.ProtectCancelRepeat): {setup: parts(3, theWorker), play: func(s *swarm) {
 		s.elected()
 		k := s.submit(theSubmitter, script{MS: 8000})

@@ -61,6 +61,7 @@ type kept struct {
 	sum    contentSum // of the task as it was submitted; zero where only its end is known
 	order  uint64
 	final  *Final
+	orphan bool   // its submitter lives, and has lost it
 	places []Kept // the subjects that hold it, for Forget
 	fed    QueueID
 	fedAt  time.Time

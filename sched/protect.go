@@ -20,6 +20,7 @@ const (
 	ProtectNewTerm      Protection = "a start takes a new term, on disk before it is announced"
 	ProtectStandIn      Protection = "keep the end with a stand-in while a custodian is away"
 	ProtectCustody      Protection = "a custodian feeds while the submitter is away"
+	ProtectOrphans      Protection = "a custodian feeds what its living submitter has lost"
 	ProtectCancelRepeat Protection = "repeat a cancel while the task is reported as running"
 	ProtectNonce        Protection = "an attempt's output is told apart by its nonce"
 	ProtectSupervise    Protection = "give back the work of a lost worker at once"
