@@ -147,3 +147,52 @@ func TestClientsLeaveAtRandom(t *testing.T) {
 	}
 	reachRow(t, "leave", row)
 }
+
+// A task kills whoever runs it: after three nodes it is dead, and names them; nobody else runs it.
+func TestPoisonTask(t *testing.T) {
+	t.Parallel()
+	var g gates
+	c := lab.Start(t, programs, lab.Options{Size: 5, Script: g.script})
+	ctx := within(t, "a task that kills")
+	d := newDriver(t)
+	from := c.Settle()
+	r, err := from.Conn.Enqueue(ctx, lab.Task("poison"))
+	if err != nil || !r.Accepted {
+		t.Fatalf("enqueue: %+v, %v", r, err)
+	}
+	for k := 1; k <= 3; k++ {
+		runs, err := c.Ledger.Wait(ctx, func(r []engine.Run) bool { return len(r) == k })
+		if err != nil {
+			t.Fatalf("run %d: %v", k, err)
+		}
+		for _, m := range c.Members {
+			if m.Name == runs[k-1].Engine {
+				m.Kill()
+				m.Start(t, m.Flags...)
+			}
+		}
+	}
+	c.Settle()
+	var info bus.TaskInfo
+	harness.Poll(t, harness.Patience, "the task is dead", func() string {
+		if info, err = from.Conn.Task(ctx, "poison"); err != nil || !info.State.Terminal() {
+			return fmt.Sprintf("%s, %v", info.State, err)
+		}
+		return ""
+	})
+	runs := c.Ledger.Runs()
+	if info.State != bus.StateDead || info.Error == nil || len(runs) != 3 {
+		t.Fatalf("task %+v after %d runs, want it dead after 3", info, len(runs))
+	}
+	for _, run := range runs {
+		for _, m := range c.Members {
+			if m.Name == run.Engine && !strings.Contains(info.Error.Message, string(m.Info.NodeID)) {
+				t.Errorf("the dead letter %q does not name %s, which it killed", info.Error.Message, m.Name)
+			}
+		}
+	}
+	d.enqueue(ctx, from.Conn, "free-after")
+	d.audit(ctx, from.Conn)
+	reach(t, "poison", 1, fmt.Sprintf("dead after %d crashes, and names them", len(runs)))
+	c.Tidy()
+}

@@ -16,6 +16,9 @@ type Rules struct {
 	// Apart allows a result to be made, and told, twice: two hosts could not hear each other, or a
 	// node was frozen while others took it for lost.
 	Apart bool
+	// Again is how many tasks may be run once more although a node that lives on had finished
+	// them: where those that knew of it die within moments. The late result is superseded.
+	Again int
 	// Settle is how long after a run's end its node must have lived for the run to count as
 	// finished for good; default 2 s.
 	Settle time.Duration
@@ -103,11 +106,18 @@ func Audit(b *Book, seen []Seen, runs map[string][]engine.Run, rules Rules) Repo
 	return r
 }
 
-// crashedOut reports whether a task may be dead: three of its runs ended with their node.
-func crashedOut(runs []engine.Run, hurts []Hurt) bool {
-	n := 0
+// crashedOut reports whether a task may be dead: three nodes were killed in its life. Not every
+// attempt gets as far as an engine.
+func crashedOut(e Entry, runs []engine.Run, hurts []Hurt) bool {
+	end := e.To
 	for _, run := range runs {
-		if hurt(hurts, run.Engine, run.Start, run.End.Add(time.Second)) {
+		if run.End.After(end) {
+			end = run.End
+		}
+	}
+	n := 0
+	for _, h := range hurts {
+		if h.Act == Kill && h.meets(e.From, end) {
 			n++
 		}
 	}
@@ -155,7 +165,7 @@ func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) 
 		if err != nil || res.Text != "done "+string(e.ID) {
 			r.problem("durable task %s: text %q, error %v", e.ID, res.Text, err)
 		}
-	case first.State == bus.StateDead && crashedOut(runs, hurts):
+	case first.State == bus.StateDead && crashedOut(e, runs, hurts):
 	case !e.may(first.State):
 		r.problem("durable task %s ended as %s: %v", e.ID, first.State, first.Error)
 	}
@@ -173,7 +183,7 @@ func (r *Report) attached(e Entry, runs []engine.Run, hurts []Hurt) {
 	case e.Ends == 0 && e.may(bus.StateCancelled): // its client left
 	case e.Ends <= 1 && e.State != bus.StateDone && hurt(hurts, e.Node, e.From, e.To):
 		r.Excused++
-	case e.Ends == 1 && e.State == bus.StateDead && crashedOut(runs, hurts):
+	case e.Ends == 1 && e.State == bus.StateDead && crashedOut(e, runs, hurts):
 	default:
 		r.Lost++
 		r.problem("attached task %s of %s: %d ends, state %s, text %q, error %v", e.ID, e.Node, e.Ends, e.State, e.Text, e.Err)
@@ -191,7 +201,7 @@ func (r *Report) ran(e Entry, runs []engine.Run, hurts []Hurt, rules Rules) {
 				continue
 			}
 			r.Twice++
-			if !rules.Apart {
+			if !rules.Apart && r.Twice > rules.Again {
 				r.problem("task %s began on %s although %s, which lives, had run it to its end", e.ID, late.Engine, early.Engine)
 			}
 			break
