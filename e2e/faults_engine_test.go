@@ -174,9 +174,9 @@ func TestPoisonTask(t *testing.T) {
 	}
 	c.Settle()
 	var info bus.TaskInfo
-	harness.Poll(t, harness.Patience, "the task is dead", func() string {
+	harness.Poll(t, harness.Patience/3, "the task is dead", func() string {
 		if info, err = from.Conn.Task(ctx, "poison"); err != nil || !info.State.Terminal() {
-			return fmt.Sprintf("%s, %v", info.State, err)
+			return fmt.Sprintf("%s, attempt %d, %v; runs %+v", info.State, info.Attempts, err, c.Ledger.Runs())
 		}
 		return ""
 	})

@@ -128,14 +128,9 @@ func TestWorkerIsFrozen(t *testing.T) {
 	rounds := count(2, 20)
 	for round := range rounds {
 		host := c.Settle()
-		victim := c.Members[0]
-		if victim == host {
-			victim = c.Members[1]
-		}
-		by := c.Members[2]
-		if by == host {
-			by = host
-		}
+		// Submitter and host keep the tasks, and are not frozen.
+		i := (c.Index(host) + 1 + r.IntN(2)) % 3
+		victim, by := c.Members[i], c.Members[3-i-c.Index(host)]
 		for i := range 6 {
 			for _, kind := range []string{"before", "within", "end"} {
 				c.HandOver(t.Context(), by, lab.Durable(fmt.Sprintf("%s%d-%d", kind, round, i)))

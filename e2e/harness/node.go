@@ -37,7 +37,7 @@ func folder(t testing.TB) string {
 	if keep == "" {
 		return t.TempDir()
 	}
-	dir, err := os.MkdirTemp(keep, strings.ReplaceAll(t.Name(), "/", "-")+"-*")
+	dir, err := os.MkdirTemp(keep, strings.ReplaceAll(t.Name(), "/", "-")+"-*") //nolint:usetesting // it stays
 	if err != nil {
 		t.Fatalf("make a folder in %s: %v", keep, err)
 	}
