@@ -84,6 +84,9 @@ func launchFrom(t testing.TB, log string, env, argv []string, stdin io.Reader) *
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && os.Getenv(EnvKeep) != "" && p.Signal(syscall.SIGQUIT) == nil {
+			_, _ = p.Wait(10 * time.Second) // its log then tells what each goroutine does
+		}
 		p.Kill()
 		if t.Failed() && !p.mute.Load() {
 			t.Logf("log of %s:\n%s", strings.Join(argv, " "), p.Log(80))
