@@ -72,6 +72,8 @@ func TestQueueHostIsKilled(t *testing.T) {
 		}
 		rows = append(rows, row)
 	}
+	samples := append(append([]time.Duration(nil), rows[0].Samples...), rows[1].Samples...)
+	reachRow(t, "host", figures.Row{What: "the first result on the new host", Promised: time.Second, Samples: samples})
 	record(t, survivor, "host-loss", "The queue host is killed under load",
 		fmt.Sprintf("300 tasks of %v each, half of them durable (of these half submitted on the host that dies), on processes "+
 			"on loopback with six slots each; kill -9 of the queue host once 40 have ended. In every run none that was "+
@@ -233,6 +235,7 @@ func TestWorkerIsKilled(t *testing.T) {
 			n.Kill()
 		}
 	}
+	reachRow(t, "worker", row)
 	record(t, host, "worker-loss", "A worker is killed",
 		"Three processes on loopback; kill -9 of the one whose engine has the task. Counted from the kill to "+
 			"the beginning of the run on another node's engine.", row)
@@ -281,6 +284,7 @@ func TestEveryNodeIsKilledAtOnce(t *testing.T) {
 			t.Errorf("task %s began %d times, want once", marker, len(runs))
 		}
 	}
+	reach(t, "all", 1, "0 of 20 lost")
 	var info bus.TaskInfo
 	if b.JSON(t, &info, "task", "show", "kept-00"); info.State != bus.StateDone || info.NodeID != a.Info.NodeID {
 		t.Errorf("task show: %+v, want done, on a", info)

@@ -155,6 +155,16 @@ func TestInferenceGivesALargeModelTimeToLoad(t *testing.T) {
 	}
 }
 
+func TestInferenceKeepsToItsOwnersLimits(t *testing.T) {
+	t.Parallel()
+	e := &scripted{models: []bus.ModelInfo{{Name: "m", SizeBytes: 40 << 30}}, chunks: []string{"Pa"}}
+	h := handlers.NewInference(e, 1).WithLimits(handlers.Limits{First: 2 * time.Second, Token: time.Second})
+	r := handle(t.Context(), h, "m", bus.InferenceRequest{Prompt: "x"})
+	if len(r.limits) != 2 || r.limits[0] != 2*time.Second || r.limits[1] != time.Second {
+		t.Errorf("phases %v with limits %v, want 2 s and 1 s", r.phases, r.limits)
+	}
+}
+
 func TestInferenceRefusesBadRequests(t *testing.T) {
 	t.Parallel()
 	e := &scripted{models: []bus.ModelInfo{{Name: "m"}}}

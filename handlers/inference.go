@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -38,6 +39,17 @@ type Engines interface {
 type Inference struct {
 	engines Engines
 	slots   int
+	limits  Limits
+}
+
+// Limits are how long an engine may say nothing before its task goes to another node.
+type Limits struct {
+	// First is the time to the first piece of an answer, whatever the prompt and whether the
+	// model must be loaded. Default: 2 min, 2 more where it must, and more for long prompts and
+	// large models.
+	First time.Duration
+	// Token is the time from one piece to the next. Default 30 s.
+	Token time.Duration
 }
 
 var _ bus.Handler = (*Inference)(nil)
@@ -45,6 +57,12 @@ var _ bus.Handler = (*Inference)(nil)
 // NewInference returns a handler that runs up to slots tasks at once on engines.
 func NewInference(engines Engines, slots int) *Inference {
 	return &Inference{engines: engines, slots: slots}
+}
+
+// WithLimits sets the watchdog's limits, and returns h. It is called before h is used.
+func (h *Inference) WithLimits(l Limits) *Inference {
+	h.limits = l
+	return h
 }
 
 // Capability implements bus.Handler. There are no slots as long as there is no model.
@@ -76,7 +94,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	res, err := h.engines.Generate(ctx, t.Model, req, func(c bus.InferenceChunk) error {
 		if !answering {
 			answering = true
-			bus.SetPhase(ctx, "output", tokenTime)
+			bus.SetPhase(ctx, "output", cmp.Or(h.limits.Token, tokenTime))
 		}
 		return emit(c)
 	})
@@ -94,11 +112,12 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 // firstPhase returns what the engine does before the first piece of an answer, and
 // how long that may take.
 func (h *Inference) firstPhase(model string, promptSize int) (name string, limit time.Duration) {
-	limit = promptTime + time.Duration(promptSize/promptRate)*time.Second
+	name, limit = "prompt", promptTime+time.Duration(promptSize/promptRate)*time.Second
 	for _, m := range h.engines.Models() {
 		if bus.SameModel(m.Name, model) && !m.Loaded {
-			return "load", limit + loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
+			name, limit = "load", limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
+			break
 		}
 	}
-	return "prompt", limit
+	return name, cmp.Or(h.limits.First, limit)
 }

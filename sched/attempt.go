@@ -14,6 +14,7 @@ import (
 
 // Limits of the watchdog, until a handler sets its own.
 const (
+	startPhase  = "start"
 	firstOutput = 5 * time.Minute // loading a model, reading the prompt
 	betweenOut  = 30 * time.Second
 	resendBytes = 1 << 20 // of output kept for a resend
@@ -84,7 +85,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fed = a.w.n.now()
-	if a.phase == "" || a.seq == 0 {
+	if a.phase == startPhase { // the handler names no phases
 		a.phase, a.limit = "output", betweenOut
 	}
 	m := outMsg{Nonce: a.rec.Nonce, Attempt: a.rec.Attempt, Seq: a.seq, Node: a.w.n.cfg.ID, Data: data}
@@ -248,7 +249,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	id := a.job.Task.ID
 	hctx, cancel := context.WithCancelCause(ctx)
 	a.cancel = cancel
-	a.setPhase("start", firstOutput)
+	a.setPhase(startPhase, firstOutput)
 	w.mu.Lock()
 	w.running[id] = a
 	w.mu.Unlock()

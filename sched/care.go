@@ -51,7 +51,7 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 		}
 	}
 	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && !o.n.members.alive(k.job.Submitter) {
+		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
 			late = append(late, k.job)
 		}
 	}
@@ -107,6 +107,20 @@ func (o *outbox) isOver(id bus.TaskID) bool {
 	defer o.mu.Unlock()
 	k := o.kept[id]
 	return k != nil && k.final != nil
+}
+
+// awaitOver waits until the store has told of an end that it has just taken: who asked for ends
+// feeds what is open then.
+func (o *outbox) awaitOver(ctx context.Context, id bus.TaskID) {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
+	for !o.isOver(id) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // closeOverdue ends streams whose missing output will not come.

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ func (o *outbox) run(ctx context.Context) error {
 	defer t.Stop()
 	var synced QueueID
 	for {
-		if q, ok := o.n.queue.get(); ok {
+		if q, ok := o.n.queue.get(); ok && o.n.hearsAll(q.Host, o.n.now()) {
 			if q != synced {
 				// Only what the others do not know as ended is fed.
 				o.ask(ctx, o.openIDs(o.n.now().Add(askAfter)))
@@ -34,6 +35,35 @@ func (o *outbox) run(ctx context.Context) error {
 		case <-o.poke:
 		}
 	}
+}
+
+// meetWithin is how long a start waits for routes to all nodes that the host hears, before it
+// feeds what it finds on its disk: who knows the end may be the last that it meets.
+const meetWithin = 1500 * time.Millisecond
+
+// hearsAll reports whether this node has a route to everybody that the host hears, or has waited
+// for that long enough.
+func (n *Node) hearsAll(host bus.NodeID, now time.Time) bool {
+	if n.off(ProtectMeetAll) || now.Sub(n.start) > meetWithin {
+		return true
+	}
+	routes := n.fx.Routes()
+	for _, id := range n.members.sees(host) {
+		if id != n.cfg.ID && !routes[id] {
+			return false
+		}
+	}
+	return true
+}
+
+// sees returns the nodes that a peer hears, by its last heartbeat.
+func (m *members) sees(id bus.NodeID) []bus.NodeID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		return slices.Clone(p.Beat.Sees)
+	}
+	return nil
 }
 
 // ask asks all nodes for the ends of ids.
@@ -179,21 +209,32 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 		}
 	}
 	o.mu.Unlock()
+	due = slices.DeleteFunc(due, func(k *kept) bool {
+		return !k.orphan && k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter)
+	})
 	sortBy(due, func(a, b *kept) bool { return a.order < b.order })
+	// Its end may have been kept by a stand-in while this node was away.
+	ids := make([]bus.TaskID, len(due))
+	for i, k := range due {
+		ids[i] = k.job.Task.ID
+	}
+	o.ask(ctx, ids)
 	fed := 0
 	for _, k := range due {
-		if k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter) {
+		// Noted before it is fed: an end that comes meanwhile is then told to q.
+		o.mu.Lock()
+		open, before := k.final == nil, k.fed
+		j := k.job
+		k.fed, k.fedAt = q, now
+		o.mu.Unlock()
+		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now)) {
 			continue
 		}
 		o.mu.Lock()
-		open := k.final == nil
-		j := k.job
-		o.mu.Unlock()
-		if fed++; fed > feedWindow || open && !o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now) {
-			return
+		if k.fed == q {
+			k.fed = before
 		}
-		o.mu.Lock()
-		k.fed, k.fedAt = q, now
 		o.mu.Unlock()
+		return
 	}
 }

@@ -19,6 +19,7 @@ type script struct {
 	Fail   bool   `json:"fail,omitempty"`
 	Retry  string `json:"retry,omitempty"` // the node that gives it back
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
+	Late   bool   `json:"late,omitempty"`  // after its first output
 }
 
 // output is a chunk, and the result.
@@ -117,6 +118,12 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	}
 	if s.Hang == string(w.m.ID()) {
 		bus.SetPhase(ctx, "prefill", 2*time.Second)
+		if s.Late { // in the middle of its answer
+			bus.SetPhase(ctx, "output", 2*time.Second)
+			if err := emit(output{Run: r.n}); err != nil {
+				return nil, "stopped", err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil, "stopped", context.Cause(ctx)

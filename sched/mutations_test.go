@@ -133,6 +133,26 @@ var mutations = map[string]scenario{
 		time.Sleep(4 * time.Second)
 		s.ranOnce("a stand-in knew its end", k.id)
 	}},
+	string(sched.ProtectMeetAll): {setup: parts(5, theWorker), play: func(s *swarm) {
+		// As above, and the submitter meets the stand-in a moment after it has found the host.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theHost, theSubmitter)
+		s.net.Link(nodeID(theSubmitter), nodeID(theOther), false)
+		time.Sleep(3 * time.Second)
+		s.kill(theOther, theWorker)
+		time.Sleep(3 * time.Second)
+		s.restart(theOther)
+		s.restart(theWorker)
+		time.Sleep(2 * time.Second)
+		s.restart(theSubmitter)
+		time.Sleep(600 * time.Millisecond)
+		s.net.Link(nodeID(theSubmitter), nodeID(theOther), true)
+		time.Sleep(8 * time.Second)
+		s.ranOnce("a stand-in that is met a moment later knew its end", k.id)
+	}},
 	string(sched.ProtectPreload): {setup: parts(4, theWorker), play: func(s *swarm) {
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 3000})
@@ -188,6 +208,22 @@ var mutations = map[string]scenario{
 		}
 		s.kill(theHost)
 		time.Sleep(8 * time.Second)
+		s.allEnded()
+	}},
+	string(sched.ProtectOrphans): {setup: parts(4, theWorker), play: func(s *swarm) {
+		// The submitter's disk is damaged, and the queue is lost a moment later.
+		s.elected()
+		for range 3 {
+			s.enqueue(theSubmitter, script{MS: 4000})
+		}
+		s.kill(theSubmitter)
+		s.nodes[theSubmitter].m.Damage()
+		s.restart(theSubmitter)
+		time.Sleep(1500 * time.Millisecond)
+		s.kill(theHost)
+		time.Sleep(time.Second)
+		s.restart(theHost)
+		time.Sleep(25 * time.Second)
 		s.allEnded()
 	}},
 	string(sched.ProtectCancelRepeat): {setup: parts(3, theWorker), play: func(s *swarm) {

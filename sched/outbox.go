@@ -65,6 +65,7 @@ type kept struct {
 	order  uint64
 	final  *Final
 	endAt  time.Time // when this node's store got the end, by its own clock
+	orphan bool      // its submitter lives, and has lost it
 	places []Kept    // the subjects that hold it, for Forget
 	fed    QueueID
 	fedAt  time.Time
@@ -278,7 +279,9 @@ func (o *outbox) learn(ctx context.Context, f Final) {
 	case open:
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
 		defer cancel()
-		o.put(pctx, &j, j.Custodian, &f, 1)
+		if o.put(pctx, &j, j.Custodian, &f, 1).Stores > 0 {
+			o.awaitOver(pctx, f.Task)
+		}
 	case e != nil && !e.job.Durable():
 		o.complete(f.Task, f)
 	}
@@ -351,9 +354,10 @@ func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
 	return nil
 }
 
-// standIn keeps an end with the queue host, or here.
+// standIn keeps an end with the queue host, or here, or where both are custodians with another
+// node: an end on one disk alone is forgotten when that dies while the other custodian returns.
 func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
-	for _, id := range []bus.NodeID{o.hostID(), o.n.cfg.ID} {
+	for _, id := range append([]bus.NodeID{o.hostID(), o.n.cfg.ID}, o.n.members.view().Live()...) {
 		if id == "" || id == j.Submitter || id == j.Custodian {
 			continue
 		}

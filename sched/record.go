@@ -104,13 +104,17 @@ type nextMsg struct {
 type syncMsg struct {
 	From bus.NodeID   `json:"from"`
 	IDs  []bus.TaskID `json:"ids"`
+	// Kept are those of IDs that the asker keeps for others, by submitter.
+	Kept map[bus.NodeID][]bus.TaskID `json:"kept,omitempty"`
 }
 
 type syncReply struct {
-	Node  bus.NodeID     `json:"node"`
-	Ended []Final        `json:"ended,omitempty"`
-	Last  bool           `json:"last,omitempty"`
-	Beat  *bus.Heartbeat `json:"beat,omitempty"`
+	Node  bus.NodeID `json:"node"`
+	Ended []Final    `json:"ended,omitempty"`
+	// Unknown are those of Kept that their submitter does not have: its disk has lost them.
+	Unknown []bus.TaskID   `json:"unknown,omitempty"`
+	Last    bool           `json:"last,omitempty"`
+	Beat    *bus.Heartbeat `json:"beat,omitempty"`
 }
 
 // findMsg asks what is known of a task, or of all tasks where ID is empty.

@@ -244,7 +244,7 @@ var scenarios = []scenario{
 		for i := range s.nodes {
 			for _, from := range []int{h, s.another(h)} {
 				s.submit(from, script{MS: 100, Chunks: 3, Hang: string(nodeID(i))})
-				s.enqueue(from, script{MS: 100, Chunks: 3, Hang: string(nodeID(i))})
+				s.enqueue(from, script{MS: 100, Chunks: 3, Hang: string(nodeID(i)), Late: true})
 			}
 		}
 		if !s.until(15*time.Second, s.over) {

@@ -17,7 +17,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids}), func(m *Msg) bool {
+	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids, Kept: n.outbox.keptOf(ids, n.now())}), func(m *Msg) bool {
 		if m == nil {
 			n.stillThere(missing)
 			return len(missing) == 0
@@ -29,6 +29,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 		for _, f := range r.Ended {
 			n.outbox.learn(ctx, f)
 		}
+		n.outbox.orphan(r.Node, r.Unknown)
 		if r.Beat != nil && r.Beat.Node != n.cfg.ID {
 			n.hearBeat(*r.Beat)
 		}
@@ -69,6 +70,7 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 			r, size = syncReply{}, 0
 		}
 	}
+	r.Unknown = n.outbox.unknown(q.Kept[n.cfg.ID])
 	b := n.ownBeat(true)
 	r.Last, r.Beat = true, &b
 	send(r)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -326,12 +328,15 @@ func (w *worker) nak(ack string, delayMS int) {
 
 // reported returns the tasks whose watchdog is content, for a heartbeat.
 func (w *worker) reported(now time.Time) []bus.Running {
+	// Not within mu: output is handed to the outbox under the attempt's mutex, and the outbox
+	// looks for who runs a task under its own.
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	all := slices.Collect(maps.Values(w.running))
+	w.mu.Unlock()
 	var out []bus.Running
-	for id, a := range w.running {
+	for _, a := range all {
 		if a.healthy(now) {
-			out = append(out, bus.Running{Task: id, Submitter: a.job.Submitter, Attempt: a.rec.Attempt})
+			out = append(out, bus.Running{Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt})
 		}
 	}
 	sortBy(out, func(a, b bus.Running) bool { return a.Task < b.Task })

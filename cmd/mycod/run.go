@@ -22,20 +22,22 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
 // runFlags are those of a node.
 type runFlags struct {
-	DataDir      string   `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
-	Name         string   `placeholder:"NAME" help:"This node's name. Default: the host's."`
-	BusListen    string   `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
-	FabricListen string   `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
-	JoinListen   string   `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
-	HTTPListen   string   `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	Peer         []string `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
-	NoMDNS       bool     `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
-	Join         string   `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
-	Engine       []string `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
-	NoDemoEngine bool     `help:"Leave out the built-in demo model."`
-	DefaultModel string   `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
-	Slots        int      `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
-	Verbose      bool     `short:"v" help:"Log details."`
+	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
+	Name         string        `placeholder:"NAME" help:"This node's name. Default: the host's."`
+	BusListen    string        `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
+	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
+	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
+	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
+	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
+	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
+	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
+	Engine       []string      `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
+	NoDemoEngine bool          `help:"Leave out the built-in demo model."`
+	DefaultModel string        `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
+	Slots        int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
+	FirstToken   time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
+	Token        time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
+	Verbose      bool          `short:"v" help:"Log details."`
 }
 
 // runCmd runs a node.
@@ -47,8 +49,8 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
-		DefaultModel: c.DefaultModel,
-		ContextDir:   contextDir(),
+		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
+		ContextDir: contextDir(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, s.in)

@@ -28,6 +28,8 @@ const (
 	Hang                 // nothing more, until the caller hangs up
 	Reset                // the connection breaks off
 	Fail                 // an error in the engine's own format
+	Stop                 // the connection ends in good order, and the last line is missing
+	Lie                  // a line that is none of the protocol
 )
 
 // Script is what an engine does with one request.

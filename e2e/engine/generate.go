@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -105,6 +106,11 @@ func (a *answer) play(s Script, marker string) Outcome {
 		return Left
 	case Reset:
 		a.reset()
+		return Broken
+	case Stop:
+		return Broken
+	case Lie:
+		fmt.Fprintln(a.w, `{"done": "perhaps", "message": 7}`)
 		return Broken
 	case Fail:
 		a.w.WriteHeader(http.StatusInternalServerError)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -24,7 +25,24 @@ type Swarm struct {
 // New returns a set without daemons, on loopback: static peers, every port free.
 func New(t testing.TB, bin Binaries) *Swarm {
 	t.Helper()
-	return &Swarm{bin: bin, dir: t.TempDir()}
+	return &Swarm{bin: bin, dir: folder(t)}
+}
+
+// EnvKeep names a folder below which the folders of all nodes stay, with their logs.
+const EnvKeep = "MYCO_E2E_KEEP"
+
+func folder(t testing.TB) string {
+	t.Helper()
+	keep := os.Getenv(EnvKeep)
+	if keep == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(keep, strings.ReplaceAll(t.Name(), "/", "-")+"-*") //nolint:usetesting // it stays
+	if err != nil {
+		t.Fatalf("make a folder in %s: %v", keep, err)
+	}
+	t.Logf("everything of this swarm stays in %s", dir)
+	return dir
 }
 
 // NewLAN returns a set without daemons whose nodes are hosts on a LAN of their own, with
@@ -75,7 +93,7 @@ func (s *Swarm) Node(t testing.TB, name string) *Node {
 	t.Helper()
 	home := filepath.Join(s.dir, name)
 	n := &Node{Name: name, Home: home, Dir: filepath.Join(home, "data"), s: s, log: filepath.Join(home, "mycod.log")}
-	if err := os.MkdirAll(home, 0o700); err != nil {
+	if err := os.MkdirAll(n.Temp(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if s.lan != nil {
@@ -117,6 +135,17 @@ func (n *Node) Flags() []string {
 	return flags
 }
 
+// Reachable are flags that let this process dial the daemon of a host on a LAN.
+func (n *Node) Reachable() []string {
+	if n.Host == nil {
+		return nil
+	}
+	return []string{"--bus-listen", n.Host.Addr.String() + ":4222"}
+}
+
+// Temp is the folder for temporary files that n's processes are given.
+func (n *Node) Temp() string { return filepath.Join(n.Home, "tmp") }
+
 // Start starts n's daemon and returns once it answers. args come after Flags.
 func (n *Node) Start(t testing.TB, args ...string) {
 	t.Helper()
@@ -128,6 +157,9 @@ func (n *Node) Start(t testing.TB, args ...string) {
 func (n *Node) Launch(t testing.TB, args ...string) {
 	t.Helper()
 	argv := n.command(n.s.bin.Mycod, append(n.Flags(), args...)...)
+	if n.Process != nil {
+		n.mute.Store(true) // the log is one, and the next process shows it
+	}
 	n.Process = Launch(t, n.log, n.env(), argv, n.Stdin)
 }
 
@@ -219,7 +251,8 @@ func (n *Node) Invite(t testing.TB, args ...string) string {
 	return inv.Token
 }
 
-// Dial connects to n's daemon as a program of its machine does. Only on loopback.
+// Dial connects to n's daemon as a program of its machine does. On a LAN the daemon must listen
+// for programs at its address there (see Reachable).
 func (n *Node) Dial(t testing.TB) *bus.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
@@ -242,7 +275,7 @@ func (n *Node) command(name string, args ...string) []string {
 // env is a user's environment without anything of this machine's user: no engine is found
 // but those that the test names.
 func (n *Node) env() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TMPDIR=" + n.Temp(), "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
 }
 
 // View is what `myco swarm --json` prints.

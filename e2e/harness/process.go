@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ type Process struct {
 	log    string
 	exited chan struct{} // closed once it is reaped
 	once   sync.Once
+	mute   atomic.Bool // its log is shown by another
 }
 
 // Launch starts argv with its output in the file log. The process ends with the test.
@@ -82,8 +84,11 @@ func launchFrom(t testing.TB, log string, env, argv []string, stdin io.Reader) *
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && os.Getenv(EnvKeep) != "" && p.Signal(syscall.SIGQUIT) == nil {
+			_, _ = p.Wait(10 * time.Second) // its log then tells what each goroutine does
+		}
 		p.Kill()
-		if t.Failed() {
+		if t.Failed() && !p.mute.Load() {
 			t.Logf("log of %s:\n%s", strings.Join(argv, " "), p.Log(80))
 		}
 	})
@@ -113,6 +118,15 @@ func (p *Process) Kill() {
 	})
 	<-p.exited
 }
+
+// Freeze stops the process and all its children where they are; Thaw lets them go on.
+func (p *Process) Freeze() error { return syscall.Kill(-p.PID(), syscall.SIGSTOP) }
+
+// Thaw is the inverse of Freeze.
+func (p *Process) Thaw() error { return syscall.Kill(-p.PID(), syscall.SIGCONT) }
+
+// Gone reports whether the process and all its children have ended.
+func (p *Process) Gone() bool { return errors.Is(syscall.Kill(-p.PID(), 0), syscall.ESRCH) }
 
 // Signal sends sig to the process.
 func (p *Process) Signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }

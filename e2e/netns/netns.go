@@ -120,6 +120,18 @@ func (h *Host) Plug(ctx context.Context, in bool) error {
 	return ip(ctx, "link set "+h.link+" "+state)
 }
 
+// Cut makes h and other unreachable to each other, whatever their links do, or reachable again.
+func (h *Host) Cut(ctx context.Context, other *Host, cut bool) error {
+	verb := "del"
+	if cut {
+		verb = "add"
+	}
+	return errors.Join(
+		ip(ctx, "-n "+h.Name+" route "+verb+" blackhole "+other.Addr.String()+"/32"),
+		ip(ctx, "-n "+other.Name+" route "+verb+" blackhole "+h.Addr.String()+"/32"),
+	)
+}
+
 // Close removes the hosts and the bridge. Processes in them should have ended.
 func (l *LAN) Close(ctx context.Context) error {
 	l.mu.Lock()

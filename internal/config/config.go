@@ -48,6 +48,10 @@ type Config struct {
 	// Slots is how many inference tasks run at once. Default 2: one more than most engines
 	// work on, so that the next prompt is there when one ends.
 	Slots int
+	// FirstTokenLimit and TokenLimit are how long an engine may say nothing before its answer
+	// begins, and from one piece of it to the next: then the task goes to another node. Default:
+	// by the prompt and the model, at least 2 min; and 30 s.
+	FirstTokenLimit, TokenLimit time.Duration
 	// DefaultModel answers where a task names none. Default: the swarm's choice.
 	DefaultModel string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
@@ -116,6 +120,8 @@ func (c Config) Validate() error {
 		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
 	case len(c.Version) > 32:
 		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
+	case c.FirstTokenLimit < 0 || c.TokenLimit < 0:
+		return bus.Errorf(bus.CodeInvalid, "--first-token-limit %v, --token-limit %v: want more than 0", c.FirstTokenLimit, c.TokenLimit).WithHint("mycod --first-token-limit 2m --token-limit 30s")
 	case c.DrainLimit < 0:
 		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
 	}

@@ -38,6 +38,7 @@ func TestValidate(t *testing.T) {
 		"--peer":          {Peers: []string{"10.0.0.1:0"}},
 		"--engine":        {Engines: []string{"://"}},
 		"--slots":         {Slots: -1},
+		"--token-limit":   {TokenLimit: -1},
 		"version":         {Version: strings.Repeat("1", 40)},
 		"drain":           {DrainLimit: -1},
 	} {

@@ -89,7 +89,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.engines, d.cfg.Slots),
+		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)

@@ -152,6 +152,13 @@ func (m *Machine) Kept() []sched.Kept {
 	return append([]sched.Kept(nil), m.kept...)
 }
 
+// Damage makes the machine's store lose what it holds.
+func (m *Machine) Damage() {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	m.kept = nil
+}
+
 // thaw waits until the process is not frozen, and reports whether it is alive. The caller
 // holds mu, which is free while thaw waits.
 func (p *proc) thaw() bool {

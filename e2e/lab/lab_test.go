@@ -1,0 +1,99 @@
+package lab_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
+	"github.com/mycoswarm/mycoswarm/e2e/lab"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The same seed plans the same run, another one another.
+func TestPlansReplay(t *testing.T) {
+	t.Parallel()
+	kills := func(seed uint64) []lab.Step { return lab.Kills(lab.Rand(seed, 1), 5, 50) }
+	chaos := func(seed uint64) []lab.Step { return lab.Chaos(lab.Rand(seed, 1), 5, time.Minute) }
+	if diff := cmp.Diff(kills(7), kills(7)) + cmp.Diff(chaos(7), chaos(7)); diff != "" {
+		t.Error(diff)
+	}
+	if cmp.Equal(kills(7), kills(8)) || cmp.Equal(chaos(7), chaos(8)) {
+		t.Error("two seeds plan the same run")
+	}
+	for _, s := range chaos(7) {
+		if s.Group == 0 || s.Group >= 31 || s.Act == "" {
+			t.Errorf("step %+v", s)
+		}
+	}
+	if got, want := lab.Replay("TestX/fixed", 7), "LAB_SEED=7 go test -tags e2e -count=1 -v -run '^TestX$/^fixed$' ./e2e"; got != want {
+		t.Errorf("replay with %s, want %s", got, want)
+	}
+}
+
+// The audit passes a run in which all went well, and names each thing that did not.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	info := func(state bus.TaskState, text string) bus.TaskInfo {
+		return bus.TaskInfo{ID: "x", State: state, Attempts: 1, Result: []byte(`{"text":"` + text + `"}`)}
+	}
+	at := time.Now().Add(-time.Hour) // long before anything is hurt
+	ran := func(engines ...string) (runs []engine.Run) {
+		for i, e := range engines {
+			start := at.Add(time.Duration(i) * time.Minute)
+			runs = append(runs, engine.Run{Engine: e, Marker: "x", Start: start, End: start.Add(time.Second), Outcome: engine.Finished})
+		}
+		return runs
+	}
+	done := info(bus.StateDone, "done x")
+	for _, c := range []struct {
+		name  string
+		entry lab.Entry
+		seen  []bus.TaskInfo
+		runs  []engine.Run
+		hurt  string
+		want  string // empty: all is well
+	}{
+		{name: "done", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{done, done}, runs: ran("a")},
+		{name: "open", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{info(bus.StateQueued, ""), done}, want: "not one end"},
+		{name: "unknown to one", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{done, {}}, want: "not one end"},
+		{name: "never accepted", entry: lab.Entry{Durable: true, Err: errors.New("refused")}, seen: nil},
+		{name: "other answer", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{info(bus.StateDone, "done y")}, want: "text"},
+		{name: "failed", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{info(bus.StateFailed, "")}, want: "ended as failed"},
+		{name: "cancelled", entry: lab.Entry{Durable: true, Accepted: true, May: []bus.TaskState{bus.StateCancelled}}, seen: []bus.TaskInfo{info(bus.StateCancelled, "")}},
+		{name: "run twice", entry: lab.Entry{Durable: true, Accepted: true}, seen: []bus.TaskInfo{done}, runs: ran("a", "b"), want: "began on b"},
+		{name: "attached", entry: lab.Entry{Accepted: true, Ends: 1, State: bus.StateDone, Text: "done x"}, runs: ran("a")},
+		{name: "no end", entry: lab.Entry{Accepted: true, Node: "a", Err: errors.New("gone")}, want: "0 ends"},
+		{name: "no end, its node was killed", entry: lab.Entry{Accepted: true, Node: "a", Err: errors.New("gone")}, hurt: "a"},
+		{name: "two ends", entry: lab.Entry{Accepted: true, Ends: 2, State: bus.StateDone, Text: "done x"}, want: "2 ends"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var b lab.Book
+			c.entry.ID = "x"
+			b.Open(c.entry)
+			if c.hurt != "" {
+				b.Hurt(c.hurt, lab.Kill)
+			}
+			b.Note("x", func(*lab.Entry) {})
+			var seen []lab.Seen
+			for i, s := range c.seen {
+				one := lab.Seen{Node: string(rune('a' + i)), Tasks: map[bus.TaskID]bus.TaskInfo{}}
+				if s.ID != "" {
+					one.Tasks["x"] = s
+				}
+				seen = append(seen, one)
+			}
+			r := lab.Audit(&b, seen, map[string][]engine.Run{"x": c.runs}, lab.Rules{})
+			if got := strings.Join(r.Problems, "\n"); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+				t.Errorf("problems %q, want %q", got, c.want)
+			}
+		})
+	}
+}

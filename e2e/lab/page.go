@@ -1,0 +1,66 @@
+package lab
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Fault is one row of the catalogue: what happens, what is promised then, and the test of it.
+type Fault struct {
+	// Key finds what a run has reached; empty where the test counts nothing.
+	Key string
+	// Event and Promise are for people.
+	Event, Promise string
+	// Test names the test; empty where there is none yet.
+	Test string
+	// Count and Figure are what was reached.
+	Count  int
+	Figure string
+}
+
+// Page is the table of the catalogue.
+type Page struct {
+	Faults  []Fault
+	Version string
+	When    time.Time
+}
+
+// Markdown renders p.
+func (p Page) Markdown() string {
+	var b strings.Builder
+	b.WriteString(`# Reliability
+
+What goes wrong, what is promised then, and what the tests reached: one row for each fault of the
+catalogue. A test that counts faults makes them on real processes, on loopback or in network
+namespaces on a bridge, and ends in a ledger that is kept outside the program: what clients were
+told against what scripted engines ran. Its count is how often the fault was made.
+
+| what happens | promised | test | count | reached |
+|---|---|---|---:|---|
+`)
+	for _, f := range p.Faults {
+		test, count := "none yet", ""
+		if f.Test != "" {
+			test = "`" + f.Test + "`"
+		}
+		if f.Count > 0 {
+			count = fmt.Sprint(f.Count)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure)
+	}
+	fmt.Fprintf(&b, "\nMeasured on %s, mycoSwarm %s. Made by `task lab:full`; not edited by hand.\n",
+		p.When.Format(time.DateOnly), cmp.Or(p.Version, "of an unknown version"))
+	return b.String()
+}
+
+// Write renders p into the file docs/reliability.md below root.
+func (p Page) Write(root string) error {
+	if err := os.WriteFile(filepath.Join(root, "docs", "reliability.md"), []byte(p.Markdown()), 0o644); err != nil {
+		return fmt.Errorf("write the table of faults: %w", err)
+	}
+	return nil
+}
