@@ -52,7 +52,8 @@ told against what scripted engines ran. Its count is how often the fault was mad
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure)
 	}
-	fmt.Fprintf(&b, "\nMeasured on %s, mycoSwarm %s. Made by `task lab:full`; not edited by hand.\n",
+	fmt.Fprintf(&b, "\nMeasured on %s, mycoSwarm %s. Made by the fault lab with `MYCO_FIGURES=1` "+
+		"(`task lab:full` with the published counts); not edited by hand.\n",
 		p.When.Format(time.DateOnly), cmp.Or(p.Version, "of an unknown version"))
 	return b.String()
 }
