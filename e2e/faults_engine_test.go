@@ -200,6 +200,35 @@ func TestPoisonTask(t *testing.T) {
 	}
 	d.enqueue(ctx, from.Conn, "free-after")
 	d.audit(ctx, from.Conn)
+	close(g.of("poison")) // it is cured
+	retryDead(t, c)
 	reach(t, "poison", 1, fmt.Sprintf("dead after %d crashes, and names them", len(runs)))
 	c.Tidy()
+}
+
+// retryDead hands the one dead letter over again, from some node, and wants it done and the letter gone.
+func retryDead(t *testing.T, c *lab.Crew) {
+	t.Helper()
+	here, there := c.Members[1], c.Members[2]
+	var dead []bus.TaskInfo
+	here.JSON(t, &dead, "dead", "ls")
+	if len(dead) != 1 || dead[0].ID != "poison" || dead[0].Error == nil {
+		t.Fatalf("dead letters: %+v", dead)
+	}
+	var again struct {
+		TaskID bus.TaskID `json:"task_id"`
+	}
+	there.JSON(t, &again, "dead", "retry", "poison")
+	harness.Poll(t, harness.Patience, "it is done", func() string {
+		var info bus.TaskInfo
+		here.JSON(t, &info, "task", "show", string(again.TaskID))
+		if info.State != bus.StateDone {
+			return string(info.State)
+		}
+		return ""
+	})
+	here.JSON(t, &dead, "dead", "ls")
+	if r := here.Myco(t, "dead", "rm", "poison"); len(dead) != 0 || r.Code != 3 {
+		t.Errorf("dead letters after the retry: %+v; rm: %s", dead, r)
+	}
 }

@@ -76,6 +76,7 @@ func TestFlood(t *testing.T) {
 		t.Errorf("the daemon takes %d MiB under a flood of 256 MiB", rss)
 	}
 	d.audit(ctx, n.Dial(t))
+	reach(t, "flood", 1, fmt.Sprintf("%d tasks of 480 KiB accepted and done, %d before the person's", len(d.durable), before))
 }
 
 // post hands over a durable task over HTTP.

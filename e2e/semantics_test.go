@@ -18,83 +18,6 @@ import (
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 )
 
-// A task that ends its worker three times is not run a fourth time: it is a dead letter, which
-// tells whom it ended, and runs again when somebody says so.
-func TestPoisonTaskIsBuried(t *testing.T) {
-	t.Parallel()
-	var ledger engine.Ledger
-	gate := make(chan struct{})
-	nodes := cluster(t, &ledger, 3, func(engine.Request) engine.Script { return engine.Script{Gate: gate} })
-	submitter := nodes[0]
-	flags := map[string][]string{}
-	for _, n := range nodes {
-		flags[n.Name] = []string{"--slots", "6", "--engine", startEngine(t, harness.New(t, programs), engine.Config{
-			Name: n.Name, Ledger: &ledger, Script: func(engine.Request) engine.Script { return engine.Script{Gate: gate} },
-		}).URL()}
-	}
-	d, ctx := newDriver(t), within(t, "a poison task")
-	d.enqueue(ctx, submitter.Dial(t), "poison")
-	var killed []bus.NodeID
-	for k := range 3 {
-		runs, err := ledger.Wait(ctx, func(r []engine.Run) bool { return len(r) > k })
-		if err != nil {
-			t.Fatalf("run %d: %+v: %v", k+1, runs, err)
-		}
-		for _, n := range nodes {
-			if n.Name == runs[k].Engine {
-				killed = append(killed, n.Info.NodeID)
-				n.Kill()
-				n.Start(t, append(flags[n.Name], "--peer", peerOf(nodes, n))...)
-			}
-		}
-	}
-	harness.Settle(t, nodes...)
-	var dead []bus.TaskInfo
-	harness.Poll(t, harness.Patience, "the task is dead", func() string {
-		dead = nil
-		nodes[1].JSON(t, &dead, "dead", "ls")
-		if len(dead) != 1 {
-			return fmt.Sprintf("dead letters: %+v", dead)
-		}
-		return ""
-	})
-	for _, id := range killed {
-		if dead[0].Error == nil || !strings.Contains(dead[0].Error.Message, string(id)) {
-			t.Errorf("the dead letter does not name %s, which the task ended: %v", id, dead[0].Error)
-		}
-	}
-	if n := len(ledger.Runs()); n != 3 {
-		t.Errorf("the task ran %d times, want 3", n)
-	}
-	close(gate) // it is cured
-	var again struct {
-		TaskID bus.TaskID `json:"task_id"`
-	}
-	nodes[2].JSON(t, &again, "dead", "retry", "poison")
-	harness.Poll(t, harness.Patience, "it is done", func() string {
-		var info bus.TaskInfo
-		nodes[1].JSON(t, &info, "task", "show", string(again.TaskID))
-		if info.State != bus.StateDone {
-			return string(info.State)
-		}
-		return ""
-	})
-	nodes[0].JSON(t, &dead, "dead", "ls")
-	if r := nodes[1].Myco(t, "dead", "rm", "poison"); len(dead) != 0 || r.Code != 3 {
-		t.Errorf("dead letters after the retry: %+v; rm: %s", dead, r)
-	}
-}
-
-// peerOf returns the address of another node than n.
-func peerOf(nodes []*harness.Node, n *harness.Node) string {
-	for _, o := range nodes {
-		if o != n {
-			return o.Info.FabricAddr
-		}
-	}
-	return ""
-}
-
 // A disk that fills is noticed before it is full: new durable tasks are refused, with the node and
 // the path, what was accepted is done, and with space the node goes on by itself.
 func TestDiskIsFull(t *testing.T) {
@@ -146,6 +69,7 @@ func TestDiskIsFull(t *testing.T) {
 		return ""
 	})
 	d.audit(ctx, c)
+	reachRow(t, "disk", refused)
 	record(t, n, "disk-full", "A disk fills", "One process whose data directory is on a file system of 24 MB. Counted from the moment when "+
 		"too little is free to the refusal of a durable task.", refused)
 }

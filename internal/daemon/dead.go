@@ -15,6 +15,9 @@ import (
 // askLimit is how long another daemon may take to answer.
 const askLimit = 5 * time.Second
 
+// keeperPoll is how often it is asked again who knows of an end.
+const keeperPoll = 100 * time.Millisecond
+
 // retryDead hands a dead task over again, at a node that keeps it, and removes it everywhere.
 func (d *Daemon) retryDead(ctx context.Context, req bus.DeadRequest) (any, error) {
 	n, err := d.current()
@@ -87,7 +90,7 @@ func (d *Daemon) deadHolders(ctx context.Context, n *sched.Node, req bus.DeadReq
 	if info.State != bus.StateDead {
 		return nil, bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", req.ID, info.State).WithHint("myco task show %s", req.ID)
 	}
-	holders, missing, err := n.Holders(ctx, req.ID)
+	holders, missing, err := d.awaitKeepers(ctx, n, req.ID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -98,6 +101,27 @@ func (d *Daemon) deadHolders(ctx context.Context, n *sched.Node, req bus.DeadReq
 			WithHint("start that node, or: myco dead rm --force %s", req.ID)
 	}
 	return holders, nil
+}
+
+// awaitKeepers is Holders, with a moment's patience for those that live and have yet to hear of the end.
+func (d *Daemon) awaitKeepers(ctx context.Context, n *sched.Node, id bus.TaskID) (holders, missing []bus.NodeID, err error) {
+	limit := time.NewTimer(askLimit)
+	defer limit.Stop()
+	tick := time.NewTicker(keeperPoll)
+	defer tick.Stop()
+	for {
+		holders, missing, err = n.Holders(ctx, id)
+		if err != nil || !slices.ContainsFunc(missing, n.View().Alive) {
+			return holders, missing, err
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return holders, missing, nil
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (d *Daemon) removeAt(ctx context.Context, n *sched.Node, id bus.TaskID, holders []bus.NodeID) error {

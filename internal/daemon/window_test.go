@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -40,7 +41,12 @@ func TestSlowReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- n.conn.Serve(ctx, talker{}) }()
-	defer func() { cancel(); <-served }()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}()
 
 	const pieces, window = 700, 64 << 10
 	nc := raw(t, n)
@@ -108,7 +114,12 @@ func TestLargeResultAfterSmallOutput(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- n.conn.Serve(ctx, talker{}) }()
-	defer func() { cancel(); <-served }()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}()
 	large, err := json.Marshal(strings.Repeat("y", 700<<10))
 	check(t, err)
 	if r := last(t, n, bus.Task{Type: "talk", Payload: large}); len(r.Result) != len(large) {

@@ -36,9 +36,18 @@ func (e *env) load(i int) []string {
 		if k.Submitter != e.IDs[0] {
 			e.Fatalf("a message of %s", k.Submitter)
 		}
+		e.fresh(k)
 		out = append(out, string(k.Task)+"="+string(k.Data))
 	}
 	return out
+}
+
+// fresh wants a message to tell when it was stored: a moment ago.
+func (e *env) fresh(k sched.Kept) {
+	e.Helper()
+	if age := time.Since(k.At); age < -time.Second || age > time.Hour {
+		e.Errorf("task %s was stored at %v, which is %v ago", k.Task, k.At, age)
+	}
 }
 
 func (e *env) holds(i int, want ...string) {
@@ -144,6 +153,7 @@ func testOutboxWatch(e *env) {
 	var got [2]record[string]
 	for i := range 2 {
 		stop, err := e.Effects(i).Outbox.Watch(func(k sched.Kept) {
+			e.fresh(k)
 			got[i].add(fmt.Sprintf("%s %s %s=%s", k.Submitter, k.Custodian, k.Task, k.Data))
 		})
 		e.check(err)

@@ -102,7 +102,7 @@ func loadPage(ctx context.Context, sub *nats.Subscription, out []sched.Kept, nex
 			return nil, 0, false, fmt.Errorf("parse sequence: %w", err)
 		}
 		subject := m.Header.Get(jetstream.SubjectHeader)
-		k, err := parseKept(strings.TrimPrefix(subject, bus.SubjectOutboxes), m.Data)
+		k, err := parseKept(strings.TrimPrefix(subject, bus.SubjectOutboxes), m)
 		if err != nil {
 			return nil, 0, false, err
 		}

@@ -172,7 +172,7 @@ func (o outboxes) forgetMade(k sched.Kept) {
 // Watch calls fn for each message that this node's store has stored, one at a time.
 func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
 	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), func(rest string, m *nats.Msg) error {
-		k, err := parseKept(rest, m.Data)
+		k, err := parseKept(rest, m)
 		if err != nil {
 			return err
 		}
@@ -189,13 +189,17 @@ func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
 	return stopper(sub), nil
 }
 
-// parseKept reads <submitter>.<custodian>.<task>.
-func parseKept(rest string, data []byte) (sched.Kept, error) {
+// parseKept reads a message of an outbox: rest of its subject is <submitter>.<custodian>.<task>.
+func parseKept(rest string, m *nats.Msg) (sched.Kept, error) {
 	p := strings.Split(rest, ".")
 	if len(p) != 3 {
 		return sched.Kept{}, fmt.Errorf("outbox subject ends in %q: want 3 tokens", rest)
 	}
-	return sched.Kept{Submitter: bus.NodeID(p[0]), Custodian: bus.NodeID(p[1]), Task: bus.TaskID(p[2]), Data: data}, nil
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return sched.Kept{}, fmt.Errorf("parse when it was stored: %w", err)
+	}
+	return sched.Kept{Submitter: bus.NodeID(p[0]), Custodian: bus.NodeID(p[1]), Task: bus.TaskID(p[2]), Data: m.Data, At: at}, nil
 }
 
 // Task returns the first message of k's subject in this node's store: sched.ErrNotFound.
