@@ -62,12 +62,23 @@ func buildFloor(ctx context.Context, t *testing.T) floor {
 	return f
 }
 
+// floorTries is how often one measurement is tried: once in ten runs or so the frozen program loses a
+// task, and gives up.
+const floorTries = 3
+
 // measure runs `life lat` to its end, some 20 s, and returns the median of each row.
 func (f floor) measure(ctx context.Context, t *testing.T) map[string]time.Duration {
 	t.Helper()
-	r := harness.Run(ctx, t, t.TempDir(), append(os.Environ(), "PERF_DIR="+t.TempDir()), []string{f.program, "life", "lat"}, "")
-	if r.Code != 0 {
-		t.Fatalf("%s", r)
+	var r harness.Result
+	for try := 1; ; try++ {
+		r = harness.Run(ctx, t, t.TempDir(), append(os.Environ(), "PERF_DIR="+t.TempDir()), []string{f.program, "life", "lat"}, "")
+		if r.Code == 0 {
+			break
+		}
+		if try == floorTries || !strings.Contains(r.Stderr, "panic: no result") {
+			t.Fatalf("%s", r)
+		}
+		t.Logf("the frozen program lost a task of its own, and is run again")
 	}
 	rows, err := floorRows(r.Stdout)
 	if err != nil {
