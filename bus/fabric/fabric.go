@@ -18,6 +18,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -147,6 +148,10 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 	if err != nil {
 		return nil, err
 	}
+	ping := routePing
+	if protect.RoutePing.Off() {
+		ping = time.Hour
+	}
 	return &server.Options{
 		ServerName: string(f.cfg.ID),
 		Host:       clientHost,
@@ -170,7 +175,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			TLSPinnedCerts: f.cfg.Pinned,
 			AuthTimeout:    tlsTimeout,
 			PoolSize:       -1,
-			PingInterval:   routePing,
+			PingInterval:   ping,
 			MaxPingsOut:    routePings,
 			ConnectRetries: dialAttempts,
 		},
