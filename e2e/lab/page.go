@@ -48,10 +48,10 @@ catalogue. A test that counts faults makes them on real processes, on loopback o
 namespaces on a bridge, and ends in a ledger that is kept outside the program: what clients were
 told against what scripted engines ran. Its count is how often the fault was made.
 
-Each test ran a second time, and failed, on a program without the protection that the last column
-names: what the test then said follows it. No other build of the program has a switch for that.
+Each test ran once more on a program without the protection in the last column, and failed: what
+it said then follows. Only the lab builds such a program; in any other there is no switch.
 
-| what happens | promised | test | count | reached | without the rule that |
+| what happens | promised | test | count | reached | without |
 |---|---|---|---:|---|---|
 `)
 	for _, f := range p.Faults {
@@ -77,12 +77,12 @@ names: what the test then said follows it. No other build of the program has a s
 func (f Fault) without() string {
 	var rules []string
 	for _, p := range f.Without {
-		rules = append(rules, string(p))
+		rules = append(rules, "*"+string(p)+"*")
 	}
 	if len(rules) == 0 {
 		return ""
 	}
-	return strings.Join(rules, ", and that ") + ": " + strings.ReplaceAll(cmp.Or(f.Harm, "not tried"), "|", "\\|")
+	return strings.Join(rules, ", ") + ": " + strings.ReplaceAll(cmp.Or(f.Harm, "not tried"), "|", "\\|")
 }
 
 // Write renders p into the file docs/reliability.md below root.
