@@ -17,6 +17,7 @@ import (
 // catalogue is every fault that is promised something, in the order of the page.
 var catalogue = []lab.Fault{
 	{Key: "worker", Event: "a worker is killed with a task", Promise: "begins elsewhere <= 1 s after", Test: "TestWorkerIsKilled"},
+	{Key: "worker-off", Event: "a worker is powered off (link down) with a task", Promise: "begins elsewhere <= 5 s after", Test: "TestWorkerIsPoweredOff"},
 	{Key: "kills", Event: "workers and hosts of five are killed at random under load", Promise: "0 lost, 0 results told twice", Test: "TestRandomKills"},
 	{Key: "custodians", Event: "both nodes that keep a task die, and return", Promise: "0 lost, nothing finished run again", Test: "TestBothCustodiansDieAndReturn"},
 	{Key: "freeze", Event: "a worker is stopped (SIGSTOP) with tasks at every step, and goes on", Promise: "its late results are superseded, 0 told twice", Test: "TestWorkerIsFrozen"},
