@@ -92,7 +92,7 @@ func userGrant(id bus.NodeID) *server.Permissions {
 		Publish: &server.SubjectPermission{Allow: append(pub, readAll(id)...)},
 		Subscribe: &server.SubjectPermission{Allow: []string{
 			bus.SubjectAll,
-			bus.UserInbox + ".>",
+			bus.UserInbox(id) + ".>",
 			bus.SubjectServe(id, ">"),
 			"payload.task." + string(id) + ".>",
 		}},
@@ -105,7 +105,7 @@ func observerGrant(id bus.NodeID) *server.Permissions {
 		Publish: &server.SubjectPermission{Allow: readPeers(id)},
 		Subscribe: &server.SubjectPermission{Allow: []string{
 			bus.SubjectAll,
-			bus.ObserverInbox + ".>",
+			bus.ObserverInbox(id) + ".>",
 		}},
 	}
 }
@@ -117,8 +117,8 @@ func leafGrant(id bus.NodeID) *server.Permissions {
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: []string{
 			"_INBOX.>",
-			bus.UserInbox + ".>",
-			bus.ObserverInbox + ".>",
+			bus.UserInbox(id) + ".>",
+			bus.ObserverInbox(id) + ".>",
 			"swarm.queue." + string(id) + ".>",
 			"$JS.EVENT.>",
 		}},
