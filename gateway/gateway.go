@@ -71,6 +71,29 @@ type Gateway struct {
 	key atomic.Pointer[keyed]
 }
 
+// routes are what a Gateway serves. One without a function is open: it tells only that the daemon runs.
+var routes = []struct {
+	pattern string
+	do      func(*Gateway, *http.Request) (int, any, error)
+}{
+	{"GET /health", nil},
+	{"GET /status", (*Gateway).status},
+	{"GET /identity", (*Gateway).identity},
+	{"GET /peers", (*Gateway).peers},
+	{"POST /task", (*Gateway).submit},
+	{"GET /task/{id}", (*Gateway).task},
+}
+
+// Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
+// among them is not found, with the key.
+func Routes() []string {
+	out := make([]string, len(routes))
+	for i, r := range routes {
+		out[i] = r.pattern
+	}
+	return out
+}
+
 // New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid.
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Key == "" || cfg.Swarm == nil {
@@ -85,15 +108,12 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg}
 	g.SetKey(cfg.Key)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", g.health)
-	for pattern, do := range map[string]func(*http.Request) (int, any, error){
-		"GET /status":    g.status,
-		"GET /identity":  g.identity,
-		"GET /peers":     g.peers,
-		"POST /task":     g.submit,
-		"GET /task/{id}": g.task,
-	} {
-		mux.Handle(pattern, g.authorized(g.json(do)))
+	for _, r := range routes {
+		if r.do == nil {
+			mux.HandleFunc(r.pattern, g.health)
+			continue
+		}
+		mux.Handle(r.pattern, g.authorized(g.json(func(req *http.Request) (int, any, error) { return r.do(g, req) })))
 	}
 	mux.Handle("/", g.authorized(g.json(func(r *http.Request) (int, any, error) {
 		return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
