@@ -15,6 +15,10 @@ import (
 
 // attacks is what somebody may try on purpose, and what holds against it, in the order of the page.
 var attacks = []lab.Fault{
+	{Key: "spoof", Event: "mDNS: a rogue announces a member at his own address, the swarm with his own key, and malformed records", Promise: "a record is a hint: no certificate, no credential and no task goes to whoever does not prove a member's key", Test: "TestSpoofedRecords"},
+	{Key: "routes", Event: "a rogue at the route port: plaintext, old TLS, no certificate, a foreign key, a member's certificate without its key, a key that was put out", Promise: "TLS 1.3 only, keys of the roster only, checked on both sides", Test: "TestRouteMatrix"},
+	{Key: "joins", Event: "a rogue at the join port: the same, a replayed proof, guessed, used and expired tokens", Promise: "a proof is bound to its connection, key and name; a token lets one in, once; guesses are slowed; nothing is told of the swarm", Test: "TestJoinMatrix"},
+	{Key: "impostor", Event: "an impostor answers for an inviter, or for a peer", Promise: "the key is checked before anything is said: not even a certificate is shown", Test: "TestImpostorLearnsNothing"},
 	{Key: "stolen", Event: "a node is stolen, and revoked under load", Promise: "out everywhere <= 10 s, live routes cut, 0 lost", Test: "TestRevokeUnderLoad"},
 	{Event: "a credential is stolen, and replaced", Promise: "the old one is refused at once, connections that use it are cut", Test: "TestRotateWhileConnected"},
 	{Key: "grants", Event: "every credential tries every subject and every call of JetStream", Promise: "a list of what is allowed, all else refused; nobody is anonymous", Test: "TestGrantMatrix"},
