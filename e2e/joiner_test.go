@@ -140,7 +140,9 @@ func TestJoinMatrix(t *testing.T) {
 		}
 	}
 	with := func(k token) by {
-		return func(conn *tls.Conn, fp string) []byte { return joinRequest(k.id, "guest", k.proof(t, conn, fp, "guest")) }
+		return func(conn *tls.Conn, fp string) []byte {
+			return joinRequest(k.id, "guest", k.proof(t, conn, fp, "guest"))
+		}
 	}
 	try("the first with a token", "", newKey(t), with(spent))
 	joined := 1
