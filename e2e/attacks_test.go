@@ -27,6 +27,7 @@ var attacks = []lab.Fault{
 	{Key: "http", Event: "HTTP: a foreign Host, Origin null, cross-site, no key, a wrong key, another content type, too large a body, on every route", Promise: "refused on every route, before anything happens", Test: "TestHTTPMatrix"},
 	{Key: "slow", Event: "HTTP: clients that send a header or a body for ever", Promise: "cut off after 10 s and 60 s", Test: "TestSlowClientsAreCut"},
 	{Key: "browser", Event: "a web page in a real browser: fetch, forms, websockets and DNS rebinding against the HTTP port and the bus", Promise: "nothing changes, nothing can be read", Test: "TestWebPage"},
+	{Key: "logs", Event: "secrets leak into logs, also of commands, joins, failures and crashes", Promise: "prompts, tokens, phrases and keys are never logged", Test: "TestNoSecretIsToldOf"},
 	{Event: "bytes that were made to break a parser", Promise: "every parser of foreign bytes is fuzzed, its corpus runs with the tests", Test: "TestForeignBytesAreFuzzed (internal/archtest)"},
 	{Event: "an engine is open to the network", Promise: "`myco doctor` warns: it bypasses all of this", Test: "TestDoctorWarnsOfAnOpenEngine"},
 }
