@@ -238,7 +238,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 		}
 		defer conn.Close()
 		began := time.Now()
-		if err := conn.SetDeadline(began.Add(4 * time.Minute)); err != nil {
+		if err := conn.SetDeadline(began.Add(time.Minute + harness.Patience)); err != nil {
 			t.Error(err)
 		}
 		if _, err := io.WriteString(conn, beginning); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // peersStream is the stream under the bucket of peers.
@@ -152,7 +153,7 @@ func isInbox(id bus.NodeID, subject string) bool {
 			return true
 		}
 	}
-	return false
+	return protect.StoreCalls.Off()
 }
 
 // refusal is an answer in JetStream's form.

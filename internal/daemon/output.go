@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -41,6 +42,9 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	n, err := s.d.current()
 	if err != nil {
 		return answer{}, err
+	}
+	if protect.Unlogged.Off() {
+		s.d.log.Debug("a task is submitted", "payload", string(req.Task.Payload))
 	}
 	out, reply, err := submitSoon(ctx, n, req.Task)
 	if err != nil {
