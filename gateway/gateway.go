@@ -219,14 +219,17 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 // the request's context while its task runs.
 func readBody(w http.ResponseWriter, r *http.Request) error {
 	tooLong := bus.Errorf(bus.CodeTooLarge, "the request is over the limit of %d bytes", maxBody)
-	if r.ContentLength > maxBody {
+	if r.ContentLength > maxBody && !protect.BodySize.Off() {
 		return tooLong // and what comes is not waited for
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(bodyLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("limit the time of a request: %w", err)
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if !protect.BodySize.Off() {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	b, err := io.ReadAll(r.Body)
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):

@@ -152,6 +152,10 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 	if protect.Pins.Off() {
 		pinned = nil
 	}
+	ping := routePing
+	if protect.RoutePing.Off() {
+		ping = time.Hour
+	}
 	return &server.Options{
 		ServerName: string(f.cfg.ID),
 		Host:       clientHost,
@@ -175,7 +179,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			TLSPinnedCerts: pinned,
 			AuthTimeout:    tlsTimeout,
 			PoolSize:       -1,
-			PingInterval:   routePing,
+			PingInterval:   ping,
 			MaxPingsOut:    routePings,
 			ConnectRetries: dialAttempts,
 		},

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Fault is one row of the catalogue: what happens, what is promised then, and the test of it.
@@ -15,11 +17,18 @@ type Fault struct {
 	Key string
 	// Event and Promise are for people.
 	Event, Promise string
-	// Test names the test; empty where there is none yet.
-	Test string
-	// Count and Figure are what was reached.
-	Count  int
-	Figure string
+	// Test names the test; empty where there is none yet. It is in Package, which is ./e2e where
+	// that is empty.
+	Test, Package string
+	// Without is what holds the promise up: with all of it taken out the test fails, and its output
+	// matches the regular expression Then.
+	Without []protect.Protection
+	Then    string
+	// Small is the environment of a test without protection: what makes it short.
+	Small []string
+	// Count and Figure are what was reached; Harm is what Then matched.
+	Count        int
+	Figure, Harm string
 }
 
 // Page is the tables of the catalogue: what goes wrong, and what somebody does on purpose, where
@@ -41,6 +50,9 @@ catalogue. A test that counts faults makes them on real processes, on loopback o
 namespaces on a bridge, and ends in a ledger that is kept outside the program: what clients were
 told against what scripted engines ran. Its count is how often the fault was made.
 
+Each test ran a second time, and failed, on a program without the protection that the last column
+names: what the test then said follows it. No other build of the program has a switch for that.
+
 `)
 	rows(&b, "what happens | promised", p.Faults)
 	b.WriteString(`
@@ -61,17 +73,32 @@ come with the features.
 
 // rows writes one table.
 func rows(b *strings.Builder, head string, faults []Fault) {
-	fmt.Fprintf(b, "| %s | test | count | reached |\n|---|---|---|---:|---|\n", head)
+	fmt.Fprintf(b, "| %s | test | count | reached | without the rule that |\n|---|---|---|---:|---|---|\n", head)
 	for _, f := range faults {
 		test, count := "none yet", ""
 		if f.Test != "" {
 			test = "`" + f.Test + "`"
 		}
+		if f.Package != "" {
+			test += " in " + strings.TrimPrefix(f.Package, "./")
+		}
 		if f.Count > 0 {
 			count = fmt.Sprint(f.Count)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure, f.without())
 	}
+}
+
+// without tells what the last column does.
+func (f Fault) without() string {
+	var rules []string
+	for _, p := range f.Without {
+		rules = append(rules, string(p))
+	}
+	if len(rules) == 0 {
+		return ""
+	}
+	return strings.Join(rules, ", and that ") + ": " + strings.ReplaceAll(cmp.Or(f.Harm, "not tried"), "|", "\\|")
 }
 
 // Write renders p into the file docs/reliability.md below root.

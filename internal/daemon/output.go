@@ -52,7 +52,7 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	}
 	return answer{reply, func() {
 		err := s.pump(out, req.Inbox, req.Window)
-		if err == nil {
+		if err == nil || protect.Left.Off() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelLimit)

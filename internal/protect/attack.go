@@ -3,6 +3,7 @@ package protect
 // The protections against attacks, in the order of docs/reliability.md.
 const (
 	Roster      Protection = "a connection between nodes is for keys of the roster"
+	PutOut      Protection = "a node that is put out gives up what it holds of the swarm"
 	Pins        Protection = "the server takes routes of pinned keys only, and cuts the others"
 	Modern      Protection = "nodes speak TLS 1.3"
 	InviterKey  Protection = "a joiner checks the inviter's key before it says anything"
