@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,16 @@ import (
 const pace = 100 * time.Millisecond
 
 func paced(engine.Request) engine.Script { return engine.Script{Before: pace} }
+
+// long is how long every tenth takes: it goes on while there is no queue host.
+const long = 1500 * time.Millisecond
+
+func pacedAndLong(r engine.Request) engine.Script {
+	if strings.HasSuffix(r.Marker, "0") {
+		return engine.Script{Before: long}
+	}
+	return paced(r)
+}
 
 // cluster starts size nodes on loopback, each with a scripted engine and six slots.
 func cluster(t *testing.T, ledger *engine.Ledger, size int, script func(engine.Request) engine.Script) []*harness.Node {
@@ -75,10 +86,10 @@ func TestQueueHostIsKilled(t *testing.T) {
 	samples := append(append([]time.Duration(nil), rows[0].Samples...), rows[1].Samples...)
 	reachRow(t, "host", figures.Row{What: "the first result on the new host", Promised: time.Second, Samples: samples})
 	record(t, survivor, "host-loss", "The queue host is killed under load",
-		fmt.Sprintf("300 tasks of %v each, half of them durable (of these half submitted on the host that dies), on processes "+
+		fmt.Sprintf("300 tasks of %v each and every tenth of %v, half of them durable (of these half submitted on the host that dies), on processes "+
 			"on loopback with six slots each; kill -9 of the queue host once 40 have ended. In every run none that was "+
 			"accepted was lost, and none that ran on a survivor was started again. Counted from the kill to the end of the first "+
-			"run that began under the new host.", pace), rows...)
+			"run that began under the new host.", pace, long), rows...)
 }
 
 // killHost is one run; it returns a survivor, and the time from the kill to the first result
@@ -87,7 +98,7 @@ func killHost(t *testing.T, size int) (*harness.Node, time.Duration) {
 	t.Helper()
 	const half, before = 150, 40
 	var ledger engine.Ledger
-	nodes := cluster(t, &ledger, size, paced)
+	nodes := cluster(t, &ledger, size, pacedAndLong)
 	host, rest := hostAndRest(t, nodes)
 	survivor := rest[0]
 	announced := nextHost(t, survivor, host.Info.NodeID)
@@ -178,7 +189,10 @@ func auditRuns(t *testing.T, ledger *engine.Ledger, dead *harness.Node, killed t
 	t.Logf("%d tasks ran on survivors at the kill; %d of the dead node's ran again", running, again)
 }
 
-// kill -9 of a worker: its task runs elsewhere.
+// leaseLasts is the least time that a dead worker's lease goes on: 5 s, renewed every second.
+const leaseLasts = 4 * time.Second
+
+// kill -9 of a worker: its task runs elsewhere, and does not wait for the lease.
 func TestWorkerIsKilled(t *testing.T) {
 	row := figures.Row{What: "the task of a killed worker begins elsewhere", Promised: time.Second}
 	var host *harness.Node
@@ -220,7 +234,11 @@ func TestWorkerIsKilled(t *testing.T) {
 		if second.Engine == victim.Name {
 			t.Errorf("the task ran again on the engine of the dead worker: %+v", second)
 		}
-		row.Samples = append(row.Samples, second.Start.Sub(killed))
+		took := second.Start.Sub(killed)
+		row.Samples = append(row.Samples, took)
+		if took > leaseLasts {
+			t.Errorf("it begins elsewhere only %v after, when the lease of the dead has run out", took.Round(time.Millisecond))
+		}
 		close(gate)
 		d.audit(ctx, c)
 		for id := range d.attached {

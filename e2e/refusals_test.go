@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"net"
 	"net/http"
 	"os"
@@ -81,7 +83,8 @@ func TestBadTokens(t *testing.T) {
 	}{
 		"not a token": {"hello", refusal{2, []string{"token", "myco invite"}}},
 		"no file":     {"@/nonexistent/token", refusal{1, []string{"/nonexistent/token"}}},
-		"wrong":       {wrong, refusal{1, []string{"token", "myco invite"}}},
+		"mistyped":    {wrong, refusal{1, []string{"token", "myco invite"}}},
+		"forged":      {forge(t, a.Invite(t)), refusal{1, []string{"token", "myco invite"}}},
 		"used":        {used, refusal{1, []string{"token", "used", "myco invite"}}},
 		"expired":     {short, refusal{1, []string{"token", "expired", "myco invite"}}},
 	} {
@@ -100,6 +103,20 @@ func TestBadTokens(t *testing.T) {
 	refusal{1, []string{"swarm", "myco leave"}}.check(t, "member of another swarm", d.Myco(t, "join", a.Invite(t)))
 	harness.Settle(t, c, d)
 	harness.Settle(t, a, b)
+}
+
+// forge returns token with another secret in it: the 16 bytes before its addresses.
+func forge(t *testing.T, token string) string {
+	t.Helper()
+	const prefix, secret = "myco1", 50
+	words := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+	b, err := words.DecodeString(strings.TrimPrefix(token, prefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[secret]++
+	sum := sha256.Sum256(b[:len(b)-4])
+	return prefix + words.EncodeToString(append(b[:len(b)-4], sum[:4]...))
 }
 
 // A daemon that is pointed at a foreign swarm does not enter it, and its log names why.

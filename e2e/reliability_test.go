@@ -12,45 +12,158 @@ import (
 	"github.com/mycoswarm/mycoswarm/e2e/figures"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 	"github.com/mycoswarm/mycoswarm/e2e/lab"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+	"github.com/mycoswarm/mycoswarm/sched"
 )
 
 // catalogue is every fault that is promised something, in the order of the page.
 var catalogue = []lab.Fault{
-	{Key: "worker", Event: "a worker is killed with a task", Promise: "begins elsewhere <= 1 s after", Test: "TestWorkerIsKilled"},
-	{Key: "worker-off", Event: "a worker is powered off (link down) with a task", Promise: "begins elsewhere <= 5 s after", Test: "TestWorkerIsPoweredOff"},
-	{Key: "kills", Event: "workers and hosts of five are killed at random under load", Promise: "0 lost, 0 results told twice", Test: "TestRandomKills"},
-	{Key: "custodians", Event: "both nodes that keep a task die, and return", Promise: "0 lost, nothing finished run again", Test: "TestBothCustodiansDieAndReturn"},
-	{Key: "freeze", Event: "a worker is stopped (SIGSTOP) with tasks at every step, and goes on", Promise: "its late results are superseded, 0 told twice", Test: "TestWorkerIsFrozen"},
-	{Key: "engine", Event: "an engine hangs, dribbles, breaks off, fails or talks nonsense", Promise: "answered by another; the hung request is cancelled", Test: "TestEngineMisbehaves"},
-	{Key: "host", Event: "the queue host is killed under load, of 3 and of 2", Promise: "0 lost, new work runs <= 1 s after, nothing running is run again", Test: "TestQueueHostIsKilled"},
-	{Key: "off", Event: "the queue host is powered off (link down), of 2", Promise: "<= 5 s", Test: "TestQueueHostIsPoweredOff"},
-	{Key: "partition", Event: "a partition of 5 to 20 s heals, under load", Promise: "0 lost, one swarm <= 10 s after, duplicates counted", Test: "TestPartitionHeals"},
-	{Key: "reboot", Event: "a node starts again with the same identity", Promise: "ready <= 5 s", Test: "TestReboot"},
-	{Event: "a data directory is cloned", Promise: "the second is refused <= 5 s", Test: "TestCopiedDataDirectory"},
-	{Event: "the secret is wrong or missing", Promise: "no task goes there; the log names it", Test: "TestBadTokens"},
-	{Event: "clocks differ by an hour or a year", Promise: "deadlines travel as time left", Test: "TestClocksThatDiffer (sched)"},
-	{Key: "disk", Event: "the disk of the queue host is full", Promise: "refused within 1 s, naming node and path; accepted never lost; resumes by itself", Test: "TestDiskIsFull"},
-	{Key: "corrupt", Event: "a block of a store is flipped or cut", Promise: "noticed at the start; 0 lost", Test: "TestStoreIsDamaged"},
-	{Key: "power", Event: "power is lost in the moment after a task is accepted", Promise: "0 lost", Test: "TestPowerIsLost"},
-	{Key: "all", Event: "every node is killed at once", Promise: "0 lost", Test: "TestEveryNodeIsKilledAtOnce"},
-	{Key: "poison", Event: "a task kills whoever runs it", Promise: "dead after at most 3 crashes, with the nodes it killed", Test: "TestPoisonTask"},
-	{Key: "flood", Event: "a flood of tasks", Promise: "refused beyond a limit, with the depth and the time to come back; a person goes first", Test: "TestFlood"},
-	{Event: "a payload over 1 MiB", Promise: "refused, naming the limit", Test: "TestSubmit (gateway)"},
-	{Event: "a reader of tokens is slow", Promise: "only its own stream lags", Test: "TestSlowReader (internal/daemon)"},
-	{Key: "leave", Event: "a client leaves at a random byte", Promise: "the engine is told <= 1 s after", Test: "TestClientsLeaveAtRandom"},
-	{Key: "deadline", Event: "a deadline passes in the queue", Promise: "expired, never started", Test: "TestDeadlineInTheQueue"},
-	{Event: "versions are mixed", Promise: "an older program refuses a newer store", Test: "TestDirectoryIsChecked"},
-	{Event: "names are equal, or multicast is lost", Promise: "static peers work", Test: "TestWaysToJoin"},
-	{Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways", Test: "TestEngineComesAndGoes"},
-	{Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves", Promise: "0 lost", Test: "TestChaos"},
+	{
+		Key: "worker", Event: "a worker is killed with a task", Promise: "begins elsewhere <= 1 s after",
+		Test:    "TestWorkerIsKilled",
+		Without: []protect.Protection{sched.ProtectSupervise}, Then: `it begins elsewhere only [0-9.]+m?s after`,
+	},
+	{
+		Key: "worker-off", Event: "a worker is powered off (link down) with a task", Promise: "begins elsewhere <= 5 s after",
+		Test:    "TestWorkerIsPoweredOff",
+		Without: []protect.Protection{protect.Silence, protect.RoutePing}, Then: `it begins elsewhere: not within \S+|begins elsewhere only \S+ after`,
+	},
+	{
+		Key: "kills", Event: "workers and hosts of five are killed at random under load", Promise: "0 lost, 0 results told twice",
+		Test:    "TestRandomKills",
+		Without: []protect.Protection{sched.ProtectHoldBack}, Then: `task \S+ began on \w+ although \w+, which lives, had run it to its end`,
+		Small: []string{lab.EnvKills + "=15"},
+	},
+	{
+		Key: "custodians", Event: "both nodes that keep a task die, and return", Promise: "0 lost, nothing finished run again",
+		Test:    "TestBothCustodiansDieAndReturn",
+		Without: []protect.Protection{sched.ProtectStandIn, sched.ProtectSync}, Then: `task \S+ began on \w+ although \w+, which lives, had run it to its end`,
+	},
+	{
+		Key: "freeze", Event: "a worker is stopped (SIGSTOP) with tasks at every step, and goes on", Promise: "its late results are superseded, 0 told twice",
+		Test:    "TestWorkerIsFrozen",
+		Without: []protect.Protection{sched.ProtectCommit, sched.ProtectKeepFirst}, Then: `\d+ results were told twice`,
+	},
+	{
+		Key: "engine", Event: "an engine hangs, dribbles, breaks off, fails or talks nonsense", Promise: "answered by another; the hung request is cancelled",
+		Test:    "TestEngineMisbehaves",
+		Without: []protect.Protection{protect.Watchdog}, Then: `a hung engine's request is not cancelled|engines that misbehave: not within \S+`,
+	},
+	{
+		Key: "host", Event: "the queue host is killed under load, of 3 and of 2", Promise: "0 lost, new work runs <= 1 s after, nothing running is run again",
+		Test:    "TestQueueHostIsKilled",
+		Without: []protect.Protection{sched.ProtectHoldBack}, Then: `task \S+ (began \d+ times on survivors|ran on a survivor at the kill and began again)`,
+	},
+	{
+		Key: "off", Event: "the queue host is powered off (link down), of 2", Promise: "<= 5 s",
+		Test:    "TestQueueHostIsPoweredOff",
+		Without: []protect.Protection{protect.Silence, protect.RoutePing}, Then: `the first result on the other node comes only \S+ after|a result on the other node: not within \S+`,
+	},
+	{
+		Key: "partition", Event: "a partition of 5 to 20 s heals, under load", Promise: "0 lost, one swarm <= 10 s after, duplicates counted",
+		Test:    "TestPartitionHeals",
+		Without: []protect.Protection{protect.OneHost}, Then: `all follow one host and hear all: not within \S+: .*`,
+	},
+	{
+		Key: "reboot", Event: "a node starts again with the same identity", Promise: "ready <= 5 s",
+		Test:    "TestReboot",
+		Without: []protect.Protection{protect.Restart}, Then: `the other sees it ready: not within \S+: 1 ready`,
+	},
+	{
+		Event: "a data directory is cloned", Promise: "the second is refused <= 5 s",
+		Test:    "TestCopiedDataDirectory",
+		Without: []protect.Protection{protect.Alone, sched.ProtectTwin}, Then: `hangs: .*`,
+	},
+	{
+		Event: "the secret is wrong or missing", Promise: "no task goes there; the log names it",
+		Test:    "TestBadTokens",
+		Without: []protect.Protection{protect.JoinProof, protect.TokenLife}, Then: `hangs: .*`,
+	},
+	{
+		Event: "clocks differ by an hour or a year", Promise: "deadlines travel as time left",
+		Test: "TestClocksThatDiffer", Package: "./sched",
+		Without: []protect.Protection{protect.TimeLeft}, Then: `ended as .*, want it (done|expired)`,
+	},
+	{
+		Key: "disk", Event: "the disk of the queue host is full", Promise: "refused within 1 s, naming node and path; accepted never lost; resumes by itself",
+		Test:    "TestDiskIsFull",
+		Without: []protect.Protection{protect.Room}, Then: `new durable tasks are refused: not within \S+: accepted|refused with .*: want the node and the path`,
+	},
+	{
+		Key: "corrupt", Event: "a block of a store is flipped or cut", Promise: "noticed at the start; 0 lost",
+		Test:    "TestStoreIsDamaged",
+		Without: []protect.Protection{protect.Count}, Then: `the log tells of the loss: not within \S+`,
+	},
+	{
+		Key: "power", Event: "power is lost in the moment after a task is accepted", Promise: "0 lost",
+		Test:    "TestPowerIsLost",
+		Without: []protect.Protection{protect.Sync}, Then: `no node of the swarm knows task \S+`,
+	},
+	{
+		Key: "all", Event: "every node is killed at once", Promise: "0 lost",
+		Test:    "TestEveryNodeIsKilledAtOnce",
+		Without: []protect.Protection{protect.Disk}, Then: `no node of the swarm knows task \S+`,
+	},
+	{
+		Key: "poison", Event: "a task kills whoever runs it", Promise: "dead after at most 3 crashes, with the nodes it killed",
+		Test:    "TestPoisonTask",
+		Without: []protect.Protection{protect.Bury}, Then: `the task is dead: not within \S+: running, attempt 4`,
+	},
+	{
+		Key: "flood", Event: "a flood of tasks", Promise: "refused beyond a limit, with the depth and the time to come back; a person goes first",
+		Test:    "TestFlood",
+		Without: []protect.Protection{protect.Flood}, Then: `\d+ tasks of 480 KiB were taken, and none refused`,
+	},
+	{
+		Event: "a payload over 1 MiB", Promise: "refused, naming the limit",
+		Test: "TestSubmit", Package: "./gateway",
+		Without: []protect.Protection{protect.BodySize}, Then: `long body of spaces: .* is no error`,
+	},
+	{
+		Event: "a reader of tokens is slow", Promise: "only its own stream lags",
+		Test: "TestSlowReader", Package: "./internal/daemon",
+		Without: []protect.Protection{protect.Window}, Then: `\d+ bytes wait for a reader with a window of \d+`,
+	},
+	{
+		Key: "leave", Event: "a client leaves at a random byte", Promise: "the engine is told <= 1 s after",
+		Test:    "TestClientsLeaveAtRandom",
+		Without: []protect.Protection{protect.Left}, Then: `clients that leave: not within \S+`,
+	},
+	{
+		Key: "deadline", Event: "a deadline passes in the queue", Promise: "expired, never started",
+		Test:    "TestDeadlineInTheQueue",
+		Without: []protect.Protection{protect.Deadline}, Then: `late-\d+ ends: not within \S+: queued`,
+	},
+	{
+		Event: "versions are mixed", Promise: "an older program refuses a newer store",
+		Test: "TestDirectoryIsChecked", Package: "./bus/store",
+		Without: []protect.Protection{protect.Version}, Then: `written by a newer version: error <nil>, want conflict`,
+	},
+	{
+		Event: "names are equal, or multicast is lost", Promise: "static peers work",
+		Test:    "TestWaysToJoin",
+		Without: []protect.Protection{protect.Addresses}, Then: `the swarm settles: not within \S+`,
+	},
+	{
+		Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways",
+		Test:    "TestEngineComesAndGoes",
+		Without: []protect.Protection{protect.Looks}, Then: `b sees model \S+ at a: true: not within \S+`,
+	},
+	{
+		Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves", Promise: "0 lost",
+		Test:    "TestChaos",
+		Without: []protect.Protection{protect.Disk}, Then: `durable task \S+ \(accepted: true, from \w+\) has not one end everywhere`,
+		Small: []string{lab.EnvSeconds + "=20"},
+	},
 }
 
 // reached is what this run has reached, by the key of the fault.
-var reached struct {
+var reached = struct {
 	mu      sync.Mutex
 	version string
 	rows    map[string]lab.Fault
-}
+	harm    map[string]string // by the fault's event: what happened without its protection
+}{rows: map[string]lab.Fault{}, harm: map[string]string{}}
 
 // reach notes that a fault's test passed: how often the fault was made, and the figure. A test
 // that has failed notes nothing.
@@ -62,9 +175,6 @@ func reach(t *testing.T, key string, count int, figure string) {
 	}
 	reached.mu.Lock()
 	defer reached.mu.Unlock()
-	if reached.rows == nil {
-		reached.rows = map[string]lab.Fault{}
-	}
 	reached.rows[key] = lab.Fault{Count: count, Figure: figure}
 }
 
@@ -89,14 +199,23 @@ func writeCatalogue() error {
 	reached.mu.Lock()
 	defer reached.mu.Unlock()
 	p := lab.Page{Version: reached.version, When: time.Now()}
-	for _, f := range catalogue {
-		got, ok := reached.rows[f.Key]
-		if f.Key != "" && !ok {
-			fmt.Fprintf(os.Stderr, "docs/reliability.md is left as it is: %s has not run\n", f.Test)
-			return nil
+	for _, table := range []struct {
+		from []lab.Fault
+		to   *[]lab.Fault
+	}{{catalogue, &p.Faults}, {attacks, &p.Attacks}} {
+		for _, f := range table.from {
+			got, ok := reached.rows[f.Key]
+			if f.Key != "" && !ok {
+				fmt.Fprintf(os.Stderr, "docs/reliability.md is left as it is: %s has not run\n", f.Test)
+				return nil
+			}
+			if f.Harm = reached.harm[f.Event]; len(f.Without) > 0 && f.Harm == "" {
+				fmt.Fprintf(os.Stderr, "docs/reliability.md is left as it is: %s has not failed without its protection\n", f.Test)
+				return nil
+			}
+			f.Count, f.Figure = got.Count, got.Figure
+			*table.to = append(*table.to, f)
 		}
-		f.Count, f.Figure = got.Count, got.Figure
-		p.Faults = append(p.Faults, f)
 	}
 	root, err := harness.Root()
 	if err != nil {

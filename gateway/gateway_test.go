@@ -131,6 +131,8 @@ func TestSubmit(t *testing.T) {
 	invalid("a form", "/task", `{"type":"ping"}`, "Content-Type", "text/plain")
 	long := `{"type":"ping","payload":"` + strings.Repeat("x", bus.MaxPayload+128<<10) + `"}`
 	wants(t, "long body", call(t, g, http.MethodPost, "/task", long), http.StatusRequestEntityTooLarge, bus.CodeTooLarge)
+	wants(t, "long body of spaces", call(t, g, http.MethodPost, "/task", strings.Repeat(" ", bus.MaxPayload+128<<10)+`{"type":"ping"}`),
+		http.StatusRequestEntityTooLarge, bus.CodeTooLarge)
 	if len(s.ran)+len(s.enqueued) != 2 {
 		t.Errorf("ran %+v, enqueued %+v: want nothing of what was refused", s.ran, s.enqueued)
 	}

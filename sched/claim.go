@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Limits of an attempt.
@@ -90,7 +91,7 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Kind, a.Why = Abandon, "its submitter is gone"
 	case j.expired(now):
 		a.Kind, a.Why = Expire, "its deadline passed"
-	case len(a.Crashes) >= maxCrashes:
+	case len(a.Crashes) >= maxCrashes && !protect.Bury.Off():
 		a.Kind, a.Why = Bury, "it ended with its worker too often"
 	case a.Attempt > maxAttempts:
 		a.Kind, a.Why = Bury, "it was tried too often"

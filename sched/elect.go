@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Times of the election.
@@ -90,6 +91,9 @@ func liveClaim(v View) (host bus.NodeID, term uint64, ok bool) {
 		t := p.Beat.Term
 		if t == 0 || !p.Live() {
 			continue
+		}
+		if id == v.Self && protect.OneHost.Off() {
+			return id, t, true
 		}
 		if !ok || t > term || t == term && id < host {
 			host, term, ok = id, t, true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Times of liveness. A killed process is seen by its routes, a silent one by its beats.
@@ -276,7 +277,7 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 	case p.routed && p.misses >= 2:
 		p.routed = false
 		return bus.NodeLost
-	case silent > lostAfter, !p.routed && silent > unrouted:
+	case silent > lostAfter && !protect.Silence.Off(), !p.routed && silent > unrouted:
 		return bus.NodeLost
 	case silent > suspectAfter:
 		return bus.NodeSuspect

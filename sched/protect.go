@@ -1,8 +1,10 @@
 package sched
 
+import "github.com/mycoswarm/mycoswarm/internal/protect"
+
 // Protection names one rule of the protocol. Tests take them out one at a time, to show that
-// the model notices.
-type Protection string
+// the model notices, and the fault lab does.
+type Protection = protect.Protection
 
 // The protections of docs/protocol.md.
 const (
@@ -34,4 +36,4 @@ const (
 )
 
 // off reports whether a test has taken p out.
-func (n *Node) off(p Protection) bool { return n.cfg.without != nil && n.cfg.without[p] }
+func (n *Node) off(p Protection) bool { return p.Off() || n.cfg.without[p] }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Times of twins: two processes with the identity of one node.
@@ -35,7 +36,7 @@ func (m *members) meet(b bus.Heartbeat) (twins *bus.Twins, held bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peers[b.Node]
-	if p == nil || p.Beat.Boot == "" || p.gone || p.State == bus.NodeLost {
+	if p == nil || p.Beat.Boot == "" || (p.gone || p.State == bus.NodeLost) && !protect.Restart.Off() {
 		return nil, b.Node == m.self
 	}
 	if b.Boot == p.Beat.Boot {
@@ -44,7 +45,7 @@ func (m *members) meet(b bus.Heartbeat) (twins *bus.Twins, held bool) {
 		}
 		return nil, false
 	}
-	if b.Node != m.self && now.Sub(p.Seen) >= twinHold {
+	if b.Node != m.self && now.Sub(p.Seen) >= twinHold && !protect.Restart.Off() {
 		p.rival = nil
 		return nil, false
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -147,6 +148,14 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 	if err != nil {
 		return nil, err
 	}
+	pinned := f.cfg.Pinned
+	if protect.Pins.Off() {
+		pinned = nil
+	}
+	ping := routePing
+	if protect.RoutePing.Off() {
+		ping = time.Hour
+	}
 	return &server.Options{
 		ServerName: string(f.cfg.ID),
 		Host:       clientHost,
@@ -167,10 +176,10 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			NoAdvertise:    true, // clients are local: do not tell them of other nodes' ports
 			TLSConfig:      f.cfg.TLS.Clone(),
 			TLSTimeout:     tlsTimeout,
-			TLSPinnedCerts: f.cfg.Pinned,
+			TLSPinnedCerts: pinned,
 			AuthTimeout:    tlsTimeout,
 			PoolSize:       -1,
-			PingInterval:   routePing,
+			PingInterval:   ping,
 			MaxPingsOut:    routePings,
 			ConnectRetries: dialAttempts,
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -172,7 +173,7 @@ func (s *Store) options() (*server.Options, error) {
 		JetStreamMaxMemory:     s.cfg.MaxMemoryBytes,
 		DisableJetStreamBanner: true,
 		StoreDir:               s.cfg.Dir,
-		SyncAlways:             true,
+		SyncAlways:             !protect.Sync.Off(),
 		FeatureFlags:           map[string]bool{server.FeatureFlagJsAckFormatV2: true},
 		LeafNode: server.LeafNodeOpts{
 			ReconnectInterval: redial,

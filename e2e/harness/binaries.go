@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // EnvBinaries names a folder with mycod and myco to test in place of fresh ones.
@@ -19,24 +21,45 @@ const EnvBinaries = "MYCO_E2E_BIN"
 type Binaries struct{ Mycod, Myco string }
 
 // Build builds both programs into dir, or takes those in the folder that MYCO_E2E_BIN names.
+// Where MYCO_WITHOUT is set, mycod is one that heeds it.
 func Build(ctx context.Context, dir string) (Binaries, error) {
-	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
-	if dir := os.Getenv(EnvBinaries); dir != "" {
-		b = Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
-		_, err1 := os.Stat(b.Mycod)
-		_, err2 := os.Stat(b.Myco)
-		return b, errors.Join(err1, err2)
+	if named := os.Getenv(EnvBinaries); named != "" {
+		dir = named
+		if _, err := os.Stat(filepath.Join(dir, "myco")); err != nil {
+			return Binaries{}, err
+		}
+	} else if err := build(ctx, dir+"/", "./cmd/mycod", "./cmd/myco"); err != nil {
+		return Binaries{}, err
 	}
+	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
+	if os.Getenv(protect.Env) != "" {
+		return b, b.Lab(ctx)
+	}
+	_, err := os.Stat(b.Mycod)
+	return b, err
+}
+
+// Lab makes b's mycod one whose protections can be taken out; it is built once beside the other.
+func (b *Binaries) Lab(ctx context.Context) error {
+	b.Mycod = filepath.Join(filepath.Dir(b.Myco), "mycod-lab")
+	if _, err := os.Stat(b.Mycod); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return build(ctx, b.Mycod, "-tags", "lab", "./cmd/mycod")
+}
+
+// build runs `go build` of the tree.
+func build(ctx context.Context, to string, args ...string) error {
 	root, err := Root()
 	if err != nil {
-		return b, err
+		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+revision(ctx, root), "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-ldflags", "-X main.version=" + revision(ctx, root), "-o", to}, args...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return b, fmt.Errorf("build mycod and myco: %w\n%s", err, out)
+		return fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
-	return b, nil
+	return nil
 }
 
 // revision names the commit that is tested, for the figures; empty in a tree without git.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/netns"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Swarm is a set of daemons that a test starts, on loopback or as hosts on a LAN.
@@ -273,9 +274,9 @@ func (n *Node) command(name string, args ...string) []string {
 }
 
 // env is a user's environment without anything of this machine's user: no engine is found
-// but those that the test names.
+// but those that the test names. A daemon of the lab reads there what is taken out.
 func (n *Node) env() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TMPDIR=" + n.Temp(), "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
+	return []string{protect.Env + "=" + os.Getenv(protect.Env), "PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TMPDIR=" + n.Temp(), "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
 }
 
 // View is what `myco swarm --json` prints.

@@ -21,7 +21,19 @@ import (
 
 // Patience is how long the harness waits for what should take a moment: generous, since the
 // machine may be busy. Figures are measured, and checked, elsewhere.
-const Patience = 60 * time.Second
+//
+// A test that is to fail, without a protection, is given less (MYCO_E2E_PATIENCE).
+var Patience = patience()
+
+// EnvPatience sets Patience, as "20s".
+const EnvPatience = "MYCO_E2E_PATIENCE"
+
+func patience() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(EnvPatience)); err == nil {
+		return d
+	}
+	return 60 * time.Second
+}
 
 // Every is the pause between two looks at something that gives no signal.
 const Every = 25 * time.Millisecond

@@ -14,6 +14,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Times of looking for another daemon with this one's identity.
@@ -46,6 +47,9 @@ func (d *Daemon) giveUp(by bus.Instance, fail context.CancelCauseFunc) {
 // addresses that are known, and by asking each member that answers there. Members that cannot
 // be reached now tell later, see sched.
 func (d *Daemon) startAlone(ctx context.Context, up *lifeline) error {
+	if protect.Alone.Off() {
+		return nil
+	}
 	if err := d.answerStarts(ctx, up); err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func (d *Daemon) answerStarts(ctx context.Context, up *lifeline) error {
 		id := bus.NodeID(strings.TrimSuffix(strings.TrimPrefix(m.Subject, "swarm.node."), ".start"))
 		mu.Lock()
 		defer mu.Unlock()
-		if id == d.id.NodeID() || !isInbox(m.Reply) || open[m.Reply] || len(open) >= maxQuestions {
+		if id == d.id.NodeID() || !d.isInbox(m.Reply) || open[m.Reply] || len(open) >= maxQuestions {
 			return
 		}
 		open[m.Reply] = true

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // target is one address that is looked at again and again. It belongs to the
@@ -154,7 +155,7 @@ func (w *Watcher) follow(ctx context.Context, i int) {
 		w.record(i, t)
 		if again {
 			timer.Reset(0)
-		} else {
+		} else if !protect.Looks.Off() {
 			timer.Reset(w.cfg.Interval)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -45,7 +46,7 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 		return nil, err
 	}
 	o.unreadable.Store(missing)
-	if missing > 0 {
+	if missing > 0 && !protect.Count.Off() {
 		o.log.Warn("the store has lost messages of its outboxes; other nodes may hold them", "lost", missing, "left", len(out))
 	}
 	return out, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -38,6 +39,9 @@ func (j *Jet) makeOutbox(ctx context.Context, submitter, custodian bus.NodeID) e
 		RePublish: &jetstream.RePublish{
 			Source: bus.SubjectOutboxes + ">", Destination: bus.SubjectKept(custodian, ">"),
 		},
+	}
+	if protect.Disk.Off() {
+		c.Storage = jetstream.MemoryStorage
 	}
 	if submitter == custodian {
 		c.Subjects = []string{bus.SubjectOutbox(submitter, "*", "*")}
