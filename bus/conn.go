@@ -49,7 +49,6 @@ func newConn(log *slog.Logger) *Conn {
 // away: a request that has failed must not arrive later.
 func (c *Conn) options() []nats.Option {
 	return []nats.Option{
-		nats.CustomInboxPrefix(UserInbox),
 		nats.IgnoreDiscoveredServers(),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
@@ -71,7 +70,13 @@ func (c *Conn) up(nc *nats.Conn) {
 	if c.over {
 		return
 	}
-	c.node = NodeID(nc.ConnectedServerName())
+	node := NodeID(nc.ConnectedServerName())
+	if c.node != "" && node != c.node {
+		// Its users may not listen where this connection does.
+		go c.Close()
+		return
+	}
+	c.node = node
 	if c.life.Err() != nil {
 		c.life, c.end = context.WithCancelCause(context.Background())
 		c.log.Info("daemon is back", "node", c.node)

@@ -76,7 +76,7 @@ func userPermissions() *server.Permissions {
 			"$JS.API.CONSUMER.DELETE.KV_peers.>", "$JS.API.DIRECT.GET.KV_peers.>", "$JS.FC.>",
 		}},
 		Subscribe: &server.SubjectPermission{Allow: []string{
-			bus.SubjectAll, bus.UserInbox + ".>", "payload.serve." + string(self) + ".>",
+			bus.SubjectAll, bus.UserInbox(self) + ".>", "payload.serve." + string(self) + ".>",
 		}},
 	}
 }

@@ -154,6 +154,10 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	if err != nil {
 		return nil, d.explain(ctx, target, err)
 	}
+	if err := nats.CustomInboxPrefix(UserInbox(NodeID(nc.ConnectedServerName())))(&nc.Opts); err != nil {
+		nc.Close()
+		return nil, Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err)
+	}
 	c.nc = nc
 	d.nc.Store(nc)
 	c.up(nc)

@@ -225,8 +225,9 @@ const (
 	HTTPKeyFile  = "http.key"
 )
 
-// Inbox prefixes: a credential may listen only under its own.
-const (
-	UserInbox     = "_INBOX_USER"
-	ObserverInbox = "_INBOX_OBSERVER"
-)
+// UserInbox is the prefix of the inboxes of a node's users: nobody else, a user of another node
+// neither, may listen below it. A client learns the node from the server's name.
+func UserInbox(node NodeID) string { return "_INBOX_USER." + string(node) }
+
+// ObserverInbox is the prefix of the inboxes of a node's observers.
+func ObserverInbox(node NodeID) string { return "_INBOX_OBSERVER." + string(node) }

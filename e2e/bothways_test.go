@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,7 @@ func TestBothWays(t *testing.T) {
 	}
 	var rows sync.WaitGroup
 	free := make(chan struct{}, bothWaysAtOnce)
-	for _, f := range catalogue {
+	for _, f := range slices.Concat(catalogue, guarded()) {
 		rows.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()

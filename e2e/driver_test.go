@@ -125,7 +125,7 @@ func observe(t *testing.T, n *harness.Node) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(n.Info.BusURL, key, nats.CustomInboxPrefix(bus.ObserverInbox), nats.NoReconnect())
+	nc, err := nats.Connect(n.Info.BusURL, key, nats.CustomInboxPrefix(bus.ObserverInbox(n.Info.NodeID)), nats.NoReconnect())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -217,7 +217,7 @@ func TestNATSContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(c.URL, key, nats.CustomInboxPrefix(bus.ObserverInbox))
+	nc, err := nats.Connect(c.URL, key, nats.CustomInboxPrefix(bus.ObserverInbox(a.Info.NodeID)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,12 +75,15 @@ const outLimit = 10 * time.Second
 // A node is revoked while it works, once as a worker and once as the queue host: it gets nothing
 // any more, it knows why, and the others lose nothing that was accepted.
 func TestRevokeUnderLoad(t *testing.T) {
+	var took []time.Duration
 	for _, host := range []bool{false, true} {
-		revokeUnderLoad(t, host)
+		took = append(took, revokeUnderLoad(t, host))
 	}
+	reach(t, "stolen", len(took), fmt.Sprintf("out everywhere after %v at most, 0 lost", slices.Max(took).Round(time.Millisecond)))
 }
 
-func revokeUnderLoad(t *testing.T, theHost bool) {
+// revokeUnderLoad returns how long it took until all knew.
+func revokeUnderLoad(t *testing.T, theHost bool) time.Duration {
 	t.Helper()
 	const half, before, after = 150, 40, 60
 	var ledger engine.Ledger
@@ -181,6 +184,7 @@ func revokeUnderLoad(t *testing.T, theHost bool) {
 	for _, n := range nodes {
 		n.Kill()
 	}
+	return cut.Sub(began)
 }
 
 // other returns the node that is neither x nor y.

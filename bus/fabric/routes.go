@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Peer is another node and where it takes routes.
@@ -108,7 +109,7 @@ func (f *Fabric) SetPinned(pinned map[string]struct{}) error {
 	if f.srv == nil {
 		return errNotRunning
 	}
-	if maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) {
+	if maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) || protect.Pins.Off() {
 		return nil
 	}
 	err := f.reload(func(o *server.Options) { o.Cluster.TLSPinnedCerts = maps.Clone(pinned) })

@@ -166,7 +166,7 @@ func TestInterest(t *testing.T) {
 	a, b := fabrictest.StartFabric(t, keys[0], r), fabrictest.StartFabric(t, keys[1], r)
 	check(t, b.Fabric.SetPeers([]fabric.Peer{a.Peer()}))
 	fabrictest.AwaitMesh(t, a, b)
-	client := a.Client(t, a.User, bus.UserInbox)
+	client := a.Client(t, a.User, bus.UserInbox(a.ID))
 	inbox := client.NewInbox()
 	if a.Fabric.Interest(inbox) {
 		t.Fatal("interest before the subscription")

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // peersStream is the stream under the bucket of peers.
@@ -18,10 +19,6 @@ const peersStream = "KV_" + bus.BucketPeers
 
 // watchCall begins the calls that make a consumer of it.
 const watchCall = "CONSUMER.CREATE." + peersStream
-
-// inboxes are the prefixes of subjects that a consumer may deliver to, and answers go to. Those
-// of daemons, which observers see in requests, are not among them.
-var inboxes = []string{bus.UserInbox + ".", bus.ObserverInbox + "."}
 
 // What a client's consumer may take of the store, which others need too.
 const (
@@ -44,13 +41,13 @@ func (s *Store) serveCalls() error {
 	prefix := bus.SubjectStoreCall(s.cfg.ID, "")
 	nc, js := s.nc, s.js
 	_, err := nc.Subscribe(prefix+">", func(m *nats.Msg) {
-		if !isInbox(m.Reply) {
+		if !isInbox(s.cfg.ID, m.Reply) {
 			return
 		}
 		call, data := strings.TrimPrefix(m.Subject, prefix), m.Data
 		if strings.HasPrefix(call, watchCall) {
 			var err error
-			if data, err = checkWatch(data); err == nil {
+			if data, err = checkWatch(s.cfg.ID, data); err == nil {
 				err = checkRoom(js)
 			}
 			if err != nil {
@@ -79,7 +76,7 @@ func (s *Store) send(nc *nats.Conn, m *nats.Msg) {
 // checkWatch looks at a request as JetStream defines it
 // (io.nats.jetstream.api.v1.consumer_create_request). It returns what was understood, written
 // anew, so that nothing is passed on that was not looked at.
-func checkWatch(data []byte) ([]byte, error) {
+func checkWatch(id bus.NodeID, data []byte) ([]byte, error) {
 	var req struct {
 		Stream string                     `json:"stream_name"`
 		Config map[string]json.RawMessage `json:"config"`
@@ -95,7 +92,7 @@ func checkWatch(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("stream %q is not %s", req.Stream, peersStream)
 	}
 	for name, raw := range req.Config {
-		if err := checkOption(name, raw); err != nil {
+		if err := checkOption(id, name, raw); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -103,7 +100,7 @@ func checkWatch(data []byte) ([]byte, error) {
 }
 
 // checkOption looks at the options that reach beyond the consumer's client, or its life.
-func checkOption(name string, raw json.RawMessage) error {
+func checkOption(id bus.NodeID, name string, raw json.RawMessage) error {
 	is := func(option string) bool { return strings.EqualFold(name, option) } // as the server reads it
 	switch {
 	case is("deliver_subject"):
@@ -111,7 +108,7 @@ func checkOption(name string, raw json.RawMessage) error {
 		if err := json.Unmarshal(raw, &subject); err != nil {
 			return err
 		}
-		if subject != "" && !isInbox(subject) {
+		if subject != "" && !isInbox(id, subject) {
 			return fmt.Errorf("%q is not an inbox", subject)
 		}
 	case is("durable_name"):
@@ -148,13 +145,15 @@ func checkRoom(js jetstream.JetStream) error {
 	return nil
 }
 
-func isInbox(subject string) bool {
-	for _, p := range inboxes {
+// isInbox reports whether a consumer may deliver to subject, and answers go there: to clients of this
+// node. Inboxes of daemons and of other nodes' clients, which observers see in requests, are none.
+func isInbox(id bus.NodeID, subject string) bool {
+	for _, p := range []string{bus.UserInbox(id) + ".", bus.ObserverInbox(id) + "."} {
 		if len(subject) > len(p) && strings.HasPrefix(subject, p) {
 			return true
 		}
 	}
-	return false
+	return protect.StoreCalls.Off()
 }
 
 // refusal is an answer in JetStream's form.

@@ -25,6 +25,6 @@
 //     the consumers that clients make of the bucket of peers. Only the daemons themselves, which
 //     may do everything, name a domain.
 //   - What the store may say across the leaf is limited by the fabric's grant for it: inboxes
-//     ("_INBOX.>", the prefix of nats.go, "_INBOX_USER.>" and "_INBOX_OBSERVER.>"), advisories,
+//     ("_INBOX.>", the prefix of nats.go, and those of its own clients), advisories,
 //     and the RePublish subjects "swarm.queue.<id>.>". Elsewhere nothing arrives, silently.
 package store

@@ -114,7 +114,7 @@ func TestPeersBucketIsPerNode(t *testing.T) {
 		}
 	}
 	// A plain client of the fabric gets its own node's store.
-	js, err := jetstream.New(nodes[1].Client(t, nodes[1].User, bus.UserInbox))
+	js, err := jetstream.New(nodes[1].Client(t, nodes[1].User, bus.UserInbox(nodes[1].ID)))
 	check(t, err)
 	kv, err := js.KeyValue(ctx, "peers")
 	check(t, err)
@@ -161,7 +161,7 @@ func TestStoreDoesNotAnswerOutsideInboxes(t *testing.T) {
 	check(t, err)
 	daemon, err := nc.SubscribeSync("_INBOX.>") // an observer sees the reply subjects of daemons
 	check(t, err)
-	inbox := bus.UserInbox + ".a"
+	inbox := bus.UserInbox(n.ID) + ".a"
 	sub, err := nc.SubscribeSync(inbox)
 	check(t, err)
 	check(t, nc.PublishRequest("$JS.API.STREAM.INFO.KV_peers", "swarm.task.a.b.cancel", nil))
@@ -187,7 +187,7 @@ func TestDefaultDomainAndClientsSurviveReloads(t *testing.T) {
 	ctx := within(t)
 	cut := make(chan struct{}, 8)
 	nc := a.Conn(t, nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
-	user := a.Client(t, a.User, bus.UserInbox, nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
+	user := a.Client(t, a.User, bus.UserInbox(a.ID), nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
 	linked := a.Store.Linked()
 	third := fabrictest.NewKey(t)
 	a.Roster.Add(third)
@@ -214,7 +214,7 @@ func TestClientsCannotMakeConsumersWithoutEnd(t *testing.T) {
 	t.Parallel()
 	n := fabrictest.Swarm(t, 1)[0]
 	ctx := within(t)
-	nc := n.Client(t, n.Observer, bus.ObserverInbox)
+	nc := n.Client(t, n.Observer, bus.ObserverInbox(n.ID))
 	made, refused := 0, 0
 	for range 300 {
 		name := nats.NewInbox()[len(nats.InboxPrefix):]

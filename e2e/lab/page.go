@@ -31,9 +31,11 @@ type Fault struct {
 	Figure, Harm string
 }
 
-// Page is the table of the catalogue.
+// Page is the tables of the catalogue: what goes wrong, and what somebody does on purpose, where
+// Event is the attack and Promise what holds against it.
 type Page struct {
 	Faults  []Fault
+	Attacks []Fault
 	Version string
 	When    time.Time
 }
@@ -51,10 +53,28 @@ told against what scripted engines ran. Its count is how often the fault was mad
 Each test ran once more on a program without the protection in the last column, and failed: what
 it said then follows. Only the lab builds such a program; in any other there is no switch.
 
-| what happens | promised | test | count | reached | without |
-|---|---|---|---:|---|---|
 `)
-	for _, f := range p.Faults {
+	rows(&b, "what happens | promised", p.Faults)
+	b.WriteString(`
+## Attacks
+
+What somebody may try, what holds against it, and what the tests reached; [SECURITY.md](../SECURITY.md)
+says what is promised and what is not. The attacks go against real daemons; the count is how many were
+tried. Fetching from the web, archives and documents that others made, and plugins have no rows: those
+come with the features.
+
+`)
+	rows(&b, "attack | control", p.Attacks)
+	fmt.Fprintf(&b, "\nMeasured on %s, mycoSwarm %s. Made by the fault lab with `MYCO_FIGURES=1` "+
+		"(`task lab:full` with the published counts); not edited by hand.\n",
+		p.When.Format(time.DateOnly), cmp.Or(p.Version, "of an unknown version"))
+	return b.String()
+}
+
+// rows writes one table.
+func rows(b *strings.Builder, head string, faults []Fault) {
+	fmt.Fprintf(b, "| %s | test | count | reached | without |\n|---|---|---|---:|---|---|\n", head)
+	for _, f := range faults {
 		test, count := "none yet", ""
 		if f.Test != "" {
 			test = "`" + f.Test + "`"
@@ -65,12 +85,8 @@ it said then follows. Only the lab builds such a program; in any other there is 
 		if f.Count > 0 {
 			count = fmt.Sprint(f.Count)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure, f.without())
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", f.Event, f.Promise, test, count, f.Figure, f.without())
 	}
-	fmt.Fprintf(&b, "\nMeasured on %s, mycoSwarm %s. Made by the fault lab with `MYCO_FIGURES=1` "+
-		"(`task lab:full` with the published counts); not edited by hand.\n",
-		p.When.Format(time.DateOnly), cmp.Or(p.Version, "of an unknown version"))
-	return b.String()
 }
 
 // without tells what the last column does.

@@ -80,7 +80,7 @@ func Streams(ctx context.Context, n *harness.Node) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}
-	nc, err := nats.Connect(info.BusURL, key, nats.CustomInboxPrefix(bus.UserInbox), nats.NoReconnect())
+	nc, err := nats.Connect(info.BusURL, key, nats.CustomInboxPrefix(bus.UserInbox(info.NodeID)), nats.NoReconnect())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", n.Name, err)
 	}

@@ -23,7 +23,7 @@ func raw(t *testing.T, n *node) *nats.Conn {
 	t.Helper()
 	key, err := nats.NkeyOptionFromSeed(filepath.Join(n.cfg.DataDir, bus.UserCreds))
 	check(t, err)
-	nc, err := nats.Connect(n.Info().BusURL, key, nats.CustomInboxPrefix(bus.UserInbox), nats.NoReconnect())
+	nc, err := nats.Connect(n.Info().BusURL, key, nats.CustomInboxPrefix(bus.UserInbox(n.id())), nats.NoReconnect())
 	check(t, err)
 	t.Cleanup(nc.Close)
 	return nc
@@ -152,7 +152,7 @@ func TestNATSContextIsTheObservers(t *testing.T) {
 		Inbox     string `json:"inbox_prefix"`
 	}
 	check(t, json.Unmarshal(b, &c))
-	if c.URL != n.Info().BusURL || c.NKey != filepath.Join(n.cfg.DataDir, bus.ObserverCred) || c.Inbox != bus.ObserverInbox {
+	if c.URL != n.Info().BusURL || c.NKey != filepath.Join(n.cfg.DataDir, bus.ObserverCred) || c.Inbox != bus.ObserverInbox(n.id()) {
 		t.Errorf("context %s", b)
 	}
 	selected, err := os.ReadFile(filepath.Join(dir, "context.txt"))

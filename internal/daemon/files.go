@@ -166,7 +166,7 @@ func (d *Daemon) writeContext(up *lifeline) error {
 		"description":  "mycoSwarm, as an observer: nats sub 'swarm.>'",
 		"url":          d.info.BusURL,
 		"nkey":         filepath.Join(d.cfg.DataDir, bus.ObserverCred),
-		"inbox_prefix": bus.ObserverInbox,
+		"inbox_prefix": bus.ObserverInbox(d.id.NodeID()),
 	}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode it: %w", err)

@@ -36,12 +36,15 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !isInbox(req.Inbox) {
-		return answer{}, errInbox(req.Inbox)
+	if !s.d.isInbox(req.Inbox) {
+		return answer{}, s.d.errInbox(req.Inbox)
 	}
 	n, err := s.d.current()
 	if err != nil {
 		return answer{}, err
+	}
+	if protect.Unlogged.Off() {
+		s.d.log.Debug("a task is submitted", "payload", string(req.Task.Payload))
 	}
 	out, reply, err := submitSoon(ctx, n, req.Task)
 	if err != nil {
@@ -82,8 +85,8 @@ func submitSoon(ctx context.Context, n *sched.Node, t bus.Task) (*sched.Output, 
 	}
 }
 
-func errInbox(inbox string) error {
-	return bus.Errorf(bus.CodeInvalid, "the output cannot go to %q: want a subject below %s", inbox, bus.UserInbox)
+func (d *Daemon) errInbox(inbox string) error {
+	return bus.Errorf(bus.CodeInvalid, "the output cannot go to %q: want a subject below %s", inbox, bus.UserInbox(d.id.NodeID()))
 }
 
 // attach sends the output of a task that was submitted before. A task of another node is its
@@ -93,8 +96,8 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !isInbox(req.Inbox) {
-		return answer{}, errInbox(req.Inbox)
+	if !s.d.isInbox(req.Inbox) {
+		return answer{}, s.d.errInbox(req.Inbox)
 	}
 	if err := req.ID.Validate(); err != nil {
 		return answer{}, err

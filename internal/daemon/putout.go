@@ -6,6 +6,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // putOutDrain is how long work of the swarm may go on once this node was put out: its results
@@ -59,7 +60,7 @@ func (d *Daemon) startPutOut(ctx context.Context, up *lifeline) error {
 func (d *Daemon) goOnAlone(ctx context.Context, fail context.CancelCauseFunc) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	if !d.id.Swarm().Revoked {
+	if !d.id.Swarm().Revoked || protect.PutOut.Off() {
 		return nil // it has left, or joined another swarm
 	}
 	short, cancel := context.WithTimeout(ctx, putOutDrain)

@@ -133,7 +133,7 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 
 // take answers one request in its own goroutine.
 func (s *rpcServer) take(r micro.Request, v verb) {
-	if !isInbox(r.Reply()) {
+	if !s.d.isInbox(r.Reply()) {
 		return // the reply would be a message with the daemon's rights, to anywhere
 	}
 	select {
@@ -176,8 +176,8 @@ func (s *rpcServer) refuse(r micro.Request, err error) {
 
 // isInbox reports whether a reply may go to subject: a client names it, and the daemon that
 // publishes there may publish anywhere.
-func isInbox(subject string) bool {
-	for _, prefix := range []string{bus.UserInbox + ".", "_INBOX."} {
+func (d *Daemon) isInbox(subject string) bool {
+	for _, prefix := range []string{bus.UserInbox(d.id.NodeID()) + ".", "_INBOX."} {
 		if rest, ok := strings.CutPrefix(subject, prefix); ok {
 			return rest != "" && !strings.ContainsAny(rest, "*> \t\r\n")
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Inspect looks once at every address of cfg, all at one time, and tells what is there. own are
@@ -50,7 +51,9 @@ func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.
 	for _, m := range t.member.models {
 		d.Models = append(d.Models, m.Name)
 	}
-	d.Open = open(ctx, t.url, cfg, own)
+	if !protect.OpenEngine.Off() {
+		d.Open = open(ctx, t.url, cfg, own)
+	}
 	return d
 }
 

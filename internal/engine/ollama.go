@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -177,7 +178,12 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
+	return o.read(ctx, resp.Body, a)
+}
+
+// read takes an answer from the lines of a stream.
+func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
+	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	var same repetition
 	for lines.Scan() {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -106,8 +107,13 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
 	}
 	defer resp.Body.Close()
+	return o.read(ctx, resp.Body, a)
+}
+
+// read takes an answer from the events of a stream.
+func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
 	reason := ""
-	for ev, err := range sse.Read(resp.Body, &sse.ReadConfig{MaxEventSize: maxLine}) {
+	for ev, err := range sse.Read(body, &sse.ReadConfig{MaxEventSize: maxLine}) {
 		if err != nil {
 			return bus.InferenceResult{}, o.c.ended(ctx, err, "")
 		}

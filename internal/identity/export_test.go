@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"math/rand/v2"
 	"strings"
@@ -63,6 +64,13 @@ func DecodeAnswer(b []byte, token Token, joiner Fingerprint) error {
 	}
 	_, _, err := a.swarm(token, joiner)
 	return err
+}
+
+// PeerOf reads a certificate as either side of a connection does.
+func PeerOf(cert *x509.Certificate) (Fingerprint, Start, error) {
+	cs := tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+	fp, err := peerFingerprint(cs)
+	return fp, startOf(cs), err
 }
 
 // GuessToken is token with another secret.

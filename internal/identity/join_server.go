@@ -201,7 +201,7 @@ func (s *Store) accept(cs tls.ConnectionState, joiner Fingerprint, req joinReque
 			return ErrBadToken
 		case inv.UsedBy == joiner && r.isMember(joiner):
 			return errUnchanged
-		case inv.UsedBy != "":
+		case inv.UsedBy != "" && !protect.Once.Off():
 			return ErrTokenUsed
 		case !now.Before(inv.Expires) && !protect.TokenLife.Off():
 			return ErrTokenExpired

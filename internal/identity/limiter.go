@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -33,7 +35,7 @@ func (l *limiter) blocked(source netip.Prefix, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.sources[source]
-	return ok && r.TokensAt(now) < 1
+	return ok && r.TokensAt(now) < 1 && !protect.Guesses.Off()
 }
 
 // bad counts a wrong attempt.

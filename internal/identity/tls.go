@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // selfSigned makes the certificate that carries the node's key. It says nothing
@@ -43,8 +45,12 @@ func selfSigned(k nodeKey, startAndAge ...string) (tls.Certificate, error) {
 // certificate on both sides, no certificate authority, and verify as the only judge.
 func (s *Store) baseTLS(verify func(tls.ConnectionState) error) *tls.Config {
 	cert := s.cert
+	oldest := uint16(tls.VersionTLS13)
+	if protect.Modern.Off() {
+		oldest = tls.VersionTLS12
+	}
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
+		MinVersion: oldest,
 		ClientAuth: tls.RequireAnyClientCert,
 		// Names and authorities mean nothing here; VerifyConnection, which also runs
 		// on resumed sessions, checks the key itself.

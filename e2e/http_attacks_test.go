@@ -1,0 +1,279 @@
+//go:build e2e && linux
+
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/harness"
+	"github.com/mycoswarm/mycoswarm/gateway"
+)
+
+// reply is what came of a request.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// httpDo makes a request to n's HTTP port, with the key and a proper content type unless change says
+// otherwise.
+func httpDo(t *testing.T, n *harness.Node, method, path, body string, change ...func(*http.Request)) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, n.Info.HTTPURL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+readFile(t, n, bus.HTTPKeyFile))
+	req.Header.Set("Content-Type", "application/json")
+	for _, c := range change {
+		c(req)
+	}
+	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: harness.Patience}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(b)}
+}
+
+// samples has a request for each route of the gateway.
+var samples = map[string][]struct{ path, body string }{
+	"GET /health":    {{"/health", ""}},
+	"GET /status":    {{"/status", ""}},
+	"GET /identity":  {{"/identity", ""}},
+	"GET /peers":     {{"/peers", ""}},
+	"GET /task/{id}": {{"/task/unknown", ""}},
+	"POST /task":     {{"/task", `{"type":"ping"}`}, {"/task?durable=1", `{"type":"ping"}`}},
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func host(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+
+func site(kind, origin string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Set("Sec-Fetch-Site", kind)
+		r.Header.Set("Origin", origin)
+	}
+}
+
+// httpAttacks are tried on every route, each with all else in order: one defence has to do.
+var httpAttacks = []struct {
+	name   string
+	change func(*http.Request)
+}{
+	{"host evil.test", host("evil.test")},
+	{"host evil.test:7890", host("evil.test:7890")},
+	{"host 127.0.0.1.evil.test", host("127.0.0.1.evil.test")},
+	{"host localhost.evil.test", host("localhost.evil.test")},
+	{"host 127.0.0.1@evil.test", host("127.0.0.1@evil.test")},
+	{"host 0.0.0.0", host("0.0.0.0")},
+	{"host 169.254.169.254", host("169.254.169.254")},
+	{"no key", func(r *http.Request) { r.Header.Del("Authorization") }},
+	{"empty key", header("Authorization", "Bearer ")},
+	{"wrong key", header("Authorization", "Bearer wrong")},
+	{"key as password", func(r *http.Request) {
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		r.SetBasicAuth("myco", key)
+	}},
+	{"key in the address", func(r *http.Request) {
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		r.Header.Del("Authorization")
+		q := r.URL.Query()
+		for _, name := range []string{"key", "token", "access_token"} {
+			q.Set(name, key)
+		}
+		r.URL.RawQuery = q.Encode()
+	}},
+	{"key in a cookie", func(r *http.Request) {
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		r.Header.Del("Authorization")
+		r.AddCookie(&http.Cookie{Name: "key", Value: url.QueryEscape(key)})
+	}},
+	{"origin null", header("Origin", "null")},
+	{"origin evil.test", header("Origin", "http://evil.test")},
+	{"cross-site", site("cross-site", "http://evil.test")},
+	{"cross-site, origin null", site("cross-site", "null")},
+	{"same-site, another port", site("same-site", "http://127.0.0.1:1")},
+	{"text/plain", header("Content-Type", "text/plain")},
+	{"a form", header("Content-Type", "application/x-www-form-urlencoded")},
+	{"multipart", header("Content-Type", "multipart/form-data; boundary=x")},
+	{"no content type", func(r *http.Request) { r.Header.Del("Content-Type") }},
+	{"GET", func(r *http.Request) { r.Method = http.MethodGet }},
+	{"HEAD", func(r *http.Request) { r.Method = http.MethodHead }},
+	{"OPTIONS, preflight", func(r *http.Request) {
+		r.Method = http.MethodOptions
+		r.Header.Set("Origin", "http://evil.test")
+		r.Header.Set("Access-Control-Request-Method", http.MethodPost)
+		r.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
+	}},
+	{"method override", func(r *http.Request) {
+		r.Header.Set("X-HTTP-Method-Override", http.MethodPost)
+		r.Method = http.MethodGet
+	}},
+	{"body over the limit", func(r *http.Request) { huge(r, true) }},
+	{"body over the limit, of no length", func(r *http.Request) { huge(r, false) }},
+}
+
+// huge gives r a body over the limit, told beforehand or not.
+func huge(r *http.Request, told bool) {
+	b := bytes.Repeat([]byte(" "), bus.MaxPayload+65<<10) // not so much that the rest is left unread
+	r.Header.Set("Expect", "100-continue")
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), -1
+	if told {
+		r.ContentLength = int64(len(b))
+	}
+}
+
+// submissions counts the tasks that come to be in the swarm.
+func submissions(t *testing.T, n *harness.Node) *atomic.Int64 {
+	t.Helper()
+	var k atomic.Int64
+	nc := observe(t, n)
+	if _, err := nc.Subscribe("swarm.task.*.*."+string(bus.EventQueued), func(*nats.Msg) { k.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.FlushTimeout(harness.Patience); err != nil {
+		t.Fatal(err)
+	}
+	return &k
+}
+
+// TestHTTPMatrix tries every attack on every route that the gateway lists, on a real daemon. What
+// is answered is a golden table; a new route without a sample, or a line there, fails.
+func TestHTTPMatrix(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	a := s.Found(t, "a")
+	tasks := submissions(t, a)
+	var table strings.Builder
+	tried := 0
+	for _, pattern := range gateway.Routes() {
+		method, _, _ := strings.Cut(pattern, " ")
+		if len(samples[pattern]) == 0 {
+			t.Errorf("nobody attacks %s: give it a sample", pattern)
+		}
+		for _, sample := range samples[pattern] {
+			line := func(attack string, r reply) {
+				fmt.Fprintf(&table, "%-4s %-16s %-36s %d\n", method, sample.path, attack, r.status)
+				if h := r.header.Get("Access-Control-Allow-Origin"); h != "" {
+					t.Errorf("%s, %s: pages of %q may read the answer", sample.path, attack, h)
+				}
+				if r.status != http.StatusOK && r.status != http.StatusAccepted && strings.Contains(r.body, string(a.Info.NodeID)) {
+					t.Errorf("%s, %s: the refusal tells the node: %s", sample.path, attack, r.body)
+				}
+			}
+			for _, attack := range httpAttacks {
+				tried++
+				line(attack.name, httpDo(t, a, method, sample.path, sample.body, attack.change))
+			}
+			if k := tasks.Load(); method == http.MethodPost && k != 0 {
+				t.Errorf("the attacks on %s made %d tasks", sample.path, k)
+			}
+			line("none", httpDo(t, a, method, sample.path, sample.body))
+			if method == http.MethodPost {
+				harness.Poll(t, harness.Patience, "a proper request makes a task", func() string {
+					return map[bool]string{true: "no event"}[tasks.Load() == 0]
+				})
+				tasks.Store(0)
+			}
+		}
+	}
+	for _, path := range []string{"/", "/nothing", "/debug/pprof/", "/metrics", "/../status", "//status", "/task/../status", "/task/%2e%2e"} {
+		tried++
+		r := httpDo(t, a, http.MethodGet, path, "", func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.URL.Opaque = path
+		})
+		if r.status == http.StatusOK {
+			t.Errorf("GET %s without a key: %d %s", path, r.status, r.body)
+		}
+	}
+	goldenTable(t, "http.golden", table.String())
+	reach(t, "http", tried, fmt.Sprintf("%d on %d routes as in the table, 0 tasks made", tried, len(gateway.Routes())))
+}
+
+// TestSlowClientsAreCut holds connections to every route open: with a header, and with a body, that
+// never ends. Others are served meanwhile.
+func TestSlowClientsAreCut(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	a := s.Found(t, "a")
+	key := readFile(t, a, bus.HTTPKeyFile)
+	addr := strings.TrimPrefix(a.Info.HTTPURL, "http://")
+	var mu sync.Mutex
+	took := map[string][]time.Duration{}
+	var wg sync.WaitGroup
+	// hold sends a beginning, and waits for the end of the connection, or of its request.
+	hold := func(what, beginning string) {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		began := time.Now()
+		if err := conn.SetDeadline(began.Add(time.Minute + harness.Patience)); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.WriteString(conn, beginning); err != nil {
+			t.Error(err)
+		}
+		first, err := bufio.NewReader(conn).ReadString('\n')
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.Errorf("%s: held for %v: %q", what, time.Since(began), beginning)
+		case strings.Contains(first, " 200 "), strings.Contains(first, " 202 "):
+			t.Errorf("%s: %q is answered with %q", what, beginning, first)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		took[what] = append(took[what], time.Since(began))
+	}
+	for _, pattern := range gateway.Routes() {
+		method, _, _ := strings.Cut(pattern, " ")
+		for _, sample := range samples[pattern] {
+			start := method + " " + sample.path + " HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer " + key + "\r\n"
+			wg.Go(func() { hold("header", start+"X-Slow: ") })
+			if pattern != "GET /health" { // it reads no body
+				wg.Go(func() { hold("body", start+"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{") })
+			}
+		}
+	}
+	wg.Go(func() { hold("header", "") })
+	if got := status(t, a.Info.HTTPURL+"/health", ""); got != http.StatusOK {
+		t.Errorf("others are answered with %d meanwhile", got)
+	}
+	wg.Wait()
+	count, figure := 0, []string{}
+	for _, what := range []string{"header", "body"} {
+		count += len(took[what])
+		figure = append(figure, fmt.Sprintf("a %s that does not end is cut after %v at most", what, slices.Max(took[what]).Round(time.Second)))
+	}
+	reach(t, "slow", count, strings.Join(figure, "; "))
+}

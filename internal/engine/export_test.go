@@ -1,0 +1,34 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"net/url"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Limits of an answer, in bytes.
+const (
+	MaxAnswer = maxAnswer
+	MaxPiece  = maxPiece
+)
+
+// Reader reads an answer from an engine's stream.
+type Reader func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
+
+// Readers are those of every kind of engine that is a program of its own.
+func Readers() map[string]Reader {
+	base := &url.URL{Scheme: "http", Host: "engine.test"}
+	return map[string]Reader{
+		KindOllama: func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+			return NewOllama(base).read(ctx, body, newAnswer(KindOllama, "m", emit))
+		},
+		KindOpenAI: func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+			return NewOpenAI(base).read(ctx, body, newAnswer(KindOpenAI, "m", emit))
+		},
+	}
+}
+
+// ErrorText takes the message out of the body of an error.
+func ErrorText(data []byte) (msg, kind string) { return errorText(data) }

@@ -1,0 +1,67 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// Whatever an engine streams, the pieces make up the result, each fits into a message, and what
+// has no end marker is an error that is worth a try elsewhere.
+func FuzzStream(f *testing.F) {
+	for _, s := range []string{
+		`{"message":{"content":"Paris"}}` + "\n" + `{"done":true,"done_reason":"stop","eval_count":1}`,
+		`{"message":{"content":"a","thinking":"b"},"done":true}`,
+		`{"error":"out of memory"}`,
+		`{"message":null,"done":"yes"}`,
+		strings.Repeat(`{"message":{"content":" la"}}`+"\n", 32),
+		"data: " + `{"choices":[{"delta":{"content":"Paris"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n",
+		"data: " + `{"choices":[{"delta":{"reasoning":"a","reasoning_content":"b"}}],"usage":{"completion_tokens":-1}}` + "\n\ndata: [DONE]\n\n",
+		"event: error\ndata: " + `{"error":{"message":"x","type":"y"}}` + "\n\n",
+		"data: [DONE]", "retry: 1\nid: \x00\n\n", "\xef\xbb\xbfdata: {}\n\n", "", "\n\n", "[]", "null",
+	} {
+		f.Add([]byte(s))
+	}
+	readers := engine.Readers()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for kind, read := range readers {
+			var text strings.Builder
+			res, err := read(t.Context(), bytes.NewReader(body), func(c bus.InferenceChunk) error {
+				if len(c.Text) > engine.MaxPiece || len(c.Thinking) > engine.MaxPiece {
+					t.Errorf("%s: a piece of %d bytes", kind, len(c.Text)+len(c.Thinking))
+				}
+				text.WriteString(c.Text)
+				_, err := json.Marshal(c)
+				return err
+			})
+			switch {
+			case err != nil && !bus.IsRetry(err):
+				t.Errorf("%s: %v is not worth a try elsewhere", kind, err)
+			case err != nil:
+				if m := bus.AsError(err).Message; len(m) > 1<<10 {
+					t.Errorf("%s: an error of %d bytes", kind, len(m))
+				}
+			case res.Text != text.String() || res.DoneReason == "":
+				t.Errorf("%s: the pieces make %q, the result is %+v", kind, text.String(), res)
+			case kind == engine.KindOllama && !bytes.Contains(body, []byte("one")) && !bytes.Contains(body, []byte("ONE")) && bytes.Count(body, []byte("\n")) < 30 && len(body) < engine.MaxPiece:
+				t.Errorf("%s: %q counts as complete", kind, body)
+			}
+		}
+	})
+}
+
+// Whatever an engine says in an error, a person can read it.
+func FuzzErrorText(f *testing.F) {
+	for _, s := range []string{`{"error":"x"}`, `{"error":{"message":"x","type":"y"}}`, `{"error":{"message":1}}`, `<html>`, "", `{"error":null}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if msg, _ := engine.ErrorText(data); len(msg) > 512 {
+			t.Errorf("a message of %d bytes", len(msg))
+		}
+	})
+}
