@@ -39,7 +39,7 @@ var catalogue = []lab.Fault{
 	{
 		Key: "custodians", Event: "both nodes that keep a task die, and return", Promise: "0 lost, nothing finished run again",
 		Test:    "TestBothCustodiansDieAndReturn",
-		Without: []protect.Protection{sched.ProtectStandIn, sched.ProtectSync}, Then: `task \S+ began on \w+ although \w+, which lives, had run it to its end`,
+		Without: []protect.Protection{sched.ProtectStandIn, sched.ProtectSync, sched.ProtectClaim}, Then: `task \S+ began on \w+ although \w+, which lives, had run it to its end`,
 	},
 	{
 		Key: "freeze", Event: "a worker is stopped (SIGSTOP) with tasks at every step, and goes on", Promise: "its late results are superseded, 0 told twice",
