@@ -24,6 +24,12 @@ func SubjectBye(id NodeID) string { return "swarm.node." + string(id) + ".bye" }
 // swarm.node.*.bye
 const SubjectByes = "swarm.node.*.bye"
 
+// swarm.node.<host>.runs, what a queue host tells of runs that only it knows of
+func SubjectRuns(host NodeID) string { return "swarm.node." + string(host) + ".runs" }
+
+// swarm.node.*.runs
+const SubjectAllRuns = "swarm.node.*.runs"
+
 // swarm.node.<id>.start, a question to all before id takes part: has anybody else its identity?
 func SubjectStart(id NodeID) string { return "swarm.node." + string(id) + ".start" }
 

@@ -42,6 +42,8 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"heartbeats", bus.SubjectHeartbeats},
 		{"bye", bus.SubjectBye(self)},
 		{"byes", bus.SubjectByes},
+		{"runs", bus.SubjectRuns(self)},
+		{"all runs", bus.SubjectAllRuns},
 		{"start", bus.SubjectStart(self)},
 		{"starts", bus.SubjectStarts},
 		{"twin", bus.SubjectTwin(self)},

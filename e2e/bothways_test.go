@@ -48,7 +48,7 @@ func TestBothWays(t *testing.T) {
 			defer func() { <-free }()
 			t.Run(f.Test, func(t *testing.T) {
 				if harm := without(t, lab, f); harm != "" {
-					t.Logf("without the rule that %q: %s", f.Without, harm)
+					t.Logf("without %q: %s", f.Without, harm)
 					reached.mu.Lock()
 					reached.harm[f.Event] = harm
 					reached.mu.Unlock()

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,47 @@ func TestQueueHostIsPoweredOff(t *testing.T) {
 	}
 	t.Logf("%d of %d runs were again", r.Again, r.Runs)
 	reachRow(t, "off", first)
+	c.Tidy()
+}
+
+// A worker's link goes down with a task, of three: the task begins elsewhere, and what the silent
+// one makes of it comes too late.
+func TestWorkerIsPoweredOff(t *testing.T) {
+	t.Parallel()
+	var g gates
+	c := lab.Start(t, programs, lab.Options{Size: 3, Script: g.script})
+	row := figures.Row{What: "the task of a worker that has vanished begins elsewhere", Promised: 5 * time.Second}
+	for round := range figures.Repetitions(2) {
+		host := c.Settle()
+		held := fmt.Sprintf("held%d", round)
+		var victim *lab.Member
+		var task string
+		for i := 0; victim == nil; i++ {
+			c.HandOver(t.Context(), host, lab.Durable(fmt.Sprintf("%s-%d", held, i)))
+			awaitRuns(t, c, i+1, "it runs", named(held, engine.Running))
+			for _, r := range c.Ledger.Runs() {
+				for _, m := range c.Members {
+					if m != host && m.Name == r.Engine && named(held, engine.Running)(r) {
+						victim, task = m, r.Marker
+					}
+				}
+			}
+		}
+		down := time.Now()
+		plug := c.Unplug(victim)
+		again := func(r engine.Run) bool { return r.Marker == task && r.Engine != victim.Name && r.Start.After(down) }
+		runs, err := c.Ledger.Wait(within(t, "it begins elsewhere"), func(r []engine.Run) bool { return slices.ContainsFunc(r, again) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.Samples = append(row.Samples, runs[slices.IndexFunc(runs, again)].Start.Sub(down))
+		close(g.of(held))
+		plug()
+	}
+	c.Settle()
+	r := c.Audit(lab.Rules{Apart: true})
+	t.Logf("%d of %d runs were again, %d superseded", r.Again, r.Runs, r.Superseded)
+	reachRow(t, "worker-off", row)
 	c.Tidy()
 }
 

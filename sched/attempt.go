@@ -182,12 +182,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			s.RunningAt = w.n.cfg.ID
 		}
 	}
-	if w.n.off(ProtectJournal) {
-		s.Attempts, s.Crashes = 0, nil
-	} else {
-		n, cs := w.n.members.known(id)
-		s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
-	}
+	w.count(&s, id)
 	a := &attempt{w: w, job: j, q: q, d: d}
 	act := OnDelivery(nil, d, j, s, a.w.n.now())
 	if act.Kind == HoldBack {
@@ -214,6 +209,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			a.rev, err = rev, nil
 			continue
 		}
+		w.count(&s, id) // its host may have told meanwhile how the last attempt ended
 		s.Lost = !w.n.members.alive(cur.Worker) || cur.Worker == w.n.cfg.ID && cur.State == bus.StateRunning && w.find(id) == nil
 		act = OnDelivery(&cur, d, j, s, a.w.n.now())
 		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
@@ -231,6 +227,16 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		return nil, Action{}
 	}
 	return a, act
+}
+
+// count adds to s what is known here of a task's attempts and crashes.
+func (w *worker) count(s *Sighting, id bus.TaskID) {
+	if w.n.off(ProtectJournal) {
+		s.Attempts, s.Crashes = 0, nil
+		return
+	}
+	n, cs := w.n.members.known(id)
+	s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
 }
 
 func (w *worker) record(act Action, d Delivery) Record {
@@ -258,6 +264,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 			w.n.log.Warn("write journal", "err", err)
 		}
 	}
+	w.beginsHere(a)
 	w.n.beatSoon()
 	w.n.event(bus.EventStarted, a.job, a.rec.Attempt, "")
 	result, err := w.handle(hctx, p, a)

@@ -49,18 +49,26 @@ func TestClocksThatDiffer(t *testing.T) {
 				time.Sleep(4 * time.Second)
 				for _, k := range done {
 					if k.err != nil || len(k.ends) != 1 || k.ends[0].End.State != bus.StateDone {
-						s.note("task %s, %v: ended as %+v, want it done", k.id, k.err, k.ends)
+						s.note("task %s, %v: ended as %v, want it done", k.id, k.err, k.states())
 					}
 					s.ranOnce("it had ended", k.id)
 				}
 				for _, k := range late {
 					if k.err != nil || len(k.ends) != 1 || k.ends[0].End.State != bus.StateExpired {
-						s.note("task %s, %v: ended as %+v, want it expired", k.id, k.err, k.ends)
+						s.note("task %s, %v: ended as %v, want it expired", k.id, k.err, k.states())
 					}
 				}
 			})
 		})
 	}
+}
+
+// states are the ends that k's client was told.
+func (k *tracked) states() (all []bus.TaskState) {
+	for _, c := range k.ends {
+		all = append(all, c.End.State)
+	}
+	return all
 }
 
 // Ends are kept by the clock of who keeps them.

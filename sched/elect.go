@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -124,7 +125,7 @@ func better(v View, c Candidacy, a, b bus.NodeID) bool {
 	if !fit(pb) {
 		return true
 	}
-	if x, y := len(pa.Beat.Sees), len(pb.Beat.Sees); x != y {
+	if x, y := sees(pa, c.Last), sees(pb, c.Last); x != y {
 		return x > y
 	}
 	if (a == c.Last) != (b == c.Last) {
@@ -138,6 +139,16 @@ func better(v View, c Candidacy, a, b bus.NodeID) bool {
 		return x > y
 	}
 	return a < b
+}
+
+// sees counts the nodes that p hears, but for the host of before: not all have noticed at the same
+// moment that it is gone, and more than one would be the best.
+func sees(p Peer, before bus.NodeID) int {
+	n := len(p.Beat.Sees)
+	if before != "" && slices.Contains(p.Beat.Sees, before) {
+		n--
+	}
+	return n
 }
 
 func fit(p Peer) bool {

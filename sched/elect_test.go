@@ -32,6 +32,10 @@ func up(d time.Duration) func(*sched.Peer) {
 	return func(p *sched.Peer) { p.Beat.UptimeMS = d.Milliseconds() }
 }
 func state(s bus.NodeState) func(*sched.Peer) { return func(p *sched.Peer) { p.State = s } }
+func stillSees(id bus.NodeID) func(*sched.Peer) {
+	return func(p *sched.Peer) { p.Beat.Sees = append(p.Beat.Sees, id) }
+}
+
 func view(self bus.NodeID, ps ...sched.Peer) sched.View {
 	v := sched.View{Self: self, Peers: map[bus.NodeID]sched.Peer{}}
 	for _, p := range ps {
@@ -73,6 +77,12 @@ func TestChooseHost(t *testing.T) {
 		{"who sees more goes first", view(b, peer(a, 2), peer(b, 3), peer(c, 2)), now, t0, claim(1)},
 		{"then the incumbent", view(b, peer(a, 2), peer(b, 2)), sched.Candidacy{NoHost: t0, Last: b}, t0, claim(1)},
 		{"for a second", view(b, peer(a, 2), peer(b, 2)), sched.Candidacy{NoHost: t0, Last: b}, t0.Add(1100 * time.Millisecond), wait},
+		{
+			"that it still hears the host of before makes nobody better", view(b, peer(a, 2, up(time.Minute)), peer(b, 2, up(time.Hour)),
+				peer(c, 3, state(bus.NodeLost)), peer(bus.NodeID("d"), 2, stillSees(c))),
+			sched.Candidacy{NoHost: t0, Last: c},
+			t0, claim(1),
+		},
 		{"then the rank", view(b, peer(a, 2), peer(b, 2, rank(1))), sched.Candidacy{NoHost: t0, Rank: 1}, t0, claim(1)},
 		{"then the uptime", view(b, peer(a, 2, up(time.Minute)), peer(b, 2, up(time.Hour))), now, t0, claim(1)},
 		{"in steps", view(b, peer(a, 2, up(61*time.Second)), peer(b, 2, up(62*time.Second))), now, t0, wait},

@@ -161,7 +161,7 @@ func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
 	if err := h.start(ctx); err != nil {
 		return nil, fmt.Errorf("watch queue: %w", err)
 	}
-	n.log.Info("host the queues", "term", d.Term, "why", d.Why, "after", n.now().Sub(start).Round(time.Millisecond))
+	n.log.Info("the queues are open", "term", d.Term, "why", d.Why, "after", n.now().Sub(start).Round(time.Millisecond))
 	return h, nil
 }
 
@@ -174,7 +174,14 @@ func (n *Node) rollCall(ctx context.Context) {
 	}
 }
 
+// became announces h, unless another was announced meanwhile: nobody has followed h.
 func (n *Node) became(h *host) {
+	if other, term, ok := liveClaim(n.members.view()); ok && h != nil && other != n.cfg.ID && term >= h.q.Term {
+		n.log.Info("another hosts already", "term", h.q.Term, "host", other, "their_term", term)
+		h.stop()
+		h.dropLater()
+		h = nil
+	}
 	n.mu.Lock()
 	n.becoming = false
 	if h != nil {

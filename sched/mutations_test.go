@@ -115,6 +115,48 @@ var mutations = map[string]scenario{
 			}
 		}
 	}},
+	string(sched.ProtectTellBegin): {setup: setup{
+		nodes: 5, slots: 1, rank: map[int]int{0: 4, theSubmitter: -1, 2: 3, 3: 2, 4: 1},
+		work: func(i int) bool { return i == 0 },
+	}, play: func(s *swarm) {
+		// Whoever hosts runs it, and is dead in a moment: the records die with the runs.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2, Poison: true})
+		for _, next := range []int{2, 3, 4} {
+			time.Sleep(3 * time.Second)
+			s.handle(next)
+		}
+		time.Sleep(3 * time.Second)
+		if n := len(s.ledger.of(k.id)); n > maxCrashes {
+			s.note("task %s killed %d nodes", k.id, n)
+		}
+		for i := range s.nodes {
+			s.restart(i)
+		}
+		time.Sleep(3 * time.Second)
+	}},
+	string(sched.ProtectTellCrash): {setup: parts(6, 2, 3, 4, 5), play: func(s *swarm) {
+		// A worker dies before a heartbeat has told what runs there; its host notices, and who gets
+		// the task next does so a moment later.
+		s.elected()
+		for ms := range 8 {
+			for i := 2; i < 6; i++ { // each looks at moments of its own
+				s.kill(i)
+				time.Sleep(12 * time.Millisecond)
+				s.restart(i)
+			}
+			time.Sleep(time.Second)
+			k := s.enqueue(theSubmitter, script{MS: 2 + 3*ms, Poison: true})
+			time.Sleep(2 * time.Second)
+			for i := range s.nodes {
+				s.restart(i)
+			}
+			time.Sleep(2 * time.Second)
+			if n := len(s.ledger.of(k.id)); n > maxCrashes {
+				s.note("task %s killed %d nodes", k.id, n)
+			}
+		}
+	}},
 	string(sched.ProtectSync): {setup: parts(5, theWorker), play: func(s *swarm) {
 		// It ends while both custodians are away; the stand-in that has the end is not host
 		// when they return.

@@ -179,6 +179,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	for subject, fn := range map[string]func(Msg){
 		bus.SubjectHeartbeats:     n.onBeat,
 		bus.SubjectByes:           n.onBye,
+		bus.SubjectAllRuns:        n.onRun,
 		bus.SubjectTwin(n.cfg.ID): n.onTwin,
 		bus.SubjectNext(n.cfg.ID): n.onNext,
 		bus.SubjectOuts(n.cfg.ID): n.outbox.onOut,

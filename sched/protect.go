@@ -14,6 +14,8 @@ const (
 	ProtectAckLast      Protection = "ack only after the commit"
 	ProtectKeepFirst    Protection = "keep the terminal record before showing the end"
 	ProtectJournal      Protection = "count crashes by the journal and the feeds"
+	ProtectTellBegin    Protection = "a host tells all of a run of its own before it begins"
+	ProtectTellCrash    Protection = "a host tells all of a crash before it gives the task to another"
 	ProtectSync         Protection = "ask who knows an end before feeding"
 	ProtectMeetAll      Protection = "a start meets all that the host hears before it feeds"
 	ProtectPreload      Protection = "load the known ends before announcing a term"

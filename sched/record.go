@@ -89,6 +89,17 @@ type resendMsg struct {
 	From    int `json:"from"`
 }
 
+// runMsg tells, on bus.SubjectRuns, what a queue host knows of a task's runs.
+type runMsg struct {
+	Host      bus.NodeID `json:"host"`
+	Task      bus.TaskID `json:"task"`
+	Submitter bus.NodeID `json:"submitter,omitempty"`
+	// Begins is set where Host itself is about to run Attempt.
+	Begins  bool    `json:"begins,omitempty"`
+	Attempt int     `json:"attempt"`
+	Crashes []Crash `json:"crashes,omitempty"`
+}
+
 // nextMsg is a free slot's request for work.
 type nextMsg struct {
 	Node  bus.NodeID `json:"node"`

@@ -19,6 +19,7 @@ func (h *host) supervise() {
 				continue
 			}
 			if !h.n.members.alive(it.claim.Worker) {
+				h.n.tellCrash(it.claim)
 				h.giveBack(it, "worker lost")
 			} else if now.Sub(it.claimAt) > silentFor && !h.n.members.reports(it.claim.Worker, it.id, it.claimAt) {
 				h.giveBack(it, "worker no longer reports it")
@@ -35,6 +36,7 @@ func (h *host) heard(b bus.Heartbeat) {
 	h.do(func() {
 		for id, attempt := range b.Crashed {
 			if it := h.items[id]; it != nil && !it.open && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
+				h.n.tellCrash(it.claim)
 				h.giveBack(it, "worker restarted")
 			}
 		}

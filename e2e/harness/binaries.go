@@ -39,11 +39,16 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	return b, err
 }
 
-// Lab makes b's mycod one whose protections can be taken out; it is built once beside the other.
+// Lab makes b's mycod one whose protections can be taken out. It is built beside the other, unless
+// it is there and not older than that.
 func (b *Binaries) Lab(ctx context.Context) error {
-	b.Mycod = filepath.Join(filepath.Dir(b.Myco), "mycod-lab")
-	if _, err := os.Stat(b.Mycod); !errors.Is(err, os.ErrNotExist) {
+	normal, err := os.Stat(b.Mycod)
+	if err != nil {
 		return err
+	}
+	b.Mycod = filepath.Join(filepath.Dir(b.Mycod), "mycod-lab")
+	if lab, err := os.Stat(b.Mycod); err == nil && !lab.ModTime().Before(normal.ModTime()) {
+		return nil
 	}
 	return build(ctx, b.Mycod, "-tags", "lab", "./cmd/mycod")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/lab"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,5 +96,22 @@ func TestAudit(t *testing.T) {
 				t.Errorf("problems %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A row tells its test, and what happened without its protections.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	p := lab.Page{Faults: []lab.Fault{
+		{Event: "a flood", Promise: "refused", Test: "TestFlood", Count: 2, Figure: "546 accepted", Without: []protect.Protection{"one", "two"}, Harm: "a|b"},
+		{Event: "a clock", Promise: "none", Test: "TestClock", Package: "./sched"},
+	}}
+	for _, want := range []string{
+		"| a flood | refused | `TestFlood` | 2 | 546 accepted | *one*, *two*: a\\|b |\n",
+		"| a clock | none | `TestClock` in sched |  |  |  |\n",
+	} {
+		if got := p.Markdown(); !strings.Contains(got, want) {
+			t.Errorf("no line %q in\n%s", want, got)
+		}
 	}
 }

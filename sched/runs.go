@@ -1,0 +1,57 @@
+package sched
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// tellRun tells everybody what only this queue host knows of a task's runs: its records die with
+// it, and heartbeats tell of a run too late where the run ends its process in a moment.
+func (n *Node) tellRun(m runMsg) {
+	m.Host = n.cfg.ID
+	if err := n.fx.Publish(Msg{Subject: bus.SubjectRuns(n.cfg.ID), Data: marshal(m)}); err != nil {
+		n.log.Debug("tell of a run", "task", m.Task, "err", err)
+	}
+}
+
+// beginsHere tells of an attempt that is about to begin, where its record is in this process.
+func (w *worker) beginsHere(a *attempt) {
+	if a.q.Host == w.n.cfg.ID && !w.n.off(ProtectTellBegin) {
+		w.n.tellRun(runMsg{Task: a.job.Task.ID, Submitter: a.job.Submitter, Begins: true, Attempt: a.rec.Attempt, Crashes: a.rec.Crashes})
+	}
+}
+
+// tellCrash tells of a claim whose worker's process has ended: who gets the task next may not
+// have noticed.
+func (n *Node) tellCrash(c Claim) {
+	if n.off(ProtectTellCrash) {
+		return
+	}
+	m := runMsg{Task: c.Task, Attempt: c.Attempt, Crashes: []Crash{{c.Worker, c.Attempt}}}
+	n.members.noteRun(m)
+	n.tellRun(m)
+}
+
+// onRun takes in what another host tells of a run.
+func (n *Node) onRun(m Msg) {
+	var r runMsg
+	if json.Unmarshal(m.Data, &r) == nil && r.Host != n.cfg.ID && m.Subject == bus.SubjectRuns(r.Host) {
+		n.members.noteRun(r)
+	}
+}
+
+// noteRun notes a run as heartbeats would tell it.
+func (m *members) noteRun(r runMsg) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.tell(r.Task, r.Attempt, m.now())
+	t.crashes = mergeCrashes(t.crashes, r.Crashes)
+	p := m.peers[r.Host]
+	if !r.Begins || p == nil || slices.ContainsFunc(p.Beat.Running, func(o bus.Running) bool { return o.Task == r.Task }) {
+		return
+	}
+	// Not in place: a View may hold the list.
+	p.Beat.Running = append(slices.Clone(p.Beat.Running), bus.Running{Task: r.Task, Submitter: r.Submitter, Attempt: r.Attempt})
+}
