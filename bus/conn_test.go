@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,4 +173,31 @@ func TestWatch(t *testing.T) {
 	}
 	d.stop()
 	wantCode(t, receive(t, ended, "the end"), bus.CodeUnavailable)
+}
+
+// A daemon of another node does not take the place of the one that went: this connection may not
+// listen there.
+func TestAnotherNodeIsNotTheDaemon(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	d.stop()
+	d.opts.ServerName = "myco-ba9876543210"
+	d.run()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(limit)
+	for {
+		_, err := c.Ping(t.Context())
+		if err == nil {
+			t.Fatal("another node answers")
+		}
+		if strings.Contains(err.Error(), "closed") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("still %v", err)
+		}
+	}
 }

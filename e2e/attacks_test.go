@@ -141,7 +141,7 @@ func TestCatalogueNamesTests(t *testing.T) {
 	}
 	in := map[string]string{"": read(t, files...)}
 	keys := map[string]bool{}
-	for _, f := range append(catalogue[:len(catalogue):len(catalogue)], attacks...) {
+	for _, f := range slices.Concat(catalogue, attacks) {
 		name, dir := f.Test, f.Package
 		if _, ok := in[dir]; !ok {
 			files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))

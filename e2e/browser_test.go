@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -109,9 +110,7 @@ func rebinder(t *testing.T, site, daemon string) (addr string, forwarded *atomic
 			return
 		}
 		defer resp.Body.Close()
-		for k, v := range resp.Header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), resp.Header)
 		w.WriteHeader(resp.StatusCode)
 		_, _ = io.Copy(w, resp.Body) // to a browser that may be gone
 	})
@@ -122,7 +121,9 @@ func rebinder(t *testing.T, site, daemon string) (addr string, forwarded *atomic
 		_ = s.Serve(ln) // until it is closed
 	}()
 	t.Cleanup(func() {
-		s.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 		<-done
 	})
 	return ln.Addr().String(), forwarded

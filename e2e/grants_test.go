@@ -32,6 +32,8 @@ func subjects(id, other bus.NodeID) map[string][]string {
 		"SubjectHeartbeats": one(bus.SubjectHeartbeats),
 		"SubjectBye":        one(bus.SubjectBye(id)),
 		"SubjectByes":       one(bus.SubjectByes),
+		"SubjectRuns":       one(bus.SubjectRuns(id)),
+		"SubjectAllRuns":    one(bus.SubjectAllRuns),
 		"SubjectStart":      one(bus.SubjectStart(id)),
 		"SubjectStarts":     one(bus.SubjectStarts),
 		"SubjectTwin":       one(bus.SubjectTwin(id)),
