@@ -39,6 +39,8 @@ type Config struct {
 	// Twin is called where another process has this node's identity and has run for longer:
 	// this one must stop. It must not block, and may be called again. Default: nothing is done.
 	Twin func(bus.Instance)
+	// Wire is what the node speaks with others. Default bus.ThisWire; tests set another.
+	Wire bus.Wire
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
 	// that agree.
 	Clock func() time.Time
@@ -102,6 +104,9 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Room == nil {
 		cfg.Room = func() error { return nil }
 	}
+	if cfg.Wire == (bus.Wire{}) {
+		cfg.Wire = bus.ThisWire()
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
@@ -113,7 +118,7 @@ func New(cfg Config, fx Effects) *Node {
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
-	n.members.now = cfg.Clock
+	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.outbox = newOutbox(n)
@@ -260,7 +265,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	defer n.mu.Unlock()
 	n.beatSeq++
 	b := bus.Heartbeat{
-		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
+		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
 		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
 		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
 	}
@@ -289,7 +294,7 @@ func sameInfo(a, b bus.NodeInfo) bool {
 
 func (n *Node) ownInfo() bus.NodeInfo {
 	i := n.cfg.Info()
-	i.ID, i.State = n.cfg.ID, bus.NodeReady
+	i.ID, i.State, i.Wire = n.cfg.ID, bus.NodeReady, n.cfg.Wire
 	n.worker.describe(&i)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -372,7 +377,7 @@ func (n *Node) Nodes() []bus.NodeInfo {
 		if i.ID == "" {
 			i = bus.NodeInfo{ID: id, Name: string(id)}
 		}
-		i.State, i.Seen = p.State, p.Seen
+		i.State, i.Seen, i.Wire = p.State, p.Seen, p.Beat.Wire
 		i.Busy = max(i.Busy, 0)
 		i.QueueHost = ok && q.Host == id
 		out = append(out, i)

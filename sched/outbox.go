@@ -412,7 +412,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 		if gerr != nil || json.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
 			return
 		}
-		rec.Ack, rec.Seq, head.Ack, head.Seq = cur.Ack, cur.Seq, cur.Ack, cur.Seq
+		rec.Ack, rec.Seq, head.Ack, head.Seq, rec.Later = cur.Ack, cur.Seq, cur.Ack, cur.Seq, cur.Later
 		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev, nil)
 	}
 	if err != nil {

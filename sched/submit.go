@@ -136,7 +136,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	}
 	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
 	if _, ok := CanRun(e.key, o.n.Nodes()); !ok {
-		r.Warning = waitsFor(e.key)
+		r.Warning = waitsFor(e.key, o.n.Nodes(), o.n.cfg.ID)
 	}
 	return r, nil
 }
@@ -258,17 +258,17 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	if err != nil {
 		return f.Info, err
 	}
-	f.warn(n.Nodes())
+	f.warn(n.Nodes(), n.cfg.ID)
 	return f.Info, nil
 }
 
-// warn says of a task that waits what it waits for, where none of nodes can run it.
-func (f *found) warn(nodes []bus.NodeInfo) {
+// warn says of a task that waits what it waits for, where none of nodes can run it, as self sees them.
+func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 	if f.Info.State != bus.StateQueued {
 		return
 	}
 	if _, ok := CanRun(f.Key, nodes); !ok {
-		f.Info.Warning = waitsFor(f.Key)
+		f.Info.Warning = waitsFor(f.Key, nodes, self)
 	}
 }
 
@@ -294,7 +294,7 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 	out := make([]bus.TaskInfo, 0, len(all))
 	nodes := n.Nodes()
 	for _, f := range all {
-		f.warn(nodes)
+		f.warn(nodes, n.cfg.ID)
 		f.Info.Result = nil
 		out = append(out, f.Info)
 	}

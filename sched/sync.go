@@ -14,6 +14,11 @@ const syncPiece = 512 << 10 // bytes of results in one reply
 func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 	missing := n.fx.Routes()
 	delete(missing, n.cfg.ID)
+	for id := range missing {
+		if n.members.state(id) == bus.NodeIncompatible {
+			delete(missing, id) // it does not understand, or answers what is not understood here
+		}
+	}
 	if len(missing) == 0 {
 		return nil
 	}
@@ -23,7 +28,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 			return len(missing) == 0
 		}
 		var r syncReply
-		if json.Unmarshal(m.Data, &r) != nil {
+		if json.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
 			return false
 		}
 		for _, f := range r.Ended {

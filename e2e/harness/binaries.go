@@ -27,16 +27,33 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 		_, err2 := os.Stat(b.Myco)
 		return b, errors.Join(err1, err2)
 	}
+	return b, build(ctx, dir, "", "")
+}
+
+// BuildNext builds both programs into dir as the next version, with a higher version of the protocol
+// (see bus.Wire) and fields that others do not know. Where apart is set it no longer speaks what others
+// do, nor can they read its store.
+func BuildNext(ctx context.Context, dir string, apart bool) (Binaries, error) {
+	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
+	if apart {
+		return b, build(ctx, dir, "-apart", "next,apart")
+	}
+	return b, build(ctx, dir, "-next", "next")
+}
+
+// build builds both programs into dir; suffix comes after the commit in their version.
+func build(ctx context.Context, dir, suffix, tags string) error {
 	root, err := Root()
 	if err != nil {
-		return b, err
+		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+revision(ctx, root), "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", tags, "-ldflags", "-X main.version="+revision(ctx, root)+suffix,
+		"-o", dir+"/", "./cmd/mycod", "./cmd/myco")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return b, fmt.Errorf("build mycod and myco: %w\n%s", err, out)
+		return fmt.Errorf("build mycod and myco: %w\n%s", err, out)
 	}
-	return b, nil
+	return nil
 }
 
 // revision names the commit that is tested, for the figures; empty in a tree without git.

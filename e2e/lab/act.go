@@ -270,3 +270,16 @@ func (c *Crew) stopMember(m *Member, s Step) {
 	m.Stop(c.t)
 	c.later(s.Lasts, func() { c.revive(m, over) })
 }
+
+// Replace stops m in good order and starts it with other programs on the same data directory; it
+// returns once m is back.
+func (c *Crew) Replace(m *Member, bin harness.Binaries) {
+	c.t.Helper()
+	m.set(Stop)
+	over := c.Book.Hurt(m.Name, Stop)
+	m.Stop(c.t)
+	m.Use(bin)
+	c.revive(m, over)
+	harness.Poll(c.t, harness.Patience, m.Name+" is back", func() string { return string(m.doing()) })
+	m.Up(c.t)
+}
