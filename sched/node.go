@@ -34,6 +34,10 @@ type Config struct {
 	// Room reports why this node's disk takes no more durable tasks at present; nil where it does.
 	// It must not block. Default: it always does.
 	Room func() error
+	// Take sets bytes of this node's disk aside for a durable task, until release is called: it is
+	// written by then, or will not be. Where there is no room, release is nil, and err is what Room
+	// returns from then on. It must not block. Default: asks Room alone.
+	Take func(bytes int) (release func(), err error)
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	// Twin is called where another process has this node's identity and has run for longer:
@@ -103,6 +107,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Room == nil {
 		cfg.Room = func() error { return nil }
+	}
+	if cfg.Take == nil {
+		cfg.Take = func(int) (func(), error) { return func() {}, cfg.Room() }
 	}
 	if cfg.Wire == (bus.Wire{}) {
 		cfg.Wire = bus.ThisWire()
@@ -197,7 +204,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		}
 		stops = append(stops, stop)
 	}
-	stop, err = n.fx.Outbox.Watch(n.outbox.onKept)
+	stop, err = n.fx.Outbox.Watch(n.outbox.onStored)
 	if err != nil {
 		return stops, err
 	}

@@ -89,13 +89,19 @@ func (o *outbox) output(e *entry) *Output {
 	}}
 }
 
+// besidePayload is, in bytes, what a durable task takes on disk beside its payload, at most.
+const besidePayload = 4 << 10
+
 func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
 	if r, done, err := o.again(t); done {
 		return r, err
 	}
-	if err := o.n.cfg.Room(); err != nil {
+	release, err := o.n.cfg.Take(len(t.Payload) + len(t.Later) + besidePayload)
+	if err != nil {
+		o.n.beatSoon() // nobody should choose this disk for a copy
 		return bus.Receipt{}, err
 	}
+	defer release()
 	e, reply, err := o.admit(t, true)
 	if err != nil {
 		return bus.Receipt{}, err
