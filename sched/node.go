@@ -347,10 +347,21 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 	}
 }
 
+func (n *Node) saidBye() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.bye
+}
+
 func (n *Node) onBye(m Msg) {
 	var b bus.Heartbeat
 	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
 		return
+	}
+	if m.Reply != "" { // it waits to be heard
+		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: []byte(n.cfg.ID)}); err != nil {
+			n.log.Debug("answer a goodbye", "err", err)
+		}
 	}
 	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
 		return // another process in its name, see meet

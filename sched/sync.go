@@ -76,7 +76,9 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 		}
 	}
 	r.Unknown = n.outbox.unknown(q.Kept[n.cfg.ID])
-	b := n.ownBeat(true)
-	r.Last, r.Beat = true, &b
+	r.Last = true
+	if b := n.ownBeat(true); !n.saidBye() { // after a goodbye it would count as there again
+		r.Beat = &b
+	}
 	send(r)
 }
