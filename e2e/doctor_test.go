@@ -271,6 +271,23 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	})
 }
 
+// A firewall drops what comes to the port for routes, without a word: the hop, and what to open, are
+// named.
+func TestDoctorNamesABlockedPort(t *testing.T) {
+	s := harness.NewLAN(t, programs)
+	a := s.Found(t, "a")
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	inside(t, b, "ip", "route", "add", "blackhole", a.Host.Addr.String()+"/32") // as it looks from a
+	eventually(t, a, "the port is named", func(r checkup) string {
+		if r.code != 1 || r.find("fail", "route: no route to b", b.Host.Addr.String()+":7422: timed out", "a firewall drops the packets", "let its firewall pass the port") == "" ||
+			r.find("warn", "firewall: ", "TCP 7422 (routes)", "packets to b", "check the firewall there") == "" {
+			return r.String()
+		}
+		return ""
+	})
+}
+
 // A foreign swarm's node as --peer: the wrong swarm is named, and nothing else.
 func TestDoctorNamesTheWrongSwarm(t *testing.T) {
 	s := harness.NewLAN(t, programs)

@@ -25,8 +25,9 @@ var catalogue = []lab.Fault{
 	{Key: "off", Event: "the queue host is powered off (link down), of 2", Promise: "<= 5 s", Test: "TestQueueHostIsPoweredOff"},
 	{Key: "partition", Event: "a partition of 5 to 20 s heals, under load", Promise: "0 lost, one swarm <= 10 s after, duplicates counted", Test: "TestPartitionHeals"},
 	{Key: "reboot", Event: "a node starts again with the same identity", Promise: "ready <= 5 s", Test: "TestReboot"},
+	{Key: "stop", Event: "a busy daemon is stopped in good order", Promise: "<= 16 s; the others hear it; what it cannot finish is given back, 0 lost", Test: "TestBusyDaemonStops"},
 	{Event: "a data directory is cloned", Promise: "the second is refused <= 5 s", Test: "TestCopiedDataDirectory"},
-	{Event: "the secret is wrong or missing", Promise: "no task goes there; the log names it", Test: "TestBadTokens"},
+	{Key: "secret", Event: "the secret is wrong or missing", Promise: "no node comes in, and no task goes there; the error names it", Test: "TestBadTokens"},
 	{Event: "clocks differ by an hour or a year", Promise: "deadlines travel as time left", Test: "TestClocksThatDiffer (sched)"},
 	{Key: "disk", Event: "the disk of the queue host is full", Promise: "refused within 1 s, naming node and path; accepted never lost; resumes by itself", Test: "TestDiskIsFull"},
 	{Key: "corrupt", Event: "a block of a store is flipped or cut", Promise: "noticed at the start; 0 lost", Test: "TestStoreIsDamaged"},
@@ -39,9 +40,9 @@ var catalogue = []lab.Fault{
 	{Key: "leave", Event: "a client leaves at a random byte", Promise: "the engine is told <= 1 s after", Test: "TestClientsLeaveAtRandom"},
 	{Key: "deadline", Event: "a deadline passes in the queue", Promise: "expired, never started", Test: "TestDeadlineInTheQueue"},
 	{Key: "upgrade", Event: "versions are mixed: three nodes are upgraded in turn under load, and one goes back", Promise: "0 lost, a banner while they differ; an older program refuses a newer store", Test: "TestRollingUpgrade, TestVersionsApart, TestUnknownFieldsPassAnOlderNode"},
-	{Event: "names are equal, or multicast is lost", Promise: "static peers work", Test: "TestWaysToJoin"},
-	{Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways", Test: "TestEngineComesAndGoes"},
-	{Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves", Promise: "0 lost", Test: "TestChaos"},
+	{Key: "names", Event: "names are equal, and multicast is lost", Promise: "static peers work, seen <= 5 s; each name means one node", Test: "TestEqualNamesWithoutMulticast"},
+	{Key: "engines", Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways", Test: "TestEngineComesAndGoes"},
+	{Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves, a revocation", Promise: "0 lost", Test: "TestChaos"},
 }
 
 // reached is what this run has reached, by the key of the fault.
