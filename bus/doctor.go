@@ -11,6 +11,7 @@ type Diagnosis struct {
 	NodeID   NodeID    `json:"node_id"`
 	Name     string    `json:"name"`
 	Version  string    `json:"version"`
+	Wire     Wire      `json:"wire,omitzero"`
 	DataDir  string    `json:"data_dir"`
 	UptimeMS int64     `json:"uptime_ms"`
 	Swarm    SwarmInfo `json:"swarm"`
@@ -55,6 +56,7 @@ type PeerDiagnosis struct {
 	Left    bool    `json:"left,omitempty"`
 	RTTMS   float64 `json:"rtt_ms,omitempty"`
 	Version string  `json:"version,omitempty"`
+	Wire    Wire    `json:"wire,omitzero"`
 	// ClockSkewMS is how much its clock is ahead of this node's.
 	ClockSkewMS int64 `json:"clock_skew_ms"`
 	// Dials are the addresses that lead to it, tried now; only where it has no route.

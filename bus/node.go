@@ -11,7 +11,13 @@ const (
 	NodeDraining NodeState = "draining" // finishes its work, takes no more
 	NodeSuspect  NodeState = "suspect"  // silent for 500 ms: gets no new work
 	NodeLost     NodeState = "lost"     // its route is gone, or it is silent for 3 s
+	// NodeIncompatible is heard, and shares no version of the protocol with the node that tells:
+	// no work passes between them.
+	NodeIncompatible NodeState = "incompatible"
 )
+
+// Live reports whether a node of state s counts as there, if perhaps slow.
+func (s NodeState) Live() bool { return s != NodeLost && s != NodeIncompatible }
 
 // ModelInfo is a model that a node can run.
 type ModelInfo struct {
@@ -60,12 +66,26 @@ type NodeInfo struct {
 	// its disk is free.
 	DiskFull bool   `json:"disk_full,omitempty"`
 	Version  string `json:"version"`
+	// Wire is what it speaks with other nodes; zero for one from before nodes told.
+	Wire Wire `json:"wire,omitzero"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.
 	FabricAddr string `json:"fabric_addr,omitempty"`
 	// Host is what its machine calls itself.
 	Host string    `json:"host,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
+
+	// Later are fields of a later version.
+	Later Later `json:"-"`
 }
+
+// plainNodeInfo is NodeInfo for encoding/json.
+type plainNodeInfo NodeInfo
+
+// UnmarshalJSON keeps fields of later versions.
+func (n *NodeInfo) UnmarshalJSON(b []byte) error { return n.Later.Decode(b, (*plainNodeInfo)(n)) }
+
+// MarshalJSON gives them back.
+func (n NodeInfo) MarshalJSON() ([]byte, error) { return n.Later.Encode(plainNodeInfo(n)) }
 
 // SwarmInfo names a swarm and its present queue host.
 type SwarmInfo struct {
@@ -89,6 +109,8 @@ type Heartbeat struct {
 	// Boot is random for each start of a daemon.
 	Boot string `json:"boot"`
 	Seq  uint64 `json:"seq"`
+	// Wire is what the node speaks. This field, Node, Boot and Seq mean the same in every version.
+	Wire Wire `json:"wire,omitzero"`
 	// Rank is the owner's wish for this node to be queue host; negative means never.
 	Rank int `json:"rank"`
 	// Term is above 0 while this node is queue host; MaxTerm is the highest it has seen.
@@ -112,7 +134,19 @@ type Heartbeat struct {
 	// WallMS is its wall clock in Unix milliseconds, to tell clocks that differ.
 	WallMS int64     `json:"wall_ms"`
 	Info   *NodeInfo `json:"info,omitempty"`
+
+	// Later are fields of a later version.
+	Later Later `json:"-"`
 }
+
+// plainHeartbeat is Heartbeat for encoding/json.
+type plainHeartbeat Heartbeat
+
+// UnmarshalJSON keeps fields of later versions.
+func (h *Heartbeat) UnmarshalJSON(b []byte) error { return h.Later.Decode(b, (*plainHeartbeat)(h)) }
+
+// MarshalJSON gives them back.
+func (h Heartbeat) MarshalJSON() ([]byte, error) { return h.Later.Encode(plainHeartbeat(h)) }
 
 // EventKind is what happened to a task.
 type EventKind string

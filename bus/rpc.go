@@ -68,6 +68,8 @@ type Status struct {
 	// RefusedBy names members that refuse this node's key while it has no route to any: it was put
 	// out while it was away, or they have not heard of it yet.
 	RefusedBy []string `json:"refused_by,omitempty"`
+	// Mixed tells which versions the nodes run; nil where it is one.
+	Mixed *Mix `json:"mixed_versions,omitempty"`
 	// DefaultModel answers where no model is named; empty for the swarm's choice.
 	DefaultModel string `json:"default_model,omitempty"`
 }

@@ -47,7 +47,22 @@ type Task struct {
 	Timeout time.Duration `json:"timeout_ns,omitempty"`
 	// Payload is the input, in the format of the type.
 	Payload json.RawMessage `json:"payload,omitempty"`
+
+	// Later are fields of a later version.
+	Later Later `json:"-"`
 }
+
+// plainTask is Task for encoding/json.
+type plainTask Task
+
+// UnmarshalJSON keeps fields of later versions.
+func (t *Task) UnmarshalJSON(b []byte) error { return t.Later.Decode(b, (*plainTask)(t)) }
+
+// MarshalJSON gives them back.
+func (t Task) MarshalJSON() ([]byte, error) { return t.Later.Encode(plainTask(t)) }
+
+// Unknown returns the names of the fields that this version does not know; nil where there are none.
+func (t Task) Unknown() []string { return t.Later.Names() }
 
 // Validate reports the first thing wrong with t, as an Error with CodeInvalid or
 // CodeTooLarge. An empty ID and zero Lane or Priority are valid: WithDefaults fills them in.
@@ -71,6 +86,8 @@ func (t Task) Validate() error {
 		return Errorf(CodeInvalid, "timeout %v: want 0 to %v", t.Timeout, MaxTimeout)
 	case len(t.Payload) > MaxPayload:
 		return Errorf(CodeTooLarge, "payload has %d bytes, the limit is %d", len(t.Payload), MaxPayload)
+	case len(t.Payload)+len(t.Later) > MaxPayload:
+		return Errorf(CodeTooLarge, "payload and unknown fields have %d bytes, the limit is %d", len(t.Payload)+len(t.Later), MaxPayload)
 	case len(t.Payload) > 0 && !json.Valid(t.Payload):
 		return Errorf(CodeInvalid, "payload is not JSON")
 	}

@@ -114,8 +114,7 @@ func TestDoctorAllIsWell(t *testing.T) {
 		t.Error(got)
 	}
 	eventually(t, a, "b is away", func(c checkup) string {
-		// On a busy machine its goodbye may not get out.
-		if c.find("warn", "route: b", "stopped in good order")+c.find("fail", "route: no route to b", "connection refused") == "" {
+		if c.find("warn", "route: b", "stopped in good order") == "" || c.find("fail", "route: ") != "" {
 			return c.String()
 		}
 		return ""
@@ -268,6 +267,23 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	b.Kill()
 	eventually(t, a, "nothing listens", func(r checkup) string {
 		return r.only("fail", "route: no route to b", "connection refused", "start mycod there")
+	})
+}
+
+// A firewall drops what comes to the port for routes, without a word: the hop, and what to open, are
+// named.
+func TestDoctorNamesABlockedPort(t *testing.T) {
+	s := harness.NewLAN(t, programs)
+	a := s.Found(t, "a")
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	inside(t, b, "ip", "route", "add", "blackhole", a.Host.Addr.String()+"/32") // as it looks from a
+	eventually(t, a, "the port is named", func(r checkup) string {
+		if r.code != 1 || r.find("fail", "route: no route to b", b.Host.Addr.String()+":7422: timed out", "a firewall drops the packets", "let its firewall pass the port") == "" ||
+			r.find("warn", "firewall: ", "TCP 7422 (routes)", "packets to b", "check the firewall there") == "" {
+			return r.String()
+		}
+		return ""
 	})
 }
 

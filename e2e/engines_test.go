@@ -50,10 +50,15 @@ func TestEngineComesAndGoes(t *testing.T) {
 			t.Errorf("capabilities %v, want no inference one", caps)
 		}
 	}
+	rows := []figures.Row{
+		{What: "an engine that started is noticed", Promised: 5 * time.Second, Samples: came},
+		{What: "an engine that stopped is noticed", Promised: 5 * time.Second, Samples: went},
+	}
+	reachRow(t, "engines", rows[0])
+	reachRow(t, "engines", rows[1])
+	reach(t, "engines", len(came), fmt.Sprintf("capability there after %s, gone after %s", figures.Format(rows[0].Median()), figures.Format(rows[1].Median())))
 	record(t, b, "engines", "An engine starts, or stops, under a running daemon",
-		"Two processes on loopback. Counted until `myco swarm` on the other node shows it.",
-		figures.Row{What: "an engine that started is noticed", Promised: 5 * time.Second, Samples: came},
-		figures.Row{What: "an engine that stopped is noticed", Promised: 5 * time.Second, Samples: went})
+		"Two processes on loopback. Counted until `myco swarm` on the other node shows it.", rows...)
 }
 
 func inference(capabilities []string) bool {

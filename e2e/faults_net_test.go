@@ -173,12 +173,13 @@ func divided(c *lab.Crew) string {
 }
 
 // Everything at once: submits, cancels, deadlines, clients that leave, kills, freezes, partitions,
-// unplugged nodes, nodes that leave and join and that stop and start.
+// unplugged nodes, nodes that leave and join and that stop and start, and one that is put out for good
+// while another takes its place. Three minutes in all.
 func TestChaos(t *testing.T) {
 	for name, seed := range map[string]uint64{"fixed": 7, "fresh": 0} {
 		t.Run(name, func(t *testing.T) {
 			seed := lab.Seed(t, seed)
-			run := time.Duration(lab.Number(t, lab.EnvSeconds, 60)) * time.Second
+			run := time.Duration(lab.Number(t, lab.EnvSeconds, 90)) * time.Second
 			t.Logf("%v of chaos with seed %d", run, seed)
 			c := lab.Start(t, programs, lab.Options{Size: 5})
 			until := time.Now().Add(run)

@@ -23,8 +23,12 @@ import (
 // programs are built once per run.
 var programs harness.Binaries
 
+// scratch is a folder of this run, which goes with it.
+var scratch string
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "mycoswarm-e2e-")
+	scratch = dir
 	if err == nil {
 		programs, err = harness.Build(context.Background(), dir)
 	}

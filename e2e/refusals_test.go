@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -77,7 +78,7 @@ func TestBadTokens(t *testing.T) {
 		}
 		return 'a'
 	}, wrong[len(wrong)-4:])
-	for what, c := range map[string]struct {
+	bad := map[string]struct {
 		token string
 		want  refusal
 	}{
@@ -87,7 +88,8 @@ func TestBadTokens(t *testing.T) {
 		"forged":      {forge(t, a.Invite(t)), refusal{1, []string{"token", "myco invite"}}},
 		"used":        {used, refusal{1, []string{"token", "used", "myco invite"}}},
 		"expired":     {short, refusal{1, []string{"token", "expired", "myco invite"}}},
-	} {
+	}
+	for what, c := range bad {
 		n := s.Node(t, "stranger-"+strings.ReplaceAll(what, " ", "-"))
 		r := n.Mycod(t, append(n.Flags(), "--join", c.token)...)
 		c.want.check(t, what, r)
@@ -103,6 +105,10 @@ func TestBadTokens(t *testing.T) {
 	refusal{1, []string{"swarm", "myco leave"}}.check(t, "member of another swarm", d.Myco(t, "join", a.Invite(t)))
 	harness.Settle(t, c, d)
 	harness.Settle(t, a, b)
+	if n := len(a.View(t).Nodes); n != 2 {
+		t.Errorf("the swarm has %d nodes, want the 2 that were let in", n)
+	}
+	reach(t, "secret", len(bad)+1, fmt.Sprintf("%d of %d refused, each with the reason and the command that helps; 0 nodes came in", len(bad)+1, len(bad)+1))
 }
 
 // forge returns token with another secret in it: the 16 bytes before its addresses.

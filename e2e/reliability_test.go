@@ -77,7 +77,7 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{protect.Alone, sched.ProtectTwin}, Then: `hangs: .*`,
 	},
 	{
-		Event: "the secret is wrong or missing", Promise: "no task goes there; the log names it",
+		Key: "secret", Event: "the secret is wrong or missing", Promise: "no node comes in, and no task goes there; the error names it",
 		Test:    "TestBadTokens",
 		Without: []protect.Protection{protect.JoinProof, protect.TokenLife}, Then: `hangs: .*`,
 	},
@@ -137,22 +137,37 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{protect.Deadline}, Then: `late-\d+ ends: not within \S+: queued`,
 	},
 	{
-		Event: "versions are mixed", Promise: "an older program refuses a newer store",
+		Key: "upgrade", Event: "versions are mixed: three nodes are upgraded in turn under load, and one goes back", Promise: "0 lost, a banner while they differ",
+		Test:    "TestRollingUpgrade",
+		Without: []protect.Protection{protect.Mix}, Then: `says of versions: .*: not within \S+`,
+	},
+	{
+		Event: "a node speaks no version of the protocol that another does", Promise: "no task goes there, and which to upgrade is said",
+		Test:    "TestVersionsApart",
+		Without: []protect.Protection{protect.Apart}, Then: `which to upgrade: not within \S+|a says that b is "ready"`,
+	},
+	{
+		Event: "an older program meets a newer store", Promise: "it refuses it",
 		Test: "TestDirectoryIsChecked", Package: "./bus/store",
 		Without: []protect.Protection{protect.Version}, Then: `written by a newer version: error <nil>, want conflict`,
 	},
 	{
-		Event: "names are equal, or multicast is lost", Promise: "static peers work",
-		Test:    "TestWaysToJoin",
+		Key: "names", Event: "names are equal, and multicast is lost", Promise: "static peers work, seen <= 5 s; each name means one node",
+		Test:    "TestEqualNamesWithoutMulticast",
 		Without: []protect.Protection{protect.Addresses}, Then: `the swarm settles: not within \S+`,
 	},
 	{
-		Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways",
+		Key: "engines", Event: "there is no engine, and one starts later", Promise: "seen <= 5 s, both ways",
 		Test:    "TestEngineComesAndGoes",
 		Without: []protect.Protection{protect.Looks}, Then: `b sees model \S+ at a: true: not within \S+`,
 	},
 	{
-		Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves", Promise: "0 lost",
+		Key: "stop", Event: "a busy daemon is stopped in good order", Promise: "<= 16 s; the others hear it; what it cannot finish is given back, 0 lost",
+		Test:    "TestBusyDaemonStops",
+		Without: []protect.Protection{protect.Goodbye}, Then: `has said that it goes: not within \S+`,
+	},
+	{
+		Key: "chaos", Event: "all at once: kills, freezes, partitions, cancels, deadlines, joins, leaves, a revocation", Promise: "0 lost",
 		Test:    "TestChaos",
 		Without: []protect.Protection{protect.Disk}, Then: `durable task \S+ \(accepted: true, from \w+\) has not one end everywhere`,
 		Small: []string{lab.EnvSeconds + "=20"},

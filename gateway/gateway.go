@@ -315,8 +315,10 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
 	}
 	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
 	err = dec.Decode(&t)
+	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
+		err = fmt.Errorf("unknown field %q", names[0])
+	}
 	if err == nil {
 		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("there is something after the task")

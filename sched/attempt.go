@@ -219,6 +219,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			act.Why += "; last: " + cur.Why
 		}
 		a.rec = w.record(act, d)
+		a.rec.Later = cur.Later
 		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
 	}
 	if err != nil {

@@ -13,14 +13,31 @@ import (
 const (
 	keepWait  = 500 * time.Millisecond // for the custodians' stores to answer
 	retryWait = 100 * time.Millisecond // between tries of what must not be lost
+	endWait   = 30 * time.Second       // for all of a commit
+	stopWait  = 3 * time.Second        // for what is left of it once the daemon stops, or leaves the swarm
 )
+
+// outlive returns a context that ends after most, and no later than after from when ctx ends: a daemon
+// that stops still commits what it has finished, but a host that is out of reach does not hold it up.
+func outlive(ctx context.Context, most, after time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(after)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel() }
+}
 
 // end commits f as the end of attempt a, in the order of docs/protocol.md: the record by
 // compare-and-set, the terminal record with the custodians, the end message, the event, and
 // last the ack. Whoever is refused anywhere was superseded, and shows nothing.
 func (w *worker) end(ctx context.Context, a *attempt, f Final) {
-	// A daemon that stops still commits what it has finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := outlive(ctx, endWait, stopWait)
 	defer cancel()
 	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, w.n.now()
 	f.Crashes = a.rec.Crashes
@@ -30,11 +47,11 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	if w.n.off(ProtectAckLast) {
 		w.ack(a.ack())
 	}
-	if !w.commit(ctx, a, &f) {
-		w.superseded(a)
-		return
-	}
-	if !w.n.off(ProtectKeepFirst) && !w.keep(ctx, a.job, f) {
+	if !w.commit(ctx, a, &f) || !w.n.off(ProtectKeepFirst) && !w.keep(ctx, a.job, f) {
+		if ctx.Err() != nil { // nobody has refused it: its message stays, and is delivered again
+			w.n.log.Warn("an end could not be written", "task", f.Task, "attempt", f.Attempt, "err", context.Cause(ctx))
+			return
+		}
 		w.superseded(a)
 		return
 	}

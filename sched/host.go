@@ -389,7 +389,7 @@ func (h *host) freeSlots(heads []QueueHead, now time.Time) (ids []slotID, slots 
 			n.info, n.state = h.n.members.infoOf(id.node)
 			nodes[id.node] = n
 		}
-		if now.Sub(a.at) > askedFor || n.state == bus.NodeLost {
+		if now.Sub(a.at) > askedFor || !n.state.Live() {
 			delete(h.asking, id)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -15,6 +16,7 @@ const (
 	syncWithin  = time.Second     // to hear from all peers with a route
 	dropAfter   = 10 * time.Second
 	handoffWait = 2 * time.Second
+	byeWait     = time.Second // for all to have heard a goodbye
 )
 
 // electLoop is the only place that changes who this node follows and whether it hosts.
@@ -263,12 +265,36 @@ func (n *Node) Leave(ctx context.Context) {
 		}
 	}
 	n.worker.drained(ctx)
-	b := n.ownBeat(true)
+	n.sayBye(context.WithoutCancel(ctx))
+}
+
+// sayBye says goodbye, and waits for byeWait at most until all that are heard have it: what a busy node
+// has published may be lost with its routes.
+func (n *Node) sayBye(ctx context.Context) {
+	if protect.Goodbye.Off() {
+		return
+	}
 	n.mu.Lock()
 	n.bye = true
 	n.mu.Unlock()
-	if err := n.fx.Publish(Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}); err != nil {
-		n.log.Debug("say goodbye", "err", err)
+	b := n.ownBeat(true) // after the flag is set: it is newer than all heartbeats that were sent
+	missing := map[bus.NodeID]bool{}
+	for _, id := range n.members.view().Live() {
+		missing[id] = true
+	}
+	delete(missing, n.cfg.ID)
+	ctx, cancel := context.WithTimeout(ctx, byeWait)
+	defer cancel()
+	err := n.asker.gather(ctx, bus.SubjectBye(n.cfg.ID), marshal(b), func(m *Msg) bool {
+		if m == nil {
+			n.stillThere(missing)
+		} else {
+			delete(missing, bus.NodeID(m.Data))
+		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		n.log.Debug("say goodbye", "unheard", len(missing), "err", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -40,8 +41,9 @@ type Peer struct {
 	Left bool
 }
 
-// Live reports whether p counts as there, if perhaps slow.
-func (p Peer) Live() bool { return p.State != bus.NodeLost }
+// Live reports whether p counts as there, if perhaps slow. One that does not speak this node's
+// protocol is not: it is as if behind a link that is down.
+func (p Peer) Live() bool { return p.State.Live() }
 
 // View is what a node knows of the swarm at one moment, itself included.
 type View struct {
@@ -90,6 +92,8 @@ type members struct {
 	now  func() time.Time
 	// hasty judges others right after a gap: tests only.
 	hasty bool
+	// speaks is what this node speaks.
+	speaks bus.Wire
 
 	mu       sync.Mutex
 	peers    map[bus.NodeID]*member
@@ -113,8 +117,9 @@ type member struct {
 	misses int  // polls without a route
 	gone   bool // said goodbye
 	ahead  ahead
-	skewed bool   // it was told that its clock differs
-	rival  *rival // nil, or another process in its name
+	skewed bool     // it was told that its clock differs
+	spoke  bus.Wire // what it was told to speak, where that differs
+	rival  *rival   // nil, or another process in its name
 }
 
 // ahead is how much a peer's clock is ahead of this node's, by the least delayed heartbeat of
@@ -141,7 +146,7 @@ func (a *ahead) by() time.Duration { return max(a.now, a.last) }
 
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{
-		self: self, wire: wire, log: log, now: time.Now, peers: map[bus.NodeID]*member{},
+		self: self, wire: wire, log: log, now: time.Now, speaks: bus.ThisWire(), peers: map[bus.NodeID]*member{},
 		told: map[bus.TaskID]*told{},
 	}
 }
@@ -160,7 +165,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	if p.Beat.Boot == b.Boot && b.Seq <= p.Beat.Seq {
 		return changed // an old one, overtaken by a reply
 	}
-	changed = changed || p.gone || p.State == bus.NodeLost || p.Beat.Term != b.Term || p.Beat.Host != b.Host ||
+	changed = changed || p.gone || !p.Live() || p.Beat.Term != b.Term || p.Beat.Host != b.Host ||
 		p.Beat.Heir != b.Heir || p.Beat.Boot != b.Boot
 	p.gone = false
 	p.Beat, p.Seen, p.State = b, now, bus.NodeReady
@@ -168,9 +173,13 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 		p.Info = *b.Info
 		p.Beat.Info = nil
 	}
-	if b.Draining {
+	switch {
+	case !m.speaks.Speaks(b.Wire) && !protect.Apart.Off():
+		p.State = bus.NodeIncompatible
+	case b.Draining:
 		p.State = bus.NodeDraining
 	}
+	m.tellOfWire(p)
 	if b.WallMS > 0 {
 		p.ahead.note(time.UnixMilli(b.WallMS).Sub(now), now)
 		m.warnOfSkew(p)
@@ -184,6 +193,23 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 		t.crashes = mergeCrashes(t.crashes, []Crash{{b.Node, n}})
 	}
 	return changed
+}
+
+// tellOfWire tells once of a peer that speaks another version of the protocol. The caller holds mu.
+func (m *members) tellOfWire(p *member) {
+	w := p.Beat.Wire
+	if w == p.spoke || p.Info.Version == "" && w.Version != 0 {
+		return // told already, or it has yet to tell what it is
+	}
+	if !w.Same(m.speaks) {
+		level, what := slog.LevelInfo, "a node speaks another version of the protocol: they work together"
+		if p.State == bus.NodeIncompatible {
+			level, what = slog.LevelWarn, "a node shares no version of the protocol with this one: no work passes between them"
+		}
+		m.log.Log(context.Background(), level, what, "node", p.Beat.Node, "name", p.Info.Name, "mycod", p.Info.Version,
+			"its", w.String(), "this", m.speaks.String())
+	}
+	p.spoke = w
 }
 
 // warnOfSkew tells once of a peer whose clock differs. The caller holds mu.
@@ -279,6 +305,8 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 		return bus.NodeLost
 	case silent > lostAfter && !protect.Silence.Off(), !p.routed && silent > unrouted:
 		return bus.NodeLost
+	case p.State == bus.NodeIncompatible:
+		return p.State
 	case silent > suspectAfter:
 		return bus.NodeSuspect
 	case p.Beat.Draining:
@@ -330,7 +358,7 @@ func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
 	return bus.NodeInfo{ID: id}, bus.NodeLost
 }
 
-func (m *members) alive(id bus.NodeID) bool { return m.state(id) != bus.NodeLost }
+func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
 
 // boot returns the start that a peer was last heard of.
 func (m *members) boot(id bus.NodeID) string {
@@ -360,7 +388,7 @@ func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, p := range m.peers {
-		if p.State == bus.NodeLost || id == m.self {
+		if !p.Live() || id == m.self {
 			continue
 		}
 		for _, r := range p.Beat.Running {

@@ -34,11 +34,17 @@ type Config struct {
 	// Room reports why this node's disk takes no more durable tasks at present; nil where it does.
 	// It must not block. Default: it always does.
 	Room func() error
+	// Take sets bytes of this node's disk aside for a durable task, until release is called: it is
+	// written by then, or will not be. Where there is no room, release is nil, and err is what Room
+	// returns from then on. It must not block. Default: asks Room alone.
+	Take func(bytes int) (release func(), err error)
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	// Twin is called where another process has this node's identity and has run for longer:
 	// this one must stop. It must not block, and may be called again. Default: nothing is done.
 	Twin func(bus.Instance)
+	// Wire is what the node speaks with others. Default bus.ThisWire; tests set another.
+	Wire bus.Wire
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
 	// that agree.
 	Clock func() time.Time
@@ -102,6 +108,12 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Room == nil {
 		cfg.Room = func() error { return nil }
 	}
+	if cfg.Take == nil {
+		cfg.Take = func(int) (func(), error) { return func() {}, cfg.Room() }
+	}
+	if cfg.Wire == (bus.Wire{}) {
+		cfg.Wire = bus.ThisWire()
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
@@ -113,7 +125,7 @@ func New(cfg Config, fx Effects) *Node {
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
-	n.members.now = cfg.Clock
+	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.outbox = newOutbox(n)
@@ -193,7 +205,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		}
 		stops = append(stops, stop)
 	}
-	stop, err = n.fx.Outbox.Watch(n.outbox.onKept)
+	stop, err = n.fx.Outbox.Watch(n.outbox.onStored)
 	if err != nil {
 		return stops, err
 	}
@@ -261,7 +273,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	defer n.mu.Unlock()
 	n.beatSeq++
 	b := bus.Heartbeat{
-		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
+		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
 		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
 		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
 	}
@@ -290,7 +302,7 @@ func sameInfo(a, b bus.NodeInfo) bool {
 
 func (n *Node) ownInfo() bus.NodeInfo {
 	i := n.cfg.Info()
-	i.ID, i.State = n.cfg.ID, bus.NodeReady
+	i.ID, i.State, i.Wire = n.cfg.ID, bus.NodeReady, n.cfg.Wire
 	n.worker.describe(&i)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -336,10 +348,21 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 	}
 }
 
+func (n *Node) saidBye() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.bye
+}
+
 func (n *Node) onBye(m Msg) {
 	var b bus.Heartbeat
 	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
 		return
+	}
+	if m.Reply != "" { // it waits to be heard
+		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: []byte(n.cfg.ID)}); err != nil {
+			n.log.Debug("answer a goodbye", "err", err)
+		}
 	}
 	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
 		return // another process in its name, see meet
@@ -373,7 +396,7 @@ func (n *Node) Nodes() []bus.NodeInfo {
 		if i.ID == "" {
 			i = bus.NodeInfo{ID: id, Name: string(id)}
 		}
-		i.State, i.Seen = p.State, p.Seen
+		i.State, i.Seen, i.Wire = p.State, p.Seen, p.Beat.Wire
 		i.Busy = max(i.Busy, 0)
 		i.QueueHost = ok && q.Host == id
 		out = append(out, i)

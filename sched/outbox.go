@@ -127,6 +127,18 @@ func (o *outbox) fitsWindow() bool { return o.durable <= feedWindow && o.durable
 
 func (o *outbox) newStream(durable bool) *stream { return newStream(!o.n.off(ProtectNonce), durable) }
 
+// onStored is onKept for what was just written. What comes from others has taken its room unasked.
+func (o *outbox) onStored(k Kept) {
+	if k.Submitter != o.n.cfg.ID {
+		if release, err := o.n.cfg.Take(len(k.Data) + besidePayload); err != nil {
+			o.n.beatSoon() // nobody should choose this disk for more
+		} else {
+			release()
+		}
+	}
+	o.onKept(k)
+}
+
 // onKept takes in one message that this node's store has on disk.
 func (o *outbox) onKept(k Kept) {
 	var b keptBody
@@ -412,7 +424,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 		if gerr != nil || json.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
 			return
 		}
-		rec.Ack, rec.Seq, head.Ack, head.Seq = cur.Ack, cur.Seq, cur.Ack, cur.Seq
+		rec.Ack, rec.Seq, head.Ack, head.Seq, rec.Later = cur.Ack, cur.Seq, cur.Ack, cur.Seq, cur.Later
 		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev, nil)
 	}
 	if err != nil {

@@ -26,7 +26,7 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	if t.Type == bus.TypeInference && t.Model == "" {
 		m, why, ok := chooseModel(ready, defaultModel)
 		if !ok && !durable {
-			return p, noWorker(t, nodes)
+			return p, noWorker(t, nodes, self)
 		}
 		if !ok && defaultModel == "" {
 			return p, bus.Errorf(bus.CodeNoWorker, "no node has a model, and the task names none: it could never be placed").WithHint("ollama pull gemma3:1b")
@@ -49,12 +49,12 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	at, ok := CanRun(key, ready)
 	if t.Remote {
 		if !ok {
-			return p, noWorker(t, nodes)
+			return p, noWorker(t, nodes, self)
 		}
 		p.Task.Node, p.Task.Remote = at, false
 	}
 	if !ok && !durable {
-		return p, noWorker(t, nodes)
+		return p, noWorker(t, nodes, self)
 	}
 	return p, nil
 }
@@ -63,7 +63,7 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 func usable(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
 	var out []bus.NodeInfo
 	for _, n := range nodes {
-		if n.State == bus.NodeLost || n.State == bus.NodeDraining || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
+		if !n.State.Live() || n.State == bus.NodeDraining || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
 			continue
 		}
 		out = append(out, n)
@@ -105,7 +105,7 @@ func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
 	bestLoaded, found := false, false
 	for _, n := range nodes {
 		can, loaded := Runs(n, key)
-		if !can || n.State == bus.NodeLost || n.State == bus.NodeDraining {
+		if !can || !n.State.Live() || n.State == bus.NodeDraining {
 			continue
 		}
 		free, bestFree := n.Slots-n.Busy, best.Slots-best.Busy
@@ -117,10 +117,15 @@ func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
 }
 
 // waitsFor tells why a durable task stays in the queue.
-func waitsFor(key bus.Key) string {
+func waitsFor(key bus.Key, nodes []bus.NodeInfo, self bus.NodeID) string {
 	what := fmt.Sprintf("type %q", key.Class)
 	if key.Model != "" {
 		what = fmt.Sprintf("model %q", key.Model)
+	}
+	for _, n := range nodes {
+		if a, apart := bus.ApartFrom(nodes, self, n); apart && (key.Pin == n.ID || key.Pin == "" && wouldRun(n, key)) {
+			return "waits: " + a.String()
+		}
 	}
 	if key.Pin != "" {
 		return fmt.Sprintf("waits: node %s is not there or does not have %s", key.Pin, what)
@@ -128,8 +133,14 @@ func waitsFor(key bus.Key) string {
 	return "waits: no node of the swarm has " + what
 }
 
+// wouldRun reports whether n would run key, if it were not for its state.
+func wouldRun(n bus.NodeInfo, key bus.Key) bool {
+	can, _ := Runs(n, key)
+	return can
+}
+
 // noWorker tells who has what.
-func noWorker(t bus.Task, nodes []bus.NodeInfo) *bus.Error {
+func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	what := fmt.Sprintf("tasks of type %q", t.Type)
 	switch {
 	case t.Model != "":
@@ -152,6 +163,10 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo) *bus.Error {
 	var has []string
 	for _, n := range nodes {
 		if n.State == bus.NodeLost {
+			continue
+		}
+		if a, apart := bus.ApartFrom(nodes, self, n); apart {
+			has = append(has, a.String())
 			continue
 		}
 		var names []string

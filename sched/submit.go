@@ -90,13 +90,19 @@ func (o *outbox) output(e *entry) *Output {
 	}}
 }
 
+// besidePayload is, in bytes, what a durable task takes on disk beside its payload, at most.
+const besidePayload = 4 << 10
+
 func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
 	if r, done, err := o.again(t); done {
 		return r, err
 	}
-	if err := o.n.cfg.Room(); err != nil {
+	release, err := o.n.cfg.Take(len(t.Payload) + len(t.Later) + besidePayload)
+	if err != nil {
+		o.n.beatSoon() // nobody should choose this disk for a copy
 		return bus.Receipt{}, err
 	}
+	defer release()
 	e, reply, err := o.admit(t, true)
 	if err != nil {
 		return bus.Receipt{}, err
@@ -137,7 +143,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	}
 	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
 	if _, ok := CanRun(e.key, o.n.Nodes()); !ok {
-		r.Warning = waitsFor(e.key)
+		r.Warning = waitsFor(e.key, o.n.Nodes(), o.n.cfg.ID)
 	}
 	return r, nil
 }
@@ -259,17 +265,17 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	if err != nil {
 		return f.Info, err
 	}
-	f.warn(n.Nodes())
+	f.warn(n.Nodes(), n.cfg.ID)
 	return f.Info, nil
 }
 
-// warn says of a task that waits what it waits for, where none of nodes can run it.
-func (f *found) warn(nodes []bus.NodeInfo) {
+// warn says of a task that waits what it waits for, where none of nodes can run it, as self sees them.
+func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 	if f.Info.State != bus.StateQueued {
 		return
 	}
 	if _, ok := CanRun(f.Key, nodes); !ok {
-		f.Info.Warning = waitsFor(f.Key)
+		f.Info.Warning = waitsFor(f.Key, nodes, self)
 	}
 }
 
@@ -295,7 +301,7 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 	out := make([]bus.TaskInfo, 0, len(all))
 	nodes := n.Nodes()
 	for _, f := range all {
-		f.warn(nodes)
+		f.warn(nodes, n.cfg.ID)
 		f.Info.Result = nil
 		out = append(out, f.Info)
 	}

@@ -14,6 +14,11 @@ const syncPiece = 512 << 10 // bytes of results in one reply
 func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 	missing := n.fx.Routes()
 	delete(missing, n.cfg.ID)
+	for id := range missing {
+		if n.members.state(id) == bus.NodeIncompatible {
+			delete(missing, id) // it does not understand, or answers what is not understood here
+		}
+	}
 	if len(missing) == 0 {
 		return nil
 	}
@@ -23,7 +28,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 			return len(missing) == 0
 		}
 		var r syncReply
-		if json.Unmarshal(m.Data, &r) != nil {
+		if json.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
 			return false
 		}
 		for _, f := range r.Ended {
@@ -71,7 +76,9 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 		}
 	}
 	r.Unknown = n.outbox.unknown(q.Kept[n.cfg.ID])
-	b := n.ownBeat(true)
-	r.Last, r.Beat = true, &b
+	r.Last = true
+	if b := n.ownBeat(true); !n.saidBye() { // after a goodbye it would count as there again
+		r.Beat = &b
+	}
 	send(r)
 }

@@ -17,9 +17,7 @@ import (
 const (
 	lockFile    = "store.lock"
 	versionFile = "store.version"
-	// formatVersion is raised when an older binary would not understand what is stored.
-	formatVersion = 1
-	maxNote       = 64 // bytes that lock and version files may have
+	maxNote     = 64 // bytes that lock and version files may have
 )
 
 // dirLock holds a directory for this process. The system lets go of it when the process dies,
@@ -35,7 +33,7 @@ func openDir(dir string) (*dirLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVersion(dir); err != nil {
+	if err := checkVersion(dir, formatVersion); err != nil {
 		return nil, errors.Join(err, l.unlock())
 	}
 	return l, nil
@@ -87,12 +85,13 @@ func lockDir(dir string) (*dirLock, error) {
 // unlock lets go. The file stays: to remove it would race with one who just opened it.
 func (l *dirLock) unlock() error { return l.f.Close() }
 
-// checkVersion refuses a directory that a newer binary wrote, and marks a new one.
-func checkVersion(dir string) error {
+// checkVersion refuses a directory that a newer binary wrote, and marks a new one, and one of an
+// older binary, with this version.
+func checkVersion(dir string, format int) error {
 	path := filepath.Join(dir, versionFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return writeVersion(path)
+		return writeVersion(path, format)
 	}
 	if err != nil {
 		return dirError(dir, err)
@@ -100,22 +99,25 @@ func checkVersion(dir string) error {
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
 		return bus.Errorf(bus.CodeForbidden, "%s does not hold a version number", path).
-			WithHint("if the directory is a store, write %d into that file; else use another: mycod --data-dir DIR", formatVersion)
+			WithHint("if the directory is a store, write %d into that file; else use another: mycod --data-dir DIR", format)
 	}
-	if v > formatVersion && !protect.Version.Off() {
-		return bus.Errorf(bus.CodeConflict, "the store in %s was written by a newer mycod (format %d; this one knows up to %d)", dir, v, formatVersion).
+	if v > format && !protect.Version.Off() {
+		return bus.Errorf(bus.CodeConflict, "the store in %s was written by a newer mycod (format %d; this one knows up to %d)", dir, v, format).
 			WithHint("install the newer mycod again, or use another directory: mycod --data-dir DIR")
+	}
+	if v < format { // from now on only this version, or a newer one, understands it
+		return writeVersion(path, format)
 	}
 	return nil
 }
 
 // writeVersion makes the file whole or not at all.
-func writeVersion(path string) error {
+func writeVersion(path string, format int) error {
 	f, err := os.CreateTemp(filepath.Dir(path), versionFile+".*")
 	if err != nil {
 		return dirError(filepath.Dir(path), err)
 	}
-	_, err = f.WriteString(strconv.Itoa(formatVersion) + "\n")
+	_, err = f.WriteString(strconv.Itoa(format) + "\n")
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)

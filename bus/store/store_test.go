@@ -173,3 +173,21 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Errorf("peers before Start: %v", err)
 	}
 }
+
+// A newer program marks an older one's directory, so that the older one refuses it from then on.
+func TestUpgradeMarksTheDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.version")
+	check(t, os.WriteFile(path, []byte("1\n"), 0o600))
+	for range 2 {
+		check(t, store.CheckVersion(dir, 2))
+		if b, err := os.ReadFile(path); err != nil || string(b) != "2\n" {
+			t.Errorf("after a program of format 2: %q, %v", b, err)
+		}
+	}
+	err := store.CheckVersion(dir, 1)
+	if err == nil || !strings.Contains(err.Error(), "format 2; this one knows up to 1") {
+		t.Errorf("a program of format 1: %v", err)
+	}
+}

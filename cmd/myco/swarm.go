@@ -24,6 +24,8 @@ type swarmView struct {
 	Revoked *bus.Revocation `json:"revoked,omitempty"`
 	// RefusedBy names members that refuse this node, while it has no route to any.
 	RefusedBy []string `json:"refused_by,omitempty"`
+	// Mixed tells which versions the nodes run; nil where it is one.
+	Mixed *bus.Mix `json:"mixed_versions,omitempty"`
 }
 
 type nodeView struct {
@@ -74,7 +76,7 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 // swarm prints the nodes, and which swarms are near.
 func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	v := viewSwarm(status.Swarm, nodes)
-	v.Revoked, v.RefusedBy = status.Revoked, status.RefusedBy
+	v.Revoked, v.RefusedBy, v.Mixed = status.Revoked, status.RefusedBy, status.Mixed
 	if a.json {
 		a.object(v)
 		return
@@ -85,6 +87,9 @@ func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	case len(v.RefusedBy) > 0:
 		a.text(fmt.Sprintf("This node is alone: %s will not have it, so it was put out while it was away, or they have not heard of it yet.\n"+
 			"Who is in the swarm, run there: myco nodes. For a swarm of its own, run here: myco leave\n", strings.Join(v.RefusedBy, " and ")))
+	}
+	if v.Mixed != nil {
+		a.text(v.Mixed.String() + "\n")
 	}
 	a.text(swarmTable(v, status.Node.ID))
 	for _, n := range status.Nearby {

@@ -28,7 +28,7 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 		if _, err := os.Stat(filepath.Join(dir, "myco")); err != nil {
 			return Binaries{}, err
 		}
-	} else if err := build(ctx, dir+"/", "./cmd/mycod", "./cmd/myco"); err != nil {
+	} else if err := build(ctx, dir+"/", "", "", "./cmd/mycod", "./cmd/myco"); err != nil {
 		return Binaries{}, err
 	}
 	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
@@ -50,16 +50,29 @@ func (b *Binaries) Lab(ctx context.Context) error {
 	if lab, err := os.Stat(b.Mycod); err == nil && !lab.ModTime().Before(normal.ModTime()) {
 		return nil
 	}
-	return build(ctx, b.Mycod, "-tags", "lab", "./cmd/mycod")
+	return build(ctx, b.Mycod, "", "lab", "./cmd/mycod")
 }
 
-// build runs `go build` of the tree.
-func build(ctx context.Context, to string, args ...string) error {
+// BuildNext builds both programs into dir as the next version, with a higher version of the protocol
+// (see bus.Wire) and fields that others do not know. Where apart is set it no longer speaks what others
+// do, nor can they read its store.
+func BuildNext(ctx context.Context, dir string, apart bool) (Binaries, error) {
+	b := Binaries{Mycod: filepath.Join(dir, "mycod"), Myco: filepath.Join(dir, "myco")}
+	suffix, tags := "-next", "next"
+	if apart {
+		suffix, tags = "-apart", "next,apart"
+	}
+	return b, build(ctx, dir+"/", suffix, tags, "./cmd/mycod", "./cmd/myco")
+}
+
+// build runs `go build` of the tree; suffix comes after the commit in the programs' version.
+func build(ctx context.Context, to, suffix, tags string, programs ...string) error {
 	root, err := Root()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-ldflags", "-X main.version=" + revision(ctx, root), "-o", to}, args...)...)
+	args := []string{"build", "-tags", tags, "-ldflags", "-X main.version=" + revision(ctx, root) + suffix, "-o", to}
+	cmd := exec.CommandContext(ctx, "go", append(args, programs...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)

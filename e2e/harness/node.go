@@ -86,14 +86,18 @@ type Node struct {
 	Stdin string
 
 	s   *Swarm
+	bin Binaries
 	log string
 }
+
+// Use has n run other programs from its next start on.
+func (n *Node) Use(bin Binaries) { n.bin = bin }
 
 // Node makes a machine without starting its daemon.
 func (s *Swarm) Node(t testing.TB, name string) *Node {
 	t.Helper()
 	home := filepath.Join(s.dir, name)
-	n := &Node{Name: name, Home: home, Dir: filepath.Join(home, "data"), s: s, log: filepath.Join(home, "mycod.log")}
+	n := &Node{Name: name, Home: home, Dir: filepath.Join(home, "data"), s: s, bin: s.bin, log: filepath.Join(home, "mycod.log")}
 	if err := os.MkdirAll(n.Temp(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +161,7 @@ func (n *Node) Start(t testing.TB, args ...string) {
 // Launch starts n's daemon and returns at once.
 func (n *Node) Launch(t testing.TB, args ...string) {
 	t.Helper()
-	argv := n.command(n.s.bin.Mycod, append(n.Flags(), args...)...)
+	argv := n.command(n.bin.Mycod, append(n.Flags(), args...)...)
 	if n.Process != nil {
 		n.mute.Store(true) // the log is one, and the next process shows it
 	}
@@ -208,7 +212,7 @@ func (n *Node) Stop(t testing.TB) {
 // Mycod runs the daemon program to its end: for what it refuses.
 func (n *Node) Mycod(t testing.TB, args ...string) Result {
 	t.Helper()
-	return Run(t.Context(), t, n.Home, n.env(), n.command(n.s.bin.Mycod, args...), "")
+	return Run(t.Context(), t, n.Home, n.env(), n.command(n.bin.Mycod, args...), "")
 }
 
 // Myco runs the CLI as n's user does.
@@ -221,7 +225,7 @@ func (n *Node) Myco(t testing.TB, args ...string) Result {
 func (n *Node) MycoIn(t testing.TB, stdin string, args ...string) Result {
 	t.Helper()
 	env := append(n.env(), bus.EnvDataDir+"="+n.Dir)
-	return Run(t.Context(), t, n.Home, env, n.command(n.s.bin.Myco, args...), stdin)
+	return Run(t.Context(), t, n.Home, env, n.command(n.bin.Myco, args...), stdin)
 }
 
 // JSON runs the CLI with --json, wants exit code 0, and decodes what it prints into v.
@@ -241,7 +245,7 @@ func (n *Node) JSON(t testing.TB, v any, args ...string) Result {
 func (n *Node) LaunchMyco(t testing.TB, args ...string) *Process {
 	t.Helper()
 	env := append(n.env(), bus.EnvDataDir+"="+n.Dir)
-	return Launch(t, filepath.Join(n.Home, "myco.log"), env, n.command(n.s.bin.Myco, args...), "")
+	return Launch(t, filepath.Join(n.Home, "myco.log"), env, n.command(n.bin.Myco, args...), "")
 }
 
 // Invite returns a token of n's swarm.

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -108,6 +109,8 @@ func (c *Crew) act(s Step) {
 		c.leave(m, s)
 	case Stop:
 		c.stopMember(m, s)
+	case Revoke:
+		c.revoke(m, s)
 	default:
 		c.kill(m, s)
 	}
@@ -262,6 +265,52 @@ func (c *Crew) join(m *Member) {
 	})
 }
 
+// revoke has the first put m out, for good. Once m knows it, another machine takes its place: what m
+// had submitted lives on in the other copies.
+func (c *Crew) revoke(m *Member, s Step) {
+	c.t.Helper()
+	for m == c.Members[0] || !m.Well() { // the first holds the key
+		s.Pick++
+		m = c.pick(s.Pick)
+	}
+	m.set(Revoke)
+	for !c.Members[0].Well() {
+		c.until(time.Now().Add(harness.Every))
+	}
+	c.Book.Hurt(m.Name, Revoke) // it is never over
+	ctx, cancel := context.WithTimeout(c.ctx, harness.Patience)
+	defer cancel()
+	if _, err := c.Members[0].Conn.Revoke(ctx, m.Info.NodeID); err != nil {
+		c.t.Errorf("put out %s: %v", m.Name, err)
+	}
+	c.later(s.Lasts, func() { c.putOut(m) })
+}
+
+// putOut waits until m knows that it is out, stops it, and has a new machine join.
+func (c *Crew) putOut(m *Member) {
+	c.t.Helper()
+	for (c.cut || !c.Members[0].Well()) && len(c.due) > 0 { // the news, and the new one, need a way
+		c.until(c.due[0].at)
+	}
+	harness.Poll(c.t, harness.Patience, m.Name+" knows that it is out", func() string {
+		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
+		defer cancel()
+		st, err := m.Conn.Status(ctx)
+		if err != nil || st.Revoked == nil {
+			return fmt.Sprintf("%+v %v", st, err)
+		}
+		return ""
+	})
+	m.Stop(c.t)
+	c.gone = append(c.gone, m.Process)
+	i := c.Index(m)
+	another := c.add()
+	c.taken.Lock()
+	c.Members[i] = another
+	c.taken.Unlock()
+	c.wg.Go(func() { c.observe(another) })
+}
+
 // stopMember ends m's daemon in good order, and starts it again.
 func (c *Crew) stopMember(m *Member, s Step) {
 	c.t.Helper()
@@ -269,4 +318,27 @@ func (c *Crew) stopMember(m *Member, s Step) {
 	over := c.Book.Hurt(m.Name, Stop)
 	m.Stop(c.t)
 	c.later(s.Lasts, func() { c.revive(m, over) })
+}
+
+// Halt stops m in good order until back is called, which returns once m is up again.
+func (c *Crew) Halt(m *Member) (back func()) {
+	c.t.Helper()
+	m.set(Stop)
+	over := c.Book.Hurt(m.Name, Stop)
+	m.Stop(c.t)
+	return func() {
+		c.t.Helper()
+		c.revive(m, over)
+		harness.Poll(c.t, harness.Patience, m.Name+" is back", func() string { return string(m.doing()) })
+		m.Up(c.t)
+	}
+}
+
+// Replace stops m in good order and starts it with other programs on the same data directory; it
+// returns once m is back.
+func (c *Crew) Replace(m *Member, bin harness.Binaries) {
+	c.t.Helper()
+	back := c.Halt(m)
+	m.Use(bin)
+	back()
 }

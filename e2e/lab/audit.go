@@ -39,6 +39,9 @@ type Report struct {
 	Ended map[bus.TaskState]int
 	// Lost are accepted tasks without an end, or without the same end everywhere.
 	Lost int
+	// Gone are durable tasks of a node that was put out, with the only copy, or that had ended and whose
+	// other keeper left the swarm.
+	Gone int
 	// Excused are attached tasks whose submitter was hurt.
 	Excused int
 	// Doubled are tasks that were told as done more than once.
@@ -63,9 +66,9 @@ func (r Report) String() string {
 	for _, a := range slices.Sorted(maps.Keys(r.Hurts)) {
 		hurts = append(hurts, fmt.Sprintf("%d %s", r.Hurts[a], a))
 	}
-	return fmt.Sprintf("%d durable accepted (%s), %d unsure, %d attached (%d excused), %d refused; after %s: %d lost, %d told twice; "+
+	return fmt.Sprintf("%d durable accepted (%s), %d unsure, %d gone with who was put out, %d attached (%d excused), %d refused; after %s: %d lost, %d told twice; "+
 		"%d runs, %d of them again, %d of what was finished, %d superseded",
-		r.Accepted, strings.Join(ends, ", "), r.Unsure, r.Attached, r.Excused, r.Refused, strings.Join(hurts, ", "),
+		r.Accepted, strings.Join(ends, ", "), r.Unsure, r.Gone, r.Attached, r.Excused, r.Refused, strings.Join(hurts, ", "),
 		r.Lost, r.Doubled, r.Runs, r.Again, r.Twice, r.Superseded)
 }
 
@@ -87,7 +90,7 @@ func Audit(b *Book, seen []Seen, runs map[string][]engine.Run, rules Rules) Repo
 		mine, before := runs[string(e.ID)], len(r.Problems)
 		shown := e.Ends
 		if e.Durable {
-			r.durable(e, seen, mine, hurts)
+			r.durable(e, seen, mine, hurts, b.ended(e.ID))
 			shown = b.Events(e.ID, bus.EventDone)
 		} else {
 			r.attached(e, mine, hurts)
@@ -128,8 +131,19 @@ func hurt(hurts []Hurt, node string, from, to time.Time) bool {
 	return slices.ContainsFunc(hurts, func(h Hurt) bool { return h.Node == node && h.meets(from, to) })
 }
 
-func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) {
-	var told []string
+// left reports whether a node has left the swarm since: the copies that it kept for others, of tasks that
+// had ended as well, stay nowhere.
+func left(hurts []Hurt, since time.Time) bool {
+	return slices.ContainsFunc(hurts, func(h Hurt) bool { return h.Act == Leave && h.From.After(since) })
+}
+
+func revoked(hurts []Hurt, node string) bool {
+	return slices.ContainsFunc(hurts, func(h Hurt) bool { return h.Node == node && h.Act == Revoke })
+}
+
+// durable looks at a durable task; told tells that its end was heard of.
+func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt, told bool) {
+	var says []string
 	var first bus.TaskInfo
 	same, known := true, 0
 	for i, s := range seen {
@@ -142,9 +156,12 @@ func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) 
 		}
 		same = same && ok && info.State == first.State && info.NodeID == first.NodeID && info.Attempts == first.Attempts &&
 			string(info.Result) == string(first.Result)
-		told = append(told, fmt.Sprintf("%s: %s, attempt %d", s.Node, info.State, info.Attempts))
+		says = append(says, fmt.Sprintf("%s: %s, attempt %d", s.Node, info.State, info.Attempts))
 	}
 	switch {
+	case e.Accepted && known == 0 && revoked(hurts, e.Node) && (e.Copies < 2 || told && left(hurts, e.From)):
+		r.Gone++
+		return
 	case e.Accepted:
 		r.Accepted++
 	case known == 0:
@@ -155,7 +172,7 @@ func (r *Report) durable(e Entry, seen []Seen, runs []engine.Run, hurts []Hurt) 
 	}
 	if !same || !first.State.Terminal() {
 		r.Lost++
-		r.problem("durable task %s (accepted: %v, from %s) has not one end everywhere: %s", e.ID, e.Accepted, e.Node, strings.Join(told, "; "))
+		r.problem("durable task %s (accepted: %v, from %s) has not one end everywhere: %s", e.ID, e.Accepted, e.Node, strings.Join(says, "; "))
 		return
 	}
 	r.Ended[first.State]++

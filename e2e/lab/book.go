@@ -19,6 +19,8 @@ type Entry struct {
 	Node string
 	// Accepted is set once the daemon took it: a receipt, or the first reply of an attached task.
 	Accepted bool
+	// Copies is on how many disks a durable task was when it was accepted.
+	Copies int
 	// Err is what the client was told instead of an end.
 	Err error
 	// May are the ends that it may come to beside done: it was cancelled, has a deadline, ...
@@ -152,6 +154,16 @@ func (b *Book) Events(id bus.TaskID, k bus.EventKind) int {
 		}
 	}
 	return n
+}
+
+// ended tells whether an end of a task was heard of.
+func (b *Book) ended(id bus.TaskID) bool {
+	for _, k := range []bus.EventKind{bus.EventDone, bus.EventFailed, bus.EventCancelled, bus.EventExpired, bus.EventDead} {
+		if b.Events(id, k) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 const clock = "15:04:05.000"

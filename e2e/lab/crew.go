@@ -26,6 +26,9 @@ type Crew struct {
 
 	t     testing.TB
 	swarm *harness.Swarm
+	o     Options
+	added int            // machines so far
+	taken sync.RWMutex   // held to change Members, and by others than the test's goroutine to read them
 	wg    sync.WaitGroup // observers and load
 	stop  context.CancelFunc
 	ctx   context.Context
@@ -99,32 +102,47 @@ func Gather(t testing.TB, s *harness.Swarm, o Options) *Crew {
 	if os.Getenv(harness.EnvKeep) != "" {
 		o.Flags = append(o.Flags, "--verbose") // somebody wants to know
 	}
-	for i := range o.Size {
-		name := string(rune('a' + i))
-		eng, err := engine.Start(t.Context(), s.EngineAddr(), engine.Config{Name: name, Ledger: &c.Ledger, Script: o.Script})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := eng.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		m := &Member{Node: s.Node(t, name), Engine: eng}
-		m.Flags = append(append([]string{"--slots", "4", "--engine", eng.URL()}, m.Reachable()...), o.Flags...)
-		if i == 0 {
-			m.Start(t, m.Flags...)
-		} else {
-			m.Start(t, append([]string{"--join", c.Members[0].Invite(t)}, m.Flags...)...)
-		}
-		m.Conn = m.Dial(t)
-		c.Members = append(c.Members, m)
+	c.o = o
+	for range o.Size {
+		c.Members = append(c.Members, c.add())
 	}
 	c.Settle()
 	for _, m := range c.Members {
 		c.wg.Go(func() { c.observe(m) })
 	}
 	return c
+}
+
+// add starts one more machine, which founds the swarm or joins that of the first.
+func (c *Crew) add() *Member {
+	c.t.Helper()
+	name := string(rune('a' + c.added))
+	c.added++
+	eng, err := engine.Start(c.t.Context(), c.swarm.EngineAddr(), engine.Config{Name: name, Ledger: &c.Ledger, Script: c.o.Script})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		if err := eng.Stop(); err != nil {
+			c.t.Error(err)
+		}
+	})
+	m := &Member{Node: c.swarm.Node(c.t, name), Engine: eng}
+	m.Flags = append(append([]string{"--slots", "4", "--engine", eng.URL()}, m.Reachable()...), c.o.Flags...)
+	if len(c.Members) == 0 {
+		m.Start(c.t, m.Flags...)
+	} else {
+		m.Start(c.t, append([]string{"--join", c.Members[0].Invite(c.t)}, m.Flags...)...)
+	}
+	m.Conn = m.Dial(c.t)
+	return m
+}
+
+// at returns the member number i, for another goroutine than the test's.
+func (c *Crew) at(i int) *Member {
+	c.taken.RLock()
+	defer c.taken.RUnlock()
+	return c.Members[i]
 }
 
 // observe writes down what m's daemon hears of tasks.
@@ -217,7 +235,7 @@ func (c *Crew) Host() *Member {
 // have ended everywhere, or after the harness's patience.
 func (c *Crew) Seen() []Seen {
 	c.t.Helper()
-	out := make([]Seen, len(c.Members))
+	out, hurts := make([]Seen, len(c.Members)), c.Book.Hurts()
 	var all sync.WaitGroup
 	ctx, cancel := context.WithTimeout(c.ctx, harness.Patience)
 	defer cancel()
@@ -228,7 +246,7 @@ func (c *Crew) Seen() []Seen {
 		for range 4 {
 			all.Go(func() {
 				for e := range ids {
-					info, ok := c.awaitEnd(ctx, m, e)
+					info, ok := c.awaitEnd(ctx, m, e, revoked(hurts, e.Node))
 					mu.Lock()
 					if ok {
 						out[i].Tasks[e.ID] = info
@@ -250,8 +268,9 @@ func (c *Crew) Seen() []Seen {
 	return out
 }
 
-// awaitEnd returns what m tells of a task once it has ended; ok is false where m knows none.
-func (c *Crew) awaitEnd(ctx context.Context, m *Member, e Entry) (info bus.TaskInfo, ok bool) {
+// awaitEnd returns what m tells of a task once it has ended; ok is false where m knows none. gone tells
+// that it may be so: its submitter was put out.
+func (c *Crew) awaitEnd(ctx context.Context, m *Member, e Entry, gone bool) (info bus.TaskInfo, ok bool) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -259,7 +278,7 @@ func (c *Crew) awaitEnd(ctx context.Context, m *Member, e Entry) (info bus.TaskI
 		if err == nil {
 			info, ok = next, true
 		}
-		if err == nil && info.State.Terminal() || !e.Accepted && errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+		if err == nil && info.State.Terminal() || (!e.Accepted || gone) && errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 			return info, ok
 		}
 		select {

@@ -28,10 +28,17 @@ func TestPlansReplay(t *testing.T) {
 	if cmp.Equal(kills(7), kills(8)) || cmp.Equal(chaos(7), chaos(8)) {
 		t.Error("two seeds plan the same run")
 	}
+	revoked := 0
 	for _, s := range chaos(7) {
+		if s.Act == lab.Revoke {
+			revoked++
+		}
 		if s.Group == 0 || s.Group >= 31 || s.Act == "" {
 			t.Errorf("step %+v", s)
 		}
+	}
+	if revoked != 1 {
+		t.Errorf("%d nodes are put out, want 1", revoked)
 	}
 	if got, want := lab.Replay("TestX/fixed", 7), "LAB_SEED=7 go test -tags e2e -count=1 -v -run '^TestX$/^fixed$' ./e2e"; got != want {
 		t.Errorf("replay with %s, want %s", got, want)

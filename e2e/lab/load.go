@@ -47,7 +47,7 @@ func (c *Crew) Load(l Load, r *rand.Rand) (end func()) {
 			case <-ctx.Done():
 				return
 			}
-			m := c.Members[r.IntN(len(c.Members))]
+			m := c.at(r.IntN(c.o.Size))
 			h := Handover{ID: fmt.Sprintf("t%05d", i), Durable: r.IntN(2) == 0}
 			if l.Wild {
 				h.wild(r)
@@ -115,7 +115,7 @@ func (c *Crew) enqueue(ctx context.Context, m *Member, t bus.Task, h Handover) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := m.Conn.Enqueue(ctx, t)
-	c.Book.Note(t.ID, func(e *Entry) { e.Accepted, e.Err = err == nil && r.Accepted, err })
+	c.Book.Note(t.ID, func(e *Entry) { e.Accepted, e.Copies, e.Err = err == nil && r.Accepted, r.Copies, err })
 	if h.Cancel > 0 && err == nil {
 		after(ctx, h.Cancel)
 		_, _ = m.Conn.Cancel(ctx, t.ID) // who is hurt does not answer: then it is not cancelled

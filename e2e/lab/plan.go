@@ -17,6 +17,7 @@ const (
 	Unplug Act = "unplug" // the link is down for Lasts
 	Leave  Act = "leave"  // the node leaves the swarm, and joins again after Lasts
 	Stop   Act = "stop"   // the node stops in good order; it starts again after Lasts
+	Revoke Act = "revoke" // the node is put out for good; after Lasts a new one joins in its place
 )
 
 // Step is one step of a plan: a pause, and then an act.
@@ -79,6 +80,10 @@ func Chaos(r *rand.Rand, size int, run time.Duration) []Step {
 		}
 		steps = append(steps, s)
 		t += s.After
+	}
+	// One node is put out, in the middle: of two, some ended tasks would have had both copies.
+	if n := len(steps); n > 0 {
+		steps[n/3+r.IntN(n/3+1)].Act = Revoke
 	}
 	return steps
 }

@@ -19,7 +19,7 @@ import (
 func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	s := d.id.Swarm()
 	out := &bus.Diagnosis{
-		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, DataDir: d.cfg.DataDir,
+		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), DataDir: d.cfg.DataDir,
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(),
 	}
@@ -125,7 +125,7 @@ func (d *Daemon) diagnosePeers(ctx context.Context, v sched.View) []bus.PeerDiag
 			RTTMS: float64(trip.Microseconds()) / 1000,
 		}
 		if heard {
-			one.State, one.Version, one.ClockSkewMS = p.State, p.Info.Version, p.Skew.Milliseconds()
+			one.State, one.Version, one.Wire, one.ClockSkewMS = p.State, p.Info.Version, p.Beat.Wire, p.Skew.Milliseconds()
 		}
 		out = append(out, one)
 	}
@@ -217,7 +217,7 @@ func (d *Daemon) brokenLinks(v sched.View) (out []bus.LinkDiagnosis) {
 			continue
 		}
 		for to, q := range v.Peers {
-			if to == from || !q.Live() || q.State == bus.NodeSuspect || slices.Contains(p.Beat.Sees, to) {
+			if to == from || !q.Live() || q.State == bus.NodeSuspect || !p.Beat.Wire.Speaks(q.Beat.Wire) || slices.Contains(p.Beat.Sees, to) {
 				continue
 			}
 			out = append(out, bus.LinkDiagnosis{

@@ -85,7 +85,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  d.describe, Load: d.load, Room: d.room.check, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
+		Info:  d.describe, Load: d.load, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),

@@ -28,6 +28,10 @@ type room struct {
 
 	mu   sync.Mutex
 	full error
+	// free is what was free at the last look; taken is what may not be in it: what is being written,
+	// and what was written since that look began, which is written.
+	free, reserve  uint64
+	taken, written uint64
 }
 
 func (d *Daemon) startRoom(ctx context.Context, up *lifeline) error {
@@ -69,18 +73,54 @@ func (r *room) check() error {
 // look reads the disk. It has no room once less than the reserve is free, and again once a quarter
 // more is.
 func (r *room) look() error {
+	r.mu.Lock()
+	before := r.written
+	r.mu.Unlock()
 	free, total, err := r.usage(r.dir)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
 		return r.full // not known: nothing changes
 	}
-	reserve := min(max(total/reservePart, reserveLeast), reserveMost)
-	if r.full != nil && free < reserve+reserve/4 || free < reserve && !protect.Room.Off() {
-		r.full = bus.Errorf(bus.CodeNoSpace, "the disk of node %s is nearly full: %d MiB are free under %s, and %d MiB are kept for what was accepted",
-			r.name, free>>20, r.dir, reserve>>20).WithHint("free some space there: it goes on by itself")
+	r.taken -= before // it is in what the disk tells now
+	r.written -= before
+	r.free, r.reserve = free, min(max(total/reservePart, reserveLeast), reserveMost)
+	need := r.reserve
+	if r.full != nil {
+		need += r.reserve / 4
+	}
+	if r.left() < need && !protect.Room.Off() {
+		r.full = r.error()
 	} else {
 		r.full = nil
 	}
 	return r.full
+}
+
+// take sets bytes of the disk aside for what is about to be written, so that no rate of writing passes
+// the reserve between two looks. release tells that it is written, or will not be. Where they do not
+// fit, the disk is full, and release is nil.
+func (r *room) take(bytes int) (release func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.full == nil && r.left() < r.reserve+uint64(bytes) && !protect.Room.Off() {
+		r.full = r.error()
+	}
+	if r.full != nil {
+		return nil, r.full
+	}
+	r.taken += uint64(bytes)
+	return sync.OnceFunc(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.written += uint64(bytes)
+	}), nil
+}
+
+// left is what is free at least. The caller holds mu.
+func (r *room) left() uint64 { return r.free - min(r.free, r.taken) }
+
+func (r *room) error() error {
+	return bus.Errorf(bus.CodeNoSpace, "the disk of node %s is nearly full: %d MiB are free under %s, and %d MiB are kept for what was accepted",
+		r.name, r.left()>>20, r.dir, r.reserve>>20).WithHint("free some space there: it goes on by itself")
 }

@@ -40,3 +40,73 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is accepted between two looks, at any rate, the reserve stays free; and what is being written
+// while the disk is looked at is counted once at least.
+func TestNoRatePassesTheReserve(t *testing.T) {
+	t.Parallel()
+	const total, reserve, piece = 24 << 20, 8 << 20, 64 << 10
+	used := uint64(0)
+	during := func() {} // what goes on while the disk is looked at
+	r := &room{dir: "/data", name: "tower", usage: func(string) (uint64, uint64, error) {
+		free := total - used
+		during()
+		return free, total, nil
+	}}
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	// All at once, without a look.
+	fill := func() (accepted int) {
+		for total-used > 0 {
+			release, err := r.take(piece)
+			if err != nil {
+				break
+			}
+			used += piece
+			accepted++
+			release()
+		}
+		return accepted
+	}
+	accepted := fill()
+	if total-used < reserve || accepted != (total-reserve)/piece {
+		t.Errorf("%d pieces were accepted, and %d MiB are free", accepted, (total-used)>>20)
+	}
+	if err := r.check(); err == nil || !errors.Is(r.look(), err) && r.look() == nil {
+		t.Errorf("it is full: %v", err)
+	}
+
+	// Half is freed. While the disk is looked at, one piece is being written, and one is done.
+	used = 12 << 20
+	if err := r.look(); err != nil {
+		t.Fatalf("with 12 MiB free: %v", err)
+	}
+	first, err := r.take(piece)
+	if err != nil {
+		t.Fatal(err)
+	}
+	during = func() {
+		second, err := r.take(piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += 2 * piece // the disk has told before
+		first()
+		second()
+	}
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	during = func() {}
+	fill()
+	if total-used < reserve {
+		t.Errorf("%d bytes below the reserve are in use", reserve-(total-used))
+	}
+	if err := r.look(); err == nil {
+		t.Errorf("%d MiB are free, and it is not full", (total-used)>>20)
+	}
+	if r.taken != 0 || r.written != 0 {
+		t.Errorf("%d bytes are still counted, %d of them written", r.taken, r.written)
+	}
+}

@@ -59,6 +59,7 @@ func (d *Daemon) nodes() []bus.NodeInfo {
 
 func (d *Daemon) status() bus.Status {
 	s := bus.Status{Swarm: d.swarm(), Nodes: d.nodes(), Nearby: d.nearby(), Revoked: d.revocation(), RefusedBy: d.refusedBy(), DefaultModel: d.cfg.DefaultModel}
+	s.Mixed = bus.MixOf(s.Nodes, d.id.NodeID())
 	for _, n := range s.Nodes {
 		if n.ID == d.id.NodeID() {
 			s.Node = n

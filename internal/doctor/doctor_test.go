@@ -205,6 +205,12 @@ func TestExamine(t *testing.T) {
 		"versions": {
 			func(f *doctor.Facts) { f.Daemon.Peers[1].Version = "2.0.0" }, "versions", doctor.Warn, []string{"1.0.0 on laptop, tower", "2.0.0 on attic"},
 		},
+		"a version that does not understand this one": {
+			func(f *doctor.Facts) {
+				p := &f.Daemon.Peers[1]
+				p.Version, p.State, p.Wire = "3.0.0", bus.NodeIncompatible, bus.Wire{Version: 3, Oldest: 2}
+			}, "versions", doctor.Fail, []string{"1.0.0 (protocol 1) on laptop, tower", "attic (mycod 3.0.0) speaks versions 2 to 3", "install the newer mycod on laptop"},
+		},
 		"a clock is ahead": {
 			func(f *doctor.Facts) { f.Daemon.Peers[1].ClockSkewMS = 3_600_000 }, "clocks", doctor.Warn, []string{"attic", "1h0m0s ahead of", "NTP"},
 		},

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -235,20 +234,18 @@ func is(n int) string {
 }
 
 func versions(d bus.Diagnosis) Check {
-	by := map[string][]string{d.Version: {d.Name}}
+	nodes := []bus.NodeInfo{{ID: d.NodeID, Name: d.Name, Version: d.Version, Wire: d.Wire}}
 	for _, p := range d.Peers {
-		if p.Version != "" && p.State != bus.NodeLost {
-			by[p.Version] = append(by[p.Version], p.Name)
-		}
+		nodes = append(nodes, bus.NodeInfo{ID: p.NodeID, Name: p.Name, Version: p.Version, Wire: p.Wire, State: p.State})
 	}
-	if len(by) == 1 {
+	mix := bus.MixOf(nodes, d.NodeID)
+	switch {
+	case mix == nil:
 		return Check{"versions", OK, "all nodes that are heard run " + d.Version, ""}
+	case len(mix.Apart) > 0:
+		return Check{"versions", Fail, mix.String(), "install the newer mycod on " + mix.Apart[0].Upgrade}
 	}
-	var parts []string
-	for _, v := range slices.Sorted(maps.Keys(by)) {
-		parts = append(parts, fmt.Sprintf("%s on %s", v, some(by[v])))
-	}
-	return Check{"versions", Warn, "the nodes run different versions: " + strings.Join(parts, "; "), "install one version of mycod on all"}
+	return Check{"versions", Warn, mix.String(), "install one version of mycod on all"}
 }
 
 func clocks(d bus.Diagnosis) Check {

@@ -1,0 +1,6 @@
+//go:build next && apart
+
+package bus
+
+// With the tag "apart" as well, it no longer speaks what others do.
+const wireOldest = 2

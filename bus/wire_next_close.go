@@ -1,0 +1,5 @@
+//go:build next && !apart
+
+package bus
+
+const wireOldest = 1

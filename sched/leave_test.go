@@ -1,0 +1,36 @@
+package sched_test
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// A node that has said goodbye is not taken for one that lives, or was lost, because it answers a
+// question before its process ends; and whoever lives has heard the goodbye when Leave returns.
+func TestGoodbyeIsFinal(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theHost), func(s *swarm) {
+		s.elected()
+		s.enqueue(theHost, script{MS: 15_000}) // it is asked for again and again
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		s.nodes[theWorker].now().node.Leave(ctx)
+		id := s.nodes[theWorker].id
+		left := func(i int) bool { p := s.nodes[i].now().node.View().Peers[id]; return p.Left && !p.Live() }
+		for _, i := range []int{theHost, theSubmitter} {
+			if !left(i) {
+				s.note("node %d has not heard the goodbye when it was said", i)
+			}
+		}
+		for range 1000 {
+			time.Sleep(10 * time.Millisecond) // of the simulated clock: it is asked three times
+			if !left(theHost) || !left(theSubmitter) {
+				s.note("a node that has said goodbye counts as there again")
+				break
+			}
+		}
+		s.kill(theWorker)
+	})
+}
