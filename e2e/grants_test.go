@@ -157,12 +157,12 @@ func TestGrantMatrix(t *testing.T) {
 	}
 	tried := 0
 	allowed := func(op, subject string) string {
+		if op == "pub" && strings.ContainsAny(subject, "*>") {
+			return "" // no subject to publish to
+		}
 		var who []string
 		for _, name := range names {
 			tried++
-			if op == "pub" && strings.ContainsAny(subject, "*>") {
-				return "" // no subject to publish to
-			}
 			if tries[name](t, op, subject) {
 				who = append(who, name)
 			}
@@ -209,7 +209,9 @@ func TestGrantMatrix(t *testing.T) {
 		}
 	}
 	everySubjectIsTried(t, subjects(a.Info.NodeID, far))
-	goldenTable(t, "grants.golden", table.String())
+	sorted := strings.SplitAfter(table.String(), "\n") // the ids are others each time
+	slices.Sort(sorted)
+	goldenTable(t, "grants.golden", strings.Join(sorted, ""))
 	if after := stores(t, a, b); after.text != before.text {
 		t.Errorf("what was refused has changed the stores from\n%s\nto\n%s", before.text, after.text)
 	}
