@@ -34,7 +34,7 @@ var catalogue = []lab.Fault{
 	{Key: "all", Event: "every node is killed at once", Promise: "0 lost", Test: "TestEveryNodeIsKilledAtOnce"},
 	{Key: "poison", Event: "a task kills whoever runs it", Promise: "dead after at most 3 crashes, with the nodes it killed", Test: "TestPoisonTask"},
 	{Key: "flood", Event: "a flood of tasks", Promise: "refused beyond a limit, with the depth and the time to come back; a person goes first", Test: "TestFlood"},
-	{Event: "a payload over 1 MiB", Promise: "refused, naming the limit", Test: "TestSubmit (gateway)"},
+	{Key: "payload", Event: "a payload over 1 MiB: 0.9, 1.1 and 64 MB, and 300 MB", Promise: "works up to 256 MiB, both ways; refused beyond it, naming the limit; nothing is left over", Test: "TestBigPayloads"},
 	{Event: "a reader of tokens is slow", Promise: "only its own stream lags", Test: "TestSlowReader (internal/daemon)"},
 	{Key: "leave", Event: "a client leaves at a random byte", Promise: "the engine is told <= 1 s after", Test: "TestClientsLeaveAtRandom"},
 	{Key: "deadline", Event: "a deadline passes in the queue", Promise: "expired, never started", Test: "TestDeadlineInTheQueue"},

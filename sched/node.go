@@ -34,6 +34,9 @@ type Config struct {
 	// Room reports why this node's disk takes no more durable tasks at present; nil where it does.
 	// It must not block. Default: it always does.
 	Room func() error
+	// CollectAfter is how old large content on this node's disk is when it is deleted that belongs to no
+	// task. Default 10 minutes.
+	CollectAfter time.Duration
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	// Twin is called where another process has this node's identity and has run for longer:
@@ -104,6 +107,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
+	}
+	if cfg.CollectAfter == 0 {
+		cfg.CollectAfter = collectAfter
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour

@@ -65,6 +65,24 @@ func (r *room) check() error {
 	return r.full
 }
 
+// fits returns why the disk does not take size bytes more, beside its reserve.
+func (r *room) fits(size int64) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	free, total, err := r.usage(r.dir)
+	if err != nil {
+		return nil //nolint:nilerr // not known: writing tells
+	}
+	if reserve := reserveOf(total); free < reserve+uint64(max(0, size)) {
+		return bus.Errorf(bus.CodeNoSpace, "the disk of node %s does not take %d MiB: %d MiB are free under %s, and %d MiB are kept for what was accepted",
+			r.name, size>>20, free>>20, r.dir, reserve>>20).WithHint("free some space there")
+	}
+	return nil
+}
+
+func reserveOf(total uint64) uint64 { return min(max(total/reservePart, reserveLeast), reserveMost) }
+
 // look reads the disk. It has no room once less than the reserve is free, and again once a quarter
 // more is.
 func (r *room) look() error {
@@ -74,7 +92,7 @@ func (r *room) look() error {
 	if err != nil {
 		return r.full // not known: nothing changes
 	}
-	reserve := min(max(total/reservePart, reserveLeast), reserveMost)
+	reserve := reserveOf(total)
 	if r.full != nil && free < reserve+reserve/4 || free < reserve {
 		r.full = bus.Errorf(bus.CodeNoSpace, "the disk of node %s is nearly full: %d MiB are free under %s, and %d MiB are kept for what was accepted",
 			r.name, free>>20, r.dir, reserve>>20).WithHint("free some space there: it goes on by itself")
