@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 )
 
@@ -345,4 +346,35 @@ func TestBigPayloadIsDamaged(t *testing.T) {
 	if log := worker.Log(1000); !strings.Contains(log, "large content is damaged") {
 		t.Errorf("the worker met no damage:\n%s", log)
 	}
+}
+
+// A prompt that no message takes, from standard input, reaches an engine of another node.
+func TestBigPrompt(t *testing.T) {
+	t.Parallel()
+	prompt := string(sized(3 * mega))
+	heard := make(chan string, 1)
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	eng := startEngine(t, s, engine.Config{Name: "b", Ledger: &ledger, Script: func(r engine.Request) engine.Script {
+		heard <- r.Prompt
+		return engine.Script{Words: []string{"Long."}}
+	}})
+	a := s.Found(t, "a")
+	s.Join(t, a, "b", "--engine", eng.URL())
+	awaitModel(t, a, "b", engine.Model, true)
+	if r := a.MycoIn(t, prompt, "ask"); r.Code != 0 || !strings.Contains(r.Stdout, "Long.") {
+		t.Fatalf("%.500s", r)
+	}
+	if got := <-heard; !strings.Contains(got, prompt) {
+		t.Errorf("the engine was asked with %d bytes, want %d", len(got), len(prompt))
+	}
+	var receipt bus.Receipt
+	r := a.MycoIn(t, prompt, "ask", "--detach", "--json")
+	if err := json.Unmarshal([]byte(r.Stdout), &receipt); err != nil || receipt.Copies != 2 {
+		t.Fatalf("%.500s", r)
+	}
+	if got := <-heard; !strings.Contains(got, prompt) {
+		t.Errorf("the engine was asked with %d bytes, want %d", len(got), len(prompt))
+	}
+	awaitDone(within(t, "the task is done"), t, a.Dial(t), receipt.ID)
 }
