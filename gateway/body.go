@@ -69,8 +69,7 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	var long *http.MaxBytesError
-	if errors.As(err, &long) {
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		err = bus.TooLarge("request", 0)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -247,7 +247,11 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 			defer o.setCopying(e, false)
 			if o.copyPayload(ctx, &e.job, c) {
 				o.replaceCustodian(ctx, e, c)
+				return
 			}
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			e.lostAt = o.n.now() // another try, a while later
 		})
 	}
 }

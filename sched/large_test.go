@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -223,7 +224,7 @@ func TestLargeAttached(t *testing.T) {
 		for {
 			c, err := out.Next(p.life)
 			if err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					s.note("output: %v", err)
 				}
 				break

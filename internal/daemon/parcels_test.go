@@ -31,7 +31,7 @@ func TestLargePayloads(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- n.conn.Serve(ctx, mirror{}) }()
 	for _, text := range []string{
-		strings.Repeat("x", bus.MaxInline-2), strings.Repeat("x", bus.MaxInline-1), strings.Repeat("<", 700<<10), strings.Repeat("y", 3<<20),
+		strings.Repeat("x", bus.MaxInline-1), strings.Repeat("<", 200<<10), strings.Repeat("y", 3<<20),
 	} {
 		payload := json.RawMessage(`"` + text + `"`)
 		same := func(how string, raw json.RawMessage) {

@@ -175,7 +175,6 @@ func (j *Jet) answerBlob(op string, m *nats.Msg) {
 	out := &nats.Msg{Subject: m.Reply, Header: nats.Header{}}
 	var err error
 	out.Data, err = j.doBlob(op, m)
-	var e *bus.Error
 	switch {
 	case err == nil:
 	case errors.Is(err, sched.ErrNotFound):
@@ -184,7 +183,7 @@ func (j *Jet) answerBlob(op string, m *nats.Msg) {
 		out.Header.Set(hdrWhyNot, notWhole)
 	default:
 		out.Header.Set(hdrWhyNot, strings.Map(oneLine, err.Error()))
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*bus.Error](err); ok {
 			out.Header.Set(hdrCode, string(e.Code))
 		}
 		j.log.Warn("answer for a blob", "blob", m.Header.Get(hdrBlob), "op", op, "err", err)
