@@ -150,6 +150,21 @@ func TestLargeSubmitterDies(t *testing.T) {
 	})
 }
 
+// A task that is cancelled, at a node that does not keep it, leaves nothing.
+func TestLargeCancelled(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		p := s.nodes[w].now()
+		if info, err := p.node.Cancel(p.life, "large"); err != nil || info.State != bus.StateCancelled {
+			s.note("cancel: %+v, %v", info, err)
+		}
+		s.wantBlobs(0, 0)
+	})
+}
+
 // Both holders are away while the worker has the task: it waits for them, and is not given up.
 func TestLargeHoldersAreAway(t *testing.T) {
 	t.Parallel()

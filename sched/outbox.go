@@ -157,7 +157,7 @@ func (o *outbox) onKept(k Kept) {
 		t.final, t.endAt = b.Final, k.At
 		t.job.Task.Payload = nil
 	}
-	fed := t.fed
+	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
 		fed = e.fed
 	}
@@ -166,7 +166,7 @@ func (o *outbox) onKept(k Kept) {
 		return
 	}
 	if b.Final.State != bus.StateDead {
-		o.dropPayload(b.Job)
+		o.dropPayload(&payload)
 	}
 	o.complete(k.Task, *b.Final)
 	// It ended under another host than the one it was fed to: tell that one.

@@ -42,9 +42,11 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := s.d.parcels.unpack(&req.Task, req.Payload); err != nil {
+	done, err := s.d.parcels.unpack(&req.Task, req.Payload)
+	if err != nil {
 		return answer{}, err
 	}
+	defer done()
 	out, reply, err := submitSoon(ctx, n, req.Task)
 	if err != nil {
 		return answer{}, err

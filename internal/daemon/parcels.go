@@ -27,7 +27,7 @@ const (
 type parcels struct {
 	mu   sync.Mutex
 	all  map[string]*parcel // by token
-	size int64              // of all, as announced
+	size int64              // of all, as announced, and of what was taken and is not kept yet
 }
 
 type parcel struct {
@@ -127,14 +127,24 @@ func (p *parcels) piece(token string, offset int64) ([]byte, error) {
 	return c.data[offset:end], nil
 }
 
-// unpack puts the payload into t that a client has sent before.
-func (p *parcels) unpack(t *bus.Task, b *bus.Blob) error {
+// unpack puts the payload into t that a client has sent before. It is counted as on its way until
+// done is called.
+func (p *parcels) unpack(t *bus.Task, b *bus.Blob) (done func(), err error) {
 	if b == nil {
-		return nil
+		return func() {}, nil
 	}
-	var err error
-	t.Payload, err = p.take(*b)
-	return err
+	if t.Payload, err = p.take(*b); err != nil {
+		return nil, err
+	}
+	n := int64(len(t.Payload))
+	p.count(n)
+	return func() { p.count(-n) }, nil
+}
+
+func (p *parcels) count(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size += n
 }
 
 // pack takes a result out of t that no message takes, and offers it to the client that is told.

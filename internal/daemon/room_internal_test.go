@@ -40,3 +40,16 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+// A blob has to fit in beside the reserve.
+func TestRoomForABlob(t *testing.T) {
+	t.Parallel()
+	r := &room{dir: "/data", name: "tower", usage: func(string) (uint64, uint64, error) { return 100 << 20, 200 << 20, nil }}
+	if err := r.fits(89 << 20); err != nil {
+		t.Errorf("89 MiB of 90: %v", err)
+	}
+	err := r.fits(91 << 20)
+	if !errors.Is(err, &bus.Error{Code: bus.CodeNoSpace}) || !strings.Contains(err.Error(), "tower") || !strings.Contains(err.Error(), "/data") {
+		t.Errorf("91 MiB of 90: %v, want %s naming node and path", err, bus.CodeNoSpace)
+	}
+}

@@ -209,9 +209,11 @@ func (d *Daemon) enqueue(ctx context.Context, req bus.EnqueueRequest) (any, erro
 	if req.Copies == 0 {
 		req.Copies = 2
 	}
-	if err := d.parcels.unpack(&req.Task, req.Payload); err != nil {
+	done, err := d.parcels.unpack(&req.Task, req.Payload)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return n.Enqueue(ctx, req.Task, req.Copies)
 }
 
