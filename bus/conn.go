@@ -183,16 +183,20 @@ func (c *Conn) returned(ctx context.Context) error {
 
 // call makes one request to the daemon and decodes its reply into T.
 func call[T any](ctx context.Context, c *Conn, subject string, req any) (T, error) {
+	return callWithin[T](ctx, c, rpcLimit, subject, req)
+}
+
+func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subject string, req any) (T, error) {
 	var reply T
 	body, err := json.Marshal(req)
 	if err != nil {
 		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
 	}
-	if limit := c.nc.MaxPayload(); int64(len(body)) > limit {
-		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), limit)
+	if most := c.nc.MaxPayload(); int64(len(body)) > most {
+		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
 	}
-	ctx, cancelTime := context.WithTimeoutCause(ctx, rpcLimit,
-		Errorf(CodeTimeout, "the daemon did not answer in %v", rpcLimit).WithHint("myco swarm"))
+	ctx, cancelTime := context.WithTimeoutCause(ctx, limit,
+		Errorf(CodeTimeout, "the daemon did not answer in %v", limit).WithHint("myco swarm"))
 	defer cancelTime()
 	ctx, cancel := c.bound(ctx)
 	defer cancel(nil)

@@ -12,8 +12,9 @@ const (
 	TypeInference = "inference"
 )
 
-// MaxPrompt is the largest prompt, all messages together, in bytes.
-const MaxPrompt = 512 << 10
+// MaxPrompt is the largest prompt, all messages together, in bytes: what MaxPayload holds of text that
+// JSON need not escape, with the rest of the request. What the model makes of it is another matter.
+const MaxPrompt = MaxPayload - 1<<20
 
 // Message is one turn of a conversation.
 type Message struct {

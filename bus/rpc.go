@@ -28,6 +28,10 @@ const (
 	VerbRemove  = "remove"  // DeadRequest -> {}
 	VerbDrain   = "drain"   // DrainRequest -> NodeInfo
 
+	// What no message takes is handed over before, or fetched after, in pieces of BlobPiece bytes.
+	VerbUpload   = "upload"   // Blob -> Blob with a token. Followed by that: a piece at HeaderOffset, without a reply's content
+	VerbDownload = "download" // Followed by a Blob's token: an offset in digits -> the piece
+
 	// VerbRead is followed by a token of one stream of output: ReadAck, without a reply.
 	VerbRead = "read"
 )
@@ -84,8 +88,10 @@ type NearbySwarm struct {
 // SubmitRequest hands over an attached task. Closing the connection, or dropping the
 // subscription on Inbox, cancels it.
 type SubmitRequest struct {
-	Task  Task   `json:"task"`
-	Inbox string `json:"inbox"`
+	Task Task `json:"task"`
+	// Payload stands for the Task's, where that was handed over before by VerbUpload.
+	Payload *Blob  `json:"payload,omitempty"`
+	Inbox   string `json:"inbox"`
 	// Window is how many bytes of output may be on their way to the client, see ReadAck; 0 means
 	// any number.
 	Window int `json:"window,omitempty"`
@@ -111,6 +117,8 @@ type SubmitReply struct {
 // EnqueueRequest hands over a durable task.
 type EnqueueRequest struct {
 	Task Task `json:"task"`
+	// Payload is that of SubmitRequest.
+	Payload *Blob `json:"payload,omitempty"`
 	// Copies is how many nodes must have it on disk before it is accepted: 1 or 2 (the
 	// default, and as many as there are). With 1 it waits at most 1 s for the second.
 	Copies int `json:"copies,omitempty"`
@@ -123,6 +131,8 @@ type AttachRequest struct {
 	Inbox string `json:"inbox"`
 	// Window is that of SubmitRequest.
 	Window int `json:"window,omitempty"`
+	// Far tells that a daemon asks on behalf of a client of its own.
+	Far bool `json:"far,omitempty"`
 }
 
 // TaskRequest names a task.
@@ -191,6 +201,8 @@ type ServeReply struct {
 type ServeJob struct {
 	Task    Task `json:"task"`
 	Attempt int  `json:"attempt"`
+	// Payload stands for the Task's, to be fetched by VerbDownload.
+	Payload *Blob `json:"payload,omitempty"`
 }
 
 // ServeOutput is a piece of output, or the end, of a ServeJob.
@@ -202,8 +214,10 @@ type ServeOutput struct {
 	End        bool          `json:"end,omitempty"`
 	// Result or Error come with End; Retry asks for another node.
 	Result json.RawMessage `json:"result,omitempty"`
-	Error  *Error          `json:"error,omitempty"`
-	Retry  bool            `json:"retry,omitempty"`
+	// ResultBlob stands for a Result that was handed over before by VerbUpload.
+	ResultBlob *Blob  `json:"result_blob,omitempty"`
+	Error      *Error `json:"error,omitempty"`
+	Retry      bool   `json:"retry,omitempty"`
 }
 
 // DaemonInfo is the file daemon.json in the data directory: where the daemon of this machine

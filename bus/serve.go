@@ -298,6 +298,12 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 			s.c.log.Debug("send the phase of a task", "task", job.Task.ID, "error", err)
 		}
 	})
+	if job.Payload != nil {
+		var err error
+		if job.Task.Payload, err = s.c.download(ctx, job.Payload); err != nil {
+			return ServeOutput{Error: AsError(err), Retry: true}
+		}
+	}
 	result, err := s.h.Handle(work, &job.Task, func(chunk any) error {
 		if ctx.Err() != nil {
 			return AsError(context.Cause(ctx))
@@ -314,14 +320,28 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 		}
 		return ServeOutput{Error: AsError(err), Retry: IsRetry(err)}
 	}
-	data, err := json.Marshal(result)
+	data, err := encodeResult(result)
 	switch {
 	case err != nil:
 		return ServeOutput{Error: Errorf(CodeInternal, "encode the result: %w", err)}
 	case len(data) > MaxPayload:
-		return ServeOutput{Error: Errorf(CodeTooLarge, "the result has %d bytes, the limit is %d", len(data), MaxPayload)}
+		return ServeOutput{Error: TooLarge("result", int64(len(data)))}
+	case !fits(data):
+		b, err := s.c.upload(ctx, data)
+		if err != nil {
+			return ServeOutput{Error: AsError(err), Retry: true}
+		}
+		return ServeOutput{ResultBlob: b}
 	}
 	return ServeOutput{Result: data}
+}
+
+// encodeResult makes JSON of a result; what is JSON already is not copied.
+func encodeResult(result any) (json.RawMessage, error) {
+	if raw, ok := result.(json.RawMessage); ok && len(raw) > MaxInline && json.Valid(raw) {
+		return raw, nil
+	}
+	return json.Marshal(result)
 }
 
 func (s *served) send(ctx context.Context, reply string, out ServeOutput) error {

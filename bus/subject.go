@@ -125,6 +125,11 @@ const SubjectOutboxes = "payload.outbox."
 // store has them, for that node alone; rest is the last three tokens
 func SubjectKept(node NodeID, rest string) string { return "payload.kept." + string(node) + "." + rest }
 
+// payload.blob.<node>.<op>, from one daemon to another: content over MaxInline, in pieces
+func SubjectBlob(node NodeID, op string) string {
+	return "payload.blob." + string(node) + "." + op
+}
+
 // NoCustodian stands in SubjectOutbox for the second custodian of a swarm of one.
 const NoCustodian NodeID = "none"
 

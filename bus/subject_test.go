@@ -61,6 +61,7 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"find", bus.SubjectFind},
 		{"work", bus.SubjectWork(self, 7, work)},
 		{"claim", bus.SubjectClaim(self, 7, "t1")},
+		{"blob", bus.SubjectBlob(self, "get")},
 		{"out", bus.SubjectOut(self, "t1")},
 		{"outs", bus.SubjectOuts(self)},
 		{"resend", bus.SubjectResend(self, "t1")},

@@ -50,9 +50,13 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 		return nil, err
 	}
 	t = t.WithDefaults(Interactive)
+	payload, err := c.handOver(ctx, &t)
+	if err != nil {
+		return nil, err
+	}
 	s := &Stream{c: c, id: t.ID, cancels: true}
-	err := s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
-		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Inbox: inbox, Window: readWindow})
+	err = s.open(ctx, 0, func(ctx context.Context, inbox string) (SubmitReply, error) {
+		return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbSubmit), SubmitRequest{Task: t, Payload: payload, Inbox: inbox, Window: readWindow})
 	})
 	if err != nil {
 		return nil, err
@@ -181,7 +185,10 @@ func (s *Stream) next() (Chunk, error) {
 		return chunk, gone(err)
 	}
 	s.read(m)
-	return chunk, decode(m, &chunk)
+	if err = decode(m, &chunk); err == nil {
+		err = s.c.whole(s.ctx, chunk.End)
+	}
+	return chunk, err
 }
 
 // read tells the daemon, now and then, what has been read, so that it sends more.
@@ -269,7 +276,14 @@ func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Rece
 	for _, o := range opts {
 		o(&req)
 	}
-	return call[Receipt](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbEnqueue), req)
+	limit, err := rpcLimit, error(nil)
+	if req.Payload, err = c.handOver(ctx, &req.Task); err != nil {
+		return Receipt{}, err
+	}
+	if req.Payload != nil {
+		limit = largeLimit
+	}
+	return callWithin[Receipt](ctx, c, limit, SubjectPayloadRPC(c.NodeID(), VerbEnqueue), req)
 }
 
 // Cancel cancels a task of this swarm and tells what it was then: one that had ended stays as
@@ -288,7 +302,11 @@ func (c *Conn) ofTask(ctx context.Context, verb string, id TaskID) (TaskInfo, er
 	if err := id.Validate(); err != nil {
 		return TaskInfo{}, err
 	}
-	return call[TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), verb), TaskRequest{ID: id})
+	info, err := call[TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), verb), TaskRequest{ID: id})
+	if err == nil {
+		err = c.whole(ctx, &info)
+	}
+	return info, err
 }
 
 // Tasks lists the tasks that the swarm knows, without their results.

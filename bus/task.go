@@ -18,9 +18,12 @@ const (
 const (
 	// DefaultPriority is the priority of a task that names none.
 	DefaultPriority = 5
-	// MaxPayload is the largest payload of a task, and the largest result, in bytes. It keeps
-	// a message with its envelope under the bus's limit of 1 MiB.
-	MaxPayload = 768 << 10
+	// MaxPayload is the largest payload of a task, and the largest result, in bytes: 256 MiB.
+	MaxPayload = 256 << 20
+	// MaxInline is the largest payload or result, in bytes, that travels within a message: its
+	// envelope has to fit in beside it, under the bus's limit of 1 MiB. What is larger is kept and
+	// fetched in pieces, see Blob.
+	MaxInline = 768 << 10
 	// MaxTimeout is the longest time that a task may ask for.
 	MaxTimeout = 30 * 24 * time.Hour
 )
@@ -85,13 +88,22 @@ func (t Task) Validate() error {
 	case t.Timeout < 0 || t.Timeout > MaxTimeout:
 		return Errorf(CodeInvalid, "timeout %v: want 0 to %v", t.Timeout, MaxTimeout)
 	case len(t.Payload) > MaxPayload:
-		return Errorf(CodeTooLarge, "payload has %d bytes, the limit is %d", len(t.Payload), MaxPayload)
+		return TooLarge("payload", int64(len(t.Payload)))
 	case len(t.Payload)+len(t.Later) > MaxPayload:
-		return Errorf(CodeTooLarge, "payload and unknown fields have %d bytes, the limit is %d", len(t.Payload)+len(t.Later), MaxPayload)
+		return TooLarge("payload with its unknown fields", int64(len(t.Payload)+len(t.Later)))
 	case len(t.Payload) > 0 && !json.Valid(t.Payload):
 		return Errorf(CodeInvalid, "payload is not JSON")
 	}
 	return nil
+}
+
+// TooLarge is the Error for what, a payload or a result, of size bytes; size is 0 where it is not
+// known by how much it is over the limit.
+func TooLarge(what string, size int64) *Error {
+	if size == 0 {
+		return Errorf(CodeTooLarge, "the %s is over the limit of %d bytes (%d MiB)", what, MaxPayload, MaxPayload>>20)
+	}
+	return Errorf(CodeTooLarge, "the %s has %d bytes, the limit is %d (%d MiB)", what, size, MaxPayload, MaxPayload>>20)
 }
 
 // WithDefaults returns t with an id, lane and priority.
@@ -145,7 +157,9 @@ type TaskInfo struct {
 	Copies    int             `json:"copies,omitempty"` // disks that hold it, of a durable task
 	Submitted time.Time       `json:"submitted,omitzero"`
 	Result    json.RawMessage `json:"result,omitempty"`
-	Error     *Error          `json:"error,omitempty"`
+	// ResultBlob stands for a Result over MaxInline until that is fetched; Conn does so.
+	ResultBlob *Blob  `json:"result_blob,omitempty"`
+	Error      *Error `json:"error,omitempty"`
 	// Warning tells why a queued task cannot run at present.
 	Warning string `json:"warning,omitempty"`
 }

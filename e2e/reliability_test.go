@@ -117,9 +117,24 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{protect.Flood}, Then: `\d+ tasks of 480 KiB were taken, and none refused`,
 	},
 	{
-		Event: "a payload over 1 MiB", Promise: "refused, naming the limit",
+		Key: "payload", Event: "a payload over 1 MiB: 0.9, 1.1 and 64 MB, and 300 MB", Promise: "works up to 256 MiB, both ways; refused beyond it, naming the limit; nothing is left over",
+		Test:    "TestBigPayloads",
+		Without: []protect.Protection{protect.Collect}, Then: `\d+ files of the kind "[^"]*" are left: not within \S+`,
+	},
+	{
+		Event: "a byte of a large payload is flipped on disk", Promise: "the task gets the right bytes, from the other copy",
+		Test:    "TestBigPayloadIsDamaged",
+		Without: []protect.Protection{protect.Hash}, Then: `the worker met no damage`,
+	},
+	{
+		Event: "who submitted a large payload is killed", Promise: "its worker gets the payload from the custodian",
+		Test:    "TestBigPayloadOutlivesItsSubmitter",
+		Without: []protect.Protection{protect.Payload}, Then: `keeps \[\], want one payload`,
+	},
+	{
+		Event: "a request is without end", Promise: "refused, naming the limit",
 		Test: "TestSubmit", Package: "./gateway",
-		Without: []protect.Protection{protect.BodySize}, Then: `long body of spaces: body .*"state\\":\\"done`,
+		Without: []protect.Protection{protect.BodySize}, Then: `long body of spaces: .*`,
 	},
 	{
 		Event: "a reader of tokens is slow", Promise: "only its own stream lags",

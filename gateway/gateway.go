@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -18,15 +17,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
-
-// maxBody bounds a request: a task with its payload, and the JSON around it.
-const maxBody = bus.MaxPayload + 64<<10
-
-// bodyLimit is how long a client may take to send a request's body.
-const bodyLimit = time.Minute
 
 // Identity is who a node is.
 type Identity struct {
@@ -70,6 +65,8 @@ type Gateway struct {
 	cfg Config
 	mux http.Handler
 	key atomic.Pointer[keyed]
+	// room is for the bodies of large requests.
+	room *semaphore.Weighted
 }
 
 // routes are what a Gateway serves. One without a function is open: it tells only that the daemon runs.
@@ -106,7 +103,7 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{cfg: cfg}
+	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom)}
 	g.SetKey(cfg.Key)
 	mux := http.NewServeMux()
 	for _, r := range routes {
@@ -196,8 +193,10 @@ func (g *Gateway) authorized(next http.Handler) http.Handler {
 // json makes a handler of a function that returns a status and a body.
 func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status, body, err := 0, any(nil), readBody(w, r)
+		status, body := 0, any(nil)
+		done, err := g.limitBody(w, r)
 		if err == nil {
+			defer done()
 			status, body, err = do(r)
 		}
 		if err != nil {
@@ -213,35 +212,6 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 		}
 		g.write(w, status, body)
 	})
-}
-
-// readBody takes a request's body into memory, within bodyLimit. A deadline that stayed would end
-// the request's context while its task runs.
-func readBody(w http.ResponseWriter, r *http.Request) error {
-	tooLong := bus.Errorf(bus.CodeTooLarge, "the request is over the limit of %d bytes", maxBody)
-	if r.ContentLength > maxBody && !protect.BodySize.Off() {
-		return tooLong // and what comes is not waited for
-	}
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("limit the time of a request: %w", err)
-	}
-	if !protect.BodySize.Off() {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	}
-	b, err := io.ReadAll(r.Body)
-	var long *http.MaxBytesError
-	switch {
-	case errors.As(err, &long):
-		return tooLong
-	case err != nil:
-		return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(b))
-	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("lift the limit of a request: %w", err)
-	}
-	return nil
 }
 
 // retryAfter is how many seconds a client should wait where a limit is reached.
@@ -314,7 +284,8 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); (err != nil || media != "application/json") && !protect.ContentType.Off() {
 		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
 	}
-	dec := json.NewDecoder(r.Body)
+	in, _ := r.Body.(*body)
+	dec := json.NewDecoder(in)
 	err = dec.Decode(&t)
 	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
 		err = fmt.Errorf("unknown field %q", names[0])
@@ -324,8 +295,15 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 			err = errors.New("there is something after the task")
 		}
 	}
-	if err != nil {
+	var refused *bus.Error
+	switch {
+	case errors.As(err, &refused):
+		return t, refused
+	case err != nil:
 		return t, bus.Errorf(bus.CodeInvalid, "read the task: %w", err)
+	}
+	if err := in.whole(); err != nil {
+		return t, err
 	}
 	return t, t.Validate()
 }

@@ -37,7 +37,8 @@ type attempt struct {
 	d      Delivery
 	rec    Record
 	rev    uint64
-	told   bool // the host has sent the end
+	told   bool         // the host has sent the end
+	from   []bus.NodeID // who may have a payload over bus.MaxInline
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -158,6 +159,12 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Abandon:
 		w.drop(ctx, a)
 	case Run, TakeOver:
+		if id, large := j.payload(); large {
+			if a.from = w.n.locate(ctx, id, w.n.whoMayHave(j.Submitter, j.Custodian)); a.from == nil {
+				w.unfed(ctx, a)
+				return
+			}
+		}
 		w.runAttempt(ctx, p, a)
 	case Nothing:
 	}
@@ -316,6 +323,9 @@ func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, e
 		}
 	}()
 	task := a.job.Task
+	if err := w.fed(ctx, a, &task); err != nil {
+		return nil, err
+	}
 	return p.handler.Handle(bus.WithPhase(ctx, a.setPhase), &task, func(chunk any) error { return a.emit(ctx, chunk) })
 }
 
@@ -325,11 +335,11 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 	var e *bus.Error
 	switch {
 	case err == nil:
-		if f.Result, err = json.Marshal(result); err != nil {
+		if f.Result, err = encodeResult(result); err != nil {
 			f.State, f.Error = bus.StateFailed, bus.Errorf(bus.CodeInternal, "encode result: %w", err)
 		} else if len(f.Result) > bus.MaxPayload {
 			f.State, f.Result = bus.StateFailed, nil
-			f.Error = bus.Errorf(bus.CodeTooLarge, "the result is over the limit of %d bytes", bus.MaxPayload)
+			f.Error = bus.TooLarge("result", 0)
 		}
 	case ctx.Err() != nil: // this daemon ends; another worker takes over
 		w.release(context.WithoutCancel(ctx), a, "worker stops")
@@ -356,7 +366,9 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		c.Node = w.n.cfg.ID
 		f.Error = &c
 	}
-	w.end(ctx, a, f)
+	if w.carry(ctx, a, &f) {
+		w.end(ctx, a, f)
+	}
 }
 
 // release gives a task back for another node.

@@ -20,7 +20,7 @@ const (
 func (o *outbox) care(ctx context.Context) {
 	t := time.NewTicker(careEvery)
 	defer t.Stop()
-	var forgot time.Time
+	var forgot, collected time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,6 +32,10 @@ func (o *outbox) care(ctx context.Context) {
 		o.closeOverdue(now)
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)
+		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
+			collected = now
+			o.collect(ctx, now)
+		}
 		if now.Sub(forgot) > forgetEvery {
 			forgot = now
 			o.forgetOld(ctx, now)
@@ -214,7 +218,7 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 	var due []*entry
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if !e.job.Durable() {
+		if !e.job.Durable() || e.copying {
 			continue
 		}
 		c := e.job.Custodian
@@ -235,8 +239,28 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 		if c == bus.NoCustodian || ctx.Err() != nil {
 			return
 		}
-		o.replaceCustodian(ctx, e, c)
+		if e.job.Blob == nil {
+			o.replaceCustodian(ctx, e, c)
+			continue
+		}
+		o.setCopying(e, true) // it takes a while, and deadlines do not wait for it
+		o.n.bg.run(func() {
+			defer o.setCopying(e, false)
+			if o.copyPayload(ctx, &e.job, c) {
+				o.replaceCustodian(ctx, e, c)
+				return
+			}
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			e.lostAt = o.n.now() // another try, a while later
+		})
 	}
+}
+
+func (o *outbox) setCopying(e *entry, on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e.copying = on
 }
 
 func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) {

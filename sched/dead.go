@@ -73,6 +73,11 @@ func (n *Node) Retry(ctx context.Context, id bus.TaskID) (bus.Receipt, error) {
 		return bus.Receipt{}, ErrNotFound // a stand-in for a custodian: it has the end alone
 	}
 	t := b.Job.Task
+	if payload, large := b.Job.payload(); large {
+		if t.Payload, _, err = n.fetch(ctx, payload, n.whoMayHave(b.Job.Submitter, b.Job.Custodian)); err != nil {
+			return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "the payload of task %s, %d bytes, cannot be had: %w", id, payload.Size, err).WithHint("myco swarm")
+		}
+	}
 	t.ID = retryID(id)
 	return n.Enqueue(ctx, t, 2)
 }
@@ -128,5 +133,6 @@ func (o *outbox) forget(ctx context.Context, k *kept) error {
 	for _, place := range k.places {
 		errs = append(errs, o.n.fx.Outbox.Forget(ctx, place))
 	}
+	o.dropAll(k)
 	return errors.Join(errs...)
 }

@@ -176,7 +176,7 @@ func TestOpenTasksAreBounded(t *testing.T) {
 	bad := simulate(t, setup{nodes: 1, slots: 1}, func(s *swarm) {
 		s.elected()
 		n := s.nodes[0].now().node
-		big := make([]byte, bus.MaxPayload-2)
+		big := make([]byte, bus.MaxInline-2)
 		for i := range big {
 			big[i] = 'x'
 		}
@@ -193,7 +193,7 @@ func TestOpenTasksAreBounded(t *testing.T) {
 			}
 			outs = append(outs, out)
 			if taken++; taken > 1000 {
-				s.note("%d tasks of %d bytes were taken", taken, bus.MaxPayload)
+				s.note("%d tasks of %d bytes were taken", taken, bus.MaxInline)
 				break
 			}
 		}

@@ -179,4 +179,5 @@ type Effects struct {
 	Queues
 	Outbox Outboxes
 	Disk
+	Blobs
 }

@@ -188,7 +188,7 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
-	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, marshal(j)); err != nil {
+	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, j.message()); err != nil {
 		o.n.log.Debug("feed", "task", j.Task.ID, "host", q.Host, "err", err)
 		return false
 	}

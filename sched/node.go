@@ -38,6 +38,9 @@ type Config struct {
 	// written by then, or will not be. Where there is no room, release is nil, and err is what Room
 	// returns from then on. It must not block. Default: asks Room alone.
 	Take func(bytes int) (release func(), err error)
+	// CollectAfter is how old large content on this node's disk is when it is deleted that belongs to no
+	// task. Default 10 minutes.
+	CollectAfter time.Duration
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	// Twin is called where another process has this node's identity and has run for longer:
@@ -116,6 +119,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
+	}
+	if cfg.CollectAfter == 0 {
+		cfg.CollectAfter = collectAfter
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 24 * time.Hour

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,13 +50,15 @@ type entry struct {
 	order  uint64
 	born   time.Time
 	out    *stream
-	stores int // custodians that have it on disk
+	data   []byte // a payload over bus.MaxInline, until it is kept
+	stores int    // custodians that have it on disk
 
 	fed     QueueID
 	acked   bool
 	fedAt   time.Time
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
+	copying bool      // its payload, to a new custodian
 }
 
 // kept is a durable task in this node's store.
@@ -112,7 +115,7 @@ func (o *outbox) load(ctx context.Context) error {
 // open takes in an entry. The caller holds mu.
 func (o *outbox) open(e *entry) {
 	o.entries[e.job.Task.ID] = e
-	o.openBytes += len(e.job.Task.Payload)
+	o.openBytes += e.size()
 	if e.job.Durable() {
 		o.durable++
 		o.durableBytes += len(e.job.Task.Payload)
@@ -158,7 +161,7 @@ func (o *outbox) onKept(k Kept) {
 		if k.Submitter != o.n.cfg.ID || b.Job.Stamp.IsZero() {
 			t.job.Stamp = k.At // by the clock of this node
 		}
-		t.job.Task.Payload, t.sum = b.Job.Task.Payload, sumOf(b.Job.Task)
+		t.job.Task.Payload, t.job.Blob, t.sum = b.Job.Task.Payload, b.Job.Blob, contentOf(b.Job.Task, b.Job.Blob)
 	}
 	t.addPlace(k)
 	news := b.Final != nil && t.final == nil
@@ -166,13 +169,16 @@ func (o *outbox) onKept(k Kept) {
 		t.final, t.endAt = b.Final, k.At
 		t.job.Task.Payload = nil
 	}
-	fed := t.fed
+	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
 		fed = e.fed
 	}
 	o.mu.Unlock()
 	if !news {
 		return
+	}
+	if b.Final.State != bus.StateDead {
+		o.dropPayload(&payload)
 	}
 	o.complete(k.Task, *b.Final)
 	// It ended under another host than the one it was fed to: tell that one.
@@ -219,7 +225,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	}
 	delete(o.entries, id)
 	waiting := !o.fitsWindow()
-	o.openBytes -= len(e.job.Task.Payload)
+	o.openBytes -= e.size()
 	if e.job.Durable() {
 		o.durable--
 		o.durableBytes -= len(e.job.Task.Payload)
@@ -235,6 +241,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		}
 	}
 	o.mu.Unlock()
+	if !e.job.Durable() {
+		o.dropPayload(&e.job)
+	}
 	e.out.close(f)
 	o.n.members.forgetTask(id)
 	if waiting {
@@ -369,7 +378,11 @@ func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
 // standIn keeps an end with the queue host, or here, or where both are custodians with another
 // node: an end on one disk alone is forgotten when that dies while the other custodian returns.
 func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
-	for _, id := range append([]bus.NodeID{o.hostID(), o.n.cfg.ID}, o.n.members.view().Live()...) {
+	likely := []bus.NodeID{o.hostID(), o.n.cfg.ID}
+	if f.Blob != nil {
+		slices.Reverse(likely) // this node may have its result
+	}
+	for _, id := range append(likely, o.n.members.view().Live()...) {
 		if id == "" || id == j.Submitter || id == j.Custodian {
 			continue
 		}

@@ -9,7 +9,9 @@ import (
 
 // Job is a task on its way: what is fed to a work queue and kept in an outbox.
 type Job struct {
-	Task      bus.Task   `json:"task"`
+	Task bus.Task `json:"task"`
+	// Blob stands for a payload over bus.MaxInline, which Task does not hold then.
+	Blob      *bus.Blob  `json:"blob,omitempty"`
 	Submitter bus.NodeID `json:"submitter"`
 	// Boot is the submitter's start; an attached task ends with it.
 	Boot string `json:"boot,omitempty"`
@@ -53,9 +55,11 @@ type Final struct {
 	Attempt int             `json:"attempt"`
 	Nonce   string          `json:"nonce,omitempty"`
 	Result  json.RawMessage `json:"result,omitempty"`
-	Error   *bus.Error      `json:"error,omitempty"`
-	Crashes []Crash         `json:"crashes,omitempty"`
-	At      time.Time       `json:"at"`
+	// Blob stands for a result over bus.MaxInline.
+	Blob    *bus.Blob  `json:"blob,omitempty"`
+	Error   *bus.Error `json:"error,omitempty"`
+	Crashes []Crash    `json:"crashes,omitempty"`
+	At      time.Time  `json:"at"`
 	// Chunks is how much output came before the end.
 	Chunks int `json:"chunks,omitempty"`
 	// Queue is where it was committed.
@@ -205,6 +209,7 @@ func (j *Job) info(state bus.TaskState, f *Final) bus.TaskInfo {
 	}
 	if f != nil {
 		t.State, t.Attempts, t.NodeID, t.Result, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Error
+		t.ResultBlob = f.Blob
 	}
 	return t
 }

@@ -126,7 +126,7 @@ func (s *stream) finish(f Final) {
 		s.final = &f
 		s.end = &bus.Chunk{
 			Attempt: attempt, Seq: s.next, Node: f.Node,
-			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, Error: f.Error},
+			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, ResultBlob: f.Blob, Error: f.Error},
 		}
 		s.wake()
 	}

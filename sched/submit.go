@@ -19,6 +19,9 @@ const (
 // caller reads its output and, if it leaves early, calls Cancel.
 func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	e, reply, err := n.outbox.admit(t, false)
+	if err == nil {
+		err = n.outbox.lend(e)
+	}
 	if err != nil {
 		return nil, reply, err
 	}
@@ -61,14 +64,19 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
 	now := o.n.now()
 	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
+	size := len(t.Payload)
+	data := j.detach()
 	if durable {
+		if data != nil {
+			size = 0 // on disk
+		}
 		j.Custodian = o.custodian()
 	} else {
 		j.Boot = o.n.cfg.Boot
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !protect.Flood.Off() && (len(o.entries) >= openMost || o.openBytes+len(t.Payload) > openBytesMost) {
+	if !protect.Flood.Off() && (len(o.entries) >= openMost || o.openBytes+size > openBytesMost) {
 		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
 			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
@@ -76,7 +84,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
-	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable)}
+	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable), data: data}
 	if !durable {
 		o.open(e)
 	}
@@ -107,6 +115,9 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+	if err := o.keepPayload(ctx, e); err != nil {
+		return bus.Receipt{}, err
+	}
 	want := 1
 	actx, cancel := context.WithTimeout(ctx, acceptWait)
 	defer cancel()
@@ -121,6 +132,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 		}
 		return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", e.job.Task.ID)
 	case p.Stores == 0:
+		o.dropPayload(&e.job)
 		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
 	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
 		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
@@ -157,7 +169,7 @@ func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
 	if t.ID == "" || k == nil {
 		return r, false, nil
 	}
-	if k.sum != (contentSum{}) && k.sum != sumOf(t) {
+	if k.sum != (contentSum{}) && k.sum != contentOf(t, nil) {
 		return r, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}
@@ -302,7 +314,7 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 	nodes := n.Nodes()
 	for _, f := range all {
 		f.warn(nodes, n.cfg.ID)
-		f.Info.Result = nil
+		f.Info.Result, f.Info.ResultBlob = nil, nil
 		out = append(out, f.Info)
 	}
 	sortBy(out, func(a, b bus.TaskInfo) bool { return a.Submitted.After(b.Submitted) })
@@ -392,7 +404,7 @@ func (o *outbox) known(id bus.TaskID) []found {
 		}
 		i := j.info(state, f)
 		if i.Copies = stores; id == "" {
-			i.Result = nil
+			i.Result, i.ResultBlob = nil, nil
 		}
 		if f == nil {
 			if n, _ := o.n.members.known(i.ID); n > 0 {

@@ -227,8 +227,7 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	if err != nil {
 		return d, nil, err
 	}
-	j = &Job{}
-	if err := json.Unmarshal(d.Data, j); err != nil {
+	if j, err = readJob(d.Data); err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
 		return d, nil, err

@@ -19,6 +19,7 @@ var foreign = map[string]string{
 	"the handing over of the key": "internal/identity.FuzzHandover",
 	"messages of nodes":           "sched.FuzzMessages",
 	"subject tokens":              "bus.FuzzUntoken",
+	"fields of later versions":    "bus.FuzzUnknownFields",
 	"queue keys":                  "bus.FuzzParseKey",
 	"calls of JetStream":          "bus/store.FuzzCheckWatch",
 	"tasks over HTTP":             "gateway.FuzzTask",

@@ -37,11 +37,12 @@ func TestUserStaysInItsRoom(t *testing.T) {
 	refused := make(chan error, 16)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
 	for what, try := range map[string]func() error{
-		"read content":   func() error { _, err := nc.SubscribeSync("payload.>"); return err },
-		"write a task":   func() error { return nc.Publish(bus.SubjectOutbox(n.id(), bus.NoCustodian, "x"), nil) },
-		"fake a beat":    func() error { return nc.Publish(bus.SubjectHeartbeat(n.id()), nil) },
-		"send a roster":  func() error { return nc.Publish(bus.SubjectRoster, nil) },
-		"other's daemon": func() error { return nc.Publish(bus.SubjectPayloadRPC("myco-000000000000", bus.VerbInvite), nil) },
+		"read content":    func() error { _, err := nc.SubscribeSync("payload.>"); return err },
+		"write a task":    func() error { return nc.Publish(bus.SubjectOutbox(n.id(), bus.NoCustodian, "x"), nil) },
+		"fake a beat":     func() error { return nc.Publish(bus.SubjectHeartbeat(n.id()), nil) },
+		"fetch a payload": func() error { return nc.Publish(bus.SubjectBlob(n.id(), "get"), nil) },
+		"send a roster":   func() error { return nc.Publish(bus.SubjectRoster, nil) },
+		"other's daemon":  func() error { return nc.Publish(bus.SubjectPayloadRPC("myco-000000000000", bus.VerbInvite), nil) },
 	} {
 		check(t, try())
 		check(t, nc.Flush())

@@ -52,6 +52,7 @@ type Daemon struct {
 	engines  *engine.Watcher
 	trust    *trust
 	programs *programs
+	parcels  *parcels
 	table    *table
 	room     *room
 	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
@@ -93,7 +94,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	}
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
-	d.programs = newPrograms(d)
+	d.programs, d.parcels = newPrograms(d), newParcels()
 	return d, nil
 }
 

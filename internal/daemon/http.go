@@ -71,7 +71,10 @@ func (a nativeAPI) Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error) {
 		chunk, err := out.Next(ctx)
 		switch {
 		case err == nil && chunk.End != nil:
-			return *chunk.End, nil
+			b := chunk.End.ResultBlob
+			err := n.Whole(ctx, chunk.End)
+			n.Taken(reply.ID, b)
+			return *chunk.End, err
 		case errors.Is(err, io.EOF):
 			return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the output of task %s has no end", reply.ID)
 		case err != nil:
@@ -100,5 +103,9 @@ func (a nativeAPI) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	return n.Task(ctx, id)
+	info, err := n.Task(ctx, id)
+	if err == nil {
+		err = n.Whole(ctx, &info)
+	}
+	return info, err
 }

@@ -123,7 +123,7 @@ func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up 
 			}
 			return routes
 		},
-		Logger: d.log,
+		Logger: d.log, Take: d.room.takeLarge,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the queues: %w", err)

@@ -46,12 +46,17 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 	if protect.Unlogged.Off() {
 		s.d.log.Debug("a task is submitted", "payload", string(req.Task.Payload))
 	}
+	done, err := s.d.parcels.unpack(&req.Task, req.Payload)
+	if err != nil {
+		return answer{}, err
+	}
+	defer done()
 	out, reply, err := submitSoon(ctx, n, req.Task)
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{reply, func() {
-		err := s.pump(out, req.Inbox, req.Window)
+		err := s.pump(n, out, req.Inbox, req.Window, s.tellOwn)
 		if err == nil || protect.Left.Off() {
 			return
 		}
@@ -109,7 +114,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	out, err := n.Attach(req.ID, req.From)
 	switch {
 	case err == nil:
-		return answer{bus.SubmitReply{ID: req.ID}, func() { s.pumpQuietly(out, req) }}, nil
+		return answer{bus.SubmitReply{ID: req.ID}, func() { s.pumpQuietly(n, out, req) }}, nil
 	case !isNotFound(err):
 		return answer{}, err
 	}
@@ -120,7 +125,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
 	if !info.State.Terminal() && info.Submitter != s.d.id.NodeID() && info.Submitter != "" {
 		// The client may not tell another daemon what it has read.
-		if data, err = json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: req.Inbox}); err != nil {
+		if data, err = json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: req.Inbox, Far: true}); err != nil {
 			return answer{}, err
 		}
 		if m, err := s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(info.Submitter, bus.VerbAttach), data); err == nil && m.Header.Get(bus.HeaderError) == "" {
@@ -130,15 +135,29 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	return answer{reply, func() { s.follow(n, req) }}, nil
 }
 
-func (s *rpcServer) pumpQuietly(out *sched.Output, req bus.AttachRequest) {
-	if err := s.pump(out, req.Inbox, req.Window); err != nil {
+func (s *rpcServer) pumpQuietly(n *sched.Node, out *sched.Output, req bus.AttachRequest) {
+	tell := s.d.told
+	if req.Far { // its client fetches a large result from its own daemon
+		tell = func(context.Context, *sched.Node, *bus.TaskInfo) error { return nil }
+	}
+	if err := s.pump(n, out, req.Inbox, req.Window, tell); err != nil {
 		s.d.log.Debug("send the output of a task", "task", req.ID, "err", err)
 	}
 }
 
+// tellOwn is told for the client that submitted a task: the result is its own alone.
+func (s *rpcServer) tellOwn(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error {
+	b := t.ResultBlob
+	err := s.d.told(ctx, n, t)
+	if err == nil && !t.Durable {
+		n.Taken(t.ID, b)
+	}
+	return err
+}
+
 // pump sends out to an inbox until it ends, no faster than it is read there, and fails where nobody
 // listens any more.
-func (s *rpcServer) pump(out *sched.Output, inbox string, limit int) error {
+func (s *rpcServer) pump(n *sched.Node, out *sched.Output, inbox string, limit int, tell func(context.Context, *sched.Node, *bus.TaskInfo) error) error {
 	w, reads, end := s.openWindow(limit)
 	defer end()
 	ctx, cancel := context.WithCancelCause(s.ctx)
@@ -155,7 +174,10 @@ func (s *rpcServer) pump(out *sched.Output, inbox string, limit int) error {
 			}
 			return err
 		}
-		m, err := s.message(inbox, &chunk, nil)
+		if chunk.End != nil {
+			err = tell(ctx, n, chunk.End)
+		}
+		m, err := s.message(inbox, &chunk, err)
 		if err == nil {
 			m.Reply = reads
 			err = w.wait(ctx, len(m.Data))
@@ -239,6 +261,9 @@ func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest) {
 			}
 		}
 		var chunk *bus.Chunk
+		if err == nil {
+			err = s.d.told(ctx, n, &info)
+		}
 		if err == nil {
 			chunk = &bus.Chunk{Attempt: info.Attempts, Node: info.NodeID, End: &info}
 		}

@@ -223,15 +223,36 @@ func (k *kind) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 			k.d.log.Debug("stop listening to a program", "err", err)
 		}
 	}()
-	job, err := json.Marshal(bus.ServeJob{Task: *t})
+	job, parcel, err := k.job(t)
 	if err != nil {
-		return nil, fmt.Errorf("encode the task: %w", err)
+		return nil, err
 	}
+	defer k.d.parcels.drop(parcel)
 	if err := k.d.rpc.PublishMsg(&nats.Msg{Subject: o.subjects.Jobs, Reply: out, Data: job}); err != nil {
 		return nil, bus.Retry(fmt.Errorf("hand the task to a program: %w", err))
 	}
 	j := &served{kind: k, offer: o, task: t.ID, sub: sub, in: in, emit: emit}
 	return j.result(ctx)
+}
+
+// job encodes a task for a program, which fetches a payload that no message takes as a parcel.
+func (k *kind) job(t *bus.Task) (data []byte, parcel string, err error) {
+	j := bus.ServeJob{Task: *t}
+	if len(t.Payload) <= bus.MaxInline {
+		if data, err = json.Marshal(j); err != nil {
+			return nil, "", fmt.Errorf("encode the task: %w", err)
+		}
+		if int64(len(data)) <= k.d.rpc.MaxPayload() {
+			return data, "", nil
+		}
+	}
+	b, err := k.d.parcels.lend(t.Payload)
+	if err != nil {
+		return nil, "", bus.Retry(err)
+	}
+	j.Task.Payload, j.Payload = nil, &b
+	data, err = json.Marshal(j)
+	return data, b.Token, err
 }
 
 // served is one task in the hands of a program.
@@ -335,6 +356,8 @@ func (s *served) hear(ctx context.Context, m *nats.Msg) (result any, done bool, 
 		return nil, true, bus.Retry(out.Error)
 	case out.Error != nil:
 		return nil, true, out.Error
+	case out.ResultBlob != nil:
+		out.Result, err = s.kind.d.parcels.take(*out.ResultBlob)
 	}
-	return out.Result, true, nil
+	return out.Result, true, err
 }

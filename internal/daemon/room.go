@@ -70,6 +70,8 @@ func (r *room) check() error {
 	return r.full
 }
 
+func reserveOf(total uint64) uint64 { return min(max(total/reservePart, reserveLeast), reserveMost) }
+
 // look reads the disk. It has no room once less than the reserve is free, and again once a quarter
 // more is.
 func (r *room) look() error {
@@ -84,7 +86,7 @@ func (r *room) look() error {
 	}
 	r.taken -= before // it is in what the disk tells now
 	r.written -= before
-	r.free, r.reserve = free, min(max(total/reservePart, reserveLeast), reserveMost)
+	r.free, r.reserve = free, reserveOf(total)
 	need := r.reserve
 	if r.full != nil {
 		need += r.reserve / 4
@@ -115,6 +117,19 @@ func (r *room) take(bytes int) (release func(), err error) {
 		defer r.mu.Unlock()
 		r.written += uint64(bytes)
 	}), nil
+}
+
+// takeLarge is take for large content: where it does not fit, others may.
+func (r *room) takeLarge(bytes int64) (release func(), err error) {
+	r.mu.Lock()
+	fits := r.full != nil || protect.Room.Off() || r.left() >= r.reserve+uint64(max(0, bytes))
+	err = bus.Errorf(bus.CodeNoSpace, "the disk of node %s does not take %d MiB: %d MiB are free under %s, and %d MiB are kept for what was accepted",
+		r.name, bytes>>20, r.left()>>20, r.dir, r.reserve>>20).WithHint("free some space there")
+	r.mu.Unlock()
+	if !fits {
+		return nil, err
+	}
+	return r.take(int(bytes))
 }
 
 // left is what is free at least. The caller holds mu.

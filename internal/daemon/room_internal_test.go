@@ -110,3 +110,30 @@ func TestNoRatePassesTheReserve(t *testing.T) {
 		t.Errorf("%d bytes are still counted, %d of them written", r.taken, r.written)
 	}
 }
+
+// A blob has to fit in beside the reserve.
+func TestRoomForABlob(t *testing.T) {
+	t.Parallel()
+	r := &room{dir: "/data", name: "tower", usage: func(string) (uint64, uint64, error) { return 100 << 20, 200 << 20, nil }}
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	release, err := r.takeLarge(80 << 20)
+	if err != nil {
+		t.Fatalf("80 MiB of 90: %v", err)
+	}
+	if _, err := r.takeLarge(11 << 20); err == nil {
+		t.Error("11 MiB were taken where 10 are left")
+	}
+	if err := r.check(); err != nil {
+		t.Errorf("what is smaller fits no more: %v", err)
+	}
+	release()
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.takeLarge(91 << 20)
+	if !errors.Is(err, &bus.Error{Code: bus.CodeNoSpace}) || !strings.Contains(err.Error(), "tower") || !strings.Contains(err.Error(), "/data") {
+		t.Errorf("91 MiB of 90: %v, want %s naming node and path", err, bus.CodeNoSpace)
+	}
+}

@@ -99,6 +99,9 @@ func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
 	if _, err := d.rpc.Subscribe(bus.SubjectPayloadRPC(id, bus.VerbRead)+".*", s.onRead); err != nil {
 		return fmt.Errorf("listen for what clients have read: %w", err)
 	}
+	if err := s.serveParcels(); err != nil {
+		return fmt.Errorf("listen for pieces: %w", err)
+	}
 	d.log.Debug("answering requests", "node", id)
 	return d.rpc.Flush()
 }
@@ -114,6 +117,7 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbSubmit):  s.submit,
 		bus.SubjectPayloadRPC(id, bus.VerbAttach):  s.attach,
 		bus.SubjectPayloadRPC(id, bus.VerbEnqueue): plain(d.enqueue),
+		bus.SubjectPayloadRPC(id, bus.VerbUpload):  plain(d.parcels.begin),
 		bus.SubjectPayloadRPC(id, bus.VerbCancel):  plain(d.cancelTask),
 		bus.SubjectPayloadRPC(id, bus.VerbTask):    plain(d.task),
 		bus.SubjectPayloadRPC(id, bus.VerbTasks):   plain(d.tasks),
@@ -205,6 +209,11 @@ func (d *Daemon) enqueue(ctx context.Context, req bus.EnqueueRequest) (any, erro
 	if req.Copies == 0 {
 		req.Copies = 2
 	}
+	done, err := d.parcels.unpack(&req.Task, req.Payload)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return n.Enqueue(ctx, req.Task, req.Copies)
 }
 
@@ -213,7 +222,11 @@ func (d *Daemon) cancelTask(ctx context.Context, req bus.TaskRequest) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	return n.Cancel(ctx, req.ID)
+	info, err := n.Cancel(ctx, req.ID)
+	if err == nil {
+		err = d.told(ctx, n, &info)
+	}
+	return info, err
 }
 
 func (d *Daemon) task(ctx context.Context, req bus.TaskRequest) (any, error) {
@@ -221,7 +234,11 @@ func (d *Daemon) task(ctx context.Context, req bus.TaskRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.Task(ctx, req.ID)
+	info, err := n.Task(ctx, req.ID)
+	if err == nil {
+		err = d.told(ctx, n, &info)
+	}
+	return info, err
 }
 
 func (d *Daemon) tasks(ctx context.Context, _ none) (any, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // swarm names the swarm and its queue host.
@@ -59,7 +60,9 @@ func (d *Daemon) nodes() []bus.NodeInfo {
 
 func (d *Daemon) status() bus.Status {
 	s := bus.Status{Swarm: d.swarm(), Nodes: d.nodes(), Nearby: d.nearby(), Revoked: d.revocation(), RefusedBy: d.refusedBy(), DefaultModel: d.cfg.DefaultModel}
-	s.Mixed = bus.MixOf(s.Nodes, d.id.NodeID())
+	if !protect.Mix.Off() {
+		s.Mixed = bus.MixOf(s.Nodes, d.id.NodeID())
+	}
 	for _, n := range s.Nodes {
 		if n.ID == d.id.NodeID() {
 			s.Node = n

@@ -41,7 +41,7 @@ func TestLongPiecesFitIntoMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if longest > 128<<10 || len(b) > bus.MaxPayload || res.Text != streamed || !strings.HasPrefix(long, res.Text) || res.DoneReason != "length" {
+			if longest > 128<<10 || len(b) > bus.MaxInline || res.Text != streamed || !strings.HasPrefix(long, res.Text) || res.DoneReason != "length" {
 				t.Errorf("%s, %s: pieces of up to %d bytes, a result of %d with reason %q", e.Kind(), kind, longest, len(b), res.DoneReason)
 			}
 		}

@@ -78,6 +78,8 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Outbox/Load", never, testLoad},
 		{"Outbox/Watch", never, testOutboxWatch},
 		{"Outbox/Forget", never, testForget},
+		{"Blob/PutGetDrop", never, testBlobs},
+		{"Blob/Restart", never, testBlobsRestart},
 		{"Disk/Term", never, testTerm},
 		{"Disk/Journal", never, testJournal},
 	}

@@ -37,9 +37,12 @@ type Config struct {
 	Domain func(bus.NodeID) string
 	// Routes are the nodes that this node has a route to at this moment.
 	Routes func() map[bus.NodeID]bool
-	// Dir is the directory, made where missing, of the term, the journal, and the count of what
-	// the outboxes hold.
+	// Dir is the directory, made where missing, of the term, the journal, the count of what
+	// the outboxes hold, and the blobs.
 	Dir string
+	// Take sets size bytes of this node's disk aside for a blob, until release is called: it is written
+	// by then, or will not be. Where there is no room, release is nil. Default: there always is.
+	Take func(size int64) (release func(), err error)
 	// Lease is how long a delivery may stay unsettled before it is delivered again;
 	// 0 means DefaultLease.
 	Lease time.Duration
@@ -56,6 +59,7 @@ type Jet struct {
 	js         jetstream.JetStream
 	disk       *disk
 	count      *counter
+	blobs      *blobs
 	unreadable atomic.Int64   // messages that were missing when the outboxes were loaded
 	odd        rate.Sometimes // of messages and consumers that are of no key
 
@@ -87,9 +91,13 @@ func New(cfg Config) (*Jet, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	b, err := openBlobs(d.path("blobs"), cfg.Take)
+	if err != nil {
+		return nil, errors.Join(err, d.close(), c.close())
+	}
 	return &Jet{
 		odd: rate.Sometimes{First: 3, Interval: time.Minute},
-		cfg: cfg, log: cfg.Logger, js: js, disk: d, count: c,
+		cfg: cfg, log: cfg.Logger, js: js, disk: d, count: c, blobs: b,
 		fabric: &link{nc: cfg.Fabric}, store: &link{nc: cfg.Store},
 		keys: map[string]bool{}, made: map[string]bool{}, slots: map[slotID]*slot{}, claims: map[uint64]*claims{},
 	}, nil
@@ -102,6 +110,9 @@ func (j *Jet) Start(ctx context.Context) error {
 		if err := l.listen(); err != nil {
 			return err
 		}
+	}
+	if err := j.serveBlobs(); err != nil {
+		return err
 	}
 	if err := j.makeOutbox(ctx, j.cfg.Node, j.cfg.Node); err != nil {
 		return fmt.Errorf("make own outbox: %w", err)
@@ -125,9 +136,10 @@ func (j *Jet) Close() error {
 	for _, c := range own {
 		stopper(c.sub)()
 	}
+	err := j.blobs.close()
 	j.fabric.close()
 	j.store.close()
-	return errors.Join(j.disk.close(), j.count.close())
+	return errors.Join(err, j.disk.close(), j.count.close())
 }
 
 // Unreadable counts the messages of the outboxes that this node's store had before its last
@@ -136,7 +148,7 @@ func (j *Jet) Unreadable() int64 { return j.unreadable.Load() }
 
 // Effects returns everything that sched needs.
 func (j *Jet) Effects() sched.Effects {
-	return sched.Effects{Wire: j, Queues: j, Outbox: outboxes{j}, Disk: j.disk}
+	return sched.Effects{Wire: j, Queues: j, Outbox: outboxes{j}, Disk: j.disk, Blobs: j}
 }
 
 // at returns the connection that reaches host's store soonest, and the prefix of its API.

@@ -131,7 +131,7 @@ func TestLoadPages(t *testing.T) {
 	}
 	wg.Wait()
 	for i := range large {
-		put(fmt.Sprint("large", i), make([]byte, bus.MaxPayload))
+		put(fmt.Sprint("large", i), make([]byte, bus.MaxInline))
 	}
 	all, err := fx.Outbox.Load(t.Context())
 	check(t, err)
@@ -143,7 +143,7 @@ func TestLoadPages(t *testing.T) {
 		t.Fatalf("loaded %d, %d of them different, want %d", len(all), len(seen), small+large)
 	}
 	for i := range large {
-		if k := all[small+i]; k.Task != bus.TaskID(fmt.Sprint("large", i)) || len(k.Data) != bus.MaxPayload {
+		if k := all[small+i]; k.Task != bus.TaskID(fmt.Sprint("large", i)) || len(k.Data) != bus.MaxInline {
 			t.Fatalf("message %d is %s with %d bytes", small+i, k.Task, len(k.Data))
 		}
 	}

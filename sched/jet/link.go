@@ -113,13 +113,17 @@ func (l *link) forget(reply string) {
 
 // request publishes m and returns the first reply.
 func (l *link) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	return l.requestWithin(ctx, m, patience)
+}
+
+func (l *link) requestWithin(ctx context.Context, m *nats.Msg, limit time.Duration) (*nats.Msg, error) {
 	reply, ch := l.await(1)
 	defer l.forget(reply)
 	m.Reply = reply
 	if err := l.nc.PublishMsg(m); err != nil {
 		return nil, err
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	select {
 	case r := <-ch:

@@ -27,6 +27,7 @@ type node struct {
 	lease time.Duration
 	log   *slog.Logger // nil: fabrictest's
 	harm  func()       // done to the store by a restart
+	take  func(int64) (func(), error)
 
 	fabric, store *nats.Conn
 	jet           *jet.Jet
@@ -66,7 +67,7 @@ func (n *node) start(tb testing.TB) {
 			}
 			return out
 		},
-		Logger: log,
+		Logger: log, Take: n.take,
 	})
 	check(tb, err)
 	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)

@@ -22,6 +22,7 @@ type Machine struct {
 	journal map[bus.TaskID]int
 	custody map[bus.NodeID]bool // submitters whose outbox is made here
 	kept    []sched.Kept
+	blobs   map[sched.BlobID]blob    // on disk
 	queues  map[sched.QueueID]*queue // in memory: they end with the process
 }
 
@@ -42,6 +43,7 @@ type proc struct {
 	subs     []*sub
 	inboxes  int
 	waiting  map[string]chan handed // slots, by where they wait
+	memory   map[sched.BlobID]blob
 }
 
 // ID returns the machine's node id.
@@ -55,10 +57,10 @@ func (m *Machine) Start() (ctx context.Context, fx sched.Effects) {
 		panic("sim: " + string(m.id) + " runs already")
 	}
 	m.starts++
-	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), start: m.starts, joined: time.Now().Add(connectTime)}
+	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), start: m.starts, memory: map[sched.BlobID]blob{}, joined: time.Now().Add(connectTime)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	m.proc, m.queues = p, map[sched.QueueID]*queue{}
-	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p}
+	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p, Blobs: p}
 }
 
 // Skew sets the machine's clock that much ahead of the simulated time: what its store notes is
@@ -156,7 +158,7 @@ func (m *Machine) Kept() []sched.Kept {
 func (m *Machine) Damage() {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
-	m.kept = nil
+	m.kept, m.blobs = nil, map[sched.BlobID]blob{}
 }
 
 // thaw waits until the process is not frozen, and reports whether it is alive. The caller

@@ -1,0 +1,117 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// HeaderOffset is set on a piece that is sent to a daemon: where in the whole it begins, in bytes.
+const HeaderOffset = "Myco-Offset"
+
+// largeLimit is how long a daemon may take for a request whose payload is a Blob: it may write it to
+// two disks first.
+const largeLimit = 5 * time.Minute
+
+// fits reports whether data may travel within a message. Go writes '<', '>' and '&' as six bytes.
+func fits(data []byte) bool {
+	n := len(data)
+	if n > MaxInline/6 {
+		for _, c := range []string{"<", ">", "&"} {
+			n += 5 * bytes.Count(data, []byte(c))
+		}
+	}
+	return n <= MaxInline
+}
+
+// handOver takes the payload out of t where no message takes it, and gives it to the daemon.
+func (c *Conn) handOver(ctx context.Context, t *Task) (*Blob, error) {
+	if fits(t.Payload) {
+		return nil, nil //nolint:nilnil // there is nothing to hand over
+	}
+	b, err := c.upload(ctx, t.Payload)
+	t.Payload = nil
+	return b, err
+}
+
+// upload hands data over to the daemon, piece after piece. The daemon keeps it for a minute.
+func (c *Conn) upload(ctx context.Context, data []byte) (*Blob, error) {
+	subject := SubjectPayloadRPC(c.NodeID(), VerbUpload)
+	b, err := call[Blob](ctx, c, subject, BlobOf(data))
+	if err != nil {
+		return nil, err
+	}
+	for offset := 0; offset < len(data); offset += BlobPiece {
+		m := &nats.Msg{
+			Subject: subject + "." + b.Token, Header: nats.Header{HeaderOffset: {strconv.Itoa(offset)}},
+			Data: data[offset:min(offset+BlobPiece, len(data))],
+		}
+		if _, err := c.piece(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	return &b, nil
+}
+
+// download fetches what the daemon hands over as b.
+func (c *Conn) download(ctx context.Context, b *Blob) ([]byte, error) {
+	if err := b.Validate(); err != nil {
+		return nil, err
+	}
+	data := make([]byte, 0, b.Size)
+	for int64(len(data)) < b.Size {
+		m, err := c.piece(ctx, &nats.Msg{
+			Subject: SubjectPayloadRPC(c.NodeID(), VerbDownload) + "." + b.Token, Data: strconv.AppendInt(nil, int64(len(data)), 10),
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(m.Data) == 0 || int64(len(data)+len(m.Data)) > b.Size {
+			return nil, Errorf(CodeInternal, "the daemon sent %d bytes at %d of %d", len(m.Data), len(data), b.Size)
+		}
+		data = append(data, m.Data...)
+	}
+	if !b.Is(data) {
+		return nil, Errorf(CodeInternal, "%d bytes that the daemon sent are not those that it told of", b.Size)
+	}
+	return data, nil
+}
+
+// piece makes one request of an upload or a download.
+func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	ctx, cancelTime := context.WithTimeoutCause(ctx, rpcLimit, Errorf(CodeTimeout, "the daemon did not answer in %v", rpcLimit).WithHint("myco swarm"))
+	defer cancelTime()
+	ctx, cancel := c.bound(ctx)
+	defer cancel(nil)
+	r, err := c.nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, c.requestError(ctx, err)
+	}
+	if r.Header.Get(HeaderError) != "" {
+		return nil, decode(r, &json.RawMessage{})
+	}
+	return r, nil
+}
+
+// whole fetches the result that t stands for. One that another daemon told of is asked for here.
+func (c *Conn) whole(ctx context.Context, t *TaskInfo) error {
+	switch {
+	case t == nil || t.ResultBlob == nil:
+		return nil
+	case t.ResultBlob.Token == "":
+		info, err := c.Task(ctx, t.ID)
+		if err == nil {
+			t.Result, t.ResultBlob = info.Result, nil
+		}
+		return err
+	}
+	data, err := c.download(ctx, t.ResultBlob)
+	if err == nil {
+		t.Result, t.ResultBlob = data, nil
+	}
+	return err
+}

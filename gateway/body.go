@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+)
+
+const (
+	// maxBody bounds a request: a task with its payload, and the JSON around it.
+	maxBody = bus.MaxPayload + 64<<10
+	// bodyLimit is how long a client may take to send a request's body, and bodyStep how much longer
+	// for each step of it.
+	bodyLimit = time.Minute
+	bodyStep  = 4 * time.Second
+	// step is how many bytes are counted at a time. A request that is no longer is not counted.
+	step = 1 << 20
+	// bodyRoom bounds the bodies of all requests that are worked on, in steps.
+	bodyRoom = 512
+)
+
+// body is a request's body, as it comes: within maxBody, bodyLimit and bodyRoom.
+type body struct {
+	in      io.ReadCloser
+	control *http.ResponseController
+	room    *semaphore.Weighted
+	start   time.Time
+	read    int64
+	held    int64 // steps of room
+	err     error // why it ends early
+}
+
+// limitBody replaces a request's body by one within the limits. done gives its room back.
+func (g *Gateway) limitBody(w http.ResponseWriter, r *http.Request) (done func(), err error) {
+	most := int64(maxBody)
+	if protect.BodySize.Off() {
+		most = math.MaxInt64
+	}
+	if r.ContentLength > most {
+		return nil, bus.TooLarge("request", r.ContentLength) // and what comes is not waited for
+	}
+	b := &body{in: http.MaxBytesReader(w, r.Body, most), control: http.NewResponseController(w), room: g.room}
+	r.Body = b
+	return func() { b.room.Release(b.held) }, nil
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.start.IsZero() {
+		b.start = time.Now()
+		if err := b.deadline(b.start.Add(bodyLimit)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.in.Read(p)
+	b.read += int64(n)
+	for (b.held+1)*step < b.read {
+		if !b.room.TryAcquire(1) {
+			b.err = bus.Errorf(bus.CodeBusy, "%d MiB of large requests are being worked on already", bodyRoom)
+			return 0, b.err
+		}
+		b.held++
+		if err := b.deadline(b.start.Add(bodyLimit + time.Duration(b.held)*bodyStep)); err != nil {
+			return 0, err
+		}
+	}
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		err = bus.TooLarge("request", 0)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error { return b.in.Close() }
+
+// whole lifts the limit of time: one that stayed would end the request's context while its task runs.
+func (b *body) whole() error { return b.deadline(time.Time{}) }
+
+func (b *body) deadline(t time.Time) error {
+	if err := b.control.SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("limit the time of a request: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package sched
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Times of the collection.
+const (
+	collectEvery = 15 * time.Second
+	collectAfter = 10 * time.Minute // what belongs to no task that is known here
+	memoryFor    = time.Minute      // the result of an attached task, for its client to fetch
+)
+
+// collect deletes large content that no task needs: what a crash, or a client that left, has left
+// behind.
+func (o *outbox) collect(ctx context.Context, now time.Time) {
+	all, err := o.n.fx.HeldBlobs()
+	if err != nil {
+		o.n.log.Warn("look for large content that is not needed", "err", err)
+		return
+	}
+	for _, h := range all {
+		if ctx.Err() != nil {
+			return
+		}
+		if !o.needed(ctx, h, now) {
+			o.n.log.Info("delete large content that is not needed", "task", h.Task, "result", h.Result, "bytes", h.Size)
+			o.dropBlob(h.BlobID)
+		}
+	}
+}
+
+// needed reports whether h belongs to a task, or is so new that it may yet.
+func (o *outbox) needed(ctx context.Context, h HeldBlob, now time.Time) bool {
+	age := now.Sub(h.At)
+	o.mu.Lock()
+	e, k := o.entries[h.Task], o.kept[h.Task]
+	open := e != nil || k != nil && k.final == nil
+	var mine, over bool
+	switch {
+	case h.Memory && h.Result:
+		mine = open
+	case h.Memory:
+		mine = e != nil && h.is(e.job.Blob)
+	case h.Result:
+		mine = k != nil && k.final != nil && h.is(k.final.Blob)
+		over = k != nil && k.final != nil
+	default:
+		mine = e != nil && h.is(e.job.Blob) || k != nil && h.is(k.job.Blob) && (k.final == nil || k.final.State == bus.StateDead)
+		over = k != nil && k.final != nil
+	}
+	o.mu.Unlock()
+	switch {
+	case mine:
+		return true
+	case h.Memory:
+		return age < memoryFor
+	case over:
+		return false
+	case age < o.n.cfg.CollectAfter:
+		return true
+	}
+	// A result that its worker keeps, as no custodian's disk took it.
+	f, err := o.n.find(ctx, h.Task)
+	return h.Result && err == nil && h.is(f.Info.ResultBlob)
+}
+
+func (h HeldBlob) is(b *bus.Blob) bool { return b != nil && b.SHA256 == h.SHA256 }

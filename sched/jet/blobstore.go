@@ -1,0 +1,411 @@
+package jet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// partPrefix begins the name of a file that is not whole yet. No task id holds a dot.
+	partPrefix = "part."
+	// syncEvery is how many bytes of a blob are written between two syncs: the last is then quick.
+	syncEvery = 16 << 20
+	// blobMemory bounds, in bytes, the blobs in memory: the payloads of open attached tasks, and the
+	// results of those that have ended.
+	blobMemory = 2 * bus.MaxPayload
+	// uploadsMost is how many uploads to this node may be under way.
+	uploadsMost = 256
+)
+
+// blobs are the large payloads and results that this node has: files in one folder, each written
+// beside, synced, and then given its name; and some in memory.
+type blobs struct {
+	dir  string
+	take func(size int64) (release func(), err error)
+	sub  *nats.Subscription
+
+	calls chan struct{} // of requests that are being answered
+	wg    sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	memory  map[string]memoryBlob
+	size    int64 // of memory, and of what is on its way there
+	uploads map[string]*upload
+}
+
+type memoryBlob struct {
+	data []byte
+	at   time.Time
+}
+
+// openBlobs makes the folder, and deletes what the last process left unfinished.
+func openBlobs(dir string, take func(int64) (func(), error)) (*blobs, error) {
+	if take == nil {
+		take = func(int64) (func(), error) { return func() {}, nil }
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of blobs: %w", err)
+	}
+	parts, err := filepath.Glob(filepath.Join(dir, partPrefix+"*"))
+	for _, p := range parts {
+		err = errors.Join(err, os.Remove(p))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("delete unfinished blobs: %w", err)
+	}
+	return &blobs{dir: dir, take: take, calls: make(chan struct{}, blobCalls), memory: map[string]memoryBlob{}, uploads: map[string]*upload{}}, nil
+}
+
+// run calls f in a goroutine of its own, once fewer than blobCalls run.
+func (b *blobs) run(f func()) {
+	b.calls <- struct{}{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		<-b.calls
+		return
+	}
+	b.wg.Go(func() {
+		defer func() { <-b.calls }()
+		f()
+	})
+}
+
+// close ends what is under way; uploads leave nothing behind.
+func (b *blobs) close() error {
+	if b.sub != nil {
+		stopper(b.sub)()
+	}
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.wg.Wait()
+	b.mu.Lock()
+	left := slices.Collect(maps.Values(b.uploads))
+	b.mu.Unlock()
+	var err error
+	for _, u := range left {
+		u.mu.Lock()
+		err = errors.Join(err, b.end(u))
+		u.mu.Unlock()
+	}
+	return err
+}
+
+func (b *blobs) path(id sched.BlobID) string { return filepath.Join(b.dir, blobName(id)) }
+
+// write puts a blob on disk.
+func (b *blobs) write(ctx context.Context, id sched.BlobID, data []byte) error {
+	p, err := b.create(id)
+	if err != nil {
+		return err
+	}
+	for from := 0; from < len(data) && err == nil; from += syncEvery {
+		if err = context.Cause(ctx); err == nil {
+			err = p.write(data[from:min(from+syncEvery, len(data))])
+		}
+	}
+	if err != nil {
+		return errors.Join(err, p.remove())
+	}
+	return p.finish(b.path(id))
+}
+
+// part is a file that is being written.
+type part struct {
+	*os.File
+	size, synced int64
+	release      func() // of the room set aside for it
+}
+
+func (b *blobs) create(id sched.BlobID) (*part, error) {
+	release, err := b.take(id.Size)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(b.dir, partPrefix+"*")
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &part{File: f, release: release}, nil
+}
+
+func (p *part) write(data []byte) error {
+	n, err := p.Write(data)
+	if p.size += int64(n); err == nil && p.size-p.synced >= syncEvery {
+		p.synced = p.size
+		err = p.Sync()
+	}
+	return err
+}
+
+func (p *part) remove() error {
+	defer p.release()
+	return errors.Join(p.Close(), os.Remove(p.Name()))
+}
+
+// finish gives the file its name, on disk when it returns.
+func (p *part) finish(path string) error {
+	defer p.release()
+	if err := p.Sync(); err != nil {
+		return errors.Join(err, p.remove())
+	}
+	err := p.Close()
+	if err == nil {
+		err = os.Rename(p.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(p.Name()))
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// remember puts a blob in memory.
+func (b *blobs) remember(id sched.BlobID, data []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, has := b.memory[blobName(id)]; has {
+		return nil
+	}
+	if err := b.reserve(id.Size); err != nil {
+		return err
+	}
+	b.memory[blobName(id)] = memoryBlob{data, time.Now()}
+	return nil
+}
+
+// reserve counts size bytes of memory. The caller holds mu.
+func (b *blobs) reserve(size int64) error {
+	if b.size+size > blobMemory {
+		return bus.Errorf(bus.CodeBusy, "%d MiB of large content are in memory already: the limit is %d MiB", b.size>>20, int64(blobMemory)>>20)
+	}
+	b.size += size
+	return nil
+}
+
+func (b *blobs) recall(id sched.BlobID) ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m, ok := b.memory[blobName(id)]
+	return m.data, ok
+}
+
+func (b *blobs) has(id sched.BlobID) error {
+	if _, ok := b.recall(id); ok {
+		return nil
+	}
+	_, err := os.Stat(b.path(id))
+	return notFound(err, fs.ErrNotExist)
+}
+
+func (b *blobs) read(id sched.BlobID) ([]byte, error) {
+	if data, ok := b.recall(id); ok {
+		return data, nil
+	}
+	data, err := os.ReadFile(b.path(id))
+	if err != nil {
+		return nil, notFound(err, fs.ErrNotExist)
+	}
+	return data, checkBlob(id, data)
+}
+
+// piece returns what begins at offset. Its reader checks the whole.
+func (b *blobs) piece(id sched.BlobID, offset int64) ([]byte, error) {
+	if data, ok := b.recall(id); ok {
+		from := min(offset, int64(len(data)))
+		return data[from:min(from+bus.BlobPiece, int64(len(data)))], nil
+	}
+	f, err := os.Open(b.path(id))
+	if err != nil {
+		return nil, notFound(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	data := make([]byte, bus.BlobPiece)
+	n, err := f.ReadAt(data, offset)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return data[:n], err
+}
+
+func (b *blobs) list() ([]sched.HeldBlob, error) {
+	var out []sched.HeldBlob
+	b.mu.Lock()
+	for name, m := range b.memory {
+		if id, err := parseBlobName(name); err == nil {
+			id.Size = int64(len(m.data))
+			out = append(out, sched.HeldBlob{BlobID: id, Memory: true, At: m.at})
+		}
+	}
+	b.mu.Unlock()
+	files, err := os.ReadDir(b.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the blobs: %w", err)
+	}
+	for _, f := range files {
+		id, err := parseBlobName(f.Name())
+		if err != nil || strings.HasPrefix(f.Name(), partPrefix) {
+			continue
+		}
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the blobs: %w", err)
+		}
+		id.Size = info.Size()
+		out = append(out, sched.HeldBlob{BlobID: id, At: info.ModTime()})
+	}
+	return out, nil
+}
+
+func (b *blobs) drop(id sched.BlobID) error {
+	b.mu.Lock()
+	if m, ok := b.memory[blobName(id)]; ok {
+		b.size -= int64(len(m.data))
+		delete(b.memory, blobName(id))
+	}
+	b.mu.Unlock()
+	if err := os.Remove(b.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete a blob: %w", err)
+	}
+	return nil
+}
+
+// upload is a blob that another node sends, piece after piece.
+type upload struct {
+	mu   sync.Mutex // one piece at a time
+	over bool
+
+	id    sched.BlobID
+	token string
+	next  int64
+	sum   hash.Hash
+	file  *part  // nil: into memory
+	data  []byte // in memory
+	idle  *time.Timer
+}
+
+// receive takes one piece of an upload, and answers for the last once the whole is kept.
+func (b *blobs) receive(id sched.BlobID, token string, memory bool, offset int64, data []byte) error {
+	u, err := b.uploadOf(id, token, memory, offset)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over || u.id != id || u.next != offset || u.next+int64(len(data)) > id.Size || len(data) == 0 {
+		return bus.Errorf(bus.CodeInvalid, "a piece of %d bytes at %d, where %d is due of %d", len(data), offset, u.next, u.id.Size)
+	}
+	u.idle.Reset(blobIdle)
+	_, _ = u.sum.Write(data) // never fails
+	u.next += int64(len(data))
+	if u.file == nil {
+		u.data = append(u.data, data...)
+	} else if err := u.file.write(data); err != nil {
+		return errors.Join(err, b.end(u))
+	}
+	if u.next < id.Size {
+		return nil
+	}
+	if hex.EncodeToString(u.sum.Sum(nil)) != id.SHA256 {
+		return errors.Join(sched.ErrCorrupt, b.end(u))
+	}
+	return b.complete(u)
+}
+
+// uploadOf returns an upload, which its first piece begins.
+func (b *blobs) uploadOf(id sched.BlobID, token string, memory bool, offset int64) (*upload, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.uploads[token]
+	switch {
+	case u != nil:
+		return u, nil
+	case b.closed || offset != 0:
+		return nil, bus.Errorf(bus.CodeUnavailable, "the upload is not known here: this node has started anew, or waited for too long")
+	case len(b.uploads) >= uploadsMost:
+		return nil, bus.Errorf(bus.CodeBusy, "%d uploads are under way here already", uploadsMost)
+	}
+	u = &upload{id: id, token: token, sum: sha256.New()}
+	var err error
+	if memory {
+		if err = b.reserve(id.Size); err == nil {
+			u.data = make([]byte, 0, id.Size)
+		}
+	} else {
+		u.file, err = b.create(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.idle = time.AfterFunc(blobIdle, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		_ = b.end(u) // whoever sent it is gone
+	})
+	b.uploads[token] = u
+	return u, nil
+}
+
+// complete makes a whole upload a blob. The caller holds the upload's mutex.
+func (b *blobs) complete(u *upload) error {
+	u.over = true
+	u.idle.Stop()
+	b.mu.Lock()
+	delete(b.uploads, u.token)
+	if u.file == nil {
+		if _, has := b.memory[blobName(u.id)]; has {
+			b.size -= u.id.Size
+		} else {
+			b.memory[blobName(u.id)] = memoryBlob{u.data, time.Now()}
+		}
+	}
+	b.mu.Unlock()
+	if u.file == nil {
+		return nil
+	}
+	return u.file.finish(b.path(u.id))
+}
+
+// end gives an upload up, and deletes what there is of it. The caller holds its mutex.
+func (b *blobs) end(u *upload) error {
+	if u.over {
+		return nil
+	}
+	u.over = true
+	u.idle.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.uploads, u.token)
+	if u.file == nil {
+		b.size -= u.id.Size
+		return nil
+	}
+	return u.file.remove()
+}

@@ -1,0 +1,372 @@
+package sched
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+)
+
+// Times of what is too large for a message.
+const (
+	askBlobWait = 2 * time.Second        // for a node to say whether it has a blob
+	carryLimit  = 5 * time.Minute        // for a payload, or a result, to get where it goes
+	unfedMS     = 300                    // until a task is given out again whose payload is away
+	carryPause  = 500 * time.Millisecond // between tries to hand a result over
+)
+
+// payload returns the name of j's payload, where that is too large for a message.
+func (j *Job) payload() (BlobID, bool) {
+	if j.Blob == nil {
+		return BlobID{}, false
+	}
+	return blobID(j.Task.ID, false, j.Blob), true
+}
+
+// largeMsg is a Job with a blob in a queue. Programs that know no blobs cannot read it, where they
+// could read a Job, and run it without its payload.
+type largeMsg struct {
+	Task string `json:"task"` // a Job's is an object
+	Job  *Job   `json:"large"`
+}
+
+// message is j in a queue.
+func (j *Job) message() []byte {
+	if j.Blob == nil {
+		return marshal(j)
+	}
+	return marshal(largeMsg{Task: string(j.Task.ID), Job: j})
+}
+
+// readJob is the inverse of Job.message.
+func readJob(data []byte) (*Job, error) {
+	j := &Job{}
+	err := json.Unmarshal(data, j)
+	if err == nil {
+		return j, nil
+	}
+	var m largeMsg
+	if json.Unmarshal(data, &m) != nil || m.Job == nil || m.Job.Blob == nil {
+		return nil, err
+	}
+	return m.Job, nil
+}
+
+// contentOf is sumOf for a task whose payload may be a blob: of one that is too large for a message
+// the sum is the same with the payload and without.
+func contentOf(t bus.Task, b *bus.Blob) contentSum {
+	if b == nil && len(t.Payload) > bus.MaxInline {
+		of := bus.BlobOf(t.Payload)
+		b = &of
+	}
+	if b == nil {
+		return sumOf(t)
+	}
+	return sha256.Sum256([]byte(t.Type + "\x00\x00" + b.SHA256))
+}
+
+// size is how much memory, in bytes, an open task's payload takes at its submitter.
+func (e *entry) size() int {
+	if e.job.Blob != nil && !e.job.Durable() {
+		return int(e.job.Blob.Size)
+	}
+	return len(e.job.Task.Payload)
+}
+
+// detach takes a payload that is too large for a message out of the job.
+func (j *Job) detach() (data []byte) {
+	if len(j.Task.Payload) <= bus.MaxInline {
+		return nil
+	}
+	data, j.Task.Payload = j.Task.Payload, nil
+	b := bus.BlobOf(data)
+	j.Blob = &b
+	return data
+}
+
+// lend keeps the payload of an attached task in memory, for workers to fetch.
+func (o *outbox) lend(e *entry) error {
+	id, large := e.job.payload()
+	if !large {
+		return nil
+	}
+	data := e.data
+	e.data = nil
+	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
+	defer cancel()
+	err := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, true, data)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.entries, id.Task)
+		o.openBytes -= e.size()
+	}
+	return err
+}
+
+// keepPayload puts the payload of a durable task on the disks of both custodians, before the task
+// itself is: whoever has the task has the payload. Where the second does not take it the task has
+// one copy, until a custodian is found that does.
+func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
+	id, large := e.job.payload()
+	if !large {
+		return nil
+	}
+	data := e.data
+	e.data = nil
+	ctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	var both errgroup.Group
+	var second error
+	if c := e.job.Custodian; c != bus.NoCustodian && !protect.Payload.Off() {
+		both.Go(func() error {
+			second = o.n.fx.PutBlob(ctx, c, id, false, data)
+			return nil
+		})
+	}
+	first := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, false, data)
+	_ = both.Wait() // it returns none
+	if second != nil {
+		o.n.log.Warn("the second copy of a payload is not made yet", "task", id.Task, "custodian", e.job.Custodian, "err", second)
+		e.job.Custodian = bus.NoCustodian
+	}
+	if first != nil {
+		return fmt.Errorf("keep the payload: %w", first)
+	}
+	return nil
+}
+
+// dropPayload deletes the payload of j here, in the background.
+func (o *outbox) dropPayload(j *Job) {
+	if id, large := j.payload(); large && !protect.Collect.Off() {
+		o.n.bg.run(func() { o.dropBlob(id) })
+	}
+}
+
+func (o *outbox) dropBlob(id BlobID) {
+	if err := o.n.fx.DropBlob(id); err != nil {
+		o.n.log.Warn("delete large content", "task", id.Task, "result", id.Result, "err", err)
+	}
+}
+
+// dropAll deletes the payload and the result of a task that is forgotten.
+func (o *outbox) dropAll(k *kept) {
+	if id, large := k.job.payload(); large {
+		o.dropBlob(id)
+	}
+	if k.final != nil && k.final.Blob != nil {
+		o.dropBlob(blobID(k.job.Task.ID, true, k.final.Blob))
+	}
+}
+
+// copyPayload puts the payload of a durable task on the disk of a new custodian.
+func (o *outbox) copyPayload(ctx context.Context, j *Job, c bus.NodeID) bool {
+	id, large := j.payload()
+	if !large {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	data, _, err := o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian))
+	if err == nil {
+		err = o.n.fx.PutBlob(ctx, c, id, false, data)
+	}
+	if err != nil {
+		o.n.log.Warn("copy a payload to a new custodian", "task", id.Task, "custodian", c, "err", err)
+	}
+	return err == nil
+}
+
+// whoMayHave returns the nodes to ask for a blob: this one, then those that should have it, then all
+// others that live.
+func (n *Node) whoMayHave(first ...bus.NodeID) []bus.NodeID {
+	out := []bus.NodeID{n.cfg.ID}
+	v := n.members.view()
+	for _, id := range append(first, v.Live()...) {
+		if v.Alive(id) && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// locate returns those of nodes from the first on that says it has a blob.
+func (n *Node) locate(ctx context.Context, id BlobID, nodes []bus.NodeID) []bus.NodeID {
+	for i, at := range nodes {
+		actx, cancel := context.WithTimeout(ctx, askBlobWait)
+		err := n.fx.HasBlob(actx, at, id)
+		cancel()
+		if err == nil {
+			return nodes[i:]
+		}
+	}
+	return nil
+}
+
+// fetch returns a blob from the first of nodes that has it with the right bytes, and those that have
+// it with wrong ones.
+func (n *Node) fetch(ctx context.Context, id BlobID, nodes []bus.NodeID) (data []byte, wrong []bus.NodeID, err error) {
+	for _, at := range nodes {
+		if ctx.Err() != nil {
+			return nil, wrong, context.Cause(ctx)
+		}
+		data, gerr := n.fx.GetBlob(ctx, at, id)
+		switch {
+		case gerr == nil:
+			return data, wrong, nil
+		case errors.Is(gerr, ErrCorrupt):
+			n.log.Warn("large content is damaged", "task", id.Task, "result", id.Result, "at", at, "err", gerr)
+			wrong = append(wrong, at)
+			err = errors.Join(err, gerr)
+		case !errors.Is(gerr, ErrNotFound):
+			n.log.Info("fetch large content", "task", id.Task, "from", at, "err", gerr)
+			err = errors.Join(err, gerr)
+		}
+	}
+	if err == nil {
+		err = ErrNotFound
+	}
+	return nil, wrong, err
+}
+
+// unfed gives a task back whose payload no node has that can be reached. It was no attempt: it
+// goes on once one of its holders is back, however long that takes.
+func (w *worker) unfed(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectWait)
+	defer cancel()
+	w.n.log.Info("give back: nobody has its payload", "task", a.job.Task.ID, "submitter", a.job.Submitter, "custodian", a.job.Custodian)
+	a.rec.State, a.rec.Why = bus.StateQueued, "the nodes that have its payload are away"
+	a.rec.Attempt--
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
+		return // another has it
+	}
+	w.nak(a.ack(), unfedMS)
+}
+
+// fed fetches the payload of an attempt, where that is too large for a message. Who has it damaged
+// is given the right one.
+func (w *worker) fed(ctx context.Context, a *attempt, task *bus.Task) error {
+	id, large := a.job.payload()
+	if !large {
+		return nil
+	}
+	a.setPhase("payload", carryLimit)
+	data, wrong, err := w.n.fetch(ctx, id, a.from)
+	if err != nil {
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "its payload of %d bytes cannot be had: %w", id.Size, err))
+	}
+	for _, at := range wrong {
+		if err := w.n.fx.PutBlob(ctx, at, id, false, data); err != nil {
+			w.n.log.Warn("mend a payload", "task", id.Task, "at", at, "err", err)
+		}
+	}
+	task.Payload = data
+	a.setPhase(startPhase, firstOutput)
+	return nil
+}
+
+// encodeResult makes JSON of what a handler returned.
+func encodeResult(result any) (json.RawMessage, error) {
+	if raw, ok := result.(json.RawMessage); ok && len(raw) > bus.MaxInline && json.Valid(raw) {
+		return raw, nil // without another copy
+	}
+	return json.Marshal(result)
+}
+
+// carry puts a result that is too large for a message where its end will be shown from, before that
+// is written anywhere. false: it could not, and the task was given back.
+func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
+	if len(f.Result) <= bus.MaxInline {
+		return true
+	}
+	data := f.Result
+	b := bus.BlobOf(data)
+	f.Result, f.Blob = nil, &b
+	a.setPhase("result", carryLimit)
+	cctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	id := blobID(a.job.Task.ID, true, &b)
+	for cctx.Err() == nil {
+		if a.job.Durable() && w.keepResult(cctx, a.job, id, data) {
+			return true
+		}
+		if !a.job.Durable() {
+			err := w.n.fx.PutBlob(cctx, a.job.Submitter, id, true, data)
+			if err == nil {
+				return true
+			}
+			w.n.log.Info("hand a result over", "task", id.Task, "to", a.job.Submitter, "err", err)
+			if !w.n.members.alive(a.job.Submitter) {
+				w.drop(ctx, a)
+				return false
+			}
+		}
+		select {
+		case <-time.After(carryPause):
+		case <-cctx.Done():
+		}
+	}
+	w.release(context.WithoutCancel(ctx), a, "nobody takes its result")
+	return false
+}
+
+// keepResult puts the result of a durable task on its custodians' disks, and on this node's where
+// fewer than two take it.
+func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte) bool {
+	put := func(at bus.NodeID) bool {
+		err := w.n.fx.PutBlob(ctx, at, id, false, data)
+		if err != nil {
+			w.n.log.Warn("keep a result", "task", id.Task, "at", at, "err", err)
+		}
+		return err == nil
+	}
+	var all errgroup.Group
+	took := make([]bool, 2)
+	for i, at := range []bus.NodeID{j.Submitter, j.Custodian} {
+		if at != bus.NoCustodian && w.n.members.alive(at) {
+			all.Go(func() error {
+				took[i] = put(at)
+				return nil
+			})
+		}
+	}
+	_ = all.Wait() // it returns none
+	self := w.n.cfg.ID
+	if took[0] && took[1] || j.Submitter == self || j.Custodian == self {
+		return took[0] || took[1]
+	}
+	return put(self) || took[0] || took[1]
+}
+
+// Whole puts the result into t that ResultBlob stands for. CodeUnavailable: no node that can be
+// reached has it.
+func (n *Node) Whole(ctx context.Context, t *bus.TaskInfo) error {
+	if t.ResultBlob == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	id := blobID(t.ID, true, t.ResultBlob)
+	data, _, err := n.fetch(ctx, id, n.whoMayHave(t.Submitter, t.NodeID))
+	if err != nil {
+		return bus.Errorf(bus.CodeUnavailable, "the result of task %s, %d bytes, cannot be had: %w", t.ID, id.Size, err).
+			WithHint("start the nodes that keep it, %s among them; of an attached task it is kept for a minute", t.Submitter)
+	}
+	t.Result, t.ResultBlob = data, nil
+	return nil
+}
+
+// Taken tells that the client of an attached task has its result: nobody else asks for it.
+func (n *Node) Taken(id bus.TaskID, b *bus.Blob) {
+	if b != nil {
+		n.outbox.dropBlob(blobID(id, true, b))
+	}
+}

@@ -1,0 +1,332 @@
+package sched_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// mirror returns what it is given, and fails where that is not what it should be.
+type mirror struct{ want []byte }
+
+func (mirror) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "mirror", Slots: 1}, nil
+}
+
+func (m mirror) Handle(_ context.Context, t *bus.Task, _ bus.Emit) (any, error) {
+	if !bytes.Equal(t.Payload, m.want) {
+		return nil, bus.Errorf(bus.CodeFailed, "ran on %d wrong bytes", len(t.Payload))
+	}
+	return t.Payload, nil
+}
+
+// big is a payload that no message takes.
+var big = json.RawMessage(`"` + string(bytes.Repeat([]byte{'x'}, 1<<20)) + `"`)
+
+// mirrored makes a swarm in which node w alone works, and returns a submitter that is neither the
+// worker nor the host.
+func mirrored(s *swarm) (submitter, w int) {
+	h := s.elected()
+	submitter = s.another(h)
+	w = s.another(h, submitter)
+	s.mirror(w)
+	s.until(5*time.Second, func() bool {
+		_, ok := sched.CanRun(bus.Key{Class: "mirror"}, s.nodes[submitter].now().node.Nodes())
+		return ok
+	})
+	return submitter, w
+}
+
+func (s *swarm) mirror(i int) {
+	p := s.nodes[i].now()
+	if _, err := p.node.Handle(p.life, mirror{big}); err != nil {
+		s.note("handle: %v", err)
+	}
+}
+
+// drain makes node i take no work, and returns when all know.
+func (s *swarm) drain(i int) {
+	s.nodes[i].now().node.Drain(true)
+	for _, m := range s.nodes {
+		s.until(5*time.Second, func() bool {
+			_, ok := sched.CanRun(bus.Key{Class: "mirror"}, m.now().node.Nodes())
+			return !ok
+		})
+	}
+	time.Sleep(2 * time.Second) // its last request for work is over
+}
+
+// accept enqueues a large task at node i, and wants it on two disks.
+func (s *swarm) accept(i int, id bus.TaskID) {
+	p := s.nodes[i].now()
+	r, err := p.node.Enqueue(p.life, bus.Task{ID: id, Type: "mirror", Payload: big}, 2)
+	if err != nil || r.Copies != 2 {
+		s.note("enqueue: %+v, %v; want two copies", r, err)
+	}
+}
+
+// wholeAt waits until task id has ended, as node i sees it, and wants its result to be its payload.
+func (s *swarm) wholeAt(i int, id bus.TaskID) (info bus.TaskInfo) {
+	p := s.nodes[i].now()
+	s.until(30*time.Second, func() bool {
+		var err error
+		info, err = p.node.Task(p.life, id)
+		return err == nil && info.State.Terminal()
+	})
+	if info.State != bus.StateDone {
+		s.note("task %s is %q: %v", id, info.State, info.Error)
+		return info
+	}
+	if err := p.node.Whole(p.life, &info); err != nil || !bytes.Equal(info.Result, big) {
+		s.note("the result of %s has %d bytes, error %v; want %d", id, len(info.Result), err, len(big))
+	}
+	return info
+}
+
+// blobs returns what all disks hold.
+func (s *swarm) blobs(result bool) (n int) {
+	for _, m := range s.nodes {
+		for _, id := range m.m.Blobs() {
+			if id.Result == result {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (s *swarm) wantBlobs(payloads, results int) {
+	if !s.until(30*time.Second, func() bool { return s.blobs(false) == payloads && s.blobs(true) == results }) {
+		s.note("the disks hold %d payloads and %d results, want %d and %d", s.blobs(false), s.blobs(true), payloads, results)
+	}
+}
+
+// What is too large for a message is on two disks before it is accepted, gets to its worker and
+// back, and nothing stays of it.
+func TestLargeDurable(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4, retention: time.Minute}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.accept(from, "large")
+		for i := range s.nodes {
+			s.wholeAt(i, "large")
+		}
+		s.wantBlobs(0, 2)
+		p := s.nodes[from].now()
+		other := append(bytes.Clone(big[:len(big)-2]), `y"`...)
+		if _, err := p.node.Enqueue(p.life, bus.Task{ID: "large", Type: "mirror", Payload: other}, 2); bus.AsError(err).Code != bus.CodeConflict {
+			s.note("other content with the same id: %v", err)
+		}
+		if r, err := p.node.Enqueue(p.life, bus.Task{ID: "large", Type: "mirror", Payload: big}, 2); err != nil || !r.Accepted {
+			s.note("the same content with the same id: %+v, %v", r, err)
+		}
+		_ = w
+		time.Sleep(12 * time.Minute) // the retention, and the time between two looks
+		s.wantBlobs(0, 0)
+	})
+}
+
+// The submitter dies as soon as the task is accepted: the worker gets the payload from the custodian.
+func TestLargeSubmitterDies(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		s.kill(from)
+		s.nodes[w].now().node.Drain(false)
+		if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+			s.note("it took %d attempts", info.Attempts)
+		}
+		s.restart(from)
+		s.wantBlobs(0, 2) // the submitter's copy of the payload goes when it is back
+	})
+}
+
+// A task that is cancelled, at a node that does not keep it, leaves nothing.
+func TestLargeCancelled(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		p := s.nodes[w].now()
+		if info, err := p.node.Cancel(p.life, "large"); err != nil || info.State != bus.StateCancelled {
+			s.note("cancel: %+v, %v", info, err)
+		}
+		s.wantBlobs(0, 0)
+	})
+}
+
+// Both holders are away while the worker has the task: it waits for them, and is not given up.
+func TestLargeHoldersAreAway(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		h := s.elected()
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		time.Sleep(2 * time.Second)
+		holders := []int{from, h}
+		for _, m := range s.nodes {
+			if len(m.m.Blobs()) > 0 && m.i != from {
+				holders[1] = m.i
+			}
+		}
+		s.kill(holders...)
+		s.nodes[w].now().node.Drain(false)
+		time.Sleep(time.Minute)
+		for _, i := range holders {
+			s.restart(i)
+		}
+		s.wholeAt(w, "large")
+		s.wantBlobs(0, 2)
+	})
+}
+
+// The submitter's copy is damaged: the right bytes come from the other holder.
+func TestLargeCopyIsDamaged(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		s.nodes[from].m.FlipBlobs()
+		s.nodes[w].now().node.Drain(false)
+		if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+			s.note("it took %d attempts", info.Attempts)
+		}
+	})
+}
+
+// A custodian that is lost for good is replaced, and the next one gets the payload.
+func TestLargeCustodianIsReplaced(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		for _, m := range s.nodes {
+			if m.i != from && len(m.m.Blobs()) > 0 {
+				s.killForGood(m.i)
+			}
+		}
+		s.wantBlobs(3, 0) // one of them on the disk of the dead
+		s.kill(from)
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
+	})
+}
+
+// The payload of an attached task, and its result, touch no disk, and are gone from memory after.
+func TestLargeAttached(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 3}, func(s *swarm) {
+		from, w := mirrored(s)
+		p := s.nodes[from].now()
+		out, _, err := p.node.Submit(bus.Task{ID: "large", Type: "mirror", Payload: big})
+		if err != nil {
+			s.note("submit: %v", err)
+			return
+		}
+		for {
+			c, err := out.Next(p.life)
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					s.note("output: %v", err)
+				}
+				break
+			}
+			if c.End == nil {
+				continue
+			}
+			if c.End.State != bus.StateDone {
+				s.note("it is %s: %v", c.End.State, c.End.Error)
+			}
+			if err := p.node.Whole(p.life, c.End); err != nil || !bytes.Equal(c.End.Result, big) {
+				s.note("the result has %d bytes, error %v", len(c.End.Result), err)
+			}
+		}
+		if n := s.blobs(false) + s.blobs(true); n != 0 {
+			s.note("%d blobs are on disk", n)
+		}
+		for _, i := range []int{from, w} {
+			p := s.nodes[i].now()
+			if !s.until(3*time.Minute, func() bool { held, err := p.fx.HeldBlobs(); return err == nil && len(held) == 0 }) {
+				s.note("node %d still holds something", i)
+			}
+		}
+	})
+}
+
+// What a crash leaves behind belongs to no task, and goes after a while.
+func TestLargeLeftovers(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 2}, func(s *swarm) {
+		s.elected()
+		p := s.nodes[0].now()
+		b := bus.BlobOf(big)
+		for _, result := range []bool{false, true} {
+			id := sched.BlobID{Task: "nobodys", Result: result, SHA256: b.SHA256, Size: b.Size}
+			if err := p.fx.PutBlob(p.life, s.nodes[0].id, id, false, big); err != nil {
+				s.note("put: %v", err)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		s.wantBlobs(1, 1)
+		time.Sleep(6 * time.Minute)
+		s.wantBlobs(0, 0)
+	})
+}
+
+// A dead task keeps its payload, and goes again with it.
+func TestLargeDead(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 3}, func(s *swarm) {
+		from, w := mirrored(s)
+		p := s.nodes[w].now()
+		remove, err := p.node.Handle(p.life, always{bus.Retry(bus.Errorf(bus.CodeUnavailable, "not today"))})
+		if err != nil {
+			s.note("handle: %v", err)
+		}
+		s.accept(from, "large")
+		f := s.nodes[from].now()
+		var info bus.TaskInfo
+		s.until(time.Minute, func() bool {
+			info, err = f.node.Task(f.life, "large")
+			return err == nil && info.State.Terminal()
+		})
+		if info.State != bus.StateDead {
+			s.note("it is %s: %v", info.State, info.Error)
+		}
+		s.wantBlobs(2, 0)
+		remove()
+		s.mirror(w)
+		r, err := f.node.Retry(f.life, "large")
+		if err != nil {
+			s.note("retry: %v", err)
+		}
+		s.wholeAt(from, r.ID)
+		s.wantBlobs(2, 2)
+		for i := range s.nodes {
+			_ = s.nodes[i].now().node.Remove(f.life, "large") // one of them does not keep it
+		}
+		s.wantBlobs(0, 2)
+	})
+}
+
+// always ends with the same error.
+type always struct{ err error }
+
+func (always) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "mirror", Slots: 1}, nil
+}
+
+func (a always) Handle(context.Context, *bus.Task, bus.Emit) (any, error) { return nil, a.err }
