@@ -74,7 +74,9 @@ func packets() [][]byte {
 	rand.Read(noise)
 	question := []byte{0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}
 	return [][]byte{
-		{}, {0}, question, noise, noise[:12],
+		{},
+		{0},
+		question, noise, noise[:12],
 		append(question[:12:12], 0xc0, 0x0c, 0, 16, 0, 1, 0, 0, 0, 1, 0xff, 0xff),       // a name that points to itself
 		append(question[:12:12], 0xc0, 0xff, 0, 12, 0, 1, 0, 0, 0, 1, 0, 2, 0xc0, 0x0c), // beyond the end
 		append([]byte{0, 0, 0x84, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, noise[:200]...),
