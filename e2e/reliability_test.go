@@ -28,7 +28,7 @@ var catalogue = []lab.Fault{
 	{
 		Key: "worker-off", Event: "a worker is powered off (link down) with a task", Promise: "begins elsewhere <= 5 s after",
 		Test:    "TestWorkerIsPoweredOff",
-		Without: []protect.Protection{protect.Silence, protect.RoutePing}, Then: `it begins elsewhere: not within \S+|begins elsewhere only \S+ after`,
+		Without: []protect.Protection{protect.Silence, protect.RoutePing, protect.Lease}, Then: `it begins elsewhere: not within \S+|begins elsewhere only \S+ after`,
 	},
 	{
 		Key: "kills", Event: "workers and hosts of five are killed at random under load", Promise: "0 lost, 0 results told twice",

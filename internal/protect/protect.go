@@ -19,6 +19,7 @@ const (
 	Watchdog  Protection = "a watchdog stops an attempt whose engine is silent"
 	Silence   Protection = "a node that is silent for 3 s is lost"
 	RoutePing Protection = "a route is pinged every second"
+	Lease     Protection = "a lease that is not renewed runs out"
 	OneHost   Protection = "of two queue hosts the one with the lower term steps down"
 	Restart   Protection = "a node that starts again takes the place of its last start"
 	Alone     Protection = "a start looks for another daemon with its identity"

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -109,6 +111,9 @@ func (j *Jet) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 		Durable: consumerName(q, key), FilterSubject: bus.SubjectWork(q.Host, q.Term, key.String()+".*"),
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: j.cfg.Lease,
 		MaxDeliver: -1, MaxAckPending: -1, MemoryStorage: true,
+	}
+	if protect.Lease.Off() {
+		c.AckWait = time.Hour
 	}
 	known := workStream(q) + " " + c.Durable
 	j.mu.Lock()
