@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 // Times of the collection.
@@ -26,7 +27,7 @@ func (o *outbox) collect(ctx context.Context, now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !o.needed(ctx, h, now) {
+		if !o.needed(h, now) {
 			o.n.log.Info("delete large content that is not needed", "task", h.Task, "result", h.Result, "bytes", h.Size)
 			o.dropBlob(h.BlobID)
 		}
@@ -34,7 +35,10 @@ func (o *outbox) collect(ctx context.Context, now time.Time) {
 }
 
 // needed reports whether h belongs to a task, or is so new that it may yet.
-func (o *outbox) needed(ctx context.Context, h HeldBlob, now time.Time) bool {
+func (o *outbox) needed(h HeldBlob, now time.Time) bool {
+	if protect.Collect.Off() {
+		return true
+	}
 	age := now.Sub(h.At)
 	o.mu.Lock()
 	e, k := o.entries[h.Task], o.kept[h.Task]
@@ -60,12 +64,10 @@ func (o *outbox) needed(ctx context.Context, h HeldBlob, now time.Time) bool {
 		return age < memoryFor
 	case over:
 		return false
-	case age < o.n.cfg.CollectAfter:
-		return true
+	case h.Result: // perhaps kept for a custodian that is away, and nobody else who knows its end is there
+		return age < o.n.cfg.Retention+o.n.cfg.CollectAfter
 	}
-	// A result that its worker keeps, as no custodian's disk took it.
-	f, err := o.n.find(ctx, h.Task)
-	return h.Result && err == nil && h.is(f.Info.ResultBlob)
+	return age < o.n.cfg.CollectAfter
 }
 
 func (h HeldBlob) is(b *bus.Blob) bool { return b != nil && b.SHA256 == h.SHA256 }

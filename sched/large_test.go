@@ -266,10 +266,11 @@ func TestLargeAttached(t *testing.T) {
 	})
 }
 
-// What a crash leaves behind belongs to no task, and goes after a while.
+// What a crash leaves behind belongs to no task, and goes after a while: a result after all who may
+// know its end have forgotten it.
 func TestLargeLeftovers(t *testing.T) {
 	t.Parallel()
-	play(t, setup{nodes: 2}, func(s *swarm) {
+	play(t, setup{nodes: 2, retention: 20 * time.Minute}, func(s *swarm) {
 		s.elected()
 		p := s.nodes[0].now()
 		b := bus.BlobOf(big)
@@ -282,6 +283,8 @@ func TestLargeLeftovers(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		s.wantBlobs(1, 1)
 		time.Sleep(6 * time.Minute)
+		s.wantBlobs(0, 1)
+		time.Sleep(20 * time.Minute)
 		s.wantBlobs(0, 0)
 	})
 }

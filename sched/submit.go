@@ -322,10 +322,11 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 }
 
 func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found, error) {
-	all := map[bus.TaskID]found{}
+	all, from := map[bus.TaskID]found{}, map[bus.TaskID]bus.NodeID{}
 	err := n.eachFound(ctx, id, func(f found, at bus.NodeID) {
-		if old, ok := all[f.Info.ID]; !ok || later(f, old, at) {
-			all[f.Info.ID] = f
+		id := f.Info.ID
+		if old, ok := all[id]; !ok || later(f, at, old, from[id]) {
+			all[id], from[id] = f, at
 		}
 	})
 	return all, err
@@ -358,9 +359,10 @@ func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, 
 	return err
 }
 
-// later reports whether a tells more than b: an end more than a run, a run more than a place in
-// a queue, and of two ends the submitter's.
-func later(a, b found, from bus.NodeID) bool {
+// later reports whether a, as node atA tells it, tells more than b: an end more than a run, and a run
+// more than a place in a queue. Of two ends the submitter's counts; where it is not there, all nodes
+// choose the same.
+func later(a found, atA bus.NodeID, b found, atB bus.NodeID) bool {
 	rank := func(f found) int {
 		switch {
 		case f.Info.State.Terminal():
@@ -373,7 +375,16 @@ func later(a, b found, from bus.NodeID) bool {
 	if x, y := rank(a), rank(b); x != y {
 		return x > y
 	}
-	return from == a.Info.Submitter
+	if x, y := atA == a.Info.Submitter, atB == b.Info.Submitter; x != y {
+		return x
+	}
+	if x, y := a.Info.State == bus.StateDone, b.Info.State == bus.StateDone; x != y {
+		return x
+	}
+	if a.Info.Attempts != b.Info.Attempts {
+		return a.Info.Attempts < b.Info.Attempts
+	}
+	return a.Info.NodeID < b.Info.NodeID
 }
 
 func (f found) job() Job {
