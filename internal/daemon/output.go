@@ -124,12 +124,8 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	}
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
 	if !info.State.Terminal() && info.Submitter != s.d.id.NodeID() && info.Submitter != "" {
-		// The client may not tell another daemon what it has read.
-		if data, err = json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: req.Inbox, Far: true}); err != nil {
-			return answer{}, err
-		}
-		if m, err := s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(info.Submitter, bus.VerbAttach), data); err == nil && m.Header.Get(bus.HeaderError) == "" {
-			return answer{reply: reply}, nil
+		if relay := s.far(ctx, n, info.Submitter, req); relay != nil {
+			return answer{reply, relay}, nil
 		}
 	}
 	return answer{reply, func() { s.follow(n, req) }}, nil

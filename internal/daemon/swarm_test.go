@@ -298,17 +298,22 @@ func TestServeAndLeave(t *testing.T) {
 	if id := <-began; id != "long" {
 		t.Fatalf("task %s began, want the long one", id)
 	}
-	other := make(chan bus.TaskInfo, 1)
+	other, streamed := make(chan bus.TaskInfo, 1), make(chan string, 1)
 	go func() {
 		defer close(other)
 		for chunk, err := range a.conn.Attach(a.ctx(), "long", 0) {
 			if chunk.End != nil {
 				other <- *chunk.End
+			} else if err == nil {
+				streamed <- string(chunk.Data)
 			} else if err != nil {
 				t.Errorf("attach from another node: %v", err)
 			}
 		}
 	}()
+	if got := <-streamed; got != `"a piece"` {
+		t.Errorf("who attached from another node saw %s", got)
+	}
 	client.Close()
 	if err := <-ended; err == nil {
 		t.Error("the handler of a task whose client left goes on")

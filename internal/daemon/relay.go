@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// relayBytes is how much output of another node may wait to be passed on.
+	relayBytes = 8 << 20
+	// relayLook is how often a relay looks whether the other node is still there.
+	relayLook = time.Second
+)
+
+// far attaches to the output of a task of another node, and returns what passes it on to the client:
+// another daemon sends to this one's inboxes, not to those of its users. nil: that node does not send.
+func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest) (relay func()) {
+	inbox := s.d.rpc.NewInbox()
+	// The client may not tell another daemon what it has read.
+	data, err := json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: inbox, Far: true})
+	if err != nil {
+		return nil
+	}
+	sub, err := s.d.rpc.SubscribeSync(inbox)
+	if err == nil {
+		err = sub.SetPendingLimits(-1, relayBytes)
+	}
+	var m *nats.Msg
+	if err == nil {
+		m, err = s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
+	}
+	if err != nil || m.Header.Get(bus.HeaderError) != "" {
+		if sub != nil {
+			_ = sub.Unsubscribe() // it was never used
+		}
+		return nil
+	}
+	return func() {
+		defer func() {
+			if err := sub.Unsubscribe(); err != nil {
+				s.d.log.Debug("end a relay", "task", req.ID, "err", err)
+			}
+		}()
+		if !s.passOn(n, at, sub, req) {
+			s.follow(n, req)
+		}
+	}
+}
+
+// passOn sends what comes to sub to the client until its end, or until the client has left; false where
+// node at is lost before.
+func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription, req bus.AttachRequest) bool {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
+	for {
+		look, done := context.WithTimeout(ctx, relayLook)
+		m, err := sub.NextMsgWithContext(look)
+		done()
+		switch {
+		case ctx.Err() != nil:
+			return true
+		case errors.Is(err, context.DeadlineExceeded):
+			if !n.View().Alive(at) {
+				return false
+			}
+			continue
+		case err != nil: // too much waits: the end is told all the same
+			s.d.log.Warn("pass output on", "task", req.ID, "from", at, "err", err)
+			return false
+		}
+		m.Subject, m.Reply = req.Inbox, ""
+		if err := s.d.rpc.PublishMsg(m); err != nil {
+			s.d.log.Debug("pass output on", "task", req.ID, "err", err)
+			return true
+		}
+		var chunk bus.Chunk
+		if m.Header.Get(bus.HeaderError) != "" || json.Unmarshal(m.Data, &chunk) == nil && chunk.End != nil {
+			return true
+		}
+	}
+}
