@@ -217,7 +217,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 			continue
 		}
 		w.count(&s, id) // its host may have told meanwhile how the last attempt ended
-		s.Lost = !w.n.members.alive(cur.Worker) || cur.Worker == w.n.cfg.ID && cur.State == bus.StateRunning && w.find(id) == nil
+		s.Lost = cur.State == bus.StateRunning && (w.n.members.crashed(cur.Worker) || cur.Worker == w.n.cfg.ID && w.find(id) == nil)
 		act = OnDelivery(&cur, d, j, s, a.w.n.now())
 		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
 			return nil, act

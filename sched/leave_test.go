@@ -34,3 +34,25 @@ func TestGoodbyeIsFinal(t *testing.T) {
 		s.kill(theWorker)
 	})
 }
+
+// A task whose workers stop in good order, one after the other, has not killed them.
+func TestGoodbyeIsNoCrash(t *testing.T) {
+	t.Parallel()
+	play(t, parts(6, 2, 3, 4, 5), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 15_000})
+		for range maxCrashes {
+			w := s.running(k)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			s.nodes[w].now().node.Leave(ctx)
+			cancel()
+			s.kill(w)
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(20 * time.Second)
+		if n := len(s.ledger.of(k.id)); n != maxCrashes+1 {
+			s.note("task %s ran %d times, want %d", k.id, n, maxCrashes+1)
+		}
+		s.allEnded()
+	})
+}

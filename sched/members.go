@@ -360,6 +360,17 @@ func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
 
 func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
 
+// left reports whether a node said goodbye, and was not heard since.
+func (m *members) left(id bus.NodeID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	return p != nil && p.gone
+}
+
+// crashed reports whether a node is lost that has not said goodbye.
+func (m *members) crashed(id bus.NodeID) bool { return !m.alive(id) && !m.left(id) }
+
 // boot returns the start that a peer was last heard of.
 func (m *members) boot(id bus.NodeID) string {
 	m.mu.Lock()

@@ -336,7 +336,7 @@ func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found
 func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, at bus.NodeID)) error {
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
-	missing := n.fx.Routes()
+	missing := n.askable()
 	missing[n.cfg.ID] = true
 	err := n.asker.gather(ctx, bus.SubjectFind, marshal(findMsg{ID: id}), func(m *Msg) bool {
 		if m == nil {

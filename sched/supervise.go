@@ -19,7 +19,9 @@ func (h *host) supervise() {
 				continue
 			}
 			if !h.n.members.alive(it.claim.Worker) {
-				h.n.tellCrash(it.claim)
+				if !h.n.members.left(it.claim.Worker) { // who says goodbye has not crashed
+					h.n.tellCrash(it.claim)
+				}
 				h.giveBack(it, "worker lost")
 			} else if now.Sub(it.claimAt) > silentFor && !h.n.members.reports(it.claim.Worker, it.id, it.claimAt) {
 				h.giveBack(it, "worker no longer reports it")

@@ -12,13 +12,7 @@ const syncPiece = 512 << 10 // bytes of results in one reply
 // sync asks every node with a route which of ids it knows as ended, takes the answers in, and
 // hears a fresh heartbeat of each. It returns once all have answered, or with ctx.
 func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
-	missing := n.fx.Routes()
-	delete(missing, n.cfg.ID)
-	for id := range missing {
-		if n.members.state(id) == bus.NodeIncompatible {
-			delete(missing, id) // it does not understand, or answers what is not understood here
-		}
-	}
+	missing := n.askable()
 	if len(missing) == 0 {
 		return nil
 	}
@@ -43,6 +37,18 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 		}
 		return len(missing) == 0
 	})
+}
+
+// askable returns the other nodes that a question reaches, and that understand it.
+func (n *Node) askable() map[bus.NodeID]bool {
+	ids := n.fx.Routes()
+	delete(ids, n.cfg.ID)
+	for id := range ids {
+		if n.members.state(id) == bus.NodeIncompatible {
+			delete(ids, id) // or it answers what is not understood here
+		}
+	}
+	return ids
 }
 
 // onSync answers sync.
