@@ -58,6 +58,7 @@ func subjects(id, other bus.NodeID) map[string][]string {
 		"SubjectOutbox":     {bus.SubjectOutbox(id, other, "t1"), bus.SubjectOutbox(id, bus.NoCustodian, ">")},
 		"SubjectOutboxes":   one(bus.SubjectOutboxes + ">"),
 		"SubjectKept":       one(bus.SubjectKept(id, string(id)+".none.t1")),
+		"SubjectBlob":       {bus.SubjectBlob(id, "get"), bus.SubjectBlob(id, "*")},
 		"SubjectServe":      {bus.SubjectServe(id, "translate"), bus.SubjectServe(id, ">")},
 		"SubjectStoreCall":  {bus.SubjectStoreCall(id, "INFO"), bus.SubjectStoreCall(id, ">")},
 	}

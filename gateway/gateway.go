@@ -198,6 +198,9 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 		if err == nil {
 			defer done()
 			status, body, err = do(r)
+			if _, rest := io.Copy(io.Discard, r.Body); err == nil { // what nobody has read is held to the limits too
+				err = rest
+			}
 		}
 		if err != nil {
 			if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
