@@ -198,7 +198,7 @@ func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
 		if err == nil {
 			defer done()
 			status, body, err = do(r)
-			if _, rest := io.Copy(io.Discard, r.Body); err == nil { // what nobody has read is held to the limits too
+			if _, rest := io.Copy(io.Discard, r.Body); rest != nil { // what nobody has read is held to the limits too
 				err = rest
 			}
 		}
