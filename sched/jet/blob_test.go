@@ -144,3 +144,39 @@ func TestBlobHasNoRoom(t *testing.T) {
 		t.Errorf("it left %v", names)
 	}
 }
+
+// A blob that another has named touches no file but its own, whatever it is called.
+func TestBlobNamesNoPath(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	good, data := largeBlob("t1")
+	outside := filepath.Join(n.dir, "outside")
+	check(t, os.WriteFile(outside, data, 0o600))
+	is := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+			t.Errorf("%s: %v, want %s", what, err, bus.CodeInvalid)
+		}
+	}
+	for _, id := range []sched.BlobID{
+		{Task: "t1", SHA256: "/../../outside", Size: good.Size},
+		{Task: "../outside", SHA256: good.SHA256, Size: good.Size},
+		{Task: "t1", SHA256: good.SHA256[1:], Size: good.Size},
+	} {
+		is("drop", n.jet.DropBlob(id))
+		is("has", n.jet.HasBlob(t.Context(), n.ID, id))
+		for _, memory := range []bool{false, true} {
+			is("put", n.jet.PutBlob(t.Context(), n.ID, id, memory, data))
+		}
+		_, err := n.jet.GetBlob(t.Context(), n.ID, id)
+		is("get", err)
+	}
+	negative := good
+	negative.Size = -1
+	_, err := n.jet.GetBlob(t.Context(), "myco-000000000000", negative)
+	is("get a negative size", err)
+	is("put a negative size", n.jet.PutBlob(t.Context(), n.ID, negative, true, data))
+	if got, err := os.ReadFile(outside); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("the file beside is %d bytes, %v", len(got), err)
+	}
+}
