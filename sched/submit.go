@@ -12,7 +12,7 @@ import (
 // What one submitter may have open: in memory, and the durable part of it on disk too.
 const (
 	openMost      = 100_000   // tasks
-	openBytesMost = 256 << 20 // bytes of their payloads
+	openBytesMost = 256 << 20 // bytes of their payloads and unknown fields
 )
 
 // Submit runs an attached task: it lives as long as its caller, and touches no disk. The
@@ -64,12 +64,10 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
 	now := o.n.now()
 	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
-	size := len(t.Payload)
+	size := inline(&t)
 	data := j.detach()
 	if durable {
-		if data != nil {
-			size = 0 // on disk
-		}
+		size = inline(&j.Task) // what is detached is on disk
 		j.Custodian = o.custodian()
 	} else {
 		j.Boot = o.n.cfg.Boot
