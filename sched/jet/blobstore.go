@@ -224,7 +224,17 @@ func (b *blobs) has(id sched.BlobID) error {
 
 func (b *blobs) read(id sched.BlobID) ([]byte, error) {
 	if data, ok := b.recall(id); ok {
+		if int64(len(data)) != id.Size {
+			return nil, fmt.Errorf("%w: it has %d bytes, want %d", sched.ErrCorrupt, len(data), id.Size)
+		}
 		return data, nil
+	}
+	info, err := os.Stat(b.path(id))
+	if err != nil {
+		return nil, notFound(err, fs.ErrNotExist)
+	}
+	if info.Size() != id.Size { // it is not read: room was made for a blob of that size
+		return nil, fmt.Errorf("%w: it has %d bytes, want %d", sched.ErrCorrupt, info.Size(), id.Size)
 	}
 	data, err := os.ReadFile(b.path(id))
 	if err != nil {
