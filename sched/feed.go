@@ -227,7 +227,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 		j := k.job
 		k.fed, k.fedAt = q, now
 		o.mu.Unlock()
-		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now)) {
+		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, j.key(), j, now)) {
 			continue
 		}
 		o.mu.Lock()

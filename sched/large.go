@@ -290,6 +290,10 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 	if len(f.Result) <= bus.MaxInline {
 		return true
 	}
+	if old, is := w.n.oldSubmitter(a.job); is {
+		f.State, f.Result, f.Error = bus.StateFailed, nil, tooOldFor("result", old)
+		return true
+	}
 	data := f.Result
 	b := bus.BlobOf(data)
 	f.Result, f.Blob = nil, &b

@@ -106,7 +106,7 @@ func (o *outbox) load(ctx context.Context) error {
 	defer o.mu.Unlock()
 	for _, k := range o.kept {
 		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
-			o.open(&entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
+			o.open(&entry{job: k.job, key: k.job.key(), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
 	}
 	return nil
@@ -429,7 +429,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
 	rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: bus.KeyOf(&j.Task)}
+	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: j.key()}
 	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
 	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
 		data, rev, gerr := o.n.fx.GetClaim(ctx, q, j.Task.ID)

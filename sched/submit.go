@@ -82,7 +82,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
-	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable), data: data}
+	e := &entry{job: j, key: j.key(), order: o.count, born: now, out: o.newStream(durable), data: data}
 	if !durable {
 		o.open(e)
 	}
@@ -426,7 +426,7 @@ func (o *outbox) known(id bus.TaskID) []found {
 				}
 			}
 		}
-		out = append(out, found{Info: i, Custodian: j.Custodian, Key: bus.KeyOf(&j.Task)})
+		out = append(out, found{Info: i, Custodian: j.Custodian, Key: j.key()})
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
