@@ -103,7 +103,11 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if r, done, err := o.again(t); done {
 		return r, err
 	}
-	release, err := o.n.cfg.Take(len(t.Payload) + len(t.Later) + besidePayload)
+	size := inline(&t) + besidePayload
+	if len(t.Payload) > bus.MaxInline {
+		size -= len(t.Payload) // PutBlob takes that
+	}
+	release, err := o.n.cfg.Take(size)
 	if err != nil {
 		o.n.beatSoon() // nobody should choose this disk for a copy
 		return bus.Receipt{}, err
