@@ -3,6 +3,7 @@ package bus
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 )
 
 // BlobPiece is how much of a Blob, in bytes, crosses in one message.
@@ -24,13 +25,22 @@ func BlobOf(data []byte) Blob {
 	return Blob{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}
 }
 
+// UnmarshalJSON fails as Validate does: a blob's name becomes a file's, and its size is set aside.
+func (b *Blob) UnmarshalJSON(data []byte) error {
+	type plain Blob
+	if err := json.Unmarshal(data, (*plain)(b)); err != nil {
+		return err
+	}
+	return b.Validate()
+}
+
 // Validate returns an Error with CodeInvalid or CodeTooLarge for what no content can have.
 func (b Blob) Validate() error {
 	raw, err := hex.DecodeString(b.SHA256)
 	switch {
 	case err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != b.SHA256:
 		return Errorf(CodeInvalid, "blob: %q is no SHA-256 in lower-case hex", b.SHA256)
-	case b.Size < 0:
+	case b.Size <= 0:
 		return Errorf(CodeInvalid, "blob: a size of %d bytes", b.Size)
 	case b.Size > MaxPayload:
 		return TooLarge("content", b.Size)

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -50,8 +51,15 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	if err := json.Unmarshal([]byte(`null`), &task); err != nil || task.Unknown() != nil {
 		t.Errorf("null: %v", err)
 	}
-	if err := json.Unmarshal([]byte(`{"type":"ping","large":"`+strings.Repeat("x", bus.MaxPayload)+`"}`), &task); err != nil || task.Validate() == nil {
-		t.Errorf("a large unknown field is within the limit: %v", err)
+	for over := range 2 {
+		field := `,"large":"` + strings.Repeat("x", bus.MaxLater-len(`,"large":""`)+over) + `"`
+		if err := json.Unmarshal([]byte(`{"type":"ping"`+field+`}`), &task); err != nil {
+			t.Fatal(err)
+		}
+		err := task.Validate()
+		if (err != nil) != (over > 0) || err != nil && (!errors.Is(err, &bus.Error{Code: bus.CodeTooLarge}) || !strings.Contains(err.Error(), "65536")) {
+			t.Errorf("an unknown field %d over the limit: %v", over, err)
+		}
 	}
 }
 

@@ -147,24 +147,36 @@ func SubjectStoreCall(node NodeID, rest string) string {
 // BucketPeers is the KV bucket in every store with a NodeInfo for each node, by node id.
 const BucketPeers = "peers"
 
-// Key names one work queue: lane and priority, class (task type), model, and the node of a
-// pin. Queues do not overlap.
+// Key names one work queue: lane and priority, class (task type), model, the node of a pin, and
+// whether its payloads are blobs. Queues do not overlap.
 type Key struct {
 	Lane     Lane   `json:"lane"`
 	Priority int    `json:"priority"`
 	Class    string `json:"class"`
 	Model    string `json:"model,omitempty"`
 	Pin      NodeID `json:"pin,omitempty"`
+	// Large tells that the payloads are over MaxInline. Nodes that know no blobs do not take such a
+	// name for a key, and so fetch none of them: see Wire.Blobs.
+	Large bool `json:"large,omitempty"`
 }
 
-// KeyOf returns the work queue that t belongs to.
+// KeyOf returns the work queue that t belongs to, with its payload.
 func KeyOf(t *Task) Key {
-	return Key{Lane: t.Lane, Priority: t.Priority, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node}
+	return Key{
+		Lane: t.Lane, Priority: t.Priority, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node,
+		Large: len(t.Payload) > MaxInline,
+	}
 }
 
-// String returns the key as three subject tokens: lane-priority, class, model[@pin].
+const largeSuffix = "-large"
+
+// String returns the key as three subject tokens: lane-priority[-large], class, model[@pin].
 func (k Key) String() string {
-	s := string(k.Lane) + "-" + strconv.Itoa(k.Priority) + "." + Token(k.Class) + "." + Token(k.Model)
+	s := string(k.Lane) + "-" + strconv.Itoa(k.Priority)
+	if k.Large {
+		s += largeSuffix
+	}
+	s += "." + Token(k.Class) + "." + Token(k.Model)
 	if k.Pin != "" {
 		s += "@" + string(k.Pin)
 	}
@@ -184,14 +196,15 @@ func ParseKey(s string) (Key, error) {
 			return Key{}, err
 		}
 	}
-	lane, priority, _ := strings.Cut(p[0], "-")
+	short, large := strings.CutSuffix(p[0], largeSuffix)
+	lane, priority, _ := strings.Cut(short, "-")
 	n, err1 := strconv.Atoi(priority)
 	class, err2 := Untoken(p[1])
 	m, err3 := Untoken(model)
 	if err1 != nil || err2 != nil || err3 != nil || Lane(lane) != Interactive && Lane(lane) != Batch {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: bad token", s)
 	}
-	k.Lane, k.Priority, k.Class, k.Model = Lane(lane), n, class, m
+	k.Lane, k.Priority, k.Class, k.Model, k.Large = Lane(lane), n, class, m, large
 	if k.String() != s {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: want %q", s, k)
 	}

@@ -128,6 +128,7 @@ func TestKey(t *testing.T) {
 		"batch-10.inference.gemma3=3a1b":            {Lane: bus.Batch, Priority: 10, Class: "inference", Model: "gemma3:1b"},
 		"batch-1.inference.m=40x@myco-0123456789ab": {Lane: bus.Batch, Priority: 1, Class: "inference", Model: "m@x", Pin: self},
 		"batch-0.translate.=@myco-0123456789ab":     {Lane: bus.Batch, Class: "translate", Pin: self},
+		"batch-1-large.ping.=@myco-0123456789ab":    {Lane: bus.Batch, Priority: 1, Class: "ping", Pin: self, Large: true},
 	} {
 		if got := k.String(); got != want {
 			t.Errorf("%+v is %q, want %q", k, got, want)
@@ -138,7 +139,7 @@ func TestKey(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", "batch-1.b", "batch-1.b.c.d", "batch-1..c", "batch-1.b.c@", "batch-1.b.c@myco-x", "batch-1.b.c@d@e", "batch-1.b.=3",
-		"batch.b.c", "batch-.b.c", "batch-01.b.c", "batch-+1.b.c", "slow-1.b.c", "batch-1.b.@myco-0123456789ab",
+		"batch.b.c", "batch-.b.c", "batch-01.b.c", "batch-+1.b.c", "slow-1.b.c", "batch-1.b.@myco-0123456789ab", "batch-large.b.c", "batch-1-large-large.b.c", "batch-1-small.b.c",
 	} {
 		if got, err := bus.ParseKey(bad); err == nil {
 			t.Errorf("ParseKey(%q) = %+v, want an error", bad, got)
@@ -150,8 +151,11 @@ func TestKeyOf(t *testing.T) {
 	t.Parallel()
 	task := bus.Task{Type: "inference", Model: "gemma3", Node: self, Lane: bus.Batch, Priority: 7}
 	want := bus.Key{Lane: bus.Batch, Priority: 7, Class: "inference", Model: "gemma3:latest", Pin: self}
-	if got := bus.KeyOf(&task); got != want {
-		t.Errorf("key %+v, want %+v", got, want)
+	for over := range 2 {
+		task.Payload, want.Large = make([]byte, bus.MaxInline+over), over > 0
+		if got := bus.KeyOf(&task); got != want {
+			t.Errorf("key %+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -176,6 +180,7 @@ func FuzzParseKey(f *testing.F) {
 	for _, s := range []string{"interactive-5.ping.=", "batch-10.inference.m=3a1@myco-0123456789ab", "a.b", "..", "a.b.c@"} {
 		f.Add(s)
 	}
+	f.Add("batch-10-large.ping.=")
 	f.Fuzz(func(t *testing.T, s string) {
 		if k, err := bus.ParseKey(s); err == nil && k.String() != s {
 			t.Errorf("ParseKey(%q) = %+v, which is %q", s, k, k.String())

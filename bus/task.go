@@ -24,6 +24,9 @@ const (
 	// envelope has to fit in beside it, under the bus's limit of 1 MiB. What is larger is kept and
 	// fetched in pieces, see Blob.
 	MaxInline = 768 << 10
+	// MaxLater bounds the fields that this version does not know, see Later, all together, in bytes:
+	// beside a payload of MaxInline they fit into a message.
+	MaxLater = 64 << 10
 	// MaxTimeout is the longest time that a task may ask for.
 	MaxTimeout = 30 * 24 * time.Hour
 )
@@ -89,8 +92,8 @@ func (t Task) Validate() error {
 		return Errorf(CodeInvalid, "timeout %v: want 0 to %v", t.Timeout, MaxTimeout)
 	case len(t.Payload) > MaxPayload:
 		return TooLarge("payload", int64(len(t.Payload)))
-	case len(t.Payload)+len(t.Later) > MaxPayload:
-		return TooLarge("payload with its unknown fields", int64(len(t.Payload)+len(t.Later)))
+	case len(t.Later) > MaxLater:
+		return Errorf(CodeTooLarge, "the unknown fields of the task have %d bytes, the limit is %d (%d KiB)", len(t.Later), MaxLater, MaxLater>>10)
 	case len(t.Payload) > 0 && !json.Valid(t.Payload):
 		return Errorf(CodeInvalid, "payload is not JSON")
 	}

@@ -33,6 +33,9 @@ func (w Wire) Speaks(other Wire) bool {
 	return w.Version >= other.Oldest && other.Version >= w.Oldest
 }
 
+// Blobs reports whether a node that speaks w knows of payloads and results over MaxInline.
+func (w Wire) Blobs() bool { return w.known().Version >= 2 }
+
 // Same reports whether w and other are the same, told or not.
 func (w Wire) Same(other Wire) bool { return w.known() == other.known() }
 

@@ -4,7 +4,7 @@ package bus
 
 // A program of the next version, for tests of upgrades: built with the tag "next". It says more than
 // others know, in every object that keeps such fields.
-const wireVersion = 2
+const wireVersion = 3
 
 // withAdded is what Encode appends.
 func (l Later) withAdded() string {

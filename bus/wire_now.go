@@ -3,8 +3,10 @@
 package bus
 
 // What this program speaks, see Wire. docs/protocol.md ("Versions") tells when to raise which.
+//
+// Version 2: payloads and results over MaxInline are Blobs.
 const (
-	wireVersion = 1
+	wireVersion = 2
 	wireOldest  = 1
 )
 

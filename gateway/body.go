@@ -23,7 +23,8 @@ const (
 	bodyStep  = 4 * time.Second
 	// step is how many bytes are counted at a time. A request that is no longer is not counted.
 	step = 1 << 20
-	// bodyRoom bounds the bodies of all requests that are worked on, in steps.
+	// bodyRoom bounds the bodies of all requests that are worked on, and the large results that answer
+	// them, in steps.
 	bodyRoom = 512
 )
 
@@ -82,6 +83,18 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	return n, err
+}
+
+// answered counts a result of size bytes in place of the request, which is over.
+func (b *body) answered(size int64) error {
+	b.room.Release(b.held)
+	b.held = 0
+	steps := (size + step - 1) / step
+	if !b.room.TryAcquire(steps) {
+		return bus.Errorf(bus.CodeBusy, "%d MiB of large requests and results are being worked on already", bodyRoom)
+	}
+	b.held = steps
+	return nil
 }
 
 // Close implements io.Closer.

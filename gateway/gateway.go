@@ -45,6 +45,9 @@ type Swarm interface {
 	Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	// Task tells what became of a task.
 	Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error)
+	// Whole puts a result into t that Run or Task has left out for its size: t.ResultBlob stands for
+	// it. last tells that nobody asks for it again.
+	Whole(ctx context.Context, t *bus.TaskInfo, last bool) error
 }
 
 // Config sets up a Gateway.
@@ -65,7 +68,7 @@ type Gateway struct {
 	cfg Config
 	mux http.Handler
 	key atomic.Pointer[keyed]
-	// room is for the bodies of large requests.
+	// room is for the bodies of large requests, and for large results.
 	room *semaphore.Weighted
 }
 
@@ -262,6 +265,9 @@ func (g *Gateway) task(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	info, err := g.cfg.Swarm.Task(r.Context(), id)
+	if err == nil {
+		err = g.whole(r, &info, false)
+	}
 	return http.StatusOK, info, err
 }
 
@@ -276,10 +282,26 @@ func (g *Gateway) submit(r *http.Request) (int, any, error) {
 		return http.StatusAccepted, receipt, err
 	case "", "0", "false":
 		info, err := g.cfg.Swarm.Run(r.Context(), t)
+		if err == nil {
+			err = g.whole(r, &info, true)
+		}
 		return http.StatusOK, info, err
 	default:
 		return 0, nil, bus.Errorf(bus.CodeInvalid, "durable=%q: want 0 or 1", durable)
 	}
+}
+
+// whole puts a large result into t, once there is room for it.
+func (g *Gateway) whole(r *http.Request, t *bus.TaskInfo, last bool) error {
+	if t.ResultBlob == nil {
+		return nil
+	}
+	if in, ok := r.Body.(*body); ok {
+		if err := in.answered(t.ResultBlob.Size); err != nil {
+			return bus.AsError(err).WithHint("the result is kept, ask again: GET /task/%s", t.ID)
+		}
+	}
+	return g.cfg.Swarm.Whole(r.Context(), t, last)
 }
 
 // readTask reads a task from a request's body.

@@ -48,6 +48,67 @@ func (s *swarm) Task(_ context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	return bus.TaskInfo{ID: id, State: bus.StateQueued}, s.err
 }
 
+func (s *swarm) Whole(_ context.Context, t *bus.TaskInfo, _ bool) error {
+	t.Result, t.ResultBlob = json.RawMessage(`"whole"`), nil
+	return s.err
+}
+
+// fetching is a swarm whose results are large, and stay on their way until they are let go.
+type fetching struct {
+	*swarm
+	size    int64
+	fetches chan bool // last
+	let     chan struct{}
+}
+
+func (f fetching) Task(_ context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	return bus.TaskInfo{ID: id, State: bus.StateDone, ResultBlob: &bus.Blob{SHA256: strings.Repeat("0", 64), Size: f.size}}, nil
+}
+
+func (f fetching) Run(ctx context.Context, _ bus.Task) (bus.TaskInfo, error) {
+	return f.Task(ctx, "run")
+}
+
+func (f fetching) Whole(ctx context.Context, t *bus.TaskInfo, last bool) error {
+	f.fetches <- last
+	<-f.let
+	return f.swarm.Whole(ctx, t, last)
+}
+
+// A large result is fetched once there is room for it: whoever comes after that is told to come again.
+func TestResultsHaveRoom(t *testing.T) {
+	t.Parallel()
+	f := fetching{&swarm{}, bus.MaxPayload, make(chan bool, 2), make(chan struct{})}
+	g, err := gateway.New(gateway.Config{Swarm: f, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() *httptest.ResponseRecorder { return call(t, g, http.MethodGet, "/task/abc", "") }
+	post := func() *httptest.ResponseRecorder { return call(t, g, http.MethodPost, "/task", `{"type":"ping"}`) }
+	got := make(chan *httptest.ResponseRecorder)
+	for last, ask := range map[bool]func() *httptest.ResponseRecorder{false: get, true: post} {
+		go func() { got <- ask() }()
+		if was := <-f.fetches; was != last {
+			t.Errorf("the result is fetched for the last time: %v, want %v", was, last)
+		}
+	}
+	for _, w := range []*httptest.ResponseRecorder{get(), post()} {
+		wants(t, "a third result", w, http.StatusTooManyRequests, bus.CodeBusy)
+		if w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "GET /task/") {
+			t.Errorf("no word of what to do: %v %s", w.Header(), w.Body)
+		}
+	}
+	close(f.let)
+	for range 2 {
+		if w := <-got; w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"whole"`) || strings.Contains(w.Body.String(), "result_blob") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	if w := get(); w.Code != http.StatusOK {
+		t.Errorf("once there is room again: %d %s", w.Code, w.Body)
+	}
+}
+
 func setup(t *testing.T) (*swarm, http.Handler) {
 	t.Helper()
 	s := &swarm{}

@@ -20,6 +20,15 @@ type BlobID struct {
 	Size   int64
 }
 
+// Validate returns an Error with CodeInvalid for what names no file: others may have sent it. The
+// size is not looked at.
+func (id BlobID) Validate() error {
+	if err := id.Task.Validate(); err != nil {
+		return err
+	}
+	return bus.Blob{SHA256: id.SHA256, Size: 1}.Validate()
+}
+
 func blobID(task bus.TaskID, result bool, b *bus.Blob) BlobID {
 	return BlobID{Task: task, Result: result, SHA256: b.SHA256, Size: b.Size}
 }

@@ -16,6 +16,14 @@ func (c Config) Without(ps []Protection) Config {
 	return c
 }
 
+// Open is how many bytes of open tasks count, all together and of the durable ones, once more are added.
+func (n *Node) Open(more int) (all, durable int) {
+	n.outbox.mu.Lock()
+	defer n.outbox.mu.Unlock()
+	n.outbox.openBytes += more
+	return n.outbox.openBytes, n.outbox.durableBytes
+}
+
 // Receivers are what a node does with the messages of others, by what they are.
 func (n *Node) Receivers() map[string]func(Msg) {
 	return map[string]func(Msg){

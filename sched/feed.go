@@ -131,7 +131,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
 				inQueue++
-				bytes += len(e.job.Task.Payload)
+				bytes += inline(&e.job.Task)
 			}
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
@@ -146,11 +146,11 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	})
 	for _, e := range due {
 		if e.job.Durable() {
-			if inQueue >= feedWindow || bytes+len(e.job.Task.Payload) > feedBytes {
+			if inQueue >= feedWindow || bytes+inline(&e.job.Task) > feedBytes {
 				continue // when others have ended; those that somebody waits for do not wait for that
 			}
 			inQueue++
-			bytes += len(e.job.Task.Payload)
+			bytes += inline(&e.job.Task)
 		}
 		if !o.feed(ctx, q, e) {
 			return // the host does not answer; next time
@@ -227,7 +227,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 		j := k.job
 		k.fed, k.fedAt = q, now
 		o.mu.Unlock()
-		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, bus.KeyOf(&j.Task), j, now)) {
+		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, j.key(), j, now)) {
 			continue
 		}
 		o.mu.Lock()

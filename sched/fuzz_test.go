@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,10 @@ func FuzzMessages(f *testing.F) {
 	seed("resend", map[string]any{"attempt": 1, "from": -3})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id, "custodian": "none"}})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id}, "final": final})
+	for _, blob := range []map[string]any{{"sha256": strings.Repeat("0a", 32), "size": 1 << 20}, {"sha256": "/../../x", "size": -1}} {
+		seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id, "blob": blob}})
+		seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id}, "final": map[string]any{"task": "t1", "state": "done", "blob": blob}})
+	}
 
 	f.Fuzz(func(t *testing.T, what string, data []byte) {
 		machine := sim.New(sim.Config{}).Add(id)

@@ -428,9 +428,9 @@ func (h *host) avoided(k *keyQueue, node bus.NodeID, now time.Time) bool {
 	return len(k.open) > 0 && k.open[0].avoid == node && now.Sub(k.open[0].avoidAt) < avoidFor
 }
 
-// Runs reports whether a node can run key, and whether its model is loaded there.
+// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
 func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
-	if key.Pin != "" && key.Pin != n.ID {
+	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() {
 		return false, false
 	}
 	for _, t := range n.Types {

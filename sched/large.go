@@ -73,13 +73,16 @@ func contentOf(t bus.Task, b *bus.Blob) contentSum {
 	return sha256.Sum256([]byte(t.Type + "\x00\x00" + b.SHA256))
 }
 
-// size is how much memory, in bytes, an open task's payload takes at its submitter.
+// size is how much memory, in bytes, an open task's payload and unknown fields take at its submitter.
 func (e *entry) size() int {
 	if e.job.Blob != nil && !e.job.Durable() {
-		return int(e.job.Blob.Size)
+		return int(e.job.Blob.Size) + inline(&e.job.Task)
 	}
-	return len(e.job.Task.Payload)
+	return inline(&e.job.Task)
 }
+
+// inline is what t carries along, in bytes, beside its short fields.
+func inline(t *bus.Task) int { return len(t.Payload) + len(t.Later) }
 
 // detach takes a payload that is too large for a message out of the job.
 func (j *Job) detach() (data []byte) {
@@ -285,6 +288,10 @@ func encodeResult(result any) (json.RawMessage, error) {
 // is written anywhere. false: it could not, and the task was given back.
 func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 	if len(f.Result) <= bus.MaxInline {
+		return true
+	}
+	if old, is := w.n.oldSubmitter(a.job); is {
+		f.State, f.Result, f.Error = bus.StateFailed, nil, tooOldFor("result", old)
 		return true
 	}
 	data := f.Result

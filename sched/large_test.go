@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,6 +265,26 @@ func TestLargeAttached(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The room for a large payload is taken where it is written, and not for its task as well.
+func TestLargeTakesItsRoomOnce(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	most := 0
+	play(t, setup{nodes: 2, take: func(bytes int) {
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, bytes)
+	}}, func(s *swarm) {
+		s.elected()
+		s.mirror(1)
+		s.accept(0, "large")
+		s.wholeAt(0, "large")
+	})
+	if most == 0 || most > 64<<10 {
+		t.Errorf("Take was asked for %d bytes", most)
+	}
 }
 
 // What a crash leaves behind belongs to no task, and goes after a while: a result after all who may

@@ -353,7 +353,9 @@ func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.peers[id]; p != nil {
-		return p.Info, p.State
+		i := p.Info
+		i.Wire = p.Beat.Wire
+		return i, p.State
 	}
 	return bus.NodeInfo{ID: id}, bus.NodeLost
 }

@@ -3,6 +3,7 @@ package sched_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,6 +94,45 @@ func TestRefused(t *testing.T) {
 		}
 		if _, err := p.node.Attach("none", 0); !errors.Is(err, sched.ErrNotFound) {
 			s.note("attach to nothing: %v", err)
+		}
+	})
+}
+
+// Fields that this version does not know count like a payload while their task is open.
+func TestUnknownFieldsCount(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 1}, func(s *swarm) {
+		p := s.nodes[s.elected()].now()
+		task := func(id bus.TaskID) bus.Task {
+			return bus.Task{ID: id, Type: "work", Payload: []byte(`{"ms":1000}`), Later: bus.Later(`,"later":"` + strings.Repeat("x", 60<<10) + `"`)}
+		}
+		one := len(task("").Payload) + len(task("").Later)
+		if _, err := p.node.Enqueue(p.life, task("durable"), 1); err != nil {
+			s.note("enqueue: %v", err)
+		}
+		if _, _, err := p.node.Submit(task("attached")); err != nil {
+			s.note("submit: %v", err)
+		}
+		if all, durable := p.node.Open(0); all != 2*one || durable != one {
+			s.note("%d bytes count, %d of them durable; want %d and %d", all, durable, 2*one, one)
+		}
+		const others = 256<<20 - 4*64<<10
+		p.node.Open(others)
+		for range 2 {
+			if _, _, err := p.node.Submit(task("")); err != nil {
+				s.note("within the limit: %v", err)
+			}
+		}
+		_, _, err := p.node.Submit(task(""))
+		_, derr := p.node.Enqueue(p.life, task(""), 1)
+		for _, err := range []error{err, derr} {
+			if !errors.Is(err, &bus.Error{Code: bus.CodeBusy}) {
+				s.note("over the limit: %v, want %s", err, bus.CodeBusy)
+			}
+		}
+		time.Sleep(time.Minute)
+		if all, durable := p.node.Open(-others); all != 0 || durable != 0 {
+			s.note("after their ends %d bytes count, %d of them durable", all, durable)
 		}
 	})
 }

@@ -33,8 +33,8 @@ type outbox struct {
 
 	mu                    sync.Mutex
 	entries               map[bus.TaskID]*entry // submitted here, open
-	openBytes             int                   // of payload, in entries
-	durable, durableBytes int                   // of entries, those that are durable, and of their payload
+	openBytes             int                   // of payload and unknown fields, in entries
+	durable, durableBytes int                   // of entries, those that are durable, and of what is inline in them
 	kept                  map[bus.TaskID]*kept  // durable, in this node's store
 	ended                 map[bus.TaskID]ended  // attached, submitted here
 	order                 []bus.TaskID          // of ended, oldest first
@@ -106,7 +106,7 @@ func (o *outbox) load(ctx context.Context) error {
 	defer o.mu.Unlock()
 	for _, k := range o.kept {
 		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
-			o.open(&entry{job: k.job, key: bus.KeyOf(&k.job.Task), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
+			o.open(&entry{job: k.job, key: k.job.key(), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
 	}
 	return nil
@@ -118,7 +118,7 @@ func (o *outbox) open(e *entry) {
 	o.openBytes += e.size()
 	if e.job.Durable() {
 		o.durable++
-		o.durableBytes += len(e.job.Task.Payload)
+		o.durableBytes += inline(&e.job.Task)
 	}
 	if k := o.kept[e.job.Task.ID]; k != nil && len(k.job.Task.Payload) > 0 {
 		k.job.Task.Payload = e.job.Task.Payload // the same, and once in memory
@@ -167,7 +167,7 @@ func (o *outbox) onKept(k Kept) {
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final, t.endAt = b.Final, k.At
-		t.job.Task.Payload = nil
+		t.job.Task.Payload, t.job.Task.Later = nil, ""
 	}
 	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
@@ -228,11 +228,11 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	o.openBytes -= e.size()
 	if e.job.Durable() {
 		o.durable--
-		o.durableBytes -= len(e.job.Task.Payload)
+		o.durableBytes -= inline(&e.job.Task)
 	}
 	if !e.job.Durable() {
 		j := e.job
-		j.Task.Payload = nil
+		j.Task.Payload, j.Task.Later = nil, ""
 		o.ended[id] = ended{j, f}
 		o.order = append(o.order, id)
 		for len(o.order) > endedMost {
@@ -429,7 +429,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
 	rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: bus.KeyOf(&j.Task)}
+	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: j.key()}
 	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
 	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
 		data, rev, gerr := o.n.fx.GetClaim(ctx, q, j.Task.ID)

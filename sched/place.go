@@ -47,6 +47,9 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	}
 	key := bus.KeyOf(&p.Task)
 	at, ok := CanRun(key, ready)
+	if old, is := tooOld(key, nodes); is && !durable && (!ok || old.QueueHost) {
+		return p, tooOldFor("payload", old)
+	}
 	if t.Remote {
 		if !ok {
 			return p, noWorker(t, nodes, self)
@@ -101,6 +104,9 @@ func chooseModel(nodes []bus.NodeInfo, preferred string) (bus.ModelInfo, string,
 // CanRun returns the best node that can run key, loaded before cold and idle before busy, and
 // whether there is one.
 func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
+	if hostTooOld(key, nodes) {
+		return "", false
+	}
 	var best bus.NodeInfo
 	bestLoaded, found := false, false
 	for _, n := range nodes {
@@ -126,6 +132,9 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self bus.NodeID) string {
 		if a, apart := bus.ApartFrom(nodes, self, n); apart && (key.Pin == n.ID || key.Pin == "" && wouldRun(n, key)) {
 			return "waits: " + a.String()
 		}
+	}
+	if old, is := tooOld(key, nodes); is {
+		return "waits: " + tooOldFor("payload", old).Message + ". Upgrade mycod on " + old.Name
 	}
 	if key.Pin != "" {
 		return fmt.Sprintf("waits: node %s is not there or does not have %s", key.Pin, what)

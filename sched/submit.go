@@ -12,7 +12,7 @@ import (
 // What one submitter may have open: in memory, and the durable part of it on disk too.
 const (
 	openMost      = 100_000   // tasks
-	openBytesMost = 256 << 20 // bytes of their payloads
+	openBytesMost = 256 << 20 // bytes of their payloads and unknown fields
 )
 
 // Submit runs an attached task: it lives as long as its caller, and touches no disk. The
@@ -64,12 +64,10 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
 	now := o.n.now()
 	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
-	size := len(t.Payload)
+	size := inline(&t)
 	data := j.detach()
 	if durable {
-		if data != nil {
-			size = 0 // on disk
-		}
+		size = inline(&j.Task) // what is detached is on disk
 		j.Custodian = o.custodian()
 	} else {
 		j.Boot = o.n.cfg.Boot
@@ -84,7 +82,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
-	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable), data: data}
+	e := &entry{job: j, key: j.key(), order: o.count, born: now, out: o.newStream(durable), data: data}
 	if !durable {
 		o.open(e)
 	}
@@ -105,7 +103,11 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if r, done, err := o.again(t); done {
 		return r, err
 	}
-	release, err := o.n.cfg.Take(len(t.Payload) + len(t.Later) + besidePayload)
+	size := inline(&t) + besidePayload
+	if len(t.Payload) > bus.MaxInline {
+		size -= len(t.Payload) // PutBlob takes that
+	}
+	release, err := o.n.cfg.Take(size)
 	if err != nil {
 		o.n.beatSoon() // nobody should choose this disk for a copy
 		return bus.Receipt{}, err
@@ -428,7 +430,7 @@ func (o *outbox) known(id bus.TaskID) []found {
 				}
 			}
 		}
-		out = append(out, found{Info: i, Custodian: j.Custodian, Key: bus.KeyOf(&j.Task)})
+		out = append(out, found{Info: i, Custodian: j.Custodian, Key: j.key()})
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

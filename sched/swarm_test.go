@@ -28,9 +28,11 @@ type setup struct {
 	// retention is sched.Config's; room is its Room, of node i.
 	retention time.Duration
 	room      func(i int) error
+	take      func(bytes int) // is told what Take is asked for
 	// twin is told which node is to give up for another process of its identity.
 	twin  func(i int, o bus.Instance)
 	skew  map[int]time.Duration // how much clocks are ahead, by index
+	wires map[int]bus.Wire      // what nodes speak, by index
 	split bool                  // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
@@ -120,9 +122,15 @@ func (s *swarm) restart(i int) {
 	}
 	life, fx := n.m.Start()
 	start := n.m.Starts()
-	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Boot: fmt.Sprintf("boot-%d-%d", i, start)}
+	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Wire: s.wires[i], Boot: fmt.Sprintf("boot-%d-%d", i, start)}
 	if s.room != nil {
 		cfg.Room = func() error { return s.room(i) }
+	}
+	if s.take != nil {
+		cfg.Take = func(bytes int) (func(), error) {
+			s.take(bytes)
+			return func() {}, nil
+		}
 	}
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)

@@ -71,10 +71,7 @@ func (a nativeAPI) Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error) {
 		chunk, err := out.Next(ctx)
 		switch {
 		case err == nil && chunk.End != nil:
-			b := chunk.End.ResultBlob
-			err := n.Whole(ctx, chunk.End)
-			n.Taken(reply.ID, b)
-			return *chunk.End, err
+			return *chunk.End, nil
 		case errors.Is(err, io.EOF):
 			return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the output of task %s has no end", reply.ID)
 		case err != nil:
@@ -103,9 +100,21 @@ func (a nativeAPI) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	info, err := n.Task(ctx, id)
-	if err == nil {
-		err = n.Whole(ctx, &info)
+	return n.Task(ctx, id)
+}
+
+// Whole implements gateway.Swarm.
+func (a nativeAPI) Whole(ctx context.Context, t *bus.TaskInfo, last bool) error {
+	n, err := a.d.current()
+	if err != nil {
+		return err
 	}
-	return info, err
+	b := t.ResultBlob
+	if err := n.Whole(ctx, t); err != nil {
+		return err
+	}
+	if last {
+		n.Taken(t.ID, b)
+	}
+	return nil
 }

@@ -39,17 +39,25 @@ type parcel struct {
 
 func newParcels() *parcels { return &parcels{all: map[string]*parcel{}} }
 
-// add makes room for a parcel.
-func (p *parcels) add(b bus.Blob, data []byte, in bool) (bus.Blob, error) {
+// reserve counts size bytes as on their way, before they are in memory: whoever drops the parcel that
+// is made of them, or calls count, gives them back.
+func (p *parcels) reserve(size int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.size+b.Size > parcelRoom {
-		return b, bus.Errorf(bus.CodeBusy, "%d MiB of large payloads and results are on their way here: the limit is %d MiB", p.size>>20, int64(parcelRoom)>>20)
+	if p.size+size > parcelRoom {
+		return bus.Errorf(bus.CodeBusy, "%d MiB of large payloads and results are on their way here: the limit is %d MiB", p.size>>20, int64(parcelRoom)>>20)
 	}
-	p.size += b.Size
+	p.size += size
+	return nil
+}
+
+// add makes a parcel, for which room was reserved.
+func (p *parcels) add(b bus.Blob, data []byte, in bool) bus.Blob {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	b.Token = nuid.Next()
 	p.all[b.Token] = &parcel{blob: b, in: in, data: data, idle: time.AfterFunc(parcelLife, func() { p.drop(b.Token) })}
-	return b, nil
+	return b
 }
 
 // begin announces what a program sends.
@@ -57,11 +65,20 @@ func (p *parcels) begin(_ context.Context, b bus.Blob) (any, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
 	}
-	return p.add(b, nil, true)
+	if err := p.reserve(b.Size); err != nil {
+		return nil, err
+	}
+	return p.add(b, nil, true), nil
 }
 
 // lend offers data for a program to fetch.
-func (p *parcels) lend(data []byte) (bus.Blob, error) { return p.add(bus.BlobOf(data), data, false) }
+func (p *parcels) lend(data []byte) (bus.Blob, error) {
+	b := bus.BlobOf(data)
+	if err := p.reserve(b.Size); err != nil {
+		return b, err
+	}
+	return p.add(b, data, false), nil
+}
 
 func (p *parcels) drop(token string) {
 	p.mu.Lock()
@@ -159,8 +176,8 @@ func (p *parcels) pack(t *bus.TaskInfo) error {
 	return err
 }
 
-// told makes of t what its client is told: a large result is fetched from where it is kept, and
-// offered.
+// told makes of t what its client is told: a large result is fetched from where it is kept, once there
+// is room for it, and offered. CodeBusy: there is none.
 func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error {
 	if t.ResultBlob == nil {
 		if len(t.Result) <= bus.MaxInline/6 { // it fits, whatever it is made of
@@ -171,10 +188,17 @@ func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error
 		}
 		return d.parcels.pack(t)
 	}
+	b := *t.ResultBlob
+	if err := d.parcels.reserve(b.Size); err != nil {
+		return bus.AsError(err).WithHint("the result is kept, ask again: myco task show %s", t.ID)
+	}
 	if err := n.Whole(ctx, t); err != nil {
+		d.parcels.count(-b.Size)
 		return err
 	}
-	return d.parcels.pack(t)
+	b = d.parcels.add(b, t.Result, false)
+	t.Result, t.ResultBlob = nil, &b
+	return nil
 }
 
 // serveParcels answers for pieces.

@@ -119,17 +119,28 @@ func (r *room) take(bytes int) (release func(), err error) {
 	}), nil
 }
 
-// takeLarge is take for large content: where it does not fit, others may.
-func (r *room) takeLarge(bytes int64) (release func(), err error) {
+// takeLarge is take for large content, which is written piece by piece: release tells of bytes that are
+// written, or will not be, and is called until that is all. Where they do not fit, others may: the disk
+// is not full.
+func (r *room) takeLarge(bytes int64) (release func(bytes int64), err error) {
 	r.mu.Lock()
-	fits := r.full != nil || protect.Room.Off() || r.left() >= r.reserve+uint64(max(0, bytes))
-	err = bus.Errorf(bus.CodeNoSpace, "the disk of node %s does not take %d MiB: %d MiB are free under %s, and %d MiB are kept for what was accepted",
-		r.name, bytes>>20, r.left()>>20, r.dir, r.reserve>>20).WithHint("free some space there")
-	r.mu.Unlock()
-	if !fits {
-		return nil, err
+	defer r.mu.Unlock()
+	left := uint64(max(0, bytes))
+	switch {
+	case r.full != nil:
+		return nil, r.full
+	case r.left() < r.reserve+left && !protect.Room.Off():
+		return nil, bus.Errorf(bus.CodeNoSpace, "the disk of node %s does not take %d MiB: %d MiB are free under %s, and %d MiB are kept for what was accepted",
+			r.name, bytes>>20, r.left()>>20, r.dir, r.reserve>>20).WithHint("free some space there")
 	}
-	return r.take(int(bytes))
+	r.taken += left
+	return func(bytes int64) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n := min(left, uint64(max(0, bytes)))
+		left -= n
+		r.written += n
+	}, nil
 }
 
 // left is what is free at least. The caller holds mu.

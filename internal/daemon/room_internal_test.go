@@ -128,12 +128,49 @@ func TestRoomForABlob(t *testing.T) {
 	if err := r.check(); err != nil {
 		t.Errorf("what is smaller fits no more: %v", err)
 	}
-	release()
+	release(80 << 20)
+	release(80 << 20) // it had no more
 	if err := r.look(); err != nil {
 		t.Fatal(err)
+	}
+	if r.taken != 0 || r.written != 0 {
+		t.Errorf("%d bytes are still counted, %d of them written", r.taken, r.written)
 	}
 	_, err = r.takeLarge(91 << 20)
 	if !errors.Is(err, &bus.Error{Code: bus.CodeNoSpace}) || !strings.Contains(err.Error(), "tower") || !strings.Contains(err.Error(), "/data") {
 		t.Errorf("91 MiB of 90: %v, want %s naming node and path", err, bus.CodeNoSpace)
+	}
+}
+
+// What is written of a blob is counted once: by the disk. So a blob that fits does not fill it.
+func TestRoomForABlobAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	free := uint64(100 << 20)
+	r := &room{dir: "/data", name: "tower", usage: func(string) (uint64, uint64, error) { return free, 200 << 20, nil }}
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	const step = 16 << 20
+	release, err := r.takeLarge(5 * step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		free -= step
+		release(step)
+		if err := r.look(); err != nil {
+			t.Fatalf("with %d MiB free: %v", free>>20, err)
+		}
+		if want := free - (5*step - (100<<20 - free)); r.left() != want {
+			t.Errorf("%d MiB are left, want %d", r.left()>>20, want>>20)
+		}
+	}
+	if r.taken != 0 || r.written != 0 {
+		t.Errorf("%d bytes are still counted, %d of them written", r.taken, r.written)
+	}
+	free = 9 << 20
+	full := r.look()
+	if _, err := r.takeLarge(1); full == nil || !errors.Is(err, full) {
+		t.Errorf("on a full disk: %v, want %v", err, full)
 	}
 }

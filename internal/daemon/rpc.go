@@ -46,6 +46,9 @@ func decode[Req any](data []byte) (req Req, err error) {
 		return req, nil
 	}
 	if err := json.Unmarshal(data, &req); err != nil {
+		if e, ok := errors.AsType[*bus.Error](err); ok {
+			return req, e
+		}
 		return req, bus.Errorf(bus.CodeInvalid, "decode the request: %w", err)
 	}
 	return req, nil

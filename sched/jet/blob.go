@@ -52,8 +52,9 @@ const (
 
 // PutBlob keeps data at a node.
 func (j *Jet) PutBlob(ctx context.Context, at bus.NodeID, id sched.BlobID, memory bool, data []byte) error {
-	var err error
+	err := validContent(id)
 	switch {
+	case err != nil:
 	case at != j.cfg.Node:
 		err = j.sendBlob(ctx, at, id, memory, data)
 	case memory:
@@ -65,6 +66,14 @@ func (j *Jet) PutBlob(ctx context.Context, at bus.NodeID, id sched.BlobID, memor
 		return fmt.Errorf("keep %s at %s: %w", blobName(id), at, err)
 	}
 	return nil
+}
+
+// validContent checks a blob's name and its size.
+func validContent(id sched.BlobID) error {
+	if err := id.Validate(); err != nil {
+		return err
+	}
+	return bus.Blob{SHA256: id.SHA256, Size: id.Size}.Validate()
 }
 
 func (j *Jet) sendBlob(ctx context.Context, at bus.NodeID, id sched.BlobID, memory bool, data []byte) error {
@@ -93,8 +102,8 @@ func (j *Jet) GetBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) ([]by
 }
 
 func (j *Jet) readBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) ([]byte, error) {
-	if id.Size > bus.MaxPayload {
-		return nil, bus.TooLarge("content", id.Size)
+	if err := validContent(id); err != nil {
+		return nil, err
 	}
 	if at == j.cfg.Node {
 		return j.blobs.read(id)
@@ -122,6 +131,9 @@ func checkBlob(id sched.BlobID, data []byte) error {
 
 // HasBlob asks a node whether it has a blob.
 func (j *Jet) HasBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) error {
+	if err := id.Validate(); err != nil {
+		return err
+	}
 	if at == j.cfg.Node {
 		return j.blobs.has(id)
 	}
@@ -133,7 +145,12 @@ func (j *Jet) HasBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) error
 func (j *Jet) HeldBlobs() ([]sched.HeldBlob, error) { return j.blobs.list() }
 
 // DropBlob deletes a blob of this node.
-func (j *Jet) DropBlob(id sched.BlobID) error { return j.blobs.drop(id) }
+func (j *Jet) DropBlob(id sched.BlobID) error {
+	if err := id.Validate(); err != nil {
+		return err
+	}
+	return j.blobs.drop(id)
+}
 
 func blobRequest(at bus.NodeID, op string, id sched.BlobID, offset int64) *nats.Msg {
 	return &nats.Msg{Subject: bus.SubjectBlob(at, op), Header: nats.Header{
@@ -207,7 +224,7 @@ func (j *Jet) doBlob(op string, m *nats.Msg) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id.Size, err = strconv.ParseInt(m.Header.Get(hdrSize), 10, 64); err != nil || id.Size < 0 || id.Size > bus.MaxPayload {
+	if id.Size, err = strconv.ParseInt(m.Header.Get(hdrSize), 10, 64); err != nil || id.Size <= 0 || id.Size > bus.MaxPayload {
 		return nil, bus.Errorf(bus.CodeInvalid, "a size of %q", m.Header.Get(hdrSize))
 	}
 	offset, err := strconv.ParseInt(m.Header.Get(hdrOffset), 10, 64)
@@ -241,7 +258,7 @@ func parseBlobName(name string) (sched.BlobID, error) {
 		return sched.BlobID{}, bus.Errorf(bus.CodeInvalid, "%q names no blob", name)
 	}
 	id := sched.BlobID{Task: bus.TaskID(p[0]), Result: p[1] == "out", SHA256: p[2]}
-	if err := errors.Join(id.Task.Validate(), bus.Blob{SHA256: id.SHA256}.Validate()); err != nil {
+	if err := id.Validate(); err != nil {
 		return sched.BlobID{}, bus.Errorf(bus.CodeInvalid, "%q names no blob: %w", name, err)
 	}
 	return id, nil

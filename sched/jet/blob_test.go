@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -130,7 +131,7 @@ func TestBlobHasNoRoom(t *testing.T) {
 	n := swarm(t, 1, 0)[0]
 	id, data := largeBlob("t1")
 	n.stop(t)
-	n.take = func(size int64) (func(), error) {
+	n.take = func(size int64) (func(int64), error) {
 		if size != id.Size {
 			t.Errorf("asked for %d bytes, want %d", size, id.Size)
 		}
@@ -142,5 +143,68 @@ func TestBlobHasNoRoom(t *testing.T) {
 	}
 	if names := n.files(t); len(names) != 0 {
 		t.Errorf("it left %v", names)
+	}
+}
+
+// A blob that another has named touches no file but its own, whatever it is called.
+func TestBlobNamesNoPath(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	good, data := largeBlob("t1")
+	outside := filepath.Join(n.dir, "outside")
+	check(t, os.WriteFile(outside, data, 0o600))
+	is := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+			t.Errorf("%s: %v, want %s", what, err, bus.CodeInvalid)
+		}
+	}
+	for _, id := range []sched.BlobID{
+		{Task: "t1", SHA256: "/../../outside", Size: good.Size},
+		{Task: "../outside", SHA256: good.SHA256, Size: good.Size},
+		{Task: "t1", SHA256: good.SHA256[1:], Size: good.Size},
+	} {
+		is("drop", n.jet.DropBlob(id))
+		is("has", n.jet.HasBlob(t.Context(), n.ID, id))
+		for _, memory := range []bool{false, true} {
+			is("put", n.jet.PutBlob(t.Context(), n.ID, id, memory, data))
+		}
+		_, err := n.jet.GetBlob(t.Context(), n.ID, id)
+		is("get", err)
+	}
+	negative := good
+	negative.Size = -1
+	_, err := n.jet.GetBlob(t.Context(), "myco-000000000000", negative)
+	is("get a negative size", err)
+	is("put a negative size", n.jet.PutBlob(t.Context(), n.ID, negative, true, data))
+	if got, err := os.ReadFile(outside); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("the file beside is %d bytes, %v", len(got), err)
+	}
+}
+
+// The room for a blob is given back as it is written, and all of it once.
+func TestBlobGivesRoomBack(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	data := bytes.Repeat([]byte("mycelium"), (40<<20)/8)
+	b := bus.BlobOf(data)
+	var released []int64
+	n.stop(t)
+	n.take = func(int64) (func(int64), error) {
+		return func(bytes int64) { released = append(released, bytes) }, nil
+	}
+	n.start(t)
+	check(t, n.jet.PutBlob(t.Context(), n.ID, sched.BlobID{Task: "t1", SHA256: b.SHA256, Size: b.Size}, false, data))
+	if want := []int64{16 << 20, 16 << 20, 8 << 20}; !slices.Equal(released, want) {
+		t.Errorf("released %d, want %d", released, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	released = nil
+	if err := n.jet.PutBlob(ctx, n.ID, sched.BlobID{Task: "t2", SHA256: b.SHA256, Size: b.Size}, false, data); !errors.Is(err, context.Canceled) {
+		t.Errorf("broken off: %v", err)
+	}
+	if want := []int64{40 << 20}; !slices.Equal(released, want) {
+		t.Errorf("broken off, it released %d, want %d", released, want)
 	}
 }

@@ -39,7 +39,7 @@ const (
 // beside, synced, and then given its name; and some in memory.
 type blobs struct {
 	dir  string
-	take func(size int64) (release func(), err error)
+	take func(size int64) (release func(bytes int64), err error)
 	sub  *nats.Subscription
 
 	calls chan struct{} // of requests that are being answered
@@ -58,9 +58,9 @@ type memoryBlob struct {
 }
 
 // openBlobs makes the folder, and deletes what the last process left unfinished.
-func openBlobs(dir string, take func(int64) (func(), error)) (*blobs, error) {
+func openBlobs(dir string, take func(int64) (func(int64), error)) (*blobs, error) {
 	if take == nil {
-		take = func(int64) (func(), error) { return func() {}, nil }
+		take = func(int64) (func(int64), error) { return func(int64) {}, nil }
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of blobs: %w", err)
@@ -134,7 +134,8 @@ func (b *blobs) write(ctx context.Context, id sched.BlobID, data []byte) error {
 type part struct {
 	*os.File
 	size, synced int64
-	release      func() // of the room set aside for it
+	whole        int64             // the room set aside for it
+	release      func(bytes int64) // of that
 }
 
 func (b *blobs) create(id sched.BlobID) (*part, error) {
@@ -144,29 +145,37 @@ func (b *blobs) create(id sched.BlobID) (*part, error) {
 	}
 	f, err := os.CreateTemp(b.dir, partPrefix+"*")
 	if err != nil {
-		release()
+		release(id.Size)
 		return nil, err
 	}
-	return &part{File: f, release: release}, nil
+	return &part{File: f, whole: id.Size, release: release}, nil
 }
 
 func (p *part) write(data []byte) error {
 	n, err := p.Write(data)
 	if p.size += int64(n); err == nil && p.size-p.synced >= syncEvery {
-		p.synced = p.size
-		err = p.Sync()
+		if err = p.Sync(); err == nil {
+			p.release(p.size - p.synced) // the disk tells of it
+			p.synced = p.size
+		}
 	}
 	return err
 }
 
+// settle releases what room is left.
+func (p *part) settle() {
+	p.release(p.whole - p.synced)
+	p.synced = p.whole
+}
+
 func (p *part) remove() error {
-	defer p.release()
+	defer p.settle()
 	return errors.Join(p.Close(), os.Remove(p.Name()))
 }
 
 // finish gives the file its name, on disk when it returns.
 func (p *part) finish(path string) error {
-	defer p.release()
+	defer p.settle()
 	if err := p.Sync(); err != nil {
 		return errors.Join(err, p.remove())
 	}
@@ -224,7 +233,17 @@ func (b *blobs) has(id sched.BlobID) error {
 
 func (b *blobs) read(id sched.BlobID) ([]byte, error) {
 	if data, ok := b.recall(id); ok {
+		if int64(len(data)) != id.Size {
+			return nil, fmt.Errorf("%w: it has %d bytes, want %d", sched.ErrCorrupt, len(data), id.Size)
+		}
 		return data, nil
+	}
+	info, err := os.Stat(b.path(id))
+	if err != nil {
+		return nil, notFound(err, fs.ErrNotExist)
+	}
+	if info.Size() != id.Size { // it is not read: room was made for a blob of that size
+		return nil, fmt.Errorf("%w: it has %d bytes, want %d", sched.ErrCorrupt, info.Size(), id.Size)
 	}
 	data, err := os.ReadFile(b.path(id))
 	if err != nil {

@@ -40,9 +40,10 @@ type Config struct {
 	// Dir is the directory, made where missing, of the term, the journal, the count of what
 	// the outboxes hold, and the blobs.
 	Dir string
-	// Take sets size bytes of this node's disk aside for a blob, until release is called: it is written
-	// by then, or will not be. Where there is no room, release is nil. Default: there always is.
-	Take func(size int64) (release func(), err error)
+	// Take sets size bytes of this node's disk aside for a blob. release gives bytes of it back that are
+	// written by then, or will not be; in the end, all. Where there is no room, release is nil.
+	// Default: there always is.
+	Take func(size int64) (release func(bytes int64), err error)
 	// Lease is how long a delivery may stay unsettled before it is delivered again;
 	// 0 means DefaultLease.
 	Lease time.Duration

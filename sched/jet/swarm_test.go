@@ -27,7 +27,7 @@ type node struct {
 	lease time.Duration
 	log   *slog.Logger // nil: fabrictest's
 	harm  func()       // done to the store by a restart
-	take  func(int64) (func(), error)
+	take  func(int64) (func(int64), error)
 
 	fabric, store *nats.Conn
 	jet           *jet.Jet
