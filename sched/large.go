@@ -144,6 +144,33 @@ func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
 	return nil
 }
 
+// putBack puts the payload of an open durable task where it should be and is not: an earlier try to
+// have the task accepted may have lost it.
+func (o *outbox) putBack(ctx context.Context, j *Job, data []byte) error {
+	id, large := j.payload()
+	if !large {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	for _, at := range []bus.NodeID{o.n.cfg.ID, j.Custodian} {
+		if at == bus.NoCustodian || at != o.n.cfg.ID && !o.n.members.alive(at) {
+			continue
+		}
+		err := o.n.fx.HasBlob(ctx, at, id)
+		if errors.Is(err, ErrNotFound) {
+			err = o.n.fx.PutBlob(ctx, at, id, false, data)
+		}
+		if err != nil && at == o.n.cfg.ID {
+			return fmt.Errorf("keep the payload: %w", err)
+		}
+		if err != nil {
+			o.n.log.Warn("put a payload back", "task", id.Task, "at", at, "err", err)
+		}
+	}
+	return nil
+}
+
 // dropPayload deletes the payload of j here, in the background.
 func (o *outbox) dropPayload(j *Job) {
 	if id, large := j.payload(); large && !protect.Collect.Off() {

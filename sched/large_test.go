@@ -11,6 +11,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // mirror returns what it is given, and fails where that is not what it should be.
@@ -147,6 +148,52 @@ func TestLargeSubmitterDies(t *testing.T) {
 		}
 		s.restart(from)
 		s.wantBlobs(0, 2) // the submitter's copy of the payload goes when it is back
+	})
+}
+
+// No store's answer gets to the submitter, which does not accept the task: the stores have it, and it
+// runs with its payload.
+func TestLargeOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		p := s.nodes[from].now()
+		task := bus.Task{ID: "large", Type: "mirror", Payload: big}
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "PutTask" && t.Answer })
+		if r, err := p.node.Enqueue(p.life, task, 2); err == nil {
+			s.note("accepted without an answer: %+v", r)
+		}
+		s.net.SetDrop(nil)
+		s.wantBlobs(2, 0)
+		if r, err := p.node.Enqueue(p.life, task, 2); err != nil || !r.Accepted {
+			s.note("the next try: %+v, %v", r, err)
+		}
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
+		s.wantBlobs(0, 2)
+	})
+}
+
+// An open task whose payload is lost gets it back with the next try to have it accepted.
+func TestLargeIsPutBack(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		for _, m := range s.nodes {
+			for _, id := range m.m.Blobs() {
+				if err := m.now().fx.DropBlob(id); err != nil {
+					s.note("drop: %v", err)
+				}
+			}
+		}
+		s.wantBlobs(0, 0)
+		s.accept(from, "large")
+		s.wantBlobs(2, 0)
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
 	})
 }
 

@@ -102,7 +102,7 @@ func (o *outbox) output(e *entry) *Output {
 const besidePayload = 4 << 10
 
 func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
-	if r, done, err := o.again(t); done {
+	if r, done, err := o.again(ctx, t); done {
 		return r, err
 	}
 	release, err := o.n.cfg.Take(len(t.Payload) + len(t.Later) + besidePayload)
@@ -127,12 +127,11 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
 	switch {
 	case p.Refused && p.Stores == 0:
-		if r, done, err := o.again(t); done {
+		if r, done, err := o.again(ctx, t); done {
 			return r, err
 		}
 		return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", e.job.Task.ID)
-	case p.Stores == 0:
-		o.dropPayload(&e.job)
+	case p.Stores == 0: // a store may have it yet, and needs the payload then
 		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
 	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
 		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
@@ -162,19 +161,26 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 
 // again answers for a durable task that was accepted before: the same receipt for the same
 // content, a conflict for other content.
-func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
+func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done bool, err error) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	k := o.kept[t.ID]
 	if t.ID == "" || k == nil {
+		o.mu.Unlock()
 		return r, false, nil
 	}
-	if k.sum != (contentSum{}) && k.sum != contentOf(t, nil) {
-		return r, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
-	}
+	sum, j, open := k.sum, k.job, k.final == nil
 	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}
 	if e := o.entries[t.ID]; e != nil {
 		r.Copies = e.stores
+	}
+	o.mu.Unlock()
+	if sum != (contentSum{}) && sum != contentOf(t, nil) {
+		return bus.Receipt{}, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
+	}
+	if open {
+		if err := o.putBack(ctx, &j, t.Payload); err != nil {
+			return bus.Receipt{}, true, err
+		}
 	}
 	return r, true, nil
 }
