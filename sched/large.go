@@ -17,10 +17,10 @@ import (
 
 // Times of what is too large for a message.
 const (
-	askBlobWait = 2 * time.Second        // for a node to say whether it has a blob
-	carryLimit  = 5 * time.Minute        // for a payload, or a result, to get where it goes
-	unfedMS     = 300                    // until a task is given out again whose payload is away
-	carryPause  = 500 * time.Millisecond // between tries to hand a result over
+	locateWait = 500 * time.Millisecond // for nodes to say who has a blob; below silentFor
+	carryLimit = 5 * time.Minute        // for a payload, or a result, to get where it goes
+	unfedMS    = 300                    // until a task is given out again whose payload is away
+	carryPause = 500 * time.Millisecond // between tries to hand a result over
 )
 
 // payload returns the name of j's payload, where that is too large for a message.
@@ -225,14 +225,28 @@ func (n *Node) whoMayHave(first ...bus.NodeID) []bus.NodeID {
 	return out
 }
 
-// locate returns those of nodes from the first on that says it has a blob.
+// locate returns those of nodes that may have a blob, the first that says so before the others; nil
+// where none does within locateWait. It asks them side by side: nobody renews the task's lease yet.
 func (n *Node) locate(ctx context.Context, id BlobID, nodes []bus.NodeID) []bus.NodeID {
-	for i, at := range nodes {
-		actx, cancel := context.WithTimeout(ctx, askBlobWait)
-		err := n.fx.HasBlob(actx, at, id)
-		cancel()
-		if err == nil {
-			return nodes[i:]
+	ctx, cancel := context.WithTimeout(ctx, locateWait)
+	defer cancel()
+	type reply struct {
+		at  bus.NodeID
+		err error
+	}
+	replies := make(chan reply, len(nodes))
+	for _, at := range nodes {
+		go func() { replies <- reply{at, n.fx.HasBlob(ctx, at, id)} }()
+	}
+	left := slices.Clone(nodes)
+	for range nodes {
+		r := <-replies
+		if r.err == nil {
+			left = slices.DeleteFunc(left, func(at bus.NodeID) bool { return at == r.at })
+			return slices.Insert(left, 0, r.at)
+		}
+		if errors.Is(r.err, ErrNotFound) {
+			left = slices.DeleteFunc(left, func(at bus.NodeID) bool { return at == r.at })
 		}
 	}
 	return nil

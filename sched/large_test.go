@@ -165,6 +165,7 @@ func TestLargeOutcomeUnknown(t *testing.T) {
 			s.note("accepted without an answer: %+v", r)
 		}
 		s.net.SetDrop(nil)
+		time.Sleep(time.Second) // what is to be deleted is
 		s.wantBlobs(2, 0)
 		if r, err := p.node.Enqueue(p.life, task, 2); err != nil || !r.Accepted {
 			s.note("the next try: %+v, %v", r, err)
@@ -209,6 +210,36 @@ func TestLargeCancelled(t *testing.T) {
 			s.note("cancel: %+v, %v", info, err)
 		}
 		s.wantBlobs(0, 0)
+	})
+}
+
+// The submitter is silent, and not lost yet, while the worker looks for the payload: it gets it from
+// the custodian before its host takes the task back.
+func TestLargeHolderIsSilent(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		time.Sleep(2 * time.Second)
+		var looked time.Duration
+		var began time.Time
+		s.net.SetDrop(func(t sim.Traffic) bool {
+			if t.Op == "HasBlob" && began.IsZero() {
+				began = time.Now()
+			}
+			if t.Op == "GetBlob" && looked == 0 {
+				looked = time.Since(began)
+			}
+			return t.To == s.nodes[from].id && (t.Op == "HasBlob" || t.Op == "GetBlob")
+		})
+		s.nodes[w].now().node.Drain(false)
+		if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+			s.note("it took %d attempts", info.Attempts)
+		}
+		if looked > 500*time.Millisecond {
+			s.note("it looked for the payload for %v, with no lease", looked)
+		}
 	})
 }
 
