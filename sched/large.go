@@ -194,24 +194,6 @@ func (o *outbox) dropAll(k *kept) {
 	}
 }
 
-// copyPayload puts the payload of a durable task on the disk of a new custodian.
-func (o *outbox) copyPayload(ctx context.Context, j *Job, c bus.NodeID) bool {
-	id, large := j.payload()
-	if !large {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, carryLimit)
-	defer cancel()
-	data, _, err := o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian))
-	if err == nil {
-		err = o.n.fx.PutBlob(ctx, c, id, false, data)
-	}
-	if err != nil {
-		o.n.log.Warn("copy a payload to a new custodian", "task", id.Task, "custodian", c, "err", err)
-	}
-	return err == nil
-}
-
 // whoMayHave returns the nodes to ask for a blob: this one, then those that should have it, then all
 // others that live.
 func (n *Node) whoMayHave(first ...bus.NodeID) []bus.NodeID {

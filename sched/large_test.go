@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,9 +298,78 @@ func TestLargeCustodianIsReplaced(t *testing.T) {
 			}
 		}
 		s.wantBlobs(3, 0) // one of them on the disk of the dead
+		if !s.until(30*time.Second, func() bool { return len(s.keepers("large")) == 3 }) {
+			s.note("the task is on %d disks, want 3", len(s.keepers("large")))
+		}
 		s.kill(from)
 		s.nodes[w].now().node.Drain(false)
 		s.wholeAt(w, "large")
+	})
+}
+
+// Copies to new custodians are made two at a time, more and more rarely where they fail, and not to
+// who has the payload.
+func TestLargeCopiesAreFew(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		var puts, now, most atomic.Int32
+		watch := func(lost bool) {
+			s.net.SetDrop(func(t sim.Traffic) bool {
+				if t.Op != "PutBlob" || t.From == t.To {
+					return false
+				}
+				if t.Answer {
+					now.Add(-1)
+				} else {
+					puts.Add(1)
+					most.Store(max(most.Load(), now.Add(1)))
+				}
+				return lost
+			})
+		}
+		watch(true)
+		p := s.nodes[from].now()
+		ids := []bus.TaskID{"t1", "t2", "t3", "t4", "t5", "t6"}
+		for _, id := range ids {
+			if r, err := p.node.Enqueue(p.life, bus.Task{ID: id, Type: "mirror", Payload: big}, 1); err != nil || r.Copies != 1 {
+				s.note("enqueue: %+v, %v; want one copy", r, err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if n := int(puts.Load()); n > 6*len(ids) {
+			s.note("%d tries for %d payloads in two minutes", n, len(ids))
+		}
+		s.kill(from)
+		time.Sleep(5 * time.Second)
+		now.Store(0)
+		most.Store(0)
+		watch(false)
+		s.restart(from) // all are due at one time
+		if !s.until(10*time.Minute, func() bool { return s.blobs(false) == 2*len(ids) }) {
+			s.note("the disks hold %d payloads, want %d", s.blobs(false), 2*len(ids))
+		}
+		if n := most.Load(); n > 2 {
+			s.note("%d payloads were on their way at one time", n)
+		}
+		s.kill(from)
+		time.Sleep(5 * time.Second)
+		puts.Store(0)
+		s.restart(from)
+		p = s.nodes[from].now()
+		for _, id := range ids {
+			if !s.until(time.Minute, func() bool { info, err := p.node.Task(p.life, id); return err == nil && info.Copies == 2 }) {
+				s.note("task %s is not known to be on two disks", id)
+			}
+		}
+		if n := puts.Load(); n > 0 {
+			s.note("a start copied %d payloads that were there", n)
+		}
+		s.nodes[w].now().node.Drain(false)
+		for _, id := range ids {
+			s.wholeAt(w, id)
+		}
 	})
 }
 

@@ -39,6 +39,7 @@ type outbox struct {
 	ended                 map[bus.TaskID]ended  // attached, submitted here
 	order                 []bus.TaskID          // of ended, oldest first
 	count                 uint64
+	copies                int                 // of payloads, under way
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
 }
@@ -58,7 +59,10 @@ type entry struct {
 	fedAt   time.Time
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
-	copying bool      // its payload, to a new custodian
+
+	copying   bool // its payload, to a new custodian
+	copyPause time.Duration
+	copyAfter time.Time // a copy failed: the next is after that
 }
 
 // kept is a durable task in this node's store.
@@ -340,7 +344,7 @@ func (o *outbox) keep(ctx context.Context, j *Job, f Final) error {
 			p = o.put(pctx, j, j.Custodian, &f, want)
 			cancel()
 		}
-		if p.Refused {
+		if p.Refused > 0 {
 			if unsure && o.wroteEnd(ctx, f) {
 				return nil
 			}

@@ -126,7 +126,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	}
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
 	switch {
-	case p.Refused && p.Stores == 0:
+	case p.Refused > 0 && p.Stores == 0:
 		if r, done, err := o.again(ctx, t); done {
 			return r, err
 		}
