@@ -64,11 +64,47 @@ func (o *outbox) copyPayload(ctx context.Context, j *Job, c bus.NodeID) bool {
 	if errors.Is(err, ErrNotFound) {
 		var data []byte
 		if data, _, err = o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian)); err == nil {
-			err = o.n.fx.PutBlob(ctx, c, id, false, data)
+			err = o.n.putBlob(ctx, c, id, false, data)
 		}
 	}
 	if err != nil {
 		o.n.log.Warn("copy a payload to a new custodian", "task", id.Task, "custodian", c, "err", err)
 	}
 	return err == nil
+}
+
+// putBlob and getBlob are the effects, given up once node at is lost: it would not answer.
+func (n *Node) putBlob(ctx context.Context, at bus.NodeID, id BlobID, memory bool, data []byte) error {
+	ctx, cancel := n.whileAlive(ctx, at)
+	defer cancel()
+	return n.fx.PutBlob(ctx, at, id, memory, data)
+}
+
+func (n *Node) getBlob(ctx context.Context, at bus.NodeID, id BlobID) ([]byte, error) {
+	ctx, cancel := n.whileAlive(ctx, at)
+	defer cancel()
+	return n.fx.GetBlob(ctx, at, id)
+}
+
+var errHolderLost = errors.New("that node is lost")
+
+// whileAlive returns a context that ends with ctx, or once node at is lost.
+func (n *Node) whileAlive(ctx context.Context, at bus.NodeID) (context.Context, func()) {
+	if at == n.cfg.ID {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		t := time.NewTicker(pollEvery)
+		defer t.Stop()
+		for n.members.alive(at) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+		}
+		cancel(errHolderLost)
+	}()
+	return ctx, func() { cancel(nil) }
 }

@@ -102,7 +102,7 @@ func (o *outbox) lend(e *entry) error {
 	e.data = nil
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
-	err := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, true, data)
+	err := o.n.putBlob(ctx, o.n.cfg.ID, id, true, data)
 	if err != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -114,8 +114,9 @@ func (o *outbox) lend(e *entry) error {
 
 // keepPayload puts the payload of a durable task on the disks of both custodians, before the task
 // itself is: whoever has the task has the payload. Where the second does not take it the task has
-// one copy, until a custodian is found that does.
-func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
+// one copy, until a custodian is found that does; so it has where copies is 1 and the second takes
+// longer than acceptWait.
+func (o *outbox) keepPayload(ctx context.Context, e *entry, copies int) error {
 	id, large := e.job.payload()
 	if !large {
 		return nil
@@ -124,15 +125,20 @@ func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
 	e.data = nil
 	ctx, cancel := context.WithTimeout(ctx, carryLimit)
 	defer cancel()
+	sctx, enough := context.WithCancel(ctx)
+	defer enough()
 	var both errgroup.Group
 	var second error
 	if c := e.job.Custodian; c != bus.NoCustodian && !protect.Payload.Off() {
 		both.Go(func() error {
-			second = o.n.fx.PutBlob(ctx, c, id, false, data)
+			second = o.n.putBlob(sctx, c, id, false, data)
 			return nil
 		})
 	}
-	first := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, false, data)
+	first := o.n.putBlob(ctx, o.n.cfg.ID, id, false, data)
+	if copies < 2 {
+		defer time.AfterFunc(acceptWait, enough).Stop()
+	}
 	_ = both.Wait() // it returns none
 	if second != nil {
 		o.n.log.Warn("the second copy of a payload is not made yet", "task", id.Task, "custodian", e.job.Custodian, "err", second)
@@ -159,7 +165,7 @@ func (o *outbox) putBack(ctx context.Context, j *Job, data []byte) error {
 		}
 		err := o.n.fx.HasBlob(ctx, at, id)
 		if errors.Is(err, ErrNotFound) {
-			err = o.n.fx.PutBlob(ctx, at, id, false, data)
+			err = o.n.putBlob(ctx, at, id, false, data)
 		}
 		if err != nil && at == o.n.cfg.ID {
 			return fmt.Errorf("keep the payload: %w", err)
@@ -241,7 +247,7 @@ func (n *Node) fetch(ctx context.Context, id BlobID, nodes []bus.NodeID) (data [
 		if ctx.Err() != nil {
 			return nil, wrong, context.Cause(ctx)
 		}
-		data, gerr := n.fx.GetBlob(ctx, at, id)
+		data, gerr := n.getBlob(ctx, at, id)
 		switch {
 		case gerr == nil:
 			return data, wrong, nil
@@ -287,7 +293,7 @@ func (w *worker) fed(ctx context.Context, a *attempt, task *bus.Task) error {
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "its payload of %d bytes cannot be had: %w", id.Size, err))
 	}
 	for _, at := range wrong {
-		if err := w.n.fx.PutBlob(ctx, at, id, false, data); err != nil {
+		if err := w.n.putBlob(ctx, at, id, false, data); err != nil {
 			w.n.log.Warn("mend a payload", "task", id.Task, "at", at, "err", err)
 		}
 	}
@@ -322,7 +328,7 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 			return true
 		}
 		if !a.job.Durable() {
-			err := w.n.fx.PutBlob(cctx, a.job.Submitter, id, true, data)
+			err := w.n.putBlob(cctx, a.job.Submitter, id, true, data)
 			if err == nil {
 				return true
 			}
@@ -345,7 +351,7 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 // fewer than two take it.
 func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte) bool {
 	put := func(at bus.NodeID) bool {
-		err := w.n.fx.PutBlob(ctx, at, id, false, data)
+		err := w.n.putBlob(ctx, at, id, false, data)
 		if err != nil {
 			w.n.log.Warn("keep a result", "task", id.Task, "at", at, "err", err)
 		}

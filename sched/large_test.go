@@ -244,6 +244,60 @@ func TestLargeHolderIsSilent(t *testing.T) {
 	})
 }
 
+// The submitter vanishes while it sends the payload, or takes the result: the worker goes on with the
+// custodian as soon as it is known to be lost.
+func TestLargeHolderVanishes(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"GetBlob", "PutBlob"} {
+		play(t, setup{nodes: 4}, func(s *swarm) {
+			from, w := mirrored(s)
+			s.drain(w)
+			s.accept(from, "large")
+			time.Sleep(2 * time.Second)
+			var under atomic.Bool
+			s.net.SetDrop(func(t sim.Traffic) bool {
+				if t.Op != op || t.From != s.nodes[w].id || t.To != s.nodes[from].id {
+					return false
+				}
+				under.Store(true)
+				return true
+			})
+			s.nodes[w].now().node.Drain(false)
+			if !s.until(30*time.Second, under.Load) {
+				s.note("nothing is asked of the submitter")
+			}
+			s.nodes[from].m.Freeze()
+			gone := time.Now()
+			if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+				s.note("it took %d attempts", info.Attempts)
+			}
+			if long := time.Since(gone); long > 5*time.Second {
+				s.note("it ended %v after its submitter was gone", long)
+			}
+		})
+	}
+}
+
+// Who asks for one copy does not wait for the second.
+func TestLargeOneCopy(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "PutBlob" && t.From != t.To })
+		p := s.nodes[from].now()
+		began := time.Now()
+		r, err := p.node.Enqueue(p.life, bus.Task{ID: "large", Type: "mirror", Payload: big}, 1)
+		if long := time.Since(began); err != nil || r.Copies != 1 || long > 1500*time.Millisecond {
+			s.note("enqueue: %+v, %v, after %v", r, err, long)
+		}
+		s.net.SetDrop(nil)
+		s.wantBlobs(2, 0)
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
+	})
+}
+
 // Both holders are away while the worker has the task: it waits for them, and is not given up.
 func TestLargeHoldersAreAway(t *testing.T) {
 	t.Parallel()

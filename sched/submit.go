@@ -115,7 +115,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if err != nil {
 		return bus.Receipt{}, err
 	}
-	if err := o.keepPayload(ctx, e); err != nil {
+	if err := o.keepPayload(ctx, e, copies); err != nil {
 		return bus.Receipt{}, err
 	}
 	want := 1
