@@ -92,7 +92,7 @@ func (j *Job) detach() (data []byte) {
 	return data
 }
 
-// lend keeps the payload of an attached task in memory, for workers to fetch.
+// lend keeps the payload of an attached task in memory, for workers to fetch, and opens the task.
 func (o *outbox) lend(e *entry) error {
 	id, large := e.job.payload()
 	if !large {
@@ -103,11 +103,12 @@ func (o *outbox) lend(e *entry) error {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
 	err := o.n.putBlob(ctx, o.n.cfg.ID, id, true, data)
-	if err != nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.entries, id.Task)
-		o.openBytes -= e.size()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.lending, id.Task)
+	o.openBytes -= e.size()
+	if err == nil {
+		o.open(e)
 	}
 	return err
 }

@@ -32,12 +32,14 @@ type outbox struct {
 	poke chan struct{}
 
 	mu                    sync.Mutex
-	entries               map[bus.TaskID]*entry // submitted here, open
-	openBytes             int                   // of payload, in entries
-	durable, durableBytes int                   // of entries, those that are durable, and of their payload
-	kept                  map[bus.TaskID]*kept  // durable, in this node's store
-	ended                 map[bus.TaskID]ended  // attached, submitted here
-	order                 []bus.TaskID          // of ended, oldest first
+	entries               map[bus.TaskID]*entry   // submitted here, open
+	openBytes             int                     // of payload, in entries
+	durable, durableBytes int                     // of entries, those that are durable, and of their payload
+	kept                  map[bus.TaskID]*kept    // durable, in this node's store
+	ended                 map[bus.TaskID]ended    // attached, submitted here
+	order                 []bus.TaskID            // of ended, oldest first
+	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
+	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
 	count                 uint64
 	copies                int                 // of payloads, under way
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
@@ -91,7 +93,7 @@ type cancelling struct {
 func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -238,6 +240,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		j := e.job
 		j.Task.Payload = nil
 		o.ended[id] = ended{j, f}
+		if f.Blob != nil {
+			o.results[id] = e.out.readers
+		}
 		o.order = append(o.order, id)
 		for len(o.order) > endedMost {
 			delete(o.ended, o.order[0])

@@ -80,22 +80,29 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
 			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
-	if o.entries[t.ID] != nil || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
+	if o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
 	e := &entry{job: j, key: bus.KeyOf(&p.Task), order: o.count, born: now, out: o.newStream(durable), data: data}
-	if !durable {
+	switch {
+	case durable:
+	case data == nil:
 		o.open(e)
+	default: // not before its payload is where workers fetch it
+		o.lending[t.ID] = true
+		o.openBytes += e.size()
 	}
 	return e, reply, nil
 }
 
 func (o *outbox) output(e *entry) *Output {
-	return &Output{s: e.out, info: func(t *bus.TaskInfo) {
+	out := newOutput(e.out, o.n.now)
+	out.info = func(t *bus.TaskInfo) {
 		j := e.job
 		t.Type, t.Model, t.Submitter, t.Durable, t.Submitted = j.Task.Type, j.Task.Model, j.Submitter, j.Durable(), j.Accepted
-	}}
+	}
+	return out
 }
 
 // besidePayload is, in bytes, what a durable task takes on disk beside its payload, at most.
@@ -248,7 +255,10 @@ func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) {
 	}
 	s := newStream(true, false)
 	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
-	return &Output{s: s}, nil
+	if r := o.results[id]; r != nil {
+		s.readers = r
+	}
+	return newOutput(s, o.n.now), nil
 }
 
 // Cancel ends a task, wherever it was submitted and wherever it runs. A task that has ended
