@@ -218,7 +218,7 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 	var due []*entry
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if !e.job.Durable() || e.copying {
+		if !e.job.Durable() || e.copying || now.Before(e.copyAfter) {
 			continue
 		}
 		c := e.job.Custodian
@@ -243,49 +243,28 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 			o.replaceCustodian(ctx, e, c)
 			continue
 		}
-		o.setCopying(e, true) // it takes a while, and deadlines do not wait for it
-		o.n.bg.run(func() {
-			defer o.setCopying(e, false)
-			if o.copyPayload(ctx, &e.job, c) {
-				o.replaceCustodian(ctx, e, c)
-				return
-			}
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			e.lostAt = o.n.now() // another try, a while later
-		})
+		o.replaceLarge(ctx, e, c)
 	}
 }
 
-func (o *outbox) setCopying(e *entry, on bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e.copying = on
-}
-
-func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) {
+// replaceCustodian makes c the second custodian of e's task, and reports whether it is now.
+func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) bool {
 	ctx, cancel := context.WithTimeout(ctx, acceptWait)
 	defer cancel()
 	if !o.ensure(ctx, c) {
-		return
+		return false
 	}
 	j := e.job
 	j.Custodian = c
 	p := o.put(ctx, &j, c, nil, 2)
-	if p.Stores+boolInt(p.Refused) < 2 {
-		return // another try, with the custodian that is best then
+	if p.Stores+p.Refused < 2 {
+		return false // another try, with the custodian that is best then
 	}
 	o.mu.Lock()
 	e.job.Custodian, e.stores, e.lostAt = c, 2, time.Time{}
 	o.mu.Unlock()
 	o.n.log.Info("new custodian", "task", j.Task.ID, "custodian", c)
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return true
 }
 
 // forgetOld deletes ends that are older than the retention.

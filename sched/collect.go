@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -12,7 +13,8 @@ import (
 const (
 	collectEvery = 15 * time.Second
 	collectAfter = 10 * time.Minute // what belongs to no task that is known here
-	memoryFor    = time.Minute      // the result of an attached task, for its client to fetch
+	memoryFor    = time.Minute      // the result of an attached task, once its client has read the end
+	readerFor    = 10 * time.Minute // a client that has not read on is gone, though nobody said so
 )
 
 // collect deletes large content that no task needs: what a crash, or a client that left, has left
@@ -32,6 +34,9 @@ func (o *outbox) collect(ctx context.Context, now time.Time) {
 			o.dropBlob(h.BlobID)
 		}
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.results, func(_ bus.TaskID, r *readers) bool { return !r.want(now) })
 }
 
 // needed reports whether h belongs to a task, or is so new that it may yet.
@@ -46,7 +51,8 @@ func (o *outbox) needed(h HeldBlob, now time.Time) bool {
 	var mine, over bool
 	switch {
 	case h.Memory && h.Result:
-		mine = open
+		r := o.results[h.Task]
+		mine = open || r != nil && r.want(now)
 	case h.Memory:
 		mine = e != nil && h.is(e.job.Blob)
 	case h.Result:

@@ -136,9 +136,9 @@ type Kept struct {
 type Put struct {
 	// Stores are how many stores have it on disk.
 	Stores int
-	// Refused is set where a store has an end of this task already, or, for the first
+	// Refused are how many stores have an end of this task already, or, for the first
 	// message, the task itself.
-	Refused bool
+	Refused int
 }
 
 // Outboxes are the streams on disk that hold durable tasks and their ends: two messages a

@@ -17,10 +17,10 @@ import (
 
 // Times of what is too large for a message.
 const (
-	askBlobWait = 2 * time.Second        // for a node to say whether it has a blob
-	carryLimit  = 5 * time.Minute        // for a payload, or a result, to get where it goes
-	unfedMS     = 300                    // until a task is given out again whose payload is away
-	carryPause  = 500 * time.Millisecond // between tries to hand a result over
+	locateWait = 500 * time.Millisecond // for nodes to say who has a blob; below silentFor
+	carryLimit = 5 * time.Minute        // for a payload, or a result, to get where it goes
+	unfedMS    = 300                    // until a task is given out again whose payload is away
+	carryPause = 500 * time.Millisecond // between tries to hand a result over
 )
 
 // payload returns the name of j's payload, where that is too large for a message.
@@ -95,7 +95,7 @@ func (j *Job) detach() (data []byte) {
 	return data
 }
 
-// lend keeps the payload of an attached task in memory, for workers to fetch.
+// lend keeps the payload of an attached task in memory, for workers to fetch, and opens the task.
 func (o *outbox) lend(e *entry) error {
 	id, large := e.job.payload()
 	if !large {
@@ -105,20 +105,22 @@ func (o *outbox) lend(e *entry) error {
 	e.data = nil
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
-	err := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, true, data)
-	if err != nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.entries, id.Task)
-		o.openBytes -= e.size()
+	err := o.n.putBlob(ctx, o.n.cfg.ID, id, true, data)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.lending, id.Task)
+	o.openBytes -= e.size()
+	if err == nil {
+		o.open(e)
 	}
 	return err
 }
 
 // keepPayload puts the payload of a durable task on the disks of both custodians, before the task
 // itself is: whoever has the task has the payload. Where the second does not take it the task has
-// one copy, until a custodian is found that does.
-func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
+// one copy, until a custodian is found that does; so it has where copies is 1 and the second takes
+// longer than acceptWait.
+func (o *outbox) keepPayload(ctx context.Context, e *entry, copies int) error {
 	id, large := e.job.payload()
 	if !large {
 		return nil
@@ -127,15 +129,20 @@ func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
 	e.data = nil
 	ctx, cancel := context.WithTimeout(ctx, carryLimit)
 	defer cancel()
+	sctx, enough := context.WithCancel(ctx)
+	defer enough()
 	var both errgroup.Group
 	var second error
 	if c := e.job.Custodian; c != bus.NoCustodian && !protect.Payload.Off() {
 		both.Go(func() error {
-			second = o.n.fx.PutBlob(ctx, c, id, false, data)
+			second = o.n.putBlob(sctx, c, id, false, data)
 			return nil
 		})
 	}
-	first := o.n.fx.PutBlob(ctx, o.n.cfg.ID, id, false, data)
+	first := o.n.putBlob(ctx, o.n.cfg.ID, id, false, data)
+	if copies < 2 {
+		defer time.AfterFunc(acceptWait, enough).Stop()
+	}
 	_ = both.Wait() // it returns none
 	if second != nil {
 		o.n.log.Warn("the second copy of a payload is not made yet", "task", id.Task, "custodian", e.job.Custodian, "err", second)
@@ -143,6 +150,33 @@ func (o *outbox) keepPayload(ctx context.Context, e *entry) error {
 	}
 	if first != nil {
 		return fmt.Errorf("keep the payload: %w", first)
+	}
+	return nil
+}
+
+// putBack puts the payload of an open durable task where it should be and is not: an earlier try to
+// have the task accepted may have lost it.
+func (o *outbox) putBack(ctx context.Context, j *Job, data []byte) error {
+	id, large := j.payload()
+	if !large {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, carryLimit)
+	defer cancel()
+	for _, at := range []bus.NodeID{o.n.cfg.ID, j.Custodian} {
+		if at == bus.NoCustodian || at != o.n.cfg.ID && !o.n.members.alive(at) {
+			continue
+		}
+		err := o.n.fx.HasBlob(ctx, at, id)
+		if errors.Is(err, ErrNotFound) {
+			err = o.n.putBlob(ctx, at, id, false, data)
+		}
+		if err != nil && at == o.n.cfg.ID {
+			return fmt.Errorf("keep the payload: %w", err)
+		}
+		if err != nil {
+			o.n.log.Warn("put a payload back", "task", id.Task, "at", at, "err", err)
+		}
 	}
 	return nil
 }
@@ -170,24 +204,6 @@ func (o *outbox) dropAll(k *kept) {
 	}
 }
 
-// copyPayload puts the payload of a durable task on the disk of a new custodian.
-func (o *outbox) copyPayload(ctx context.Context, j *Job, c bus.NodeID) bool {
-	id, large := j.payload()
-	if !large {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, carryLimit)
-	defer cancel()
-	data, _, err := o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian))
-	if err == nil {
-		err = o.n.fx.PutBlob(ctx, c, id, false, data)
-	}
-	if err != nil {
-		o.n.log.Warn("copy a payload to a new custodian", "task", id.Task, "custodian", c, "err", err)
-	}
-	return err == nil
-}
-
 // whoMayHave returns the nodes to ask for a blob: this one, then those that should have it, then all
 // others that live.
 func (n *Node) whoMayHave(first ...bus.NodeID) []bus.NodeID {
@@ -201,14 +217,28 @@ func (n *Node) whoMayHave(first ...bus.NodeID) []bus.NodeID {
 	return out
 }
 
-// locate returns those of nodes from the first on that says it has a blob.
+// locate returns those of nodes that may have a blob, the first that says so before the others; nil
+// where none does within locateWait. It asks them side by side: nobody renews the task's lease yet.
 func (n *Node) locate(ctx context.Context, id BlobID, nodes []bus.NodeID) []bus.NodeID {
-	for i, at := range nodes {
-		actx, cancel := context.WithTimeout(ctx, askBlobWait)
-		err := n.fx.HasBlob(actx, at, id)
-		cancel()
-		if err == nil {
-			return nodes[i:]
+	ctx, cancel := context.WithTimeout(ctx, locateWait)
+	defer cancel()
+	type reply struct {
+		at  bus.NodeID
+		err error
+	}
+	replies := make(chan reply, len(nodes))
+	for _, at := range nodes {
+		go func() { replies <- reply{at, n.fx.HasBlob(ctx, at, id)} }()
+	}
+	left := slices.Clone(nodes)
+	for range nodes {
+		r := <-replies
+		if r.err == nil {
+			left = slices.DeleteFunc(left, func(at bus.NodeID) bool { return at == r.at })
+			return slices.Insert(left, 0, r.at)
+		}
+		if errors.Is(r.err, ErrNotFound) {
+			left = slices.DeleteFunc(left, func(at bus.NodeID) bool { return at == r.at })
 		}
 	}
 	return nil
@@ -221,7 +251,7 @@ func (n *Node) fetch(ctx context.Context, id BlobID, nodes []bus.NodeID) (data [
 		if ctx.Err() != nil {
 			return nil, wrong, context.Cause(ctx)
 		}
-		data, gerr := n.fx.GetBlob(ctx, at, id)
+		data, gerr := n.getBlob(ctx, at, id)
 		switch {
 		case gerr == nil:
 			return data, wrong, nil
@@ -267,7 +297,7 @@ func (w *worker) fed(ctx context.Context, a *attempt, task *bus.Task) error {
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "its payload of %d bytes cannot be had: %w", id.Size, err))
 	}
 	for _, at := range wrong {
-		if err := w.n.fx.PutBlob(ctx, at, id, false, data); err != nil {
+		if err := w.n.putBlob(ctx, at, id, false, data); err != nil {
 			w.n.log.Warn("mend a payload", "task", id.Task, "at", at, "err", err)
 		}
 	}
@@ -306,7 +336,7 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 			return true
 		}
 		if !a.job.Durable() {
-			err := w.n.fx.PutBlob(cctx, a.job.Submitter, id, true, data)
+			err := w.n.putBlob(cctx, a.job.Submitter, id, true, data)
 			if err == nil {
 				return true
 			}
@@ -329,7 +359,7 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 // fewer than two take it.
 func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte) bool {
 	put := func(at bus.NodeID) bool {
-		err := w.n.fx.PutBlob(ctx, at, id, false, data)
+		err := w.n.putBlob(ctx, at, id, false, data)
 		if err != nil {
 			w.n.log.Warn("keep a result", "task", id.Task, "at", at, "err", err)
 		}

@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // mirror returns what it is given, and fails where that is not what it should be.
@@ -151,6 +150,53 @@ func TestLargeSubmitterDies(t *testing.T) {
 	})
 }
 
+// No store's answer gets to the submitter, which does not accept the task: the stores have it, and it
+// runs with its payload.
+func TestLargeOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		p := s.nodes[from].now()
+		task := bus.Task{ID: "large", Type: "mirror", Payload: big}
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "PutTask" && t.Answer })
+		if r, err := p.node.Enqueue(p.life, task, 2); err == nil {
+			s.note("accepted without an answer: %+v", r)
+		}
+		s.net.SetDrop(nil)
+		time.Sleep(time.Second) // what is to be deleted is
+		s.wantBlobs(2, 0)
+		if r, err := p.node.Enqueue(p.life, task, 2); err != nil || !r.Accepted {
+			s.note("the next try: %+v, %v", r, err)
+		}
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
+		s.wantBlobs(0, 2)
+	})
+}
+
+// An open task whose payload is lost gets it back with the next try to have it accepted.
+func TestLargeIsPutBack(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		for _, m := range s.nodes {
+			for _, id := range m.m.Blobs() {
+				if err := m.now().fx.DropBlob(id); err != nil {
+					s.note("drop: %v", err)
+				}
+			}
+		}
+		s.wantBlobs(0, 0)
+		s.accept(from, "large")
+		s.wantBlobs(2, 0)
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
+	})
+}
+
 // A task that is cancelled, at a node that does not keep it, leaves nothing.
 func TestLargeCancelled(t *testing.T) {
 	t.Parallel()
@@ -163,6 +209,93 @@ func TestLargeCancelled(t *testing.T) {
 			s.note("cancel: %+v, %v", info, err)
 		}
 		s.wantBlobs(0, 0)
+	})
+}
+
+// The submitter is silent, and not lost yet, while the worker looks for the payload: it gets it from
+// the custodian before its host takes the task back.
+func TestLargeHolderIsSilent(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		time.Sleep(2 * time.Second)
+		var looked time.Duration
+		var began time.Time
+		s.net.SetDrop(func(t sim.Traffic) bool {
+			if t.Op == "HasBlob" && began.IsZero() {
+				began = time.Now()
+			}
+			if t.Op == "GetBlob" && looked == 0 {
+				looked = time.Since(began)
+			}
+			return t.To == s.nodes[from].id && (t.Op == "HasBlob" || t.Op == "GetBlob")
+		})
+		s.nodes[w].now().node.Drain(false)
+		if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+			s.note("it took %d attempts", info.Attempts)
+		}
+		if looked > 500*time.Millisecond {
+			s.note("it looked for the payload for %v, with no lease", looked)
+		}
+	})
+}
+
+// The submitter vanishes while it sends the payload, or takes the result: the worker goes on with the
+// custodian as soon as it is known to be lost.
+func TestLargeHolderVanishes(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"GetBlob", "PutBlob"} {
+		play(t, setup{nodes: 4}, func(s *swarm) {
+			from, w := mirrored(s)
+			s.drain(w)
+			s.accept(from, "large")
+			time.Sleep(2 * time.Second)
+			var under atomic.Bool
+			s.net.SetDrop(func(t sim.Traffic) bool {
+				if t.From != s.nodes[w].id || t.To != s.nodes[from].id {
+					return t.Op == "HasBlob" && !t.Answer && t.From != t.To // the submitter is the first to say that it has it
+				}
+				if t.Op != op {
+					return false
+				}
+				under.Store(true)
+				return true
+			})
+			s.nodes[w].now().node.Drain(false)
+			if !s.until(30*time.Second, under.Load) {
+				s.note("nothing is asked of the submitter")
+			}
+			s.nodes[from].m.Freeze()
+			gone := time.Now()
+			if info := s.wholeAt(w, "large"); info.Attempts != 1 {
+				s.note("it took %d attempts", info.Attempts)
+			}
+			if long := time.Since(gone); long > 5*time.Second {
+				s.note("it ended %v after its submitter was gone", long)
+			}
+		})
+	}
+}
+
+// Who asks for one copy does not wait for the second.
+func TestLargeOneCopy(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "PutBlob" && t.From != t.To })
+		p := s.nodes[from].now()
+		began := time.Now()
+		r, err := p.node.Enqueue(p.life, bus.Task{ID: "large", Type: "mirror", Payload: big}, 1)
+		if long := time.Since(began); err != nil || r.Copies != 1 || long > 1500*time.Millisecond {
+			s.note("enqueue: %+v, %v, after %v", r, err, long)
+		}
+		s.net.SetDrop(nil)
+		s.wantBlobs(2, 0)
+		s.nodes[w].now().node.Drain(false)
+		s.wholeAt(w, "large")
 	})
 }
 
@@ -220,93 +353,78 @@ func TestLargeCustodianIsReplaced(t *testing.T) {
 			}
 		}
 		s.wantBlobs(3, 0) // one of them on the disk of the dead
+		if !s.until(30*time.Second, func() bool { return len(s.keepers("large")) == 3 }) {
+			s.note("the task is on %d disks, want 3", len(s.keepers("large")))
+		}
 		s.kill(from)
 		s.nodes[w].now().node.Drain(false)
 		s.wholeAt(w, "large")
 	})
 }
 
-// The payload of an attached task, and its result, touch no disk, and are gone from memory after.
-func TestLargeAttached(t *testing.T) {
+// Copies to new custodians are made two at a time, more and more rarely where they fail, and not to
+// who has the payload.
+func TestLargeCopiesAreFew(t *testing.T) {
 	t.Parallel()
-	play(t, setup{nodes: 3}, func(s *swarm) {
+	play(t, setup{nodes: 4}, func(s *swarm) {
 		from, w := mirrored(s)
-		p := s.nodes[from].now()
-		out, _, err := p.node.Submit(bus.Task{ID: "large", Type: "mirror", Payload: big})
-		if err != nil {
-			s.note("submit: %v", err)
-			return
-		}
-		for {
-			c, err := out.Next(p.life)
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					s.note("output: %v", err)
+		s.drain(w)
+		var puts, now, most atomic.Int32
+		watch := func(lost bool) {
+			s.net.SetDrop(func(t sim.Traffic) bool {
+				if t.Op != "PutBlob" || t.From == t.To {
+					return false
 				}
-				break
-			}
-			if c.End == nil {
-				continue
-			}
-			if c.End.State != bus.StateDone {
-				s.note("it is %s: %v", c.End.State, c.End.Error)
-			}
-			if err := p.node.Whole(p.life, c.End); err != nil || !bytes.Equal(c.End.Result, big) {
-				s.note("the result has %d bytes, error %v", len(c.End.Result), err)
+				if t.Answer {
+					now.Add(-1)
+				} else {
+					puts.Add(1)
+					most.Store(max(most.Load(), now.Add(1)))
+				}
+				return lost
+			})
+		}
+		watch(true)
+		p := s.nodes[from].now()
+		ids := []bus.TaskID{"t1", "t2", "t3", "t4", "t5", "t6"}
+		for _, id := range ids {
+			if r, err := p.node.Enqueue(p.life, bus.Task{ID: id, Type: "mirror", Payload: big}, 1); err != nil || r.Copies != 1 {
+				s.note("enqueue: %+v, %v; want one copy", r, err)
 			}
 		}
-		if n := s.blobs(false) + s.blobs(true); n != 0 {
-			s.note("%d blobs are on disk", n)
+		time.Sleep(2 * time.Minute)
+		if n := int(puts.Load()); n > 6*len(ids) {
+			s.note("%d tries for %d payloads in two minutes", n, len(ids))
 		}
-		for _, i := range []int{from, w} {
-			p := s.nodes[i].now()
-			if !s.until(3*time.Minute, func() bool { held, err := p.fx.HeldBlobs(); return err == nil && len(held) == 0 }) {
-				s.note("node %d still holds something", i)
+		s.kill(from)
+		time.Sleep(5 * time.Second)
+		now.Store(0)
+		most.Store(0)
+		watch(false)
+		s.restart(from) // all are due at one time
+		if !s.until(10*time.Minute, func() bool { return s.blobs(false) == 2*len(ids) }) {
+			s.note("the disks hold %d payloads, want %d", s.blobs(false), 2*len(ids))
+		}
+		if n := most.Load(); n > 2 {
+			s.note("%d payloads were on their way at one time", n)
+		}
+		s.kill(from)
+		time.Sleep(5 * time.Second)
+		puts.Store(0)
+		s.restart(from)
+		p = s.nodes[from].now()
+		for _, id := range ids {
+			if !s.until(time.Minute, func() bool { info, err := p.node.Task(p.life, id); return err == nil && info.Copies == 2 }) {
+				s.note("task %s is not known to be on two disks", id)
 			}
 		}
-	})
-}
-
-// The room for a large payload is taken where it is written, and not for its task as well.
-func TestLargeTakesItsRoomOnce(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	most := 0
-	play(t, setup{nodes: 2, take: func(bytes int) {
-		mu.Lock()
-		defer mu.Unlock()
-		most = max(most, bytes)
-	}}, func(s *swarm) {
-		s.elected()
-		s.mirror(1)
-		s.accept(0, "large")
-		s.wholeAt(0, "large")
-	})
-	if most == 0 || most > 64<<10 {
-		t.Errorf("Take was asked for %d bytes", most)
-	}
-}
-
-// What a crash leaves behind belongs to no task, and goes after a while: a result after all who may
-// know its end have forgotten it.
-func TestLargeLeftovers(t *testing.T) {
-	t.Parallel()
-	play(t, setup{nodes: 2, retention: 20 * time.Minute}, func(s *swarm) {
-		s.elected()
-		p := s.nodes[0].now()
-		b := bus.BlobOf(big)
-		for _, result := range []bool{false, true} {
-			id := sched.BlobID{Task: "nobodys", Result: result, SHA256: b.SHA256, Size: b.Size}
-			if err := p.fx.PutBlob(p.life, s.nodes[0].id, id, false, big); err != nil {
-				s.note("put: %v", err)
-			}
+		if n := puts.Load(); n > 0 {
+			s.note("a start copied %d payloads that were there", n)
 		}
-		time.Sleep(5 * time.Minute)
-		s.wantBlobs(1, 1)
-		time.Sleep(6 * time.Minute)
-		s.wantBlobs(0, 1)
-		time.Sleep(20 * time.Minute)
-		s.wantBlobs(0, 0)
+		s.nodes[w].now().node.Drain(false)
+		for _, id := range ids {
+			s.wholeAt(w, id)
+		}
 	})
 }
 

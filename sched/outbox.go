@@ -32,13 +32,16 @@ type outbox struct {
 	poke chan struct{}
 
 	mu                    sync.Mutex
-	entries               map[bus.TaskID]*entry // submitted here, open
-	openBytes             int                   // of payload and unknown fields, in entries
-	durable, durableBytes int                   // of entries, those that are durable, and of what is inline in them
-	kept                  map[bus.TaskID]*kept  // durable, in this node's store
-	ended                 map[bus.TaskID]ended  // attached, submitted here
-	order                 []bus.TaskID          // of ended, oldest first
+	entries               map[bus.TaskID]*entry   // submitted here, open
+	openBytes             int                     // of payload and unknown fields, in entries
+	durable, durableBytes int                     // of entries, those that are durable, and of what is inline in them
+	kept                  map[bus.TaskID]*kept    // durable, in this node's store
+	ended                 map[bus.TaskID]ended    // attached, submitted here
+	order                 []bus.TaskID            // of ended, oldest first
+	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
+	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
 	count                 uint64
+	copies                int                 // of payloads, under way
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
 }
@@ -58,7 +61,10 @@ type entry struct {
 	fedAt   time.Time
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
-	copying bool      // its payload, to a new custodian
+
+	copying   bool // its payload, to a new custodian
+	copyPause time.Duration
+	copyAfter time.Time // a copy failed: the next is after that
 }
 
 // kept is a durable task in this node's store.
@@ -87,7 +93,7 @@ type cancelling struct {
 func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -234,6 +240,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		j := e.job
 		j.Task.Payload, j.Task.Later = nil, ""
 		o.ended[id] = ended{j, f}
+		if f.Blob != nil {
+			o.results[id] = e.out.readers
+		}
 		o.order = append(o.order, id)
 		for len(o.order) > endedMost {
 			delete(o.ended, o.order[0])
@@ -340,7 +349,7 @@ func (o *outbox) keep(ctx context.Context, j *Job, f Final) error {
 			p = o.put(pctx, j, j.Custodian, &f, want)
 			cancel()
 		}
-		if p.Refused {
+		if p.Refused > 0 {
 			if unsure && o.wroteEnd(ctx, f) {
 				return nil
 			}

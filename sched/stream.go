@@ -32,10 +32,11 @@ type stream struct {
 	end     *bus.Chunk
 	final   *Final // what end was made of
 	changed chan struct{}
+	readers *readers
 }
 
 func newStream(strict, held bool) *stream {
-	return &stream{strict: strict, held: held, early: map[int]outMsg{}, changed: make(chan struct{})}
+	return &stream{strict: strict, held: held, early: map[int]outMsg{}, changed: make(chan struct{}), readers: &readers{}}
 }
 
 // take puts m in its place. gap is the first chunk that is missing, -1 where none is; ended is the end
@@ -155,6 +156,48 @@ type Output struct {
 	attempt, seq int
 	done         bool
 	info         func(*bus.TaskInfo)
+	now          func() time.Time
+	joined       bool
+}
+
+// readers are those who read the output of an attached task, and have not come to its end.
+type readers struct {
+	mu sync.Mutex
+	n  int
+	at time.Time // when one of them last came, read or left
+}
+
+func (r *readers) note(now time.Time, more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n, r.at = r.n+more, now
+}
+
+// want reports whether somebody may come for the result: who still reads, or has just read its end.
+func (r *readers) want(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n > 0 && now.Sub(r.at) < readerFor || now.Sub(r.at) < memoryFor
+}
+
+func newOutput(s *stream, now func() time.Time) *Output {
+	o := &Output{s: s, now: now}
+	o.reads(true)
+	return o
+}
+
+// reads notes that o reads, or that it left.
+func (o *Output) reads(on bool) {
+	more := boolInt(on) - boolInt(o.joined)
+	o.joined = on
+	o.s.readers.note(o.now(), more)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Next returns the next chunk, and io.EOF after the one that has End set. A chunk of a higher
@@ -162,12 +205,14 @@ type Output struct {
 // chunks are gone, Seq jumps.
 func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 	for !o.done {
+		o.reads(true)
 		o.s.mu.Lock()
 		c, ok := o.s.at(o.attempt, o.seq)
 		changed := o.s.changed
 		o.s.mu.Unlock()
 		if ok {
 			o.attempt, o.seq, o.done = c.Attempt, c.Seq+1, c.End != nil
+			o.reads(!o.done)
 			if c.End != nil && o.info != nil {
 				end := *c.End
 				o.info(&end)
@@ -178,6 +223,7 @@ func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			o.reads(false)
 			return bus.Chunk{}, context.Cause(ctx)
 		}
 	}

@@ -78,29 +78,36 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
 			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
-	if o.entries[t.ID] != nil || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
+	if o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
 	e := &entry{job: j, key: j.key(), order: o.count, born: now, out: o.newStream(durable), data: data}
-	if !durable {
+	switch {
+	case durable:
+	case data == nil:
 		o.open(e)
+	default: // not before its payload is where workers fetch it
+		o.lending[t.ID] = true
+		o.openBytes += e.size()
 	}
 	return e, reply, nil
 }
 
 func (o *outbox) output(e *entry) *Output {
-	return &Output{s: e.out, info: func(t *bus.TaskInfo) {
+	out := newOutput(e.out, o.n.now)
+	out.info = func(t *bus.TaskInfo) {
 		j := e.job
 		t.Type, t.Model, t.Submitter, t.Durable, t.Submitted = j.Task.Type, j.Task.Model, j.Submitter, j.Durable(), j.Accepted
-	}}
+	}
+	return out
 }
 
 // besidePayload is, in bytes, what a durable task takes on disk beside its payload, at most.
 const besidePayload = 4 << 10
 
 func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
-	if r, done, err := o.again(t); done {
+	if r, done, err := o.again(ctx, t); done {
 		return r, err
 	}
 	size := inline(&t) + besidePayload
@@ -117,7 +124,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	if err != nil {
 		return bus.Receipt{}, err
 	}
-	if err := o.keepPayload(ctx, e); err != nil {
+	if err := o.keepPayload(ctx, e, copies); err != nil {
 		return bus.Receipt{}, err
 	}
 	want := 1
@@ -128,13 +135,12 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	}
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
 	switch {
-	case p.Refused && p.Stores == 0:
-		if r, done, err := o.again(t); done {
+	case p.Refused > 0 && p.Stores == 0:
+		if r, done, err := o.again(ctx, t); done {
 			return r, err
 		}
 		return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", e.job.Task.ID)
-	case p.Stores == 0:
-		o.dropPayload(&e.job)
+	case p.Stores == 0: // a store may have it yet, and needs the payload then
 		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
 	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
 		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
@@ -164,19 +170,26 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 
 // again answers for a durable task that was accepted before: the same receipt for the same
 // content, a conflict for other content.
-func (o *outbox) again(t bus.Task) (r bus.Receipt, done bool, err error) {
+func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done bool, err error) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	k := o.kept[t.ID]
 	if t.ID == "" || k == nil {
+		o.mu.Unlock()
 		return r, false, nil
 	}
-	if k.sum != (contentSum{}) && k.sum != contentOf(t, nil) {
-		return r, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
-	}
+	sum, j, open := k.sum, k.job, k.final == nil
 	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}
 	if e := o.entries[t.ID]; e != nil {
 		r.Copies = e.stores
+	}
+	o.mu.Unlock()
+	if sum != (contentSum{}) && sum != contentOf(t, nil) {
+		return bus.Receipt{}, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
+	}
+	if open {
+		if err := o.putBack(ctx, &j, t.Payload); err != nil {
+			return bus.Receipt{}, true, err
+		}
 	}
 	return r, true, nil
 }
@@ -244,7 +257,10 @@ func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) {
 	}
 	s := newStream(true, false)
 	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
-	return &Output{s: s}, nil
+	if r := o.results[id]; r != nil {
+		s.readers = r
+	}
+	return newOutput(s, o.n.now), nil
 }
 
 // Cancel ends a task, wherever it was submitted and wherever it runs. A task that has ended

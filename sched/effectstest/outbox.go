@@ -60,7 +60,9 @@ func (e *env) holds(i int, want ...string) {
 var (
 	one     = sched.Put{Stores: 1}
 	two     = sched.Put{Stores: 2}
-	refused = sched.Put{Refused: true}
+	refused = sched.Put{Refused: 1}
+
+	bothRefused = sched.Put{Refused: 2}
 )
 
 func testOutboxOneStore(e *env) {
@@ -95,7 +97,7 @@ func testOutboxTwoStores(e *env) {
 	for i := range 2 {
 		id := bus.TaskID(fmt.Sprint("t", i))
 		e.put(i, e.kept(id, true, "task"), true, 2, two)
-		e.put(1-i, e.kept(id, true, "task"), true, 2, refused)
+		e.put(1-i, e.kept(id, true, "task"), true, 2, bothRefused)
 		e.put(1-i, e.kept(id, true, "end"), false, 2, two)
 	}
 	e.holds(0, "t0=task", "t0=end", "t1=task", "t1=end")
@@ -106,8 +108,8 @@ func testFirstEndStays(e *env) {
 	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[1]))
 	e.put(0, e.kept("t1", true, "task"), true, 2, two)
 	e.put(1, e.kept("t1", true, "first end"), false, 2, two)
-	e.put(0, e.kept("t1", true, "second end"), false, 2, refused)
-	e.put(1, e.kept("t1", true, "third end"), false, 2, refused)
+	e.put(0, e.kept("t1", true, "second end"), false, 2, bothRefused)
+	e.put(1, e.kept("t1", true, "third end"), false, 2, bothRefused)
 	e.holds(0, "t1=task", "t1=first end")
 	e.holds(1, "t1=task", "t1=first end")
 }
@@ -125,7 +127,7 @@ func testEnsure(e *env) {
 	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[0])) // is always there
 	e.put(0, e.kept("t1", true, "task"), true, 2, two)
 	// What one store refuses may be new to the other.
-	e.put(0, e.kept("t0", true, "task"), true, 2, sched.Put{Stores: 1, Refused: true})
+	e.put(0, e.kept("t0", true, "task"), true, 2, sched.Put{Stores: 1, Refused: 1})
 	e.holds(1, "t1=task", "t0=task")
 }
 
@@ -141,9 +143,9 @@ func testLoad(e *env) {
 		e.Restart(i)
 		e.holds(i, want...)
 	}
-	e.put(0, e.kept("t7", true, "task"), true, 2, refused)
+	e.put(0, e.kept("t7", true, "task"), true, 2, bothRefused)
 	e.put(1, e.kept("t7", true, "end"), false, 2, two)
-	e.put(0, e.kept("t7", true, "end"), false, 2, refused)
+	e.put(0, e.kept("t7", true, "end"), false, 2, bothRefused)
 	e.holds(0, append(want, "t7=end")...)
 	e.holds(1, append(want, "t7=end")...)
 }
@@ -160,9 +162,9 @@ func testOutboxWatch(e *env) {
 		defer stop()
 	}
 	e.put(0, e.kept("t1", true, "task"), true, 2, two)
-	e.put(1, e.kept("t1", true, "task"), true, 2, refused)
+	e.put(1, e.kept("t1", true, "task"), true, 2, bothRefused)
 	e.put(1, e.kept("t1", true, "end"), false, 2, two)
-	e.put(0, e.kept("t1", true, "end"), false, 2, refused)
+	e.put(0, e.kept("t1", true, "end"), false, 2, bothRefused)
 	e.put(0, e.kept("t2", false, "task"), true, 1, one)
 	e.put(0, e.kept("t3", true, "task"), true, 2, two)
 	want := []string{"t1=task", "t1=end", "t2=task", "t3=task"}

@@ -154,7 +154,7 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			case a.Error == nil:
 				out.Stores++
 			case a.conflict():
-				out.Refused = true
+				out.Refused++
 			default:
 				o.log.Warn("a store refused a message of the outbox", "stream", a.Stream, "task", k.Task, "error", a.Error)
 			}

@@ -16,7 +16,7 @@ type blob struct {
 }
 
 func (p *proc) PutBlob(ctx context.Context, at bus.NodeID, id sched.BlobID, memory bool, data []byte) error {
-	_, err := p.call(ctx, at, Step{Op: "PutBlob", Task: id.Task}, func(m *Machine, now time.Time) (any, error) {
+	_, err := p.callWithin(ctx, blobPatience, at, Step{Op: "PutBlob", Task: id.Task}, func(m *Machine, now time.Time) (any, error) {
 		to := m.blobs
 		if memory {
 			to = m.proc.memory
@@ -36,7 +36,7 @@ func (m *Machine) blob(id sched.BlobID) (blob, bool) {
 }
 
 func (p *proc) GetBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) ([]byte, error) {
-	v, err := p.call(ctx, at, Step{Op: "GetBlob", Task: id.Task}, func(m *Machine, _ time.Time) (any, error) {
+	v, err := p.callWithin(ctx, blobPatience, at, Step{Op: "GetBlob", Task: id.Task}, func(m *Machine, _ time.Time) (any, error) {
 		b, ok := m.blob(id)
 		if !ok {
 			return nil, sched.ErrNotFound
@@ -51,7 +51,7 @@ func (p *proc) GetBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) ([]b
 }
 
 func (p *proc) HasBlob(ctx context.Context, at bus.NodeID, id sched.BlobID) error {
-	_, err := p.call(ctx, at, Step{Op: "HasBlob", Task: id.Task}, func(m *Machine, _ time.Time) (any, error) {
+	_, err := p.callWithin(ctx, blobPatience, at, Step{Op: "HasBlob", Task: id.Task}, func(m *Machine, _ time.Time) (any, error) {
 		if _, ok := m.blob(id); !ok {
 			return nil, sched.ErrNotFound
 		}

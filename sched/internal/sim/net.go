@@ -21,6 +21,7 @@ const (
 	RouteTimeout = 3100 * time.Millisecond
 	connectTime  = 30 * time.Millisecond // until two processes that can reach each other have a route
 	patience     = 5 * time.Second       // of a request without a deadline
+	blobPatience = 30 * time.Second      // of one for a blob
 )
 
 // Errors of effects.

@@ -87,7 +87,9 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			if v.ok {
 				out.Stores++
 			}
-			out.Refused = out.Refused || v.refused
+			if v.refused {
+				out.Refused++
+			}
 			continue
 		case <-ctx.Done():
 		case <-o.ctx.Done():

@@ -172,6 +172,10 @@ type result struct {
 // call runs apply on another machine, or this one, with the network locked, and returns its
 // answer. Whether it was applied is not known where the error is not apply's own.
 func (p *proc) call(ctx context.Context, to bus.NodeID, s Step, apply func(m *Machine, now time.Time) (any, error)) (any, error) {
+	return p.callWithin(ctx, patience, to, s, apply)
+}
+
+func (p *proc) callWithin(ctx context.Context, limit time.Duration, to bus.NodeID, s Step, apply func(m *Machine, now time.Time) (any, error)) (any, error) {
 	if err := p.enter(s); err != nil {
 		return nil, err
 	}
@@ -187,7 +191,7 @@ func (p *proc) call(ctx context.Context, to bus.NodeID, s Step, apply func(m *Ma
 	if !reached {
 		return nil, errNobody
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	var r result
 	select {
