@@ -298,7 +298,7 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 	switch {
 	case p.gone || p.State == bus.NodeLost:
 		return bus.NodeLost // until it is heard again
-	case !awake: // routes that broke while this process was stopped are made again in a moment
+	case !awake, m.unheard(p, now): // routes that broke while this process was stopped are made again in a moment
 		return p.State
 	case p.routed && p.misses >= 2:
 		p.routed = false
@@ -313,6 +313,12 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 		return bus.NodeDraining
 	}
 	return bus.NodeReady
+}
+
+// unheard reports whether a peer has not been heard since this process woke, and may yet be: it is
+// what it was before. The caller holds mu.
+func (m *members) unheard(p *member, now time.Time) bool {
+	return !m.hasty && p.Seen.Before(m.wokeAt) && now.Sub(m.wokeAt) < lostAfter
 }
 
 // awake reports whether this process has run without a gap for a while: only then may it

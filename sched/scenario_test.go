@@ -188,6 +188,30 @@ var scenarios = []scenario{
 		s.nodes[w].m.Continue()
 		time.Sleep(2 * time.Second)
 	}},
+	{"frozen worker meets the others a moment later", setup{
+		nodes: 4, slots: 1, rank: map[int]int{theHost: 1}, work: func(i int) bool { return i == theWorker || i == theOther },
+	}, func(s *swarm) {
+		s.elected()
+		w := s.running(s.enqueue(theSubmitter, script{MS: 400}))
+		s.nodes[w].m.Freeze()
+		time.Sleep(6 * time.Second) // another runs it to its end
+		for i := range s.nodes {
+			if i != w {
+				s.net.Link(nodeID(w), nodeID(i), false)
+			}
+		}
+		s.nodes[w].m.Continue()
+		time.Sleep(2 * time.Second)
+		if hosts := s.net.Opened(); len(hosts) != 1 {
+			s.note("who woke is a host: %v", hosts)
+		}
+		for i := range s.nodes {
+			if i != w {
+				s.net.Link(nodeID(w), nodeID(i), true)
+			}
+		}
+		time.Sleep(4 * time.Second)
+	}},
 	{"frozen host goes on", setup{nodes: 3, split: true}, func(s *swarm) {
 		h := s.elected()
 		s.load(10, 400, 0, 1, 2)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -156,9 +157,7 @@ func (s *rpcServer) take(r micro.Request, v verb) {
 			s.refuse(r, err)
 			return
 		}
-		if err := r.RespondJSON(a.reply); err != nil {
-			s.d.log.Warn("answer a request", "subject", r.Subject(), "err", err)
-		}
+		s.reply(r, nil, a.reply)
 		if a.then != nil {
 			a.then()
 		}
@@ -172,12 +171,18 @@ func (s *rpcServer) refuse(r micro.Request, err error) {
 		c.Node = s.d.id.NodeID()
 		e = &c
 	}
-	data, jsonErr := json.Marshal(e)
-	if jsonErr == nil {
-		jsonErr = r.Error(strconv.Itoa(e.Code.HTTPStatus()), string(e.Code), data)
+	s.reply(r, nats.Header{micro.ErrorCodeHeader: []string{strconv.Itoa(e.Code.HTTPStatus())}, micro.ErrorHeader: []string{string(e.Code)}}, e)
+}
+
+// reply answers a request. Not by the request itself: micro looks into that once take has returned
+// (nats.go 1.55).
+func (s *rpcServer) reply(r micro.Request, h nats.Header, body any) {
+	data, err := json.Marshal(body)
+	if err == nil {
+		err = s.d.rpc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: h, Data: data})
 	}
-	if jsonErr != nil {
-		s.d.log.Warn("refuse a request", "subject", r.Subject(), "err", jsonErr)
+	if err != nil {
+		s.d.log.Warn("answer a request", "subject", r.Subject(), "err", err)
 	}
 }
 
