@@ -194,12 +194,12 @@ var scenarios = []scenario{
 		s.elected()
 		w := s.running(s.enqueue(theSubmitter, script{MS: 400}))
 		s.nodes[w].m.Freeze()
-		time.Sleep(6 * time.Second) // another runs it to its end
 		for i := range s.nodes {
 			if i != w {
 				s.net.Link(nodeID(w), nodeID(i), false)
 			}
 		}
+		time.Sleep(6 * time.Second) // another runs it to its end
 		s.nodes[w].m.Continue()
 		time.Sleep(2 * time.Second)
 		if hosts := s.net.Opened(); len(hosts) != 1 {
