@@ -50,8 +50,10 @@ func TestBothWays(t *testing.T) {
 				if harm := without(t, lab, f); harm != "" {
 					t.Logf("without %q: %s", f.Without, harm)
 					reached.mu.Lock()
-					reached.harm[f.Event] = harm
-					reached.mu.Unlock()
+					defer reached.mu.Unlock()
+					if err := reached.Without(tested(t), f.Event, harm); err != nil {
+						t.Errorf("note a harm: %v", err)
+					}
 				}
 			})
 		})
@@ -101,7 +103,7 @@ func runWithout(t *testing.T, bin harness.Binaries, f lab.Fault) (out string, fa
 		names[i] = string(p)
 	}
 	cmd.Env = append(os.Environ(), protect.Env+"="+strings.Join(names, protect.Separator), harness.EnvBinaries+"="+filepath.Dir(bin.Mycod),
-		harness.EnvPatience+"="+bothWaysPatience.String(), figures.EnvRecord+"=", figures.EnvFull+"=")
+		harness.EnvPatience+"="+bothWaysPatience.String(), figures.EnvRecord+"=", figures.EnvFull+"=", lab.EnvRows+"=")
 	cmd.Env = append(cmd.Env, f.Small...)
 	b, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		programs, err = harness.Build(context.Background(), dir)
 	}
+	if err == nil {
+		err = reached.Load()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.RemoveAll(dir)

@@ -3,8 +3,10 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -189,13 +191,11 @@ var catalogue = []lab.Fault{
 	},
 }
 
-// reached is what this run has reached, by the key of the fault.
-var reached = struct {
-	mu      sync.Mutex
-	version string
-	rows    map[string]lab.Fault
-	harm    map[string]string // by the fault's event: what happened without its protection
-}{rows: map[string]lab.Fault{}, harm: map[string]string{}}
+// reached is what this run has reached, and earlier ones that it goes on from.
+var reached struct {
+	mu sync.Mutex
+	lab.Reached
+}
 
 // reach notes that a fault's test passed: how often the fault was made, and the figure. A test
 // that has failed notes nothing.
@@ -207,7 +207,19 @@ func reach(t *testing.T, key string, count int, figure string) {
 	}
 	reached.mu.Lock()
 	defer reached.mu.Unlock()
-	reached.rows[key] = lab.Fault{Count: count, Figure: figure}
+	if err := reached.Row(tested(t), key, count, figure); err != nil {
+		t.Errorf("note a row: %v", err)
+	}
+}
+
+// tested is the version under test.
+func tested(t *testing.T) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return harness.Revision(context.Background(), root)
 }
 
 // reachRow checks a time against its promise as the pages of figures do, and notes it.
@@ -230,18 +242,18 @@ func writeCatalogue() error {
 	}
 	reached.mu.Lock()
 	defer reached.mu.Unlock()
-	p := lab.Page{Version: reached.version, When: time.Now()}
+	p := lab.Page{Version: strings.Join(reached.Versions, " and "), When: time.Now()}
 	for _, table := range []struct {
 		from []lab.Fault
 		to   *[]lab.Fault
 	}{{catalogue, &p.Faults}, {attacks, &p.Attacks}} {
 		for _, f := range table.from {
-			got, ok := reached.rows[f.Key]
+			got, ok := reached.Rows[f.Key]
 			if f.Key != "" && !ok {
 				fmt.Fprintf(os.Stderr, "docs/reliability.md is left as it is: %s has not run\n", f.Test)
 				return nil
 			}
-			if f.Harm = reached.harm[f.Event]; len(f.Without) > 0 && f.Harm == "" {
+			if f.Harm = reached.Harm[f.Event]; len(f.Without) > 0 && f.Harm == "" {
 				fmt.Fprintf(os.Stderr, "docs/reliability.md is left as it is: %s has not failed without its protection\n", f.Test)
 				return nil
 			}

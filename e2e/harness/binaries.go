@@ -71,7 +71,7 @@ func build(ctx context.Context, to, suffix, tags string, programs ...string) err
 	if err != nil {
 		return err
 	}
-	args := []string{"build", "-tags", tags, "-ldflags", "-X main.version=" + revision(ctx, root) + suffix, "-o", to}
+	args := []string{"build", "-tags", tags, "-ldflags", "-X main.version=" + Revision(ctx, root) + suffix, "-o", to}
 	cmd := exec.CommandContext(ctx, "go", append(args, programs...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -80,8 +80,8 @@ func build(ctx context.Context, to, suffix, tags string, programs ...string) err
 	return nil
 }
 
-// revision names the commit that is tested, for the figures; empty in a tree without git.
-func revision(ctx context.Context, root string) string {
+// Revision names the commit that is tested, for the figures; empty in a tree without git.
+func Revision(ctx context.Context, root string) string {
 	// A clone may belong to another user, which git refuses unless told.
 	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "describe", "--tags", "--always")
 	cmd.Dir = root

@@ -54,7 +54,7 @@ func BuildPatched(ctx context.Context, dir string, patches ...Patch) (Binaries, 
 	if err := os.WriteFile(list, j, 0o600); err != nil {
 		return b, fmt.Errorf("patch: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-ldflags", "-X main.version="+revision(ctx, root), "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-ldflags", "-X main.version="+Revision(ctx, root), "-o", dir+"/", "./cmd/mycod", "./cmd/myco")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return b, fmt.Errorf("build patched programs: %w\n%s", err, out)
