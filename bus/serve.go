@@ -338,8 +338,8 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 
 // encodeResult makes JSON of a result; what is JSON already is not copied.
 func encodeResult(result any) (json.RawMessage, error) {
-	if raw, ok := result.(json.RawMessage); ok && len(raw) > MaxInline && json.Valid(raw) {
-		return raw, nil
+	if raw, ok := result.(json.RawMessage); ok && (len(raw) > MaxPayload || len(raw) > MaxInline && json.Valid(raw)) {
+		return raw, nil // over MaxPayload it is refused, whatever it says
 	}
 	return json.Marshal(result)
 }

@@ -124,7 +124,7 @@ func TestServeTellsWhyATaskFailed(t *testing.T) {
 		case "panic":
 			panic("oh")
 		case "big":
-			return make([]byte, bus.MaxPayload), nil
+			return json.RawMessage(make([]byte, bus.MaxPayload+1)), nil
 		case "odd":
 			return func() {}, nil
 		}
