@@ -90,6 +90,7 @@ func testBlobsRestart(e *env) {
 	}
 	for i := range 2 {
 		e.Restart(i)
+		e.until(func() bool { return e.Effects(1-i).HasBlob(e.ctx, e.IDs[i], disk) == nil }, "the other reaches it again")
 		e.hasBlob(i, disk, onDisk)
 		e.noBlob(i, memory)
 		e.holdsBlobs(i, "1 on disk, 0 in memory")
