@@ -85,18 +85,12 @@ func TestRetentionWithClocksThatDiffer(t *testing.T) {
 				if _, err := p.node.Enqueue(p.life, bus.Task{Type: "work", Payload: []byte(`{"ms":20}`)}, 2); err != nil {
 					s.note("enqueue: %v", err)
 				}
-				held := func() (n int) {
-					for _, m := range s.nodes {
-						n += len(m.m.Kept())
-					}
-					return n
-				}
 				time.Sleep(11 * time.Minute)
-				if n := held(); n != 4 {
+				if n := s.held(); n != 4 {
 					s.note("after 11 minutes of 12 the stores hold %d messages, want a task and its end in each of two", n)
 				}
-				if !s.until(15*time.Minute, func() bool { return held() == 0 }) {
-					s.note("after 26 minutes the stores still hold %d messages", held())
+				if !s.until(15*time.Minute, func() bool { return s.held() == 0 }) {
+					s.note("after 26 minutes the stores still hold %d messages", s.held())
 				}
 			})
 		})

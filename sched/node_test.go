@@ -137,6 +137,14 @@ func TestUnknownFieldsCount(t *testing.T) {
 	})
 }
 
+// held counts the messages in the outboxes of all stores.
+func (s *swarm) held() (n int) {
+	for _, m := range s.nodes {
+		n += len(m.m.Kept())
+	}
+	return n
+}
+
 // What has ended is kept for as long as it should be, by both custodians, and no longer.
 func TestRetention(t *testing.T) {
 	t.Parallel()
@@ -146,18 +154,12 @@ func TestRetention(t *testing.T) {
 		if _, err := p.node.Enqueue(p.life, bus.Task{Type: "work", Payload: []byte(`{"ms":20}`)}, 2); err != nil {
 			s.note("enqueue: %v", err)
 		}
-		held := func() (n int) {
-			for _, m := range s.nodes {
-				n += len(m.m.Kept())
-			}
-			return n
-		}
 		time.Sleep(4 * time.Minute)
-		if n := held(); n != 4 {
+		if n := s.held(); n != 4 {
 			s.note("the stores hold %d messages, want a task and its end in each", n)
 		}
-		if !s.until(20*time.Minute, func() bool { return held() == 0 }) {
-			s.note("the stores still hold %d messages", held())
+		if !s.until(20*time.Minute, func() bool { return s.held() == 0 }) {
+			s.note("the stores still hold %d messages", s.held())
 		}
 	})
 }

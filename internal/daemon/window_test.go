@@ -33,20 +33,25 @@ func (talker) Handle(_ context.Context, t *bus.Task, emit bus.Emit) (any, error)
 	return n, nil
 }
 
+// talks has n serve what a talker does, until the test ends.
+func (n *node) talks() {
+	ctx, cancel := context.WithCancel(n.t.Context())
+	served := make(chan error, 1)
+	go func() { served <- n.conn.Serve(ctx, talker{}) }()
+	n.t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
+			n.t.Error(err)
+		}
+	})
+}
+
 // A reader that reads nothing gets no more than its window, whatever is made for it; another reads on
 // beside it; and the first gets the rest once it reads.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	n := start(t, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- n.conn.Serve(ctx, talker{}) }()
-	defer func() {
-		cancel()
-		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	}()
+	n.talks()
 
 	const pieces, window = 700, 64 << 10
 	nc := raw(t, n)
@@ -111,15 +116,7 @@ func TestSlowReader(t *testing.T) {
 func TestLargeResultAfterSmallOutput(t *testing.T) {
 	t.Parallel()
 	n := start(t, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- n.conn.Serve(ctx, talker{}) }()
-	defer func() {
-		cancel()
-		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	}()
+	n.talks()
 	large, err := json.Marshal(strings.Repeat("y", 700<<10))
 	check(t, err)
 	if r := last(t, n, bus.Task{Type: "talk", Payload: large}); len(r.Result) != len(large) {
