@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -276,9 +277,9 @@ func tooBig(ctx context.Context, t *testing.T, n *harness.Node, conn *bus.Conn, 
 	}
 }
 
-// keptBig starts three nodes and hands a big task over at one that is not the queue host, before
-// anybody can run it. The last node is neither.
-func keptBig(t *testing.T, payload json.RawMessage) (submitter, custodian, worker *harness.Node) {
+// keptBig starts three nodes and hands big tasks over at one that is not the queue host, before
+// anybody can run them. The last node is neither.
+func keptBig(t *testing.T, payload json.RawMessage, tasks ...bus.TaskID) (submitter, custodian, worker *harness.Node) {
 	t.Helper()
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
@@ -290,13 +291,15 @@ func keptBig(t *testing.T, payload json.RawMessage) (submitter, custodian, worke
 			free = append(free, n)
 		}
 	}
-	r, err := free[0].Dial(t).Enqueue(within(t, "a big task is accepted"), bus.Task{ID: "big", Type: "mirror", Payload: payload})
-	if err != nil || r.Copies != 2 {
-		t.Fatalf("enqueue: %+v, %v", r, err)
+	for _, id := range tasks {
+		r, err := free[0].Dial(t).Enqueue(within(t, "a big task is accepted"), bus.Task{ID: id, Type: "mirror", Payload: payload})
+		if err != nil || r.Copies != 2 {
+			t.Fatalf("enqueue: %+v, %v", r, err)
+		}
 	}
 	for _, n := range []*harness.Node{free[0], host} {
-		if names := blobFiles(t, ".in.", n); len(names) != 1 {
-			t.Fatalf("%s keeps %v, want one payload", n.Name, names)
+		if names := blobFiles(t, ".in.", n); len(names) != len(tasks) {
+			t.Fatalf("%s keeps %v, want %d payloads", n.Name, names, len(tasks))
 		}
 	}
 	return free[0], host, free[1]
@@ -306,7 +309,7 @@ func keptBig(t *testing.T, payload json.RawMessage) (submitter, custodian, worke
 func TestBigPayloadOutlivesItsSubmitter(t *testing.T) {
 	t.Parallel()
 	payload := sized(20 * mega)
-	submitter, custodian, worker := keptBig(t, payload)
+	submitter, custodian, worker := keptBig(t, payload, "big")
 	submitter.Kill()
 	serveMirror(t, worker, custodian)
 	ctx := within(t, "the task is done")
@@ -321,30 +324,55 @@ func TestBigPayloadOutlivesItsSubmitter(t *testing.T) {
 	awaitBlobFiles(t, ".in.", 0, submitter)
 }
 
-// A byte of the submitter's copy is flipped on its disk: the task runs on the custodian's.
+// A byte of one copy is flipped on its disk, of every other task that at the submitter and of the
+// rest that at the custodian, for a worker asks both who has it and begins with the first to answer:
+// every task runs on its right copy.
 func TestBigPayloadIsDamaged(t *testing.T) {
 	t.Parallel()
-	payload := sized(20 * mega)
-	submitter, _, worker := keptBig(t, payload)
-	name := blobFiles(t, ".in.", submitter)[0]
+	payload := sized(2 * mega)
+	var tasks []bus.TaskID
+	for i := range 16 {
+		tasks = append(tasks, bus.TaskID(fmt.Sprintf("big-%02d", i)))
+	}
+	submitter, custodian, worker := keptBig(t, payload, tasks...)
+	for i, id := range tasks {
+		at := submitter
+		if i%2 == 1 {
+			at = custodian
+		}
+		names := blobFiles(t, string(id)+".in.", at)
+		if len(names) != 1 {
+			t.Fatalf("%s keeps %v of %s", at.Name, names, id)
+		}
+		flip(t, names[0], int64(len(payload)/2))
+	}
+	serveMirror(t, worker, submitter)
+	ctx := within(t, "the tasks are done")
+	for _, id := range tasks {
+		end := awaitDone(ctx, t, submitter.Dial(t), id)
+		if !bytes.Equal(end.Result, payload) || end.Attempts != 1 {
+			t.Errorf("other bytes came back of %s, %d of them after %d attempts, want %d after one", id, len(end.Result), end.Attempts, len(payload))
+		}
+	}
+	if log := worker.Log(1000); !strings.Contains(log, "large content is damaged") {
+		t.Errorf("the worker met no damage:\n%s", log)
+	}
+}
+
+// flip changes one bit of a file.
+func flip(t *testing.T, name string, at int64) {
+	t.Helper()
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := int64(len(payload) / 2)
-	if _, err := f.WriteAt([]byte{payload[at] ^ 1}, at); err != nil {
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	if err == nil {
+		_, err = f.WriteAt([]byte{b[0] ^ 1}, at)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	serveMirror(t, worker, submitter)
-	end := awaitDone(within(t, "the task is done"), t, submitter.Dial(t), "big")
-	if !bytes.Equal(end.Result, payload) || end.Attempts != 1 {
-		t.Errorf("%d bytes came back after %d attempts, want %d after one", len(end.Result), end.Attempts, len(payload))
-	}
-	if log := worker.Log(1000); !strings.Contains(log, "large content is damaged") {
-		t.Errorf("the worker met no damage:\n%s", log)
 	}
 }
 
