@@ -3,7 +3,6 @@ package bus
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 )
 
 // BlobPiece is how much of a Blob, in bytes, crosses in one message.
@@ -28,7 +27,7 @@ func BlobOf(data []byte) Blob {
 // UnmarshalJSON fails as Validate does: a blob's name becomes a file's, and its size is set aside.
 func (b *Blob) UnmarshalJSON(data []byte) error {
 	type plain Blob
-	if err := json.Unmarshal(data, (*plain)(b)); err != nil {
+	if err := Unmarshal(data, (*plain)(b)); err != nil {
 		return err
 	}
 	return b.Validate()

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -188,7 +187,7 @@ func call[T any](ctx context.Context, c *Conn, subject string, req any) (T, erro
 
 func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subject string, req any) (T, error) {
 	var reply T
-	body, err := json.Marshal(req)
+	body, err := Marshal(req)
 	if err != nil {
 		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
 	}
@@ -249,12 +248,12 @@ func (c *Conn) flush(ctx context.Context) error {
 func decode(m *nats.Msg, into any) error {
 	if m.Header.Get(HeaderError) != "" {
 		e := &Error{}
-		if err := json.Unmarshal(m.Data, e); err != nil || e.Code == "" {
+		if err := Unmarshal(m.Data, e); err != nil || e.Code == "" {
 			return Errorf(CodeInternal, "the daemon failed with status %s", m.Header.Get(HeaderError))
 		}
 		return e
 	}
-	if err := json.Unmarshal(m.Data, into); err != nil {
+	if err := Unmarshal(m.Data, into); err != nil {
 		return Errorf(CodeInternal, "decode the daemon's reply: %w", err)
 	}
 	return nil

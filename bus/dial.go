@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,7 +81,7 @@ func ReadDaemonInfo(dir string) (DaemonInfo, error) {
 		return info, Errorf(CodeUnavailable, "cannot read the daemon's files: %w", err).
 			WithHint("%s", startCommand(dir))
 	}
-	if err := json.Unmarshal(b, &info); err != nil {
+	if err := Unmarshal(b, &info); err != nil {
 		return info, Errorf(CodeUnavailable, "%s is damaged: %w", path, err).
 			WithHint("restart the daemon: %s", startCommand(dir))
 	}

@@ -51,8 +51,14 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	if err := json.Unmarshal([]byte(`null`), &task); err != nil || task.Unknown() != nil {
 		t.Errorf("null: %v", err)
 	}
+	for _, bad := range []string{`,"a":1`, `[1]`, `{"a":}`} {
+		task := bus.Task{Type: "ping", Later: bus.Later(bad)}
+		if err := task.Validate(); !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+			t.Errorf("unknown fields %s: %v", bad, err)
+		}
+	}
 	for over := range 2 {
-		field := `,"large":"` + strings.Repeat("x", bus.MaxLater-len(`,"large":""`)+over) + `"`
+		field := `,"large":"` + strings.Repeat("x", bus.MaxLater-len(`{"large":""}`)+over) + `"`
 		if err := json.Unmarshal([]byte(`{"type":"ping"`+field+`}`), &task); err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +107,10 @@ func BenchmarkTaskRoundTrip(b *testing.B) {
 	in := []byte(`{"id":"t-0123456789abcdef","type":"inference","model":"gemma3:1b","lane":"batch","priority":5,"payload":{"prompt":"` + strings.Repeat("word ", 60) + `"}}`)
 	for b.Loop() {
 		var task bus.Task
-		if err := json.Unmarshal(in, &task); err != nil {
+		if err := bus.Unmarshal(in, &task); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := json.Marshal(task); err != nil {
+		if _, err := bus.Marshal(task); err != nil {
 			b.Fatal(err)
 		}
 	}

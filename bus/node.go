@@ -1,6 +1,10 @@
 package bus
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // NodeState is what the swarm may expect of a node.
 type NodeState string
@@ -75,17 +79,28 @@ type NodeInfo struct {
 	Seen time.Time `json:"seen,omitzero"`
 
 	// Later are fields of a later version.
-	Later Later `json:"-"`
+	Later Later `json:",embed"`
 }
 
-// plainNodeInfo is NodeInfo for encoding/json.
+// plainNodeInfo is NodeInfo without its methods.
 type plainNodeInfo NodeInfo
 
-// UnmarshalJSON keeps fields of later versions.
-func (n *NodeInfo) UnmarshalJSON(b []byte) error { return n.Later.Decode(b, (*plainNodeInfo)(n)) }
+// MarshalJSON and UnmarshalJSON are for encoding/json, which does not look for the other two before
+// Go 1.27.
+func (n NodeInfo) MarshalJSON() ([]byte, error) { return Marshal(n) }
 
-// MarshalJSON gives them back.
-func (n NodeInfo) MarshalJSON() ([]byte, error) { return n.Later.Encode(plainNodeInfo(n)) }
+// UnmarshalJSON keeps fields of later versions.
+func (n *NodeInfo) UnmarshalJSON(b []byte) error { return Unmarshal(b, n) }
+
+// MarshalJSONTo gives them back.
+func (n NodeInfo) MarshalJSONTo(e *jsontext.Encoder) error {
+	return MarshalLater(e, (*plainNodeInfo)(&n), &n.Later)
+}
+
+// UnmarshalJSONFrom keeps fields of later versions.
+func (n *NodeInfo) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return unmarshalLater(d, (*plainNodeInfo)(n), &n.Later)
+}
 
 // SwarmInfo names a swarm and its present queue host.
 type SwarmInfo struct {
@@ -136,17 +151,28 @@ type Heartbeat struct {
 	Info   *NodeInfo `json:"info,omitempty"`
 
 	// Later are fields of a later version.
-	Later Later `json:"-"`
+	Later Later `json:",embed"`
 }
 
-// plainHeartbeat is Heartbeat for encoding/json.
+// plainHeartbeat is Heartbeat without its methods.
 type plainHeartbeat Heartbeat
 
-// UnmarshalJSON keeps fields of later versions.
-func (h *Heartbeat) UnmarshalJSON(b []byte) error { return h.Later.Decode(b, (*plainHeartbeat)(h)) }
+// MarshalJSON and UnmarshalJSON are for encoding/json, which does not look for the other two before
+// Go 1.27.
+func (h Heartbeat) MarshalJSON() ([]byte, error) { return Marshal(h) }
 
-// MarshalJSON gives them back.
-func (h Heartbeat) MarshalJSON() ([]byte, error) { return h.Later.Encode(plainHeartbeat(h)) }
+// UnmarshalJSON keeps fields of later versions.
+func (h *Heartbeat) UnmarshalJSON(b []byte) error { return Unmarshal(b, h) }
+
+// MarshalJSONTo gives them back.
+func (h Heartbeat) MarshalJSONTo(e *jsontext.Encoder) error {
+	return MarshalLater(e, (*plainHeartbeat)(&h), &h.Later)
+}
+
+// UnmarshalJSONFrom keeps fields of later versions.
+func (h *Heartbeat) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return unmarshalLater(d, (*plainHeartbeat)(h), &h.Later)
+}
 
 // EventKind is what happened to a task.
 type EventKind string

@@ -221,7 +221,7 @@ func (s *served) wait(limit time.Duration) error {
 // cancel ends the context of a running task.
 func (s *served) cancel(m *nats.Msg) {
 	var req TaskRequest
-	if err := json.Unmarshal(m.Data, &req); err != nil {
+	if err := Unmarshal(m.Data, &req); err != nil {
 		s.c.log.Warn("decode a cancel", "error", err)
 		return
 	}
@@ -237,7 +237,7 @@ func (s *served) cancel(m *nats.Msg) {
 // start runs one task in its own goroutine.
 func (s *served) start(link context.Context, m *nats.Msg) {
 	var job ServeJob
-	if err := json.Unmarshal(m.Data, &job); err != nil || m.Reply == "" {
+	if err := Unmarshal(m.Data, &job); err != nil || m.Reply == "" {
 		s.c.log.Warn("decode a task", "error", err)
 		return
 	}
@@ -345,7 +345,7 @@ func encodeResult(result any) (json.RawMessage, error) {
 }
 
 func (s *served) send(ctx context.Context, reply string, out ServeOutput) error {
-	b, err := json.Marshal(out)
+	b, err := Marshal(out)
 	if err != nil {
 		return Errorf(CodeInternal, "encode output: %w", err)
 	}

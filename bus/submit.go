@@ -196,7 +196,7 @@ func (s *Stream) read(m *nats.Msg) {
 	if s.unacked += len(m.Data); m.Reply == "" || s.unacked < readWindow/4 {
 		return
 	}
-	ack, err := json.Marshal(ReadAck{Bytes: s.unacked})
+	ack, err := Marshal(ReadAck{Bytes: s.unacked})
 	if err == nil {
 		err = s.c.nc.Publish(m.Reply, ack)
 	}

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"iter"
 	"slices"
@@ -128,7 +127,7 @@ func (c *Conn) tableError(ctx context.Context, err error) error {
 // merge applies one change of the bucket; a value that is no NodeInfo is as none.
 func merge(table map[string]NodeInfo, e jetstream.KeyValueEntry) {
 	var n NodeInfo
-	if e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &n) != nil {
+	if e.Operation() != jetstream.KeyValuePut || Unmarshal(e.Value(), &n) != nil {
 		delete(table, e.Key())
 		return
 	}

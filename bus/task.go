@@ -3,6 +3,8 @@ package bus
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Lane separates work that a person waits for from work that may take its time.
@@ -55,20 +57,31 @@ type Task struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 
 	// Later are fields of a later version.
-	Later Later `json:"-"`
+	Later Later `json:",embed"`
 }
 
-// plainTask is Task for encoding/json.
+// plainTask is Task without its methods.
 type plainTask Task
 
-// UnmarshalJSON keeps fields of later versions.
-func (t *Task) UnmarshalJSON(b []byte) error { return t.Later.Decode(b, (*plainTask)(t)) }
+// MarshalJSON and UnmarshalJSON are for encoding/json, which does not look for the other two before
+// Go 1.27.
+func (t Task) MarshalJSON() ([]byte, error) { return Marshal(t) }
 
-// MarshalJSON gives them back.
-func (t Task) MarshalJSON() ([]byte, error) { return t.Later.Encode(plainTask(t)) }
+// UnmarshalJSON keeps fields of later versions.
+func (t *Task) UnmarshalJSON(b []byte) error { return Unmarshal(b, t) }
+
+// MarshalJSONTo gives them back.
+func (t Task) MarshalJSONTo(e *jsontext.Encoder) error {
+	return MarshalLater(e, (*plainTask)(&t), &t.Later)
+}
+
+// UnmarshalJSONFrom keeps fields of later versions.
+func (t *Task) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return unmarshalLater(d, (*plainTask)(t), &t.Later)
+}
 
 // Unknown returns the names of the fields that this version does not know; nil where there are none.
-func (t Task) Unknown() []string { return t.Later.Names() }
+func (t Task) Unknown() []string { return namesOf(t.Later) }
 
 // Validate reports the first thing wrong with t, as an Error with CodeInvalid or
 // CodeTooLarge. An empty ID and zero Lane or Priority are valid: WithDefaults fills them in.
@@ -94,6 +107,8 @@ func (t Task) Validate() error {
 		return TooLarge("payload", int64(len(t.Payload)))
 	case len(t.Later) > MaxLater:
 		return Errorf(CodeTooLarge, "the unknown fields of the task have %d bytes, the limit is %d (%d KiB)", len(t.Later), MaxLater, MaxLater>>10)
+	case len(t.Later) > 0 && (t.Later.Kind() != '{' || !t.Later.IsValid(options)):
+		return Errorf(CodeInvalid, "the unknown fields of the task are not a JSON object")
 	case len(t.Payload) > 0 && !json.Valid(t.Payload):
 		return Errorf(CodeInvalid, "payload is not JSON")
 	}

@@ -3,7 +3,6 @@ package bus
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"iter"
 	"strings"
 
@@ -59,7 +58,7 @@ func (c *Conn) Watch(ctx context.Context, f EventFilter) iter.Seq2[Event, error]
 // event decodes a message; cancels, which come on the same subjects, are none.
 func event(m *nats.Msg) (Event, bool) {
 	var e Event
-	if err := json.Unmarshal(m.Data, &e); err != nil || e.Kind == "" || e.Task == "" {
+	if err := Unmarshal(m.Data, &e); err != nil || e.Kind == "" || e.Task == "" {
 		return e, false
 	}
 	return e, strings.HasSuffix(m.Subject, "."+string(e.Task)+"."+string(e.Kind))

@@ -6,10 +6,10 @@ package bus
 // others know, in every object that keeps such fields.
 const wireVersion = 3
 
-// withAdded is what Encode appends.
-func (l Later) withAdded() string {
-	if l == "" {
-		return `,"of_the_next_version":{"text":"a \"}\" in it","list":[1,2]}`
+// withAdded returns the unknown fields to encode.
+func withAdded(l Later) Later {
+	if len(l) == 0 {
+		return Later(`{"of_the_next_version":{"text":"a \"}\" in it","list":[1,2]}}`)
 	}
-	return string(l)
+	return l
 }

@@ -10,5 +10,5 @@ const (
 	wireOldest  = 1
 )
 
-// withAdded is what Encode appends.
-func (l Later) withAdded() string { return string(l) }
+// withAdded returns the unknown fields to encode.
+func withAdded(l Later) Later { return l }

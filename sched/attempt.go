@@ -109,7 +109,7 @@ func (a *attempt) send(m outMsg) error {
 // onResend sends again what a submitter has missed.
 func (w *worker) onResend(m Msg) {
 	var r resendMsg
-	if json.Unmarshal(m.Data, &r) != nil {
+	if bus.Unmarshal(m.Data, &r) != nil {
 		return
 	}
 	w.mu.Lock()
@@ -210,7 +210,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		case errors.Is(gerr, ErrNotFound):
 			a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
 			continue
-		case gerr != nil || json.Unmarshal(data, &cur) != nil:
+		case gerr != nil || bus.Unmarshal(data, &cur) != nil:
 			continue
 		case cur.Nonce == a.rec.Nonce: // an earlier try got through
 			a.rev, err = rev, nil

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -152,7 +151,7 @@ func (w *worker) wrote(ctx context.Context, q QueueID, a *attempt) (won, known b
 	defer cancel()
 	data, _, err := w.n.fx.GetClaim(cctx, q, a.job.Task.ID)
 	var cur Record
-	if err != nil || json.Unmarshal(data, &cur) != nil {
+	if err != nil || bus.Unmarshal(data, &cur) != nil {
 		return false, false
 	}
 	return cur.Nonce == a.rec.Nonce && cur.State.Terminal(), true
@@ -182,7 +181,7 @@ func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
 	if !ok {
 		data, _, err := w.n.fx.GetClaim(ctx, q, j.Task.ID)
 		var cur Record
-		if err != nil || json.Unmarshal(data, &cur) != nil || cur.Final == nil {
+		if err != nil || bus.Unmarshal(data, &cur) != nil || cur.Final == nil {
 			w.nak(d.Ack, claimRetryMS)
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,7 +65,7 @@ func (n *Node) Retry(ctx context.Context, id bus.TaskID) (bus.Receipt, error) {
 		return bus.Receipt{}, fmt.Errorf("read the dead task: %w", err)
 	}
 	var b keptBody
-	if err := json.Unmarshal(data, &b); err != nil || b.Job == nil {
+	if err := bus.Unmarshal(data, &b); err != nil || b.Job == nil {
 		return bus.Receipt{}, bus.Errorf(bus.CodeFailed, "task %s cannot be read from the store: %w", id, err).WithHint("myco dead rm %s", id)
 	}
 	if b.Final != nil {

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -312,7 +311,7 @@ func (h *host) expireAnswers(now time.Time) {
 func (n *Node) onNext(m Msg) {
 	h := n.host()
 	var r nextMsg
-	if h == nil || json.Unmarshal(m.Data, &r) != nil {
+	if h == nil || bus.Unmarshal(m.Data, &r) != nil {
 		return
 	}
 	h.asked(&asking{nextMsg: r, to: m.Reply})

@@ -49,12 +49,12 @@ func (j *Job) message() []byte {
 // readJob is the inverse of Job.message.
 func readJob(data []byte) (*Job, error) {
 	j := &Job{}
-	err := json.Unmarshal(data, j)
+	err := bus.Unmarshal(data, j)
 	if err == nil {
 		return j, nil
 	}
 	var m largeMsg
-	if json.Unmarshal(data, &m) != nil || m.Job == nil || m.Job.Blob == nil {
+	if bus.Unmarshal(data, &m) != nil || m.Job == nil || m.Job.Blob == nil {
 		return nil, err
 	}
 	return m.Job, nil

@@ -1,7 +1,6 @@
 package sched_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -24,10 +23,10 @@ func TestLaterFieldsStay(t *testing.T) {
 		"record": {`{"state":"done","worker":"myco-0123456789ab","attempt":1,"nonce":"n","final":` + final + `,` + later + `}`, &sched.Record{}, 2},
 		"beat":   {`{"node":"myco-0123456789ab","info":{"id":"myco-0123456789ab",` + later + `},` + later + `}`, &bus.Heartbeat{}, 2},
 	} {
-		if err := json.Unmarshal([]byte(c.in), c.into); err != nil {
+		if err := bus.Unmarshal([]byte(c.in), c.into); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		out, err := json.Marshal(c.into)
+		out, err := bus.Marshal(c.into)
 		if err != nil || strings.Count(string(out), later) != c.want {
 			t.Errorf("%s: %s, %v: want %s %d times", name, out, err, later, c.want)
 		}

@@ -1,9 +1,7 @@
 package sched
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"sync"
@@ -460,11 +458,9 @@ func (m *members) term(t uint64) uint64 {
 
 // marshal encodes what cannot fail to encode: own types of plain fields.
 func marshal(v any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // escaped, a payload within its limit may be over that of a message
-	if err := enc.Encode(v); err != nil {
+	b, err := bus.Marshal(v)
+	if err != nil {
 		panic("sched: encode " + err.Error())
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return b
 }

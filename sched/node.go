@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -321,7 +320,7 @@ func (n *Node) ownInfo() bus.NodeInfo {
 
 func (n *Node) onBeat(m Msg) {
 	var b bus.Heartbeat
-	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID && b.Boot == n.cfg.Boot || b.Node.Validate() != nil ||
+	if bus.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID && b.Boot == n.cfg.Boot || b.Node.Validate() != nil ||
 		m.Subject != bus.SubjectHeartbeat(b.Node) {
 		return
 	}
@@ -362,7 +361,7 @@ func (n *Node) saidBye() bool {
 
 func (n *Node) onBye(m Msg) {
 	var b bus.Heartbeat
-	if json.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
+	if bus.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
 		return
 	}
 	if m.Reply != "" { // it waits to be heard

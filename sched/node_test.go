@@ -104,7 +104,7 @@ func TestUnknownFieldsCount(t *testing.T) {
 	play(t, setup{nodes: 1}, func(s *swarm) {
 		p := s.nodes[s.elected()].now()
 		task := func(id bus.TaskID) bus.Task {
-			return bus.Task{ID: id, Type: "work", Payload: []byte(`{"ms":1000}`), Later: bus.Later(`,"later":"` + strings.Repeat("x", 60<<10) + `"`)}
+			return bus.Task{ID: id, Type: "work", Payload: []byte(`{"ms":1000}`), Later: bus.Later(`{"later":"` + strings.Repeat("x", 60<<10) + `"}`)}
 		}
 		one := len(task("").Payload) + len(task("").Later)
 		if _, err := p.node.Enqueue(p.life, task("durable"), 1); err != nil {

@@ -3,7 +3,6 @@ package sched
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -151,7 +150,7 @@ func (o *outbox) onStored(k Kept) {
 // onKept takes in one message that this node's store has on disk.
 func (o *outbox) onKept(k Kept) {
 	var b keptBody
-	if json.Unmarshal(k.Data, &b) != nil || b.Job == nil || b.Job.Task.ID != k.Task {
+	if bus.Unmarshal(k.Data, &b) != nil || b.Job == nil || b.Job.Task.ID != k.Task {
 		o.n.log.Error("an outbox message is unreadable", "task", k.Task, "submitter", k.Submitter)
 		return
 	}
@@ -173,7 +172,7 @@ func (o *outbox) onKept(k Kept) {
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final, t.endAt = b.Final, k.At
-		t.job.Task.Payload, t.job.Task.Later = nil, ""
+		t.job.Task.Payload, t.job.Task.Later = nil, nil
 	}
 	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
@@ -238,7 +237,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	}
 	if !e.job.Durable() {
 		j := e.job
-		j.Task.Payload, j.Task.Later = nil, ""
+		j.Task.Payload, j.Task.Later = nil, nil
 		o.ended[id] = ended{j, f}
 		if f.Blob != nil {
 			o.results[id] = e.out.readers
@@ -263,7 +262,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 // onOut takes in output of a task that was submitted here.
 func (o *outbox) onOut(m Msg) {
 	var out outMsg
-	if json.Unmarshal(m.Data, &out) != nil {
+	if bus.Unmarshal(m.Data, &out) != nil {
 		return
 	}
 	if id, ok := bus.TaskOfOut(m.Subject); ok {
@@ -424,7 +423,7 @@ func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
 	same := false
 	err := o.n.asker.gather(sctx, bus.SubjectSync, marshal(syncMsg{From: o.n.cfg.ID, IDs: []bus.TaskID{f.Task}}), func(m *Msg) bool {
 		var r syncReply
-		if m == nil || json.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
+		if m == nil || bus.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
 			return false
 		}
 		same = r.Ended[0].Nonce == f.Nonce
@@ -443,7 +442,7 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
 		data, rev, gerr := o.n.fx.GetClaim(ctx, q, j.Task.ID)
 		var cur Record
-		if gerr != nil || json.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
+		if gerr != nil || bus.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
 			return
 		}
 		rec.Ack, rec.Seq, head.Ack, head.Seq, rec.Later = cur.Ack, cur.Seq, cur.Ack, cur.Seq, cur.Later

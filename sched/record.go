@@ -28,15 +28,8 @@ type Job struct {
 	// Crashes are the attempts that ended with their worker's process.
 	Crashes []Crash `json:"crashes,omitempty"`
 
-	Later bus.Later `json:"-"`
+	Later bus.Later `json:",embed"`
 }
-
-// plainJob is Job for encoding/json; what a later version has said in one goes along with it, as with
-// Final and Record.
-type plainJob Job
-
-func (j *Job) UnmarshalJSON(b []byte) error { return j.Later.Decode(b, (*plainJob)(j)) }
-func (j Job) MarshalJSON() ([]byte, error)  { return j.Later.Encode(plainJob(j)) }
 
 // Durable reports whether the task is promised to survive its submitter.
 func (j *Job) Durable() bool { return j.Custodian != "" }
@@ -65,13 +58,8 @@ type Final struct {
 	// Queue is where it was committed.
 	Queue QueueID `json:"queue,omitzero"`
 
-	Later bus.Later `json:"-"`
+	Later bus.Later `json:",embed"`
 }
-
-type plainFinal Final
-
-func (f *Final) UnmarshalJSON(b []byte) error { return f.Later.Decode(b, (*plainFinal)(f)) }
-func (f Final) MarshalJSON() ([]byte, error)  { return f.Later.Encode(plainFinal(f)) }
 
 // Record is a claim: who runs the task, or how it ended, under one host and term.
 type Record struct {
@@ -86,13 +74,8 @@ type Record struct {
 	Why   string `json:"why,omitempty"`
 	Final *Final `json:"final,omitempty"`
 
-	Later bus.Later `json:"-"`
+	Later bus.Later `json:",embed"`
 }
-
-type plainRecord Record
-
-func (r *Record) UnmarshalJSON(b []byte) error { return r.Later.Decode(b, (*plainRecord)(r)) }
-func (r Record) MarshalJSON() ([]byte, error)  { return r.Later.Encode(plainRecord(r)) }
 
 // keptBody is the body of an outbox message: the task, or its end.
 type keptBody struct {

@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -37,7 +36,7 @@ func (n *Node) tellCrash(c Claim) {
 // onRun takes in what another host tells of a run.
 func (n *Node) onRun(m Msg) {
 	var r runMsg
-	if json.Unmarshal(m.Data, &r) == nil && r.Host != n.cfg.ID && m.Subject == bus.SubjectRuns(r.Host) {
+	if bus.Unmarshal(m.Data, &r) == nil && r.Host != n.cfg.ID && m.Subject == bus.SubjectRuns(r.Host) {
 		n.members.noteRun(r)
 	}
 }

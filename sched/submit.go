@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -362,7 +361,7 @@ func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, 
 			return len(missing) == 0
 		}
 		var r findReply
-		if json.Unmarshal(m.Data, &r) != nil {
+		if bus.Unmarshal(m.Data, &r) != nil {
 			return false
 		}
 		for _, f := range r.Found {
@@ -413,7 +412,7 @@ func (f found) job() Job {
 // onFind answers find.
 func (o *outbox) onFind(m Msg) {
 	var q findMsg
-	if json.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
+	if bus.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
 		return
 	}
 	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}

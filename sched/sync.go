@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -22,7 +21,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 			return len(missing) == 0
 		}
 		var r syncReply
-		if json.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
+		if bus.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
 			return false
 		}
 		for _, f := range r.Ended {
@@ -54,7 +53,7 @@ func (n *Node) askable() map[bus.NodeID]bool {
 // onSync answers sync.
 func (n *Node) onSync(_ context.Context, m Msg) {
 	var q syncMsg
-	if json.Unmarshal(m.Data, &q) != nil || q.From == n.cfg.ID || m.Reply == "" {
+	if bus.Unmarshal(m.Data, &q) != nil || q.From == n.cfg.ID || m.Reply == "" {
 		return
 	}
 	// Who asks is about to hand out work, or to have it handed out: everybody must know by then

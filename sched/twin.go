@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -96,7 +95,7 @@ func (n *Node) tellTwins(t bus.Twins) {
 // onTwin hears from another node that this one is not the only one of its kind.
 func (n *Node) onTwin(m Msg) {
 	var t bus.Twins
-	if json.Unmarshal(m.Data, &t) != nil || t.Node != n.cfg.ID || m.Subject != bus.SubjectTwin(t.Node) {
+	if bus.Unmarshal(m.Data, &t) != nil || t.Node != n.cfg.ID || m.Subject != bus.SubjectTwin(t.Node) {
 		return
 	}
 	n.judgeTwins(t)

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -449,7 +448,7 @@ func (w *worker) submitterGone(id bus.NodeID) {
 // onCancel stops a task that its submitter gave up.
 func (w *worker) onCancel(m Msg) {
 	var r bus.TaskRequest
-	if json.Unmarshal(m.Data, &r) != nil {
+	if bus.Unmarshal(m.Data, &r) != nil {
 		return
 	}
 	if a := w.find(r.ID); a != nil && m.Subject == bus.SubjectCancel(a.job.Submitter, r.ID) {

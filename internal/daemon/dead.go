@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -163,7 +162,7 @@ func (d *Daemon) drain(ctx context.Context, req bus.DrainRequest) (any, error) {
 
 // askDaemon asks another daemon.
 func askDaemon[Reply any](ctx context.Context, d *Daemon, at bus.NodeID, verb string, req any) (reply Reply, err error) {
-	data, err := json.Marshal(req)
+	data, err := bus.Marshal(req)
 	if err != nil {
 		return reply, fmt.Errorf("encode a request: %w", err)
 	}
@@ -175,12 +174,12 @@ func askDaemon[Reply any](ctx context.Context, d *Daemon, at bus.NodeID, verb st
 	}
 	if m.Header.Get(bus.HeaderError) != "" {
 		e := &bus.Error{}
-		if err := json.Unmarshal(m.Data, e); err != nil {
+		if err := bus.Unmarshal(m.Data, e); err != nil {
 			return reply, fmt.Errorf("decode the error of node %s: %w", at, err)
 		}
 		return reply, e
 	}
-	if err := json.Unmarshal(m.Data, &reply); err != nil {
+	if err := bus.Unmarshal(m.Data, &reply); err != nil {
 		return reply, fmt.Errorf("decode the answer of node %s: %w", at, err)
 	}
 	return reply, nil

@@ -140,7 +140,7 @@ func (d *Daemon) askNode(ctx context.Context, m bus.Member, verb string, data []
 		return r.Data, nil
 	}
 	e := &bus.Error{}
-	if err := json.Unmarshal(r.Data, e); err != nil || e.Code == "" {
+	if err := bus.Unmarshal(r.Data, e); err != nil || e.Code == "" {
 		e = bus.Errorf(bus.CodeInternal, "%s refused with status %q", m.Name, r.Header.Get(bus.HeaderError))
 	}
 	return nil, e

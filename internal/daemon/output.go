@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -223,9 +222,9 @@ func (s *rpcServer) message(inbox string, chunk *bus.Chunk, failed error) (*nats
 	var err error
 	if failed != nil {
 		m.Header = nats.Header{bus.HeaderError: []string{"503"}}
-		m.Data, err = json.Marshal(bus.AsError(failed))
+		m.Data, err = bus.Marshal(bus.AsError(failed))
 	} else {
-		m.Data, err = json.Marshal(chunk)
+		m.Data, err = bus.Marshal(chunk)
 	}
 	if err != nil {
 		return nil, err

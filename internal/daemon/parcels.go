@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,7 +182,7 @@ func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error
 		if len(t.Result) <= bus.MaxInline/6 { // it fits, whatever it is made of
 			return nil
 		}
-		if text, err := json.Marshal(t.Result); err == nil && len(text) <= bus.MaxInline {
+		if text, err := bus.Marshal(t.Result); err == nil && len(text) <= bus.MaxInline {
 			return nil
 		}
 		return d.parcels.pack(t)

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -239,7 +238,7 @@ func (k *kind) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 func (k *kind) job(t *bus.Task) (data []byte, parcel string, err error) {
 	j := bus.ServeJob{Task: *t}
 	if len(t.Payload) <= bus.MaxInline {
-		if data, err = json.Marshal(j); err != nil {
+		if data, err = bus.Marshal(j); err != nil {
 			return nil, "", fmt.Errorf("encode the task: %w", err)
 		}
 		if int64(len(data)) <= k.d.rpc.MaxPayload() {
@@ -251,7 +250,7 @@ func (k *kind) job(t *bus.Task) (data []byte, parcel string, err error) {
 		return nil, "", bus.Retry(err)
 	}
 	j.Task.Payload, j.Payload = nil, &b
-	data, err = json.Marshal(j)
+	data, err = bus.Marshal(j)
 	return data, b.Token, err
 }
 
@@ -312,7 +311,7 @@ func (s *served) lost() error {
 // stop tells the program to end the task, and waits a moment for it.
 func (s *served) stop(ctx context.Context) (any, error) {
 	cause := context.Cause(ctx)
-	b, err := json.Marshal(bus.TaskRequest{ID: s.task})
+	b, err := bus.Marshal(bus.TaskRequest{ID: s.task})
 	if err == nil {
 		err = s.kind.d.rpc.Publish(s.offer.subjects.Cancels, b)
 	}
@@ -325,7 +324,7 @@ func (s *served) stop(ctx context.Context) (any, error) {
 		select {
 		case m := <-s.in:
 			var out bus.ServeOutput
-			if json.Unmarshal(m.Data, &out) == nil && out.End {
+			if bus.Unmarshal(m.Data, &out) == nil && out.End {
 				return nil, cause
 			}
 		case <-limit.C:
@@ -337,7 +336,7 @@ func (s *served) stop(ctx context.Context) (any, error) {
 // hear takes in one piece of output.
 func (s *served) hear(ctx context.Context, m *nats.Msg) (result any, done bool, err error) {
 	var out bus.ServeOutput
-	if err := json.Unmarshal(m.Data, &out); err != nil {
+	if err := bus.Unmarshal(m.Data, &out); err != nil {
 		return nil, true, bus.Errorf(bus.CodeInternal, "the program sent what is no output: %w", err)
 	}
 	if out.Phase != "" {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -24,7 +23,7 @@ const (
 func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest) (relay func()) {
 	inbox := s.d.rpc.NewInbox()
 	// The client may not tell another daemon what it has read.
-	data, err := json.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: inbox, Far: true})
+	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: inbox, Far: true})
 	if err != nil {
 		return nil
 	}
@@ -82,7 +81,7 @@ func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription,
 			return true
 		}
 		var chunk bus.Chunk
-		if m.Header.Get(bus.HeaderError) != "" || json.Unmarshal(m.Data, &chunk) == nil && chunk.End != nil {
+		if m.Header.Get(bus.HeaderError) != "" || bus.Unmarshal(m.Data, &chunk) == nil && chunk.End != nil {
 			return true
 		}
 	}

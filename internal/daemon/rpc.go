@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,7 +45,7 @@ func decode[Req any](data []byte) (req Req, err error) {
 	if len(data) == 0 {
 		return req, nil
 	}
-	if err := json.Unmarshal(data, &req); err != nil {
+	if err := bus.Unmarshal(data, &req); err != nil {
 		if e, ok := errors.AsType[*bus.Error](err); ok {
 			return req, e
 		}
@@ -177,7 +176,7 @@ func (s *rpcServer) refuse(r micro.Request, err error) {
 // reply answers a request. Not by the request itself: micro looks into that once take has returned
 // (nats.go 1.55).
 func (s *rpcServer) reply(r micro.Request, h nats.Header, body any) {
-	data, err := json.Marshal(body)
+	data, err := bus.Marshal(body)
 	if err == nil {
 		err = s.d.rpc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: h, Data: data})
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,7 +148,7 @@ func (t *table) write(ctx context.Context, now time.Time) error {
 func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
 	bare := n
 	bare.Seen = time.Time{}
-	b, err := json.Marshal(bare)
+	b, err := bus.Marshal(bare)
 	if err != nil {
 		return fmt.Errorf("encode node %s: %w", n.ID, err)
 	}
@@ -157,7 +156,7 @@ func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
 	if old.json == string(b) || old.state == n.State && old.host == n.QueueHost && now.Sub(old.at) < rowEvery {
 		return nil
 	}
-	value, err := json.Marshal(n)
+	value, err := bus.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("encode node %s: %w", n.ID, err)
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -141,7 +140,7 @@ func (d *Daemon) askStart(ctx context.Context, members map[bus.NodeID]bool) (*bu
 		select {
 		case m := <-replies:
 			var r bus.StartReply
-			if json.Unmarshal(m.Data, &r) != nil {
+			if bus.Unmarshal(m.Data, &r) != nil {
 				continue
 			}
 			if r.InUse != nil {
@@ -176,7 +175,7 @@ func (d *Daemon) answerStarts(ctx context.Context, up *lifeline) error {
 		}
 		open[m.Reply] = true
 		wg.Go(func() {
-			b, err := json.Marshal(bus.StartReply{Node: d.id.NodeID(), InUse: d.hears(ctx, id)})
+			b, err := bus.Marshal(bus.StartReply{Node: d.id.NodeID(), InUse: d.hears(ctx, id)})
 			if err == nil {
 				err = m.Respond(b)
 			}

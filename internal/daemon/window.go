@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 
@@ -74,7 +73,7 @@ func (s *rpcServer) openWindow(limit int) (w *window, subject string, end func()
 // onRead takes in what a client has read.
 func (s *rpcServer) onRead(m *nats.Msg) {
 	var ack bus.ReadAck
-	if json.Unmarshal(m.Data, &ack) != nil {
+	if bus.Unmarshal(m.Data, &ack) != nil {
 		return
 	}
 	s.mu.Lock()
