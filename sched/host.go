@@ -55,6 +55,8 @@ type asking struct {
 	at time.Time
 }
 
+func (a *asking) id() slotID { return slotID{a.Node, a.Class, a.Slot} }
+
 type given struct {
 	k  *keyQueue
 	at time.Time
@@ -320,9 +322,8 @@ func (n *Node) onNext(m Msg) {
 // asked notes a free slot.
 func (h *host) asked(a *asking) {
 	h.do(func() {
-		r := a.nextMsg
-		id := slotID{r.Node, r.Class, r.Slot}
-		if g := h.answers[id]; g != nil && r.Missed {
+		id := a.id()
+		if g := h.answers[id]; g != nil && a.Missed {
 			k := g.k
 			k.hold = h.n.now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
 			k.misses++
@@ -347,10 +348,10 @@ func (h *host) dispatch(now time.Time) {
 	if len(heads) == 0 || len(h.asking) == 0 {
 		return
 	}
-	ids, slots := h.freeSlots(heads, now)
+	asking, slots := h.freeSlots(heads, now)
 	for _, a := range Match(heads, slots, now) {
-		id, k := ids[a.Slot], queues[a.Head]
-		as := h.asking[id]
+		as, k := asking[a.Slot], queues[a.Head]
+		id := as.id()
 		delete(h.asking, id)
 		h.answers[id] = &given{k: k, at: now}
 		k.given++
@@ -379,13 +380,14 @@ func (k *keyQueue) oldest(now time.Time) time.Time {
 }
 
 // freeSlots returns the slots that may be answered, of the classes of heads.
-func (h *host) freeSlots(heads []QueueHead, now time.Time) (ids []slotID, slots []FreeSlot) {
+func (h *host) freeSlots(heads []QueueHead, now time.Time) (free []*asking, slots []FreeSlot) {
 	nodes := map[bus.NodeID]*askingNode{}
 	for id, a := range h.asking {
 		n := nodes[id.node]
 		if n == nil {
 			n = &askingNode{h: h, now: now}
 			n.info, n.state = h.n.members.infoOf(id.node)
+			n.can = n.has
 			nodes[id.node] = n
 		}
 		if now.Sub(a.at) > askedFor || !n.state.Live() {
@@ -394,14 +396,14 @@ func (h *host) freeSlots(heads []QueueHead, now time.Time) (ids []slotID, slots 
 		}
 		n.free++
 		if n.state == bus.NodeReady && slices.ContainsFunc(heads, func(q QueueHead) bool { return q.Key.Class == id.class }) {
-			ids = append(ids, id)
+			free = append(free, a)
 		}
 	}
-	for _, id := range ids {
-		n := nodes[id.node]
-		slots = append(slots, FreeSlot{Node: id.node, Class: id.class, Slot: id.slot, Bid: h.asking[id].Bid, Free: n.free, Has: n.has})
+	for _, a := range free {
+		n := nodes[a.Node]
+		slots = append(slots, FreeSlot{Node: a.Node, Class: a.Class, Slot: a.Slot, Bid: a.Bid, Free: n.free, Has: n.can})
 	}
-	return ids, slots
+	return free, slots
 }
 
 // askingNode is a node whose slots ask, while they are answered.
@@ -411,6 +413,7 @@ type askingNode struct {
 	info  bus.NodeInfo
 	state bus.NodeState
 	free  int
+	can   func(bus.Key) (can, loaded bool) // has, made once
 }
 
 func (n *askingNode) has(key bus.Key) (can, loaded bool) {

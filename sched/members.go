@@ -364,6 +364,22 @@ func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
 	return bus.NodeInfo{ID: id}, bus.NodeLost
 }
 
+// infos returns what each peer told of itself, with its state as seen from here, in no order.
+func (m *members) infos() []bus.NodeInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]bus.NodeInfo, 0, len(m.peers))
+	for id, p := range m.peers {
+		i := p.Info
+		if i.ID == "" {
+			i = bus.NodeInfo{ID: id, Name: string(id)}
+		}
+		i.State, i.Seen, i.Wire, i.Busy = p.State, p.Seen, p.Beat.Wire, max(i.Busy, 0)
+		out = append(out, i)
+	}
+	return out
+}
+
 func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
 
 // left reports whether a node said goodbye, and was not heard since.

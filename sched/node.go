@@ -393,18 +393,10 @@ func (n *Node) View() View { return n.members.view() }
 
 // Nodes returns a NodeInfo for each known node, with its state as seen from here.
 func (n *Node) Nodes() []bus.NodeInfo {
-	v := n.members.view()
+	out := n.members.infos()
 	q, ok := n.queue.get()
-	var out []bus.NodeInfo
-	for id, p := range v.Peers {
-		i := p.Info
-		if i.ID == "" {
-			i = bus.NodeInfo{ID: id, Name: string(id)}
-		}
-		i.State, i.Seen, i.Wire = p.State, p.Seen, p.Beat.Wire
-		i.Busy = max(i.Busy, 0)
-		i.QueueHost = ok && q.Host == id
-		out = append(out, i)
+	for k := range out {
+		out[k].QueueHost = ok && q.Host == out[k].ID
 	}
 	sortNodes(out)
 	return out
