@@ -24,7 +24,7 @@ import (
 const (
 	// bothWaysTries is how often a row's test runs without its protection, until it fails as it
 	// must: a fault may need some luck to do its harm, and a slow machine fails in other ways.
-	bothWaysTries = 3
+	bothWaysTries = 6
 	// bothWaysAtOnce is how many such tests run at one time: they mostly wait in vain.
 	bothWaysAtOnce = 4
 	// bothWaysPatience is how long they wait in vain.

@@ -131,7 +131,7 @@ var catalogue = []lab.Fault{
 	{
 		Event: "who submitted a large payload is killed", Promise: "its worker gets the payload from the custodian",
 		Test:    "TestBigPayloadOutlivesItsSubmitter",
-		Without: []protect.Protection{protect.Payload}, Then: `keeps \[\], want one payload`,
+		Without: []protect.Protection{protect.Payload}, Then: `keeps \[\], want 1 payloads`,
 	},
 	{
 		Event: "a request is without end", Promise: "refused, naming the limit",
