@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,16 +139,18 @@ func (w *worker) onResend(m Msg) {
 
 // process decides on a delivery, and runs it.
 func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
+	a := &attempt{w: w, job: j, q: q, d: d}
+	a.accept()
 	if !w.begin(j.Task.ID) {
-		w.nak(d.Ack, holdBackMS)
+		w.decline(ctx, a, "another slot has it")
 		return
 	}
 	defer w.done(j.Task.ID)
-	a, act := w.claim(ctx, q, d, j)
+	act := w.claim(ctx, a)
 	switch act.Kind {
 	case HoldBack:
 		w.n.log.Debug("hold back", "task", j.Task.ID, "why", act.Why)
-		w.nak(d.Ack, holdBackMS)
+		w.decline(ctx, a, act.Why)
 	case Skip:
 		w.ack(d.Ack)
 	case Finish:
@@ -178,9 +181,9 @@ func crashNames(cs []Crash) string {
 	return fmt.Sprintf("%d attempts ended with their worker: %s", len(cs), strings.Join(names, ", "))
 }
 
-// claim writes the record that lets this worker run the task, or says why not.
-func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*attempt, Action) {
-	id := j.Task.ID
+// claim writes the record that lets this worker run a, unless its host has, or says why not.
+func (w *worker) claim(ctx context.Context, a *attempt) Action {
+	q, d, j, id := a.q, a.d, a.job, a.job.Task.ID
 	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes}
 	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
 	if !w.n.off(ProtectHoldBack) {
@@ -190,19 +193,27 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		}
 	}
 	w.count(&s, id)
-	a := &attempt{w: w, job: j, q: q, d: d}
-	act := OnDelivery(nil, d, j, s, a.w.n.now())
+	act := OnDelivery(nil, d, j, s, w.n.now())
 	if act.Kind == HoldBack {
-		return nil, act
+		return act
 	}
 	if f, ok := w.n.outbox.endOf(id); ok && !w.n.off(ProtectPreload) {
-		return nil, Action{Kind: Finish, Why: "ended: " + string(f.State)}
+		w.settle(ctx, a, f)
+		return Action{Kind: Finish, Why: "ended: " + string(f.State)}
+	}
+	if a.stands(act) {
+		return act
 	}
 	a.rec = w.record(act, d)
 	cctx, cancel := w.n.queue.during(ctx, effectWait)
 	defer cancel()
 	var err error
-	a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+	if a.rev == 0 {
+		a.rec.Nonce = cmp.Or(d.Nonce, a.rec.Nonce) // what its host may have claimed, too long ago, is this
+		a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+	} else {
+		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), a.rev, nil)
+	}
 	for tries := 0; err != nil && tries < 5 && cctx.Err() == nil; tries++ {
 		data, rev, gerr := w.n.fx.GetClaim(cctx, q, id)
 		var cur Record
@@ -220,7 +231,7 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 		s.Lost = cur.State == bus.StateRunning && (w.n.members.crashed(cur.Worker) || cur.Worker == w.n.cfg.ID && w.find(id) == nil)
 		act = OnDelivery(&cur, d, j, s, a.w.n.now())
 		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
-			return nil, act
+			return act
 		}
 		if cur.Why != "" && act.Kind == Bury {
 			act.Why += "; last: " + cur.Why
@@ -232,9 +243,9 @@ func (w *worker) claim(ctx context.Context, q QueueID, d Delivery, j *Job) (*att
 	if err != nil {
 		w.nak(d.Ack, claimRetryMS)
 		w.n.log.Debug("claim", "task", id, "err", err)
-		return nil, Action{}
+		return Action{}
 	}
-	return a, act
+	return act
 }
 
 // count adds to s what is known here of a task's attempts and crashes.
@@ -254,8 +265,11 @@ func (w *worker) record(act Action, d Delivery) Record {
 	}
 }
 
-func (a *attempt) head() Claim {
-	return Claim{Task: a.job.Task.ID, State: a.rec.State, Worker: a.rec.Worker, Attempt: a.rec.Attempt, Ack: a.d.Ack, Key: a.d.Key, Seq: a.d.Seq}
+func (a *attempt) head() Claim { return a.rec.claim(a.job.Task.ID, a.d) }
+
+// claim heads r, the record of a task that came as delivery d.
+func (r Record) claim(id bus.TaskID, d Delivery) Claim {
+	return Claim{Task: id, State: r.State, Worker: r.Worker, Attempt: r.Attempt, Ack: d.Ack, Key: d.Key, Seq: d.Seq}
 }
 
 // runAttempt runs the handler and ends the attempt.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // A dead task stays on both disks, with its content, for longer than other ends do; each of the two
@@ -175,6 +176,7 @@ func TestOpenTasksAreBounded(t *testing.T) {
 	t.Parallel()
 	bad := simulate(t, setup{nodes: 1, slots: 1}, func(s *swarm) {
 		s.elected()
+		s.net.SetDrop(func(m sim.Traffic) bool { return m.Op == "Hand" }) // they stay open
 		n := s.nodes[0].now().node
 		big := make([]byte, bus.MaxInline-2)
 		for i := range big {
@@ -197,6 +199,7 @@ func TestOpenTasksAreBounded(t *testing.T) {
 				break
 			}
 		}
+		s.net.SetDrop(nil)
 		small := s.submit(0, script{MS: 1})
 		if small.err != nil {
 			s.note("a small task is refused beside big ones: %v", small.err)

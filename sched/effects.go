@@ -54,7 +54,17 @@ type Delivery struct {
 	Delivered int
 	// At is when the queue stored it, by its host's clock.
 	At time.Time
+	// Nonce names the run that its host may have claimed it for, see Hand; Rev is that record's
+	// revision, 0 where there is none or this delivery is not what the slot waited for.
+	Nonce string
+	Rev   uint64
+	// Until is when the slot no longer relies on Rev, by this node's clock.
+	Until time.Time
 }
+
+// Grant returns the record of a task that its queue's host claims for a slot that is handed delivery
+// d; ok is false where the worker is to claim it.
+type Grant func(id bus.TaskID, d Delivery) (c Claim, rec []byte, ok bool)
 
 // Claim heads a claim record, readable without its body.
 type Claim struct {
@@ -98,8 +108,9 @@ type Queues interface {
 	// nobody waits goes back.
 	Await(q QueueID, slot int) (to string, wait func(ctx context.Context) (Delivery, error), err error)
 	// Hand delivers the oldest message of key in this node's queue q to a slot that waits at to,
-	// on whichever node, or tells it that there is none.
-	Hand(q QueueID, key bus.Key, to string) error
+	// on whichever node, or tells it that there is none. Where there is a grant, and no record of
+	// the task, it creates the record that grant returns, and the slot need not.
+	Hand(q QueueID, key bus.Key, to string, grant Grant) error
 	// Keys returns the keys of queue q, for a worker that looks for itself.
 	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
 	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.

@@ -356,7 +356,7 @@ func (h *host) dispatch(now time.Time) {
 		h.answers[id] = &given{k: k, at: now}
 		k.given++
 		k.handed = now
-		if err := h.n.fx.Hand(h.q, k.key, as.to); err != nil {
+		if err := h.n.fx.Hand(h.q, k.key, as.to, h.grant(as)); err != nil {
 			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
 		}
 	}

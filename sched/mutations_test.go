@@ -3,6 +3,7 @@ package sched_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -317,6 +318,24 @@ var mutations = map[string]scenario{
 		s.nodes[w].m.Continue()
 		time.Sleep(8 * time.Second)
 		s.ranOnce("its submitter was there all the time, and no other worker", k.id)
+	}},
+	string(sched.ProtectGrantAge): {setup: parts(4, theWorker), play: func(s *swarm) {
+		// It is claimed for a worker that stands still, and given to another meanwhile.
+		s.elected()
+		var once sync.Once
+		s.net.SetCrash(func(st sim.Step) bool {
+			if st.Node == nodeID(theWorker) && st.Op == "Await" && st.After {
+				once.Do(s.nodes[theWorker].m.Freeze)
+			}
+			return false
+		})
+		k := s.enqueue(theSubmitter, script{MS: 50})
+		time.Sleep(300 * time.Millisecond)
+		s.handle(theOther)
+		time.Sleep(6 * time.Second)
+		s.nodes[theWorker].m.Continue()
+		time.Sleep(3 * time.Second)
+		s.ranOnce("another had run it when its worker went on", k.id)
 	}},
 	string(sched.ProtectNamedHost): {setup: setup{nodes: 3}, play: func(s *swarm) {
 		h := s.elected()

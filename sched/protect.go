@@ -32,6 +32,7 @@ const (
 	ProtectNamedHost    Protection = "claim nothing while a peer names a live host"
 	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
+	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )
 

@@ -119,6 +119,8 @@ type nextMsg struct {
 	Why   string     `json:"why"`
 	// Missed tells that the slot was handed nothing the last time: the queue was empty.
 	Missed bool `json:"missed,omitempty"`
+	// Grants tells that the host may claim for the slot what it hands over, see grant.
+	Grants bool `json:"grants,omitempty"`
 }
 
 // syncMsg asks which of some open tasks have ended or run; syncReply answers in pieces.

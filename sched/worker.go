@@ -263,7 +263,8 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		return Delivery{}, err
 	}
 	bid, why := Bid(w.load(p))
-	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed}
+	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed, Grants: true}
+	asked := w.n.now()
 	ctx, cancel := context.WithTimeout(ctx, nextWait)
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
@@ -271,7 +272,9 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	} else if err := w.n.fx.Publish(Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); err != nil {
 		w.n.log.Debug("ask for work", "err", err)
 	}
-	return wait(ctx)
+	d, err := wait(ctx)
+	d.Until = asked.Add(grantFor)
+	return d, err
 }
 
 func (w *worker) load(p *pool) Load {

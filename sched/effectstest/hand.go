@@ -3,6 +3,8 @@ package effectstest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -24,7 +26,7 @@ func (e *env) await(i int, q sched.QueueID, limit time.Duration, hand func(to st
 func (e *env) reachable(i int, q sched.QueueID, k bus.Key) {
 	e.Helper()
 	e.until(func() bool {
-		_, err := e.await(i, q, 100*time.Millisecond, func(to string) { e.check(e.Effects(0).Hand(q, k, to)) })
+		_, err := e.await(i, q, 100*time.Millisecond, func(to string) { e.check(e.Effects(0).Hand(q, k, to, nil)) })
 		return errors.Is(err, sched.ErrNotFound)
 	}, "news of a slot")
 }
@@ -39,7 +41,7 @@ func testHand(e *env) {
 			var d sched.Delivery
 			e.until(func() bool { // a queue may hear of what it stored a moment later
 				var err error
-				d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, k, to)) })
+				d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, k, to, nil)) })
 				if err != nil && !errors.Is(err, sched.ErrNotFound) {
 					e.check(err)
 				}
@@ -64,8 +66,84 @@ func testHandNobody(e *env) {
 			e.Fatalf("waited in vain: %v", err)
 		}
 		e.feed(1-i, q, keyA, "t1", "x")
-		e.check(e.Effects(0).Hand(q, keyA, old)) // nobody waits any more: it goes back
+		e.check(e.Effects(0).Hand(q, keyA, old, nil)) // nobody waits any more: it goes back
 		d := e.fetch(1-i, q, keyA)
+		e.check(e.Effects(i).Ack(d.Ack))
+		e.empty(q, keyA)
+	}
+}
+
+// granted is what a host claims for node i, and counts how often it is asked.
+func (e *env) granted(i int, asked *atomic.Int32) sched.Grant {
+	return func(id bus.TaskID, d sched.Delivery) (sched.Claim, []byte, bool) {
+		asked.Add(1)
+		return sched.Claim{Task: id, State: bus.StateRunning, Worker: e.IDs[i], Attempt: 1, Ack: d.Ack, Key: d.Key, Seq: d.Seq}, []byte(`{"attempt":1}`), true
+	}
+}
+
+// What a host hands over is claimed on its way, where there is no record.
+func testHandGranted(e *env) {
+	q := e.open(1, keyA)
+	var told record[sched.Claim]
+	stop, err := e.Effects(0).Watch(q, func(bus.Key, bus.TaskID, uint64) {}, told.add)
+	e.check(err)
+	defer stop()
+	for i := range 2 {
+		e.reachable(i, q, keyA)
+		var asked atomic.Int32
+		id := bus.TaskID(fmt.Sprintf("granted-%d", i))
+		e.feed(1-i, q, keyA, id, "x")
+		hand := func() (d sched.Delivery) {
+			e.until(func() bool {
+				d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, keyA, to, e.granted(i, &asked))) })
+				if err != nil && !errors.Is(err, sched.ErrNotFound) {
+					e.check(err)
+				}
+				return err == nil
+			}, "a message that is handed over")
+			return d
+		}
+		d := hand()
+		rec, rev, err := e.Effects(i).GetClaim(e.ctx, q, id)
+		e.check(err)
+		if asked.Load() != 1 || d.Rev == 0 || d.Rev != rev || string(rec) != `{"attempt":1}` || d.Nonce == "" || string(d.Data) != "x" || d.Key != keyA {
+			e.Fatalf("node %d was handed %+v after %d grants; the record is %s at revision %d", i, d, asked.Load(), rec, rev)
+		}
+		if all := await(e, &told, 2*i+1); all[2*i].Task != id || all[2*i].State != bus.StateRunning || all[2*i].Worker != e.IDs[i] {
+			e.Fatalf("who watches was told %+v", all)
+		}
+		e.check(e.Effects(i).Nak(d.Ack, 0))
+		again := hand()
+		if asked.Load() != 2 || again.Rev != 0 || again.Nonce == d.Nonce {
+			e.Fatalf("handed %+v again, after %d grants, where there is a record", again, asked.Load())
+		}
+		c := sched.Claim{Task: id, State: bus.StateDone, Worker: e.IDs[i], Attempt: 1, Ack: again.Ack, Key: keyA, Seq: d.Seq}
+		_, err = e.Effects(i).UpdateClaim(e.ctx, q, c, []byte(`{}`), d.Rev, nil)
+		e.check(err)
+		e.check(e.Effects(i).Ack(again.Ack))
+		e.empty(q, keyA)
+	}
+}
+
+// What is claimed for a slot that waits no more is given back with its claim.
+func testHandGrantedNobody(e *env) {
+	q := e.open(1, keyA)
+	for i := range 2 {
+		e.reachable(i, q, keyA)
+		var old string
+		if _, err := e.await(i, q, time.Millisecond, func(to string) { old = to }); !errors.Is(err, context.DeadlineExceeded) {
+			e.Fatalf("waited in vain: %v", err)
+		}
+		id := bus.TaskID(fmt.Sprintf("late-%d", i))
+		e.feed(1-i, q, keyA, id, "x")
+		var asked atomic.Int32
+		e.check(e.Effects(0).Hand(q, keyA, old, e.granted(i, &asked)))
+		d := e.fetch(1-i, q, keyA)
+		e.until(func() bool {
+			rec, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
+			var r sched.Record
+			return asked.Load() == 0 || err == nil && bus.Unmarshal(rec, &r) == nil && r.State == bus.StateQueued && r.Attempt == 0
+		}, "a claim that was taken back")
 		e.check(e.Effects(i).Ack(d.Ack))
 		e.empty(q, keyA)
 	}

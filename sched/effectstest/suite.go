@@ -55,6 +55,8 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Queue/FetchNothing", never, testFetchNothing},
 		{"Queue/Hand", never, testHand},
 		{"Queue/HandNobody", never, testHandNobody},
+		{"Queue/HandGranted", never, testHandGranted},
+		{"Queue/HandGrantedNobody", never, testHandGrantedNobody},
 		{"Queue/Nak", never, testNak},
 		{"Queue/NakDelay", never, testNakDelay},
 		{"Queue/LeaseEnds", time.Second, testLeaseEnds},

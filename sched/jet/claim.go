@@ -51,14 +51,19 @@ func (j *Jet) putClaim(ctx context.Context, q sched.QueueID, c sched.Claim, rec 
 		}
 		return own.put(c, slices.Clone(rec), rev, then, time.Now())
 	}
+	_, rev, err := j.askClaim(ctx, claimMsg(q, c, rec, rev, then))
+	return rev, err
+}
+
+// claimMsg asks q's host to replace revision rev of a record, and then to publish then.
+func claimMsg(q sched.QueueID, c sched.Claim, rec []byte, rev uint64, then *sched.Msg) *nats.Msg {
 	m := &nats.Msg{Subject: bus.SubjectClaim(q.Host, q.Term, string(c.Task)), Data: rec, Header: claimHeader(c)}
 	m.Header[hdrExpect] = []string{strconv.FormatUint(rev, 10)}
 	if then != nil {
 		m.Header[hdrThen], m.Header[hdrThenAt] = []string{then.Subject}, []string{strconv.Itoa(len(rec))}
 		m.Data = slices.Concat(rec, then.Data)
 	}
-	_, rev, err := j.askClaim(ctx, m)
-	return rev, err
+	return m
 }
 
 // GetClaim reads a record as it is at this moment: sched.ErrNotFound.

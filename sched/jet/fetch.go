@@ -69,7 +69,8 @@ func (j *Jet) Await(q sched.QueueID, n int) (to string, wait func(context.Contex
 		return "", nil, fmt.Errorf("await work: %w", err)
 	}
 	prefix := bus.SubjectWork(q.Host, q.Term, "")
-	return s.arm(prefix), func(ctx context.Context) (sched.Delivery, error) {
+	reply := s.arm(prefix)
+	return reply, func(ctx context.Context) (sched.Delivery, error) {
 		m, err := s.wait(ctx, nil)
 		if err != nil {
 			return sched.Delivery{}, fmt.Errorf("await work: %w", err)
@@ -78,20 +79,23 @@ func (j *Jet) Await(q sched.QueueID, n int) (to string, wait func(context.Contex
 		if err != nil {
 			return d, fmt.Errorf("await work: %w", err)
 		}
-		rest := strings.TrimPrefix(m.Subject, prefix)
-		d.Key, err = bus.ParseKey(rest[:strings.LastIndexByte(rest, '.')])
+		if m.Subject != reply {
+			d.Rev = 0 // what was asked for earlier
+		}
+		d.Key, _, err = workOf(workSubject(m), prefix)
 		return d, err
 	}, nil
 }
 
-// Hand has this node's store deliver the oldest message of key to a slot that waits at to, or
-// tell it that there is none.
-func (j *Jet) Hand(q sched.QueueID, key bus.Key, to string) error {
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + workStream(q) + "." + consumerName(q, key)
-	if err := j.store.nc.PublishRequest(subject, to, pull); err != nil {
-		return fmt.Errorf("hand over %s: %w", key, err)
+// workOf reads the subject of a work message below prefix.
+func workOf(subject, prefix string) (bus.Key, bus.TaskID, error) {
+	rest := strings.TrimPrefix(subject, prefix)
+	i := strings.LastIndexByte(rest, '.')
+	if i < 0 {
+		return bus.Key{}, "", fmt.Errorf("subject %s has no task", subject)
 	}
-	return nil
+	key, err := bus.ParseKey(rest[:i])
+	return key, bus.TaskID(rest[i+1:]), err
 }
 
 func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want string) (sched.Delivery, error) {
@@ -123,14 +127,20 @@ func delivery(m *nats.Msg) (sched.Delivery, error) {
 			return sched.Delivery{}, errors.New("status " + status + " " + m.Header.Get("Description"))
 		}
 	}
-	a, err := parseAck(m.Reply)
+	a, err := parseAck(ackOf(m))
 	if err != nil {
 		return sched.Delivery{}, err
 	}
-	return sched.Delivery{Data: m.Data, Ack: m.Reply, Seq: a.seq, Delivered: a.delivered, At: a.at}, nil
+	d := sched.Delivery{Data: m.Data, Ack: ackOf(m), Seq: a.seq, Delivered: a.delivered, At: a.at}
+	if m.Header.Get(hdrWork) == "" {
+		return d, nil
+	}
+	d.Nonce = m.Subject
+	d.Rev, err = strconv.ParseUint(m.Header.Get(hdrRev), 10, 64)
+	return d, err
 }
 
-func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(m.Reply, ackPrefix) }
+func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(ackOf(m), ackPrefix) }
 
 // slot returns a slot's inbox, made at its first fetch.
 func (j *Jet) slot(id slotID, l *link) (*slot, error) {
@@ -174,16 +184,14 @@ func (s *slot) arm(want string) string {
 func (s *slot) deliver(m *nats.Msg) {
 	work := isDelivery(m)
 	s.mu.Lock()
-	wanted := s.want != "" && (work && strings.HasPrefix(m.Subject, s.want) || !work && m.Subject == s.reply)
+	wanted := s.want != "" && (work && strings.HasPrefix(workSubject(m), s.want) || !work && m.Subject == s.reply)
 	if wanted {
 		s.want = ""
 		s.got <- m
 	}
 	s.mu.Unlock()
 	if !wanted && work {
-		if err := s.j.Nak(m.Reply, 0); err != nil {
-			s.j.log.Warn("cannot give back work that came late", "error", err)
-		}
+		s.j.refuse(m)
 	}
 }
 

@@ -61,6 +61,7 @@ type Jet struct {
 	disk       *disk
 	count      *counter
 	blobs      *blobs
+	hands      hands
 	unreadable atomic.Int64   // messages that were missing when the outboxes were loaded
 	odd        rate.Sometimes // of messages and consumers that are of no key
 
@@ -112,6 +113,9 @@ func (j *Jet) Start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := j.openHands(); err != nil {
+		return err
+	}
 	if err := j.serveBlobs(); err != nil {
 		return err
 	}
@@ -136,6 +140,9 @@ func (j *Jet) Close() error {
 	}
 	for _, c := range own {
 		stopper(c.sub)()
+	}
+	if j.hands.sub != nil {
+		stopper(j.hands.sub)()
 	}
 	err := j.blobs.close()
 	j.fabric.close()

@@ -263,11 +263,7 @@ func (j *Jet) consumers(ctx context.Context, q sched.QueueID) ([]sched.KeyCount,
 // claim record written, one call at a time each.
 func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), claimed func(sched.Claim)) (func(), error) {
 	s1, err := j.watch(bus.SubjectStored(q.Host, q.Term, ""), func(rest string, m *nats.Msg) error {
-		i := strings.LastIndexByte(rest, '.')
-		if i < 0 {
-			return fmt.Errorf("subject %s has no task", m.Subject)
-		}
-		key, err := bus.ParseKey(rest[:i])
+		key, id, err := workOf(rest, "")
 		if err != nil {
 			return err
 		}
@@ -275,7 +271,7 @@ func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), c
 		if err != nil {
 			return fmt.Errorf("parse sequence: %w", err)
 		}
-		stored(key, bus.TaskID(rest[i+1:]), seq)
+		stored(key, id, seq)
 		return nil
 	})
 	if err != nil {

@@ -29,18 +29,24 @@ func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched
 		if has != rev && !p.net.cfg.Without[RuleRevision] {
 			return nil, sched.ErrConflict
 		}
-		k.rev++
-		k.claims[c.Task] = &record{append([]byte(nil), rec...), k.rev}
+		written := k.write(c, rec)
 		if then != nil {
 			m.proc.spread(*then)
 		}
-		for _, w := range k.watchers {
-			k.announce(w.claimed, func() { w.onClaimed(c) })
-		}
-		return k.rev, nil
+		return written, nil
 	})
 	r, _ := v.(uint64)
 	return r, err
+}
+
+// write puts a record in place, and tells who watches.
+func (k *queue) write(c sched.Claim, rec []byte) (rev uint64) {
+	k.rev++
+	k.claims[c.Task] = &record{append([]byte(nil), rec...), k.rev}
+	for _, w := range k.watchers {
+		k.announce(w.claimed, func() { w.onClaimed(c) })
+	}
+	return k.rev
 }
 
 func (p *proc) GetClaim(ctx context.Context, q sched.QueueID, id bus.TaskID) ([]byte, uint64, error) {

@@ -57,7 +57,7 @@ func (p *proc) giveUp(to string, c chan handed, cause error) handed {
 	}
 }
 
-func (p *proc) Hand(q sched.QueueID, key bus.Key, to string) error {
+func (p *proc) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) error {
 	s := Step{Op: "Hand"}
 	if err := p.enter(s); err != nil {
 		return err
@@ -69,8 +69,37 @@ func (p *proc) Hand(q sched.QueueID, key bus.Key, to string) error {
 		return p.leave(s) // the store delivers only where somebody listens
 	}
 	d, err := k.deliver(key, now, p.net.cfg.Lease)
+	if grant == nil || err != nil {
+		p.passOn(k, other, to, handed{d: d, err: err})
+	} else {
+		p.pass(k, other, to, d, grant)
+	}
+	p.net.mu.Unlock()
+	return p.leave(s)
+}
+
+// pass claims a delivery for the slot that it goes to, and passes it on. The caller holds mu.
+func (p *proc) pass(k *queue, other *proc, to string, d sched.Delivery, grant sched.Grant) {
+	if p.hands == nil {
+		p.hands = p.subscribe("")
+	}
+	task := k.taskOf(d.Seq)
+	p.hands.push(func() {
+		c, rec, ok := grant(task, d)
+		p.net.mu.Lock()
+		defer p.net.mu.Unlock()
+		d.Nonce = to
+		if ok && k.claims[task] == nil {
+			d.Rev = k.write(c, rec)
+		}
+		p.passOn(k, other, to, handed{d: d})
+	})
+}
+
+// passOn sends a delivery, or that there is none, to where a slot waits. The caller holds mu.
+func (p *proc) passOn(k *queue, other *proc, to string, h handed) {
 	came := false
-	p.net.send(p, other, Traffic{Op: "Hand", Ack: d.Ack}, func(now time.Time) {
+	p.net.send(p, other, Traffic{Op: "Hand", Ack: h.d.Ack}, func(now time.Time) {
 		if came {
 			return // a connection repeats nothing
 		}
@@ -79,17 +108,39 @@ func (p *proc) Hand(q sched.QueueID, key bus.Key, to string) error {
 		delete(other.waiting, to)
 		switch {
 		case c != nil:
-			c <- handed{d, err}
-		case err == nil: // nobody waits: it goes back
-			for _, m := range k.msgs {
-				if m.seq == d.Seq && m.delivered == d.Delivered {
-					m.free = now
-				}
-			}
+			c <- h
+		case h.err == nil: // nobody waits: it goes back
+			k.refuse(h.d, other.m.id, now)
 		}
 	})
-	p.net.mu.Unlock()
-	return p.leave(s)
+}
+
+// refuse frees a delivery, and takes back what was claimed for whoever gets it.
+func (k *queue) refuse(d sched.Delivery, by bus.NodeID, now time.Time) {
+	for _, m := range k.msgs {
+		if m.seq == d.Seq && m.delivered == d.Delivered {
+			m.free = now
+		}
+	}
+	task := k.taskOf(d.Seq)
+	if r := k.claims[task]; d.Rev == 0 || r == nil || r.rev != d.Rev {
+		return
+	}
+	rec, err := bus.Marshal(sched.Record{State: bus.StateQueued, Worker: by, Nonce: d.Nonce, Ack: d.Ack, Seq: d.Seq})
+	if err != nil {
+		panic(err)
+	}
+	k.write(sched.Claim{Task: task, State: bus.StateQueued, Worker: by, Ack: d.Ack, Key: d.Key, Seq: d.Seq}, rec)
+}
+
+// taskOf returns the task of a message.
+func (k *queue) taskOf(seq uint64) (id bus.TaskID) {
+	for _, m := range k.msgs {
+		if m.seq == seq {
+			id = m.task
+		}
+	}
+	return id
 }
 
 // waiter returns the process with a slot that waits at to. The caller holds mu.

@@ -42,6 +42,7 @@ type proc struct {
 	joined   time.Time // from then on it has routes
 	subs     []*sub
 	inboxes  int
+	hands    *sub                   // takes what is handed over, once made
 	waiting  map[string]chan handed // slots, by where they wait
 	memory   map[sched.BlobID]blob
 }

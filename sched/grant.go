@@ -1,0 +1,87 @@
+package sched
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// grantFor is how long after a slot has asked for work it may run what it is handed without asking
+// its host whether the claim still stands. A host gives away what nobody reports after silentFor.
+const grantFor = time.Second
+
+// grant returns what claims a delivery for the slot that a asks for, where this is the task's first
+// run as far as the host knows. The record is in the host's memory: a worker that claims for itself
+// waits for the way there and back. nil where that wants to.
+func (h *host) grant(a *asking) Grant {
+	if !a.Grants {
+		return nil
+	}
+	return func(id bus.TaskID, d Delivery) (c Claim, rec []byte, ok bool) {
+		if d.Delivered != 1 || !h.n.isFresh(id) {
+			return c, nil, false
+		}
+		r := firstRun(a.Node, a.to, d)
+		return r.claim(id, d), marshal(r), true
+	}
+}
+
+// isFresh reports whether nobody is known here to have run a task.
+func (n *Node) isFresh(id bus.TaskID) bool {
+	if _, running := n.members.runningAt(id); running && !n.off(ProtectHoldBack) {
+		return false
+	}
+	if attempts, crashes := n.members.known(id); (attempts > 0 || len(crashes) > 0) && !n.off(ProtectJournal) {
+		return false
+	}
+	_, ended := n.outbox.endOf(id)
+	return !ended || n.off(ProtectPreload)
+}
+
+// firstRun is the record of a task's first attempt.
+func firstRun(worker bus.NodeID, nonce string, d Delivery) Record {
+	return Record{State: bus.StateRunning, Worker: worker, Attempt: 1, Nonce: nonce, Ack: d.Ack, Seq: d.Seq}
+}
+
+// accept fills in what a's host has claimed for it. The worker decides as if there were no record,
+// and gives back what it would not run.
+func (a *attempt) accept() {
+	now := a.w.n.now()
+	asleep := now.Round(0).After(a.d.Until.Round(0)) // by the wall clock: the other one stops with the machine
+	if a.d.Rev != 0 && (now.Before(a.d.Until) && !asleep || a.w.n.off(ProtectGrantAge)) {
+		a.rec, a.rev = firstRun(a.w.n.cfg.ID, a.d.Nonce, a.d), a.d.Rev
+	}
+}
+
+// stands reports whether a's host has claimed for it what act is.
+func (a *attempt) stands(act Action) bool {
+	return a.rev != 0 && act.Kind == Run && act.Attempt == a.rec.Attempt && len(act.Crashes) == 0
+}
+
+// decline gives back a delivery that was not begun. To whoever claims it next it is as if it had never
+// been handed over.
+func (w *worker) decline(ctx context.Context, a *attempt, why string) {
+	if a.rev != 0 {
+		a.rec.State, a.rec.Attempt, a.rec.Why = bus.StateQueued, 0, why
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectWait)
+		defer cancel()
+		if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); err != nil {
+			w.n.log.Debug("decline", "task", a.job.Task.ID, "err", err) // its host sees that nobody runs it
+		}
+	}
+	w.nak(a.ack(), holdBackMS)
+}
+
+// settle writes an end that is known here into what a's host has claimed for it.
+func (w *worker) settle(ctx context.Context, a *attempt, f Final) {
+	if a.rev == 0 {
+		return
+	}
+	ctx, cancel := w.n.queue.during(ctx, effectWait)
+	defer cancel()
+	a.rec.State, a.rec.Final = f.State, &f
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); err != nil {
+		w.n.log.Debug("note an end", "task", f.Task, "err", err)
+	}
+}
