@@ -39,6 +39,10 @@ func (s *swarm) Run(_ context.Context, t bus.Task) (bus.TaskInfo, error) {
 	return bus.TaskInfo{ID: "x", State: bus.StateDone, Result: json.RawMessage(`"yes"`)}, s.err
 }
 
+func (s *swarm) Stream(ctx context.Context, t bus.Task, _ func(bus.Chunk) error) (bus.TaskInfo, error) {
+	return s.Run(ctx, t)
+}
+
 func (s *swarm) Enqueue(_ context.Context, t bus.Task) (bus.Receipt, error) {
 	s.enqueued = append(s.enqueued, t)
 	return bus.Receipt{ID: "x", Accepted: true, Copies: 2}, s.err
