@@ -61,23 +61,31 @@ func httpDo(t *testing.T, n *harness.Node, method, path, body string, change ...
 
 // samples has a request for each route of the gateway.
 var samples = map[string][]struct{ path, body string }{
-	"GET /health":        {{"/health", ""}},
-	"GET /status":        {{"/status", ""}},
-	"GET /identity":      {{"/identity", ""}},
-	"GET /peers":         {{"/peers", ""}},
-	"GET /task/{id}":     {{"/task/unknown", ""}},
-	"POST /task":         {{"/task", `{"type":"ping"}`}, {"/task?durable=1", `{"type":"ping"}`}},
-	"GET /{$}":           {{"/", ""}},
-	"GET /api/version":   {{"/api/version", ""}},
-	"GET /api/tags":      {{"/api/tags", ""}},
-	"GET /api/ps":        {{"/api/ps", ""}},
-	"POST /api/show":     {{"/api/show", `{"model":"tinylm"}`}},
-	"POST /api/chat":     {{"/api/chat", `{"model":"tinylm","messages":[{"role":"user","content":"hello"}]}`}},
-	"POST /api/generate": {{"/api/generate", `{"model":"tinylm","prompt":"hello"}`}},
+	"GET /health":               {{"/health", ""}},
+	"GET /status":               {{"/status", ""}},
+	"GET /identity":             {{"/identity", ""}},
+	"GET /peers":                {{"/peers", ""}},
+	"GET /task/{id}":            {{"/task/unknown", ""}},
+	"POST /task":                {{"/task", `{"type":"ping"}`}, {"/task?durable=1", `{"type":"ping"}`}},
+	"GET /{$}":                  {{"/", ""}},
+	"GET /api/version":          {{"/api/version", ""}},
+	"GET /api/tags":             {{"/api/tags", ""}},
+	"GET /api/ps":               {{"/api/ps", ""}},
+	"POST /api/show":            {{"/api/show", `{"model":"tinylm"}`}},
+	"POST /api/chat":            {{"/api/chat", `{"model":"tinylm","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /api/generate":        {{"/api/generate", `{"model":"tinylm","prompt":"hello"}`}},
+	"POST /api/embed":           {{"/api/embed", `{"model":"tinylm","input":"hello"}`}},
+	"POST /api/embeddings":      {{"/api/embeddings", `{"model":"tinylm","prompt":"hello"}`}},
+	"GET /v1/models":            {{"/v1/models", ""}},
+	"GET /v1/models/{model...}": {{"/v1/models/tinylm", ""}},
+	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"tinylm","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /v1/completions":      {{"/v1/completions", `{"model":"tinylm","prompt":"hello"}`}},
+	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"tinylm","input":"hello"}`}},
 }
 
-// taskless are the routes with POST that make no task of their sample.
-var taskless = []string{"POST /api/show"}
+// taskless are the routes with POST that make no task of their sample: one only reads, and the demo
+// model makes no vectors.
+var taskless = []string{"POST /api/show", "POST /api/embed", "POST /api/embeddings", "POST /v1/embeddings"}
 
 // ofThisMachine are the attacks that are none where programs of this machine need no key: the
 // interfaces of others. They are tried all the same, and what is answered is in the table.
@@ -203,7 +211,7 @@ func TestHTTPMatrix(t *testing.T) {
 		}
 		for _, sample := range samples[pattern] {
 			line := func(attack string, r reply) {
-				fmt.Fprintf(&table, "%-4s %-16s %-36s %d\n", method, sample.path, attack, r.status)
+				fmt.Fprintf(&table, "%-4s %-20s %-36s %d\n", method, sample.path, attack, r.status)
 				if h := r.header.Get("Access-Control-Allow-Origin"); h != "" {
 					t.Errorf("%s, %s: pages of %q may read the answer", sample.path, attack, h)
 				}

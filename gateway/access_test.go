@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
@@ -13,6 +14,16 @@ import (
 var dialectRoutes = map[string]string{
 	"GET /{$}": "", "GET /api/version": "", "GET /api/tags": "", "GET /api/ps": "", "POST /api/show": `{"model":"m"}`,
 	"POST /api/chat": hello + `}`, "POST /api/generate": `{"model":"m","prompt":"hi"}`,
+	"GET /v1/models": "", "GET /v1/models/{model...}": "", "POST /v1/chat/completions": hello + `}`, "POST /v1/completions": `{"model":"m","prompt":"hi"}`,
+	"POST /api/embed": `{"model":"vec","input":"x"}`, "POST /api/embeddings": `{"model":"vec","prompt":"x"}`, "POST /v1/embeddings": `{"model":"vec","input":"x"}`,
+}
+
+// answers answers tasks of either type.
+func answers(t bus.Task, out func(bus.Chunk) error) (any, error) {
+	if t.Type == bus.TypeEmbed {
+		return vectors(t, out)
+	}
+	return paris()(t, out)
 }
 
 // path makes a request's path of a route.
@@ -31,7 +42,7 @@ func TestKeysOfDialects(t *testing.T) {
 		if route == "GET /health" {
 			continue
 		}
-		_, g := newOracle(t, paris())
+		_, g := newOracle(t, answers)
 		method, target := path(route)
 		for addr, free := range map[string]bool{
 			"127.0.0.1:5": dialect, "[::1]:5": dialect, "[::ffff:127.0.0.1]:5": dialect, "192.0.2.1:5": false, "[fe80::1%eth0]:5": false, "": false, "@": false,
@@ -88,6 +99,9 @@ func TestCurl(t *testing.T) {
 	for _, content := range []string{"application/x-www-form-urlencoded", "text/plain", ""} {
 		if w := local(t, g, "POST", "/api/chat", hello+`}`, "Content-Type", content); w.Code != http.StatusOK {
 			t.Errorf("%q: %d %s", content, w.Code, w.Body)
+		}
+		if w := local(t, g, "POST", "/v1/chat/completions", hello+`}`, "Content-Type", content); w.Code != http.StatusBadRequest {
+			t.Errorf("%q where the examples name the type: %d %s", content, w.Code, w.Body)
 		}
 	}
 }

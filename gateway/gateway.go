@@ -89,7 +89,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found, with the key.
