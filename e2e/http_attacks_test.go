@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 	"github.com/mycoswarm/mycoswarm/gateway"
 )
@@ -71,21 +72,20 @@ var samples = map[string][]struct{ path, body string }{
 	"GET /api/version":          {{"/api/version", ""}},
 	"GET /api/tags":             {{"/api/tags", ""}},
 	"GET /api/ps":               {{"/api/ps", ""}},
-	"POST /api/show":            {{"/api/show", `{"model":"tinylm"}`}},
-	"POST /api/chat":            {{"/api/chat", `{"model":"tinylm","messages":[{"role":"user","content":"hello"}]}`}},
-	"POST /api/generate":        {{"/api/generate", `{"model":"tinylm","prompt":"hello"}`}},
-	"POST /api/embed":           {{"/api/embed", `{"model":"tinylm","input":"hello"}`}},
-	"POST /api/embeddings":      {{"/api/embeddings", `{"model":"tinylm","prompt":"hello"}`}},
+	"POST /api/show":            {{"/api/show", `{"model":"scripted"}`}},
+	"POST /api/chat":            {{"/api/chat", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /api/generate":        {{"/api/generate", `{"model":"scripted","prompt":"hello"}`}},
+	"POST /api/embed":           {{"/api/embed", `{"model":"scripted","input":"hello"}`}},
+	"POST /api/embeddings":      {{"/api/embeddings", `{"model":"scripted","prompt":"hello"}`}},
 	"GET /v1/models":            {{"/v1/models", ""}},
-	"GET /v1/models/{model...}": {{"/v1/models/tinylm", ""}},
-	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"tinylm","messages":[{"role":"user","content":"hello"}]}`}},
-	"POST /v1/completions":      {{"/v1/completions", `{"model":"tinylm","prompt":"hello"}`}},
-	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"tinylm","input":"hello"}`}},
+	"GET /v1/models/{model...}": {{"/v1/models/scripted", ""}},
+	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /v1/completions":      {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
+	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
 }
 
-// taskless are the routes with POST that make no task of their sample: one only reads, and the demo
-// model makes no vectors.
-var taskless = []string{"POST /api/show", "POST /api/embed", "POST /api/embeddings", "POST /v1/embeddings"}
+// taskless are the routes with POST that make no task.
+var taskless = []string{"POST /api/show"}
 
 // ofThisMachine are the attacks that are none where programs of this machine need no key: the
 // interfaces of others. They are tried all the same, and what is answered is in the table.
@@ -200,7 +200,9 @@ func submissions(t *testing.T, n *harness.Node) *atomic.Int64 {
 func TestHTTPMatrix(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, programs)
-	a := s.Found(t, "a")
+	var ledger engine.Ledger
+	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger}).URL())
+	awaitModel(t, a, "a", engine.Model, true)
 	tasks := submissions(t, a)
 	var table strings.Builder
 	tried := 0

@@ -172,6 +172,11 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 func (q *ollamaQuestion) takeOptions(f *fields) {
 	opts := &fields{}
 	f.take("options", &opts.left)
+	for name, v := range opts.left {
+		if string(v) == "null" {
+			delete(opts.left, name)
+		}
+	}
 	within := func(least, most int64) func(int64) bool { return func(n int64) bool { return n >= least && n <= most } }
 	var tokens, threads int64
 	try(opts, "temperature", &q.req.Temperature, func(t *float64) bool { return t != nil && *t >= 0 && *t <= 100 })

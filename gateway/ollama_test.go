@@ -82,7 +82,7 @@ func TestOllamaFields(t *testing.T) {
 				{"role":"assistant","content":"","thinking":"t","tool_calls":[{"id":"c","function":{"index":1,"name":"f","arguments":{"a":1}}}]},
 				{"role":"tool","content":"r","tool_name":"f","tool_call_id":"c"}],
 				"tools":[{"type":"function"}],"format":"json","think":"high","keep_alive":"5m","truncate":false,"shift":null,"later":[1],
-				"options":{"temperature":0,"seed":7,"num_predict":5,"stop":["x"],"num_thread":2,"top_p":0.5,"num_ctx":64}}`,
+				"options":{"temperature":0,"seed":7,"num_predict":5,"stop":["x"],"num_thread":2,"top_p":0.5,"num_ctx":64,"top_k":null}}`,
 			bus.InferenceRequest{
 				Messages: []bus.Message{
 					{Role: "system", Content: "s"},

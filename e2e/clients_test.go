@@ -1,0 +1,105 @@
+//go:build e2e && linux
+
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/e2e/harness"
+)
+
+// heard is what a client's call came to.
+type heard struct {
+	Call  string          `json:"call"`
+	Got   json.RawMessage `json:"got"`
+	Error string          `json:"error,omitempty"`
+}
+
+func (h heard) String() string {
+	if h.Error != "" {
+		return "error: " + h.Error
+	}
+	s := string(h.Got)
+	if len(s) > 300 {
+		s = s[:300] + "..."
+	}
+	return s
+}
+
+// buildClients builds the clients that others wrote.
+func buildClients(t *testing.T) string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(t.TempDir(), "clients")
+	if r := harness.Run(t.Context(), t, filepath.Join(root, "e2e", "clients"), os.Environ(), []string{"go", "build", "-o", bin, "."}, ""); r.Code != 0 {
+		t.Fatalf("%s", r)
+	}
+	return bin
+}
+
+// hear has the clients make all their calls to an address.
+func hear(t *testing.T, bin, url, model string) (out []heard) {
+	t.Helper()
+	r := harness.Run(t.Context(), t, t.TempDir(), os.Environ(), []string{bin, url, model}, "")
+	if r.Code != 0 {
+		t.Fatalf("%s", r)
+	}
+	for d := json.NewDecoder(strings.NewReader(r.Stdout)); ; {
+		var h heard
+		err := d.Decode(&h)
+		if err == io.EOF { //nolint:errorlint // as the decoder has it
+			return out
+		}
+		if err != nil {
+			t.Fatalf("%v in %s", err, r)
+		}
+		out = append(out, h)
+	}
+}
+
+// Ollama's own client and OpenAI's are pointed at a node without an engine, and hear what they hear
+// from the Ollama on another node itself. What differs is in a golden table, which docs/api.md explains.
+func TestClientsOfOthers(t *testing.T) {
+	url := startOllama(t)
+	bin := buildClients(t)
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", url)
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	awaitModel(t, b, "a", "tinylm", true)
+	direct := hear(t, bin, url, "tinylm")
+	harness.Poll(t, harness.Patience, "the model counts as loaded", func() string {
+		for _, m := range b.View(t).Node("a").Models {
+			if m.Loaded {
+				return ""
+			}
+		}
+		return "it does not"
+	})
+	through := hear(t, bin, b.Info.HTTPURL, "tinylm")
+	if len(direct) != len(through) || len(direct) == 0 {
+		t.Fatalf("%d calls to Ollama, %d to the node", len(direct), len(through))
+	}
+	var table strings.Builder
+	same := 0
+	for i, d := range direct {
+		if h := through[i]; bytes.Equal(d.Got, h.Got) && d.Error == h.Error && d.Error == "" {
+			same++
+			fmt.Fprintf(&table, "%-50s same\n", d.Call)
+		} else {
+			fmt.Fprintf(&table, "%-50s Ollama: %v; node: %v\n", d.Call, d, h)
+		}
+	}
+	t.Logf("%d of %d calls are answered as Ollama answers", same, len(direct))
+	goldenTable(t, "clients.golden", table.String())
+}
