@@ -105,3 +105,22 @@ func TestCurl(t *testing.T) {
 		}
 	}
 }
+
+// An owner may want the key of everybody.
+func TestKeyAlways(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, KeyAlways: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for route, body := range dialectRoutes {
+		method, target := path(route)
+		if w := local(t, g, method, target, body); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s without the key: %d", route, w.Code)
+		}
+		if w := local(t, g, method, target, body, "Authorization", "Bearer "+key); w.Code != http.StatusOK {
+			t.Errorf("%s with it: %d %s", route, w.Code, w.Body)
+		}
+	}
+}

@@ -55,6 +55,8 @@ type Config struct {
 	Swarm Swarm
 	// Key is what a request has to present. Never empty.
 	Key string
+	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health.
+	KeyAlways bool
 	// Hosts returns the names and addresses, without a port, by which this machine may be
 	// called beside those of loopback. A page on the web that resolves its own name to this
 	// machine is not among them. Default: none.
@@ -196,7 +198,7 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a == forLocal && ofThisMachine(r) {
+		if a == forLocal && !g.cfg.KeyAlways && ofThisMachine(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -97,7 +97,9 @@ func open(t *testing.T, n *node, path, body string) *http.Response {
 func TestClientThatLeavesEndsTheWork(t *testing.T) {
 	t.Parallel()
 	var ledger engine.Ledger
-	b, _ := dialectSwarm(t, &ledger, func(engine.Request) engine.Script { return engine.Script{Words: []string{"first"}, Ending: engine.Hang} })
+	b, _ := dialectSwarm(t, &ledger, func(engine.Request) engine.Script {
+		return engine.Script{Words: []string{"first"}, Ending: engine.Hang}
+	})
 	resp := open(t, b, "/api/chat", `{"model":"scripted","messages":[{"role":"user","content":"x"}]}`)
 	first, err := bufio.NewReader(resp.Body).ReadBytes('\n')
 	check(t, err)

@@ -15,7 +15,7 @@ import (
 
 // httpServer makes the HTTP server.
 func (d *Daemon) httpServer() (*http.Server, error) {
-	g, err := gateway.New(gateway.Config{Swarm: nativeAPI{d}, Key: d.keys.http, Hosts: d.httpHosts, Logger: d.log})
+	g, err := gateway.New(gateway.Config{Swarm: nativeAPI{d}, Key: d.keys.http, KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Logger: d.log})
 	if err != nil {
 		return nil, err
 	}

@@ -248,3 +248,39 @@ func TestEmbedFailures(t *testing.T) {
 	_, err := s.Embed(t.Context(), "m", bus.EmbedRequest{Inputs: []string{"x", "y"}})
 	wantError(t, err, bus.CodeUnavailable, true, "input 7 of 2")
 }
+
+// A model that only makes vectors is not asked questions; Ollama makes vectors with any, and the demo
+// model with none.
+func TestSetKnowsWhatModelsAreFor(t *testing.T) {
+	t.Parallel()
+	s := recordOllama(t)
+	mux := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "GET /api/ps": text(ollamaPS), "POST /api/show": ollamaShow,
+		"POST /api/embed": s.Config.Handler.ServeHTTP,
+	})
+	names := func(ms []bus.ModelInfo) (out []string) {
+		for _, m := range ms {
+			out = append(out, m.Name)
+		}
+		return out
+	}
+	set, _, err := engine.Find(t.Context(), engine.Config{URLs: []string{mux.URL}, Env: nowhere, NoDemo: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, e := names(set.Models()), names(set.Embedders()); strings.Join(a, " ") != "tinylm:latest" || strings.Join(e, " ") != "tinylm:latest embed:latest" {
+		t.Errorf("%v answer, %v make vectors", a, e)
+	}
+	_, err = set.Generate(t.Context(), "embed", bus.InferenceRequest{Prompt: "x"}, nil)
+	wantError(t, err, bus.CodeNotFound, true, "embed")
+	res, err := set.Embed(t.Context(), "embed", bus.EmbedRequest{Inputs: []string{"x", "y"}})
+	if err != nil || res.Model != "embed:latest" || len(res.Vectors) != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	set, _, err = engine.Find(t.Context(), engine.Config{Env: nowhere})
+	if err != nil || len(set.Models()) != 1 || len(set.Embedders()) != 0 {
+		t.Errorf("the demo: %v answer, %v make vectors, %v", set.Models(), set.Embedders(), err)
+	}
+	_, err = set.Embed(t.Context(), "tinylm", bus.EmbedRequest{Inputs: []string{"x"}})
+	wantError(t, err, bus.CodeNotFound, true, "tinylm")
+}
