@@ -103,3 +103,33 @@ func TestClientsOfOthers(t *testing.T) {
 	t.Logf("%d of %d calls are answered as Ollama answers", same, len(direct))
 	goldenTable(t, "clients.golden", table.String())
 }
+
+// Ollama's own command works against a node that has no Ollama.
+func TestOllamaCommand(t *testing.T) {
+	url := startOllama(t)
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", url)
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	awaitModel(t, b, "a", "tinylm", true)
+	home := t.TempDir()
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "OLLAMA_HOST=" + b.Info.HTTPURL}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"list"}, "tinylm:latest"},
+		{[]string{"show", "tinylm"}, "296.64K"},
+		{[]string{"run", "tinylm", "What is the capital of France?"}, "The capital of France is Paris."},
+		{[]string{"ps"}, "tinylm:latest"},
+	} {
+		r := harness.Run(t.Context(), t, home, env, append([]string{ollamaBinary(t)}, c.args...), "")
+		if r.Code != 0 || !strings.Contains(r.Stdout, c.says) {
+			t.Errorf("want %q: %s", c.says, r)
+		}
+	}
+	r := harness.Run(t.Context(), t, home, env, []string{ollamaBinary(t), "show", "missing"}, "")
+	if r.Code == 0 || !strings.Contains(r.Stderr, "tinylm:latest") {
+		t.Errorf("a model that is missing, want told what there is: %s", r)
+	}
+}

@@ -150,6 +150,23 @@ func TestRequestsAreSpelled(t *testing.T) {
 	}
 }
 
+// Two calls of one tool without ids: each result belongs to another of them.
+func TestResultsFindTheirCalls(t *testing.T) {
+	t.Parallel()
+	s := recordOpenAI(t)
+	call, result := bus.ToolCall{Name: "f"}, bus.Message{Role: "tool", ToolName: "f"}
+	_, err := probe(t, s.Server).Generate(t.Context(), "m", bus.InferenceRequest{Messages: []bus.Message{
+		{Role: "assistant", ToolCalls: []bus.ToolCall{call, call}}, result, result, {Role: "tool", ToolName: "nobody's"},
+	}}, func(bus.InferenceChunk) error { return nil })
+	var ids []any
+	for _, m := range s.body["messages"].([]any) {
+		ids = append(ids, m.(map[string]any)["tool_call_id"])
+	}
+	if d := cmp.Diff([]any{nil, "call_0_0", "call_0_1", nil}, ids); err != nil || d != "" {
+		t.Error(err, d)
+	}
+}
+
 func TestEnginesSayWhatTheyCannot(t *testing.T) {
 	t.Parallel()
 	demo, err := engine.NewDemo()
