@@ -68,6 +68,8 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		}
 		if err == nil {
 			err = do(g, w, r)
+		} else {
+			err = wrong{bus.AsError(err)}
 		}
 		if err != nil {
 			status, e := g.explain(r, err)

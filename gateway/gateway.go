@@ -94,7 +94,7 @@ const (
 var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
-// among them is not found, with the key.
+// among them is not found: with the key, or below the prefix of a dialect as its routes are called.
 func Routes() []string {
 	out := make([]string, len(routes))
 	for i, r := range routes {
