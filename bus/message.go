@@ -118,7 +118,10 @@ func (r InferenceRequest) validateFields() error {
 		value json.RawMessage
 		kinds string // what its first byte may be
 	}{
-		{"context", r.Context, "["}, {"tools", r.Tools, "["}, {"format", r.Format, "{\""}, {"think", r.Think, "tf\""},
+		{"context", r.Context, "["},
+		{"tools", r.Tools, "["},
+		{"format", r.Format, "{\""},
+		{"think", r.Think, "tf\""},
 		{"keep_alive", r.KeepAlive, "\"-0123456789"},
 	} {
 		if len(f.value) > 0 && !isJSON(f.value, []byte(f.kinds)...) {

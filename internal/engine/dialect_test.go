@@ -93,24 +93,37 @@ func TestRequestsAreSpelled(t *testing.T) {
 		body   string
 		want   bus.InferenceResult
 	}{
-		"a conversation at Ollama": {recordOllama, conversation, "/api/chat", `{"model":"tinylm:latest","stream":true,"truncate":true,"shift":false,
+		"a conversation at Ollama": {
+			recordOllama, conversation, "/api/chat", `{"model":"tinylm:latest","stream":true,"truncate":true,"shift":false,
 			"later":1,"keep_alive":"5m","think":true,"format":{"type":"object"},"tools":[{"type":"function"}],"options":{"top_p":0.5,"num_ctx":64},
 			"messages":[{"role":"system","content":"s"},{"role":"user","content":"u","images":["iVBORw0KGgo="]},
 			{"role":"assistant","content":"","thinking":"t","tool_calls":[{"function":{"index":0,"name":"f","arguments":{"a":1}}},{"id":"own","function":{"index":1,"name":"g","arguments":{}}}]},
 			{"role":"tool","content":"r","tool_name":"f"},{"role":"tool","content":"r2","tool_call_id":"own"}]}`,
-			bus.InferenceResult{ToolCalls: calls, PromptTokens: 9, OutputTokens: 2, DoneReason: "stop"}},
-		"a generation at Ollama": {recordOllama, bus.InferenceRequest{
-			Mode: bus.ModeGenerate, Prompt: "p", System: "y", Suffix: "s", Template: "t", Raw: true, Context: raw("[1]"), Images: [][]byte{{1}},
-		}, "/api/generate", `{"model":"tinylm:latest","stream":true,"truncate":false,"shift":false,"options":{},
+			bus.InferenceResult{ToolCalls: calls, PromptTokens: 9, OutputTokens: 2, DoneReason: "stop"},
+		},
+		"a generation at Ollama": {
+			recordOllama,
+			bus.InferenceRequest{
+				Mode: bus.ModeGenerate, Prompt: "p", System: "y", Suffix: "s", Template: "t", Raw: true, Context: raw("[1]"), Images: [][]byte{{1}},
+			},
+			"/api/generate", `{"model":"tinylm:latest","stream":true,"truncate":false,"shift":false,"options":{},
 			"prompt":"p","system":"y","suffix":"s","template":"t","raw":true,"context":[1],"images":["AQ=="]}`,
-			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "stop"}},
-		"a completion at Ollama": {recordOllama, complete, "/api/generate", `{"model":"tinylm:latest","stream":true,"truncate":false,"shift":false,
+			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "stop"},
+		},
+		"a completion at Ollama": {
+			recordOllama, complete, "/api/generate", `{"model":"tinylm:latest","stream":true,"truncate":false,"shift":false,
 			"options":{"min_p":0.1,"num_predict":3},"prompt":"p","suffix":"s"}`,
-			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "stop"}},
-		"a model loaded at Ollama": {recordOllama, bus.InferenceRequest{Load: true, KeepAlive: raw(`"0s"`)}, "/api/generate",
+			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "stop"},
+		},
+		"a model loaded at Ollama": {
+			recordOllama,
+			bus.InferenceRequest{Load: true, KeepAlive: raw(`"0s"`)},
+			"/api/generate",
 			`{"model":"tinylm:latest","stream":true,"truncate":false,"shift":false,"options":{},"keep_alive":"0s"}`,
-			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "unload"}},
-		"a conversation at OpenAI": {recordOpenAI, conversation, "/v1/chat/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},
+			bus.InferenceResult{Text: "Paris", Thinking: "hm", Context: raw("[1,2]"), Loading: 3, PromptTokens: 4, Reading: 5, OutputTokens: 6, Writing: 7, DoneReason: "unload"},
+		},
+		"a conversation at OpenAI": {
+			recordOpenAI, conversation, "/v1/chat/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},
 			"top_p":0.5,"chat_template_kwargs":{"enable_thinking":true},"tools":[{"type":"function"}],
 			"response_format":{"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":{"type":"object"}}},
 			"messages":[{"role":"system","content":"s"},
@@ -118,13 +131,17 @@ func TestRequestsAreSpelled(t *testing.T) {
 			{"role":"assistant","content":"","tool_calls":[{"index":0,"id":"call_2_0","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},
 			{"index":1,"id":"own","type":"function","function":{"name":"g","arguments":"{}"}}]},
 			{"role":"tool","content":"r","tool_call_id":"call_2_0"},{"role":"tool","content":"r2","tool_call_id":"own"}]}`,
-			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"}},
+			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"},
+		},
 		"a completion at OpenAI": {recordOpenAI, complete, "/v1/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},
 			"prompt":"p","suffix":"s","min_p":0.1,"logit_bias":{"1":2},"max_tokens":3}`, bus.InferenceResult{Text: "Paris", DoneReason: "length"}},
-		"a question at OpenAI": {recordOpenAI, bus.InferenceRequest{Mode: bus.ModeGenerate, Prompt: "p", Format: raw(`"json"`), Think: raw(`"low"`)},
+		"a question at OpenAI": {
+			recordOpenAI,
+			bus.InferenceRequest{Mode: bus.ModeGenerate, Prompt: "p", Format: raw(`"json"`), Think: raw(`"low"`)},
 			"/v1/chat/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},"response_format":{"type":"json_object"},
 			"reasoning_effort":"low","messages":[{"role":"user","content":"p"}]}`,
-			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"}},
+			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"},
+		},
 		"a model loaded at OpenAI": {recordOpenAI, bus.InferenceRequest{Load: true}, "", `null`, bus.InferenceResult{DoneReason: "load"}},
 	} {
 		s := c.server(t)
