@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ollama/ollama/api"
 )
@@ -100,7 +101,7 @@ func ollamaCalls(base *url.URL, model string) []call {
 				return nil, err
 			}
 			for i := range l.Models {
-				l.Models[i].ModifiedAt = l.Models[i].ModifiedAt.Truncate(1 << 62)
+				l.Models[i].ModifiedAt = time.Time{} // nodes do not tell
 			}
 			return l, nil
 		}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 
@@ -80,7 +81,11 @@ func openAICalls(base *url.URL, model string) []call {
 			}
 			var vectors []any
 			for _, e := range r.Data {
-				vectors = append(vectors, e.RawJSON())
+				var v map[string]any
+				if err := json.Unmarshal([]byte(e.RawJSON()), &v); err != nil {
+					return nil, err
+				}
+				vectors = append(vectors, v)
 			}
 			return map[string]any{"vectors": vectors, "prompt": r.Usage.PromptTokens, "model": r.Model}, nil
 		}
