@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func hear(t *testing.T, bin, url, model string) (out []heard) {
 	for d := json.NewDecoder(strings.NewReader(r.Stdout)); ; {
 		var h heard
 		err := d.Decode(&h)
-		if err == io.EOF { //nolint:errorlint // as the decoder has it
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {

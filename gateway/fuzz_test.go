@@ -62,7 +62,7 @@ func FuzzDialects(f *testing.F) {
 			if (w.Code == http.StatusOK) != (len(o.tasks) == 1) {
 				t.Errorf("%s %q: status %d, %d tasks", target, body, w.Code, len(o.tasks))
 			}
-			for _, line := range strings.Split(strings.TrimSpace(w.Body.String()), "\n") {
+			for line := range strings.SplitSeq(strings.TrimSpace(w.Body.String()), "\n") {
 				line = strings.TrimPrefix(line, "data: ")
 				if line != "" && line != "[DONE]" && !json.Valid([]byte(line)) {
 					t.Errorf("%s %q is answered with %q", target, body, line)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -217,8 +218,8 @@ func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
 
 // nameOfCall returns the name of the tool that the call of that id was of.
 func nameOfCall(before []openAIInput, id string) string {
-	for i := len(before) - 1; i >= 0; i-- {
-		for _, c := range before[i].ToolCalls {
+	for _, m := range slices.Backward(before) {
+		for _, c := range m.ToolCalls {
 			if c.ID == id {
 				return c.Function.Name
 			}
