@@ -93,8 +93,11 @@ func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
 // last is the reply that ends an answer.
 func (q *ollamaQuestion) last(c bus.InferenceChunk, r bus.InferenceResult) ollamaReply {
 	out := q.reply(c)
-	out.Done, out.DoneReason, out.TotalDuration = true, r.DoneReason, r.Duration
-	out.LoadDuration, out.PromptEvalDuration, out.EvalDuration = r.Loading, r.Reading, r.Writing
+	out.Done, out.DoneReason = true, r.DoneReason
+	if q.req.Load { // Ollama tells no figures of that
+		return out
+	}
+	out.TotalDuration, out.LoadDuration, out.PromptEvalDuration, out.EvalDuration = r.Duration, r.Loading, r.Reading, r.Writing
 	out.PromptEvalCount, out.EvalCount = r.PromptTokens, r.OutputTokens
 	if !q.chat {
 		out.Context = r.Context

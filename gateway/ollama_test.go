@@ -68,6 +68,18 @@ func TestOllamaAnswersAtOnce(t *testing.T) {
 	}
 }
 
+// A model that is loaded is told of as Ollama tells it: without figures.
+func TestOllamaLoads(t *testing.T) {
+	t.Parallel()
+	for path, said := range map[string]string{"/api/chat": "message", "/api/generate": "response"} {
+		_, g := newOracle(t, says(bus.InferenceResult{DoneReason: "load", Duration: 5}))
+		got := lines(t, local(t, g, "POST", path, `{"model":"m"}`))
+		if len(got) != 1 || got[0][said] == nil || got[0]["done"] != true || got[0]["done_reason"] != "load" || len(got[0]) != 5 {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
 // Every field either has a word in the task, or goes to an engine that may know it.
 func TestOllamaFields(t *testing.T) {
 	t.Parallel()
