@@ -208,7 +208,7 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 		return act
 	}
 	a.rec = w.record(act, d)
-	cctx, cancel := w.n.queue.during(ctx, effectWait)
+	cctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	var err error
 	if a.rev == 0 {

@@ -65,7 +65,7 @@ func (w *worker) renewed(ctx context.Context, a *attempt) bool {
 	if a.d.Rev == 0 || a.rev != a.d.Rev || a.inTime() {
 		return true
 	}
-	ctx, cancel := w.n.queue.during(ctx, effectWait)
+	ctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	var err error
 	a.rev, err = w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil)
@@ -99,7 +99,7 @@ func (a *attempt) stands(act Action) bool {
 // decline gives back a delivery that was not begun: its host forgets that it has handed it over.
 func (w *worker) decline(ctx context.Context, a *attempt) {
 	if a.rev != 0 {
-		ctx, cancel := w.n.queue.during(ctx, effectWait)
+		ctx, cancel := w.n.queue.during(ctx)
 		defer cancel()
 		if _, err := w.n.fx.UpdateClaim(ctx, a.q, Claim{Task: a.job.Task.ID, Ack: a.d.Ack, Key: a.d.Key, Seq: a.d.Seq}, nil, a.rev, nil); err != nil {
 			w.n.log.Debug("decline", "task", a.job.Task.ID, "err", err) // its host sees that nobody runs it
@@ -113,7 +113,7 @@ func (w *worker) settle(ctx context.Context, a *attempt, f Final) {
 	if a.rev == 0 {
 		return
 	}
-	ctx, cancel := w.n.queue.during(ctx, effectWait)
+	ctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	a.rec.State, a.rec.Final = f.State, &f
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); err != nil {
