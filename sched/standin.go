@@ -65,8 +65,8 @@ func (o *outbox) handBack(ctx context.Context, now time.Time) {
 			all.Go(func() error {
 				hctx, cancel := context.WithTimeout(ctx, keepWait)
 				defer cancel()
-				p := o.put(hctx, &h.job, h.job.Custodian, &h.final, len(h.to))
-				if p.Stores+p.Refused >= len(h.to) {
+				p := o.put(hctx, &h.job, h.job.Custodian, &h.final, h.there)
+				if p.Stores+p.Refused >= h.there { // all of them, for it is not told which
 					o.mu.Lock()
 					h.s.with = append(h.s.with, h.to...)
 					o.mu.Unlock()
@@ -87,6 +87,7 @@ type handingBack struct {
 	job   Job
 	final Final
 	to    []bus.NodeID
+	there int // how many custodians answer, those that have it among them
 }
 
 func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
@@ -101,23 +102,29 @@ func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
 			delete(o.standing, id)
 			continue
 		}
-		var to, missing []bus.NodeID
+		h, missing := handingBack{s: s, job: k.job, final: *k.final}, 0
 		for _, c := range []bus.NodeID{k.job.Submitter, k.job.Custodian} {
-			switch {
-			case c == bus.NoCustodian || slices.Contains(s.with, c):
-			case o.n.members.alive(c):
-				to = append(to, c)
-			default:
-				missing = append(missing, c)
+			if c == bus.NoCustodian {
+				continue
+			}
+			alive, has := o.n.members.alive(c), slices.Contains(s.with, c)
+			if alive {
+				h.there++
+			}
+			if !has {
+				missing++
+			}
+			if alive && !has {
+				h.to = append(h.to, c)
 			}
 		}
-		if len(to)+len(missing) == 0 {
+		if missing == 0 {
 			delete(o.standing, id)
 			continue
 		}
-		if len(to) > 0 && !now.Before(s.next) && len(due) < handBackMost {
+		if len(h.to) > 0 && !now.Before(s.next) && len(due) < handBackMost {
 			s.next = now.Add(handBackEvery)
-			due = append(due, handingBack{s, k.job, *k.final, to})
+			due = append(due, h)
 		}
 	}
 	o.handing = len(due) > 0 && !o.n.off(ProtectHandBack)
