@@ -142,7 +142,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	a := &attempt{w: w, job: j, q: q, d: d}
 	a.accept()
 	if !w.begin(j.Task.ID) {
-		w.decline(ctx, a, "another slot has it")
+		w.decline(ctx, a)
 		return
 	}
 	defer w.done(j.Task.ID)
@@ -150,7 +150,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	switch act.Kind {
 	case HoldBack:
 		w.n.log.Debug("hold back", "task", j.Task.ID, "why", act.Why)
-		w.decline(ctx, a, act.Why)
+		w.decline(ctx, a)
 	case Skip:
 		w.ack(d.Ack)
 	case Finish:
@@ -166,6 +166,9 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 			if a.from = w.n.locate(ctx, id, w.n.whoMayHave(j.Submitter, j.Custodian)); a.from == nil {
 				w.unfed(ctx, a)
 				return
+			}
+			if !w.renewed(ctx, a) {
+				return // another has it
 			}
 		}
 		w.runAttempt(ctx, p, a)
@@ -205,7 +208,7 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 		return act
 	}
 	a.rec = w.record(act, d)
-	cctx, cancel := w.n.queue.during(ctx, effectWait)
+	cctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	var err error
 	if a.rev == 0 {
@@ -223,12 +226,16 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 			continue
 		case gerr != nil || bus.Unmarshal(data, &cur) != nil:
 			continue
-		case cur.Nonce == a.rec.Nonce: // an earlier try got through
-			a.rev, err = rev, nil
+		case cur.Nonce == a.rec.Nonce: // an earlier try got through, or its host has claimed it; it stands from now on
+			a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
 			continue
 		}
 		w.count(&s, id) // its host may have told meanwhile how the last attempt ended
 		s.Lost = cur.State == bus.StateRunning && (w.n.members.crashed(cur.Worker) || cur.Worker == w.n.cfg.ID && w.find(id) == nil)
+		if s.Lost && w.isSlot(cur.Nonce) { // its host has claimed it for a slot here, which did not begin it
+			s.Lost = false
+			cur.Attempt--
+		}
 		act = OnDelivery(&cur, d, j, s, a.w.n.now())
 		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
 			return act

@@ -32,6 +32,7 @@ func (o *outbox) care(ctx context.Context) {
 		o.closeOverdue(now)
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)
+		o.handBack(ctx, now)
 		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
 			collected = now
 			o.collect(ctx, now)

@@ -75,9 +75,6 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		case rec.Seq != d.Seq && rec.State != bus.StateQueued:
 			return Action{Kind: Skip, Why: "a second copy of what runs"}
 		}
-		if s.RunningAt != "" && rec.State == bus.StateQueued && rec.Attempt == 0 { // as if it had no record
-			return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
-		}
 		if s.Lost {
 			a.Crashes = mergeCrashes(a.Crashes, []Crash{{rec.Worker, rec.Attempt}})
 		}

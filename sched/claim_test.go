@@ -13,7 +13,6 @@ func TestOnDelivery(t *testing.T) {
 	t.Parallel()
 	running := &sched.Record{State: bus.StateRunning, Worker: b, Attempt: 2, Seq: 5}
 	queued := &sched.Record{State: bus.StateQueued, Worker: b, Attempt: 2, Seq: 5}
-	declined := &sched.Record{State: bus.StateQueued, Worker: b, Seq: 5}
 	done := &sched.Record{State: bus.StateDone, Worker: b, Attempt: 2, Seq: 5}
 	crashes := []sched.Crash{{Node: a, Attempt: 1}, {Node: b, Attempt: 2}, {Node: c, Attempt: 3}}
 	first, again := sched.Delivery{Seq: 5, Delivered: 1}, sched.Delivery{Seq: 5, Delivered: 2}
@@ -47,8 +46,6 @@ func TestOnDelivery(t *testing.T) {
 		{"a copy of what runs", running, copied, sched.Job{}, sched.Sighting{}, sched.Skip, 0, 0},
 		{"a copy of what was given back", queued, copied, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
 		{"given back", queued, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
-		{"declined", declined, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 1, 0},
-		{"declined, and a live peer runs it", declined, again, sched.Job{}, sched.Sighting{RunningAt: c}, sched.HoldBack, 0, 0},
 		{"its lease lapsed", running, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
 		{"its worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true}, sched.TakeOver, 3, 1},
 		{"the third worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true, Crashes: []sched.Crash{crashes[0], crashes[2]}}, sched.Bury, 3, 3},

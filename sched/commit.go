@@ -85,7 +85,7 @@ func (w *worker) commit(ctx context.Context, a *attempt, f *Final) bool {
 			continue
 		}
 		f.Queue = a.q
-		cctx, cancel := w.n.queue.during(ctx, effectWait)
+		cctx, cancel := w.n.queue.during(ctx)
 		rec := marshal(a.rec)
 		then := a.hostTells(f, rec)
 		_, err := w.n.fx.UpdateClaim(cctx, a.q, a.head(), rec, a.rev, then)
@@ -128,7 +128,7 @@ func (a *attempt) hostTells(f *Final, rec []byte) *Msg {
 func (w *worker) rehome(ctx context.Context, a *attempt, f *Final, q QueueID) (won, done bool) {
 	f.Queue = q
 	for ctx.Err() == nil && w.n.queue.is(q) {
-		cctx, cancel := w.n.queue.during(ctx, effectWait)
+		cctx, cancel := w.n.queue.during(ctx)
 		_, err := w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
 		cancel()
 		if err == nil {

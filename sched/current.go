@@ -3,7 +3,6 @@ package sched
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -71,10 +70,10 @@ func (c *current) wait(ctx context.Context) (QueueID, context.Context, context.C
 	}
 }
 
-// during returns a context that ends with ctx, after d, or at the next change: what is asked of
+// during returns a context that ends with ctx, after effectWait, or at the next change: what is asked of
 // a host is not waited for once that is no longer the host.
-func (c *current) during(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, d)
+func (c *current) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, effectWait)
 	c.mu.Lock()
 	qctx, changed := c.ctx, c.changed
 	c.mu.Unlock()

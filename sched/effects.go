@@ -128,7 +128,7 @@ type Queues interface {
 	// CreateClaim writes the first record of a task: ErrConflict where there is one.
 	CreateClaim(ctx context.Context, q QueueID, c Claim, rec []byte) (rev uint64, err error)
 	// UpdateClaim replaces revision rev of a record: ErrConflict where it is another. Where it is
-	// written, q's host publishes then, if there is one.
+	// written, q's host publishes then, if there is one. A claim without a State deletes the record.
 	UpdateClaim(ctx context.Context, q QueueID, c Claim, rec []byte, rev uint64, then *Msg) (uint64, error)
 	// GetClaim reads a record: ErrNotFound.
 	GetClaim(ctx context.Context, q QueueID, id bus.TaskID) (rec []byte, rev uint64, err error)

@@ -188,7 +188,15 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
-	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, j.message()); err != nil {
+	message := j.message()
+	h := o.n.host()
+	if h != nil && h.q == q {
+		h.expect(key, j.Task.ID)
+	}
+	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, message); err != nil {
+		if h != nil {
+			h.missed(j.Task.ID)
+		}
 		o.n.log.Debug("feed", "task", j.Task.ID, "host", q.Host, "err", err)
 		return false
 	}

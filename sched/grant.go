@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -47,26 +48,60 @@ func firstRun(worker bus.NodeID, nonce string, d Delivery) Record {
 // accept fills in what a's host has claimed for it. The worker decides as if there were no record,
 // and gives back what it would not run.
 func (a *attempt) accept() {
-	now := a.w.n.now()
-	asleep := now.Round(0).After(a.d.Until.Round(0)) // by the wall clock: the other one stops with the machine
-	if a.d.Rev != 0 && (now.Before(a.d.Until) && !asleep || a.w.n.off(ProtectGrantAge)) {
+	if a.d.Rev != 0 && (a.inTime() || a.w.n.off(ProtectGrantAge)) {
 		a.rec, a.rev = firstRun(a.w.n.cfg.ID, a.d.Nonce, a.d), a.d.Rev
 	}
 }
+
+// inTime reports whether a may rely on what its host has claimed for it, by both clocks: the one that
+// only goes forward stops while the machine sleeps.
+func (a *attempt) inTime() bool {
+	now := a.w.n.now()
+	return now.Before(a.d.Until) && !now.Round(0).After(a.d.Until.Round(0))
+}
+
+// renewed reports whether a still has what its host has claimed for it, after a while.
+func (w *worker) renewed(ctx context.Context, a *attempt) bool {
+	if a.d.Rev == 0 || a.rev != a.d.Rev || a.inTime() {
+		return true
+	}
+	ctx, cancel := w.n.queue.during(ctx)
+	defer cancel()
+	var err error
+	a.rev, err = w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil)
+	if err != nil {
+		w.n.log.Info("give up before it began", "task", a.job.Task.ID, "err", err)
+	}
+	return err == nil
+}
+
+// noteSlot remembers where a slot waits.
+func (w *worker) noteSlot(to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slots[slotOf(to)] = true
+}
+
+// isSlot reports whether a run is named by a request of a slot of this process.
+func (w *worker) isSlot(nonce string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.slots[slotOf(nonce)]
+}
+
+func slotOf(to string) string { return to[:max(0, strings.LastIndexByte(to, '.'))] }
 
 // stands reports whether a's host has claimed for it what act is.
 func (a *attempt) stands(act Action) bool {
 	return a.rev != 0 && act.Kind == Run && act.Attempt == a.rec.Attempt && len(act.Crashes) == 0
 }
 
-// decline gives back a delivery that was not begun. To whoever claims it next it is as if it had never
-// been handed over.
-func (w *worker) decline(ctx context.Context, a *attempt, why string) {
+// decline gives back a delivery that was not begun: its host forgets that it has handed it over.
+func (w *worker) decline(ctx context.Context, a *attempt) {
 	if a.rev != 0 {
-		a.rec.State, a.rec.Attempt, a.rec.Why = bus.StateQueued, 0, why
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectWait)
+		ctx, cancel := w.n.queue.during(ctx)
 		defer cancel()
-		if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); err != nil {
+		if _, err := w.n.fx.UpdateClaim(ctx, a.q, Claim{Task: a.job.Task.ID, Ack: a.d.Ack, Key: a.d.Key, Seq: a.d.Seq}, nil, a.rev, nil); err != nil {
 			w.n.log.Debug("decline", "task", a.job.Task.ID, "err", err) // its host sees that nobody runs it
 		}
 	}
@@ -78,7 +113,7 @@ func (w *worker) settle(ctx context.Context, a *attempt, f Final) {
 	if a.rev == 0 {
 		return
 	}
-	ctx, cancel := w.n.queue.during(ctx, effectWait)
+	ctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	a.rec.State, a.rec.Final = f.State, &f
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); err != nil {

@@ -51,8 +51,9 @@ type slotID struct {
 
 type asking struct {
 	nextMsg
-	to string // where the slot waits
-	at time.Time
+	to   string // where the slot waits
+	boot string // the start of its node, as it was last heard
+	at   time.Time
 }
 
 func (a *asking) id() slotID { return slotID{a.Node, a.Class, a.Slot} }
@@ -80,7 +81,7 @@ type keyQueue struct {
 type item struct {
 	id      bus.TaskID
 	k       *keyQueue
-	seq     uint64
+	seq     uint64 // 0 until it is stored
 	since   time.Time
 	open    bool
 	claim   Claim
@@ -216,14 +217,44 @@ func (h *host) addKey(k *keyQueue) {
 	})
 }
 
-func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
-	k := h.keyQueue(key)
-	if it := h.items[id]; it != nil {
-		if it.open {
-			return
+// expect tells that a task of this node is about to be stored. Whoever gets it is handed it at once, for
+// the store waits a moment for what is not there yet.
+func (h *host) expect(key bus.Key, id bus.TaskID) {
+	h.do(func() {
+		if h.items[id] == nil {
+			h.add(key, id, 0)
 		}
-		h.forget(it) // an earlier copy, which has ended
+	})
+}
+
+// missed tells that what was expected is not stored, as far as is known.
+func (h *host) missed(id bus.TaskID) {
+	h.do(func() {
+		if it := h.items[id]; it != nil && it.open && it.seq == 0 {
+			h.forget(it)
+		}
+	})
+}
+
+func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
+	it := h.items[id]
+	switch {
+	case it == nil:
+		h.add(key, id, seq)
+	case it.seq == 0: // expected
+		it.seq = seq
+		if it.open {
+			it.k.misses, it.k.hold = 0, time.Time{}
+			h.dispatch(h.n.now())
+		}
+	case !it.open: // an earlier copy, which has ended
+		h.forget(it)
+		h.add(key, id, seq)
 	}
+}
+
+func (h *host) add(key bus.Key, id bus.TaskID, seq uint64) {
+	k := h.keyQueue(key)
 	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true}
 	h.items[id] = it
 	k.open = append(k.open, it)
@@ -239,7 +270,7 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 func (h *host) claimed(c Claim) {
 	it := h.items[c.Task]
 	if it == nil {
-		if c.State.Terminal() {
+		if c.State.Terminal() || c.State == "" {
 			delete(h.early, c.Task)
 		} else if len(h.early) < 10_000 {
 			h.early[c.Task] = c
@@ -262,6 +293,8 @@ func (h *host) claimed(c Claim) {
 	switch {
 	case c.State.Terminal():
 		h.forget(it)
+	case c.State == "": // declined: as if it had never been handed over
+		h.reopen(it)
 	case c.State == bus.StateQueued: // given back
 		it.avoid, it.avoidAt = c.Worker, h.n.now()
 		h.reopen(it)
@@ -329,7 +362,7 @@ func (h *host) asked(a *asking) {
 			k.misses++
 		}
 		h.settle(id)
-		a.at = h.n.now()
+		a.at, a.boot = h.n.now(), h.n.members.boot(a.Node)
 		h.asking[id] = a
 		h.dispatch(h.n.now())
 	})
@@ -387,10 +420,11 @@ func (h *host) freeSlots(heads []QueueHead, now time.Time) (free []*asking, slot
 		if n == nil {
 			n = &askingNode{h: h, now: now}
 			n.info, n.state = h.n.members.infoOf(id.node)
+			n.boot = h.n.members.boot(id.node)
 			n.can = n.has
 			nodes[id.node] = n
 		}
-		if now.Sub(a.at) > askedFor || !n.state.Live() {
+		if now.Sub(a.at) > askedFor || !n.state.Live() || a.boot != n.boot {
 			delete(h.asking, id)
 			continue
 		}
@@ -412,6 +446,7 @@ type askingNode struct {
 	now   time.Time
 	info  bus.NodeInfo
 	state bus.NodeState
+	boot  string
 	free  int
 	can   func(bus.Key) (can, loaded bool) // has, made once
 }

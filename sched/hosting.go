@@ -274,9 +274,9 @@ func (n *Node) sayBye(ctx context.Context) {
 	if protect.Goodbye.Off() {
 		return
 	}
-	n.mu.Lock()
+	n.speaks.Lock()
 	n.bye = true
-	n.mu.Unlock()
+	n.speaks.Unlock()
 	b := n.ownBeat(true) // after the flag is set: it is newer than all heartbeats that were sent
 	missing := map[bus.NodeID]bool{}
 	for _, id := range n.members.view().Live() {

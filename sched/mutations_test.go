@@ -244,6 +244,28 @@ var mutations = map[string]scenario{
 		}
 		s.ranOnce("it ended while both custodians were away", k.id)
 	}},
+	string(sched.ProtectHandBack): {setup: parts(4, theWorker), play: func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		s.kill(theHost, theSubmitter)
+		time.Sleep(3 * time.Second)
+		// The submitter is back, and those who know the end are gone before they are asked.
+		s.net.SetDrop(func(m sim.Traffic) bool { return m.From == nodeID(theSubmitter) && m.Subject == bus.SubjectSync })
+		s.restart(theSubmitter)
+		time.Sleep(time.Second)
+		s.kill(theOther, theWorker)
+		s.net.SetDrop(nil)
+		s.restart(theHost)
+		time.Sleep(2 * time.Second)
+		s.handle(theHost)
+		time.Sleep(8 * time.Second)
+		s.ranOnce("its end was with others while both custodians were away", k.id)
+		s.restart(theOther)
+		s.restart(theWorker)
+		time.Sleep(2 * time.Second)
+	}},
 	string(sched.ProtectCustody): {setup: parts(4, theWorker), play: func(s *swarm) {
 		s.elected()
 		for range 3 {
@@ -367,7 +389,7 @@ var mutations = map[string]scenario{
 		time.Sleep(500 * time.Millisecond)
 		s.kill(theSubmitter)
 		time.Sleep(3 * time.Second)
-		s.to(theSubmitter, isInbox) // what it asks first is not answered
+		s.to(theSubmitter, func(m sim.Traffic) bool { return isInbox(m) || m.Op == "PutEnd" }) // it asks, and is not answered
 		s.restart(theSubmitter)
 		time.Sleep(880 * time.Millisecond)
 		s.net.SetDrop(nil)

@@ -86,8 +86,10 @@ type Node struct {
 	beatSeq  uint64
 	sentInfo time.Time
 	draining bool
-	bye      bool // said: no heartbeat may take it back
 	crashed  map[bus.TaskID]int
+
+	speaks sync.Mutex // held while a heartbeat is sent
+	bye    bool       // said: no heartbeat may take it back
 }
 
 // New makes a Node; it starts nothing.
@@ -258,12 +260,13 @@ func (n *Node) beat() {
 	if n.members.hear(b) {
 		poke(n.kick)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock() // a goodbye comes after this heartbeat, or before it and for good
+	data := marshal(b)
+	n.speaks.Lock()
+	defer n.speaks.Unlock() // a goodbye comes after this heartbeat, or before it and for good
 	if n.bye {
 		return
 	}
-	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: marshal(b)}); err != nil {
+	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: data}); err != nil {
 		n.log.Debug("send heartbeat", "err", err)
 	}
 }
@@ -354,8 +357,8 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 }
 
 func (n *Node) saidBye() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.speaks.Lock()
+	defer n.speaks.Unlock()
 	return n.bye
 }
 

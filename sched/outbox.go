@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +38,8 @@ type outbox struct {
 	order                 []bus.TaskID            // of ended, oldest first
 	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
 	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
+	standing              map[bus.TaskID]*standing
+	handing               bool // ends are being handed back
 	count                 uint64
 	copies                int                 // of payloads, under way
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
@@ -92,7 +93,7 @@ type cancelling struct {
 func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -177,6 +178,9 @@ func (o *outbox) onKept(k Kept) {
 	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
 		fed = e.fed
+	}
+	if news && t.standsIn(o.n.cfg.ID) {
+		o.standing[k.Task] = &standing{}
 	}
 	o.mu.Unlock()
 	if !news {
@@ -381,31 +385,6 @@ func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
 		return err
 	}
 	return nil
-}
-
-// standIn keeps an end with the queue host, or here, or where both are custodians with another
-// node: an end on one disk alone is forgotten when that dies while the other custodian returns.
-func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
-	likely := []bus.NodeID{o.hostID(), o.n.cfg.ID}
-	if f.Blob != nil {
-		slices.Reverse(likely) // this node may have its result
-	}
-	for _, id := range append(likely, o.n.members.view().Live()...) {
-		if id == "" || id == j.Submitter || id == j.Custodian {
-			continue
-		}
-		pctx, cancel := context.WithTimeout(ctx, keepWait)
-		err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id)
-		n := 0
-		if err == nil {
-			n = o.put(pctx, j, id, &f, 1).Stores
-		}
-		cancel()
-		if n > 0 {
-			return n
-		}
-	}
-	return 0
 }
 
 func (o *outbox) hostID() bus.NodeID {

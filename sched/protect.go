@@ -23,6 +23,7 @@ const (
 	ProtectAskAgain     Protection = "ask again for what stays open"
 	ProtectNewTerm      Protection = "a start takes a new term, on disk before it is announced"
 	ProtectStandIn      Protection = "keep the end with a stand-in while a custodian is away"
+	ProtectHandBack     Protection = "a stand-in hands an end back once a custodian is there"
 	ProtectCustody      Protection = "a custodian feeds while the submitter is away"
 	ProtectOrphans      Protection = "a custodian feeds what its living submitter has lost"
 	ProtectCancelRepeat Protection = "repeat a cancel while the task is reported as running"

@@ -30,6 +30,7 @@ type worker struct {
 	pools    map[string]*pool // by task type
 	running  map[bus.TaskID]*attempt
 	taken    map[bus.TaskID]bool // deliveries that a slot is busy with
+	slots    map[string]bool     // where slots of this process wait, but for the number of the request
 	recent   map[bus.TaskID]Final
 	order    []bus.TaskID // of recent, oldest first
 	nextSlot int
@@ -47,7 +48,7 @@ type pool struct {
 
 func newWorker(n *Node) *worker {
 	return &worker{
-		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{},
+		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
 		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{},
 	}
 }
@@ -266,6 +267,7 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	if err != nil {
 		return Delivery{}, err
 	}
+	w.noteSlot(to)
 	bid, why := Bid(w.load(p))
 	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed, Grants: true}
 	asked := w.n.now()

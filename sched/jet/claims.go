@@ -76,6 +76,9 @@ func (c *claims) write(head sched.Claim, body []byte, rev uint64, now time.Time)
 	c.rev++
 	r := &record{task: head.Task, rev: c.rev, body: body}
 	c.records[head.Task] = r
+	if head.State == "" {
+		delete(c.records, head.Task)
+	}
 	if head.State.Terminal() {
 		r.at = now
 		c.ended = append(c.ended, r)

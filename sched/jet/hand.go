@@ -21,8 +21,7 @@ const (
 	// that the host has created for the slot; 0 where it has none.
 	hdrWork = "Myco-Work"
 	// handsLate is how long a store may take to answer, before its answer is not waited for.
-	handsLate = 5 * time.Second
-	handsMost = 1000
+	handsLate = time.Second
 )
 
 // hand is a message under way from the own store to a slot.
@@ -50,8 +49,8 @@ type hands struct {
 func (h *hands) add(a hand) (reply string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.open) >= handsMost {
-		h.open = slices.DeleteFunc(h.open, func(o hand) bool { return a.at.Sub(o.at) > handsLate })
+	for len(h.open) > 0 && a.at.Sub(h.open[0].at) > handsLate {
+		h.open = slices.Delete(h.open, 0, 1) // its answer was lost: the next one is not for it
 	}
 	h.n++
 	a.reply = h.inbox + strconv.FormatUint(h.n, 36)
@@ -81,6 +80,7 @@ func (j *Jet) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) e
 	}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + workStream(q) + "." + consumerName(q, key)
 	if err := j.store.nc.PublishRequest(subject, reply, pull); err != nil {
+		j.hands.take(func(o hand) bool { return o.reply == reply })
 		return fmt.Errorf("hand over %s: %w", key, err)
 	}
 	return nil
@@ -176,8 +176,7 @@ func (j *Jet) refuse(m *nats.Msg) {
 	}
 }
 
-// unclaim replaces a record that a host has created for a slot here by one of a task that nobody has
-// begun. It does not wait for the answer.
+// unclaim deletes a record that a host has created for a slot here. It does not wait for the answer.
 func (j *Jet) unclaim(subject string, d sched.Delivery) error {
 	p := strings.SplitN(subject, ".", 5) // payload.work.<host>.<term>.<key and task>
 	if len(p) != 5 {
@@ -192,20 +191,15 @@ func (j *Jet) unclaim(subject string, d sched.Delivery) error {
 	if err != nil {
 		return err
 	}
-	rec := sched.Record{State: bus.StateQueued, Worker: j.cfg.Node, Nonce: d.Nonce, Ack: d.Ack, Seq: d.Seq}
-	body, err := bus.Marshal(rec)
-	if err != nil {
-		return err
-	}
-	c := sched.Claim{Task: id, State: rec.State, Worker: rec.Worker, Ack: d.Ack, Key: key, Seq: d.Seq}
+	c := sched.Claim{Task: id, Ack: d.Ack, Key: key, Seq: d.Seq}
 	if q.Host == j.cfg.Node {
 		own, err := j.ownClaims(q)
 		if err == nil {
-			_, err = own.put(c, body, d.Rev, nil, time.Now())
+			_, err = own.put(c, nil, d.Rev, nil, time.Now())
 		}
 		return err
 	}
-	m := claimMsg(q, c, body, d.Rev, nil)
+	m := claimMsg(q, c, nil, d.Rev, nil)
 	m.Reply = j.fabric.inbox + "none"
 	return j.fabric.nc.PublishMsg(m)
 }

@@ -43,6 +43,9 @@ func (p *proc) putClaim(ctx context.Context, q sched.QueueID, op string, c sched
 func (k *queue) write(c sched.Claim, rec []byte) (rev uint64) {
 	k.rev++
 	k.claims[c.Task] = &record{append([]byte(nil), rec...), k.rev}
+	if c.State == "" {
+		delete(k.claims, c.Task)
+	}
 	for _, w := range k.watchers {
 		k.announce(w.claimed, func() { w.onClaimed(c) })
 	}

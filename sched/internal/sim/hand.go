@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -22,7 +23,7 @@ func (p *proc) Await(_ sched.QueueID, slot int) (to string, wait func(context.Co
 	}
 	defer p.net.mu.Unlock()
 	p.inboxes++
-	to = fmt.Sprintf("_SLOT.%s.%d.%d.%d", p.m.id, p.start, slot, p.inboxes)
+	to = fmt.Sprintf("%s%d.%d", slotPrefix(p), slot, p.inboxes)
 	c := make(chan handed, 1)
 	if p.waiting == nil {
 		p.waiting = map[string]chan handed{}
@@ -63,19 +64,37 @@ func (p *proc) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) 
 		return err
 	}
 	now := time.Now()
-	k, other := p.m.queues[q], p.waiter(to)
-	if k == nil || other == nil || other != p && !p.net.routed(p, other, now) {
+	k, other := p.m.queues[q], p.slotOwner(to)
+	heard := other != nil && other.waiting[to] != nil && (other == p || p.net.routed(p, other, now))
+	if k == nil || !heard && grant == nil {
 		p.net.mu.Unlock()
 		return p.leave(s) // the store delivers only where somebody listens
 	}
-	d, err := k.deliver(key, now, p.net.cfg.Lease)
-	if grant == nil || err != nil {
-		p.passOn(k, other, to, handed{d: d, err: err})
-	} else {
-		p.pass(k, other, to, d, grant)
-	}
+	p.deliver(k, other, key, to, grant, handGrace)
 	p.net.mu.Unlock()
 	return p.leave(s)
+}
+
+// handGrace is how long the store waits for a message that is not there yet.
+const handGrace = time.Millisecond
+
+// deliver hands the oldest message of key over, once there is one within grace. The caller holds mu.
+func (p *proc) deliver(k *queue, other *proc, key bus.Key, to string, grant sched.Grant, grace time.Duration) {
+	d, err := k.deliver(key, time.Now(), p.net.cfg.Lease)
+	switch {
+	case err != nil && grace > 0:
+		time.AfterFunc(grace, func() {
+			p.net.mu.Lock()
+			defer p.net.mu.Unlock()
+			if p.thaw() {
+				p.deliver(k, other, key, to, grant, 0)
+			}
+		})
+	case grant == nil || err != nil:
+		p.passOn(k, other, to, handed{d: d, err: err})
+	default:
+		p.pass(k, other, to, d, grant)
+	}
 }
 
 // pass claims a delivery for the slot that it goes to, and passes it on. The caller holds mu.
@@ -98,8 +117,11 @@ func (p *proc) pass(k *queue, other *proc, to string, d sched.Delivery, grant sc
 
 // passOn sends a delivery, or that there is none, to where a slot waits. The caller holds mu.
 func (p *proc) passOn(k *queue, other *proc, to string, h handed) {
+	if other == nil {
+		return // lost
+	}
 	came := false
-	p.net.send(p, other, Traffic{Op: "Hand", Ack: h.d.Ack}, func(now time.Time) {
+	p.net.send(p, other, Traffic{Op: "Hand", Ack: h.d.Ack}, func(time.Time) {
 		if came {
 			return // a connection repeats nothing
 		}
@@ -110,27 +132,22 @@ func (p *proc) passOn(k *queue, other *proc, to string, h handed) {
 		case c != nil:
 			c <- h
 		case h.err == nil: // nobody waits: it goes back
-			k.refuse(h.d, other.m.id, now)
+			p.net.send(other, p, Traffic{Op: "refuse", Ack: h.d.Ack}, func(now time.Time) { k.refuse(h.d, now) })
 		}
 	})
 }
 
 // refuse frees a delivery, and takes back what was claimed for whoever gets it.
-func (k *queue) refuse(d sched.Delivery, by bus.NodeID, now time.Time) {
+func (k *queue) refuse(d sched.Delivery, now time.Time) {
 	for _, m := range k.msgs {
 		if m.seq == d.Seq && m.delivered == d.Delivered {
 			m.free = now
 		}
 	}
 	task := k.taskOf(d.Seq)
-	if r := k.claims[task]; d.Rev == 0 || r == nil || r.rev != d.Rev {
-		return
+	if r := k.claims[task]; d.Rev != 0 && r != nil && r.rev == d.Rev {
+		k.write(sched.Claim{Task: task, Ack: d.Ack, Key: d.Key, Seq: d.Seq}, nil)
 	}
-	rec, err := bus.Marshal(sched.Record{State: bus.StateQueued, Worker: by, Nonce: d.Nonce, Ack: d.Ack, Seq: d.Seq})
-	if err != nil {
-		panic(err)
-	}
-	k.write(sched.Claim{Task: task, State: bus.StateQueued, Worker: by, Ack: d.Ack, Key: d.Key, Seq: d.Seq}, rec)
 }
 
 // taskOf returns the task of a message.
@@ -143,12 +160,14 @@ func (k *queue) taskOf(seq uint64) (id bus.TaskID) {
 	return id
 }
 
-// waiter returns the process with a slot that waits at to. The caller holds mu.
-func (p *proc) waiter(to string) *proc {
+// slotOwner returns the process whose slot to is, nil where that has ended. The caller holds mu.
+func (p *proc) slotOwner(to string) *proc {
 	for _, m := range p.net.order {
-		if m.proc != nil && m.proc.waiting[to] != nil {
+		if m.proc != nil && strings.HasPrefix(to, slotPrefix(m.proc)) {
 			return m.proc
 		}
 	}
 	return nil
 }
+
+func slotPrefix(p *proc) string { return fmt.Sprintf("_SLOT.%s.%d.", p.m.id, p.start) }

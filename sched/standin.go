@@ -1,0 +1,132 @@
+package sched
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	handBackEvery = 500 * time.Millisecond // between tries of one end
+	handBackMost  = 256                    // ends handed back at one time
+)
+
+// standIn keeps an end with the queue host, or here, or where both are custodians with another
+// node: an end on one disk alone is forgotten when that dies while the other custodian returns.
+func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
+	likely := []bus.NodeID{o.hostID(), o.n.cfg.ID}
+	if f.Blob != nil {
+		slices.Reverse(likely) // this node may have its result
+	}
+	for _, id := range append(likely, o.n.members.view().Live()...) {
+		if id == "" || id == j.Submitter || id == j.Custodian {
+			continue
+		}
+		pctx, cancel := context.WithTimeout(ctx, keepWait)
+		err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id)
+		n := 0
+		if err == nil {
+			n = o.put(pctx, j, id, &f, 1).Stores
+		}
+		cancel()
+		if n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// standing is an end that this node keeps for custodians that were away.
+type standing struct {
+	with []bus.NodeID // the custodians that have it
+	next time.Time    // of the next try
+}
+
+// standsIn reports whether self keeps the end of t for others.
+func (t *kept) standsIn(self bus.NodeID) bool {
+	return t.job.Submitter != self && t.job.Custodian != self
+}
+
+// handBack writes the ends that this node stands in for to their custodians, once those are there:
+// a node that feeds its tasks may be one that does not reach this one.
+func (o *outbox) handBack(ctx context.Context, now time.Time) {
+	due := o.toHandBack(now)
+	if len(due) == 0 || o.n.off(ProtectHandBack) {
+		return
+	}
+	o.n.bg.run(func() {
+		var all errgroup.Group
+		all.SetLimit(16)
+		for _, h := range due {
+			all.Go(func() error {
+				hctx, cancel := context.WithTimeout(ctx, keepWait)
+				defer cancel()
+				p := o.put(hctx, &h.job, h.job.Custodian, &h.final, h.there)
+				if p.Stores+p.Refused >= h.there { // all of them, for it is not told which
+					o.mu.Lock()
+					h.s.with = append(h.s.with, h.to...)
+					o.mu.Unlock()
+				}
+				return nil
+			})
+		}
+		_ = all.Wait() // they return none
+		o.mu.Lock()
+		o.handing = false
+		o.mu.Unlock()
+	})
+}
+
+// handingBack is an end, and the custodians that are there again.
+type handingBack struct {
+	s     *standing
+	job   Job
+	final Final
+	to    []bus.NodeID
+	there int // how many custodians answer, those that have it among them
+}
+
+func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.handing {
+		return nil
+	}
+	for id, s := range o.standing {
+		k := o.kept[id]
+		if k == nil || k.final == nil {
+			delete(o.standing, id)
+			continue
+		}
+		h, missing := handingBack{s: s, job: k.job, final: *k.final}, 0
+		for _, c := range []bus.NodeID{k.job.Submitter, k.job.Custodian} {
+			if c == bus.NoCustodian {
+				continue
+			}
+			alive, has := o.n.members.alive(c), slices.Contains(s.with, c)
+			if alive {
+				h.there++
+			}
+			if !has {
+				missing++
+			}
+			if alive && !has {
+				h.to = append(h.to, c)
+			}
+		}
+		if missing == 0 {
+			delete(o.standing, id)
+			continue
+		}
+		if len(h.to) > 0 && !now.Before(s.next) && len(due) < handBackMost {
+			s.next = now.Add(handBackEvery)
+			due = append(due, h)
+		}
+	}
+	o.handing = len(due) > 0 && !o.n.off(ProtectHandBack)
+	return due
+}

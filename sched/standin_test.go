@@ -1,0 +1,37 @@
+package sched_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// A custodian's store is not reached in the moment that it returns, and the submitter's, which has the
+// end already, is: the end is handed back all the same.
+func TestStandInTriesAgain(t *testing.T) {
+	t.Parallel()
+	check(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		s.kill(theHost) // its custodian
+		time.Sleep(4 * time.Second)
+		asks := func(m sim.Traffic) bool { return m.From == nodeID(theHost) && m.Subject == bus.SubjectSync }
+		s.net.SetDrop(func(m sim.Traffic) bool { return asks(m) || m.To == nodeID(theHost) && m.From != m.To && m.Op == "PutEnd" })
+		s.restart(theHost)
+		time.Sleep(400 * time.Millisecond)
+		s.net.SetDrop(asks) // it does not hear of the end by asking
+		time.Sleep(1500 * time.Millisecond)
+		s.kill(theSubmitter, theOther, theWorker)
+		s.net.SetDrop(nil)
+		s.handle(theHost)
+		time.Sleep(8 * time.Second)
+		s.ranOnce("its end was handed back", k.id)
+		for _, i := range []int{theSubmitter, theOther, theWorker} {
+			s.restart(i)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
