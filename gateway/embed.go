@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"net/http"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -96,9 +97,9 @@ func (g *Gateway) ollamaEmbeddings(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	vector := []float32{}
-	if len(res.Vectors) > 0 {
-		vector = res.Vectors[0]
+	vector := []float64{} // spelled as Ollama does here
+	for _, v := range slices.Concat(res.Vectors...) {
+		vector = append(vector, float64(v))
 	}
 	g.write(w, http.StatusOK, map[string]any{"embedding": vector})
 	return nil

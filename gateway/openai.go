@@ -27,7 +27,7 @@ func openAIFailure(status int, e *bus.Error) any {
 	case status == http.StatusForbidden:
 		kind = "permission_error"
 	case status == http.StatusNotFound && e.Code != bus.CodeForbidden:
-		kind, code = "not_found_error", "model_not_found"
+		kind, code = "invalid_request_error", "model_not_found"
 	case status == http.StatusTooManyRequests:
 		kind, code = "rate_limit_error", "rate_limit_exceeded"
 	case status == http.StatusBadRequest && e.Code == bus.CodeTooLarge:

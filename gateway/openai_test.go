@@ -227,7 +227,7 @@ func TestOpenAIErrors(t *testing.T) {
 		status     int
 		kind, code any
 	}{
-		"unknown":  {"nothing", bus.Errorf(bus.CodeNoWorker, "no node has it"), 404, "not_found_error", "model_not_found"},
+		"unknown":  {"nothing", bus.Errorf(bus.CodeNoWorker, "no node has it"), 404, "invalid_request_error", "model_not_found"},
 		"full":     {"m", bus.Errorf(bus.CodeBusy, "full"), 429, "rate_limit_error", "rate_limit_exceeded"},
 		"too long": {"m", bus.Errorf(bus.CodeTooLarge, "too long"), 400, "invalid_request_error", "context_length_exceeded"},
 		"refused":  {"m", bus.Errorf(bus.CodeInvalid, "no tools"), 400, "invalid_request_error", nil},
