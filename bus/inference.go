@@ -1,8 +1,8 @@
 package bus
 
 import (
+	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -16,15 +16,26 @@ const (
 // JSON need not escape, with the rest of the request. What the model makes of it is another matter.
 const MaxPrompt = MaxPayload - 1<<20
 
-// Message is one turn of a conversation.
-type Message struct {
-	Role    string `json:"role"` // "system", "user" or "assistant"
-	Content string `json:"content"`
-}
+// RequestVersion is the version of InferenceRequest that this program understands: 0 is before there
+// were tools, images, formats and all that Extended tells of. A worker names its own in the result.
+const RequestVersion = 1
+
+// Mode is what an engine makes of a Prompt.
+type Mode string
+
+// The modes. The others differ where an engine has an interface of its own for them.
+const (
+	// ModeChat makes it the turn of a conversation.
+	ModeChat Mode = ""
+	// ModeGenerate is Ollama's /api/generate: one question in the model's template, or in Template.
+	ModeGenerate Mode = "generate"
+	// ModeComplete is OpenAI's /v1/completions: the text is continued.
+	ModeComplete Mode = "complete"
+)
 
 // InferenceRequest is the payload of a task of TypeInference.
 type InferenceRequest struct {
-	// Prompt is a single question; Messages is a conversation. Exactly one is set.
+	// Prompt is a single question; Messages is a conversation. Exactly one is set, or Load.
 	Prompt   string    `json:"prompt,omitempty"`
 	System   string    `json:"system,omitempty"`
 	Messages []Message `json:"messages,omitempty"`
@@ -34,6 +45,39 @@ type InferenceRequest struct {
 	MaxTokens   int      `json:"max_tokens,omitempty"`
 	Stop        []string `json:"stop,omitempty"`
 	Threads     int      `json:"threads,omitempty"`
+
+	// What follows is of version 1: workers of version 0 do not see it, see Extended.
+
+	Mode Mode `json:"mode,omitempty"`
+	// Load asks for no answer: the model is loaded, or with a KeepAlive of 0 unloaded.
+	Load bool `json:"load,omitempty"`
+	// Raw gives Prompt to the model as it is, without a template.
+	Raw bool `json:"raw,omitempty"`
+	// Suffix is what comes after the answer; Template stands for the model's own; Images belong to
+	// Prompt; Context is what an answer of ModeGenerate gave back: a list of tokens.
+	Suffix   string          `json:"suffix,omitempty"`
+	Template string          `json:"template,omitempty"`
+	Images   [][]byte        `json:"images,omitempty"`
+	Context  json.RawMessage `json:"context,omitempty"`
+	// Tools is the list of tools that the model may call, each {"type": "function", "function": {...}}.
+	Tools json.RawMessage `json:"tools,omitempty"`
+	// Format is "json", or a JSON schema that the answer keeps to.
+	Format json.RawMessage `json:"format,omitempty"`
+	// Think is true, false, or how much: "low", "medium", "high".
+	Think json.RawMessage `json:"think,omitempty"`
+	// KeepAlive is how long the model stays loaded: seconds, or a text such as "5m". It does not
+	// change the answer.
+	KeepAlive json.RawMessage `json:"keep_alive,omitempty"`
+	// Truncate and Shift let the engine forget the beginning of what does not fit into the context.
+	Truncate bool `json:"truncate,omitempty"`
+	Shift    bool `json:"shift,omitempty"`
+	// Options are more options of sampling and of the model, by the names that engines have for them:
+	// "top_p", "top_k", "num_ctx".
+	Options map[string]json.RawMessage `json:"options,omitempty"`
+	// Extra are fields of a request in Dialect, "ollama" or "openai", that have no word here. Engines
+	// of that kind get them as they are, others do not.
+	Dialect string                     `json:"dialect,omitempty"`
+	Extra   map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
 // Conversation returns the request as messages, system prompt first.
@@ -42,64 +86,44 @@ func (r InferenceRequest) Conversation() []Message {
 	if r.System != "" {
 		m = append(m, Message{Role: "system", Content: r.System})
 	}
-	if r.Prompt != "" {
-		m = append(m, Message{Role: "user", Content: r.Prompt})
+	if r.Prompt != "" || len(r.Images) > 0 {
+		m = append(m, Message{Role: "user", Content: r.Prompt, Images: r.Images})
 	}
 	return append(m, r.Messages...)
 }
 
-// Limits of what a request may ask of the engine of another node.
-const (
-	maxTokens   = 1 << 20
-	maxThreads  = 1024
-	maxStops    = 64
-	maxStopSize = 1024 // bytes
-)
-
-// Validate reports an empty prompt, an unknown role, a number or a stop text out of range, or a
-// prompt over MaxPrompt.
-func (r InferenceRequest) Validate() error {
-	if err := r.validateOptions(); err != nil {
-		return err
-	}
-	if (r.Prompt == "") == (len(r.Messages) == 0) {
-		return Errorf(CodeInvalid, "the prompt is empty").WithHint("myco ask \"What is the capital of France?\"")
-	}
-	n := len(r.System) + len(r.Prompt)
+// Extended names the fields of r that change the answer and that a worker of version 0 leaves out.
+func (r InferenceRequest) Extended() (names []string) {
+	toolCalls, images, tool := false, len(r.Images) > 0, false
 	for _, m := range r.Messages {
-		if m.Role != "system" && m.Role != "user" && m.Role != "assistant" {
-			return Errorf(CodeInvalid, "message role %q: want system, user or assistant", m.Role)
+		toolCalls, images, tool = toolCalls || len(m.ToolCalls) > 0, images || len(m.Images) > 0, tool || m.Role == "tool"
+	}
+	for name, set := range map[string]bool{
+		"mode": r.Mode == ModeComplete, "raw": r.Raw, "suffix": r.Suffix != "", "template": r.Template != "", "images": images,
+		"context": len(r.Context) > 0, "tools": len(r.Tools) > 0, "tool_calls": toolCalls || tool, "format": len(r.Format) > 0,
+		"think": len(r.Think) > 0, "load": r.Load, "extra": len(r.Extra) > 0, "options": len(r.Options) > 0,
+	} {
+		if set {
+			names = append(names, name)
 		}
-		n += len(m.Content)
 	}
-	if n > MaxPrompt {
-		return Errorf(CodeTooLarge, "the prompt has %d bytes, the limit is %d", n, MaxPrompt)
-	}
-	if strings.TrimSpace(r.Prompt) == "" && len(r.Messages) == 0 {
-		return Errorf(CodeInvalid, "the prompt is empty").WithHint("myco ask \"What is the capital of France?\"")
-	}
-	return nil
-}
-
-func (r InferenceRequest) validateOptions() error {
-	long := func(s string) bool { return len(s) > maxStopSize }
-	switch {
-	case r.MaxTokens < 0 || r.MaxTokens > maxTokens:
-		return Errorf(CodeInvalid, "max_tokens %d: want 0 to %d", r.MaxTokens, maxTokens)
-	case r.Threads < 0 || r.Threads > maxThreads:
-		return Errorf(CodeInvalid, "threads %d: want 0 to %d", r.Threads, maxThreads)
-	case r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 100):
-		return Errorf(CodeInvalid, "temperature %g: want 0 to 100", *r.Temperature)
-	case len(r.Stop) > maxStops || slices.ContainsFunc(r.Stop, long):
-		return Errorf(CodeInvalid, "stop: want at most %d texts of at most %d bytes", maxStops, maxStopSize)
-	}
-	return nil
+	slices.Sort(names)
+	return names
 }
 
 // InferenceChunk is one piece of an answer as it is made.
 type InferenceChunk struct {
 	Text     string `json:"text,omitempty"`
 	Thinking string `json:"thinking,omitempty"`
+	// ToolCalls are whole, with their arguments.
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Demo is as in InferenceResult.
+	Demo bool `json:"demo,omitempty"`
+}
+
+// Empty reports whether c says nothing.
+func (c InferenceChunk) Empty() bool {
+	return c.Text == "" && c.Thinking == "" && len(c.ToolCalls) == 0
 }
 
 // InferenceResult is the result of a task of TypeInference.
@@ -111,21 +135,21 @@ type InferenceResult struct {
 	Engine       string `json:"engine,omitempty"`
 	PromptTokens int    `json:"prompt_tokens,omitempty"`
 	OutputTokens int    `json:"output_tokens,omitempty"`
-	// DoneReason is "stop" or "length".
+	// DoneReason is "stop" or "length", and of a request to Load "load" or "unload".
 	DoneReason string `json:"done_reason,omitempty"`
 	// TTFT is the engine's time to its first token; Duration the whole.
 	TTFT     time.Duration `json:"ttft_ns,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
-}
 
-// CanonicalModel returns name as engines list it: a name without a tag means ":latest".
-// Two names mean the same model when their canonical forms are equal.
-func CanonicalModel(name string) string {
-	if name == "" || strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {
-		return name
-	}
-	return name + ":latest"
+	// Version is the RequestVersion of who answered.
+	Version   int        `json:"version,omitempty"`
+	Thinking  string     `json:"thinking,omitempty"`
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Context is for the Context of the next request.
+	Context json.RawMessage `json:"context,omitempty"`
+	// Loading, Reading and Writing are the engine's times for the model, the prompt and the answer;
+	// 0 where it does not tell.
+	Loading time.Duration `json:"loading_ns,omitempty"`
+	Reading time.Duration `json:"reading_ns,omitempty"`
+	Writing time.Duration `json:"writing_ns,omitempty"`
 }
-
-// SameModel reports whether two names mean the same model.
-func SameModel(a, b string) bool { return CanonicalModel(a) == CanonicalModel(b) }

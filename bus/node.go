@@ -38,6 +38,10 @@ type ModelInfo struct {
 	Demo bool `json:"demo,omitempty"`
 	// Engine is the kind of engine that has it: "ollama", "openai", "demo".
 	Engine string `json:"engine,omitempty"`
+	// Digest tells one model of a name from another; empty where the engine does not tell.
+	Digest string `json:"digest,omitempty"`
+	// Can is what it can do; 0 from nodes that do not tell, where it answers.
+	Can Abilities `json:"can,omitempty"`
 }
 
 // Capability is what a node can run now of one type of task.
@@ -60,6 +64,8 @@ type NodeInfo struct {
 	// Capabilities are names such as "gpu_inference" or "file_processing".
 	Capabilities []string    `json:"capabilities"`
 	Models       []ModelInfo `json:"models"`
+	// Embedders are the models for tasks of TypeEmbed; some of them are in Models too.
+	Embedders []ModelInfo `json:"embedders,omitempty"`
 	// Types are the types of task that it runs.
 	Types []string `json:"types"`
 	Slots int      `json:"slots"`
@@ -100,6 +106,14 @@ func (n NodeInfo) MarshalJSONTo(e *jsontext.Encoder) error {
 // UnmarshalJSONFrom keeps fields of later versions.
 func (n *NodeInfo) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return unmarshalLater(d, (*plainNodeInfo)(n), &n.Later)
+}
+
+// ModelsFor returns the models of n for tasks of a type.
+func (n NodeInfo) ModelsFor(typ string) []ModelInfo {
+	if typ == TypeEmbed {
+		return n.Embedders
+	}
+	return n.Models
 }
 
 // SwarmInfo names a swarm and its present queue host.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,14 +173,101 @@ func TestInferenceRequest(t *testing.T) {
 		"temperature":        {bus.InferenceRequest{Prompt: "hi", Temperature: new(-1.0)}, bus.CodeInvalid},
 		"stops":              {bus.InferenceRequest{Prompt: "hi", Stop: make([]string, 65)}, bus.CodeInvalid},
 		"a long stop":        {bus.InferenceRequest{Prompt: "hi", Stop: []string{strings.Repeat("x", 1025)}}, bus.CodeInvalid},
+
+		"a tool's result":   {bus.InferenceRequest{Messages: []bus.Message{{Role: "tool", Content: "x", ToolName: "f"}}}, ""},
+		"load":              {bus.InferenceRequest{Load: true}, ""},
+		"load and a prompt": {bus.InferenceRequest{Load: true, Prompt: "x"}, bus.CodeInvalid},
+		"images alone":      {bus.InferenceRequest{Images: [][]byte{{1}}}, ""},
+		"blank, raw":        {bus.InferenceRequest{Prompt: " ", Raw: true}, ""},
+		"a mode":            {bus.InferenceRequest{Prompt: "x", Mode: "sing"}, bus.CodeInvalid},
+		"tools":             {bus.InferenceRequest{Prompt: "x", Tools: raw(`[{}]`), Format: raw(`"json"`), Think: raw(`false`), KeepAlive: raw(`-1`), Context: raw(`[1]`)}, ""},
+		"tools no list":     {bus.InferenceRequest{Prompt: "x", Tools: raw(`{}`)}, bus.CodeInvalid},
+		"tools no JSON":     {bus.InferenceRequest{Prompt: "x", Tools: raw(`[`)}, bus.CodeInvalid},
+		"a format":          {bus.InferenceRequest{Prompt: "x", Format: raw(`1`)}, bus.CodeInvalid},
+		"a thought":         {bus.InferenceRequest{Prompt: "x", Think: raw(`null`)}, bus.CodeInvalid},
+		"a long life":       {bus.InferenceRequest{Prompt: "x", KeepAlive: raw(`true`)}, bus.CodeInvalid},
+		"an option":         {bus.InferenceRequest{Prompt: "x", Options: map[string]json.RawMessage{"top_p": raw("1")}}, ""},
+		"no option":         {bus.InferenceRequest{Prompt: "x", Options: map[string]json.RawMessage{"top_p": raw("x")}}, bus.CodeInvalid},
+		"a long name":       {bus.InferenceRequest{Prompt: "x", Extra: map[string]json.RawMessage{strings.Repeat("a", 65): raw("1")}}, bus.CodeInvalid},
+		"a call":            {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f", Arguments: raw(`{}`)}}}}}, ""},
+		"a call of nothing": {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{}}}}}, bus.CodeInvalid},
+		"a call's list":     {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f", Arguments: raw(`[]`)}}}}}, bus.CodeInvalid},
 	} {
 		if got := codeOf(test.r.Validate()); got != test.code {
 			t.Errorf("%s: code %q, want %q", name, got, test.code)
 		}
 	}
 	got := bus.InferenceRequest{System: "s", Prompt: "p"}.Conversation()
-	if want := []bus.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "p"}}; !slices.Equal(got, want) {
+	if want := []bus.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "p"}}; cmp.Diff(want, got) != "" {
 		t.Errorf("conversation %v, want %v", got, want)
+	}
+}
+
+func raw(s string) json.RawMessage { return json.RawMessage(s) }
+
+// What a worker from before there were these fields would leave out is named; what does not change
+// the answer is not.
+func TestExtended(t *testing.T) {
+	t.Parallel()
+	plain := bus.InferenceRequest{
+		Prompt: "x", System: "y", MaxTokens: 1, KeepAlive: raw("1"), Truncate: true, Shift: true, Dialect: "ollama", Mode: bus.ModeGenerate,
+	}
+	if names := plain.Extended(); names != nil {
+		t.Errorf("plain: %v", names)
+	}
+	all := bus.InferenceRequest{
+		Messages: []bus.Message{{Images: [][]byte{{1}}}, {Role: "tool"}}, Tools: raw("[]"), Format: raw("{}"), Think: raw("true"),
+		Options: map[string]json.RawMessage{"top_p": raw("1")}, Extra: map[string]json.RawMessage{"n": raw("1")}, Suffix: "s", Template: "t",
+		Context: raw("[]"), Raw: true, Load: true, Mode: bus.ModeComplete,
+	}
+	want := "context extra format images load mode options raw suffix template think tool_calls tools"
+	if got := strings.Join(all.Extended(), " "); got != want {
+		t.Errorf("all: %s, want %s", got, want)
+	}
+}
+
+func TestEmbedRequest(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		r    bus.EmbedRequest
+		code bus.Code
+	}{
+		"two":        {bus.EmbedRequest{Inputs: []string{"a", ""}, Dimensions: 8, KeepAlive: raw(`"1m"`)}, ""},
+		"none":       {bus.EmbedRequest{}, ""},
+		"too many":   {bus.EmbedRequest{Inputs: make([]string, bus.MaxInputs+1)}, bus.CodeInvalid},
+		"too long":   {bus.EmbedRequest{Inputs: []string{strings.Repeat("a", bus.MaxPrompt+1)}}, bus.CodeTooLarge},
+		"dimensions": {bus.EmbedRequest{Dimensions: -1}, bus.CodeInvalid},
+		"keep_alive": {bus.EmbedRequest{KeepAlive: raw("{}")}, bus.CodeInvalid},
+	} {
+		if got := codeOf(test.r.Validate()); got != test.code {
+			t.Errorf("%s: code %q, want %q", name, got, test.code)
+		}
+	}
+}
+
+func TestAbilities(t *testing.T) {
+	t.Parallel()
+	can := bus.AbilitiesOf([]string{"vision", "completion", "flight"})
+	if can != bus.Answers|bus.Sees {
+		t.Errorf("abilities %b", can)
+	}
+	for _, marshal := range []func(any) ([]byte, error){json.Marshal, bus.Marshal} {
+		b, err := marshal(bus.ModelInfo{Name: "m", Can: can})
+		must(t, err)
+		if want := `{"name":"m","loaded":false,"can":["completion","vision"]}`; string(b) != want {
+			t.Errorf("%s, want %s", b, want)
+		}
+		var got bus.ModelInfo
+		must(t, bus.Unmarshal(b, &got))
+		if got.Can != can {
+			t.Errorf("%b came out of %s", got.Can, b)
+		}
+		if b, err = marshal(bus.ModelInfo{Name: "m"}); err != nil || strings.Contains(string(b), "can") {
+			t.Errorf("%s, %v: want nothing of what is not known", b, err)
+		}
+	}
+	if new(bus.Abilities).UnmarshalJSON([]byte(`7`)) == nil {
+		t.Error("a number is taken for abilities")
 	}
 }
 
@@ -256,6 +342,15 @@ func TestWireFormat(t *testing.T) {
 		bus.DaemonInfo{PID: 1, Version: "v", NodeID: self, BusURL: "nats://127.0.0.1:4222"},
 		bus.InferenceRequest{Prompt: "p", MaxTokens: 5},
 		bus.InferenceResult{Text: "t", Model: "m", Demo: true, TTFT: time.Millisecond},
+		bus.InferenceRequest{
+			Messages: []bus.Message{{Role: "assistant", Images: [][]byte{{1}}, ToolCalls: []bus.ToolCall{{ID: "c", Name: "f", Arguments: raw("{}")}}}},
+			Mode:     bus.ModeGenerate, Tools: raw("[]"), Format: raw("{}"), Think: raw("true"), KeepAlive: raw("1"), Options: map[string]json.RawMessage{"top_p": raw("1")},
+			Dialect: "ollama", Extra: map[string]json.RawMessage{"n": raw("1")}, Truncate: true,
+		},
+		bus.InferenceChunk{Text: "t", ToolCalls: []bus.ToolCall{{Name: "f"}}, Demo: true},
+		bus.InferenceResult{Model: "m", Version: 1, Context: raw("[1]"), Loading: 1, Reading: 2, Writing: 3},
+		bus.EmbedRequest{Inputs: []string{"x"}, Dimensions: 1},
+		bus.EmbedResult{Vectors: [][]float32{{0.5}}, Model: "m", PromptTokens: 1},
 	} {
 		j, err := json.Marshal(v)
 		must(t, err)

@@ -93,11 +93,11 @@ var attacks = []lab.Fault{
 		Test: "TestHTTPMatrix", Without: rules{protect.Sites}, Then: `the attacks on /task made \d+ tasks`,
 	},
 	{
-		Event: "HTTP: no key, a wrong one, or in another place", Promise: "401 on every route but health",
+		Event: "HTTP: no key, a wrong one, or in another place", Promise: "401 on every route but health, and but the interfaces of others on this machine",
 		Test: "TestHTTPMatrix", Without: rules{protect.HTTPKey}, Then: `the attacks on /task made \d+ tasks`,
 	},
 	{
-		Event: "HTTP: another content type, as of a form", Promise: "no task",
+		Event: "HTTP: another content type, as of a form", Promise: "no task; Ollama's interface takes it, but not from a browser",
 		Test: "TestHTTPMatrix", Without: rules{protect.ContentType}, Then: `the attacks on /task made \d+ tasks`,
 	},
 	{

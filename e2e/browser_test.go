@@ -22,6 +22,7 @@ import (
 	_ "embed"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 )
 
@@ -163,13 +164,15 @@ func TestWebPage(t *testing.T) {
 		t.Skipf("there is none of %q: apt-get install chromium", browsers)
 	}
 	s := harness.New(t, programs)
-	a := s.Found(t, "a")
+	var ledger engine.Ledger
+	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger}).URL())
+	awaitModel(t, a, "a", engine.Model, true)
 	tasks := submissions(t, a)
 	var naivePosts atomic.Int64
 	http1, bus1 := a.Info.HTTPURL, "http"+strings.TrimPrefix(a.Info.BusURL, "nats")
 	targets := map[string]string{"http": http1, "bus": bus1, "fabric": "http://" + a.Info.FabricAddr, "join": "http://" + a.Info.JoinAddr, "naive": naive(t, &naivePosts)}
 	site := newSite(t, targets)
-	secrets := []string{string(a.Info.NodeID), a.View(t).Swarm.ID, "node_id", "server_id", "INFO {"}
+	secrets := []string{string(a.Info.NodeID), a.View(t).Swarm.ID, engine.Model, "node_id", "server_id", "INFO {"}
 
 	tried := 0
 	check := func(from string, got []attempt) {
@@ -223,6 +226,13 @@ func TestWebPage(t *testing.T) {
 		t.Errorf("members %+v, want a alone", v.Nodes)
 	}
 	harness.Settle(t, a)
+	if runs := ledger.Runs(); len(runs) != 0 {
+		t.Errorf("the page had the engine work: %+v", runs)
+	}
+	question := `{"model":"scripted","messages":[{"role":"user","content":"hi"}]}`
+	if got := httpDo(t, a, http.MethodPost, "/api/chat", question, func(r *http.Request) { r.Header.Del("Authorization") }); got.status != http.StatusOK {
+		t.Errorf("a program without a key, afterwards: %+v", got)
+	}
 	if got := httpDo(t, a, http.MethodPost, "/task", `{"type":"ping"}`); got.status != http.StatusOK || len(got.body) == 0 {
 		t.Errorf("a program, afterwards: %+v", got)
 	}

@@ -96,7 +96,20 @@ func TestNoSecretIsToldOf(t *testing.T) {
 	fails.Store(false)
 	for _, body := range []string{`{"type":"inference","payload":"` + canary + `"}`, `{"type":"` + canary, canary} {
 		for _, key := range []string{readFile(t, a, bus.HTTPKeyFile), canary} {
-			request(t, a, key, body)
+			request(t, a, "/task", key, body)
+		}
+	}
+	for path, form := range map[string]string{
+		"/api/chat":            `{"model":%q,"messages":[{"role":"user","content":%q}]}`,
+		"/api/generate":        `{"model":%q,"prompt":%q,"options":{"stop":7}}`,
+		"/api/embed":           `{"model":%q,"input":%q}`,
+		"/v1/chat/completions": `{"model":%q,"messages":[{"role":"user","content":[{"type":%q}]}]}`,
+		"/v1/completions":      `{"model":%q,"prompt":%q}`,
+	} {
+		for _, model := range []string{engine.Model, "nobody-has-this", canary} {
+			body := fmt.Sprintf(form, model, canary)
+			request(t, b, path, "", body)
+			request(t, b, path, "", body[:len(body)-1])
 		}
 	}
 
@@ -286,10 +299,10 @@ func readFile(t *testing.T, n *harness.Node, name string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// request posts body as a task, and reads what comes of it.
-func request(t *testing.T, n *harness.Node, key, body string) {
+// request posts body, and reads what comes of it.
+func request(t *testing.T, n *harness.Node, path, key, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.Info.HTTPURL+"/task", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.Info.HTTPURL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

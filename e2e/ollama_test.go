@@ -19,6 +19,27 @@ import (
 // envOllama names a built Ollama; without it the test builds one, which takes minutes.
 const envOllama = "MYCO_TEST_OLLAMA"
 
+// ollamaBinary returns a real Ollama.
+func ollamaBinary(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv(envOllama); bin != "" {
+		return bin
+	}
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache, "mycoswarm-e2e", "bin")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	harness.Run(ctx, t, root, os.Environ(), []string{"bash", "e2e/build-ollama.sh", dir}, "")
+	return filepath.Join(dir, "ollama")
+}
+
 // startOllama starts a real Ollama that has the demo model under the name tinylm, and
 // returns its URL.
 func startOllama(t *testing.T) string {
@@ -27,18 +48,7 @@ func startOllama(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := os.Getenv(envOllama)
-	if bin == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir := filepath.Join(cache, "mycoswarm-e2e", "bin")
-		bin = filepath.Join(dir, "ollama")
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
-		defer cancel()
-		harness.Run(ctx, t, root, os.Environ(), []string{"bash", "e2e/build-ollama.sh", dir}, "")
-	}
+	bin := ollamaBinary(t)
 	home := t.TempDir()
 	for from, to := range map[string]string{
 		"internal/engine/demo/tinylm.gguf": "tinylm.gguf",

@@ -1,5 +1,6 @@
-// Package gateway answers HTTP: the native API of a node. It owns requests, who may make them and
-// their limits; what they do is behind the interface Swarm.
+// Package gateway answers HTTP: the native API of a node, and the interfaces of Ollama and OpenAI, so
+// that programs made for those use the whole swarm. It owns requests, who may make them, their limits,
+// and the translation between these interfaces and tasks; what tasks do is behind the interface Swarm.
 //
 //	GET  /health            no key; 200 while the daemon runs
 //	GET  /status            bus.Status
@@ -11,4 +12,11 @@
 //
 // All but health want "Authorization: Bearer KEY". An error is {"error": {...}}, a bus.Error, with
 // the status of its code; without the right key it is 401.
+//
+//	GET  /                          "Ollama is running"
+//	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings
+//	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings
+//
+// These want the key only of those who do not call from this machine, and spell errors as the interface
+// does. What becomes of each field of a request is in docs/api.md.
 package gateway

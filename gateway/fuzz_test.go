@@ -1,8 +1,13 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
 // Whatever the body is, a task that reaches the swarm is a valid one, and the rest is refused.
@@ -28,6 +33,53 @@ func FuzzTask(f *testing.F) {
 		for _, task := range append(s.ran, s.enqueued...) {
 			if err := task.Validate(); err != nil {
 				t.Errorf("%q became a task that is not valid: %v", body, err)
+			}
+		}
+	})
+}
+
+// Whatever a body is, in whichever dialect: what reaches the swarm is a valid request, what is refused
+// is refused in the dialect's own words, and what comes back is JSON.
+func FuzzDialects(f *testing.F) {
+	for _, s := range []string{
+		hello + `}`, hello + `,"stream":false,"options":{"temperature":"x","stop":["a"],"num_predict":1e9},"format":{},"think":"max"}`,
+		`{"model":"m","prompt":"p","suffix":"s","context":[1],"images":["aGk="],"raw":true}`, `{"model":"vec","input":["a","b"],"encoding_format":"base64"}`,
+		`{"model":"m","messages":[{"role":"assistant","content":[{"type":"image_url","image_url":{"url":"data:;base64,"}}],"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}]}`,
+		`{"model":"m","messages":[{"role":"tool","content":null}],"tools":[],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
+		`{"model":"m","messages":null,"keep_alive":"0","stream":null}`, `{"model":"m","n":1,"stream_options":{},"reasoning":{"effort":"low"}}`,
+		"[]", "null", "", "{}", "{} {}", `{"model":"` + strings.Repeat("m", 300) + `","prompt":"x"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, route := range gateway.Keyless() {
+			method, target := path(route)
+			if method != http.MethodPost || target == "/api/show" {
+				continue
+			}
+			o, g := newOracle(t, answers)
+			w := local(t, g, method, target, string(body))
+			if (w.Code == http.StatusOK) != (len(o.tasks) == 1) {
+				t.Errorf("%s %q: status %d, %d tasks", target, body, w.Code, len(o.tasks))
+			}
+			for line := range strings.SplitSeq(strings.TrimSpace(w.Body.String()), "\n") {
+				line = strings.TrimPrefix(line, "data: ")
+				if line != "" && line != "[DONE]" && !json.Valid([]byte(line)) {
+					t.Errorf("%s %q is answered with %q", target, body, line)
+				}
+			}
+			for _, task := range o.tasks {
+				var req bus.InferenceRequest
+				var embed bus.EmbedRequest
+				if task.Validate() != nil || json.Unmarshal(task.Payload, &req) != nil && json.Unmarshal(task.Payload, &embed) != nil {
+					t.Errorf("%s %q became %+v", target, body, task)
+				}
+				if task.Type == bus.TypeInference && req.Validate() != nil {
+					t.Errorf("%s %q became a request that is not valid: %v", target, body, req.Validate())
+				}
+			}
+			if w.Code != http.StatusOK && object(t, w)["error"] == nil {
+				t.Errorf("%s %q: %d %s", target, body, w.Code, w.Body)
 			}
 		}
 	})

@@ -4,11 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,6 +37,10 @@ type Swarm interface {
 	Identity() Identity
 	// Run runs an attached task to its end. It is cancelled when ctx ends.
 	Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error)
+	// Stream is Run that hands each chunk of the output to piece, in order, but for the last, which
+	// has the end. The task is cancelled where piece fails, with piece's error. Where piece is slow,
+	// chunks may be missing: their Seq tells.
+	Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error)
 	// Enqueue hands over a durable task.
 	Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	// Task tells what became of a task.
@@ -55,6 +55,8 @@ type Config struct {
 	Swarm Swarm
 	// Key is what a request has to present. Never empty.
 	Key string
+	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health.
+	KeyAlways bool
 	// Hosts returns the names and addresses, without a port, by which this machine may be
 	// called beside those of loopback. A page on the web that resolves its own name to this
 	// machine is not among them. Default: none.
@@ -72,25 +74,42 @@ type Gateway struct {
 	room *semaphore.Weighted
 }
 
-// routes are what a Gateway serves. One without a function is open: it tells only that the daemon runs.
-var routes = []struct {
+// route is a pattern of http.ServeMux, who may call it, and what it does.
+type route struct {
 	pattern string
-	do      func(*Gateway, *http.Request) (int, any, error)
-}{
-	{"GET /health", nil},
-	{"GET /status", (*Gateway).status},
-	{"GET /identity", (*Gateway).identity},
-	{"GET /peers", (*Gateway).peers},
-	{"POST /task", (*Gateway).submit},
-	{"GET /task/{id}", (*Gateway).task},
+	access  access
+	do      func(*Gateway, http.ResponseWriter, *http.Request)
 }
 
+// access is who may call a route.
+type access int
+
+const (
+	forAll   access = iota // everybody: it tells only that the daemon runs
+	forKey                 // who has the key
+	forLocal               // who has the key, and programs of this machine
+)
+
+// routes are what a Gateway serves, by the file that does.
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes)
+
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
-// among them is not found, with the key.
+// among them is not found: with the key, or below the prefix of a dialect as its routes are called.
 func Routes() []string {
 	out := make([]string, len(routes))
 	for i, r := range routes {
 		out[i] = r.pattern
+	}
+	return out
+}
+
+// Keyless lists those of Routes that need no key of programs on this machine, besides GET /health.
+func Keyless() []string {
+	var out []string
+	for _, r := range routes {
+		if r.access == forLocal {
+			out = append(out, r.pattern)
+		}
 	}
 	return out
 }
@@ -110,18 +129,16 @@ func New(cfg Config) (*Gateway, error) {
 	g.SetKey(cfg.Key)
 	mux := http.NewServeMux()
 	for _, r := range routes {
-		if r.do == nil {
-			mux.HandleFunc(r.pattern, g.health)
-			continue
-		}
-		mux.Handle(r.pattern, g.authorized(g.json(func(req *http.Request) (int, any, error) { return r.do(g, req) })))
+		mux.Handle(r.pattern, g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) })))
 	}
-	mux.Handle("/", g.authorized(g.json(func(r *http.Request) (int, any, error) {
-		return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
-	})))
+	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
+		none := d.handle(noSuchCall)
+		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { none(g, w, r) })))
+	}
+	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute)(g, w, r) })))
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		g.fail(w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "requests of other web sites are refused"))
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "requests of other web sites are refused"))
 	}))
 	checked := origin.Handler(mux)
 	if protect.Sites.Off() {
@@ -152,7 +169,7 @@ func Server(h http.Handler) *http.Server {
 func (g *Gateway) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.known(r.Host) && !protect.Hosts.Off() {
-			g.fail(w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "this machine is not called %q", r.Host).
+			dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "this machine is not called %q", r.Host).
 				WithHint("use 127.0.0.1, or the machine's own name"))
 			return
 		}
@@ -175,15 +192,23 @@ func (g *Gateway) known(hostport string) bool {
 	})
 }
 
-// authorized refuses requests without the key.
-func (g *Gateway) authorized(next http.Handler) http.Handler {
+// allowed refuses requests of those who may not call a route.
+func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
+	if a == forAll {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a == forLocal && !g.cfg.KeyAlways && ofThisMachine(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		now := g.key.Load()
 		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !protect.HTTPKey.Off() && (!ok || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(key)), []byte(now.key)) != 1) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
-			g.fail(w, http.StatusUnauthorized, bus.Errorf(bus.CodeForbidden, "the key is missing or wrong").
-				WithHint("send the header Authorization: Bearer KEY, with the content of %s in the data directory", bus.HTTPKeyFile))
+			e := bus.Errorf(bus.CodeForbidden, "the key is missing or wrong").
+				WithHint("send the header Authorization: Bearer KEY, with the content of %s in the data directory", bus.HTTPKeyFile)
+			dialectOf(r).refuse(g, w, http.StatusUnauthorized, e)
 			return
 		}
 		ctx, cancel := context.WithCancelCause(r.Context())
@@ -193,31 +218,11 @@ func (g *Gateway) authorized(next http.Handler) http.Handler {
 	})
 }
 
-// json makes a handler of a function that returns a status and a body.
-func (g *Gateway) json(do func(*http.Request) (int, any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status, body := 0, any(nil)
-		done, err := g.limitBody(w, r)
-		if err == nil {
-			defer done()
-			status, body, err = do(r)
-			if _, rest := io.Copy(io.Discard, r.Body); rest != nil { // what nobody has read is held to the limits too
-				err = rest
-			}
-		}
-		if err != nil {
-			if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
-				err = cause
-			}
-			e := bus.AsError(err)
-			if e.Code == bus.CodeInternal {
-				g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
-			}
-			g.fail(w, e.Code.HTTPStatus(), e)
-			return
-		}
-		g.write(w, status, body)
-	})
+// ofThisMachine reports whether a request comes over loopback. A proxy on this machine makes those of
+// others look so.
+func ofThisMachine(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
 // retryAfter is how many seconds a client should wait where a limit is reached.
@@ -241,94 +246,4 @@ func (g *Gateway) write(w http.ResponseWriter, status int, body any) {
 	if err := json.NewEncoder(w).Encode(body); err != nil {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
 	}
-}
-
-func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
-	g.write(w, http.StatusOK, map[string]string{"status": "ok"})
-}
-
-func (g *Gateway) status(*http.Request) (int, any, error) {
-	return http.StatusOK, g.cfg.Swarm.Status(), nil
-}
-
-func (g *Gateway) identity(*http.Request) (int, any, error) {
-	return http.StatusOK, g.cfg.Swarm.Identity(), nil
-}
-
-func (g *Gateway) peers(*http.Request) (int, any, error) {
-	return http.StatusOK, g.cfg.Swarm.Status().Nodes, nil
-}
-
-func (g *Gateway) task(r *http.Request) (int, any, error) {
-	id := bus.TaskID(r.PathValue("id"))
-	if err := id.Validate(); err != nil {
-		return 0, nil, err
-	}
-	info, err := g.cfg.Swarm.Task(r.Context(), id)
-	if err == nil {
-		err = g.whole(r, &info, false)
-	}
-	return http.StatusOK, info, err
-}
-
-func (g *Gateway) submit(r *http.Request) (int, any, error) {
-	t, err := readTask(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	switch durable := r.URL.Query().Get("durable"); durable {
-	case "1", "true":
-		receipt, err := g.cfg.Swarm.Enqueue(r.Context(), t)
-		return http.StatusAccepted, receipt, err
-	case "", "0", "false":
-		info, err := g.cfg.Swarm.Run(r.Context(), t)
-		if err == nil {
-			err = g.whole(r, &info, true)
-		}
-		return http.StatusOK, info, err
-	default:
-		return 0, nil, bus.Errorf(bus.CodeInvalid, "durable=%q: want 0 or 1", durable)
-	}
-}
-
-// whole puts a large result into t, once there is room for it.
-func (g *Gateway) whole(r *http.Request, t *bus.TaskInfo, last bool) error {
-	if t.ResultBlob == nil {
-		return nil
-	}
-	if in, ok := r.Body.(*body); ok {
-		if err := in.answered(t.ResultBlob.Size); err != nil {
-			return bus.AsError(err).WithHint("the result is kept, ask again: GET /task/%s", t.ID)
-		}
-	}
-	return g.cfg.Swarm.Whole(r.Context(), t, last)
-}
-
-// readTask reads a task from a request's body.
-func readTask(r *http.Request) (t bus.Task, err error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); (err != nil || media != "application/json") && !protect.ContentType.Off() {
-		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
-	}
-	in, _ := r.Body.(*body)
-	dec := json.NewDecoder(in)
-	err = dec.Decode(&t)
-	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
-		err = fmt.Errorf("unknown field %q", names[0])
-	}
-	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is something after the task")
-		}
-	}
-	var refused *bus.Error
-	switch {
-	case errors.As(err, &refused):
-		return t, refused
-	case err != nil:
-		return t, bus.Errorf(bus.CodeInvalid, "read the task: %w", err)
-	}
-	if err := in.whole(); err != nil {
-		return t, err
-	}
-	return t, t.Validate()
 }

@@ -179,7 +179,7 @@ func TestInferenceRefusesBadRequests(t *testing.T) {
 		"empty prompt":   {"m", bus.InferenceRequest{}, bus.CodeInvalid},
 		"blank prompt":   {"m", bus.InferenceRequest{Prompt: " \n"}, bus.CodeInvalid},
 		"both kinds":     {"m", bus.InferenceRequest{Prompt: "x", Messages: []bus.Message{{Role: "user", Content: "y"}}}, bus.CodeInvalid},
-		"unknown role":   {"m", bus.InferenceRequest{Messages: []bus.Message{{Role: "tool", Content: "y"}}}, bus.CodeInvalid},
+		"unknown role":   {"m", bus.InferenceRequest{Messages: []bus.Message{{Role: "cook", Content: "y"}}}, bus.CodeInvalid},
 		"prompt too big": {"m", bus.InferenceRequest{Prompt: strings.Repeat("x", bus.MaxPrompt+1)}, bus.CodeTooLarge},
 		"no model":       {"", bus.InferenceRequest{Prompt: "x"}, bus.CodeInvalid},
 	} {

@@ -478,7 +478,7 @@ func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
 	if !can || key.Model == "" {
 		return can, can
 	}
-	for _, m := range n.Models {
+	for _, m := range n.ModelsFor(key.Class) {
 		if bus.SameModel(m.Name, key.Model) {
 			return true, m.Loaded
 		}

@@ -38,7 +38,7 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	} else if t.Model != "" {
 		// The name as the engine lists it, so that one model has one queue.
 		for _, n := range ready {
-			for _, m := range n.Models {
+			for _, m := range n.ModelsFor(t.Type) {
 				if bus.SameModel(m.Name, t.Model) {
 					p.Task.Model, p.Demo = m.Name, m.Demo
 				}
@@ -179,7 +179,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 			continue
 		}
 		var names []string
-		for _, m := range n.Models {
+		for _, m := range n.ModelsFor(t.Type) {
 			names = append(names, m.Name)
 		}
 		sort.Strings(names)

@@ -31,6 +31,10 @@ func TestPlace(t *testing.T) {
 	draining := with(beta, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })
 	ask := bus.Task{Type: bus.TypeInference}
 	askFor := func(m string) bus.Task { return bus.Task{Type: bus.TypeInference, Model: m} }
+	vectors := with(alpha, func(n *bus.NodeInfo) {
+		n.Types, n.Embedders = append(n.Types, bus.TypeEmbed), []bus.ModelInfo{model("vec:latest", 1, false)}
+	})
+	embed := func(m string) bus.Task { return bus.Task{Type: bus.TypeEmbed, Model: m} }
 	for _, tt := range []struct {
 		name     string
 		task     bus.Task
@@ -62,6 +66,10 @@ func TestPlace(t *testing.T) {
 		{name: "remote", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{with(alpha, func(n *bus.NodeInfo) { n.Models = []bus.ModelInfo{large} }), beta}, model: "large:14b", pin: b},
 		{name: "remote, nobody else", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node"},
 		{name: "another type", task: bus.Task{Type: "ping"}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{"ping"}}}},
+		{name: "vectors", task: embed("vec"), nodes: []bus.NodeInfo{vectors, beta}, model: "vec:latest"},
+		{name: "vectors of what only answers", task: embed("small:1b"), nodes: []bus.NodeInfo{vectors, beta}, err: "alpha: vec:latest; beta: no model"},
+		{name: "answers of what only makes vectors", task: askFor("vec"), nodes: []bus.NodeInfo{vectors}, err: "alpha: small:1b"},
+		{name: "what only makes vectors is not chosen", task: ask, nodes: []bus.NodeInfo{with(vectors, func(n *bus.NodeInfo) { n.Models = nil })}, err: "no node has an engine with a model"},
 		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -167,12 +167,16 @@ func (w *worker) describe(i *bus.NodeInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i.Types, i.Slots, i.Busy = []string{}, 0, 0
-	i.Models = []bus.ModelInfo{}
+	i.Models, i.Embedders = []bus.ModelInfo{}, nil
 	for typ, p := range w.pools {
 		if p.cap.Slots == 0 {
 			continue
 		}
 		i.Types = append(i.Types, typ)
+		if typ == bus.TypeEmbed {
+			i.Embedders = append(i.Embedders, p.cap.Models...)
+			continue // it has slots of its own, beside those that are told
+		}
 		i.Models = append(i.Models, p.cap.Models...)
 		if typ != bus.TypePing { // costs nothing, and has slots of its own
 			i.Slots += p.cap.Slots
@@ -306,7 +310,7 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 		return a.Priority > b.Priority
 	})
 	w.mu.Lock()
-	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models}
+	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {

@@ -28,6 +28,7 @@ type runFlags struct {
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
+	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak Ollama's or OpenAI's interface."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
 	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
 	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
@@ -47,7 +48,7 @@ type runCmd struct{}
 func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
-		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen,
+		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
 		ContextDir: contextDir(),

@@ -94,9 +94,29 @@ func Start(ctx context.Context, addr string, cfg Config) (*Engine, error) {
 	mux.HandleFunc("POST /api/show", e.show)
 	mux.HandleFunc("POST /api/generate", e.generate)
 	mux.HandleFunc("POST /api/chat", e.generate)
+	mux.HandleFunc("POST /api/embed", e.embed)
+	mux.HandleFunc("POST /api/embeddings", e.embed)
 	e.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	e.wg.Go(func() { _ = e.srv.Serve(ln) })
 	return e, nil
+}
+
+// embed makes vectors that tell how long each text is. They are no generations: the ledger has none.
+func (e *Engine) embed(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Input  []string
+		Prompt string
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		reply(w, map[string]any{"error": err.Error()})
+		return
+	}
+	vectors := [][]float32{}
+	for _, s := range req.Input {
+		vectors = append(vectors, []float32{float32(len(s)), 1})
+	}
+	reply(w, map[string]any{"embeddings": vectors, "embedding": []float32{float32(len(req.Prompt)), 1}, "prompt_eval_count": len(vectors)})
 }
 
 // Addr is HOST:PORT where it listens.

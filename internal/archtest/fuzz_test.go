@@ -23,6 +23,7 @@ var foreign = map[string]string{
 	"queue keys":                  "bus.FuzzParseKey",
 	"calls of JetStream":          "bus/store.FuzzCheckWatch",
 	"tasks over HTTP":             "gateway.FuzzTask",
+	"requests in other dialects":  "gateway.FuzzDialects",
 	"streams of engines":          "internal/engine.FuzzStream",
 	"errors of engines":           "internal/engine.FuzzErrorText",
 	"model files":                 "internal/engine/demo/gguf.FuzzParse",

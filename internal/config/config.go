@@ -32,6 +32,9 @@ type Config struct {
 	// BusListen, FabricListen, JoinListen and HTTPListen are HOST:PORT; port 0 takes any free
 	// port. Empty: the constant of that name, or one of the next ports.
 	BusListen, FabricListen, JoinListen, HTTPListen string
+	// HTTPKey wants the HTTP key of programs of this machine too, where they speak Ollama's or
+	// OpenAI's interface. Default: those need none, as with Ollama.
+	HTTPKey bool
 	// Peers are fabric addresses, HOST:PORT, to dial beside those that are found. Whether the
 	// node there is a member is seen at the handshake.
 	Peers []string

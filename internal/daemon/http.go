@@ -13,9 +13,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
-// httpServer makes the HTTP server of the native API.
+// httpServer makes the HTTP server.
 func (d *Daemon) httpServer() (*http.Server, error) {
-	g, err := gateway.New(gateway.Config{Swarm: nativeAPI{d}, Key: d.keys.http, Hosts: d.httpHosts, Logger: d.log})
+	g, err := gateway.New(gateway.Config{Swarm: nativeAPI{d}, Key: d.keys.http, KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Logger: d.log})
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,11 @@ func (a nativeAPI) Identity() gateway.Identity {
 
 // Run implements gateway.Swarm.
 func (a nativeAPI) Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error) {
+	return a.Stream(ctx, t, func(bus.Chunk) error { return nil })
+}
+
+// Stream implements gateway.Swarm.
+func (a nativeAPI) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	n, err := a.d.current()
 	if err != nil {
 		return bus.TaskInfo{}, err
@@ -74,7 +79,10 @@ func (a nativeAPI) Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error) {
 			return *chunk.End, nil
 		case errors.Is(err, io.EOF):
 			return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the output of task %s has no end", reply.ID)
-		case err != nil:
+		case err == nil:
+			err = piece(chunk)
+		}
+		if err != nil {
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
 			defer cancel()
 			if _, cancelErr := n.Cancel(stop, reply.ID); cancelErr != nil {

@@ -87,9 +87,11 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  d.describe, Load: d.load, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
+	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}),
+		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(limits),
+		handlers.NewEmbed(d.engines, d.cfg.Slots).WithLimits(limits),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)

@@ -76,7 +76,7 @@ func submitSoon(ctx context.Context, n *sched.Node, t bus.Task) (*sched.Output, 
 	defer tick.Stop()
 	for {
 		out, reply, err := n.Submit(t)
-		if t.Type == bus.TypeInference || !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) {
+		if t.Type == bus.TypeInference || t.Type == bus.TypeEmbed || !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) {
 			return out, reply, err
 		}
 		select {

@@ -15,25 +15,30 @@ type answer struct {
 	emitErr error
 	started time.Time
 	text    strings.Builder
-	size    int // bytes as JSON, thinking included
+	thought strings.Builder
+	size    int // bytes as JSON, thinking and calls of tools included
 	result  bus.InferenceResult
 }
 
 func newAnswer(kind, model string, emit func(bus.InferenceChunk) error) *answer {
 	return &answer{
 		emit: emit, started: time.Now(),
-		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo},
+		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo, Version: bus.RequestVersion},
 	}
 }
 
 // add hands out what an engine sent at once, in pieces that fit into a message. It
 // reports whether the answer goes on: not if emit failed, nor at the length limit.
 func (a *answer) add(c bus.InferenceChunk) bool {
-	for c != (bus.InferenceChunk{}) {
+	for !c.Empty() {
 		var piece bus.InferenceChunk
-		piece.Thinking, c.Thinking = cut(c.Thinking)
-		if piece.Thinking == "" {
+		switch {
+		case c.Thinking != "":
+			piece.Thinking, c.Thinking = cut(c.Thinking)
+		case c.Text != "":
 			piece.Text, c.Text = cut(c.Text)
+		default: // a call of a tool is whole
+			piece.ToolCalls, c.ToolCalls = c.ToolCalls[:1], c.ToolCalls[1:]
 		}
 		if !a.hand(piece) {
 			return false
@@ -46,8 +51,17 @@ func (a *answer) hand(c bus.InferenceChunk) bool {
 	if a.result.TTFT == 0 {
 		a.result.TTFT = time.Since(a.started)
 	}
+	for _, call := range c.ToolCalls {
+		if a.size += len(call.Arguments) + jsonSize(call.Name) + jsonSize(call.ID); a.size >= maxAnswer {
+			a.result.DoneReason = reasonLength
+			return false
+		}
+	}
+	a.result.ToolCalls = append(a.result.ToolCalls, c.ToolCalls...)
 	a.text.WriteString(c.Text)
+	a.thought.WriteString(c.Thinking)
 	a.size += jsonSize(c.Text) + jsonSize(c.Thinking)
+	c.Demo = a.result.Demo
 	if a.emitErr = a.emit(c); a.emitErr != nil {
 		return false
 	}
@@ -79,13 +93,23 @@ func jsonSize(s string) int {
 	return len(b) - len(`""`)
 }
 
+// loaded returns the result of a request that asks for no answer.
+func (a *answer) loaded(req bus.InferenceRequest, reason string) bus.InferenceResult {
+	res := a.done(reason)
+	res.DoneReason = reasonLoad
+	if k := strings.Trim(string(req.KeepAlive), `"`); k == "0" || k == "0s" || k == "0m" {
+		res.DoneReason = reasonUnload
+	}
+	return res
+}
+
 // done returns the result of a finished answer.
 func (a *answer) done(reason string) bus.InferenceResult {
 	a.result.DoneReason = reason
 	if reason != reasonLength {
 		a.result.DoneReason = reasonStop
 	}
-	a.result.Text = a.text.String()
+	a.result.Text, a.result.Thinking = a.text.String(), a.thought.String()
 	a.result.Duration = time.Since(a.started)
 	return a.result
 }

@@ -32,20 +32,51 @@ func (d *Demo) Models(context.Context) ([]bus.ModelInfo, error) {
 	i := d.e.Info()
 	return []bus.ModelInfo{{
 		Name: i.Name, Loaded: true, SizeBytes: i.SizeBytes, ContextLength: i.ContextLength,
-		ParameterSize: "296K", Quantization: "F32", Family: "llama", Demo: true, Engine: KindDemo,
+		ParameterSize: "296K", Quantization: "F32", Family: "llama", Demo: true, Engine: KindDemo, Can: bus.Answers,
 	}}, nil
 }
 
+// Embed implements Engine: the demo model makes no vectors.
+func (d *Demo) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResult, error) {
+	return bus.EmbedResult{}, bus.Errorf(bus.CodeInvalid, "the demo model makes no embeddings").WithHint("ollama pull nomic-embed-text")
+}
+
+// lacks names what req wants and the demo model has not; "" where there is nothing.
+func (d *Demo) lacks(req bus.InferenceRequest) string {
+	for what, wanted := range map[string]bool{
+		"tools": len(req.Tools) > 0, "a format": len(req.Format) > 0, "raw prompts": req.Raw, "suffixes": req.Suffix != "",
+		"templates": req.Template != "", "contexts": len(req.Context) > 0, "thinking": len(req.Think) > 0 && string(req.Think) != "false",
+	} {
+		if wanted {
+			return what
+		}
+	}
+	for _, m := range req.Conversation() {
+		if len(m.Images) > 0 {
+			return "images"
+		}
+	}
+	return ""
+}
+
 // Generate implements Engine. The model always says what is likeliest, so the
-// request's Temperature, Seed and Threads change nothing.
+// request's Temperature, Seed, Threads and Options change nothing. What would change the
+// answer elsewhere, as tools do, is refused with CodeInvalid.
 func (d *Demo) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	if !bus.SameModel(model, d.e.Info().Name) {
 		return bus.InferenceResult{}, bus.Retry(bus.Errorf(bus.CodeNotFound, "the demo engine does not have the model %q", model))
 	}
+	if what := d.lacks(req); what != "" {
+		return bus.InferenceResult{}, bus.Errorf(bus.CodeInvalid, "the demo model cannot handle %s", what).
+			WithHint("install a real model: https://ollama.com/download, then ollama pull llama3.2")
+	}
 	a := newAnswer(KindDemo, d.e.Info().Name, emit)
+	if req.Load {
+		return a.loaded(req, reasonStop), nil
+	}
 	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop}
 	for _, m := range req.Conversation() {
-		in.Messages = append(in.Messages, demo.Message(m))
+		in.Messages = append(in.Messages, demo.Message{Role: m.Role, Content: m.Content})
 	}
 	res, err := d.e.Generate(ctx, in, func(text string) error {
 		a.add(bus.InferenceChunk{Text: text})

@@ -181,6 +181,8 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s refuses requests with status %d: %s", c, s, msg))
+	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
+		return bus.Errorf(bus.CodeInvalid, "%s cannot do this: %s", c, msg)
 	case s >= 500, s < 400:
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
 	}

@@ -22,6 +22,10 @@ func FuzzStream(f *testing.F) {
 		"data: " + `{"choices":[{"delta":{"content":"Paris"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n",
 		"data: " + `{"choices":[{"delta":{"reasoning":"a","reasoning_content":"b"}}],"usage":{"completion_tokens":-1}}` + "\n\ndata: [DONE]\n\n",
 		"event: error\ndata: " + `{"error":{"message":"x","type":"y"}}` + "\n\n",
+		`{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]},"done":true}`,
+		`{"response":"a","thinking":"b","context":[1],"done":true,"load_duration":1}`,
+		"data: " + `{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}` + "\n\ndata: [DONE]\n\n",
+		"data: " + `{"choices":[{"text":"a","finish_reason":"length"}]}` + "\n\ndata: [DONE]\n\n",
 		"data: [DONE]", "retry: 1\nid: \x00\n\n", "\xef\xbb\xbfdata: {}\n\n", "", "\n\n", "[]", "null",
 	} {
 		f.Add([]byte(s))
@@ -30,11 +34,18 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for kind, read := range readers {
 			var text strings.Builder
+			calls := 0
 			res, err := read(t.Context(), bytes.NewReader(body), func(c bus.InferenceChunk) error {
 				if len(c.Text) > engine.MaxPiece || len(c.Thinking) > engine.MaxPiece {
 					t.Errorf("%s: a piece of %d bytes", kind, len(c.Text)+len(c.Thinking))
 				}
 				text.WriteString(c.Text)
+				calls += len(c.ToolCalls)
+				for _, call := range c.ToolCalls {
+					if len(call.Arguments) > engine.MaxAnswer {
+						t.Errorf("%s: a call of a tool with %d bytes", kind, len(call.Arguments))
+					}
+				}
 				_, err := json.Marshal(c)
 				return err
 			})
@@ -45,9 +56,9 @@ func FuzzStream(f *testing.F) {
 				if m := bus.AsError(err).Message; len(m) > 1<<10 {
 					t.Errorf("%s: an error of %d bytes", kind, len(m))
 				}
-			case res.Text != text.String() || res.DoneReason == "":
+			case res.Text != text.String() || res.DoneReason == "" || len(res.ToolCalls) != calls:
 				t.Errorf("%s: the pieces make %q, the result is %+v", kind, text.String(), res)
-			case kind == engine.KindOllama && !bytes.Contains(body, []byte("one")) && !bytes.Contains(body, []byte("ONE")) && bytes.Count(body, []byte("\n")) < 30 && len(body) < engine.MaxPiece:
+			case kind == engine.KindOllama && !bytes.Contains(bytes.ToLower(body), []byte("one")) && bytes.Count(body, []byte("\n")) < 30 && len(body) < engine.MaxPiece:
 				t.Errorf("%s: %q counts as complete", kind, body)
 			}
 		}

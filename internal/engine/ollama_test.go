@@ -30,10 +30,11 @@ func TestOllamaModels(t *testing.T) {
 		models, err := e.Models(t.Context())
 		want := bus.ModelInfo{
 			Name: "tinylm:latest", Loaded: true, SizeBytes: 1211900, ContextLength: 128,
-			ParameterSize: "296.64K", Quantization: "F32", Family: "llama", Engine: engine.KindOllama,
+			ParameterSize: "296.64K", Quantization: "F32", Family: "llama", Engine: engine.KindOllama, Digest: "aa", Can: bus.Answers,
 		}
-		if err != nil || len(models) != 1 || models[0] != want {
-			t.Errorf("got %+v, %v, want %+v alone: an embedding model answers nothing", models, err, want)
+		embed := bus.ModelInfo{Name: "embed:latest", SizeBytes: 5, Engine: engine.KindOllama, Digest: "bb", Can: bus.Embeds}
+		if err != nil || len(models) != 2 || models[0] != want || models[1] != embed {
+			t.Errorf("got %+v, %v, want %+v and %+v", models, err, want, embed)
 		}
 	}
 }

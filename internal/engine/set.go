@@ -47,6 +47,16 @@ func (s *Set) Engines() []Engine {
 
 // Models returns the models that can answer, each name once.
 func (s *Set) Models() []bus.ModelInfo {
+	return s.modelsThat(func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
+}
+
+// Embedders returns the models that make embeddings, each name once: all of them, but for the demo
+// model. Ollama makes vectors with any model, and other servers do not tell.
+func (s *Set) Embedders() []bus.ModelInfo {
+	return s.modelsThat(func(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo })
+}
+
+func (s *Set) modelsThat(can func(Engine, bus.ModelInfo) bool) []bus.ModelInfo {
 	if s == nil {
 		return nil
 	}
@@ -54,7 +64,7 @@ func (s *Set) Models() []bus.ModelInfo {
 	seen := map[string]bool{}
 	for _, m := range s.members {
 		for _, info := range m.models {
-			if name := bus.CanonicalModel(info.Name); !seen[name] {
+			if name := bus.CanonicalModel(info.Name); !seen[name] && can(m.engine, info) {
 				seen[name] = true
 				out = append(out, info)
 			}
@@ -67,16 +77,35 @@ func (s *Set) Models() []bus.ModelInfo {
 // it. Without one it returns an Error with CodeNotFound that says what there is,
 // marked by bus.Retry: another node may have it. Other errors are Engine's.
 func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	if s != nil {
-		for _, m := range s.members {
-			for _, info := range m.models {
-				if bus.SameModel(info.Name, model) {
-					return m.engine.Generate(ctx, info.Name, req, emit)
-				}
+	e, name, ok := s.find(model, func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
+	if !ok {
+		return bus.InferenceResult{}, bus.Retry(s.missing(model))
+	}
+	return e.Generate(ctx, name, req, emit)
+}
+
+// Embed makes vectors with exactly the model asked for. Errors are as in Generate.
+func (s *Set) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
+	e, name, ok := s.find(model, func(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo })
+	if !ok {
+		return bus.EmbedResult{}, bus.Retry(s.missing(model))
+	}
+	return e.Embed(ctx, name, req)
+}
+
+// find returns the first engine that has the model, and the model's name there.
+func (s *Set) find(model string, can func(Engine, bus.ModelInfo) bool) (Engine, string, bool) {
+	if s == nil {
+		return nil, "", false
+	}
+	for _, m := range s.members {
+		for _, info := range m.models {
+			if bus.SameModel(info.Name, model) && can(m.engine, info) {
+				return m.engine, info.Name, true
 			}
 		}
 	}
-	return bus.InferenceResult{}, bus.Retry(s.missing(model))
+	return nil, "", false
 }
 
 func (s *Set) missing(model string) *bus.Error {

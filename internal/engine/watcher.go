@@ -69,7 +69,7 @@ func usable(models []bus.ModelInfo) []bus.ModelInfo {
 		if m.Name == "" || len(m.Name) > maxName || !plain(m.Name) || len(out) == maxModels {
 			continue
 		}
-		for _, s := range []*string{&m.ParameterSize, &m.Quantization, &m.Family} {
+		for _, s := range []*string{&m.ParameterSize, &m.Quantization, &m.Family, &m.Digest} {
 			if len(*s) > maxTrait || !plain(*s) {
 				*s = ""
 			}
@@ -218,6 +218,22 @@ func (w *Watcher) Models() []bus.ModelInfo {
 func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	s, _ := w.Watch()
 	res, err := s.Generate(ctx, model, req, emit)
+	if bus.IsRetry(err) {
+		w.nudge()
+	}
+	return res, err
+}
+
+// Embedders returns the models that make embeddings at present.
+func (w *Watcher) Embedders() []bus.ModelInfo {
+	s, _ := w.Watch()
+	return s.Embedders()
+}
+
+// Embed makes vectors with the engines known now, like Generate.
+func (w *Watcher) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
+	s, _ := w.Watch()
+	res, err := s.Embed(ctx, model, req)
 	if bus.IsRetry(err) {
 		w.nudge()
 	}

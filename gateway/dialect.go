@@ -1,0 +1,227 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+)
+
+// dialect is an interface that others made.
+type dialect struct {
+	prefix string // of its paths
+	// failure spells an error.
+	failure func(status int, e *bus.Error) any
+	// lax takes bodies that do not say that they are JSON, as curl sends them, unless they come from a
+	// browser.
+	lax bool
+}
+
+// nativeDialect is the swarm's own.
+var nativeDialect = &dialect{failure: func(_ int, e *bus.Error) any {
+	return struct {
+		Error *bus.Error `json:"error"`
+	}{e}
+}}
+
+// dialectOf returns the dialect that a request is in.
+func dialectOf(r *http.Request) *dialect {
+	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
+		if strings.HasPrefix(r.URL.Path, d.prefix) {
+			return d
+		}
+	}
+	return nativeDialect
+}
+
+// refuse answers with an error.
+func (d *dialect) refuse(g *Gateway, w http.ResponseWriter, status int, e *bus.Error) {
+	if e.Code == bus.CodeBusy {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	g.write(w, status, d.failure(status, e))
+}
+
+// sentence is an error with what to do about it.
+func sentence(e *bus.Error) string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + ". Next: " + e.Hint
+}
+
+// handle makes a handler of a function that either answers, or returns an error before it has.
+func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
+	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+		done, err := g.limitBody(w, r)
+		if err == nil {
+			defer done()
+			if r.Method != http.MethodPost { // what nobody reads is held to the limits too
+				_, err = io.Copy(io.Discard, r.Body)
+			}
+		}
+		if err == nil {
+			err = do(g, w, r)
+		} else {
+			err = wrong{bus.AsError(err)}
+		}
+		if err != nil {
+			status, e := g.explain(r, err)
+			d.refuse(g, w, status, e)
+		}
+	}
+}
+
+// wrong is an error in the request itself, before there is a task; its code tells the status.
+type wrong struct{ err *bus.Error }
+
+func (w wrong) Error() string { return w.err.Error() }
+func (w wrong) Unwrap() error { return w.err }
+
+// explain returns the status and the words for an error.
+func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
+	if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
+		err = cause
+	}
+	e := bus.AsError(err)
+	if e.Code == bus.CodeInternal {
+		g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
+	}
+	status := e.Code.HTTPStatus()
+	if _, early := errors.AsType[wrong](err); e.Code == bus.CodeTooLarge && !early { // the prompt, for the model
+		status = http.StatusBadRequest
+	}
+	if _, missing := errors.AsType[noModel](err); missing {
+		status = http.StatusNotFound
+	}
+	return status, e
+}
+
+// noModel is an error about a model that no node has.
+type noModel struct{ err *bus.Error }
+
+func (n noModel) Error() string { return n.err.Error() }
+func (n noModel) Unwrap() error { return n.err }
+
+// unknownModel tells who has what, where no node has a model for tasks of a type; otherwise it returns
+// err as it is.
+func (g *Gateway) unknownModel(typ, model string, err error) error {
+	if !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+		return err
+	}
+	for _, n := range g.cfg.Swarm.Status().Nodes {
+		for _, m := range n.ModelsFor(typ) {
+			if n.State.Live() && bus.SameModel(m.Name, model) {
+				return err
+			}
+		}
+	}
+	e := *bus.AsError(err)
+	e.Message = "model '" + model + "' not found: " + e.Message
+	return noModel{&e}
+}
+
+// noSuchCall answers what a dialect has no route for.
+func noSuchCall(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return wrong{bus.AsError(err)}
+	}
+	return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
+}
+
+// fields are those of a request's object that nobody has taken yet.
+type fields struct {
+	left map[string]json.RawMessage
+	err  error // the first
+}
+
+// readFields reads a request's body.
+func (d *dialect) readFields(r *http.Request) (*fields, error) {
+	if err := d.wantJSON(r); err != nil {
+		return nil, wrong{err}
+	}
+	in, _ := r.Body.(*body)
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return nil, wrong{bus.AsError(err)}
+	}
+	if len(data) == 0 {
+		return nil, wrong{bus.Errorf(bus.CodeInvalid, "missing request body")}
+	}
+	f := &fields{}
+	if err := json.Unmarshal(data, &f.left); err != nil || f.left == nil {
+		if err == nil {
+			err = errors.New("it is null")
+		}
+		return nil, wrong{bus.Errorf(bus.CodeInvalid, "read the request, want a JSON object: %w", err)}
+	}
+	for name, v := range f.left {
+		if string(v) == "null" {
+			delete(f.left, name)
+		}
+	}
+	return f, in.whole()
+}
+
+// wantJSON refuses a body that does not say that it is JSON.
+func (d *dialect) wantJSON(r *http.Request) *bus.Error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && media == "application/json" || protect.ContentType.Off() {
+		return nil
+	}
+	browser := false
+	for name := range r.Header {
+		browser = browser || name == "Origin" || name == "Referer" || strings.HasPrefix(name, "Sec-")
+	}
+	if d.lax && !browser {
+		return nil
+	}
+	return bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
+}
+
+// take moves a field into what into points to. A field that is missing leaves it as it is.
+func (f *fields) take(name string, into any) {
+	v, ok := f.left[name]
+	if !ok {
+		return
+	}
+	delete(f.left, name)
+	if err := json.Unmarshal(v, into); err != nil && f.err == nil {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: %w", name, err)}
+	}
+}
+
+// try is take that leaves a field where it is if it does not fit, or ok refuses it.
+func try[T any](f *fields, name string, into *T, ok func(T) bool) {
+	var v T
+	raw, is := f.left[name]
+	if !is || json.Unmarshal(raw, &v) != nil || !ok(v) {
+		return
+	}
+	delete(f.left, name)
+	*into = v
+}
+
+// drop takes fields that mean nothing here; docs/api.md lists them.
+func (f *fields) drop(names ...string) {
+	for _, name := range names {
+		delete(f.left, name)
+	}
+}
+
+// refuse makes an error of fields that ask for what is not there.
+func (f *fields) refuse(names ...string) {
+	for _, name := range names {
+		v, ok := f.left[name]
+		delete(f.left, name)
+		if s := string(v); ok && f.err == nil && s != "false" && s != "0" && s != "[]" && s != "{}" && s != `""` {
+			f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s is not handed through by this node yet", name)}
+		}
+	}
+}

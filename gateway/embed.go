@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"net/http"
+	"slices"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// embedRoutes make vectors of texts, in each dialect's way.
+var embedRoutes = []route{
+	{"POST /api/embed", forLocal, ollamaDialect.handle((*Gateway).ollamaEmbed)},
+	{"POST /api/embeddings", forLocal, ollamaDialect.handle((*Gateway).ollamaEmbeddings)},
+	{"POST /v1/embeddings", forLocal, openAIDialect.handle((*Gateway).openAIEmbeddings)},
+}
+
+// embed has the swarm make vectors, and tells in the header who did.
+func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
+	var res bus.EmbedResult
+	if f.err != nil {
+		return res, f.err
+	}
+	if model == "" {
+		return res, wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+	}
+	if len(f.left) > 0 {
+		req.Extra = f.left
+	}
+	req.Inputs = append([]string{}, req.Inputs...) // a list, if an empty one
+	if err := req.Validate(); err != nil {
+		return res, err
+	}
+	info, err := g.run(r, bus.TypeEmbed, model, req, func(bus.Chunk) error { return nil })
+	if err == nil {
+		res, err = bus.Result[bus.EmbedResult](info)
+	}
+	if err == nil && len(res.Vectors) != len(req.Inputs) {
+		err = bus.Errorf(bus.CodeInternal, "there are %d vectors for %d inputs", len(res.Vectors), len(req.Inputs))
+	}
+	if err == nil {
+		answered(w, info.NodeID, false)
+	}
+	return res, err
+}
+
+// takeEmbed takes what both of Ollama's forms have.
+func takeEmbed(f *fields, model *string) bus.EmbedRequest {
+	req := bus.EmbedRequest{Dialect: "ollama", Truncate: true}
+	f.take("model", model)
+	f.take("options", &req.Options)
+	f.take("keep_alive", &req.KeepAlive)
+	return req
+}
+
+func (g *Gateway) ollamaEmbed(w http.ResponseWriter, r *http.Request) error {
+	f, err := ollamaDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	var model string
+	req := takeEmbed(f, &model)
+	var inputs texts
+	f.take("input", &inputs)
+	f.take("truncate", &req.Truncate)
+	f.take("dimensions", &req.Dimensions)
+	if req.Inputs = inputs; len(inputs) == 1 && inputs[0] == "" { // it only loads the model
+		req.Inputs = nil
+	}
+	res, err := g.embed(w, r, f, model, req)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"model": model, "embeddings": res.Vectors, "total_duration": res.Duration, "load_duration": res.Loading}
+	if res.PromptTokens > 0 {
+		out["prompt_eval_count"] = res.PromptTokens
+	}
+	g.write(w, http.StatusOK, out)
+	return nil
+}
+
+func (g *Gateway) ollamaEmbeddings(w http.ResponseWriter, r *http.Request) error {
+	f, err := ollamaDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	var model, prompt string
+	req := takeEmbed(f, &model)
+	req.Plain = true
+	f.take("prompt", &prompt)
+	if prompt != "" {
+		req.Inputs = []string{prompt}
+	}
+	res, err := g.embed(w, r, f, model, req)
+	if err != nil {
+		return err
+	}
+	vector := []float64{} // spelled as Ollama does here
+	for _, v := range slices.Concat(res.Vectors...) {
+		vector = append(vector, float64(v))
+	}
+	g.write(w, http.StatusOK, map[string]any{"embedding": vector})
+	return nil
+}
+
+func (g *Gateway) openAIEmbeddings(w http.ResponseWriter, r *http.Request) error {
+	f, err := openAIDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	req := bus.EmbedRequest{Dialect: "openai"}
+	var model string
+	var inputs texts
+	format := "float"
+	for name, into := range map[string]any{"model": &model, "input": &inputs, "encoding_format": &format, "dimensions": &req.Dimensions} {
+		f.take(name, into)
+	}
+	f.drop("user")
+	req.Inputs = inputs
+	switch {
+	case f.err != nil:
+	case len(inputs) == 0:
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "input: want at least one text")}
+	case format != "float" && format != "base64":
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "encoding_format %q: want float or base64", format)}
+	}
+	res, err := g.embed(w, r, f, model, req)
+	if err != nil {
+		return err
+	}
+	type vector struct {
+		Object    string `json:"object"`
+		Index     int    `json:"index"`
+		Embedding any    `json:"embedding"`
+	}
+	data := make([]vector, len(res.Vectors))
+	for i, v := range res.Vectors {
+		data[i] = vector{"embedding", i, v}
+		if format == "base64" {
+			data[i].Embedding = floats64(v)
+		}
+	}
+	g.write(w, http.StatusOK, map[string]any{
+		"object": "list", "data": data, "model": model,
+		"usage": map[string]int{"prompt_tokens": res.PromptTokens, "total_tokens": res.PromptTokens},
+	})
+	return nil
+}
+
+// floats64 is a vector in base64: its numbers one after another, four bytes each, the lowest first.
+func floats64(v []float32) string {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return base64.StdEncoding.EncodeToString(b)
+}

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// models lists the models of the swarm, each name once, by name: as on a node that has it loaded, if
+// there is one.
+func (g *Gateway) models() []bus.ModelInfo {
+	best := map[string]bus.ModelInfo{}
+	for _, n := range g.cfg.Swarm.Status().Nodes {
+		if !n.State.Live() || n.State == bus.NodeDraining {
+			continue
+		}
+		for _, m := range slices.Concat(n.Models, n.Embedders) {
+			name := bus.CanonicalModel(m.Name)
+			if was, ok := best[name]; !ok || m.Loaded && !was.Loaded {
+				best[name] = m
+			}
+		}
+	}
+	out := make([]bus.ModelInfo, 0, len(best))
+	for _, m := range best {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b bus.ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// model returns the model of that name; an error tells who has what.
+func (g *Gateway) model(name string) (bus.ModelInfo, error) {
+	var names []string
+	for _, m := range g.models() {
+		if bus.SameModel(m.Name, name) {
+			return m, nil
+		}
+		names = append(names, m.Name)
+	}
+	has := "none"
+	if len(names) > 0 {
+		has = strings.Join(names, ", ")
+	}
+	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNotFound, "model '%s' not found: the swarm has %s", name, has)}
+}
+
+// ollamaDetails are the traits of a model, as Ollama spells them.
+type ollamaDetails struct {
+	ParentModel       string   `json:"parent_model"`
+	Format            string   `json:"format"`
+	Family            string   `json:"family"`
+	Families          []string `json:"families"`
+	ParameterSize     string   `json:"parameter_size"`
+	QuantizationLevel string   `json:"quantization_level"`
+}
+
+// ollamaModel is a model in a list.
+type ollamaModel struct {
+	Name          string        `json:"name"`
+	Model         string        `json:"model"`
+	Size          int64         `json:"size"`
+	Digest        string        `json:"digest"`
+	Details       ollamaDetails `json:"details"`
+	ContextLength int           `json:"context_length,omitempty"`
+}
+
+func detailsOf(m bus.ModelInfo) ollamaDetails {
+	d := ollamaDetails{Family: m.Family, ParameterSize: m.ParameterSize, QuantizationLevel: m.Quantization}
+	if m.Engine != "openai" {
+		d.Format = "gguf"
+	}
+	if m.Family != "" {
+		d.Families = []string{m.Family}
+	}
+	return d
+}
+
+// listed is m in a list. Where the engine tells no digest there is one of the name: tools print it.
+func listed(m bus.ModelInfo) ollamaModel {
+	name := bus.CanonicalModel(m.Name)
+	digest := m.Digest
+	if len(digest) < 12 { // what is printed of it
+		sum := sha256.Sum256([]byte(name))
+		digest = hex.EncodeToString(sum[:])
+	}
+	return ollamaModel{Name: name, Model: name, Size: m.SizeBytes, Digest: digest, Details: detailsOf(m), ContextLength: m.ContextLength}
+}
+
+// ollamaRoot is what programs look for to see that there is an Ollama.
+func (g *Gateway) ollamaRoot(w http.ResponseWriter, _ *http.Request) error {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if _, err := w.Write([]byte("Ollama is running")); err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+	return nil
+}
+
+// ollamaAPI is the version of Ollama whose interface this is.
+const ollamaAPI = "0.17.4"
+
+func (g *Gateway) ollamaVersion(w http.ResponseWriter, _ *http.Request) error {
+	g.write(w, http.StatusOK, map[string]string{"version": ollamaAPI})
+	return nil
+}
+
+func (g *Gateway) ollamaTags(w http.ResponseWriter, _ *http.Request) error {
+	type tag struct {
+		ollamaModel
+		ModifiedAt string `json:"modified_at"`
+	}
+	out := []tag{}
+	for _, m := range g.models() {
+		l := listed(m)
+		l.ContextLength = 0
+		out = append(out, tag{l, unknownTime})
+	}
+	g.write(w, http.StatusOK, map[string]any{"models": out})
+	return nil
+}
+
+// unknownTime stands where Ollama has a time that other nodes do not tell.
+const unknownTime = "1970-01-01T00:00:00Z"
+
+func (g *Gateway) ollamaPS(w http.ResponseWriter, _ *http.Request) error {
+	type running struct {
+		ollamaModel
+		ExpiresAt string `json:"expires_at"`
+		SizeVRAM  int64  `json:"size_vram"`
+	}
+	out := []running{}
+	for _, m := range g.models() {
+		if m.Loaded {
+			out = append(out, running{ollamaModel: listed(m), ExpiresAt: unknownExpiry})
+		}
+	}
+	g.write(w, http.StatusOK, map[string]any{"models": out})
+	return nil
+}
+
+// unknownExpiry is later than any model stays loaded.
+const unknownExpiry = "2100-01-01T00:00:00Z"
+
+func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
+	f, err := ollamaDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	var name, older string
+	f.take("model", &name)
+	f.take("name", &older)
+	if f.err != nil {
+		return f.err
+	}
+	if name = cmp.Or(name, older); name == "" {
+		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+	}
+	m, err := g.model(name)
+	if err != nil {
+		return err
+	}
+	family := cmp.Or(m.Family, "unknown")
+	info := map[string]any{"general.architecture": family, "general.basename": m.Name}
+	if m.ContextLength > 0 {
+		info[family+".context_length"] = m.ContextLength
+	}
+	can := m.Can
+	if can == 0 {
+		can = bus.Answers
+	}
+	g.write(w, http.StatusOK, map[string]any{
+		"details": detailsOf(m), "model_info": info, "capabilities": can.Names(), "modified_at": unknownTime,
+		"modelfile": "", "parameters": "", "template": "",
+	})
+	return nil
+}

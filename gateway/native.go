@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+)
+
+// nativeRoutes are the swarm's own interface.
+var nativeRoutes = []route{
+	{"GET /health", forAll, (*Gateway).health},
+	{"GET /status", forKey, native((*Gateway).status)},
+	{"GET /identity", forKey, native((*Gateway).identity)},
+	{"GET /peers", forKey, native((*Gateway).peers)},
+	{"POST /task", forKey, native((*Gateway).submit)},
+	{"GET /task/{id}", forKey, native((*Gateway).task)},
+}
+
+// native makes a handler of a function that returns a status and a body.
+func native(do func(*Gateway, *http.Request) (int, any, error)) func(*Gateway, http.ResponseWriter, *http.Request) {
+	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+		status, body := 0, any(nil)
+		done, err := g.limitBody(w, r)
+		if err == nil {
+			defer done()
+			status, body, err = do(g, r)
+			if _, rest := io.Copy(io.Discard, r.Body); rest != nil { // what nobody has read is held to the limits too
+				err = rest
+			}
+		}
+		if err != nil {
+			if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
+				err = cause
+			}
+			e := bus.AsError(err)
+			if e.Code == bus.CodeInternal {
+				g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
+			}
+			g.fail(w, e.Code.HTTPStatus(), e)
+			return
+		}
+		g.write(w, status, body)
+	}
+}
+
+// noRoute answers what no route is for.
+func noRoute(_ *Gateway, r *http.Request) (int, any, error) {
+	return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
+}
+
+func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
+	g.write(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (g *Gateway) status(*http.Request) (int, any, error) {
+	return http.StatusOK, g.cfg.Swarm.Status(), nil
+}
+
+func (g *Gateway) identity(*http.Request) (int, any, error) {
+	return http.StatusOK, g.cfg.Swarm.Identity(), nil
+}
+
+func (g *Gateway) peers(*http.Request) (int, any, error) {
+	return http.StatusOK, g.cfg.Swarm.Status().Nodes, nil
+}
+
+func (g *Gateway) task(r *http.Request) (int, any, error) {
+	id := bus.TaskID(r.PathValue("id"))
+	if err := id.Validate(); err != nil {
+		return 0, nil, err
+	}
+	info, err := g.cfg.Swarm.Task(r.Context(), id)
+	if err == nil {
+		err = g.whole(r, &info, false)
+	}
+	return http.StatusOK, info, err
+}
+
+func (g *Gateway) submit(r *http.Request) (int, any, error) {
+	t, err := readTask(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	switch durable := r.URL.Query().Get("durable"); durable {
+	case "1", "true":
+		receipt, err := g.cfg.Swarm.Enqueue(r.Context(), t)
+		return http.StatusAccepted, receipt, err
+	case "", "0", "false":
+		info, err := g.cfg.Swarm.Run(r.Context(), t)
+		if err == nil {
+			err = g.whole(r, &info, true)
+		}
+		return http.StatusOK, info, err
+	default:
+		return 0, nil, bus.Errorf(bus.CodeInvalid, "durable=%q: want 0 or 1", durable)
+	}
+}
+
+// whole puts a large result into t, once there is room for it.
+func (g *Gateway) whole(r *http.Request, t *bus.TaskInfo, last bool) error {
+	if t.ResultBlob == nil {
+		return nil
+	}
+	if in, ok := r.Body.(*body); ok {
+		if err := in.answered(t.ResultBlob.Size); err != nil {
+			return bus.AsError(err).WithHint("the result is kept, ask again: GET /task/%s", t.ID)
+		}
+	}
+	return g.cfg.Swarm.Whole(r.Context(), t, last)
+}
+
+// readTask reads a task from a request's body.
+func readTask(r *http.Request) (t bus.Task, err error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); (err != nil || media != "application/json") && !protect.ContentType.Off() {
+		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
+	}
+	in, _ := r.Body.(*body)
+	dec := json.NewDecoder(in)
+	err = dec.Decode(&t)
+	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
+		err = fmt.Errorf("unknown field %q", names[0])
+	}
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is something after the task")
+		}
+	}
+	var refused *bus.Error
+	switch {
+	case errors.As(err, &refused):
+		return t, refused
+	case err != nil:
+		return t, bus.Errorf(bus.CodeInvalid, "read the task: %w", err)
+	}
+	if err := in.whole(); err != nil {
+		return t, err
+	}
+	return t, t.Validate()
+}

@@ -1,0 +1,237 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// ollamaDialect is Ollama's interface: https://github.com/ollama/ollama/blob/main/docs/api.md
+var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error) any {
+	return map[string]string{"error": sentence(e)}
+}}
+
+var ollamaRoutes = []route{
+	{"GET /{$}", forLocal, ollamaDialect.handle((*Gateway).ollamaRoot)},
+	{"GET /api/version", forLocal, ollamaDialect.handle((*Gateway).ollamaVersion)},
+	{"GET /api/tags", forLocal, ollamaDialect.handle((*Gateway).ollamaTags)},
+	{"GET /api/ps", forLocal, ollamaDialect.handle((*Gateway).ollamaPS)},
+	{"POST /api/show", forLocal, ollamaDialect.handle((*Gateway).ollamaShow)},
+	{"POST /api/chat", forLocal, ollamaDialect.handle((*Gateway).ollamaChat)},
+	{"POST /api/generate", forLocal, ollamaDialect.handle((*Gateway).ollamaGenerate)},
+}
+
+type ollamaMessage struct {
+	Role       string       `json:"role"`
+	Content    string       `json:"content"`
+	Thinking   string       `json:"thinking,omitempty"`
+	Images     [][]byte     `json:"images,omitempty"`
+	ToolCalls  []ollamaCall `json:"tool_calls,omitempty"`
+	ToolName   string       `json:"tool_name,omitempty"`
+	ToolCallID string       `json:"tool_call_id,omitempty"`
+}
+
+type ollamaCall struct {
+	ID       string `json:"id,omitempty"`
+	Function struct {
+		Index     int             `json:"index"`
+		Name      string          `json:"name"`
+		Arguments json.RawMessage `json:"arguments"`
+	} `json:"function"`
+}
+
+// ollamaReply is an answer, or a piece of one.
+type ollamaReply struct {
+	Model     string    `json:"model"`
+	CreatedAt time.Time `json:"created_at"`
+	// Message is what /api/chat says, Response, Thinking and Context what /api/generate does.
+	Message  *ollamaMessage  `json:"message,omitempty"`
+	Response *string         `json:"response,omitempty"`
+	Thinking string          `json:"thinking,omitempty"`
+	Context  json.RawMessage `json:"context,omitempty"`
+
+	Done               bool          `json:"done"`
+	DoneReason         string        `json:"done_reason,omitempty"`
+	TotalDuration      time.Duration `json:"total_duration,omitempty"`
+	LoadDuration       time.Duration `json:"load_duration,omitempty"`
+	PromptEvalCount    int           `json:"prompt_eval_count,omitempty"`
+	PromptEvalDuration time.Duration `json:"prompt_eval_duration,omitempty"`
+	EvalCount          int           `json:"eval_count,omitempty"`
+	EvalDuration       time.Duration `json:"eval_duration,omitempty"`
+}
+
+// ollamaQuestion is a request to /api/chat or /api/generate.
+type ollamaQuestion struct {
+	model  string
+	stream bool
+	chat   bool
+	req    bus.InferenceRequest
+}
+
+// reply spells what the model said.
+func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
+	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC()}
+	if !q.chat {
+		out.Response, out.Thinking = &c.Text, c.Thinking
+		return out
+	}
+	out.Message = &ollamaMessage{Role: "assistant", Content: c.Text, Thinking: c.Thinking}
+	for _, call := range c.ToolCalls {
+		t := ollamaCall{ID: call.ID}
+		t.Function.Index, t.Function.Name, t.Function.Arguments = call.Index, call.Name, call.Arguments
+		if len(call.Arguments) == 0 {
+			t.Function.Arguments = json.RawMessage("{}")
+		}
+		out.Message.ToolCalls = append(out.Message.ToolCalls, t)
+	}
+	return out
+}
+
+// last is the reply that ends an answer.
+func (q *ollamaQuestion) last(c bus.InferenceChunk, r bus.InferenceResult) ollamaReply {
+	out := q.reply(c)
+	out.Done, out.DoneReason = true, r.DoneReason
+	if q.req.Load { // Ollama tells no figures of that
+		return out
+	}
+	out.TotalDuration, out.LoadDuration, out.PromptEvalDuration, out.EvalDuration = r.Duration, r.Loading, r.Reading, r.Writing
+	out.PromptEvalCount, out.EvalCount = r.PromptTokens, r.OutputTokens
+	if !q.chat {
+		out.Context = r.Context
+	}
+	return out
+}
+
+func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
+	f, err := ollamaDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := ollamaQuestion{chat: true}
+	q.takeCommon(f)
+	var messages []ollamaMessage
+	f.take("messages", &messages)
+	f.take("tools", &q.req.Tools)
+	if string(q.req.Tools) == "[]" {
+		q.req.Tools = nil
+	}
+	for _, m := range messages {
+		to := bus.Message{
+			Role: strings.ToLower(m.Role), Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
+		}
+		for _, c := range m.ToolCalls {
+			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: c.ID, Index: c.Function.Index, Name: c.Function.Name, Arguments: c.Function.Arguments})
+		}
+		q.req.Messages = append(q.req.Messages, to)
+	}
+	q.req.Load = len(messages) == 0
+	return g.ollamaAnswer(w, r, f, &q)
+}
+
+func (g *Gateway) ollamaGenerate(w http.ResponseWriter, r *http.Request) error {
+	f, err := ollamaDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := ollamaQuestion{}
+	q.takeCommon(f)
+	q.req.Mode = bus.ModeGenerate
+	for name, into := range map[string]any{
+		"prompt": &q.req.Prompt, "suffix": &q.req.Suffix, "system": &q.req.System, "template": &q.req.Template,
+		"images": &q.req.Images, "context": &q.req.Context, "raw": &q.req.Raw,
+	} {
+		f.take(name, into)
+	}
+	if string(q.req.Context) == "[]" {
+		q.req.Context = nil
+	}
+	q.req.Load = q.req.Prompt == "" && len(q.req.Images) == 0 && q.req.Suffix == ""
+	return g.ollamaAnswer(w, r, f, &q)
+}
+
+// takeCommon takes what both kinds of request have.
+func (q *ollamaQuestion) takeCommon(f *fields) {
+	q.stream = true
+	q.req.Dialect = "ollama"
+	q.req.Truncate, q.req.Shift = true, true // as in Ollama
+	for name, into := range map[string]any{
+		"model": &q.model, "stream": &q.stream, "format": &q.req.Format, "think": &q.req.Think, "keep_alive": &q.req.KeepAlive,
+		"truncate": &q.req.Truncate, "shift": &q.req.Shift,
+	} {
+		f.take(name, into)
+	}
+	if string(q.req.Format) == `""` {
+		q.req.Format = nil
+	}
+	f.refuse("logprobs", "top_logprobs", "_debug_render_only")
+	f.drop("width", "height", "steps")
+	q.takeOptions(f)
+}
+
+// takeOptions takes those options that have a field of their own, and leaves the rest to the engine.
+func (q *ollamaQuestion) takeOptions(f *fields) {
+	opts := &fields{}
+	f.take("options", &opts.left)
+	for name, v := range opts.left {
+		if string(v) == "null" {
+			delete(opts.left, name)
+		}
+	}
+	within := func(least, most int64) func(int64) bool { return func(n int64) bool { return n >= least && n <= most } }
+	var tokens, threads int64
+	try(opts, "temperature", &q.req.Temperature, func(t *float64) bool { return t != nil && *t >= 0 && *t <= 100 })
+	try(opts, "seed", &q.req.Seed, func(n *int64) bool { return n != nil })
+	try(opts, "stop", &q.req.Stop, func(s []string) bool { return len(s) > 0 })
+	try(opts, "num_predict", &tokens, within(1, 1<<20))
+	try(opts, "num_thread", &threads, within(1, 1024))
+	q.req.MaxTokens, q.req.Threads = int(tokens), int(threads)
+	if len(opts.left) > 0 {
+		q.req.Options = opts.left
+	}
+}
+
+// ollamaAnswer asks the swarm, and writes the answer.
+func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields, q *ollamaQuestion) error {
+	if f.err != nil {
+		return f.err
+	}
+	if q.model == "" {
+		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+	}
+	if len(f.left) > 0 {
+		q.req.Extra = f.left
+	}
+	if !q.stream {
+		info, res, err := g.ask(r, q.model, q.req, nil)
+		if err != nil {
+			return err
+		}
+		answered(w, info.NodeID, res.Demo)
+		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls}, res))
+		return nil
+	}
+	out := newNDJSON(w)
+	defer out.end()
+	info, res, err := g.ask(r, q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+		out.begin(node, c.Demo)
+		return out.send(q.reply(c))
+	})
+	if err != nil && !out.begun {
+		return err
+	}
+	var end any
+	if err != nil {
+		_, e := g.explain(r, err)
+		end = ollamaDialect.failure(0, e)
+	} else {
+		out.begin(info.NodeID, res.Demo)
+		end = q.last(bus.InferenceChunk{}, res)
+	}
+	if err := out.send(end); err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+	return nil
+}

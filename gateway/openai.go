@@ -1,0 +1,282 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// openAIDialect is OpenAI's interface: https://platform.openai.com/docs/api-reference
+var openAIDialect = &dialect{prefix: "/v1/", failure: openAIFailure}
+
+var openAIRoutes = []route{
+	{"GET /v1/models", forLocal, openAIDialect.handle((*Gateway).openAIModels)},
+	{"GET /v1/models/{model...}", forLocal, openAIDialect.handle((*Gateway).openAIModel)},
+	{"POST /v1/chat/completions", forLocal, openAIDialect.handle((*Gateway).openAIChat)},
+	{"POST /v1/completions", forLocal, openAIDialect.handle((*Gateway).openAICompletion)},
+}
+
+// openAIFailure spells an error.
+func openAIFailure(status int, e *bus.Error) any {
+	kind, code := "api_error", any(nil)
+	switch {
+	case status == http.StatusUnauthorized:
+		kind, code = "authentication_error", "invalid_api_key"
+	case status == http.StatusForbidden:
+		kind = "permission_error"
+	case status == http.StatusNotFound && e.Code != bus.CodeForbidden:
+		kind, code = "invalid_request_error", "model_not_found"
+	case status == http.StatusTooManyRequests:
+		kind, code = "rate_limit_error", "rate_limit_exceeded"
+	case status == http.StatusBadRequest && e.Code == bus.CodeTooLarge:
+		kind, code = "invalid_request_error", "context_length_exceeded"
+	case status < 500:
+		kind = "invalid_request_error"
+	}
+	return map[string]any{"error": map[string]any{"message": sentence(e), "type": kind, "param": nil, "code": code}}
+}
+
+// openAIQuestion is a request to /v1/chat/completions or /v1/completions.
+type openAIQuestion struct {
+	model  string
+	stream bool
+	usage  bool // a stream tells the usage at its end
+	chat   bool
+	req    bus.InferenceRequest
+
+	id      string
+	created int64
+	begun   bool // the client knows the role
+	calls   int  // calls of tools that the client has
+}
+
+type openAIDelta struct {
+	Role      string           `json:"role,omitempty"`
+	Content   *string          `json:"content,omitempty"`
+	Reasoning string           `json:"reasoning,omitempty"`
+	ToolCalls []openAIToolCall `json:"tool_calls,omitempty"`
+}
+
+type openAIToolCall struct {
+	Index    int    `json:"index"`
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+type openAIChoice struct {
+	Index int `json:"index"`
+	// Delta is a piece of a chat, Message all of it, Text either of a completion.
+	Delta        *openAIDelta    `json:"delta,omitempty"`
+	Message      *openAIMessage  `json:"message,omitempty"`
+	Text         *string         `json:"text,omitempty"`
+	FinishReason *string         `json:"finish_reason"`
+	Logprobs     json.RawMessage `json:"logprobs"`
+}
+
+// openAIMessage is the answer of a chat.
+type openAIMessage struct {
+	Role      string           `json:"role"`
+	Content   *string          `json:"content"`
+	Reasoning string           `json:"reasoning,omitempty"`
+	ToolCalls []openAIToolCall `json:"tool_calls,omitempty"`
+	Refusal   *string          `json:"refusal"`
+}
+
+type openAIUsage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	TotalTokens      int `json:"total_tokens"`
+}
+
+// openAIReply is an answer, or a piece of one.
+type openAIReply struct {
+	ID                string         `json:"id"`
+	Object            string         `json:"object"`
+	Created           int64          `json:"created"`
+	Model             string         `json:"model"`
+	SystemFingerprint string         `json:"system_fingerprint"`
+	Choices           []openAIChoice `json:"choices"`
+	Usage             *openAIUsage   `json:"usage,omitempty"`
+}
+
+func (q *openAIQuestion) reply(choices ...openAIChoice) openAIReply {
+	object := "text_completion"
+	switch {
+	case q.chat && q.stream:
+		object = "chat.completion.chunk"
+	case q.chat:
+		object = "chat.completion"
+	}
+	if choices == nil {
+		choices = []openAIChoice{}
+	}
+	return openAIReply{ID: q.id, Object: object, Created: q.created, Model: q.model, SystemFingerprint: "fp_mycoswarm", Choices: choices}
+}
+
+// toolCalls spells calls of tools; each has an id, for the result to name.
+func (q *openAIQuestion) toolCalls(in []bus.ToolCall) []openAIToolCall {
+	out := make([]openAIToolCall, len(in))
+	for i, c := range in {
+		out[i] = openAIToolCall{Index: q.calls, ID: c.ID, Type: "function"}
+		if c.ID == "" {
+			out[i].ID = "call_" + string(bus.NewTaskID())
+		}
+		out[i].Function.Name, out[i].Function.Arguments = c.Name, string(c.Arguments)
+		if len(c.Arguments) == 0 {
+			out[i].Function.Arguments = "{}"
+		}
+		q.calls++
+	}
+	return out
+}
+
+// piece spells one piece of an answer.
+func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
+	if !q.chat {
+		return q.reply(openAIChoice{Text: &c.Text})
+	}
+	d := openAIDelta{Reasoning: c.Thinking, ToolCalls: q.toolCalls(c.ToolCalls)}
+	if c.Text != "" || !q.begun {
+		d.Content = &c.Text
+	}
+	if !q.begun {
+		q.begun, d.Role = true, "assistant"
+	}
+	return q.reply(openAIChoice{Delta: &d})
+}
+
+func (q *openAIQuestion) finish(r bus.InferenceResult) *string {
+	reason := r.DoneReason
+	switch {
+	case len(r.ToolCalls) > 0:
+		reason = "tool_calls"
+	case reason != "length":
+		reason = "stop"
+	}
+	return &reason
+}
+
+func usageOf(r bus.InferenceResult) *openAIUsage {
+	return &openAIUsage{PromptTokens: r.PromptTokens, CompletionTokens: r.OutputTokens, TotalTokens: r.PromptTokens + r.OutputTokens}
+}
+
+// whole spells an answer at once.
+func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
+	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text}
+	if q.chat {
+		choice.Text = nil
+		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls)}
+		if r.Text == "" && len(r.ToolCalls) > 0 {
+			choice.Message.Content = nil
+		}
+	}
+	out := q.reply(choice)
+	out.Usage = usageOf(r)
+	return out
+}
+
+// ends writes what comes after the pieces of a stream.
+func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
+	if q.chat && !q.begun { // nothing was said
+		if err := out.send(q.piece(bus.InferenceChunk{})); err != nil {
+			return err
+		}
+	}
+	last := openAIChoice{FinishReason: q.finish(r), Delta: &openAIDelta{}}
+	if !q.chat {
+		last.Delta, last.Text = nil, new(string)
+	}
+	if err := out.send(q.reply(last)); err != nil {
+		return err
+	}
+	if q.usage {
+		total := q.reply()
+		total.Usage = usageOf(r)
+		if err := out.send(total); err != nil {
+			return err
+		}
+	}
+	return out.text("[DONE]")
+}
+
+// openAIAnswer asks the swarm, and writes the answer.
+func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields, q *openAIQuestion) error {
+	if f.err != nil {
+		return f.err
+	}
+	if q.model == "" {
+		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+	}
+	if len(f.left) > 0 {
+		q.req.Extra = f.left
+	}
+	q.id, q.created = "chatcmpl-"+string(bus.NewTaskID()), time.Now().Unix()
+	if !q.chat {
+		q.id = "cmpl-" + q.id[len("chatcmpl-"):]
+	}
+	if !q.stream {
+		info, res, err := g.ask(r, q.model, q.req, nil)
+		if err != nil {
+			return err
+		}
+		answered(w, info.NodeID, res.Demo)
+		g.write(w, http.StatusOK, q.whole(res))
+		return nil
+	}
+	out := newEvents(w)
+	defer out.end()
+	info, res, err := g.ask(r, q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+		out.begin(node, c.Demo)
+		return out.send(q.piece(c))
+	})
+	switch {
+	case err != nil && !out.begun:
+		return err
+	case err != nil:
+		status, e := g.explain(r, err)
+		err = out.send(openAIFailure(status, e))
+	default:
+		out.begin(info.NodeID, res.Demo)
+		err = q.ends(out, res)
+	}
+	if err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+	return nil
+}
+
+// openAIListed is a model in a list.
+type openAIListed struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+func listedModel(m bus.ModelInfo) openAIListed {
+	return openAIListed{ID: m.Name, Object: "model", OwnedBy: "mycoswarm"}
+}
+
+func (g *Gateway) openAIModels(w http.ResponseWriter, _ *http.Request) error {
+	data := []openAIListed{}
+	for _, m := range g.models() {
+		data = append(data, listedModel(m))
+	}
+	g.write(w, http.StatusOK, map[string]any{"object": "list", "data": data})
+	return nil
+}
+
+func (g *Gateway) openAIModel(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.model(r.PathValue("model"))
+	if err != nil {
+		return err
+	}
+	g.write(w, http.StatusOK, listedModel(m))
+	return nil
+}

@@ -1,0 +1,283 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
+	f, err := openAIDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := openAIQuestion{chat: true}
+	q.takeCommon(f)
+	var messages []openAIInput
+	f.take("messages", &messages)
+	if f.err == nil && len(messages) == 0 {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
+	}
+	for i, m := range messages {
+		to, err := m.message(messages[:i])
+		if err != nil && f.err == nil {
+			f.err = wrong{bus.AsError(err)}
+		}
+		q.req.Messages = append(q.req.Messages, to)
+	}
+	q.takeTools(f)
+	q.takeFormat(f)
+	q.takeEffort(f)
+	f.refuse("functions", "function_call")
+	return g.openAIAnswer(w, r, f, &q)
+}
+
+func (g *Gateway) openAICompletion(w http.ResponseWriter, r *http.Request) error {
+	f, err := openAIDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := openAIQuestion{}
+	q.takeCommon(f)
+	q.req.Mode = bus.ModeComplete
+	var prompts texts
+	f.take("prompt", &prompts)
+	f.take("suffix", &q.req.Suffix)
+	f.refuse("echo")
+	switch {
+	case len(prompts) == 1:
+		q.req.Prompt = prompts[0]
+	case f.err == nil:
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "prompt: want one text, there are %d", len(prompts))}
+	}
+	return g.openAIAnswer(w, r, f, &q)
+}
+
+// texts is one text, or a list of them.
+type texts []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *texts) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*t = texts{one}
+		return nil
+	}
+	var list []string
+	if err := json.Unmarshal(b, &list); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "want a text, or a list of texts")
+	}
+	*t = list
+	return nil
+}
+
+// takeCommon takes what both kinds of request have. What is not taken goes to servers with this
+// interface as it is.
+func (q *openAIQuestion) takeCommon(f *fields) {
+	q.req.Dialect = "openai"
+	var stream struct {
+		IncludeUsage bool `json:"include_usage"`
+	}
+	var stop texts
+	var tokens *int
+	choices := 1
+	for name, into := range map[string]any{
+		"model": &q.model, "stream": &q.stream, "stream_options": &stream, "temperature": &q.req.Temperature, "seed": &q.req.Seed,
+		"stop": &stop, "max_tokens": &q.req.MaxTokens, "max_completion_tokens": &tokens, "n": &choices,
+	} {
+		f.take(name, into)
+	}
+	q.usage, q.req.Stop = stream.IncludeUsage, stop
+	if tokens != nil {
+		q.req.MaxTokens = *tokens
+	}
+	if f.err == nil && choices != 1 {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "n: %d answers are wanted, this node gives one", choices)}
+	}
+	for _, name := range []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"} {
+		if v, ok := f.left[name]; ok {
+			if q.req.Options == nil {
+				q.req.Options = map[string]json.RawMessage{}
+			}
+			q.req.Options[name] = v
+			delete(f.left, name)
+		}
+	}
+	f.refuse("logprobs", "top_logprobs")
+	if string(f.left["best_of"]) == "1" {
+		f.drop("best_of")
+	}
+	f.refuse("best_of")
+	f.drop("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+}
+
+// takeTools takes the list of tools. Which of them must be called is for the engine.
+func (q *openAIQuestion) takeTools(f *fields) {
+	f.take("tools", &q.req.Tools)
+	if none := string(f.left["tool_choice"]) == `"none"`; none || string(q.req.Tools) == "[]" {
+		q.req.Tools = nil
+		f.drop("tool_choice", "parallel_tool_calls")
+	}
+	if string(f.left["tool_choice"]) == `"auto"` {
+		f.drop("tool_choice")
+	}
+}
+
+// takeFormat finds the schema in a response_format; servers with this interface get all of it.
+func (q *openAIQuestion) takeFormat(f *fields) {
+	v, ok := f.left["response_format"]
+	if !ok {
+		return
+	}
+	var format struct {
+		Type       string `json:"type"`
+		JSONSchema struct {
+			Schema json.RawMessage `json:"schema"`
+		} `json:"json_schema"`
+	}
+	f.take("response_format", &format)
+	switch format.Type {
+	case "text":
+		return
+	case "json_object":
+		q.req.Format = json.RawMessage(`"json"`)
+	case "json_schema":
+		q.req.Format = format.JSONSchema.Schema
+	}
+	if len(q.req.Format) == 0 && f.err == nil {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "response_format: want the type text, json_object, or json_schema with a schema")}
+	}
+	f.left["response_format"] = v
+}
+
+// takeEffort tells how much to think, in the words that Ollama has for it.
+func (q *openAIQuestion) takeEffort(f *fields) {
+	var effort string
+	var reasoning map[string]string
+	try(f, "reasoning", &reasoning, func(r map[string]string) bool { return len(r) == 1 && r["effort"] != "" })
+	f.take("reasoning_effort", &effort)
+	if e := reasoning["effort"]; e != "" {
+		effort = e
+	}
+	switch effort {
+	case "":
+		return
+	case "none":
+		q.req.Think = json.RawMessage("false")
+	case "low", "medium", "high":
+		q.req.Think = json.RawMessage(`"` + effort + `"`)
+	case "minimal":
+		q.req.Think = json.RawMessage(`"low"`)
+	default:
+		if f.err == nil {
+			f.err = wrong{bus.Errorf(bus.CodeInvalid, "reasoning_effort %q: want none, minimal, low, medium or high", effort)}
+		}
+		return
+	}
+	f.left["reasoning_effort"] = json.RawMessage(`"` + effort + `"`)
+}
+
+// openAIInput is a message of a request.
+type openAIInput struct {
+	Role             string           `json:"role"`
+	Content          json.RawMessage  `json:"content"`
+	Name             string           `json:"name"`
+	Reasoning        string           `json:"reasoning"`
+	ReasoningContent string           `json:"reasoning_content"`
+	ToolCalls        []openAIToolCall `json:"tool_calls"`
+	ToolCallID       string           `json:"tool_call_id"`
+}
+
+// message translates m, which comes after before.
+func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
+	to := bus.Message{Role: m.Role, Thinking: m.Reasoning + m.ReasoningContent, ToolCallID: m.ToolCallID}
+	switch m.Role {
+	case "developer":
+		to.Role = "system"
+	case "function":
+		to.Role, to.ToolName = "tool", m.Name
+	case "tool":
+		to.ToolName = m.Name
+		if m.Name == "" {
+			to.ToolName = nameOfCall(before, m.ToolCallID)
+		}
+	}
+	for _, c := range m.ToolCalls {
+		args := json.RawMessage(c.Function.Arguments)
+		if strings.TrimSpace(c.Function.Arguments) == "" {
+			args = json.RawMessage("{}")
+		}
+		to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: c.ID, Index: c.Index, Name: c.Function.Name, Arguments: args})
+	}
+	return to, m.content(&to)
+}
+
+// nameOfCall returns the name of the tool that the call of that id was of.
+func nameOfCall(before []openAIInput, id string) string {
+	for _, m := range slices.Backward(before) {
+		for _, c := range m.ToolCalls {
+			if c.ID == id {
+				return c.Function.Name
+			}
+		}
+	}
+	return ""
+}
+
+// content reads a text, or a list of parts: texts are joined, each in a line of its own.
+func (m openAIInput) content(to *bus.Message) error {
+	if len(m.Content) == 0 || string(m.Content) == "null" || json.Unmarshal(m.Content, &to.Content) == nil {
+		return nil
+	}
+	var parts []struct {
+		Type     string          `json:"type"`
+		Text     string          `json:"text"`
+		Refusal  string          `json:"refusal"`
+		ImageURL json.RawMessage `json:"image_url"`
+	}
+	if err := json.Unmarshal(m.Content, &parts); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "messages: the content is neither a text nor a list of parts: %w", err)
+	}
+	var lines []string
+	for _, p := range parts {
+		switch p.Type {
+		case "text":
+			lines = append(lines, p.Text)
+		case "refusal":
+			lines = append(lines, p.Refusal)
+		case "image_url":
+			image, err := imageOf(p.ImageURL)
+			if err != nil {
+				return err
+			}
+			to.Images = append(to.Images, image)
+		default:
+			return bus.Errorf(bus.CodeInvalid, "messages: a part of type %q: want text or image_url", p.Type)
+		}
+	}
+	to.Content = strings.Join(lines, "\n")
+	return nil
+}
+
+// imageOf takes an image out of its data URL. Nodes fetch nothing from the web for a client.
+func imageOf(raw json.RawMessage) ([]byte, error) {
+	var at struct {
+		URL string `json:"url"`
+	}
+	if json.Unmarshal(raw, &at.URL) != nil && json.Unmarshal(raw, &at) != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "messages: an image_url is neither a text nor an object with a url")
+	}
+	head, data, ok := strings.Cut(at.URL, ",")
+	if !ok || !strings.HasPrefix(head, "data:") || !strings.HasSuffix(head, ";base64") {
+		return nil, bus.Errorf(bus.CodeInvalid, "messages: only images within the request can be seen: data:image/png;base64,...")
+	}
+	image, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "messages: an image: %w", err)
+	}
+	return image, nil
+}

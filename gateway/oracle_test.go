@@ -1,0 +1,173 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
+)
+
+const other = bus.NodeID("myco-ba9876543210")
+
+// oracle is a swarm whose other node answers as a test says.
+type oracle struct {
+	*swarm
+	nodes []bus.NodeInfo
+	// say gives the answer, or the error, to one task.
+	say func(t bus.Task, out func(bus.Chunk) error) (any, error)
+
+	mu    sync.Mutex
+	tasks []bus.Task
+}
+
+func (o *oracle) Status() bus.Status {
+	return bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: o.nodes}
+}
+
+func (o *oracle) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) error) (bus.TaskInfo, error) {
+	o.mu.Lock()
+	o.tasks = append(o.tasks, t)
+	o.mu.Unlock()
+	res, err := o.say(t, out)
+	if err != nil {
+		return bus.TaskInfo{}, err
+	}
+	data, err := json.Marshal(res)
+	return bus.TaskInfo{ID: "x", State: bus.StateDone, NodeID: other, Result: data}, err
+}
+
+// asked is the only request that came.
+func (o *oracle) asked(t *testing.T) (req bus.InferenceRequest) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.tasks) != 1 {
+		t.Fatalf("%d tasks, want 1", len(o.tasks))
+	}
+	if err := json.Unmarshal(o.tasks[0].Payload, &req); err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// chunks makes chunks of one attempt.
+func chunks(attempt int, pieces ...bus.InferenceChunk) (out []bus.Chunk) {
+	for i, p := range pieces {
+		data, _ := json.Marshal(p)
+		out = append(out, bus.Chunk{Attempt: attempt, Seq: i, Node: other, Data: data})
+	}
+	return out
+}
+
+func texts(words ...string) (out []bus.InferenceChunk) {
+	for _, w := range words {
+		out = append(out, bus.InferenceChunk{Text: w})
+	}
+	return out
+}
+
+// says hands out chunks, and returns the result.
+func says(res bus.InferenceResult, cs ...bus.Chunk) func(bus.Task, func(bus.Chunk) error) (any, error) {
+	res.Version = bus.RequestVersion
+	return func(_ bus.Task, out func(bus.Chunk) error) (any, error) {
+		for _, c := range cs {
+			if err := out(c); err != nil {
+				return nil, err
+			}
+		}
+		return res, nil
+	}
+}
+
+func fails(err error) func(bus.Task, func(bus.Chunk) error) (any, error) {
+	return func(bus.Task, func(bus.Chunk) error) (any, error) { return nil, err }
+}
+
+// paris is an answer in two pieces.
+func paris() func(bus.Task, func(bus.Chunk) error) (any, error) {
+	return says(bus.InferenceResult{
+		Text: "Paris.", Model: "m:latest", PromptTokens: 9, OutputTokens: 2, DoneReason: "stop", Duration: 5, Loading: 1, Reading: 2, Writing: 3,
+	}, chunks(1, texts("Par", "is.")...)...)
+}
+
+func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, error)) (*oracle, http.Handler) {
+	t.Helper()
+	model := bus.ModelInfo{
+		Name: "m:latest", Loaded: true, SizeBytes: 7, ContextLength: 128, Family: "llama", ParameterSize: "1M", Quantization: "F32",
+		Digest: strings.Repeat("a", 64), Can: bus.Answers | bus.Tools, Engine: "ollama",
+	}
+	vectors := bus.ModelInfo{Name: "vec", SizeBytes: 3, Can: bus.Embeds, Engine: "ollama"}
+	o := &oracle{swarm: &swarm{}, say: say, nodes: []bus.NodeInfo{
+		{ID: self, Name: "a", State: bus.NodeReady},
+		{ID: other, Name: "b", State: bus.NodeReady, Models: []bus.ModelInfo{model}, Embedders: []bus.ModelInfo{vectors, model}},
+		{ID: "myco-000000000000", Name: "c", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "gone"}}},
+	}}
+	g, err := gateway.New(gateway.Config{Swarm: o, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, g
+}
+
+// local is call from this machine, without a key.
+func local(t *testing.T, h http.Handler, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	return from(t, h, "127.0.0.1:5", method, target, body, append([]string{"Authorization", ""}, header...)...)
+}
+
+// from is call from an address.
+func from(t *testing.T, h http.Handler, addr, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	moved := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = addr
+		h.ServeHTTP(w, r)
+	})
+	return call(t, moved, method, target, body, header...)
+}
+
+// lines decodes a stream of objects.
+func lines(t *testing.T, w *httptest.ResponseRecorder) (out []map[string]any) {
+	t.Helper()
+	for s := bufio.NewScanner(w.Body); s.Scan(); {
+		var v map[string]any
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatalf("line %q: %v", s.Text(), err)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// at looks into decoded JSON, by names and indexes.
+func at(v any, path ...any) any {
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[p]
+		case int:
+			l, _ := v.([]any)
+			if p >= len(l) {
+				return nil
+			}
+			v = l[p]
+		}
+	}
+	return v
+}
+
+func object(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%d %q: %v", w.Code, w.Body, err)
+	}
+	return v
+}

@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// embedBatch is how many texts an engine gets at a time, so that the watchdog sees that it goes on.
+const embedBatch = 64
+
+// Embedders is what makes vectors of texts on this machine at present.
+type Embedders interface {
+	// Embedders lists the models that can. It must not block.
+	Embedders() []bus.ModelInfo
+	// Embed makes a vector of each input with exactly the model asked for. Errors that another node
+	// may not meet are marked by bus.Retry.
+	Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error)
+}
+
+// Embed makes vectors of texts. The payload of a task is a bus.EmbedRequest, its result a
+// bus.EmbedResult; it has no output before.
+type Embed struct {
+	engines Embedders
+	slots   int
+	limits  Limits
+}
+
+var _ bus.Handler = (*Embed)(nil)
+
+// NewEmbed returns a handler that runs up to slots tasks at once on engines.
+func NewEmbed(engines Embedders, slots int) *Embed { return &Embed{engines: engines, slots: slots} }
+
+// WithLimits sets the watchdog's limits, First for each batch of texts, and returns h. It is called
+// before h is used.
+func (h *Embed) WithLimits(l Limits) *Embed {
+	h.limits = l
+	return h
+}
+
+// Capability implements bus.Handler. There are no slots as long as there is no model.
+func (h *Embed) Capability(context.Context) (bus.Capability, error) {
+	c := bus.Capability{Type: bus.TypeEmbed, Models: h.engines.Embedders()}
+	if len(c.Models) > 0 {
+		c.Slots = h.slots
+	}
+	return c, nil
+}
+
+// Handle implements bus.Handler. Errors have CodeInvalid for a request that is none, CodeTooLarge for
+// one over a limit, CodeNotFound, marked by bus.Retry, for a model that this node does not have (any
+// more), or are those of the engine.
+func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
+	var req bus.EmbedRequest
+	if err := json.Unmarshal(t.Payload, &req); err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+	}
+	if err := req.Validate(); err != nil {
+		return nil, err
+	}
+	if t.Model == "" {
+		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models")
+	}
+	whole := bus.EmbedResult{Model: t.Model, Vectors: make([][]float32, 0, len(req.Inputs))}
+	for inputs := req.Inputs; ; {
+		part := req
+		part.Inputs = inputs[:min(len(inputs), embedBatch)]
+		inputs = inputs[len(part.Inputs):]
+		h.setPhase(ctx, t.Model, part.Inputs)
+		res, err := h.engines.Embed(ctx, t.Model, part)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			return nil, err
+		case !bus.SameModel(res.Model, t.Model):
+			return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
+		}
+		whole.Vectors, whole.Model, whole.Engine = append(whole.Vectors, res.Vectors...), res.Model, res.Engine
+		whole.PromptTokens += res.PromptTokens
+		whole.Loading += res.Loading
+		whole.Duration += res.Duration
+		if len(inputs) == 0 {
+			return whole, nil
+		}
+	}
+}
+
+// setPhase tells the watchdog how long the next batch may take.
+func (h *Embed) setPhase(ctx context.Context, model string, inputs []string) {
+	size := 0
+	for _, s := range inputs {
+		size += len(s)
+	}
+	limit := promptTime + time.Duration(size/promptRate)*time.Second
+	for _, m := range h.engines.Embedders() {
+		if bus.SameModel(m.Name, model) && !m.Loaded {
+			limit += loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
+			break
+		}
+	}
+	bus.SetPhase(ctx, "embed", cmp.Or(h.limits.First, limit))
+}

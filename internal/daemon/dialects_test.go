@@ -1,0 +1,115 @@
+package daemon_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+)
+
+// noKey leaves the key out, as programs of this machine do.
+func noKey(r *http.Request) { r.Header.Del("Authorization") }
+
+// withEngine gives a node an engine that follows a script.
+func withEngine(t *testing.T, ledger *engine.Ledger, script func(engine.Request) engine.Script) func(*config.Config) {
+	t.Helper()
+	e, err := engine.Start(t.Context(), "127.0.0.1:0", engine.Config{Name: "e", Ledger: ledger, Script: script})
+	check(t, err)
+	t.Cleanup(func() { check(t, e.Stop()) })
+	return func(c *config.Config) { c.Engines = []string{e.URL()} }
+}
+
+// dialectSwarm is a node with an engine, and one without, which is returned first.
+func dialectSwarm(t *testing.T, ledger *engine.Ledger, script func(engine.Request) engine.Script) (asked, answers *node) {
+	t.Helper()
+	answers = start(t, "a", withEngine(t, ledger, script))
+	asked = start(t, "b", joining(answers))
+	settle(t, answers, asked)
+	eventually(t, "the model is known", func() string {
+		_, body := call(t, asked, "GET", "/v1/models", "", noKey)
+		if !strings.Contains(body, engine.Model) {
+			return body
+		}
+		return ""
+	})
+	return asked, answers
+}
+
+// Programs that speak Ollama's or OpenAI's interface are answered by another node.
+func TestDialectsAcrossNodes(t *testing.T) {
+	t.Parallel()
+	b, a := dialectSwarm(t, &engine.Ledger{}, nil)
+	for path, c := range map[string]struct {
+		body string
+		says []string
+	}{
+		"/api/chat":            {`{"model":"scripted","messages":[{"role":"user","content":"<t1>"}]}`, []string{`"content":"done "`, `"content":"t1"`, `"done":true`}},
+		"/api/generate":        {`{"model":"scripted","prompt":"<t2>","stream":false}`, []string{`"response":"done t2"`, `"done":true`}},
+		"/v1/chat/completions": {`{"model":"scripted","messages":[{"role":"user","content":"<t3>"}],"stream":true}`, []string{`"content":"t3"`, "data: [DONE]\n\n"}},
+		"/v1/completions":      {`{"model":"scripted","prompt":"<t4>"}`, []string{`"text":"done t4"`}},
+		"/api/embed":           {`{"model":"scripted","input":["four","x"]}`, []string{`[[4,1],[1,1]]`}},
+		"/api/embeddings":      {`{"model":"scripted","prompt":"four"}`, []string{`[4,1]`}},
+		"/v1/embeddings":       {`{"model":"scripted","input":"four"}`, []string{`"embedding":[4,1]`}},
+	} {
+		var node string
+		status, body := call(t, b, "POST", path, c.body, noKey, func(r *http.Request) { r.Header.Set("Accept", "*/*") })
+		for _, s := range c.says {
+			if status != 200 || !strings.Contains(body, s) {
+				t.Errorf("%s: %d %s, want %q", path, status, body, s)
+			}
+		}
+		resp := open(t, b, path, c.body)
+		node = resp.Header.Get("X-Myco-Node")
+		resp.Body.Close()
+		if node != string(a.id()) {
+			t.Errorf("%s: answered by %q, want %s", path, node, a.id())
+		}
+	}
+	status, body := call(t, b, "POST", "/api/chat", `{"model":"missing","messages":[{"role":"user","content":"x"}]}`, noKey)
+	if status != 404 || !strings.Contains(body, "a: "+engine.Model) {
+		t.Errorf("a model that is missing: %d %s, want it told who has what", status, body)
+	}
+	status, body = call(t, b, "POST", "/v1/embeddings", `{"model":"missing","input":"x"}`, noKey)
+	if status != 404 || !strings.Contains(body, "model_not_found") {
+		t.Errorf("vectors of a model that is missing: %d %s", status, body)
+	}
+}
+
+// open makes a request whose answer is read as it comes.
+func open(t *testing.T, n *node, path, body string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(n.ctx(), "POST", n.Info().HTTPURL+path, strings.NewReader(body))
+	check(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	check(t, err)
+	return resp
+}
+
+// A client that leaves in the middle of an answer ends the work of the engine, two nodes away.
+func TestClientThatLeavesEndsTheWork(t *testing.T) {
+	t.Parallel()
+	var ledger engine.Ledger
+	b, _ := dialectSwarm(t, &ledger, func(engine.Request) engine.Script {
+		return engine.Script{Words: []string{"first"}, Ending: engine.Hang}
+	})
+	resp := open(t, b, "/api/chat", `{"model":"scripted","messages":[{"role":"user","content":"x"}]}`)
+	first, err := bufio.NewReader(resp.Body).ReadBytes('\n')
+	check(t, err)
+	var piece struct{ Message bus.Message }
+	if err := json.Unmarshal(first, &piece); err != nil || piece.Message.Content != "first" {
+		t.Errorf("the first piece is %s, %v", first, err)
+	}
+	resp.Body.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	_, err = ledger.Wait(ctx, func(runs []engine.Run) bool { return len(runs) == 1 && runs[0].Outcome == engine.Left })
+	check(t, err)
+}

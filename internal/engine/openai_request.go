@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// loadOptions are the options of Ollama that tell how a model is loaded, and what it keeps of a long
+// prompt: other servers were told at their start.
+var loadOptions = map[string]bool{
+	"num_ctx": true, "num_batch": true, "num_gpu": true, "main_gpu": true, "use_mmap": true, "use_mlock": true,
+	"low_vram": true, "numa": true, "num_keep": true, "num_predict": true, "f16_kv": true, "vocab_only": true, "logits_all": true,
+}
+
+type openAIMessage struct {
+	Role       string           `json:"role"`
+	Content    any              `json:"content"` // a text, or a list of parts
+	ToolCalls  []openAIToolCall `json:"tool_calls,omitempty"`
+	ToolCallID string           `json:"tool_call_id,omitempty"`
+}
+
+type openAIToolCall struct {
+	Index    int    `json:"index"`
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"` // JSON, perhaps in pieces
+	} `json:"function"`
+}
+
+// openAIBody returns the path and the body that stand for req, or CodeInvalid for what OpenAI's
+// interface has no word for.
+func openAIBody(model string, req bus.InferenceRequest) (path string, body map[string]any, err error) {
+	for what, wanted := range map[string]bool{"a template": req.Template != "", "a context of tokens": len(req.Context) > 0} {
+		if wanted {
+			return "", nil, bus.Errorf(bus.CodeInvalid, "%q runs on a server with OpenAI's interface, which cannot take %s", model, what).
+				WithHint("use a node that has the model in Ollama: myco swarm")
+		}
+	}
+	body = map[string]any{}
+	for name, v := range req.Options {
+		if !loadOptions[name] {
+			body[name] = v
+		}
+	}
+	openAIThink(body, req.Think)
+	openAIFormat(body, req.Format)
+	if req.Dialect == KindOpenAI {
+		setJSON(body, req.Extra)
+	}
+	maps.Copy(body, map[string]any{"model": model, "stream": true, "stream_options": map[string]bool{"include_usage": true}})
+	if req.Temperature != nil {
+		body["temperature"] = *req.Temperature
+	}
+	if req.Seed != nil {
+		body["seed"] = *req.Seed
+	}
+	if len(req.Stop) > 0 {
+		body["stop"] = req.Stop
+	}
+	if req.MaxTokens > 0 {
+		body["max_tokens"] = req.MaxTokens
+	}
+	if req.Raw || req.Mode == bus.ModeComplete || req.Suffix != "" {
+		body["prompt"] = req.Prompt
+		if req.Suffix != "" {
+			body["suffix"] = req.Suffix
+		}
+		return "/v1/completions", body, nil
+	}
+	setJSON(body, map[string]json.RawMessage{"tools": req.Tools})
+	body["messages"] = openAIMessages(req.Conversation())
+	return "/v1/chat/completions", body, nil
+}
+
+// openAIThink says how much to think as servers know it: as an effort, or to the model's template.
+func openAIThink(body map[string]any, think json.RawMessage) {
+	switch {
+	case len(think) == 0:
+	case think[0] == '"':
+		body["reasoning_effort"] = think
+	default:
+		body["chat_template_kwargs"] = map[string]json.RawMessage{"enable_thinking": think}
+	}
+}
+
+func openAIFormat(body map[string]any, format json.RawMessage) {
+	switch {
+	case len(format) == 0:
+	case format[0] == '"':
+		body["response_format"] = map[string]string{"type": "json_object"}
+	default:
+		body["response_format"] = map[string]any{
+			"type": "json_schema", "json_schema": map[string]any{"name": "answer", "strict": true, "schema": format},
+		}
+	}
+}
+
+// openAIMessages translates a conversation. OpenAI knows calls of tools by ids: a call without one
+// gets one, and the next result without an id is that of the first call, of its tool, that has none.
+func openAIMessages(in []bus.Message) []openAIMessage {
+	out := make([]openAIMessage, len(in))
+	var open []openAIToolCall
+	for i, m := range in {
+		out[i] = openAIMessage{Role: m.Role, Content: m.Content, ToolCallID: m.ToolCallID}
+		if len(m.Images) > 0 {
+			out[i].Content = parts(m)
+		}
+		for j, c := range m.ToolCalls {
+			call := openAIToolCall{Index: j, ID: c.ID, Type: "function"}
+			call.Function.Name, call.Function.Arguments = c.Name, string(c.Arguments)
+			if len(c.Arguments) == 0 {
+				call.Function.Arguments = "{}"
+			}
+			if call.ID == "" {
+				call.ID = fmt.Sprintf("call_%d_%d", i, j)
+				open = append(open, call)
+			}
+			out[i].ToolCalls = append(out[i].ToolCalls, call)
+		}
+		if m.Role != "tool" || m.ToolCallID != "" {
+			continue
+		}
+		for k, call := range open {
+			if m.ToolName == "" || m.ToolName == call.Function.Name {
+				out[i].ToolCallID = call.ID
+				open = append(open[:k:k], open[k+1:]...)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// parts is a message with images as OpenAI spells it.
+func parts(m bus.Message) []map[string]any {
+	var out []map[string]any
+	if m.Content != "" {
+		out = append(out, map[string]any{"type": "text", "text": m.Content})
+	}
+	for _, b := range m.Images {
+		url := "data:" + http.DetectContentType(b) + ";base64," + base64.StdEncoding.EncodeToString(b)
+		out = append(out, map[string]any{"type": "image_url", "image_url": map[string]string{"url": url}})
+	}
+	return out
+}
