@@ -19,7 +19,9 @@ func TestStandInTriesAgain(t *testing.T) {
 		s.kill(theHost) // its custodian
 		time.Sleep(4 * time.Second)
 		asks := func(m sim.Traffic) bool { return m.From == nodeID(theHost) && m.Subject == bus.SubjectSync }
-		s.net.SetDrop(func(m sim.Traffic) bool { return asks(m) || m.To == nodeID(theHost) && m.From != m.To && m.Op == "PutEnd" })
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			return asks(m) || m.To == nodeID(theHost) && m.From != m.To && m.Op == "PutEnd"
+		})
 		s.restart(theHost)
 		time.Sleep(400 * time.Millisecond)
 		s.net.SetDrop(asks) // it does not hear of the end by asking
