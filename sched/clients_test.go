@@ -3,6 +3,7 @@ package sched_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,13 @@ func (s *swarm) read(k *tracked, p *process, out *sched.Output) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// ends are those that the client of a task has been told.
+func (s *swarm) ends(k *tracked) []bus.Chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(k.ends)
 }
 
 // cancel cancels a task at node i.

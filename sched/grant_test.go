@@ -89,8 +89,8 @@ func TestDeclinedTaskHoldsNobodyUp(t *testing.T) {
 		}
 		s.net.Link(nodeID(theSubmitter), nodeID(theWorker), true)
 		time.Sleep(8 * time.Second)
-		if len(first.ends) != 1 {
-			s.note("the declined task ended %d times", len(first.ends))
+		if ends := s.ends(first); len(ends) != 1 {
+			s.note("the declined task ended %d times", len(ends))
 		}
 	})
 }

@@ -402,8 +402,8 @@ var mutations = map[string]scenario{
 		(&twin{s: s, i: theSubmitter, via: theHost, boot: "another"}).beats(10)
 		time.Sleep(3 * time.Second)
 		s.ranOnce("its submitter was there all the time", k.id)
-		if len(k.ends) != 1 || k.ends[0].End.State != bus.StateDone {
-			s.note("task %s ended as %+v, want it done", k.id, k.ends)
+		if ends := s.ends(k); len(ends) != 1 || ends[0].End.State != bus.StateDone {
+			s.note("task %s ended as %+v, want it done", k.id, ends)
 		}
 	}},
 	string(sim.RuleTwoMessages): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
