@@ -48,14 +48,14 @@ func TestClocksThatDiffer(t *testing.T) {
 				s.kill(theHost) // the next one knows the ends
 				time.Sleep(4 * time.Second)
 				for _, k := range done {
-					if k.err != nil || len(k.ends) != 1 || k.ends[0].End.State != bus.StateDone {
-						s.note("task %s, %v: ended as %v, want it done", k.id, k.err, k.states())
+					if ends := s.ends(k); k.err != nil || len(ends) != 1 || ends[0].End.State != bus.StateDone {
+						s.note("task %s, %v: ended as %v, want it done", k.id, k.err, states(ends))
 					}
 					s.ranOnce("it had ended", k.id)
 				}
 				for _, k := range late {
-					if k.err != nil || len(k.ends) != 1 || k.ends[0].End.State != bus.StateExpired {
-						s.note("task %s, %v: ended as %v, want it expired", k.id, k.err, k.states())
+					if ends := s.ends(k); k.err != nil || len(ends) != 1 || ends[0].End.State != bus.StateExpired {
+						s.note("task %s, %v: ended as %v, want it expired", k.id, k.err, states(ends))
 					}
 				}
 			})
@@ -63,9 +63,9 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// states are the ends that k's client was told.
-func (k *tracked) states() (all []bus.TaskState) {
-	for _, c := range k.ends {
+// states are how ends say that a task ended.
+func states(ends []bus.Chunk) (all []bus.TaskState) {
+	for _, c := range ends {
 		all = append(all, c.End.State)
 	}
 	return all
