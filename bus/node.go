@@ -42,6 +42,27 @@ type ModelInfo struct {
 	Digest string `json:"digest,omitempty"`
 	// Can is what it can do; 0 from nodes that do not tell, where it answers.
 	Can Abilities `json:"can,omitempty"`
+	// Speed is what was measured of it on this node; nil before its first answer there.
+	Speed *ModelSpeed `json:"speed,omitempty"`
+}
+
+// ModelSpeed is what a node has measured of a model: recent requests count for more.
+type ModelSpeed struct {
+	// Writing and Reading are tokens/s of answers and of prompts; 0 where the engine does not tell.
+	Writing float64 `json:"writing,omitempty"`
+	Reading float64 `json:"reading,omitempty"`
+	// Loading is how long the model took to load when it was not; 0 where that was not seen.
+	Loading time.Duration `json:"loading_ns,omitempty"`
+}
+
+// OwnerUse is what its owner's use of a machine leaves to the swarm.
+type OwnerUse struct {
+	// Closed tells that the machine takes no work of others at present.
+	Closed bool `json:"closed,omitempty"`
+	// Weight says how much rather others should work: 0 not at all, to 100.
+	Weight int `json:"weight,omitempty"`
+	// Why is for people: "on battery", "until 17:00", "the GPU is in use by others".
+	Why string `json:"why,omitempty"`
 }
 
 // Capability is what a node can run now of one type of task.
@@ -74,7 +95,9 @@ type NodeInfo struct {
 	QueueHost bool `json:"queue_host"`
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
 	// its disk is free.
-	DiskFull bool   `json:"disk_full,omitempty"`
+	DiskFull bool `json:"disk_full,omitempty"`
+	// Owner is nil where the machine is all the swarm's.
+	Owner   *OwnerUse `json:"owner,omitempty"`
 	Version  string `json:"version"`
 	// Wire is what it speaks with other nodes; zero for one from before nodes told.
 	Wire Wire `json:"wire,omitzero"`
