@@ -98,7 +98,7 @@ type NodeInfo struct {
 	DiskFull bool `json:"disk_full,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
 	Owner   *OwnerUse `json:"owner,omitempty"`
-	Version  string `json:"version"`
+	Version string    `json:"version"`
 	// Wire is what it speaks with other nodes; zero for one from before nodes told.
 	Wire Wire `json:"wire,omitzero"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.
