@@ -16,6 +16,7 @@ var openAIRoutes = []route{
 	{"GET /v1/models/{model...}", forLocal, openAIDialect.handle((*Gateway).openAIModel)},
 	{"POST /v1/chat/completions", forLocal, openAIDialect.handle((*Gateway).openAIChat)},
 	{"POST /v1/completions", forLocal, openAIDialect.handle((*Gateway).openAICompletion)},
+	{"POST /v1/responses", forLocal, openAIDialect.handle((*Gateway).openAIResponse)},
 }
 
 // openAIFailure spells an error.
