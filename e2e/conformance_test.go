@@ -230,33 +230,34 @@ func TestConformance(t *testing.T) {
 	}
 	used := make([]bool, len(allowed))
 	var page strings.Builder
-	endpoint := ""
+	var part *conformPart
 	for _, c := range conformance() {
 		ollama := speak(t, url, c)
 		harness.Poll(t, harness.Patience, "b sees what the engine has loaded", func() string {
 			return loadedAlike(t, url, b)
 		})
+		if part == nil || part.endpoint != c.endpoint() {
+			part.write(&page)
+			part = &conformPart{endpoint: c.endpoint(), fields: map[string]*conformField{}}
+		}
+		part.requests = append(part.requests, c.name)
 		same, differ := compare(ollama, speak(t, b.Info.HTTPURL, c))
-		var named []string
-		for _, field := range slices.Sorted(maps.Keys(differ)) {
+		for _, field := range same {
+			part.field(field).same++
+		}
+		for field, what := range differ {
 			i := slices.IndexFunc(allowed, func(d difference) bool { return d.covers(c, field) })
 			if i < 0 {
-				t.Errorf("%s %s, %s: %s: %s\n\t%s", c.method, c.path, c.name, field, differ[field], c.body)
+				t.Errorf("%s %s, %s: %s: %s\n\t%s", c.method, c.path, c.name, field, what, c.body)
 				continue
 			}
 			used[i] = true
-			named = append(named, fmt.Sprintf("`%s` (%d)", field, i+1))
+			f := part.field(field)
+			f.differs[i] = append(f.differs[i], c.name)
 		}
-		if c.endpoint() != endpoint {
-			endpoint = c.endpoint()
-			fmt.Fprintf(&page, "\n`%s`\n\n| request | the same | differs |\n|---|---|---|\n", endpoint)
-		}
-		for i := range same {
-			same[i] = "`" + same[i] + "`"
-		}
-		fmt.Fprintf(&page, "| %s | %s | %s |\n", c.name, strings.Join(same, ", "), strings.Join(named, ", "))
 	}
-	page.WriteString("\nWhy something differs:\n\n")
+	part.write(&page)
+	page.WriteString("\n### Why something differs\n\n")
 	for i, d := range allowed {
 		if !used[i] {
 			t.Errorf("%q at %s is listed as different, and is the same: %s", d.field, d.path, d.why)
@@ -264,6 +265,55 @@ func TestConformance(t *testing.T) {
 		fmt.Fprintf(&page, "%d. %s\n", i+1, d.why)
 	}
 	inPage(t, "conformance", page.String())
+}
+
+// conformPart is what the page tells of an endpoint.
+type conformPart struct {
+	endpoint string
+	requests []string
+	fields   map[string]*conformField
+}
+
+// conformField tells in how many requests a field was the same, and in which it differs, by why.
+type conformField struct {
+	same    int
+	differs map[int][]string
+}
+
+func (p *conformPart) field(name string) *conformField {
+	if p.fields[name] == nil {
+		p.fields[name] = &conformField{differs: map[int][]string{}}
+	}
+	return p.fields[name]
+}
+
+// write writes a table of the fields: those that are alike in the same requests share a row.
+func (p *conformPart) write(page *strings.Builder) {
+	if p == nil {
+		return
+	}
+	fmt.Fprintf(page, "\n### %s\n\n", p.endpoint)
+	if requests := strings.Join(p.requests, "; "); requests != "as it is" {
+		fmt.Fprintf(page, "Requests: %s.\n\n", requests)
+	}
+	page.WriteString("| field | the same in | differs in |\n|---|---|---|\n")
+	rows := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
+		f := p.fields[name]
+		var why []string
+		for _, i := range slices.Sorted(maps.Keys(f.differs)) {
+			in := strings.Join(f.differs[i], "; ")
+			if f.same == 0 && len(f.differs) == 1 {
+				in = "all"
+			}
+			why = append(why, fmt.Sprintf("%s (%d)", in, i+1))
+		}
+		row := fmt.Sprintf("%d | %s", f.same, strings.Join(why, "; "))
+		rows[row] = append(rows[row], "`"+name+"`")
+	}
+	for _, row := range slices.SortedFunc(maps.Keys(rows), func(a, b string) int { return strings.Compare(rows[a][0], rows[b][0]) }) {
+		fmt.Fprintf(page, "| %s | %s |\n", strings.Join(rows[row], ", "), row)
+	}
 }
 
 // loadedAlike reports whether a node's list of loaded models is its engine's.
