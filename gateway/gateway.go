@@ -178,7 +178,7 @@ func (g *Gateway) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.known(r.Host) && !protect.Hosts.Off() {
 			dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "this machine is not called %q", r.Host).
-				WithHint("use 127.0.0.1, or the machine's own name"))
+				WithHint("use 127.0.0.1, or the machine's own name; or allow this one where it runs: mycod --http-host NAME"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -111,7 +111,9 @@ func (h held) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) error)
 func (h held) begin(t *testing.T, g http.Handler, secret string) <-chan *httptest.ResponseRecorder {
 	t.Helper()
 	ended := make(chan *httptest.ResponseRecorder, 1)
-	go func() { ended <- from(t, g, afar, "POST", "/v1/chat/completions", hello+`}`, "Authorization", "Bearer "+secret) }()
+	go func() {
+		ended <- from(t, g, afar, "POST", "/v1/chat/completions", hello+`}`, "Authorization", "Bearer "+secret)
+	}()
 	select {
 	case <-h.began:
 	case w := <-ended:
