@@ -13,6 +13,10 @@ const (
 	VerbKeyRevoke = "key_revoke" // KeyInfo with its ID -> KeyInfo
 )
 
+// HeaderGateway is set on every answer of a node's HTTP port. What has it is no engine: a node that
+// took a node for one, or itself, would have every model of the swarm, and ask itself.
+const HeaderGateway = "X-Myco-Gateway"
+
 // KeyPrefix begins every key that CreateKey makes.
 const KeyPrefix = "myco-key-"
 

@@ -157,7 +157,10 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(bus.HeaderGateway, "true")
+	g.mux.ServeHTTP(w, r)
+}
 
 // Server returns an HTTP server for h with limits on slow and large requests. A reply has no
 // limit in time: a task takes as long as it takes.
