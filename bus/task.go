@@ -31,6 +31,8 @@ const (
 	MaxLater = 64 << 10
 	// MaxTimeout is the longest time that a task may ask for.
 	MaxTimeout = 30 * 24 * time.Hour
+	// maxModelName is the longest name of a model, in bytes.
+	maxModelName = 256
 	// maxUser is the longest Task.User, in bytes.
 	maxUser = 64
 )
@@ -97,8 +99,8 @@ func (t Task) Validate() error {
 		return t.ID.Validate()
 	case !validName(t.Type, 32):
 		return Errorf(CodeInvalid, "task type %q: want 1 to 32 lower-case letters, digits, '-' or '_'", t.Type)
-	case len(t.Model) > 256:
-		return Errorf(CodeInvalid, "model name has %d bytes, want at most 256", len(t.Model))
+	case len(t.Model) > maxModelName:
+		return Errorf(CodeInvalid, "model name has %d bytes, want at most %d", len(t.Model), maxModelName)
 	case t.Node != "" && t.Node.Validate() != nil:
 		return t.Node.Validate()
 	case t.Node != "" && t.Remote:

@@ -61,7 +61,7 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
-			if r.Method != http.MethodPost { // what nobody reads is held to the limits too
+			if r.Method != http.MethodPost && r.Method != http.MethodDelete { // what nobody reads is held to the limits too
 				_, err = io.Copy(io.Discard, r.Body)
 			}
 		}

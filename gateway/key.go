@@ -181,13 +181,21 @@ func requests(n int) string {
 	return fmt.Sprintf("%d requests", n)
 }
 
-// userKey finds in a request's context whose it is.
-type userKey struct{}
+// holderKey finds in a request's context whose it is.
+type holderKey struct{}
+
+// holderOf returns whose key a request came with; nil where it came without.
+func holderOf(r *http.Request) *holder {
+	h, _ := r.Context().Value(holderKey{}).(*holder)
+	return h
+}
 
 // userOf returns the Task.User of a request: "" for the owner of the node, and without a key.
 func userOf(r *http.Request) string {
-	user, _ := r.Context().Value(userKey{}).(string)
-	return user
+	if h := holderOf(r); h != nil && !h.owner {
+		return h.User()
+	}
+	return ""
 }
 
 // allowed refuses requests of those who may not call a route, or not at present.
@@ -242,8 +250,5 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
-	if !h.owner {
-		ctx = context.WithValue(ctx, userKey{}, h.User())
-	}
-	next.ServeHTTP(w, r.WithContext(ctx))
+	next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, holderKey{}, h)))
 }
