@@ -68,7 +68,7 @@ func TestAnthropicFields(t *testing.T) {
 	t.Parallel()
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	o, g := newOracle(t, paris())
-	o.nodes[1].Models[0].Can |= bus.Thinks
+	o.nodes[0].Models[0].Can |= bus.Thinks
 	w := local(t, g, "POST", "/v1/messages?beta=true", `{"model":"m","max_tokens":5,"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}},{"type":"text","text":"t"}],
 		"messages":[
 			{"role":"user","content":[{"type":"text","text":"a"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]},

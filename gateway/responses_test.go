@@ -177,7 +177,7 @@ func TestEffort(t *testing.T) {
 	} {
 		o, g := newOracle(t, paris())
 		c.model.Name = "m:latest"
-		o.nodes[1].Models, o.nodes[1].Embedders = []bus.ModelInfo{c.model}, nil
+		o.nodes[0].Models, o.nodes[1].Models, o.nodes[1].Embedders = nil, []bus.ModelInfo{c.model}, nil
 		if w := local(t, g, "POST", "/v1/responses", ask+`,"reasoning":{"effort":"`+c.effort+`"}}`); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
