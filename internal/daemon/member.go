@@ -90,8 +90,8 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(limits),
-		handlers.NewEmbed(d.engines, d.cfg.Slots).WithLimits(limits),
+		handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits),
+		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
@@ -164,16 +164,21 @@ func (d *Daemon) endMember(ctx context.Context) {
 // describe is what this node tells of itself; sched adds what it runs.
 func (d *Daemon) describe() bus.NodeInfo {
 	p := d.detector.Profile()
-	return node.Info(p, node.Facts{
+	i := node.Info(p, node.Facts{
 		ID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version,
 		EngineUp: len(d.engines.Models()) > 0, FabricAddr: addrsOf(d.fabric.FabricAddr())[0],
 	})
+	i.Owner = d.owner.get()
+	i.FreeMemory, i.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
+	return i
 }
 
 func (d *Daemon) load() sched.Load {
 	l := d.detector.Load()
 	_, gpu := d.detector.Profile().BestGPU()
-	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: gpu}
+	return sched.Load{
+		CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu,
+	}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,
