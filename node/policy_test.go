@@ -162,9 +162,14 @@ func TestCoarse(t *testing.T) {
 		nowMB int
 		want  int64
 	}{
-		{0, 100, 0}, {0, 600, 2 * step}, {0, -1, 0},
-		{4 * step, 1024 + 300, 4 * step}, {4 * step, 1024 - 200, 4 * step}, // near what was told
-		{4 * step, 1024 + 512, 6 * step}, {4 * step, 1024 - 256, 3 * step}, {4 * step, 0, 0},
+		{0, 100, 0},
+		{0, 600, 2 * step},
+		{0, -1, 0},
+		{4 * step, 1024 + 300, 4 * step},
+		{4 * step, 1024 - 200, 4 * step}, // near what was told
+		{4 * step, 1024 + 512, 6 * step},
+		{4 * step, 1024 - 256, 3 * step},
+		{4 * step, 0, 0},
 	} {
 		if got := node.Coarse(tt.told, tt.nowMB); got != tt.want {
 			t.Errorf("%d MB, told %d before: %d, want %d", tt.nowMB, tt.told, got, tt.want)

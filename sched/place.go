@@ -189,11 +189,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		if len(names) == 0 {
 			names = []string{"no model"}
 		}
-		one := n.Name + ": " + strings.Join(names, ", ")
-		if n.ClosedTo(self, t.Type) {
-			one = n.Name + " is " + n.Owner.String() + ": " + strings.Join(names, ", ")
-		}
-		has = append(has, one)
+		has = append(has, n.Name+": "+strings.Join(names, ", "))
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
 		return bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; ")).

@@ -186,15 +186,20 @@ func modelList(models []modelView) string {
 		if m.Loaded {
 			name += "*"
 		}
-		if m.Speed != nil && m.Speed.Writing > 0 {
-			name += fmt.Sprintf(" (%g/s)", m.Speed.Writing)
-		}
-		names = append(names, name)
+		names = append(names, name+perSecond(m.Speed))
 	}
 	if len(names) == 0 {
 		return "-"
 	}
 	return strings.Join(names, " ")
+}
+
+// perSecond is the measured speed of a model's answers, in tokens/s, for people.
+func perSecond(s *bus.ModelSpeed) string {
+	if s == nil || s.Writing <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%g/s)", s.Writing)
 }
 
 // lookUpNode is findNode among the nodes of the swarm.
