@@ -193,7 +193,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
 		return bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; ")).
-			WithHint("ask again when it is open, or name a model of another node with -m: myco swarm")
+			WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
 	if t.Model != "" {

@@ -156,14 +156,19 @@ func swarmTable(v swarmView, here bus.NodeID) string {
 		host = "none yet"
 	}
 	title := fmt.Sprintf("swarm %s (%s), queue host %s, term %d", v.Swarm.Name, v.Swarm.ID, host, v.Swarm.Term)
-	table := lipgloss.NewStyle().Bold(true).Render(title) + "\n" +
-		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows)
-	for _, n := range v.Nodes {
+	return lipgloss.NewStyle().Bold(true).Render(title) + "\n" +
+		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows) + owners(v.Nodes)
+}
+
+// owners tells, a line each, which nodes are not all the swarm's.
+func owners(nodes []nodeView) string {
+	var b strings.Builder
+	for _, n := range nodes {
 		if o := n.Owner.String(); o != "" && n.State.Live() {
-			table += n.Name + " is " + o + "\n"
+			fmt.Fprintf(&b, "%s is %s\n", n.Name, o)
 		}
 	}
-	return table
+	return b.String()
 }
 
 func mark(host bool) string {

@@ -99,11 +99,13 @@ func (d *Daemon) weigh(w *node.Watch, power node.Power, now time.Time) {
 	old := d.owner.use
 	d.owner.use = use
 	d.owner.mu.Unlock()
-	if was, is := old.String(), use.String(); was != is {
-		if is == "" {
-			is = "open"
-		}
-		d.log.Info("this machine, for the swarm", "is", is)
+	switch was, is := old != nil && old.Closed, use != nil && use.Closed; {
+	case is && old.String() != use.String():
+		d.log.Info("this machine takes no tasks of other nodes", "is", use.String())
+	case was && !is:
+		d.log.Info("this machine takes tasks of other nodes again")
+	case old.String() != use.String():
+		d.log.Debug("the owner's use of this machine", "is", use.String())
 	}
 }
 
