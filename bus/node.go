@@ -121,6 +121,9 @@ type NodeInfo struct {
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
 	// its disk is free.
 	DiskFull bool `json:"disk_full,omitempty"`
+	// ModelRoom is how many bytes are free where its Ollama keeps models, in whole GiB or 1; 0 where it is
+	// not known.
+	ModelRoom int64 `json:"model_room,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
 	Owner *OwnerUse `json:"owner,omitempty"`
 	// FreeMemory and FreeVRAM are bytes, in steps of 256 MiB; 0 where it does not tell. FreeVRAM is of
