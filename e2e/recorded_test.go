@@ -44,8 +44,8 @@ func readRecorded(t *testing.T, file string) (out []replayed) {
 			case strings.HasPrefix(line, "{"):
 				r.body = line
 			default:
-				if strings.HasSuffix(line, ": ") { // curl sends a header without a value so
-					line = strings.TrimSuffix(line, ": ") + ";"
+				if name, empty := strings.CutSuffix(line, ": "); empty { // curl sends a header without a value so
+					line = name + ";"
 				}
 				r.headers = append(r.headers, line)
 			}
