@@ -149,7 +149,10 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	limitRest(w, r)
+	g.mux.ServeHTTP(w, r)
+}
 
 // Server returns an HTTP server for h with limits on slow and large requests. A reply has no
 // limit in time: a task takes as long as it takes.
@@ -242,8 +245,30 @@ func (g *Gateway) write(w http.ResponseWriter, status int, body any) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	data, err := json.Marshal(body)
+	if err != nil {
+		g.cfg.Logger.Warn("encode a reply", "err", err)
+		status, data = http.StatusInternalServerError, []byte("{}")
+	}
 	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(body); err != nil {
+	if err := writeAll(w, append(data, '\n')); err != nil {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
 	}
+}
+
+// writeAll writes data step by step. A client that takes none of it for writeLimit is let go: what it
+// was to get has room that others wait for.
+func writeAll(w http.ResponseWriter, data []byte) error {
+	control := http.NewResponseController(w)
+	// What does not support it has no limit: a recorder in a test.
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+	for len(data) > 0 {
+		n := min(len(data), step)
+		_ = control.SetWriteDeadline(time.Now().Add(writeLimit))
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }

@@ -184,6 +184,24 @@ func TestResultsFindTheirCalls(t *testing.T) {
 	}
 }
 
+// Programs for Ollama name the tool of a result, and no id: not even where the call had one.
+func TestResultsOfOllamaFindTheirCalls(t *testing.T) {
+	t.Parallel()
+	s := recordOpenAI(t)
+	f, g := bus.ToolCall{ID: "c1", Name: "f"}, bus.ToolCall{ID: "c2", Name: "g"}
+	_, err := probe(t, s.Server).Generate(t.Context(), "m", bus.InferenceRequest{Dialect: "ollama", Messages: []bus.Message{
+		{Role: "assistant", ToolCalls: []bus.ToolCall{f, g, {ID: "c3", Name: "f"}}},
+		{Role: "tool", ToolName: "g"}, {Role: "tool", ToolCallID: "c1"}, {Role: "tool", ToolName: "f"},
+	}}, func(bus.InferenceChunk) error { return nil })
+	var ids []any
+	for _, m := range s.body["messages"].([]any) {
+		ids = append(ids, m.(map[string]any)["tool_call_id"])
+	}
+	if d := cmp.Diff([]any{nil, "c2", "c1", "c3"}, ids); err != nil || d != "" {
+		t.Error(err, d)
+	}
+}
+
 func TestEnginesSayWhatTheyCannot(t *testing.T) {
 	t.Parallel()
 	demo, err := engine.NewDemo()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -103,7 +104,7 @@ func openAIFormat(body map[string]any, format json.RawMessage) {
 }
 
 // openAIMessages translates a conversation. OpenAI knows calls of tools by ids: a call without one
-// gets one, and the next result without an id is that of the first call, of its tool, that has none.
+// gets one, and a result without an id is that of the first call, of its tool, that has no result yet.
 func openAIMessages(in []bus.Message) []openAIMessage {
 	out := make([]openAIMessage, len(in))
 	var open []openAIToolCall
@@ -120,22 +121,27 @@ func openAIMessages(in []bus.Message) []openAIMessage {
 			}
 			if call.ID == "" {
 				call.ID = fmt.Sprintf("call_%d_%d", i, j)
-				open = append(open, call)
 			}
+			open = append(open, call)
 			out[i].ToolCalls = append(out[i].ToolCalls, call)
 		}
-		if m.Role != "tool" || m.ToolCallID != "" {
+		if m.Role != "tool" {
 			continue
 		}
-		for k, call := range open {
-			if m.ToolName == "" || m.ToolName == call.Function.Name {
-				out[i].ToolCallID = call.ID
-				open = append(open[:k:k], open[k+1:]...)
-				break
-			}
+		if k := slices.IndexFunc(open, func(call openAIToolCall) bool { return isResult(m, call) }); k >= 0 {
+			out[i].ToolCallID = open[k].ID
+			open = slices.Delete(open, k, k+1)
 		}
 	}
 	return out
+}
+
+// isResult reports whether m may be the result of call.
+func isResult(m bus.Message, call openAIToolCall) bool {
+	if m.ToolCallID != "" {
+		return m.ToolCallID == call.ID
+	}
+	return m.ToolName == "" || m.ToolName == call.Function.Name
 }
 
 // parts is a message with images as OpenAI spells it.
