@@ -46,7 +46,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 	if err != nil {
 		return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "encode the request: %w", err)
 	}
-	t := bus.Task{Type: typ, Model: model, Payload: data}
+	t := bus.Task{Type: typ, Model: g.spelled(model), Payload: data}
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{bus.AsError(err)}
 	}

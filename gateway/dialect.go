@@ -125,6 +125,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 		}
 	}
 	e := *bus.AsError(err)
+	e.Code = bus.CodeNoWorker
 	e.Message = "model '" + model + "' not found: " + e.Message
 	return noModel{&e}
 }

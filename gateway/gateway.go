@@ -222,8 +222,13 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 }
 
 // ofThisMachine reports whether a request comes over loopback. A proxy on this machine makes those of
-// others look so.
+// others look so: most tell whom they speak for.
 func ofThisMachine(r *http.Request) bool {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"} {
+		if len(r.Header.Values(name)) > 0 {
+			return false
+		}
+	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && from.Addr().Unmap().IsLoopback()
 }
@@ -260,10 +265,10 @@ func (g *Gateway) write(w http.ResponseWriter, status int, body any) {
 // was to get has room that others wait for.
 func writeAll(w http.ResponseWriter, data []byte) error {
 	control := http.NewResponseController(w)
-	// What does not support it has no limit: a recorder in a test.
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 	for len(data) > 0 {
 		n := min(len(data), step)
+		// What does not support it has no limit: a recorder in a test. The server lifts it before the
+		// next request.
 		_ = control.SetWriteDeadline(time.Now().Add(writeLimit))
 		if _, err := w.Write(data[:n]); err != nil {
 			return err

@@ -117,6 +117,18 @@ func TestOllamaFields(t *testing.T) {
 				Options: map[string]json.RawMessage{"num_predict": raw("-1"), "seed": raw("1.5"), "stop": raw(`"x"`)}, Dialect: "ollama",
 			},
 		},
+		"as programs send it": {
+			"/api/chat", `{"model":"m","think":"","messages":[{"role":"developer","content":"s"},{"role":"control","content":"thinking"},
+				{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":null}}]}]}`,
+			bus.InferenceRequest{
+				Messages: []bus.Message{
+					{Role: "system", Content: "s"},
+					{Role: "control", Content: "thinking"},
+					{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f"}}},
+				},
+				Truncate: true, Shift: true, Dialect: "ollama",
+			},
+		},
 		"load":   {"/api/generate", `{"model":"m"}`, bus.InferenceRequest{Mode: bus.ModeGenerate, Load: true, Truncate: true, Shift: true, Dialect: "ollama"}},
 		"unload": {"/api/chat", `{"model":"m","messages":[],"keep_alive":0}`, bus.InferenceRequest{Load: true, KeepAlive: raw("0"), Truncate: true, Shift: true, Dialect: "ollama"}},
 	} {

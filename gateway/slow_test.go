@@ -142,7 +142,7 @@ func TestWhoDoesNotReadIsLetGo(t *testing.T) {
 		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key + "\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
-		if code, said := c.hears(t); code != http.StatusOK { // the limit of the last answer was lifted
+		if code, said := c.hears(t); code != http.StatusOK { // the limit of the last answer is over
 			t.Errorf("on the same connection: %d %.200s", code, said)
 		}
 	})
