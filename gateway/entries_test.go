@@ -16,16 +16,18 @@ func TestLongListsAreRefusedEarly(t *testing.T) {
 		names.WriteString(`,"n` + strconv.Itoa(i) + `":0`)
 	}
 	for name, c := range map[string]struct{ path, body, says string }{
-		"messages of Ollama": {"/api/chat", `{"model":"m","messages":` + list("{}") + `}`, "messages: more than 16384"},
-		"messages of OpenAI": {"/v1/chat/completions", `{"model":"m","messages":` + list("{}") + `}`, "messages: more than 16384"},
-		"calls":              {"/api/chat", `{"model":"m","messages":[{"role":"user","tool_calls":` + list(`{}`) + `}]}`, "messages: more than 131072"},
-		"calls of OpenAI":    {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","tool_calls":` + list(`{}`) + `}]}`, "messages: more than 131072"},
-		"parts":              {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":` + list(`{}`) + `}]}`, "messages: more than 131072"},
-		"images":             {"/api/generate", `{"model":"m","images":` + list(`""`) + `}`, "images: more than 131072"},
-		"inputs":             {"/api/embed", `{"model":"vec","input":` + list(`""`) + `}`, "input: more than 131072"},
-		"stops":              {"/v1/completions", `{"model":"m","prompt":"x","stop":` + list(`""`) + `}`, "stop: more than 131072"},
-		"options":            {"/api/chat", hello + `,"options":{` + names.String()[1:] + `}}`, "options: more than 131072"},
-		"names":              {"/api/chat", `{"model":"m"` + names.String() + `}`, "more than 256 fields"},
+		"messages of Ollama":    {"/api/chat", `{"model":"m","messages":` + list("{}") + `}`, "messages: more than 16384"},
+		"messages of OpenAI":    {"/v1/chat/completions", `{"model":"m","messages":` + list("{}") + `}`, "messages: more than 16384"},
+		"messages of Anthropic": {"/v1/messages", `{"model":"m","max_tokens":1,"messages":` + list("{}") + `}`, "messages: more than 16384"},
+		"items":                 {"/v1/responses", `{"model":"m","input":` + list("{}") + `}`, "input: more than 16384"},
+		"calls":                 {"/api/chat", `{"model":"m","messages":[{"role":"user","tool_calls":` + list(`{}`) + `}]}`, "messages: more than 131072"},
+		"calls of OpenAI":       {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","tool_calls":` + list(`{}`) + `}]}`, "messages: more than 131072"},
+		"parts":                 {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":` + list(`{}`) + `}]}`, "messages: more than 131072"},
+		"images":                {"/api/generate", `{"model":"m","images":` + list(`""`) + `}`, "images: more than 131072"},
+		"inputs":                {"/api/embed", `{"model":"vec","input":` + list(`""`) + `}`, "input: more than 131072"},
+		"stops":                 {"/v1/completions", `{"model":"m","prompt":"x","stop":` + list(`""`) + `}`, "stop: more than 131072"},
+		"options":               {"/api/chat", hello + `,"options":{` + names.String()[1:] + `}}`, "options: more than 131072"},
+		"names":                 {"/api/chat", `{"model":"m"` + names.String() + `}`, "more than 256 fields"},
 	} {
 		o, g := newOracle(t, paris())
 		var before, after runtime.MemStats
