@@ -47,6 +47,7 @@ func FuzzDialects(f *testing.F) {
 		`{"model":"m","messages":[{"role":"assistant","content":[{"type":"image_url","image_url":{"url":"data:;base64,"}}],"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}]}`,
 		`{"model":"m","messages":[{"role":"tool","content":null}],"tools":[],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
 		`{"model":"m","messages":null,"keep_alive":"0","stream":null}`, `{"model":"m","n":1,"stream_options":{},"reasoning":{"effort":"low"}}`,
+		`{"name":"m","insecure":true,"stream":false}`, `{"model":"m","name":7}`,
 		"[]", "null", "", "{}", "{} {}", `{"model":"` + strings.Repeat("m", 300) + `","prompt":"x"}`,
 	} {
 		f.Add([]byte(s))
@@ -54,7 +55,7 @@ func FuzzDialects(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, route := range gateway.Keyless() {
 			method, target := path(route)
-			if method != http.MethodPost || target == "/api/show" {
+			if method == http.MethodGet || target == "/api/show" {
 				continue
 			}
 			o, g := newOracle(t, answers)
