@@ -84,6 +84,8 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
 	"POST /api/pull":            {{"/api/pull", `{"model":"scripted:latest"}`}},
 	"DELETE /api/delete":        {{"/api/delete", `{"model":"scripted:latest"}`}},
+	"POST /v1/responses":        {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
+	"POST /v1/messages":         {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},
 }
 
 // taskless are the routes with POST or DELETE that make no task.

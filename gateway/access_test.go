@@ -16,6 +16,7 @@ var dialectRoutes = map[string]string{
 	"POST /api/chat": hello + `}`, "POST /api/generate": `{"model":"m","prompt":"hi"}`,
 	"GET /v1/models": "", "GET /v1/models/{model...}": "", "POST /v1/chat/completions": hello + `}`, "POST /v1/completions": `{"model":"m","prompt":"hi"}`,
 	"POST /api/embed": `{"model":"vec","input":"x"}`, "POST /api/embeddings": `{"model":"vec","prompt":"x"}`, "POST /v1/embeddings": `{"model":"vec","input":"x"}`,
+	"POST /v1/responses": `{"model":"m","input":"hi"}`, "POST /v1/messages": `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
 }
 
@@ -108,6 +109,23 @@ func TestCurl(t *testing.T) {
 		}
 		if w := local(t, g, "POST", "/v1/chat/completions", hello+`}`, "Content-Type", content); w.Code != http.StatusBadRequest {
 			t.Errorf("%q where the examples name the type: %d %s", content, w.Code, w.Body)
+		}
+	}
+}
+
+// Who comes through a proxy of this machine is not of this machine.
+func TestProxiesNeedTheKey(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, answers)
+	for name, v := range map[string]string{"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Real-Ip": "192.0.2.1", "X-FORWARDED-FOR": "127.0.0.1"} {
+		for route, body := range dialectRoutes {
+			method, target := path(route)
+			if w := local(t, g, method, target, body, name, v); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s with %s without the key: %d", route, name, w.Code)
+			}
+			if w := local(t, g, method, target, body, name, v, "Authorization", "Bearer "+key); w.Code != http.StatusOK {
+				t.Errorf("%s with %s with it: %d %s", route, name, w.Code, w.Body)
+			}
 		}
 	}
 }

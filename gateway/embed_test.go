@@ -45,7 +45,7 @@ func TestEmbeddings(t *testing.T) {
 			bus.EmbedRequest{Inputs: []string{"a"}, Truncate: true, Dialect: "ollama"},
 		},
 		"Ollama, load": {
-			"/api/embed", `{"model":"vec","input":""}`, `{"model":"vec","embeddings":[],"total_duration":5,"load_duration":1,"prompt_eval_count":3}`,
+			"/api/embed", `{"model":"vec","input":""}`, `{"model":"vec","embeddings":[],"prompt_eval_count":3}`,
 			bus.EmbedRequest{Truncate: true, Dialect: "ollama"},
 		},
 		"Ollama, older": {
@@ -108,5 +108,17 @@ func TestEmbeddingErrors(t *testing.T) {
 	_, g = newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) { return bus.EmbedResult{}, nil })
 	if w := local(t, g, "POST", "/api/embed", `{"model":"vec","input":"a"}`); w.Code != 500 || !strings.Contains(w.Body.String(), "0 vectors for 1 inputs") {
 		t.Errorf("too few: %d %s", w.Code, w.Body)
+	}
+}
+
+// A program may have a whole folder made into vectors at once.
+func TestManyTexts(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, vectors)
+	for n, status := range map[int]int{bus.MaxInputs: 200, bus.MaxInputs + 1: 400} {
+		body := `{"model":"vec","input":["a"` + strings.Repeat(`,"a"`, n-1) + `]}`
+		if w := local(t, g, "POST", "/api/embed", body); w.Code != status {
+			t.Errorf("%d texts: %d %.200s", n, w.Code, w.Body)
+		}
 	}
 }

@@ -312,6 +312,10 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 	w.mu.Lock()
 	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
+	if w.refuses("", p.typ) {
+		own := w.n.outbox.openKeys()
+		keys = slices.DeleteFunc(keys, func(k bus.Key) bool { return !own[k] })
+	}
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {
 			continue

@@ -37,3 +37,6 @@ func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
 func ReadPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
 	return NewOllama(&url.URL{Scheme: "http", Host: "engine.test"}).readPull(ctx, body, emit)
 }
+
+// JSONSize is the length of a text in JSON, without quotes.
+func JSONSize(s string) int { return jsonSize(s) }
