@@ -139,11 +139,8 @@ func (ch *chat) talk(ctx context.Context, first string) error {
 	}
 	for ctx.Err() == nil {
 		in, err := ch.edit.read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
 		if err != nil {
-			return err
+			return ctx.Err() // the user left, or the program is told to
 		}
 		l, err := parseChat(in)
 		switch {

@@ -247,6 +247,11 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	ch.s.Used, ch.s.Tokens = result.Model, result.PromptTokens+result.OutputTokens
 	ch.s.answered(result.Text)
 	ch.save()
+	if nameOf(nodes, info.NodeID) == "" {
+		if later, err := ch.nodes(context.Background()); err == nil {
+			nodes = later // it came while the answer was made
+		}
+	}
 	a := answerView{
 		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, NodeName: nameOf(nodes, info.NodeID), Attempts: info.Attempts,
 		TTFTMS: millis(r.ttft), DurationMS: millis(ch.now().Sub(r.start)), Demo: result.Demo,
@@ -269,13 +274,13 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 func chatFooter(a answerView, r bus.InferenceResult, most int) string {
 	parts := []string{cmp.Or(a.NodeName, string(a.NodeID), "this machine"), a.Model}
 	if busy := r.Duration - r.TTFT; r.OutputTokens > 1 && busy > 0 {
-		parts = append(parts, fmt.Sprintf("%.1f tokens/s", float64(r.OutputTokens-1)/busy.Seconds()))
+		parts = append(parts, rate(float64(r.OutputTokens-1)/busy.Seconds()))
 	}
 	if a.TTFTMS > 0 {
 		parts = append(parts, fmt.Sprintf("first token after %v", time.Duration(a.TTFTMS*float64(time.Millisecond)).Round(time.Millisecond)))
 	}
 	if n := r.PromptTokens + r.OutputTokens; n > 0 && most > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d tokens", n, most))
+		parts = append(parts, fmt.Sprintf("context %d%% full", 100*n/most))
 	}
 	if a.Attempts > 1 {
 		parts = append(parts, fmt.Sprintf("%d attempts", a.Attempts))
@@ -284,6 +289,14 @@ func chatFooter(a answerView, r bus.InferenceResult, most int) string {
 		parts = append(parts, "cut at its longest")
 	}
 	return "-- " + strings.Join(parts, ", ")
+}
+
+// rate renders tokens/s: a digit after the point only where that tells something.
+func rate(perSecond float64) string {
+	if perSecond < 100 {
+		return fmt.Sprintf("%.1f tokens/s", perSecond)
+	}
+	return fmt.Sprintf("%.0f tokens/s", perSecond)
 }
 
 // save writes the session; that it cannot is told, and the conversation goes on.
