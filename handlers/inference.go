@@ -40,6 +40,7 @@ type Inference struct {
 	engines Engines
 	slots   int
 	limits  Limits
+	written rate
 }
 
 // Limits are how long an engine may say nothing before its task goes to another node.
@@ -58,6 +59,9 @@ var _ bus.Handler = (*Inference)(nil)
 func NewInference(engines Engines, slots int) *Inference {
 	return &Inference{engines: engines, slots: slots}
 }
+
+// TokensPerSecond is how fast the engines write, all answers together, over the last seconds.
+func (h *Inference) TokensPerSecond() float64 { return h.written.perSecond(time.Now()) }
 
 // WithLimits sets the watchdog's limits, and returns h. It is called before h is used.
 func (h *Inference) WithLimits(l Limits) *Inference {
@@ -96,6 +100,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 			answering = true
 			bus.SetPhase(ctx, "output", cmp.Or(h.limits.Token, tokenTime))
 		}
+		h.written.note(time.Now())
 		return emit(c)
 	})
 	switch {
