@@ -36,7 +36,7 @@ type terminal struct {
 func openTerminal(t *testing.T, n *harness.Node, env []string, args ...string) *terminal {
 	t.Helper()
 	x := &terminal{t: t, emu: vt.NewEmulator(80, 24), end: make(chan struct{})}
-	x.cmd = exec.Command(programs.Myco, args...) //nolint:noctx // it ends with the test
+	x.cmd = exec.CommandContext(t.Context(), programs.Myco, args...)
 	x.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TERM=xterm-256color", "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", bus.EnvDataDir + "=" + n.Dir}, env...)
 	var err error
 	x.pty, err = pty.StartWithSize(x.cmd, &pty.Winsize{Rows: 24, Cols: 80})

@@ -38,11 +38,14 @@ type chatLine struct {
 func parseChat(in string) (chatLine, error) {
 	text := strings.TrimSpace(in)
 	word, rest, _ := strings.Cut(text, " ")
+	if other := chatAliases[word]; other != "" {
+		word = other
+	}
 	if !isVerb(word) || strings.Contains(text, "\n") && !strings.HasPrefix(text, "/system") {
 		return chatLine{question: strings.Trim(in, "\r\n")}, nil
 	}
 	for _, v := range chatVerbs {
-		if word != v.name && !(v.name == "/bye" && (word == "/exit" || word == "/quit")) && !(v.name == "/help" && word == "/?") {
+		if word != v.name {
 			continue
 		}
 		l := chatLine{verb: v.name, arg: strings.TrimSpace(rest)}
@@ -61,11 +64,11 @@ func parseChat(in string) (chatLine, error) {
 	return chatLine{}, bus.Errorf(bus.CodeInvalid, "there is no command %s", word).WithHint("/help")
 }
 
+// chatAliases are what people type who come from elsewhere.
+var chatAliases = map[string]string{"/exit": "/bye", "/quit": "/bye", "/?": "/help"}
+
 // isVerb reports whether a word is a slash and letters.
 func isVerb(word string) bool {
-	if word == "/?" {
-		return true
-	}
 	name, ok := strings.CutPrefix(word, "/")
 	return ok && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r < 'a' || r > 'z' })
 }

@@ -39,7 +39,7 @@ func TestParseChat(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"/modle x": "no command /modle", "/load": "wants a NAME", "/bye now": "takes nothing more",
+		"/nodes x": "no command /nodes", "/load": "wants a NAME", "/bye now": "takes nothing more",
 	} {
 		if _, err := parseChat(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
@@ -61,7 +61,7 @@ func TestGather(t *testing.T) {
 	} {
 		var g gather
 		var got []string
-		for _, line := range strings.Split(in, "\n") {
+		for _, line := range strings.SplitSeq(in, "\n") {
 			if text, whole := g.add(line); whole {
 				got = append(got, text)
 			}

@@ -33,8 +33,11 @@ func (c *topCmd) Run(ctx context.Context, a *app) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g := newTopGather(conn, a.now)
-	done := make(chan error, 1)
-	go func() { done <- g.listen(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.listen(ctx)
+	}()
 	defer func() {
 		cancel()
 		<-done

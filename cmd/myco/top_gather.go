@@ -32,7 +32,7 @@ func newTopGather(conn *bus.Conn, now func() time.Time) *topGather {
 }
 
 // listen takes heartbeats in until ctx ends, over every connection to the daemon.
-func (g *topGather) listen(ctx context.Context) error {
+func (g *topGather) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		for b, err := range g.conn.WatchHeartbeats(ctx) {
 			if err != nil {
@@ -45,7 +45,6 @@ func (g *topGather) listen(ctx context.Context) error {
 		case <-time.After(topEvery):
 		}
 	}
-	return ctx.Err()
 }
 
 func (g *topGather) hear(b bus.Heartbeat) {
