@@ -32,3 +32,6 @@ func Readers() map[string]Reader {
 
 // ErrorText takes the message out of the body of an error.
 func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
+
+// JSONSize is the length of a text in JSON, without quotes.
+func JSONSize(s string) int { return jsonSize(s) }
