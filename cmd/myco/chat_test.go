@@ -61,7 +61,7 @@ func TestGather(t *testing.T) {
 	} {
 		var g gather
 		var got []string
-		for _, line := range strings.SplitSeq(in, "\n") {
+		for line := range strings.SplitSeq(in, "\n") {
 			if text, whole := g.add(line); whole {
 				got = append(got, text)
 			}
