@@ -150,6 +150,10 @@ var httpAttacks = []struct {
 		r.Header.Del("Authorization")
 		r.AddCookie(&http.Cookie{Name: "key", Value: url.QueryEscape(key)})
 	}},
+	{"through a proxy, no key", func(r *http.Request) {
+		r.Header.Del("Authorization")
+		r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	}},
 	{"origin null", header("Origin", "null")},
 	{"origin evil.test", header("Origin", "http://evil.test")},
 	{"cross-site", site("cross-site", "http://evil.test")},

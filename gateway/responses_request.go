@@ -18,7 +18,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	q := responsesQuestion{}
 	var input responsesInput
 	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
-	f.atMost("input", maxMessages)
+	f.fewMessages("input")
 	f.take("input", &input)
 	q.takeCommon(f)
 	q.takeTools(f)
