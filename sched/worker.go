@@ -268,8 +268,11 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		return Delivery{}, err
 	}
 	w.noteSlot(to)
-	bid, why := Bid(w.load(p))
-	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed, Grants: true}
+	l := w.load(p)
+	r := nextMsg{
+		Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bidBefore(l), Missed: missed, Grants: true,
+		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
+	}
 	asked := w.n.now()
 	ctx, cancel := context.WithTimeout(ctx, nextWait)
 	defer cancel()
