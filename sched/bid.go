@@ -172,13 +172,21 @@ func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) 
 			models = seat.Info.Embedders
 		}
 		for i := range models {
-			if bus.SameModel(models[i].Name, key.Model) {
+			if isModel(models[i].Name, key.Model) {
 				return &models[i], ""
 			}
 		}
 		return nil, "it does not have the model " + key.Model
 	}
 	return nil, "it does not run tasks of type " + key.Class
+}
+
+// isModel reports whether name means the model of a key, which is canonical.
+func isModel(name, canonical string) bool {
+	if len(name) == len(canonical) {
+		return name == canonical
+	}
+	return len(name) < len(canonical) && canonical[:len(name)] == name && bus.SameModel(name, canonical)
 }
 
 func orOwner(why string) string {

@@ -51,6 +51,8 @@ type matching struct {
 	rules Rules
 	now   time.Time
 	at    []choice // by head
+	some  []int    // the seats that count: those with a free slot, or soon with one
+	costs []time.Duration
 	held  map[int]int
 	again time.Time // the first end of a hold
 }
@@ -60,7 +62,11 @@ type choice struct {
 	item   int // how many of the head were given
 	seat   int // -1: none
 	loaded bool
+	next   HeadItem
 }
+
+// cannot is the cost of what a seat cannot have.
+const cannot = time.Duration(-1)
 
 // Match gives open tasks to free slots. The next task is that of the lane, priority and user whose turn
 // it is: interactive before batch; then what has waited longest, where a step of priority and a loaded
@@ -68,15 +74,20 @@ type choice struct {
 // the lowest bid. seats are changed: what is given counts as busy. again is when the first task that
 // waits for a better node waits no more; zero where none does.
 func Match(heads []QueueHead, seats []Seat, rules Rules, now time.Time) (out []Answer, again time.Time) {
-	m := matching{heads: heads, seats: seats, rules: rules, now: now, at: make([]choice, len(heads))}
+	m := matching{heads: heads, seats: seats, rules: rules, now: now}
 	free := 0
 	for i := range seats {
 		free += seats[i].Free
+		if seats[i].Free > 0 || seats[i].Soon > 0 && seats[i].Soon <= rules.Hold {
+			m.some = append(m.some, i)
+		}
 	}
 	if free == 0 {
 		return nil, again
 	}
+	m.at, m.costs = make([]choice, len(heads)), make([]time.Duration, len(heads)*len(m.some))
 	for i := range heads {
+		m.ask(i)
 		m.choose(i)
 	}
 	for ; free > 0; free-- {
@@ -84,23 +95,73 @@ func Match(heads []QueueHead, seats []Seat, rules Rules, now time.Time) (out []A
 		if h < 0 {
 			break
 		}
-		c := m.at[h]
-		out = append(out, Answer{h, c.item, c.seat})
-		s := &seats[c.seat]
-		s.Free--
-		s.Busy++
-		if heads[h].Key.Lane == bus.Batch {
-			s.Batch++
-		}
-		m.at[h].item++
-		m.choose(h)
-		for i := range m.at {
-			if i != h && m.at[i].seat == c.seat {
-				m.choose(i)
-			}
-		}
+		out = append(out, Answer{h, m.at[h].item, m.at[h].seat})
+		m.give(h)
 	}
 	return out, m.again
+}
+
+// give notes that head h's next task has its seat, and what follows for the others.
+func (m *matching) give(h int) {
+	seat := m.at[h].seat
+	s := &m.seats[seat]
+	s.Free--
+	s.Busy++
+	if m.heads[h].Key.Lane == bus.Batch {
+		s.Batch++
+	}
+	last := m.at[h].next
+	m.at[h].item++
+	if n := m.item(h); n.Need == last.Need && n.Avoid == last.Avoid && n.Warm == last.Warm {
+		m.at[h].next = n // the same bids
+	} else {
+		m.ask(h)
+	}
+	for k, i := range m.some {
+		if i != seat {
+			continue
+		}
+		for o := range m.heads {
+			m.bid(o, k)
+		}
+	}
+	for o := range m.at {
+		if o == h || m.at[o].seat == seat {
+			m.choose(o)
+		}
+	}
+}
+
+// item is the next task of head h: nothing is known of one that is not listed.
+func (m *matching) item(h int) HeadItem {
+	if k := m.at[h].item; k < len(m.heads[h].Items) {
+		return m.heads[h].Items[k]
+	}
+	return HeadItem{Since: m.now}
+}
+
+// ask gets all bids for head h's next task.
+func (m *matching) ask(h int) {
+	m.at[h].next = m.item(h)
+	for k := range m.some {
+		m.bid(h, k)
+	}
+}
+
+// bid gets that of one seat.
+func (m *matching) bid(h, k int) {
+	head, s, item := &m.heads[h], &m.seats[m.some[k]], &m.at[h].next
+	cost := &m.costs[h*len(m.some)+k]
+	*cost = cannot
+	if s.Class != head.Key.Class || s.Node == item.Avoid && item.Avoid != "" {
+		return
+	}
+	if head.Key.Lane == bus.Batch && s.Free > 0 && !m.rules.takesBatch(s) {
+		return
+	}
+	if b := BidFor(head.Key, item.Need, s, item.Warm == s.Node); b.Not == "" {
+		*cost = b.Cost
+	}
 }
 
 // next returns the head whose turn it is, -1 where none can be given.
@@ -154,44 +215,35 @@ func (m *matching) served(i int) time.Duration {
 
 // choose finds the seat of head h's next task.
 func (m *matching) choose(h int) {
-	head, c := &m.heads[h], &m.at[h]
+	c := &m.at[h]
 	c.seat, c.loaded = -1, false
-	if c.item >= head.Open {
+	if c.item >= m.heads[h].Open {
 		return
 	}
-	item := HeadItem{Since: m.now}
-	if c.item < len(head.Items) {
-		item = head.Items[c.item]
-	}
-	var best Bid
-	soon, soonCost := -1, time.Duration(0)
-	for i := range m.seats {
-		s := &m.seats[i]
-		if s.Class != head.Key.Class || s.Node == item.Avoid || s.Free == 0 && s.Soon == 0 {
-			continue
-		}
-		if head.Key.Lane == bus.Batch && s.Free > 0 && !m.rules.takesBatch(s) {
-			continue
-		}
-		b := BidFor(head.Key, item.Need, s, item.Warm == s.Node)
+	var best, soonCost time.Duration
+	soon := -1
+	for k, i := range m.some {
+		cost, s := m.costs[h*len(m.some)+k], &m.seats[i]
 		switch {
-		case b.Not != "":
+		case cost == cannot || s.Free == 0 && s.Soon == 0:
 		case s.Free == 0:
 			// Those that wait for it already go before.
-			if cost := b.Cost + s.Soon + time.Duration(m.held[i])*s.Stay; soon < 0 || cost < soonCost {
+			if cost += s.Soon + time.Duration(m.held[i])*s.Stay; soon < 0 || cost < soonCost {
 				soon, soonCost = i, cost
 			}
-		case c.seat < 0 || b.Cost < best.Cost || b.Cost == best.Cost && prefers(s, &m.seats[c.seat]):
-			c.seat, best = i, b
+		case c.seat < 0 || cost < best || cost == best && prefers(s, &m.seats[c.seat]):
+			c.seat, best = i, cost
 		}
 	}
 	if c.seat < 0 {
 		return
 	}
-	c.loaded = best.Loaded
-	if soon >= 0 && m.waits(item, soon, soonCost, best.Cost) {
+	if soon >= 0 && m.waits(c.next, soon, soonCost, best) {
 		c.seat = -1
+		return
 	}
+	head := &m.heads[h]
+	c.loaded = BidFor(head.Key, c.next.Need, &m.seats[c.seat], false).Loaded
 }
 
 // waits reports whether a task waits for a busy seat, rather than to go to an idle one now.
