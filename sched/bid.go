@@ -14,10 +14,11 @@ const (
 	guessWriting    = 10.0  // tokens/s of an answer
 	guessGPU        = 5     // times faster with one
 	guessLoading    = 3 * time.Second
-	guessDisk       = 500 << 20 // bytes/s that a model is loaded with
-	guessAnswer     = 32        // tokens of an answer that a bid counts beside the first
-	plainWork       = 10 * time.Millisecond
-	warmReads       = 10 // a node that has a conversation's cache reads one token in so many
+	guessDisk       = 500 << 20              // bytes/s that a model is loaded with
+	guessAnswer     = 32                     // tokens of an answer that a bid counts beside the first
+	plainWork       = 10 * time.Millisecond  // a task without a model, of which nobody knows more
+	plainMost       = 100 * time.Millisecond // what takes no longer counts as plainWork
+	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
 	leastLoading    = time.Second
 	mostLoading     = time.Minute
 	mostTerm        = 10 * time.Minute       // no single estimate counts for more
@@ -64,8 +65,11 @@ type Seat struct {
 	Before int
 	// Soon is when a slot is expected to be free, where none is; 0 where that is not known.
 	Soon time.Duration
-	// Stay is how long a task of this class takes there; 0 where that is not known.
+	// Stay is how long what runs there takes as a rule; 0 where that is not known.
 	Stay time.Duration
+	// Stays is how long the tasks of each model took there, as the host has seen, "" for those without. It
+	// is not changed.
+	Stays map[string]time.Duration
 }
 
 // Bid is what a node offers for a task: about how long until the first token would be there. Lower is
@@ -111,6 +115,9 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		b.Cost += min(d, mostTerm)
 	}
 	work := plainWork
+	if d := seat.Stays[key.Model]; m == nil && d > plainMost {
+		work = min(d, mostTerm)
+	}
 	if m != nil {
 		if !m.Loaded {
 			d := loading(m)
@@ -127,7 +134,7 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		} else if tell != nil {
 			tell(0, "the model is loaded")
 		}
-		work = modelWork(m, need, seat, warm, tell)
+		work = modelWork(m, key, need, seat, warm, tell)
 	}
 	b.Cost += work
 	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
@@ -208,7 +215,7 @@ func loading(m *bus.ModelInfo) time.Duration {
 }
 
 // modelWork is how long the prompt takes to read and the beginning of the answer to write.
-func modelWork(m *bus.ModelInfo, need Need, seat *Seat, warm bool, tell tell) time.Duration {
+func modelWork(m *bus.ModelInfo, key bus.Key, need Need, seat *Seat, warm bool, tell tell) time.Duration {
 	reading, writing := guessReading, guessWriting
 	if seat.Info.GPUTier != "" && seat.Info.GPUTier != "none" {
 		reading, writing = reading*guessGPU, writing*guessGPU
@@ -221,6 +228,17 @@ func modelWork(m *bus.ModelInfo, need Need, seat *Seat, warm bool, tell tell) ti
 		if s.Writing > 0 {
 			writing, how = s.Writing, "as measured"
 		}
+	}
+	if d := seat.Stays[key.Model]; d > 0 && how == "as guessed" {
+		// Nobody has counted its tokens, but the host has seen how long it takes.
+		d = min(d, mostTerm)
+		if warm {
+			d -= d / warmReads
+		}
+		if tell != nil {
+			tell(d, "takes %v for a task as a rule", seat.Stays[key.Model].Round(time.Millisecond))
+		}
+		return d
 	}
 	prompt := need.Prompt
 	if warm {

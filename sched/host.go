@@ -43,7 +43,6 @@ type host struct {
 	asking  map[slotID]*asking
 	answers map[slotID]*given // handed over, and not claimed yet
 	seats   map[seatID]*seatState
-	stays   stays
 	warm    *warm
 	usage   usage
 
@@ -113,7 +112,7 @@ func newHost(n *Node, q QueueID) *host {
 	return &host{
 		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
-		seats: map[seatID]*seatState{}, stays: stays{by: map[stayID]time.Duration{}}, warm: newWarm(), usage: usage{by: map[int]time.Duration{}},
+		seats: map[seatID]*seatState{}, warm: newWarm(), usage: usage{by: map[int]time.Duration{}},
 		seatAt: map[seatID]int{},
 	}
 }

@@ -17,8 +17,13 @@ const (
 
 // needOf tells of j what its queue host should know.
 func (n *Node) needOf(j *Job) Need {
+	return needOf(j, n.cfg.ID, n.closed())
+}
+
+// closed reports whether the owner of this machine lets it do no work of others at present.
+func (n *Node) closed() bool {
 	i, _ := n.members.infoOf(n.cfg.ID)
-	return needOf(j, n.cfg.ID, i.Owner != nil && i.Owner.Closed)
+	return i.Owner != nil && i.Owner.Closed
 }
 
 func needOf(j *Job, self bus.NodeID, closed bool) Need {

@@ -25,6 +25,7 @@ type seatState struct {
 	running map[*item]struct{}
 	batch   int       // of running
 	ended   time.Time // the last of them
+	stays   stays
 }
 
 // seat returns what is known of a node's slots.
@@ -68,7 +69,7 @@ func (h *host) rises(it *item, done bool) {
 	now := h.n.now()
 	s.ended = now
 	if done {
-		h.stays.note(stayID{it.at, it.k.key.Class, it.k.key.Model}, now.Sub(it.began))
+		s.stays = s.stays.with(it.k.key.Model, now.Sub(it.began))
 	}
 	h.usage.spent(it.k.key.Share, now.Sub(it.began))
 	it.at = ""
@@ -130,7 +131,7 @@ func (h *host) describe(s *Seat) {
 	if st == nil {
 		return
 	}
-	s.Busy, s.Batch = len(st.running), st.batch
+	s.Busy, s.Batch, s.Stays = len(st.running), st.batch, st.stays
 	if t := st.told; t != nil {
 		s.Slots, s.CPU, s.GPU, s.FreeBytes = t.Slots, t.CPU, t.GPU, int64(t.FreeMB)<<20
 		if t.Slots == 0 {
@@ -149,7 +150,7 @@ func (h *host) foresee(s *Seat, now time.Time) {
 		s.Soon = time.Millisecond
 	}
 	for it := range st.running {
-		stay, known := h.stays.of(stayID{s.Node, s.Class, it.k.key.Model})
+		stay, known := st.stays[it.k.key.Model]
 		if ran := now.Sub(it.began); known && ran < overdue*stay {
 			s.Stay = max(s.Stay, stay)
 			if left := max(stay-ran, leastSoon); s.Soon == 0 || left < s.Soon {

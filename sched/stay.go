@@ -2,42 +2,37 @@ package sched
 
 import (
 	"container/list"
+	"maps"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// stayID names what tasks have in common that take about as long.
-type stayID struct {
-	node         bus.NodeID
-	class, model string
-}
-
 const (
-	staysMost = 2000 // that are remembered
-	stayNew   = 4    // one in so many parts of an average is the latest
+	staysMost = 200 // models of one seat whose tasks' length is remembered
+	stayNew   = 4   // one in so many parts of an average is the latest
+	stayFine  = 32  // a change by less than one in so many parts is none
 )
 
-// stays is how long tasks take where: an average in which the latest count for more.
-type stays struct{ by map[stayID]time.Duration }
+// stays is how long tasks of each model take at a seat, "" for those without: an average in which the
+// latest count for more. It is replaced and never changed, for decisions hold it.
+type stays map[string]time.Duration
 
-func (s *stays) note(id stayID, took time.Duration) {
-	old, has := s.by[id]
+// with returns s with one more task.
+func (s stays) with(model string, took time.Duration) stays {
+	old, has := s[model]
 	switch {
 	case has:
-		took = old + (took-old)/stayNew
-	case len(s.by) >= staysMost:
-		for other := range s.by { // any: the rest is learnt again
-			delete(s.by, other)
-			break
+		if took = old + (took-old)/stayNew; (took - old).Abs() < old/stayFine {
+			return s
 		}
+	case len(s) >= staysMost:
+		return s
 	}
-	s.by[id] = max(took, 1)
-}
-
-func (s *stays) of(id stayID) (time.Duration, bool) {
-	d, ok := s.by[id]
-	return d, ok
+	next := make(stays, len(s)+1)
+	maps.Copy(next, s)
+	next[model] = max(took, 1)
+	return next
 }
 
 // warmMost is how many conversations a host remembers.

@@ -14,6 +14,7 @@ import (
 type taskCmd struct {
 	Ls     taskLsCmd     `cmd:"" help:"List the tasks that the swarm knows."`
 	Show   taskShowCmd   `cmd:"" help:"Show what became of a task, and its result."`
+	Why    taskWhyCmd    `cmd:"" help:"Show which node got a task, or would get it, and what each node bid for it."`
 	Attach taskAttachCmd `cmd:"" help:"Print a task's output as it is made, to its end."`
 	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 }
