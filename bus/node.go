@@ -96,6 +96,8 @@ type NodeInfo struct {
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
 	// its disk is free.
 	DiskFull bool `json:"disk_full,omitempty"`
+	// Shares tells that it knows work queues by user, see Key.Share.
+	Shares bool `json:"shares,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
 	Owner   *OwnerUse `json:"owner,omitempty"`
 	Version string    `json:"version"`

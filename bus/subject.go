@@ -160,7 +160,7 @@ type Key struct {
 	// name for a key, and so fetch none of them: see Wire.Blobs.
 	Large bool `json:"large,omitempty"`
 	// Share is 1 to Shares for the tasks of a user, so that users take turns; 0 where it is not told
-	// whose they are. Nodes that know no shares do not take such a name for a key: see Wire.Shares.
+	// whose they are. Nodes that know no shares do not take such a name for a key: see NodeInfo.Shares.
 	Share int `json:"share,omitempty"`
 }
 

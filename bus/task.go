@@ -53,6 +53,7 @@ type Task struct {
 	// Timeout counts from submission: the task never runs after it. 0 means none. On the wire
 	// and at rest it travels as time left, so that clocks need not agree.
 	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	User    string        `json:"user,omitempty"`
 	// Payload is the input, in the format of the type.
 	Payload json.RawMessage `json:"payload,omitempty"`
 

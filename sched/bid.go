@@ -15,6 +15,7 @@ const (
 	guessGPU        = 5     // times faster with one
 	guessLoading    = 3 * time.Second
 	guessDisk       = 500 << 20              // bytes/s that a model is loaded with
+	guessStay       = time.Second            // of a task, for the account of its user
 	guessAnswer     = 32                     // tokens of an answer that a bid counts beside the first
 	plainWork       = 10 * time.Millisecond  // a task without a model, of which nobody knows more
 	plainMost       = 100 * time.Millisecond // what takes no longer counts as plainWork
@@ -140,7 +141,7 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
 		add(d)
 		if tell != nil {
-			tell(d, "%d of %d slots busy, CPU %d %%, GPU %d %%", seat.Busy, seat.Slots, seat.CPU, seat.GPU)
+			tell(d, "%d of %d slots busy beside it, CPU %d %%, GPU %d %%", others(seat), seat.Slots, seat.CPU, seat.GPU)
 		}
 	}
 	if m == nil && tell != nil {
@@ -163,6 +164,8 @@ func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) 
 		return nil, "it has not told what it can do"
 	case key.Large && !seat.Info.Wire.Blobs():
 		return nil, "its mycod is too old for a payload of this size"
+	case key.Share > 0 && !seat.Info.Shares:
+		return nil, "its mycod is too old for queues by user"
 	}
 	if o := seat.Info.Owner; o != nil && o.Closed && need.From != seat.Node && key.Pin != seat.Node {
 		return nil, "its owner keeps it: " + orOwner(o.Why)
@@ -265,9 +268,17 @@ func inTime(tokens int, perSecond float64) time.Duration {
 func slowedBy(seat *Seat) int {
 	by := seat.GPU + seat.CPU/2
 	if seat.Slots > 0 {
-		by += 100 * min(seat.Busy, seat.Slots) / seat.Slots
+		by += 100 * min(others(seat), seat.Slots) / seat.Slots
 	}
 	return by
+}
+
+// others is how many tasks run beside one that comes to seat: where none is free, one has ended then.
+func others(seat *Seat) int {
+	if seat.Free == 0 {
+		return max(seat.Busy-1, 0)
+	}
+	return seat.Busy
 }
 
 // penalties are what speaks against a node beside its speed.

@@ -88,11 +88,12 @@ func (h *host) heads(now time.Time) []QueueHead {
 	h.queues = h.queues[:0]
 	for _, k := range h.keys {
 		if need := k.need(now); need > 0 {
-			heads = append(heads, QueueHead{Key: k.key, Open: need, Oldest: k.oldest(now), Used: h.usage.of(k.key.Share)})
+			heads = append(heads, QueueHead{Key: k.key, Open: need, Oldest: k.oldest(now)})
 			h.queues = append(h.queues, k)
 		}
 	}
 	h.scratch = heads
+	h.usage.fill(heads, now)
 	return heads
 }
 
@@ -145,7 +146,7 @@ func (k *keyQueue) oldest(now time.Time) time.Time {
 
 // Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
 func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
-	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() {
+	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
 		return false, false
 	}
 	for _, t := range n.Types {

@@ -188,6 +188,7 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
+	key = o.n.shared(key, &j)
 	message, need := j.message(), o.n.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {

@@ -104,15 +104,16 @@ type item struct {
 	avoid   bus.NodeID
 	avoidAt time.Time
 	need    Need
-	at      bus.NodeID // that runs it, as far as is known
-	began   time.Time  // there
+	at      bus.NodeID    // that runs it, as far as is known
+	began   time.Time     // there
+	charged time.Duration // to its user, until it is known how long it took
 }
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
 		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
-		seats: map[seatID]*seatState{}, warm: newWarm(), usage: usage{by: map[int]time.Duration{}},
+		seats: map[seatID]*seatState{}, warm: newWarm(), usage: newUsage(),
 		seatAt: map[seatID]int{},
 	}
 }

@@ -110,6 +110,7 @@ func (m *matching) give(h int) {
 	if m.heads[h].Key.Lane == bus.Batch {
 		s.Batch++
 	}
+	m.charge(h, s)
 	last := m.at[h].next
 	m.at[h].item++
 	if n := m.item(h); n.Need == last.Need && n.Avoid == last.Avoid && n.Warm == last.Warm {
@@ -130,6 +131,27 @@ func (m *matching) give(h int) {
 			m.choose(o)
 		}
 	}
+}
+
+// charge counts what head h's user is given as used.
+func (m *matching) charge(h int, s *Seat) {
+	key := &m.heads[h].Key
+	if key.Share == 0 {
+		return
+	}
+	for o := range m.heads {
+		if m.heads[o].Key.Share == key.Share {
+			m.heads[o].Used += s.stay(key.Model)
+		}
+	}
+}
+
+// stay is how long a task of a model takes at s, or is taken to.
+func (s *Seat) stay(model string) time.Duration {
+	if d := s.Stays[model]; d > 0 {
+		return d
+	}
+	return guessStay
 }
 
 // item is the next task of head h: nothing is known of one that is not listed.

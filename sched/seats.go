@@ -52,6 +52,11 @@ func (h *host) sits(it *item, worker bus.NodeID) {
 		s.batch++
 	}
 	h.warm.put(it.need.Affinity, worker)
+	it.charged = guessStay
+	if d := s.stays[it.k.key.Model]; d > 0 {
+		it.charged = d
+	}
+	h.usage.spent(it.k.key.Share, it.charged)
 }
 
 // rises notes that its worker runs it no more. done is set where it has ended as it should.
@@ -71,7 +76,7 @@ func (h *host) rises(it *item, done bool) {
 	if done {
 		s.stays = s.stays.with(it.k.key.Model, now.Sub(it.began))
 	}
-	h.usage.spent(it.k.key.Share, now.Sub(it.began))
+	h.usage.spent(it.k.key.Share, now.Sub(it.began)-it.charged)
 	it.at = ""
 }
 

@@ -319,7 +319,7 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 		return a.Priority > b.Priority
 	})
 	w.mu.Lock()
-	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
+	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {
