@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -29,20 +30,30 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 
 // find asks every node what it knows of a task; what is furthest in its life counts.
 func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
-	all, err := n.findAll(ctx, id)
+	var all gathered
+	var at *place
+	err := n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
+		all.add(r)
+		if r.Place != nil {
+			at = r.Place
+		}
+	})
 	if err != nil {
 		return found{}, err
 	}
-	f, ok := all[id]
+	f, ok := all.found[id]
 	if !ok {
 		return found{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	if at != nil && f.Info.State == bus.StateQueued {
+		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
 	}
 	return f, nil
 }
 
 // Tasks lists the tasks that the swarm knows, newest first, without their results.
 func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
-	all, err := n.findAll(ctx, "")
+	all, err := n.findAll(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -57,15 +68,28 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 	return out, nil
 }
 
-func (n *Node) findAll(ctx context.Context, id bus.TaskID) (map[bus.TaskID]found, error) {
-	all, from := map[bus.TaskID]found{}, map[bus.TaskID]bus.NodeID{}
-	err := n.eachFound(ctx, id, func(f found, at bus.NodeID) {
+// gathered is what the nodes know of tasks: of each what is furthest in its life.
+type gathered struct {
+	found map[bus.TaskID]found
+	from  map[bus.TaskID]bus.NodeID
+}
+
+func (g *gathered) add(r findReply) {
+	if g.found == nil {
+		g.found, g.from = map[bus.TaskID]found{}, map[bus.TaskID]bus.NodeID{}
+	}
+	for _, f := range r.Found {
 		id := f.Info.ID
-		if old, ok := all[id]; !ok || later(f, at, old, from[id]) {
-			all[id], from[id] = f, at
+		if old, ok := g.found[id]; !ok || later(f, r.Node, old, g.from[id]) {
+			g.found[id], g.from[id] = f, r.Node
 		}
-	})
-	return all, err
+	}
+}
+
+func (n *Node) findAll(ctx context.Context) (map[bus.TaskID]found, error) {
+	var all gathered
+	err := n.askAll(ctx, findMsg{}, all.add)
+	return all.found, err
 }
 
 // eachFound asks every node what it knows of a task, or of all tasks where id is empty.
@@ -144,6 +168,8 @@ func (o *outbox) onFind(m Msg) {
 	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
 	if q.Why {
 		r.Why = o.n.whyHere(q.ID)
+	} else if h := o.n.host(); h != nil && q.ID != "" {
+		r.Place = h.placeOf(q.ID)
 	}
 	if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
 		o.n.log.Debug("answer a question for a task", "err", err)

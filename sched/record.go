@@ -159,6 +159,8 @@ type findReply struct {
 	Found []found    `json:"found,omitempty"`
 	// Why is told by who decided, where it was asked for.
 	Why *bus.Why `json:"why,omitempty"`
+	// Place is told by the queue host of the one task that was asked for, while that waits.
+	Place *place `json:"place,omitempty"`
 }
 
 type found struct {

@@ -34,12 +34,15 @@ type taskView struct {
 	Copies    int             `json:"copies,omitempty"`
 	Submitted time.Time       `json:"submitted,omitzero"`
 	Warning   string          `json:"warning,omitempty"`
+	Position  int             `json:"position,omitempty"`
+	Wait      time.Duration   `json:"wait_ns,omitempty"`
 }
 
 func viewTask(i bus.TaskInfo) taskView {
 	return taskView{
 		ID: i.ID, Type: i.Type, State: i.State, Attempts: i.Attempts, NodeID: i.NodeID, Result: i.Result, Error: i.Error,
 		Model: i.Model, Submitter: i.Submitter, Durable: i.Durable, Copies: i.Copies, Submitted: i.Submitted, Warning: i.Warning,
+		Position: i.Position, Wait: i.Wait,
 	}
 }
 
@@ -170,6 +173,16 @@ func (a *app) task(i bus.TaskInfo) {
 	}
 	if !i.Submitted.IsZero() {
 		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
+	}
+	if i.Position > 0 {
+		at := "next in the queue"
+		if i.Position > 1 {
+			at = strconv.Itoa(i.Position) + " in the queue"
+		}
+		if i.Wait > 0 {
+			at += ", for about " + shortTime(i.Wait)
+		}
+		pairs = append(pairs, [2]string{"waits", at})
 	}
 	pairs = append(pairs, [2]string{"warning", i.Warning})
 	if i.Error != nil {
