@@ -50,7 +50,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{bus.AsError(err)}
 	}
-	info, err := g.cfg.Swarm.Stream(r.Context(), t, piece)
+	info, err := g.follow(r, t, piece)
 	if err == nil {
 		err = g.whole(r, &info, true)
 	}
@@ -147,8 +147,11 @@ func newNDJSON(w http.ResponseWriter) *stream {
 	return &stream{w: w, control: http.NewResponseController(w), media: "application/x-ndjson", after: "\n"}
 }
 
+// eventStream is the media type of server-sent events.
+const eventStream = "text/event-stream"
+
 func newEvents(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w), media: "text/event-stream", before: "data: ", after: "\n\n"}
+	return &stream{w: w, control: http.NewResponseController(w), media: eventStream, before: "data: ", after: "\n\n"}
 }
 
 // begin sends the headers, once.
