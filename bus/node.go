@@ -98,6 +98,9 @@ type NodeInfo struct {
 	DiskFull bool `json:"disk_full,omitempty"`
 	// Shares tells that it knows work queues by user, see Key.Share.
 	Shares bool `json:"shares,omitempty"`
+	// ModelRoom is how many bytes are free where its Ollama keeps models, in whole GiB or 1; 0 where it is
+	// not known.
+	ModelRoom int64 `json:"model_room,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
 	Owner   *OwnerUse `json:"owner,omitempty"`
 	Version string    `json:"version"`

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -42,7 +41,7 @@ func dialectOf(r *http.Request) *dialect {
 
 // refuse answers with an error.
 func (d *dialect) refuse(g *Gateway, w http.ResponseWriter, status int, e *bus.Error) {
-	if e.Code == bus.CodeBusy {
+	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	g.write(w, status, d.failure(status, e))
@@ -62,7 +61,7 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
-			if r.Method != http.MethodPost { // what nobody reads is held to the limits too
+			if r.Method != http.MethodPost && r.Method != http.MethodDelete { // what nobody reads is held to the limits too
 				_, err = io.Copy(io.Discard, r.Body)
 			}
 		}
@@ -86,8 +85,8 @@ func (w wrong) Unwrap() error { return w.err }
 
 // explain returns the status and the words for an error.
 func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
-	if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
-		err = cause
+	if ended := keyEnded(r); ended != nil {
+		err = ended
 	}
 	e := bus.AsError(err)
 	if e.Code == bus.CodeInternal {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +35,8 @@ func native(do func(*Gateway, *http.Request) (int, any, error)) func(*Gateway, h
 			}
 		}
 		if err != nil {
-			if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
-				err = cause
+			if ended := keyEnded(r); ended != nil {
+				err = ended
 			}
 			e := bus.AsError(err)
 			if e.Code == bus.CodeInternal {

@@ -25,6 +25,7 @@ type chosen struct {
 	node    bus.NodeID
 	attempt int
 	seats   []Seat // shared, not changed; nil where the slot has found the task itself
+	rules   Rules
 }
 
 // choices are the decisions of this process, the latest of each task. They outlive its time as host.
@@ -73,7 +74,7 @@ func (h *host) why(id bus.TaskID) (w *bus.Why) {
 		now := h.n.now()
 		x := chosen{
 			task: id, key: it.k.key, need: it.need, warm: h.warm.of(it.need.Affinity), at: now, waited: now.Sub(it.since),
-			seats: h.seatsFor([]QueueHead{{Key: it.k.key}}, now),
+			seats: h.seatsFor([]QueueHead{{Key: it.k.key}}, now), rules: h.n.rules(),
 		}
 		w = x.why(h.n.cfg.ID)
 	})
@@ -106,8 +107,12 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 		for _, t := range terms {
 			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why})
 		}
-		if b.Not == "" && s.Free == 0 {
+		switch {
+		case b.Not != "":
+		case s.Free == 0:
 			b.Not = noSlot(s)
+		case x.key.Lane == bus.Batch && !x.rules.takesBatch(s):
+			b.Not = "its free slot is kept for interactive work"
 		}
 		if b.Chosen {
 			best, b.Not = bid.Cost, ""

@@ -66,14 +66,15 @@ func (h *host) dispatch(now time.Time) {
 	}
 	h.fill(heads)
 	before := slices.Clone(seats) // for those who ask why
-	answers, again := Match(heads, seats, h.n.rules(), now)
+	rules := h.n.rules()
+	answers, again := Match(heads, seats, rules, now)
 	h.again = again
 	for _, a := range answers {
 		k := h.queues[a.Head]
 		as := h.takeFree(a.Seat)
 		id := as.id()
 		delete(h.asking, id)
-		h.answers[id] = &given{k: k, at: now, choice: &chosen{at: now, seats: before}}
+		h.answers[id] = &given{k: k, at: now, choice: &chosen{at: now, seats: before, rules: rules}}
 		k.given++
 		k.handed = now
 		if err := h.n.fx.Hand(h.q, k.key, as.to, h.grant(as)); err != nil {

@@ -28,7 +28,9 @@ type runFlags struct {
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak Ollama's or OpenAI's interface."`
+	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak the interface of Ollama, OpenAI or Anthropic."`
+	HTTPHost     []string      `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
+	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
 	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
 	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
@@ -51,6 +53,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
+		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
 		ContextDir: contextDir(),

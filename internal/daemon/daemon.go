@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -59,6 +58,8 @@ type Daemon struct {
 	join     net.Listener
 	http     net.Listener
 	gateway  *gateway.Gateway
+	httpKeys *keyring
+	ollama   net.Listener // nil where it is not wanted
 
 	changing sync.Mutex    // held while the node joins or leaves, or is put out
 	putOut   chan struct{} // tells that the node was put out; holds one
@@ -144,6 +145,9 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 		BusURL: d.fabric.ClientURL(), FabricAddr: d.fabric.FabricAddr(),
 		JoinAddr: d.join.Addr().String(), HTTPURL: "http://" + reachable(d.http.Addr()),
 	}
+	if d.ollama != nil {
+		d.info.OllamaURL = "http://" + reachable(d.ollama.Addr())
+	}
 	d.settle(ctx, settleLimit)
 	if err := d.table.write(ctx, time.Now()); err != nil {
 		return err
@@ -186,6 +190,9 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 		return identityError(err)
 	}
 	if d.keys, err = loadCredentials(d.cfg.DataDir); err != nil {
+		return err
+	}
+	if d.httpKeys, err = loadKeys(d.cfg.DataDir); err != nil {
 		return err
 	}
 	if d.cfg.Join != "" {
@@ -289,6 +296,9 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err != nil {
 		return err
 	}
+	if err := d.listenAsOllama(ctx, up); err != nil {
+		return err
+	}
 	srv, err := d.httpServer()
 	if err != nil {
 		return err
@@ -299,14 +309,7 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err := d.startTable(ctx, up); err != nil {
 		return err
 	}
-	up.run(ctx, "answer HTTP", func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // the listener's error is of no use
-		defer stop()
-		if err := srv.Serve(d.http); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	d.serveHTTP(ctx, up, srv)
 	return nil
 }
 

@@ -76,6 +76,9 @@ func (d *Daemon) listens() []bus.ListenDiagnosis {
 		{What: "NATS", Net: "tcp", Addr: d.info.BusURL},
 		{What: "HTTP", Net: "tcp", Addr: d.http.Addr().String()},
 	}
+	if d.ollama != nil {
+		out = append(out, bus.ListenDiagnosis{What: "HTTP, as Ollama", Net: "tcp", Addr: d.ollama.Addr().String()})
+	}
 	if !d.cfg.NoMDNS {
 		out = append(out, bus.ListenDiagnosis{What: "mDNS", Net: "udp", Addr: "0.0.0.0:5353", Others: true})
 	}

@@ -82,11 +82,14 @@ func TestDialectsAcrossNodes(t *testing.T) {
 }
 
 // open makes a request whose answer is read as it comes.
-func open(t *testing.T, n *node, path, body string) *http.Response {
+func open(t *testing.T, n *node, path, body string, change ...func(*http.Request)) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(n.ctx(), "POST", n.Info().HTTPURL+path, strings.NewReader(body))
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")
+	for _, c := range change {
+		c(req)
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	check(t, err)

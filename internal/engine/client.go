@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -111,6 +112,11 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
+	}
+	if resp.Header.Get(bus.HeaderGateway) != "" && !protect.Engines.Off() {
+		resp.Body.Close()
+		return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is a node of a swarm, not an engine", c.base.Redacted()).
+			WithHint("leave it out: mycod finds other nodes by itself, or joins them with a token")
 	}
 	return resp, nil
 }
