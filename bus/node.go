@@ -44,6 +44,13 @@ type ModelInfo struct {
 	Can Abilities `json:"can,omitempty"`
 	// Speed is what was measured of it on this node; nil before its first answer there.
 	Speed *ModelSpeed `json:"speed,omitempty"`
+	// ModifiedAt is when its files were written; zero where the engine does not tell.
+	ModifiedAt time.Time `json:"modified_at,omitzero"`
+	// What follows is of a model that is loaded, where the engine tells: LoadedBytes is its size in
+	// memory, VRAMBytes what of that is in a GPU's, and ExpiresAt when it is unloaded unless it is asked.
+	LoadedBytes int64     `json:"loaded_bytes,omitempty"`
+	VRAMBytes   int64     `json:"vram_bytes,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }
 
 // ModelSpeed is what a node has measured of a model: recent requests count for more.

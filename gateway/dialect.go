@@ -29,9 +29,12 @@ var nativeDialect = &dialect{failure: func(_ int, e *bus.Error) any {
 	}{e}
 }}
 
+// dialects are those of others; of two that have a prefix of a path, the first has the path.
+var dialects = []*dialect{ollamaDialect, anthropicDialect, openAIDialect}
+
 // dialectOf returns the dialect that a request is in.
 func dialectOf(r *http.Request) *dialect {
-	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
+	for _, d := range dialects {
 		if strings.HasPrefix(r.URL.Path, d.prefix) {
 			return d
 		}
@@ -99,6 +102,9 @@ func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
 	if _, missing := errors.AsType[noModel](err); missing {
 		status = http.StatusNotFound
 	}
+	if _, other := errors.AsType[badMethod](err); other {
+		status = http.StatusMethodNotAllowed
+	}
 	return status, e
 }
 
@@ -126,13 +132,28 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 	return noModel{&e}
 }
 
-// noSuchCall answers what a dialect has no route for.
-func noSuchCall(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return wrong{bus.AsError(err)}
+// noSuchCall answers what a dialect has no route for in mux.
+func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Request) error {
+	return func(_ *Gateway, w http.ResponseWriter, r *http.Request) error {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return wrong{bus.AsError(err)}
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			_, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
+			if strings.HasPrefix(pattern, method+" ") {
+				w.Header().Set("Allow", method)
+				return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method)}
+			}
+		}
+		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 	}
-	return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 }
+
+// badMethod is an error about the method of a request.
+type badMethod struct{ err *bus.Error }
+
+func (b badMethod) Error() string { return b.err.Error() }
+func (b badMethod) Unwrap() error { return b.err }
 
 // fields are those of a request's object that nobody has taken yet.
 type fields struct {

@@ -1,6 +1,7 @@
-// Package gateway answers HTTP: the native API of a node, and the interfaces of Ollama and OpenAI, so
-// that programs made for those use the whole swarm. It owns requests, who may make them, their limits,
-// and the translation between these interfaces and tasks; what tasks do is behind the interface Swarm.
+// Package gateway answers HTTP: the native API of a node, and the interfaces of Ollama, OpenAI and
+// Anthropic, so that programs made for those use the whole swarm. It owns requests, who may make them,
+// their limits, and the translation between these interfaces and tasks; what tasks do is behind the
+// interface Swarm.
 //
 //	GET  /health            no key; 200 while the daemon runs
 //	GET  /status            bus.Status
@@ -15,7 +16,7 @@
 //
 //	GET  /                          "Ollama is running"
 //	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings
-//	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings
+//	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings, responses, messages
 //
 // These want the key only of those who do not call from this machine, and spell errors as the interface
 // does. What becomes of each field of a request is in docs/api.md.

@@ -98,7 +98,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, pullRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -139,9 +139,10 @@ func New(cfg Config) (*Gateway, error) {
 	for _, r := range routes {
 		mux.Handle(r.pattern, g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) })))
 	}
-	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
-		none := d.handle(noSuchCall)
-		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { none(g, w, r) })))
+	for _, d := range dialects {
+		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			dialectOf(r).handle(noSuchCall(mux))(g, w, r)
+		})))
 	}
 	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute)(g, w, r) })))
 	origin := http.NewCrossOriginProtection()
