@@ -58,6 +58,7 @@ func TestWaitingIsTold(t *testing.T) {
 	}{
 		{"at once", "/v1/chat/completions", 900 * time.Millisecond, nil, 0, ""},
 		{"a while", "/v1/chat/completions", 5 * time.Second, nil, 1, "3"},
+		{"Anthropic's events", "/v1/messages", 5 * time.Second, nil, 1, "3"},
 		{"long", "/v1/chat/completions", 25 * time.Second, nil, 3, "3"},
 		{"lines of JSON", "/api/chat", 5 * time.Second, nil, 0, "3"},
 		{"and fails", "/v1/chat/completions", 5 * time.Second, full, 1, "3"},
@@ -70,7 +71,7 @@ func TestWaitingIsTold(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w := local(t, g, "POST", tt.path, hello+`,"stream":true}`)
+				w := local(t, g, "POST", tt.path, hello+`,"max_tokens":9,"stream":true}`)
 				body := w.Body.String()
 				if n := strings.Count(body, ": waiting, 3 in the queue\n\n"); w.Code != http.StatusOK || n != tt.told {
 					t.Errorf("status %d, told %d times, want %d:\n%s", w.Code, n, tt.told, body)
