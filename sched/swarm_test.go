@@ -33,6 +33,7 @@ type setup struct {
 	twin  func(i int, o bus.Instance)
 	skew  map[int]time.Duration // how much clocks are ahead, by index
 	wires map[int]bus.Wire      // what nodes speak, by index
+	owner map[int]*bus.OwnerUse // what owners leave of their machines, by index
 	split bool                  // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
@@ -123,6 +124,9 @@ func (s *swarm) restart(i int) {
 	life, fx := n.m.Start()
 	start := n.m.Starts()
 	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Wire: s.wires[i], Boot: fmt.Sprintf("boot-%d-%d", i, start)}
+	if s.owner[i] != nil {
+		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(n.id), Owner: s.owner[i]} }
+	}
 	if s.room != nil {
 		cfg.Room = func() error { return s.room(i) }
 	}
