@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -72,6 +73,30 @@ type OwnerUse struct {
 	Why string `json:"why,omitempty"`
 }
 
+// String is what people read of u after "is": "closed until 17:00", "closed: on battery", "used by its
+// owner: on battery"; empty where all is the swarm's.
+func (u *OwnerUse) String() string {
+	switch {
+	case u == nil || !u.Closed && u.Weight <= 0:
+		return ""
+	case u.Closed && strings.HasPrefix(u.Why, "until "):
+		return "closed " + u.Why
+	case u.Closed && u.Why == "":
+		return "closed"
+	case u.Closed:
+		return "closed: " + u.Why
+	case u.Why == "":
+		return "used by its owner"
+	}
+	return "used by its owner: " + u.Why
+}
+
+// ClosedTo reports whether n takes no tasks of a type from submitter: a closed machine runs those of
+// its owner alone. It answers pings, which cost nothing.
+func (n NodeInfo) ClosedTo(submitter NodeID, typ string) bool {
+	return n.Owner != nil && n.Owner.Closed && n.ID != submitter && typ != TypePing
+}
+
 // Capability is what a node can run now of one type of task.
 type Capability struct {
 	Type   string      `json:"type"`
@@ -109,8 +134,12 @@ type NodeInfo struct {
 	// not known.
 	ModelRoom int64 `json:"model_room,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
-	Owner   *OwnerUse `json:"owner,omitempty"`
-	Version string    `json:"version"`
+	Owner *OwnerUse `json:"owner,omitempty"`
+	// FreeMemory and FreeVRAM are bytes, in steps of 256 MiB; 0 where it does not tell. FreeVRAM is of
+	// all GPUs together.
+	FreeMemory int64  `json:"free_memory,omitempty"`
+	FreeVRAM   int64  `json:"free_vram,omitempty"`
+	Version    string `json:"version"`
 	// Wire is what it speaks with other nodes; zero for one from before nodes told.
 	Wire Wire `json:"wire,omitzero"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.

@@ -30,8 +30,8 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	if err == nil {
 		res, err = bus.Result[bus.InferenceResult](info)
 	}
-	if err == nil && f.lags() {
-		err = errDiffers
+	if err == nil {
+		err = f.rest(info.NodeID, res)
 	}
 	if names := req.Extended(); err == nil && res.Version < bus.RequestVersion && len(names) > 0 {
 		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
@@ -46,7 +46,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	t.Model = model
+	t.Model = g.spelled(model)
 	info, err := g.runTask(r, t, piece)
 	if err != nil {
 		return info, g.unknownModel(typ, model, err)
@@ -118,8 +118,21 @@ func (f *follower) chunk(c bus.Chunk) error {
 	return f.out(c.Node, piece)
 }
 
-// lags reports whether the last attempt has ended before it said what the client has heard.
-func (f *follower) lags() bool { return !f.behind.Empty() }
+// rest hands on what of the result has not come in pieces: pieces may be lost, a result is not.
+func (f *follower) rest(node bus.NodeID, res bus.InferenceResult) error {
+	if f.out == nil {
+		return nil
+	}
+	f.behind = bus.InferenceChunk{Text: f.told.text.String(), Thinking: f.told.thinking.String(), ToolCalls: f.told.calls}
+	rest := bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Demo: res.Demo}
+	switch {
+	case !f.repeats(&rest) || !f.behind.Empty():
+		return errDiffers
+	case rest.Empty():
+		return nil
+	}
+	return f.out(node, rest)
+}
 
 // repeats takes out of p what the client has heard, and reports whether it is the same.
 func (f *follower) repeats(p *bus.InferenceChunk) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -70,7 +71,11 @@ func handle(ctx context.Context, h bus.Handler, model string, payload any) run {
 		r.phases, r.limits = append(r.phases, name), append(r.limits, limit)
 	})
 	r.result, r.err = h.Handle(ctx, &bus.Task{Type: bus.TypeInference, Model: model, Payload: data}, func(c any) error {
-		r.chunks = append(r.chunks, c.(bus.InferenceChunk).Text)
+		text := fmt.Sprint(c)
+		if c, ok := c.(bus.InferenceChunk); ok {
+			text = c.Text
+		}
+		r.chunks = append(r.chunks, text)
 		return nil
 	})
 	return r
@@ -152,6 +157,37 @@ func TestInferenceGivesALargeModelTimeToLoad(t *testing.T) {
 	long := limit(bus.ModelInfo{Name: "m", Loaded: true}, strings.Repeat("x", 100_000))
 	if loaded >= small || small >= large || loaded >= long {
 		t.Errorf("limits: loaded %v, small %v, large %v, long prompt %v", loaded, small, large, long)
+	}
+}
+
+// An engine that is at work and says nothing is left alone, and clients hear nothing of it.
+func TestInferenceSignsOfLife(t *testing.T) {
+	t.Parallel()
+	e := &scripted{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, chunks: []string{"Pa", "", "", "ris"}}
+	r := handle(t.Context(), handlers.NewInference(e, 1), "m", bus.InferenceRequest{Prompt: "x"})
+	if r.err != nil || strings.Join(r.chunks, "|") != "Pa|ris" || strings.Join(r.phases, " ") != "prompt output output output" {
+		t.Errorf("chunks %q, phases %v, %v", r.chunks, r.phases, r.err)
+	}
+}
+
+// Ollama says nothing while a model writes a call of a tool.
+func TestInferenceGivesToolsTime(t *testing.T) {
+	t.Parallel()
+	tools := json.RawMessage(`[{"type":"function"}]`)
+	for name, c := range map[string]struct {
+		engine string
+		req    bus.InferenceRequest
+		long   bool
+	}{
+		"no tools":        {"ollama", bus.InferenceRequest{Prompt: "x"}, false},
+		"tools":           {"ollama", bus.InferenceRequest{Prompt: "x", Tools: tools}, true},
+		"tools elsewhere": {"openai", bus.InferenceRequest{Prompt: "x", Tools: tools}, false},
+	} {
+		e := &scripted{models: []bus.ModelInfo{{Name: "m:latest", Loaded: true, Engine: c.engine}}, chunks: []string{"Pa"}}
+		r := handle(t.Context(), handlers.NewInference(e, 1), "m", c.req)
+		if len(r.limits) != 2 || (r.limits[1] == r.limits[0]) != c.long || (r.limits[1] == 30*time.Second) == c.long {
+			t.Errorf("%s: phases %v with limits %v", name, r.phases, r.limits)
+		}
 	}
 }
 

@@ -141,7 +141,7 @@ func (w *worker) onResend(m Msg) {
 func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
 	a := &attempt{w: w, job: j, q: q, d: d}
 	a.accept()
-	if !w.begin(j.Task.ID) {
+	if w.refuses(j.Submitter, j.Task.Type) || !w.begin(j.Task.ID) {
 		w.decline(ctx, a)
 		return
 	}
@@ -189,7 +189,6 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 	q, d, j, id := a.q, a.d, a.job, a.job.Task.ID
 	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes}
 	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
-	s.Closed = j.Submitter != w.n.cfg.ID && j.Task.Node != w.n.cfg.ID && w.n.closed()
 	if !w.n.off(ProtectHoldBack) {
 		s.RunningAt, _ = w.n.members.runningAt(id)
 		if w.find(id) != nil {

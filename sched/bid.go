@@ -167,8 +167,8 @@ func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) 
 	case key.Share > 0 && !seat.Info.Shares:
 		return nil, "its mycod is too old for queues by user"
 	}
-	if o := seat.Info.Owner; o != nil && o.Closed && need.From != seat.Node && key.Pin != seat.Node {
-		return nil, "its owner keeps it: " + orOwner(o.Why)
+	if seat.Info.ClosedTo(need.From, key.Class) {
+		return nil, "its owner keeps it: " + orOwner(seat.Info.Owner.Why)
 	}
 	for _, t := range seat.Info.Types {
 		if t != key.Class {

@@ -59,8 +59,6 @@ type Sighting struct {
 	// Unseen tells that this worker does not hear the submitter of an attached task, or hears
 	// another start of it than the one that submitted.
 	Unseen bool
-	// Closed tells that the owner of this machine lets it do no work of others.
-	Closed bool
 }
 
 // OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
@@ -97,8 +95,6 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Kind, a.Why = Bury, "it ended with its worker too often"
 	case a.Attempt > maxAttempts:
 		a.Kind, a.Why = Bury, "it was tried too often"
-	case s.Closed:
-		return Action{Kind: HoldBack, Why: "the owner of this machine keeps it"}
 	}
 	return a
 }

@@ -23,8 +23,8 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 	if f.Info.State != bus.StateQueued {
 		return
 	}
-	if _, ok := CanRun(f.Key, nodes); !ok {
-		f.Info.Warning = waitsFor(f.Key, nodes, self)
+	if !canRunFor(f.Key, nodes, f.Info.Submitter) {
+		f.Info.Warning = waitsFor(f.Key, nodes, self, f.Info.Submitter)
 	}
 }
 

@@ -101,6 +101,11 @@ func (h *host) seatsFor(heads []QueueHead, now time.Time) []Seat {
 	for i := range seats {
 		h.seatAt[seatID{seats[i].Node, seats[i].Class}] = i
 		h.describe(&seats[i])
+		if o := seats[i].Info; o != nil && o.Owner != nil && h.n.off(ProtectOwner) {
+			open := *o
+			open.Owner = nil
+			seats[i].Info = &open
+		}
 	}
 	h.free = h.free[:0]
 	for id, a := range h.asking {

@@ -321,6 +321,13 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 	w.mu.Lock()
 	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
+	if w.refuses("", p.typ) {
+		own := w.n.outbox.openKeys()
+		keys = slices.DeleteFunc(keys, func(k bus.Key) bool {
+			k.Share = 0
+			return !own[k]
+		})
+	}
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {
 			continue

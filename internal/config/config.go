@@ -74,6 +74,14 @@ type Config struct {
 	FirstTokenLimit, TokenLimit time.Duration
 	// DefaultModel answers where a task names none. Default: the swarm's choice.
 	DefaultModel string
+	// Closed are hours in which the machine takes no tasks of other nodes, as node.ParseHours reads
+	// them: "mon-fri 09:00-17:00". Default: none.
+	Closed []string
+	// YieldGPU closes the machine to others while programs that are not the swarm's use its GPU.
+	YieldGPU bool
+	// OnBattery is what a machine on battery does for others: "use", "last" or "never". Default
+	// "last": what no other machine can do.
+	OnBattery string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int

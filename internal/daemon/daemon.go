@@ -49,6 +49,8 @@ type Daemon struct {
 	store    *store.Store
 	detector *node.Detector
 	engines  *engine.Watcher
+	measured *engine.Measured // engines, with how fast they are
+	owner    owner
 	trust    *trust
 	programs *programs
 	parcels  *parcels
@@ -83,6 +85,10 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err := engineConfig(cfg).Validate(); err != nil {
 		return nil, err
 	}
+	policy, err := policyOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -95,6 +101,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	}
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
+	d.owner.policy = policy
 	d.programs, d.parcels = newPrograms(d), newParcels()
 	return d, nil
 }
@@ -133,7 +140,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startRoom, d.startMember,
+		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startOwner, d.startRoom, d.startMember,
 		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {

@@ -92,8 +92,8 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(limits),
-		handlers.NewEmbed(d.engines, d.cfg.Slots).WithLimits(limits),
+		handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits),
+		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
@@ -174,6 +174,8 @@ func (d *Daemon) describe() bus.NodeInfo {
 	if d.engines.PullsHere() {
 		info.ModelRoom = p.Room(engine.OllamaModels())
 	}
+	info.Owner = d.owner.get()
+	info.FreeMemory, info.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
 	return info
 }
 
@@ -182,7 +184,7 @@ func (d *Daemon) load() sched.Load {
 	p := d.detector.Profile()
 	_, gpu := p.BestGPU()
 	free := (int64(max(l.VRAMFreeMB, 0)) + int64(p.Memory.AvailableMB)) << 20
-	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: gpu, FreeBytes: free}
+	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu, FreeBytes: free}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,

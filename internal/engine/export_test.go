@@ -32,3 +32,11 @@ func Readers() map[string]Reader {
 
 // ErrorText takes the message out of the body of an error.
 func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
+
+// ReadPull reads what an Ollama says of a pull.
+func ReadPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
+	return NewOllama(&url.URL{Scheme: "http", Host: "engine.test"}).readPull(ctx, body, emit)
+}
+
+// JSONSize is the length of a text in JSON, without quotes.
+func JSONSize(s string) int { return jsonSize(s) }
