@@ -19,6 +19,7 @@ const (
 	VerbCancel  = "cancel"  // TaskRequest -> TaskInfo
 	VerbTask    = "task"    // TaskRequest -> TaskInfo, asked of the whole swarm
 	VerbTasks   = "tasks"   // -> []TaskInfo without results, of the whole swarm
+	VerbWhy     = "why"     // TaskRequest -> Why
 	VerbInvite  = "invite"  // InviteRequest -> Invitation
 	VerbJoin    = "join"    // JoinRequest -> JoinReply
 	VerbLeave   = "leave"   // -> JoinReply, of the swarm of one that follows

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 )
@@ -158,6 +159,19 @@ type Key struct {
 	// Large tells that the payloads are over MaxInline. Nodes that know no blobs do not take such a
 	// name for a key, and so fetch none of them: see Wire.Blobs.
 	Large bool `json:"large,omitempty"`
+	// Share is 1 to Shares for the tasks of a user, so that users take turns; 0 where it is not told
+	// whose they are. Nodes that know no shares do not take such a name for a key: see NodeInfo.Shares.
+	Share int `json:"share,omitempty"`
+}
+
+// Shares is how many shares there are. Users that fall into one share take turns as if they were one.
+const Shares = 256
+
+// ShareOf returns the share of a user: the same on every node.
+func ShareOf(user string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(user)) // never fails
+	return int(h.Sum32()%Shares) + 1
 }
 
 // KeyOf returns the work queue that t belongs to, with its payload.
@@ -168,13 +182,19 @@ func KeyOf(t *Task) Key {
 	}
 }
 
-const largeSuffix = "-large"
+const (
+	largeSuffix = "-large"
+	shareMark   = "-u"
+)
 
-// String returns the key as three subject tokens: lane-priority[-large], class, model[@pin].
+// String returns the key as three subject tokens: lane-priority[-large][-uSHARE], class, model[@pin].
 func (k Key) String() string {
 	s := string(k.Lane) + "-" + strconv.Itoa(k.Priority)
 	if k.Large {
 		s += largeSuffix
+	}
+	if k.Share > 0 {
+		s += shareMark + strconv.Itoa(k.Share)
 	}
 	s += "." + Token(k.Class) + "." + Token(k.Model)
 	if k.Pin != "" {
@@ -196,7 +216,14 @@ func ParseKey(s string) (Key, error) {
 			return Key{}, err
 		}
 	}
-	short, large := strings.CutSuffix(p[0], largeSuffix)
+	short, share, shared := strings.Cut(p[0], shareMark)
+	if shared {
+		var err error
+		if k.Share, err = strconv.Atoi(share); err != nil || k.Share < 1 || k.Share > Shares {
+			return Key{}, Errorf(CodeInvalid, "work queue key %q: want a share of 1 to %d", s, Shares)
+		}
+	}
+	short, large := strings.CutSuffix(short, largeSuffix)
 	lane, priority, _ := strings.Cut(short, "-")
 	n, err1 := strconv.Atoi(priority)
 	class, err2 := Untoken(p[1])

@@ -190,6 +190,10 @@ type TaskInfo struct {
 	Error      *Error `json:"error,omitempty"`
 	// Warning tells why a queued task cannot run at present.
 	Warning string `json:"warning,omitempty"`
+	// Position is where a queued task stands, 1 for the next, and Wait about how long it waits; 0 where
+	// that is not known. Conn.Task tells them, and Conn.Tasks does not.
+	Position int           `json:"position,omitempty"`
+	Wait     time.Duration `json:"wait_ns,omitempty"`
 }
 
 // Receipt says that a durable task is accepted: on disk, synced, on Copies nodes.

@@ -60,7 +60,7 @@ func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{bus.AsError(err)}
 	}
-	info, err := g.cfg.Swarm.Stream(r.Context(), t, piece)
+	info, err := g.follow(r, t, piece)
 	if err == nil {
 		err = g.whole(r, &info, true)
 	}
@@ -167,8 +167,11 @@ func newNDJSON(w http.ResponseWriter) *stream {
 	return &stream{w: w, control: http.NewResponseController(w), media: "application/x-ndjson", after: "\n"}
 }
 
+// eventStream is the media type of server-sent events.
+const eventStream = "text/event-stream"
+
 func newEvents(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w), media: "text/event-stream", before: "data: ", after: "\n\n"}
+	return &stream{w: w, control: http.NewResponseController(w), media: eventStream, before: "data: ", after: "\n\n"}
 }
 
 // begin sends the headers, once.

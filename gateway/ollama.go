@@ -235,7 +235,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newNDJSON(w)
 	defer out.end()
-	info, res, err := g.ask(r, q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		return out.send(q.reply(c))
 	})

@@ -232,7 +232,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(r, q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		return out.send(q.piece(c))
 	})

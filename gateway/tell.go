@@ -36,7 +36,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t tel
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(r, q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		return t.piece(out, c)
 	})

@@ -2,48 +2,304 @@ package sched
 
 import (
 	"fmt"
-	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Load is what a node knows of its own business when it bids.
-type Load struct {
-	// CPUPercent and GPUPercent are utilisation by anybody, 0 to 100.
-	CPUPercent, GPUPercent float64
-	// MemoryPercent is main memory in use, 0 to 100.
-	MemoryPercent float64
-	Slots, Busy   int
-	// Loaded tells that a model of the class is loaded; GPU that the node has one.
-	Loaded, GPU bool
-	// Demo tells that the node has only the demo model.
-	Demo bool
+// Guesses of what nobody has measured yet. They are those of a middling machine: one that was never
+// asked is tried.
+const (
+	guessReading    = 100.0 // tokens/s of a prompt, without a GPU
+	guessWriting    = 10.0  // tokens/s of an answer
+	guessGPU        = 5     // times faster with one
+	guessLoading    = 3 * time.Second
+	guessDisk       = 500 << 20              // bytes/s that a model is loaded with
+	guessStay       = time.Second            // of a task, for the account of its user
+	guessAnswer     = 32                     // tokens of an answer that a bid counts beside the first
+	plainWork       = 10 * time.Millisecond  // a task without a model, of which nobody knows more
+	plainMost       = 100 * time.Millisecond // what takes no longer counts as plainWork
+	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
+	leastLoading    = time.Second
+	mostLoading     = time.Minute
+	mostTerm        = 10 * time.Minute       // no single estimate counts for more
+	tightMemory     = 20 * time.Second       // the model does not fit into the free memory
+	shortContext    = 30 * time.Minute       // the prompt is longer than the context
+	demoLast        = time.Hour              // the demo model answers where nobody else can
+	ownerWeight     = 50 * time.Millisecond  // for each point of OwnerUse.Weight
+	oldBid          = 20 * time.Millisecond  // for each point of the bid of an earlier version
+	loadedBonus     = 300 * time.Millisecond // see Match
+	priorityStep    = 2 * time.Second        // see Match
+	holdGain        = 100 * time.Millisecond // a hold must save this much
+	holdTimes       = 2                      // and the better node must be so many times better
+	holdDefault     = 500 * time.Millisecond
+	reservedDefault = 1 // slots of a node with two or more
+)
+
+// Need is what a queue host knows of a task beside its key. It travels in a header of its message, so
+// that the host need not read it. The zero value tells nothing.
+type Need struct {
+	// Prompt is about how many tokens the prompt has.
+	Prompt int
+	// Affinity is the same for the turns of one conversation; 0 where it has none. It is a hash.
+	Affinity uint64
+	// From is the submitter, told only by one whose own machine is closed to others.
+	From bus.NodeID
 }
 
-// Bid returns how much a node wants work of a class, 0 the most, and why. It is sent with each
-// request for work.
-func Bid(me Load) (bid int, why string) {
-	var parts []string
-	add := func(n int, format string, args ...any) {
-		if n > 0 {
-			bid += n
-			parts = append(parts, fmt.Sprintf("+%d ", n)+fmt.Sprintf(format, args...))
+// Seat is what a bid looks at of one node, for tasks of one class.
+type Seat struct {
+	Node  bus.NodeID
+	State bus.NodeState
+	// Info is what the node told of itself. It is not changed.
+	Info  *bus.NodeInfo
+	Class string
+	// Slots and Busy are of the class; Slots is 0 where the node does not tell.
+	Slots, Busy int
+	// Free is how many of its slots ask for work; Batch how many run batch work.
+	Free, Batch int
+	// CPU and GPU are utilisation by anybody, 0 to 100; FreeBytes is the memory free for a model, 0
+	// where it does not tell.
+	CPU, GPU  int
+	FreeBytes int64
+	// Before is the bid of a node of an earlier version, which tells no load.
+	Before int
+	// Soon is when a slot is expected to be free, where none is; 0 where that is not known.
+	Soon time.Duration
+	// Stay is how long what runs there takes as a rule; 0 where that is not known.
+	Stay time.Duration
+	// Stays is how long the tasks of each model took there, as the host has seen, "" for those without. It
+	// is not changed.
+	Stays map[string]time.Duration
+}
+
+// Bid is what a node offers for a task: about how long until the first token would be there. Lower is
+// better.
+type Bid struct {
+	Cost time.Duration
+	// Not tells why the node cannot have the task at all; empty where it can.
+	Not string
+	// Loaded tells that its model is loaded.
+	Loaded bool
+}
+
+// Term is one part of a bid, for people.
+type Term struct {
+	Why  string
+	Cost time.Duration
+}
+
+// BidFor returns what seat offers for a task of key. warm tells that it answered this conversation last.
+func BidFor(key bus.Key, need Need, seat *Seat, warm bool) Bid {
+	return bidFor(key, need, seat, warm, nil)
+}
+
+// Explain is BidFor with its parts.
+func Explain(key bus.Key, need Need, seat *Seat, warm bool) (Bid, []Term) {
+	var terms []Term
+	b := bidFor(key, need, seat, warm, func(d time.Duration, format string, args ...any) {
+		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d})
+	})
+	return b, terms
+}
+
+// tell takes one part of a bid; nil where nobody reads it.
+type tell func(d time.Duration, format string, args ...any)
+
+func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
+	m, not := canHave(key, need, seat)
+	if not != "" {
+		return Bid{Not: not}
+	}
+	b := Bid{Loaded: m == nil || m.Loaded}
+	add := func(d time.Duration) {
+		b.Cost += min(d, mostTerm)
+	}
+	work := plainWork
+	if d := seat.Stays[key.Model]; m == nil && d > plainMost {
+		work = min(d, mostTerm)
+	}
+	if m != nil {
+		if !m.Loaded {
+			d := loading(m)
+			add(d)
+			if tell != nil {
+				tell(d, "the model is installed, not loaded")
+			}
+			if seat.FreeBytes > 0 && m.SizeBytes > seat.FreeBytes {
+				add(tightMemory)
+				if tell != nil {
+					tell(tightMemory, "%d MiB of memory are free, the model has %d", seat.FreeBytes>>20, m.SizeBytes>>20)
+				}
+			}
+		} else if tell != nil {
+			tell(0, "the model is loaded")
+		}
+		work = modelWork(m, key, need, seat, warm, tell)
+	}
+	b.Cost += work
+	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
+		add(d)
+		if tell != nil {
+			tell(d, "%d of %d slots busy beside it, CPU %d %%, GPU %d %%", others(seat), seat.Slots, seat.CPU, seat.GPU)
 		}
 	}
-	if !me.Loaded {
-		add(20, "no model loaded")
+	if m == nil && tell != nil {
+		tell(work, "the work itself")
 	}
-	if !me.GPU {
-		add(10, "no GPU")
+	b.Cost += penalties(m, need, seat, tell)
+	return b
+}
+
+// canHave returns the model that would run a task, nil where it needs none, or why the node cannot.
+func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) {
+	switch {
+	case key.Pin != "" && key.Pin != seat.Node:
+		return nil, "the task is pinned to " + string(key.Pin)
+	case seat.State == bus.NodeDraining:
+		return nil, "it is draining: it takes no more work"
+	case seat.State != bus.NodeReady:
+		return nil, "it is " + string(seat.State)
+	case seat.Info == nil:
+		return nil, "it has not told what it can do"
+	case key.Large && !seat.Info.Wire.Blobs():
+		return nil, "its mycod is too old for a payload of this size"
+	case key.Share > 0 && !seat.Info.Shares:
+		return nil, "its mycod is too old for queues by user"
 	}
-	if me.Slots > 0 {
-		add(30*me.Busy/me.Slots, "%d of %d slots busy", me.Busy, me.Slots)
+	if seat.Info.ClosedTo(need.From, key.Class) {
+		return nil, "its owner keeps it: " + orOwner(seat.Info.Owner.Why)
 	}
-	add(int(me.CPUPercent)/10, "CPU %.0f %%", me.CPUPercent)
-	add(int(me.GPUPercent)/5, "GPU %.0f %%", me.GPUPercent)
-	if me.Demo {
-		add(100, "demo model only")
+	for _, t := range seat.Info.Types {
+		if t != key.Class {
+			continue
+		}
+		if key.Model == "" {
+			return nil, ""
+		}
+		models := seat.Info.Models
+		if key.Class == bus.TypeEmbed {
+			models = seat.Info.Embedders
+		}
+		for i := range models {
+			if isModel(models[i].Name, key.Model) {
+				return &models[i], ""
+			}
+		}
+		return nil, "it does not have the model " + key.Model
 	}
-	if len(parts) == 0 {
-		return 0, "model loaded, idle"
+	return nil, "it does not run tasks of type " + key.Class
+}
+
+// isModel reports whether name means the model of a key, which is canonical.
+func isModel(name, canonical string) bool {
+	if len(name) == len(canonical) {
+		return name == canonical
 	}
-	return bid, strings.Join(parts, ", ")
+	return len(name) < len(canonical) && canonical[:len(name)] == name && bus.SameModel(name, canonical)
+}
+
+func orOwner(why string) string {
+	if why == "" {
+		return "it takes no work of others"
+	}
+	return why
+}
+
+// loading is how long m takes to load: as measured, else by its size.
+func loading(m *bus.ModelInfo) time.Duration {
+	switch {
+	case m.Speed != nil && m.Speed.Loading > 0:
+		return min(m.Speed.Loading, mostTerm)
+	case m.SizeBytes > 0:
+		return min(max(time.Duration(float64(m.SizeBytes)/guessDisk*float64(time.Second)), leastLoading), mostLoading)
+	}
+	return guessLoading
+}
+
+// modelWork is how long the prompt takes to read and the beginning of the answer to write.
+func modelWork(m *bus.ModelInfo, key bus.Key, need Need, seat *Seat, warm bool, tell tell) time.Duration {
+	reading, writing := guessReading, guessWriting
+	if seat.Info.GPUTier != "" && seat.Info.GPUTier != "none" {
+		reading, writing = reading*guessGPU, writing*guessGPU
+	}
+	how := "as guessed"
+	if s := m.Speed; s != nil {
+		if s.Reading > 0 {
+			reading = s.Reading
+		}
+		if s.Writing > 0 {
+			writing, how = s.Writing, "as measured"
+		}
+	}
+	if d := seat.Stays[key.Model]; d > 0 && how == "as guessed" {
+		// Nobody has counted its tokens, but the host has seen how long it takes.
+		d = min(d, mostTerm)
+		if warm {
+			d -= d / warmReads
+		}
+		if tell != nil {
+			tell(d, "takes %v for a task as a rule", seat.Stays[key.Model].Round(time.Millisecond))
+		}
+		return d
+	}
+	prompt := need.Prompt
+	if warm {
+		prompt = (prompt + warmReads - 1) / warmReads
+	}
+	read := min(inTime(prompt, reading), mostTerm)
+	write := min(inTime(guessAnswer, writing), mostTerm)
+	if tell != nil {
+		if warm {
+			tell(read, "reads what is new of %d tokens: it answered this conversation last", need.Prompt)
+		} else if need.Prompt > 0 {
+			tell(read, "reads %d tokens, %.0f a second", need.Prompt, reading)
+		}
+		tell(write, "writes %d tokens, %.1f a second %s", guessAnswer, writing, how)
+	}
+	return read + write
+}
+
+func inTime(tokens int, perSecond float64) time.Duration {
+	return time.Duration(float64(tokens) / perSecond * float64(time.Second))
+}
+
+// slowedBy is by how many percent work takes longer than alone on an idle machine.
+func slowedBy(seat *Seat) int {
+	by := seat.GPU + seat.CPU/2
+	if seat.Slots > 0 {
+		by += 100 * min(others(seat), seat.Slots) / seat.Slots
+	}
+	return by
+}
+
+// others is how many tasks run beside one that comes to seat: where none is free, one has ended then.
+func others(seat *Seat) int {
+	if seat.Free == 0 {
+		return max(seat.Busy-1, 0)
+	}
+	return seat.Busy
+}
+
+// penalties are what speaks against a node beside its speed.
+func penalties(m *bus.ModelInfo, need Need, seat *Seat, tell tell) (sum time.Duration) {
+	add := func(d time.Duration, format string, args ...any) {
+		sum += d
+		if tell != nil {
+			tell(d, format, args...)
+		}
+	}
+	if m != nil && m.ContextLength > 0 && need.Prompt > m.ContextLength {
+		add(shortContext, "the prompt has %d tokens, its context %d", need.Prompt, m.ContextLength)
+	}
+	if m != nil && m.Demo {
+		add(demoLast, "the demo model answers last")
+	}
+	if o := seat.Info.Owner; o != nil && o.Weight > 0 {
+		add(time.Duration(min(o.Weight, 100))*ownerWeight, "its owner uses it: %s", o.Why)
+	}
+	if seat.Before > 0 {
+		add(time.Duration(seat.Before)*oldBid, "an earlier version of mycod: its own bid is %d", seat.Before)
+	}
+	return sum
 }

@@ -98,8 +98,9 @@ type Queues interface {
 	Old(ctx context.Context) ([]QueueID, error)
 	// AddKey makes key of this node's queue q fetchable. It may be called again.
 	AddKey(ctx context.Context, q QueueID, key bus.Key) error
-	// Feed stores a task's message once: where one is there already, nothing happens.
-	Feed(ctx context.Context, q QueueID, key bus.Key, id bus.TaskID, data []byte) error
+	// Feed stores a task's message once: where one is there already, nothing happens. Its host is told
+	// need with it, and not data.
+	Feed(ctx context.Context, q QueueID, key bus.Key, id bus.TaskID, need Need, data []byte) error
 	// Fetch takes the oldest message of key, without waiting. slot is the worker's own number
 	// of the place that it fills. ErrNotFound: there is none.
 	Fetch(ctx context.Context, q QueueID, key bus.Key, slot int) (Delivery, error)
@@ -123,7 +124,7 @@ type Queues interface {
 	Free(q QueueID, c KeyCount, seq uint64) error
 	// Watch calls stored for each message of this node's queue once stored, and claimed for
 	// each claim record written, one call at a time each.
-	Watch(q QueueID, stored func(key bus.Key, id bus.TaskID, seq uint64), claimed func(Claim)) (stop func(), err error)
+	Watch(q QueueID, stored func(key bus.Key, id bus.TaskID, seq uint64, need Need), claimed func(Claim)) (stop func(), err error)
 
 	// CreateClaim writes the first record of a task: ErrConflict where there is one.
 	CreateClaim(ctx context.Context, q QueueID, c Claim, rec []byte) (rev uint64, err error)

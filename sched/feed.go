@@ -188,12 +188,13 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
-	message := j.message()
+	key = o.n.shared(key, &j)
+	message, need := j.message(), o.n.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {
-		h.expect(key, j.Task.ID)
+		h.expect(key, j.Task.ID, need)
 	}
-	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, message); err != nil {
+	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, need, message); err != nil {
 		if h != nil {
 			h.missed(j.Task.ID)
 		}

@@ -65,10 +65,10 @@ func FuzzMessages(f *testing.F) {
 				t.Errorf("%s %q leaves a node that cannot be told: %v", what, data, err)
 			}
 		}
-		bid, why := sched.Bid(sched.Load{})
 		key := bus.KeyOf(&bus.Task{Type: "work"})
+		bid := sched.BidFor(key, sched.Need{}, &sched.Seat{}, false)
 		d := sched.ChooseHost(n.View(), sched.Candidacy{MaxTerm: 1}, time.Now())
-		if _, err := json.Marshal([]any{bid, why, key, d}); err != nil {
+		if _, err := json.Marshal([]any{bid, key, d}); err != nil {
 			t.Error(err)
 		}
 	})

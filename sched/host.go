@@ -41,9 +41,22 @@ type host struct {
 	wake    time.Time   // when it does; zero where it does not
 	keys    map[bus.Key]*keyQueue
 	items   map[bus.TaskID]*item
+	again   time.Time            // when a task waits no longer for a better node; zero where none does
 	early   map[bus.TaskID]Claim // claims heard before their message
 	asking  map[slotID]*asking
 	answers map[slotID]*given // handed over, and not claimed yet
+	seats   map[seatID]*seatState
+	warm    *warm
+	usage   usage
+
+	// What dispatch uses again and again.
+	scratch []QueueHead
+	queues  []*keyQueue
+	waiting []HeadItem
+	classes []string
+	seatAt  map[seatID]int
+	boots   []string
+	free    []freeSlot
 }
 
 type slotID struct {
@@ -62,8 +75,9 @@ type asking struct {
 func (a *asking) id() slotID { return slotID{a.Node, a.Class, a.Slot} }
 
 type given struct {
-	k  *keyQueue
-	at time.Time
+	k      *keyQueue
+	at     time.Time
+	choice *chosen
 }
 
 // keyQueue is what the host knows of one key.
@@ -92,18 +106,24 @@ type item struct {
 	sweeps  int // that saw it delivered and unclaimed
 	avoid   bus.NodeID
 	avoidAt time.Time
+	need    Need
+	at      bus.NodeID    // that runs it, as far as is known
+	began   time.Time     // there
+	charged time.Duration // to its user, until it is known how long it took
 }
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
 		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
+		seats: map[seatID]*seatState{}, warm: newWarm(), usage: newUsage(),
+		seatAt: map[seatID]int{},
 	}
 }
 
 func (h *host) start(ctx context.Context) error {
 	stop, err := h.n.fx.Watch(h.q,
-		func(key bus.Key, id bus.TaskID, seq uint64) { h.do(func() { h.stored(key, id, seq) }) },
+		func(key bus.Key, id bus.TaskID, seq uint64, need Need) { h.do(func() { h.stored(key, id, seq, need) }) },
 		func(c Claim) { h.do(func() { h.claimed(c) }) })
 	if err != nil {
 		return err
@@ -189,6 +209,9 @@ func (h *host) nextTick(now time.Time) time.Duration {
 			return max(k.hold.Sub(now), time.Millisecond)
 		}
 	}
+	if !h.again.IsZero() {
+		return max(h.again.Sub(now), time.Millisecond)
+	}
 	return 0
 }
 
@@ -222,10 +245,10 @@ func (h *host) addKey(k *keyQueue) {
 
 // expect tells that a task of this node is about to be stored. Whoever gets it is handed it at once, for
 // the store waits a moment for what is not there yet.
-func (h *host) expect(key bus.Key, id bus.TaskID) {
+func (h *host) expect(key bus.Key, id bus.TaskID, need Need) {
 	h.do(func() {
 		if h.items[id] == nil {
-			h.add(key, id, 0)
+			h.add(key, id, 0, need)
 		}
 	})
 }
@@ -239,11 +262,11 @@ func (h *host) missed(id bus.TaskID) {
 	})
 }
 
-func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
+func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 	it := h.items[id]
 	switch {
 	case it == nil:
-		h.add(key, id, seq)
+		h.add(key, id, seq, need)
 	case it.seq == 0: // expected
 		it.seq = seq
 		if it.open {
@@ -252,13 +275,13 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64) {
 		}
 	case !it.open: // an earlier copy, which has ended
 		h.forget(it)
-		h.add(key, id, seq)
+		h.add(key, id, seq, need)
 	}
 }
 
-func (h *host) add(key bus.Key, id bus.TaskID, seq uint64) {
+func (h *host) add(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 	k := h.keyQueue(key)
-	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true}
+	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true, need: need}
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++
@@ -285,16 +308,22 @@ func (h *host) claimed(c Claim) {
 		it.k.nOpen--
 		it.k.claims++
 		it.k.misses = 0
+		var choice *chosen
 		for id, g := range h.answers {
 			if g.k == it.k && id.node == c.Worker {
+				choice = g.choice
 				h.settle(id)
 				break
 			}
 		}
+		h.chose(it, c, choice)
 	}
 	it.claim, it.claimAt = c, h.n.now()
 	switch {
+	case c.State == bus.StateRunning:
+		h.sits(it, c.Worker)
 	case c.State.Terminal():
+		h.rises(it, c.State == bus.StateDone)
 		h.forget(it)
 	case c.State == "": // declined: as if it had never been handed over
 		h.reopen(it)
@@ -306,6 +335,7 @@ func (h *host) claimed(c Claim) {
 }
 
 func (h *host) forget(it *item) {
+	h.rises(it, false)
 	if it.open {
 		it.open = false
 		it.k.nOpen--
@@ -320,6 +350,7 @@ func (h *host) reopen(it *item) {
 	if it.open {
 		return
 	}
+	h.rises(it, false)
 	it.open, it.sweeps, it.claim = true, 0, Claim{}
 	it.k.claims--
 	it.k.nOpen++
@@ -327,164 +358,4 @@ func (h *host) reopen(it *item) {
 	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
 	it.k.open = append([]*item{it}, rest...)
 	h.dispatch(h.n.now())
-}
-
-// settle ends an answer.
-func (h *host) settle(id slotID) {
-	if g := h.answers[id]; g != nil {
-		g.k.given--
-		delete(h.answers, id)
-	}
-}
-
-func (h *host) expireAnswers(now time.Time) {
-	for id, g := range h.answers {
-		if now.Sub(g.at) > answerFor {
-			h.settle(id)
-		}
-	}
-}
-
-// onNext takes a request for work.
-func (n *Node) onNext(m Msg) {
-	h := n.host()
-	var r nextMsg
-	if h == nil || bus.Unmarshal(m.Data, &r) != nil {
-		return
-	}
-	h.asked(&asking{nextMsg: r, to: m.Reply})
-}
-
-// asked notes a free slot.
-func (h *host) asked(a *asking) {
-	h.do(func() {
-		id := a.id()
-		if g := h.answers[id]; g != nil && a.Missed {
-			k := g.k
-			k.hold = h.n.now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
-			k.misses++
-		}
-		h.settle(id)
-		a.at, a.boot = h.n.now(), h.n.members.boot(a.Node)
-		h.asking[id] = a
-		h.dispatch(h.n.now())
-	})
-}
-
-// dispatch answers whoever asks, while there is something for them.
-func (h *host) dispatch(now time.Time) {
-	var heads []QueueHead
-	var queues []*keyQueue
-	for _, k := range h.keys {
-		if need := k.need(now); need > 0 {
-			heads = append(heads, QueueHead{Key: k.key, Open: need, Oldest: k.oldest(now)})
-			queues = append(queues, k)
-		}
-	}
-	if len(heads) == 0 || len(h.asking) == 0 {
-		return
-	}
-	asking, slots := h.freeSlots(heads, now)
-	for _, a := range Match(heads, slots, now) {
-		as, k := asking[a.Slot], queues[a.Head]
-		id := as.id()
-		delete(h.asking, id)
-		h.answers[id] = &given{k: k, at: now}
-		k.given++
-		k.handed = now
-		if err := h.n.fx.Hand(h.q, k.key, as.to, h.grant(as)); err != nil {
-			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
-		}
-	}
-}
-
-func (k *keyQueue) need(now time.Time) int {
-	if !k.ready || k.misses > 0 && now.Before(k.hold) {
-		return 0
-	}
-	return k.nOpen + k.extra - k.given
-}
-
-func (k *keyQueue) oldest(now time.Time) time.Time {
-	for len(k.open) > 0 && !k.open[0].open {
-		k.open = k.open[1:]
-	}
-	if len(k.open) == 0 {
-		return now
-	}
-	return k.open[0].since
-}
-
-// freeSlots returns the slots that may be answered, of the classes of heads.
-func (h *host) freeSlots(heads []QueueHead, now time.Time) (free []*asking, slots []FreeSlot) {
-	nodes := map[bus.NodeID]*askingNode{}
-	for id, a := range h.asking {
-		n := nodes[id.node]
-		if n == nil {
-			n = &askingNode{h: h, now: now}
-			n.info, n.state = h.n.members.infoOf(id.node)
-			n.boot = h.n.members.boot(id.node)
-			n.can = n.has
-			nodes[id.node] = n
-		}
-		if now.Sub(a.at) > askedFor || !n.state.Live() || a.boot != n.boot {
-			delete(h.asking, id)
-			continue
-		}
-		n.free++
-		if n.state == bus.NodeReady && slices.ContainsFunc(heads, func(q QueueHead) bool { return q.Key.Class == id.class }) {
-			free = append(free, a)
-		}
-	}
-	for _, a := range free {
-		n := nodes[a.Node]
-		slots = append(slots, FreeSlot{Node: a.Node, Class: a.Class, Slot: a.Slot, Bid: a.Bid, Free: n.free, Has: n.can})
-	}
-	return free, slots
-}
-
-// askingNode is a node whose slots ask, while they are answered.
-type askingNode struct {
-	h     *host
-	now   time.Time
-	info  bus.NodeInfo
-	state bus.NodeState
-	boot  string
-	free  int
-	can   func(bus.Key) (can, loaded bool) // has, made once
-}
-
-func (n *askingNode) has(key bus.Key) (can, loaded bool) {
-	can, loaded = Runs(n.info, key)
-	if k := n.h.keys[key]; can && k != nil && n.h.avoided(k, n.info.ID, n.now) {
-		can = false
-	}
-	return can, loaded
-}
-
-// avoided reports whether the head of k was just given back by node.
-func (h *host) avoided(k *keyQueue, node bus.NodeID, now time.Time) bool {
-	k.oldest(now)
-	return len(k.open) > 0 && k.open[0].avoid == node && now.Sub(k.open[0].avoidAt) < avoidFor
-}
-
-// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
-func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
-	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() {
-		return false, false
-	}
-	for _, t := range n.Types {
-		if t == key.Class {
-			can = true
-		}
-	}
-	if !can || key.Model == "" {
-		return can, can
-	}
-	for _, m := range n.ModelsFor(key.Class) {
-		if bus.SameModel(m.Name, key.Model) {
-			return true, m.Loaded
-		}
-	}
-	return false, false
 }

@@ -1,16 +1,9 @@
 package sched
 
 import (
-	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-)
-
-// Weights of Match. They trade a model load, or a priority, against waiting.
-const (
-	loadedBonus  = 300 * time.Millisecond // the loaded model goes first unless another head is older by this
-	priorityStep = 2 * time.Second        // one step of priority is worth this much waiting
 )
 
 // QueueHead is the front of one work queue.
@@ -18,97 +11,290 @@ type QueueHead struct {
 	Key    bus.Key
 	Open   int       // how many tasks may be fetched
 	Oldest time.Time // since when the first of them waits
+	// Items are the first of them, in the order in which they are delivered, as far as that is known.
+	Items []HeadItem
+	// Used is how much slot time the user whose queue this is has had, see usage.
+	Used time.Duration
 }
 
-// FreeSlot is a worker's free slot that asks what to fetch.
-type FreeSlot struct {
-	Node  bus.NodeID
-	Class string
-	Slot  int
-	// Bid is 0 for a node that has the model loaded, is idle and fast; higher is worse.
-	Bid int
-	// Free is how many slots of the node ask.
-	Free int
-	// Has tells whether the node can run key, and whether its model is loaded there.
-	Has func(key bus.Key) (can, loaded bool)
+// HeadItem is one task at the front of a queue.
+type HeadItem struct {
+	Task  bus.TaskID
+	Since time.Time
+	Need  Need
+	// Avoid is a node that has just given it back; Warm one that answered its conversation last.
+	Avoid, Warm bus.NodeID
+}
+
+// Rules are the owner's wishes for Match.
+type Rules struct {
+	// Hold is how long a task may wait for a much better node that is busy, while another is idle.
+	Hold time.Duration
+	// Reserved is how many slots of a node with two or more batch work never takes.
+	Reserved int
 }
 
 // Answer gives a queue's head to a slot.
 type Answer struct {
-	Head, Slot int // indexes into Match's arguments
+	Head, Item, Seat int // indexes: of the heads, of the head's items, of the seats
 }
 
-// Match gives open tasks to free slots: the best slot by bid, then by how many are free on its
-// node, takes the queue that it should: interactive before batch, then the one that has waited
-// longest, where priority and a loaded model count as waiting.
-func Match(heads []QueueHead, slots []FreeSlot, now time.Time) []Answer {
-	open, left := make([]int, len(heads)), 0
-	classes := map[string]bool{}
-	for i, h := range heads {
-		open[i] = h.Open
-		left += h.Open
-		classes[h.Key.Class] = true
-	}
-	free := map[bus.NodeID]int{}
-	var order []int
-	for i, s := range slots {
-		if classes[s.Class] {
-			order = append(order, i)
-			free[s.Node] = s.Free
-		}
-	}
-	var out []Answer
-	for left > 0 && len(order) > 0 {
-		next := 0
-		for i := range order {
-			if wantsMore(slots[order[i]], slots[order[next]], free) {
-				next = i
-			}
-		}
-		s := order[next]
-		order = slices.Delete(order, next, next+1)
-		if h := bestHead(heads, open, slots[s], now); h >= 0 {
-			open[h]--
-			left--
-			free[slots[s].Node]--
-			out = append(out, Answer{h, s})
-		}
-	}
-	return out
+// rules are this node's, where it is queue host.
+func (n *Node) rules() Rules {
+	return Rules{Hold: max(n.cfg.Hold, 0), Reserved: max(n.cfg.Reserved, 0)}
 }
 
-// wantsMore reports whether slot x goes before y.
-func wantsMore(x, y FreeSlot, free map[bus.NodeID]int) bool {
-	if x.Bid != y.Bid {
-		return x.Bid < y.Bid
-	}
-	if free[x.Node] != free[y.Node] {
-		return free[x.Node] > free[y.Node]
-	}
-	return x.Node < y.Node || x.Node == y.Node && x.Slot < y.Slot
+// matching is Match at work.
+type matching struct {
+	heads []QueueHead
+	seats []Seat
+	rules Rules
+	now   time.Time
+	at    []choice // by head
+	some  []int    // the seats that count: those with a free slot, or soon with one
+	costs []time.Duration
+	held  map[int]int
+	again time.Time // the first end of a hold
 }
 
-func bestHead(heads []QueueHead, open []int, s FreeSlot, now time.Time) int {
-	best, bestAge := -1, time.Duration(0)
-	for i, h := range heads {
-		if open[i] <= 0 || h.Key.Class != s.Class {
+// choice is what the next task of a head would get.
+type choice struct {
+	item   int // how many of the head were given
+	seat   int // -1: none
+	loaded bool
+	next   HeadItem
+}
+
+// cannot is the cost of what a seat cannot have.
+const cannot = time.Duration(-1)
+
+// Match gives open tasks to free slots. The next task is that of the lane, priority and user whose turn
+// it is: interactive before batch; then what has waited longest, where a step of priority and a loaded
+// model count as waiting; then, within a lane and priority, who has used least. It gets the seat with
+// the lowest bid. seats are changed: what is given counts as busy. again is when the first task that
+// waits for a better node waits no more; zero where none does.
+func Match(heads []QueueHead, seats []Seat, rules Rules, now time.Time) (out []Answer, again time.Time) {
+	m := matching{heads: heads, seats: seats, rules: rules, now: now}
+	free := 0
+	for i := range seats {
+		free += seats[i].Free
+		if seats[i].Free > 0 || seats[i].Soon > 0 && seats[i].Soon <= rules.Hold {
+			m.some = append(m.some, i)
+		}
+	}
+	if free == 0 {
+		return nil, again
+	}
+	m.at, m.costs = make([]choice, len(heads)), make([]time.Duration, len(heads)*len(m.some))
+	for i := range heads {
+		m.ask(i)
+		m.choose(i)
+	}
+	for ; free > 0; free-- {
+		h := m.next()
+		if h < 0 {
+			break
+		}
+		out = append(out, Answer{h, m.at[h].item, m.at[h].seat})
+		m.give(h)
+	}
+	return out, m.again
+}
+
+// give notes that head h's next task has its seat, and what follows for the others.
+func (m *matching) give(h int) {
+	seat := m.at[h].seat
+	s := &m.seats[seat]
+	s.Free--
+	s.Busy++
+	if m.heads[h].Key.Lane == bus.Batch {
+		s.Batch++
+	}
+	m.charge(h, s)
+	last := m.at[h].next
+	m.at[h].item++
+	if n := m.item(h); n.Need == last.Need && n.Avoid == last.Avoid && n.Warm == last.Warm {
+		m.at[h].next = n // the same bids
+	} else {
+		m.ask(h)
+	}
+	for k, i := range m.some {
+		if i != seat {
 			continue
 		}
-		can, loaded := s.Has(h.Key)
-		if !can {
-			continue
+		for o := range m.heads {
+			m.bid(o, k)
 		}
-		age := now.Sub(h.Oldest) + time.Duration(h.Key.Priority)*priorityStep
-		if loaded {
-			age += loadedBonus
+	}
+	for o := range m.at {
+		if o == h || m.at[o].seat == seat {
+			m.choose(o)
 		}
-		if best >= 0 {
-			x, y := h.Key.Lane == bus.Interactive, heads[best].Key.Lane == bus.Interactive
-			if x != y && y || x == y && age <= bestAge {
-				continue
-			}
+	}
+}
+
+// charge counts what head h's user is given as used.
+func (m *matching) charge(h int, s *Seat) {
+	key := &m.heads[h].Key
+	if key.Share == 0 {
+		return
+	}
+	for o := range m.heads {
+		if m.heads[o].Key.Share == key.Share {
+			m.heads[o].Used += s.stay(key.Model)
 		}
-		best, bestAge = i, age
+	}
+}
+
+// stay is how long a task of a model takes at s, or is taken to.
+func (s *Seat) stay(model string) time.Duration {
+	if d := s.Stays[model]; d > 0 {
+		return d
+	}
+	return guessStay
+}
+
+// item is the next task of head h: nothing is known of one that is not listed.
+func (m *matching) item(h int) HeadItem {
+	if k := m.at[h].item; k < len(m.heads[h].Items) {
+		return m.heads[h].Items[k]
+	}
+	return HeadItem{Since: m.now}
+}
+
+// ask gets all bids for head h's next task.
+func (m *matching) ask(h int) {
+	m.at[h].next = m.item(h)
+	for k := range m.some {
+		m.bid(h, k)
+	}
+}
+
+// bid gets that of one seat.
+func (m *matching) bid(h, k int) {
+	head, s, item := &m.heads[h], &m.seats[m.some[k]], &m.at[h].next
+	cost := &m.costs[h*len(m.some)+k]
+	*cost = cannot
+	if s.Class != head.Key.Class || s.Node == item.Avoid && item.Avoid != "" {
+		return
+	}
+	if head.Key.Lane == bus.Batch && s.Free > 0 && !m.rules.takesBatch(s) {
+		return
+	}
+	if b := BidFor(head.Key, item.Need, s, item.Warm == s.Node); b.Not == "" {
+		*cost = b.Cost
+	}
+}
+
+// next returns the head whose turn it is, -1 where none can be given.
+func (m *matching) next() int {
+	best := -1
+	for i := range m.heads {
+		if m.at[i].seat >= 0 && (best < 0 || m.before(i, best)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return best
+	}
+	// Of its lane and priority, who has used least.
+	top := &m.heads[best]
+	for i := range m.heads {
+		h := &m.heads[i]
+		if m.at[i].seat >= 0 && h.Key.Lane == top.Key.Lane && h.Key.Priority == top.Key.Priority && h.Key.Share != top.Key.Share &&
+			m.served(i) < m.served(best) {
+			best = i
+		}
 	}
 	return best
+}
+
+// before reports whether head x is more urgent than y, whoever they are of.
+func (m *matching) before(x, y int) bool {
+	a, b := &m.heads[x], &m.heads[y]
+	if i, j := a.Key.Lane == bus.Interactive, b.Key.Lane == bus.Interactive; i != j {
+		return i
+	}
+	return m.age(x) > m.age(y)
+}
+
+func (m *matching) age(i int) time.Duration {
+	h := &m.heads[i]
+	age := m.now.Sub(h.Oldest) + time.Duration(h.Key.Priority)*priorityStep
+	if m.at[i].loaded {
+		age += loadedBonus
+	}
+	return age
+}
+
+// served is what a head's user has had; a loaded model counts as if it were less.
+func (m *matching) served(i int) time.Duration {
+	if m.at[i].loaded {
+		return m.heads[i].Used - loadedBonus
+	}
+	return m.heads[i].Used
+}
+
+// choose finds the seat of head h's next task.
+func (m *matching) choose(h int) {
+	c := &m.at[h]
+	c.seat, c.loaded = -1, false
+	if c.item >= m.heads[h].Open {
+		return
+	}
+	var best, soonCost time.Duration
+	soon := -1
+	for k, i := range m.some {
+		cost, s := m.costs[h*len(m.some)+k], &m.seats[i]
+		switch {
+		case cost == cannot || s.Free == 0 && s.Soon == 0:
+		case s.Free == 0:
+			// Those that wait for it already go before.
+			if cost += s.Soon + time.Duration(m.held[i])*s.Stay; soon < 0 || cost < soonCost {
+				soon, soonCost = i, cost
+			}
+		case c.seat < 0 || cost < best || cost == best && prefers(s, &m.seats[c.seat]):
+			c.seat, best = i, cost
+		}
+	}
+	if c.seat < 0 {
+		return
+	}
+	if soon >= 0 && m.waits(c.next, soon, soonCost, best) {
+		c.seat = -1
+		return
+	}
+	head := &m.heads[h]
+	c.loaded = BidFor(head.Key, c.next.Need, &m.seats[c.seat], false).Loaded
+}
+
+// waits reports whether a task waits for a busy seat, rather than to go to an idle one now.
+func (m *matching) waits(item HeadItem, soon int, soonCost, cost time.Duration) bool {
+	until := item.Since.Add(m.rules.Hold)
+	freeAt := m.now.Add(m.seats[soon].Soon + time.Duration(m.held[soon])*m.seats[soon].Stay)
+	if soonCost*holdTimes > cost || cost-soonCost < holdGain || freeAt.After(until) {
+		return false
+	}
+	if m.held == nil {
+		m.held = map[int]int{}
+	}
+	m.held[soon]++
+	if m.again.IsZero() || until.Before(m.again) {
+		m.again = until
+	}
+	return true
+}
+
+// takesBatch reports whether batch work may have a free slot of s.
+func (r Rules) takesBatch(s *Seat) bool {
+	return s.Slots < 2 || s.Batch < max(1, s.Slots-r.Reserved)
+}
+
+// prefers reports whether of two seats with the same bid x is taken: who has more free, then the lower
+// id.
+func prefers(x, y *Seat) bool {
+	if x.Free != y.Free {
+		return x.Free > y.Free
+	}
+	return x.Node < y.Node
 }

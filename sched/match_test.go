@@ -16,16 +16,15 @@ func head(lane bus.Lane, priority int, model string, open int, waited time.Durat
 	}
 }
 
-// slot is a free slot whose node has some models, the first of them loaded.
-func slot(id bus.NodeID, bid, free int, models ...string) sched.FreeSlot {
-	return sched.FreeSlot{Node: id, Class: "inference", Bid: bid, Free: free, Has: func(k bus.Key) (can, loaded bool) {
-		for i, m := range models {
-			if m == k.Model {
-				return true, i == 0
-			}
-		}
-		return false, false
-	}}
+// seat is a node with free slots and some models, the first of them loaded. bid is by how much another
+// is better.
+func seat(id bus.NodeID, bid, free int, models ...string) sched.Seat {
+	info := &bus.NodeInfo{ID: id, Types: []string{"inference"}}
+	for i, m := range models {
+		speed := &bus.ModelSpeed{Loading: 10 * time.Millisecond}
+		info.Models = append(info.Models, bus.ModelInfo{Name: m, Loaded: i == 0, Speed: speed})
+	}
+	return sched.Seat{Node: id, State: bus.NodeReady, Info: info, Class: "inference", Free: free, Before: bid}
 }
 
 func TestMatch(t *testing.T) {
@@ -35,95 +34,72 @@ func TestMatch(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		heads []sched.QueueHead
-		slots []sched.FreeSlot
-		want  string // pairs of head and slot
+		seats []sched.Seat
+		want  string // of head, item and seat
 	}{
-		{"nothing to do", nil, []sched.FreeSlot{slot(a, 0, 1, "x")}, "[]"},
+		{"nothing to do", nil, []sched.Seat{seat(a, 0, 1, "x")}, "[]"},
 		{"nobody free", []sched.QueueHead{one}, nil, "[]"},
-		{"one for one", []sched.QueueHead{one}, []sched.FreeSlot{slot(a, 0, 1, "x")}, "[{0 0}]"},
-		{"the lower bid", []sched.QueueHead{one}, []sched.FreeSlot{slot(a, 20, 1, "x"), slot(b, 10, 1, "x")}, "[{0 1}]"},
-		{"of equal bids who has more free", []sched.QueueHead{one}, []sched.FreeSlot{slot(a, 0, 1, "x"), slot(b, 0, 2, "x")}, "[{0 1}]"},
-		{"then the lower id", []sched.QueueHead{one}, []sched.FreeSlot{slot(b, 0, 1, "x"), slot(a, 0, 1, "x")}, "[{0 1}]"},
-		{"who has not the model gets nothing", []sched.QueueHead{one}, []sched.FreeSlot{slot(a, 0, 1, "y"), slot(b, 9, 1, "x")}, "[{0 1}]"},
-		{"no more than is open", []sched.QueueHead{one}, []sched.FreeSlot{slot(a, 0, 1, "x"), slot(b, 0, 1, "x")}, "[{0 0}]"},
+		{"one for one", []sched.QueueHead{one}, []sched.Seat{seat(a, 0, 1, "x")}, "[{0 0 0}]"},
+		{"the lower bid", []sched.QueueHead{one}, []sched.Seat{seat(a, 20, 1, "x"), seat(b, 10, 1, "x")}, "[{0 0 1}]"},
+		{"of equal bids who has more free", []sched.QueueHead{one}, []sched.Seat{seat(a, 0, 1, "x"), seat(b, 0, 2, "x")}, "[{0 0 1}]"},
+		{"then the lower id", []sched.QueueHead{one}, []sched.Seat{seat(b, 0, 1, "x"), seat(a, 0, 1, "x")}, "[{0 0 1}]"},
+		{"who has not the model gets nothing", []sched.QueueHead{one}, []sched.Seat{seat(a, 0, 1, "y"), seat(b, 9, 1, "x")}, "[{0 0 1}]"},
+		{"no more than is open", []sched.QueueHead{one}, []sched.Seat{seat(a, 0, 1, "x"), seat(b, 0, 1, "x")}, "[{0 0 0}]"},
 		{
 			"work is spread over nodes",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 3, 0)},
-			[]sched.FreeSlot{slot(a, 0, 2, "x"), slot(a, 0, 2, "x"), slot(b, 0, 2, "x"), slot(b, 0, 2, "x")},
-			"[{0 0} {0 2} {0 1}]",
+			[]sched.Seat{seat(a, 0, 2, "x"), seat(b, 0, 2, "x")},
+			"[{0 0 0} {0 1 1} {0 2 0}]",
 		},
 		{
 			"interactive before batch, however old",
 			[]sched.QueueHead{head(bus.Batch, 10, "x", 1, time.Hour), head(bus.Interactive, 1, "x", 1, 0)},
-			[]sched.FreeSlot{slot(a, 0, 1, "x")},
-			"[{1 0}]",
+			[]sched.Seat{seat(a, 0, 1, "x")},
+			"[{1 0 0}]",
 		},
 		{
 			"batch before interactive, in the other order",
 			[]sched.QueueHead{head(bus.Interactive, 1, "x", 1, 0), head(bus.Batch, 10, "x", 1, time.Hour)},
-			[]sched.FreeSlot{slot(a, 0, 1, "x")},
-			"[{0 0}]",
+			[]sched.Seat{seat(a, 0, 1, "x")},
+			"[{0 0 0}]",
 		},
 		{
 			"the older",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 10*ms), head(bus.Batch, 5, "y", 1, 20*ms)},
-			[]sched.FreeSlot{slot(a, 0, 1, "z", "x", "y")},
-			"[{1 0}]",
+			[]sched.Seat{seat(a, 0, 1, "z", "x", "y")},
+			"[{1 0 0}]",
 		},
 		{
 			"the loaded model first",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 290*ms), head(bus.Batch, 5, "y", 1, 0)},
-			[]sched.FreeSlot{slot(a, 0, 1, "y", "x")},
-			"[{1 0}]",
+			[]sched.Seat{seat(a, 0, 1, "y", "x")},
+			"[{1 0 0}]",
 		},
 		{
 			"unless another is older by 300 ms",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 310*ms), head(bus.Batch, 5, "y", 1, 0)},
-			[]sched.FreeSlot{slot(a, 0, 1, "y", "x")},
-			"[{0 0}]",
+			[]sched.Seat{seat(a, 0, 1, "y", "x")},
+			"[{0 0 0}]",
 		},
 		{
 			"a priority is worth two seconds",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 1900*ms), head(bus.Batch, 6, "y", 1, 0)},
-			[]sched.FreeSlot{slot(a, 0, 1, "z", "x", "y")},
-			"[{1 0}]",
+			[]sched.Seat{seat(a, 0, 1, "z", "x", "y")},
+			"[{1 0 0}]",
 		},
 		{
 			"and no more",
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 2100*ms), head(bus.Batch, 6, "y", 1, 0)},
-			[]sched.FreeSlot{slot(a, 0, 1, "z", "x", "y")},
-			"[{0 0}]",
+			[]sched.Seat{seat(a, 0, 1, "z", "x", "y")},
+			"[{0 0 0}]",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := sched.Match(tt.heads, tt.slots, t0)
+			got, _ := sched.Match(tt.heads, tt.seats, sched.Rules{}, t0)
 			if s := fmt.Sprint(got); s != tt.want {
 				t.Errorf("got %s, want %s", s, tt.want)
 			}
 		})
-	}
-}
-
-func TestBid(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		load sched.Load
-		want int
-		why  string
-	}{
-		{sched.Load{Loaded: true, GPU: true}, 0, "model loaded, idle"},
-		{sched.Load{Loaded: true, GPU: true, Slots: 2}, 0, "model loaded, idle"},
-		{sched.Load{GPU: true}, 20, "+20 no model loaded"},
-		{sched.Load{Loaded: true}, 10, "+10 no GPU"},
-		{sched.Load{Loaded: true, GPU: true, Slots: 4, Busy: 2}, 15, "+15 2 of 4 slots busy"},
-		{sched.Load{Loaded: true, GPU: true, CPUPercent: 55}, 5, "+5 CPU 55 %"},
-		{sched.Load{Loaded: true, GPU: true, GPUPercent: 90}, 18, "+18 GPU 90 %"},
-		{sched.Load{Loaded: true, Demo: true}, 110, "+10 no GPU, +100 demo model only"},
-		{sched.Load{CPUPercent: 9}, 30, "+20 no model loaded, +10 no GPU"},
-	} {
-		if bid, why := sched.Bid(tt.load); bid != tt.want || why != tt.why {
-			t.Errorf("%+v bids %d (%s), want %d (%s)", tt.load, bid, why, tt.want, tt.why)
-		}
 	}
 }

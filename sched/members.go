@@ -111,9 +111,10 @@ type told struct {
 
 type member struct {
 	Peer
-	routed bool // a route was seen since the last beat began
-	misses int  // polls without a route
-	gone   bool // said goodbye
+	told   *bus.NodeInfo // Info with its Wire, never changed; nil before the first
+	routed bool          // a route was seen since the last beat began
+	misses int           // polls without a route
+	gone   bool          // said goodbye
 	ahead  ahead
 	skewed bool     // it was told that its clock differs
 	spoke  bus.Wire // what it was told to speak, where that differs
@@ -168,7 +169,9 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	p.gone = false
 	p.Beat, p.Seen, p.State = b, now, bus.NodeReady
 	if b.Info != nil {
-		p.Info = *b.Info
+		told := *b.Info
+		told.Wire = b.Wire
+		p.Info, p.told = *b.Info, &told
 		p.Beat.Info = nil
 	}
 	switch {

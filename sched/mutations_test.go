@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -97,6 +98,19 @@ var mutations = map[string]scenario{
 		k := s.enqueue(theSubmitter, script{MS: 50})
 		time.Sleep(8 * time.Second)
 		s.ranOnce("only its acknowledgement was lost", k.id)
+	}},
+	string(sched.ProtectShares): {setup: parts(3, theWorker), play: func(s *swarm) {
+		s.elected()
+		for range 60 {
+			s.enqueue(theSubmitter, script{MS: 300})
+		}
+		time.Sleep(2 * time.Second)
+		k := s.enqueue(theHost, script{MS: 300})
+		time.Sleep(3 * time.Second)
+		if i, err := s.nodes[theHost].now().node.Task(context.Background(), k.id); err != nil || i.State != bus.StateDone {
+			s.note("the only task of a user waits behind all of another: %+v, error %v", i, err)
+		}
+		time.Sleep(20 * time.Second)
 	}},
 	string(sched.ProtectCommit): {setup: parts(4, theWorker, theOther), play: lateCommit},
 	string(sim.RuleRevision):    {setup: parts(4, theWorker, theOther), play: lateCommit},

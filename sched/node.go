@@ -28,6 +28,12 @@ type Config struct {
 	Info func() bus.NodeInfo
 	// Load is what the node's bids are made of, beside its slots. It must not block.
 	Load func() Load
+	// Hold is how long a task may wait, while this node is queue host, for a much better node that is
+	// busy, where another is idle. Default 500 ms; negative for not at all.
+	Hold time.Duration
+	// Reserved is how many slots of a node that has two or more are kept from batch work, while this node
+	// is queue host. Default 1; negative for none.
+	Reserved int
 	// DefaultModel answers where a task names no model. Default: the swarm's choice.
 	DefaultModel string
 	// Room reports why this node's disk takes no more durable tasks at present; nil where it does.
@@ -67,6 +73,7 @@ type Node struct {
 	worker  *worker
 	queue   *current
 	bg      *background
+	choices *choices
 
 	kick     chan struct{} // the election looks again
 	beatKick chan struct{}
@@ -121,6 +128,12 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
+	if cfg.Hold == 0 {
+		cfg.Hold = holdDefault
+	}
+	if cfg.Reserved == 0 {
+		cfg.Reserved = reservedDefault
+	}
 	if cfg.CollectAfter == 0 {
 		cfg.CollectAfter = collectAfter
 	}
@@ -135,6 +148,7 @@ func New(cfg Config, fx Effects) *Node {
 	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
+	n.choices = &choices{by: map[bus.TaskID]*chosen{}}
 	n.outbox = newOutbox(n)
 	n.worker = newWorker(n)
 	return n
@@ -311,7 +325,7 @@ func sameInfo(a, b bus.NodeInfo) bool {
 
 func (n *Node) ownInfo() bus.NodeInfo {
 	i := n.cfg.Info()
-	i.ID, i.State, i.Wire = n.cfg.ID, bus.NodeReady, n.cfg.Wire
+	i.ID, i.State, i.Wire, i.Shares = n.cfg.ID, bus.NodeReady, n.cfg.Wire, true
 	n.worker.describe(&i)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -34,6 +34,7 @@ const (
 	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
+	ProtectShares       Protection = "users take turns by what they have used"
 	ProtectOwner        Protection = "a machine that its owner keeps declines what others sent"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )

@@ -115,8 +115,15 @@ type nextMsg struct {
 	Node  bus.NodeID `json:"node"`
 	Class string     `json:"class"`
 	Slot  int        `json:"slot"`
-	Bid   int        `json:"bid"`
-	Why   string     `json:"why"`
+	// Bid is for hosts of earlier versions, see bidBefore. Those of this one go by what follows, and by
+	// Bid where Slots is not told.
+	Bid int `json:"bid"`
+	// Slots is how many the node has of Class. CPU and GPU are utilisation, 0 to 100, FreeMB the memory
+	// that is free for a model, in MiB.
+	Slots  int `json:"slots,omitempty"`
+	CPU    int `json:"cpu,omitempty"`
+	GPU    int `json:"gpu,omitempty"`
+	FreeMB int `json:"free_mb,omitempty"`
 	// Missed tells that the slot was handed nothing the last time: the queue was empty.
 	Missed bool `json:"missed,omitempty"`
 	// Grants tells that the host may claim for the slot what it hands over, see grant.
@@ -143,11 +150,17 @@ type syncReply struct {
 // findMsg asks what is known of a task, or of all tasks where ID is empty.
 type findMsg struct {
 	ID bus.TaskID `json:"id,omitempty"`
+	// Why asks for the bids, too.
+	Why bool `json:"why,omitempty"`
 }
 
 type findReply struct {
 	Node  bus.NodeID `json:"node"`
 	Found []found    `json:"found,omitempty"`
+	// Why is told by who decided, where it was asked for.
+	Why *bus.Why `json:"why,omitempty"`
+	// Place is told by the queue host of the one task that was asked for, while that waits.
+	Place *place `json:"place,omitempty"`
 }
 
 type found struct {

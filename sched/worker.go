@@ -17,6 +17,7 @@ const (
 	nextWait   = time.Second            // a request for work is renewed after this
 	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
 	effectWait = 2 * time.Second        // a claim, a commit
+	silentMost = 3                      // seconds without work, after which a slot looks for itself: the host may keep a task for another
 	recentMost = 2000                   // ends of attempts that are remembered for those who ask
 )
 
@@ -190,15 +191,18 @@ func (w *worker) describe(i *bus.NodeInfo) {
 // slot asks for work, fetches it and runs it, until sctx ends. What runs then goes on until
 // ctx ends.
 func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
-	missed := false
+	missed, silent := false, 0
 	for sctx.Err() == nil {
 		q, qctx, done, err := w.n.queue.wait(sctx)
 		if err != nil {
 			return
 		}
-		d, j, err := w.take(qctx, q, p, id, missed)
+		d, j, err := w.take(qctx, q, p, id, missed, silent >= silentMost)
 		done()
 		missed = errors.Is(err, ErrNotFound)
+		if silent++; !errors.Is(err, errIdle) {
+			silent = 0
+		}
 		if err != nil {
 			continue
 		}
@@ -212,9 +216,9 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 	}
 }
 
-// take gets one delivery: what the host hands over, or after a second without a word what the
-// slot finds itself. missed tells that it was handed nothing the last time.
-func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool) (d Delivery, j *Job, err error) {
+// take gets one delivery: what the host hands over, or after a second without a word, where it may
+// look, what the slot finds itself. missed tells that it was handed nothing the last time.
+func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed, look bool) (d Delivery, j *Job, err error) {
 	if w.n.isDraining() {
 		select {
 		case <-time.After(nextWait):
@@ -224,8 +228,10 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	}
 	d, err = w.next(ctx, q, p, slot, missed)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
-			err = errIdle
+		if err = errIdle; look {
+			if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
+				err = errIdle
+			}
 		}
 	}
 	if err != nil {
@@ -268,8 +274,11 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		return Delivery{}, err
 	}
 	w.noteSlot(to)
-	bid, why := Bid(w.load(p))
-	r := nextMsg{Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bid, Why: why, Missed: missed, Grants: true}
+	l := w.load(p)
+	r := nextMsg{
+		Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bidBefore(l), Missed: missed, Grants: true,
+		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
+	}
 	asked := w.n.now()
 	ctx, cancel := context.WithTimeout(ctx, nextWait)
 	defer cancel()
@@ -310,11 +319,14 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 		return a.Priority > b.Priority
 	})
 	w.mu.Lock()
-	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
+	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
 	if w.refuses("", p.typ) {
 		own := w.n.outbox.openKeys()
-		keys = slices.DeleteFunc(keys, func(k bus.Key) bool { return !own[k] })
+		keys = slices.DeleteFunc(keys, func(k bus.Key) bool {
+			k.Share = 0
+			return !own[k]
+		})
 	}
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {

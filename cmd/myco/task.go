@@ -14,6 +14,7 @@ import (
 type taskCmd struct {
 	Ls     taskLsCmd     `cmd:"" help:"List the tasks that the swarm knows."`
 	Show   taskShowCmd   `cmd:"" help:"Show what became of a task, and its result."`
+	Why    taskWhyCmd    `cmd:"" help:"Show which node got a task, or would get it, and what each node bid for it."`
 	Attach taskAttachCmd `cmd:"" help:"Print a task's output as it is made, to its end."`
 	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 }
@@ -33,12 +34,15 @@ type taskView struct {
 	Copies    int             `json:"copies,omitempty"`
 	Submitted time.Time       `json:"submitted,omitzero"`
 	Warning   string          `json:"warning,omitempty"`
+	Position  int             `json:"position,omitempty"`
+	Wait      time.Duration   `json:"wait_ns,omitempty"`
 }
 
 func viewTask(i bus.TaskInfo) taskView {
 	return taskView{
 		ID: i.ID, Type: i.Type, State: i.State, Attempts: i.Attempts, NodeID: i.NodeID, Result: i.Result, Error: i.Error,
 		Model: i.Model, Submitter: i.Submitter, Durable: i.Durable, Copies: i.Copies, Submitted: i.Submitted, Warning: i.Warning,
+		Position: i.Position, Wait: i.Wait,
 	}
 }
 
@@ -169,6 +173,16 @@ func (a *app) task(i bus.TaskInfo) {
 	}
 	if !i.Submitted.IsZero() {
 		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
+	}
+	if i.Position > 0 {
+		at := "next in the queue"
+		if i.Position > 1 {
+			at = strconv.Itoa(i.Position) + " in the queue"
+		}
+		if i.Wait > 0 {
+			at += ", for about " + shortTime(i.Wait)
+		}
+		pairs = append(pairs, [2]string{"waits", at})
 	}
 	pairs = append(pairs, [2]string{"warning", i.Warning})
 	if i.Error != nil {

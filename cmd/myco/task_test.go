@@ -38,6 +38,28 @@ func TestTasks(t *testing.T) {
 		golden(t, "task_show_"+id+".golden", d.myco("task", "show", id).want(t, 0).out)
 		golden(t, "task_show_"+id+"_json.golden", d.myco("task", "show", id, "--json").want(t, 0).out)
 	}
+	tasks["t5"] = bus.TaskInfo{ID: "t5", Type: "echo", State: bus.StateQueued, Position: 3, Wait: 4200 * time.Millisecond}
+	if out := d.myco("task", "show", "t5").want(t, 0).out; !strings.Contains(out, "3 in the queue, for about 4.2 s") {
+		t.Errorf("a task that waits:\n%s", out)
+	}
+	on(d, payload(bus.VerbWhy), func(r bus.TaskRequest) any {
+		if r.ID != "t1" {
+			return bus.Why{Task: r.ID, NodeID: self, Bids: []bus.NodeBid{}, Note: "nobody remembers"}
+		}
+		return bus.Why{
+			Task: "t1", By: other, At: time.Unix(1, 0).UTC(), Waited: 12 * time.Millisecond, NodeID: self, Attempt: 1, PromptTokens: 300,
+			Bids: []bus.NodeBid{
+				{NodeID: self, Name: "a", Chosen: true, Bid: 1200 * time.Millisecond, Terms: []bus.BidTerm{
+					{Why: "the model is loaded"}, {Cost: 1200 * time.Millisecond, Why: "writes 32 tokens"},
+				}},
+				{NodeID: other, Name: "b", Not: "it does not have the model m:latest"},
+			},
+		}
+	})
+	for _, id := range []string{"t1", "t2"} {
+		golden(t, "task_why_"+id+".golden", d.myco("task", "why", id).want(t, 0).out)
+		golden(t, "task_why_"+id+"_json.golden", d.myco("task", "why", id, "--json").want(t, 0).out)
+	}
 	d.myco("task", "show", "t9").want(t, 3, "no task t9", "try: myco task ls")
 	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead\n" {
 		t.Errorf("cancel printed %q", o.out)

@@ -38,6 +38,8 @@ type runFlags struct {
 	NoDemoEngine bool          `help:"Leave out the built-in demo model."`
 	DefaultModel string        `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
 	Slots        int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
+	Hold         time.Duration `placeholder:"TIME" help:"How long a task may wait for a much better node that is busy, where another is idle; at most 2s, negative for not at all. Counts at the queue host. Default: 500ms."`
+	Reserved     int           `placeholder:"N" help:"Slots of each node with two or more that batch work never takes; negative for none. Counts at the queue host. Default: 1."`
 	FirstToken   time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
 	Token        time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
 	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
@@ -55,7 +57,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
-		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
+		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
 	}

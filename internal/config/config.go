@@ -21,6 +21,9 @@ const (
 	HTTPListen   = "127.0.0.1:7890" // HTTP clients of this machine
 )
 
+// maxHold is the longest Hold: slots that hear nothing for longer look for work themselves.
+const maxHold = 2 * time.Second
+
 // Config is what a daemon is told. The zero value of a field means its default.
 type Config struct {
 	// DataDir holds keys, roster, tasks and credentials, mode 0700. Default:
@@ -59,6 +62,12 @@ type Config struct {
 	// Slots is how many inference tasks run at once. Default 2: one more than most engines
 	// work on, so that the next prompt is there when one ends.
 	Slots int
+	// Hold is how long a task may wait for a much better node that is busy, where another is idle, while
+	// this node is queue host. Default 500 ms; negative for not at all.
+	Hold time.Duration
+	// Reserved is how many slots of each node with two or more are kept from batch work, while this node
+	// is queue host. Default 1; negative for none.
+	Reserved int
 	// FirstTokenLimit and TokenLimit are how long an engine may say nothing before its answer
 	// begins, and from one piece of it to the next: then the task goes to another node. Default:
 	// by the prompt and the model, at least 2 min; and 30 s.
@@ -141,6 +150,8 @@ func (c Config) Validate() error {
 		}
 	}
 	switch {
+	case c.Hold > maxHold:
+		return bus.Errorf(bus.CodeInvalid, "--hold %v: want at most %v", c.Hold, maxHold).WithHint("mycod --hold 500ms")
 	case c.Slots < 0 || c.Slots > 1024:
 		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
 	case len(c.Version) > 32:

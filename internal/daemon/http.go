@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
@@ -96,7 +97,10 @@ func (d *Daemon) httpHosts() []string {
 // nativeAPI gives the gateway what it asks for.
 type nativeAPI struct{ d *Daemon }
 
-var _ gateway.Swarm = nativeAPI{}
+var (
+	_ gateway.Swarm  = nativeAPI{}
+	_ gateway.Queued = nativeAPI{}
+)
 
 // Status implements gateway.Swarm.
 func (a nativeAPI) Status() bus.Status { return a.d.status() }
@@ -153,6 +157,15 @@ func (a nativeAPI) Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 		return bus.Receipt{}, err
 	}
 	return n.Enqueue(ctx, t, 2)
+}
+
+// Queued implements gateway.Queued.
+func (a nativeAPI) Queued(ctx context.Context, id bus.TaskID) (position int, wait time.Duration, ok bool) {
+	n, err := a.d.current()
+	if err != nil {
+		return 0, 0, false
+	}
+	return n.Queued(ctx, id)
 }
 
 // Task implements gateway.Swarm.

@@ -92,6 +92,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	}
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
+		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  info, Load: d.load, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
@@ -186,10 +187,10 @@ func (d *Daemon) describe() bus.NodeInfo {
 
 func (d *Daemon) load() sched.Load {
 	l := d.detector.Load()
-	_, gpu := d.detector.Profile().BestGPU()
-	return sched.Load{
-		CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu,
-	}
+	p := d.detector.Profile()
+	_, gpu := p.BestGPU()
+	free := (int64(max(l.VRAMFreeMB, 0)) + int64(p.Memory.AvailableMB)) << 20
+	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu, FreeBytes: free}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,

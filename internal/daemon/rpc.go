@@ -124,6 +124,7 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbCancel):  plain(d.cancelTask),
 		bus.SubjectPayloadRPC(id, bus.VerbTask):    plain(d.task),
 		bus.SubjectPayloadRPC(id, bus.VerbTasks):   plain(d.tasks),
+		bus.SubjectPayloadRPC(id, bus.VerbWhy):     plain(d.why),
 		bus.SubjectPayloadRPC(id, bus.VerbInvite):  plain(d.invite),
 		bus.SubjectPayloadRPC(id, bus.VerbJoin):    plain(d.joinSwarm),
 		bus.SubjectPayloadRPC(id, bus.VerbLeave): plain(func(ctx context.Context, _ none) (any, error) {
@@ -250,6 +251,14 @@ func (d *Daemon) task(ctx context.Context, req bus.TaskRequest) (any, error) {
 		err = d.told(ctx, n, &info)
 	}
 	return info, err
+}
+
+func (d *Daemon) why(ctx context.Context, req bus.TaskRequest) (any, error) {
+	n, err := d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Why(ctx, req.ID)
 }
 
 func (d *Daemon) tasks(ctx context.Context, _ none) (any, error) {

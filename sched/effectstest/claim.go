@@ -80,7 +80,7 @@ func testOneClaimWins(e *env) {
 func testWatchClaims(e *env) {
 	q := e.open(9)
 	var got record[sched.Claim]
-	stop, err := e.Effects(0).Watch(q, func(bus.Key, bus.TaskID, uint64) {}, got.add)
+	stop, err := e.Effects(0).Watch(q, func(bus.Key, bus.TaskID, uint64, sched.Need) {}, got.add)
 	e.check(err)
 	defer stop()
 	want := []sched.Claim{e.claim("t1", 1), e.claim("t2", 1), e.claim("t1", 2), {Task: "t1", State: bus.StateDone, Key: keyB}}

@@ -85,7 +85,7 @@ func (e *env) granted(i int, asked *atomic.Int32) sched.Grant {
 func testHandGranted(e *env) {
 	q := e.open(1, keyA)
 	var told record[sched.Claim]
-	stop, err := e.Effects(0).Watch(q, func(bus.Key, bus.TaskID, uint64) {}, told.add)
+	stop, err := e.Effects(0).Watch(q, func(bus.Key, bus.TaskID, uint64, sched.Need) {}, told.add)
 	e.check(err)
 	defer stop()
 	for i := range 2 {

@@ -62,7 +62,7 @@ func testFetchNothing(e *env) {
 	q := e.open(1, keyA)
 	e.none(0, q, keyA)
 	e.none(1, q, keyA)
-	if err := e.Effects(0).Feed(e.ctx, sched.QueueID{Host: e.IDs[0], Term: 99}, keyA, "t", nil); err == nil {
+	if err := e.Effects(0).Feed(e.ctx, sched.QueueID{Host: e.IDs[0], Term: 99}, keyA, "t", sched.Need{}, nil); err == nil {
 		e.Fatal("fed a queue that is not there")
 	}
 	if _, err := e.Effects(0).Fetch(e.ctx, sched.QueueID{Host: e.IDs[0], Term: 99}, keyA, 0); err == nil {
@@ -260,9 +260,10 @@ func testTwoQueues(e *env) {
 }
 
 type storedCall struct {
-	key bus.Key
-	id  bus.TaskID
-	seq uint64
+	key  bus.Key
+	id   bus.TaskID
+	seq  uint64
+	need sched.Need
 }
 
 func testWatchStored(e *env) {
@@ -270,18 +271,26 @@ func testWatchStored(e *env) {
 	q := e.open(4, keys...)
 	var got record[storedCall]
 	stop, err := e.Effects(0).Watch(q,
-		func(k bus.Key, id bus.TaskID, seq uint64) { got.add(storedCall{k, id, seq}) }, func(sched.Claim) {})
+		func(k bus.Key, id bus.TaskID, seq uint64, need sched.Need) { got.add(storedCall{k, id, seq, need}) }, func(sched.Claim) {})
 	e.check(err)
 	const n = 50
 	for i := range n {
 		id := bus.TaskID(fmt.Sprint("t", i))
-		e.feed(i%2, q, keys[i%2], id, "x")
-		e.feed(i%2, q, keys[i%2], id, "x") // not stored, and not told
+		need := sched.Need{}
+		if i%3 == 0 {
+			need = sched.Need{Prompt: i, Affinity: uint64(i) << 60, From: e.IDs[0]}
+		}
+		for range 2 { // the second is not stored, and not told
+			e.check(e.Effects(i%2).Feed(e.ctx, q, keys[i%2], id, need, []byte("x")))
+		}
 	}
 	calls := await(e, &got, n)
 	for i, c := range calls {
 		if c.key != keys[i%2] || c.id != bus.TaskID(fmt.Sprint("t", i)) {
 			e.Fatalf("call %d is %+v", i, c)
+		}
+		if has := c.need != (sched.Need{}); has != (i%3 == 0) || has && c.need.Prompt != i {
+			e.Fatalf("call %d is told that the task needs %+v", i, c.need)
 		}
 		if d := e.fetch(1, q, c.key); d.Seq != c.seq {
 			e.Fatalf("fetched sequence %d, told %d", d.Seq, c.seq)

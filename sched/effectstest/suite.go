@@ -167,7 +167,7 @@ func (e *env) feed(i int, q sched.QueueID, k bus.Key, id bus.TaskID, data string
 	e.Helper()
 	var err error
 	e.until(func() bool {
-		err = e.Effects(i).Feed(e.ctx, q, k, id, []byte(data))
+		err = e.Effects(i).Feed(e.ctx, q, k, id, sched.Need{}, []byte(data))
 		return err == nil
 	}, "feed")
 }

@@ -17,7 +17,7 @@ var pings = bus.Key{Lane: bus.Interactive, Priority: 5, Class: "ping"}
 
 // cycle is what a no-op task costs beyond its messages: feed, fetch, claim, commit, ack.
 func cycle(ctx context.Context, feeder, worker sched.Effects, q sched.QueueID, id bus.TaskID) error {
-	if err := feeder.Feed(ctx, q, pings, id, []byte(`{"type":"ping"}`)); err != nil {
+	if err := feeder.Feed(ctx, q, pings, id, sched.Need{}, []byte(`{"type":"ping"}`)); err != nil {
 		return err
 	}
 	var d sched.Delivery
@@ -83,7 +83,7 @@ func BenchmarkCycle(b *testing.B) {
 	b.Run("feed", func(b *testing.B) {
 		for b.Loop() {
 			n++
-			check(b, host.Feed(ctx, q, pings, bus.TaskID(fmt.Sprint("t", n)), nil))
+			check(b, host.Feed(ctx, q, pings, bus.TaskID(fmt.Sprint("t", n)), sched.Need{}, nil))
 		}
 	})
 	b.Run("claim", func(b *testing.B) {

@@ -43,8 +43,8 @@ func TestLateDeliveryGoesBack(t *testing.T) {
 	late := 0
 	for i := range 40 {
 		worker := nodes[i%2].jet.Effects()
-		check(t, host.Feed(t.Context(), q, pings, bus.TaskID(fmt.Sprint("p", i)), []byte("ping")))
-		check(t, host.Feed(t.Context(), q, other, bus.TaskID(fmt.Sprint("o", i)), []byte("other")))
+		check(t, host.Feed(t.Context(), q, pings, bus.TaskID(fmt.Sprint("p", i)), sched.Need{}, []byte("ping")))
+		check(t, host.Feed(t.Context(), q, other, bus.TaskID(fmt.Sprint("o", i)), sched.Need{}, []byte("other")))
 		d, err := worker.Fetch(gone, q, pings, 0)
 		if err == nil { // it came in that very moment, and counts
 			check(t, worker.Nak(d.Ack, 0))
@@ -75,7 +75,7 @@ func TestManySlots(t *testing.T) {
 	check(t, host.AddKey(t.Context(), q, pings))
 	const n = 200
 	for i := range n {
-		check(t, host.Feed(t.Context(), q, pings, bus.TaskID(fmt.Sprint("t", i)), nil))
+		check(t, host.Feed(t.Context(), q, pings, bus.TaskID(fmt.Sprint("t", i)), sched.Need{}, nil))
 	}
 	var mu sync.Mutex
 	seen := map[uint64]int{}

@@ -52,8 +52,8 @@ func TestOddKeysArePassedOver(t *testing.T) {
 		Durable: "odd", FilterSubject: odd + "*", AckPolicy: jetstream.AckExplicitPolicy,
 	})
 	check(t, err)
-	check(t, fx.Feed(t.Context(), q, key, "task", nil))
-	check(t, fx.Feed(t.Context(), q, stray, "task", nil))
+	check(t, fx.Feed(t.Context(), q, key, "task", sched.Need{}, nil))
+	check(t, fx.Feed(t.Context(), q, stray, "task", sched.Need{}, nil))
 	keys, err := fx.Keys(t.Context(), q)
 	check(t, err)
 	if !slices.Equal(keys, []bus.Key{key}) {

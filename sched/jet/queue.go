@@ -20,6 +20,9 @@ import (
 
 var _ sched.Queues = (*Jet)(nil)
 
+// hdrNeed is what a work message tells its host, which sees headers alone.
+const hdrNeed = "Myco-Need"
+
 // keysMost is how many keys a queue may have. Without a number the server takes 1,000, and
 // refuses the next one for the rest of the term; each takes some 50 KiB.
 const keysMost = 5000
@@ -141,9 +144,13 @@ func notFound(err, missing error) error {
 
 // Feed stores a task's message once: where one is there already, nothing happens. One that was
 // settled a few microseconds ago counts as there.
-func (j *Jet) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
+func (j *Jet) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, need sched.Need, data []byte) error {
 	l, _ := j.at(q.Host)
-	a, err := l.put(ctx, &nats.Msg{Subject: bus.SubjectWork(q.Host, q.Term, key.String()+"."+string(id)), Data: data})
+	m := &nats.Msg{Subject: bus.SubjectWork(q.Host, q.Term, key.String()+"."+string(id)), Data: data}
+	if need != (sched.Need{}) {
+		m.Header = nats.Header{hdrNeed: {need.String()}}
+	}
+	a, err := l.put(ctx, m)
 	if err == nil && a.Error != nil && !a.full() {
 		err = a.Error
 	}
@@ -261,7 +268,7 @@ func (j *Jet) consumers(ctx context.Context, q sched.QueueID) ([]sched.KeyCount,
 
 // Watch calls stored for each message of this node's queue once stored, and claimed for each
 // claim record written, one call at a time each.
-func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), claimed func(sched.Claim)) (func(), error) {
+func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64, sched.Need), claimed func(sched.Claim)) (func(), error) {
 	s1, err := j.watch(bus.SubjectStored(q.Host, q.Term, ""), func(rest string, m *nats.Msg) error {
 		key, id, err := workOf(rest, "")
 		if err != nil {
@@ -271,7 +278,7 @@ func (j *Jet) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), c
 		if err != nil {
 			return fmt.Errorf("parse sequence: %w", err)
 		}
-		stored(key, id, seq)
+		stored(key, id, seq, sched.ParseNeed(m.Header.Get(hdrNeed)))
 		return nil
 	})
 	if err != nil {

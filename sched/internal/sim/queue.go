@@ -45,7 +45,7 @@ type record struct {
 
 type watcher struct {
 	stored, claimed *sub
-	onStored        func(bus.Key, bus.TaskID, uint64)
+	onStored        func(bus.Key, bus.TaskID, uint64, sched.Need)
 	onClaimed       func(sched.Claim)
 }
 
@@ -103,7 +103,7 @@ func (p *proc) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 	return err
 }
 
-func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, data []byte) error {
+func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, need sched.Need, data []byte) error {
 	_, err := p.at(ctx, q, Step{Op: "Feed", Task: id}, func(k *queue, now time.Time) (any, error) {
 		copies := 1
 		for _, m := range k.msgs {
@@ -118,7 +118,7 @@ func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.Ta
 		k.seq++
 		k.msgs = append(k.msgs, &message{seq: k.seq, key: key, task: id, at: now.Add(p.net.machines[q.Host].skew), data: append([]byte(nil), data...)})
 		for _, w := range k.watchers {
-			k.announce(w.stored, func(seq uint64) func() { return func() { w.onStored(key, id, seq) } }(k.seq))
+			k.announce(w.stored, func(seq uint64) func() { return func() { w.onStored(key, id, seq, need) } }(k.seq))
 		}
 		return nil, nil
 	})
@@ -280,7 +280,7 @@ func (p *proc) Free(q sched.QueueID, _ sched.KeyCount, seq uint64) error {
 	return p.Nak(ackOf(q, seq, 1), 0)
 }
 
-func (p *proc) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64), claimed func(sched.Claim)) (func(), error) {
+func (p *proc) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64, sched.Need), claimed func(sched.Claim)) (func(), error) {
 	if err := p.enter(Step{Op: "Watch"}); err != nil {
 		return nil, err
 	}

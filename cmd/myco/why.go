@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+type taskWhyCmd struct{ taskArg }
+
+// Run implements the command.
+func (c *taskWhyCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	w, err := conn.Why(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	a.why(w)
+	return nil
+}
+
+// why prints what the nodes bid for a task.
+func (a *app) why(w bus.Why) {
+	if a.json {
+		a.object(w)
+		return
+	}
+	pairs := [][2]string{{"task", string(w.Task)}, {"node", orDash(string(w.NodeID))}}
+	if w.By != "" {
+		pairs = append(pairs, [2]string{"decided by", string(w.By)}, [2]string{"waited", shortTime(w.Waited)})
+	}
+	if w.Attempt > 1 {
+		pairs = append(pairs, [2]string{"attempt", strconv.Itoa(w.Attempt)})
+	}
+	if w.PromptTokens > 0 {
+		pairs = append(pairs, [2]string{"prompt", fmt.Sprintf("about %d tokens", w.PromptTokens)})
+	}
+	a.fields(append(pairs, [2]string{"note", w.Note}))
+	if len(w.Bids) == 0 {
+		return
+	}
+	a.text("\n")
+	var rows [][]string
+	for _, b := range w.Bids {
+		rows = append(rows, []string{orDash(b.Name), string(b.NodeID), bidText(b), whatCame(b), termText(b.Terms)})
+	}
+	a.table([]string{"NAME", "NODE", "BID", "OUTCOME", "WHY"}, rows)
+}
+
+func bidText(b bus.NodeBid) string {
+	if b.Bid == 0 {
+		return "-"
+	}
+	return shortTime(b.Bid)
+}
+
+func whatCame(b bus.NodeBid) string {
+	switch {
+	case b.Chosen:
+		return "got it"
+	case b.Not == "":
+		return "can have it"
+	}
+	return b.Not
+}
+
+func termText(terms []bus.BidTerm) string {
+	var parts []string
+	for _, t := range terms {
+		s := t.Why
+		if t.Cost > 0 {
+			s = shortTime(t.Cost) + ": " + s
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// shortTime is d to the digits that matter.
+func shortTime(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return strconv.Itoa(int(d.Milliseconds())) + " ms"
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	}
+	return d.Round(time.Second).String()
+}

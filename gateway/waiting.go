@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Headers of a streamed answer that had to wait: where its task stood in the queue, 1 for the next, and
+// for about how many seconds it would wait, as known when the headers were sent.
+const (
+	headerPosition = "X-Myco-Queue-Position"
+	headerWait     = "X-Myco-Queue-Wait"
+)
+
+const (
+	waitsAfter = time.Second      // a streamed request is told that it waits
+	waitsEvery = 10 * time.Second // and again
+)
+
+// Queued is what a Swarm has beside that tells of tasks that wait: where one stands in the queue, and
+// about how long it waits, 0 where that is not known. ok is false where it is in no queue.
+type Queued interface {
+	Queued(ctx context.Context, id bus.TaskID) (position int, wait time.Duration, ok bool)
+}
+
+// keepAlive returns r as a request whose client is told while its task waits. Server-sent events have
+// comments for that. Lines of JSON have none, and their clients take the first line for the answer: they
+// find the headers when it begins.
+func (s *stream) keepAlive(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), waitKey{}, s.waiting))
+}
+
+// waitKey finds in a request's context what keepAlive put there.
+type waitKey struct{}
+
+// waiting tells the client that its task waits at a position, or where that is 0 that it runs.
+func (s *stream) waiting(position int, wait time.Duration) error {
+	if !s.begun && position > 0 {
+		s.w.Header().Set(headerPosition, strconv.Itoa(position))
+		if wait > 0 {
+			s.w.Header().Set(headerWait, strconv.Itoa(int(wait.Round(time.Second)/time.Second)))
+		}
+	}
+	if s.media != eventStream || !s.begun && position == 0 {
+		return nil // an error of a task that runs may have a status of its own still
+	}
+	text := "working"
+	if position > 0 {
+		text = fmt.Sprintf("waiting, %d in the queue", position)
+	}
+	s.begin("", false)
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit)) // as in text
+	if _, err := s.w.Write([]byte(": " + text + "\n\n")); err != nil {
+		return bus.Errorf(bus.CodeCancelled, "tell that the answer waits: %w", err)
+	}
+	return s.control.Flush()
+}
+
+// follow is Swarm.Stream, and tells the client meanwhile that its task waits.
+func (g *Gateway) follow(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+	tell, _ := r.Context().Value(waitKey{}).(func(int, time.Duration) error)
+	swarm, can := g.cfg.Swarm.(Queued)
+	if tell == nil || !can {
+		return g.cfg.Swarm.Stream(r.Context(), t, piece)
+	}
+	if t.ID == "" {
+		t.ID = bus.NewTaskID()
+	}
+	ctx, stop := context.WithCancel(r.Context())
+	var mu sync.Mutex // of what is written
+	var told sync.WaitGroup
+	told.Go(func() {
+		for next := time.NewTimer(waitsAfter); ; next.Reset(waitsEvery) {
+			select {
+			case <-ctx.Done():
+				next.Stop()
+				return
+			case <-next.C:
+			}
+			position, wait, _ := swarm.Queued(ctx, t.ID)
+			mu.Lock()
+			if ctx.Err() == nil && tell(position, wait) != nil {
+				stop() // the client has left: the task's end is not for here
+			}
+			mu.Unlock()
+		}
+	})
+	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error {
+		mu.Lock()
+		defer mu.Unlock()
+		stop() // it waits no more
+		return piece(c)
+	})
+	stop()
+	told.Wait()
+	return info, err
+}

@@ -1,0 +1,98 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
+)
+
+// crowded is a swarm whose tasks wait for a while before they are answered.
+type crowded struct {
+	*swarm
+	wait time.Duration
+	fail error
+	ids  chan bus.TaskID // of the task, and of who asked for it
+}
+
+func (c crowded) Queued(_ context.Context, id bus.TaskID) (int, time.Duration, bool) {
+	c.ids <- id
+	return 3, 4200 * time.Millisecond, true
+}
+
+func (c crowded) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+	c.ids <- t.ID
+	select {
+	case <-time.After(c.wait):
+	case <-ctx.Done():
+		return bus.TaskInfo{}, ctx.Err()
+	}
+	if c.fail != nil {
+		return bus.TaskInfo{}, c.fail
+	}
+	text, _ := json.Marshal(bus.InferenceChunk{Text: "yes"})
+	if err := piece(bus.Chunk{Attempt: 1, Node: self, Data: text}); err != nil {
+		return bus.TaskInfo{}, err
+	}
+	res, _ := json.Marshal(bus.InferenceResult{Text: "yes", Version: bus.RequestVersion})
+	return bus.TaskInfo{ID: t.ID, State: bus.StateDone, NodeID: self, Result: res}, nil
+}
+
+// A client whose streamed request waits is told after a second, and every ten, where the interface has
+// comments; where it has none it finds headers.
+func TestWaitingIsTold(t *testing.T) {
+	t.Parallel()
+	full := bus.Errorf(bus.CodeBusy, "the swarm is full")
+	for _, tt := range []struct {
+		name, path string
+		wait       time.Duration
+		fail       error
+		told       int // comments
+		position   string
+	}{
+		{"at once", "/v1/chat/completions", 900 * time.Millisecond, nil, 0, ""},
+		{"a while", "/v1/chat/completions", 5 * time.Second, nil, 1, "3"},
+		{"Anthropic's events", "/v1/messages", 5 * time.Second, nil, 1, "3"},
+		{"long", "/v1/chat/completions", 25 * time.Second, nil, 3, "3"},
+		{"lines of JSON", "/api/chat", 5 * time.Second, nil, 0, "3"},
+		{"and fails", "/v1/chat/completions", 5 * time.Second, full, 1, "3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := crowded{&swarm{}, tt.wait, tt.fail, make(chan bus.TaskID, 8)}
+				g, err := gateway.New(gateway.Config{Swarm: c, Key: key})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := local(t, g, "POST", tt.path, hello+`,"max_tokens":9,"stream":true}`)
+				body := w.Body.String()
+				if n := strings.Count(body, ": waiting, 3 in the queue\n\n"); w.Code != http.StatusOK || n != tt.told {
+					t.Errorf("status %d, told %d times, want %d:\n%s", w.Code, n, tt.told, body)
+				}
+				if got := w.Header().Get("X-Myco-Queue-Position"); got != tt.position {
+					t.Errorf("position %q, want %q", got, tt.position)
+				}
+				if got := w.Header().Get("X-Myco-Queue-Wait"); (got == "4") != (tt.position != "") {
+					t.Errorf("wait %q", got)
+				}
+				if want := `"yes"`; tt.fail == nil && !strings.Contains(body, want) || tt.fail != nil && !strings.Contains(body, "the swarm is full") {
+					t.Errorf("the answer:\n%s", body)
+				}
+				close(c.ids)
+				first := <-c.ids
+				for id := range c.ids {
+					if id != first || id == "" {
+						t.Errorf("asked for task %q, which is %q", id, first)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,197 @@
+package sched
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// chosenMost is how many decisions a host remembers.
+const chosenMost = 1000
+
+// chosen is why a slot was given a task: what its host saw then. It is told in words when somebody asks.
+type chosen struct {
+	task    bus.TaskID
+	key     bus.Key
+	need    Need
+	warm    bus.NodeID
+	at      time.Time
+	waited  time.Duration
+	node    bus.NodeID
+	attempt int
+	seats   []Seat // shared, not changed; nil where the slot has found the task itself
+	rules   Rules
+}
+
+// choices are the decisions of this process, the latest of each task. They outlive its time as host.
+type choices struct {
+	mu    sync.Mutex
+	by    map[bus.TaskID]*chosen
+	order []*chosen // oldest first; some may be replaced
+}
+
+func (c *choices) put(x *chosen) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by[x.task] = x
+	c.order = append(c.order, x)
+	if len(c.order) > chosenMost {
+		if old := c.order[0]; c.by[old.task] == old {
+			delete(c.by, old.task)
+		}
+		c.order[0], c.order = nil, c.order[1:]
+	}
+}
+
+func (c *choices) of(id bus.TaskID) *chosen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by[id]
+}
+
+// chose notes that c's worker has it, for what the host saw when it gave that a task of this queue.
+func (h *host) chose(it *item, c Claim, x *chosen) {
+	if x == nil {
+		x = &chosen{at: h.n.now()}
+	}
+	x.task, x.key, x.need, x.node, x.attempt = it.id, it.k.key, it.need, c.Worker, c.Attempt
+	x.warm, x.waited = h.warm.of(it.need.Affinity), x.at.Sub(it.since)
+	h.n.choices.put(x)
+}
+
+// why tells of a task that waits in this host's queue what it would get now.
+func (h *host) why(id bus.TaskID) (w *bus.Why) {
+	h.do(func() {
+		it := h.items[id]
+		if it == nil || !it.open {
+			return
+		}
+		now := h.n.now()
+		x := chosen{
+			task: id, key: it.k.key, need: it.need, warm: h.warm.of(it.need.Affinity), at: now, waited: now.Sub(it.since),
+			seats: h.seatsFor([]QueueHead{{Key: it.k.key}}, now), rules: h.n.rules(),
+		}
+		w = x.why(h.n.cfg.ID)
+	})
+	return w
+}
+
+// why puts a decision into words.
+func (x *chosen) why(by bus.NodeID) *bus.Why {
+	w := &bus.Why{
+		Task: x.task, By: by, At: x.at, Waited: max(x.waited, 0), NodeID: x.node, Attempt: x.attempt, PromptTokens: x.need.Prompt,
+		Bids: []bus.NodeBid{},
+	}
+	switch {
+	case x.seats == nil:
+		w.Note = "the node has found the task in the queue by itself: nothing was compared"
+	case x.node == "":
+		w.Note = "it waits: this is how it stands now"
+	}
+	var best time.Duration // of who got it
+	for i := range x.seats {
+		s := &x.seats[i]
+		if s.Class != x.key.Class {
+			continue
+		}
+		bid, terms := Explain(x.key, x.need, s, x.warm == s.Node)
+		b := bus.NodeBid{NodeID: s.Node, Chosen: s.Node == x.node, Bid: bid.Cost, Not: bid.Not}
+		if s.Info != nil {
+			b.Name = s.Info.Name
+		}
+		for _, t := range terms {
+			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why})
+		}
+		switch {
+		case b.Not != "":
+		case s.Free == 0:
+			b.Not = noSlot(s)
+		case x.key.Lane == bus.Batch && !x.rules.takesBatch(s):
+			b.Not = "its free slot is kept for interactive work"
+		}
+		if b.Chosen {
+			best, b.Not = bid.Cost, ""
+		}
+		w.Bids = append(w.Bids, b)
+	}
+	for i := range w.Bids {
+		if b := &w.Bids[i]; b.Not == "" && !b.Chosen && x.node != "" {
+			if b.Not = "its bid is higher"; b.Bid <= best {
+				b.Not = "its slot went to a task before this one"
+			}
+		}
+	}
+	slices.SortFunc(w.Bids, func(a, b bus.NodeBid) int {
+		return cmp.Or(-compareBool(a.Chosen, b.Chosen), -compareBool(a.Bid > 0, b.Bid > 0), cmp.Compare(a.Bid, b.Bid), cmp.Compare(a.NodeID, b.NodeID))
+	})
+	return w
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+func noSlot(s *Seat) string {
+	if s.Soon > 0 {
+		return fmt.Sprintf("no slot is free, one in about %v", s.Soon.Round(time.Millisecond))
+	}
+	return "no slot is free"
+}
+
+// Why tells which node got a task, or would get it, and what each had to offer. Every node is asked: who
+// was queue host then knows, while its process lives and until chosenMost others were given away.
+func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
+	if id == "" {
+		return bus.Why{}, bus.Errorf(bus.CodeInvalid, "why of no task: want its id")
+	}
+	var best *bus.Why
+	var info *bus.TaskInfo
+	err := n.askAll(ctx, findMsg{ID: id, Why: true}, func(r findReply) {
+		if r.Why != nil && (best == nil || r.Why.At.After(best.At)) {
+			best = r.Why
+		}
+		for _, f := range r.Found {
+			if info == nil || f.Info.NodeID != "" {
+				info = &f.Info
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return bus.Why{}, err
+	case best != nil:
+		return *best, nil
+	case info == nil:
+		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	w := bus.Why{Task: id, NodeID: info.NodeID, Attempt: info.Attempts, Bids: []bus.NodeBid{}}
+	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, runs an earlier version, or has given away more than %d tasks since", chosenMost)
+	if info.State == bus.StateQueued {
+		w.Note = "it is not in the queue of a host at present: it is fed again by the node that has it"
+	}
+	return w, nil
+}
+
+// whyHere is what this node knows of why.
+func (n *Node) whyHere(id bus.TaskID) *bus.Why {
+	if h := n.host(); h != nil {
+		if w := h.why(id); w != nil {
+			return w
+		}
+	}
+	if x := n.choices.of(id); x != nil {
+		return x.why(n.cfg.ID)
+	}
+	return nil
+}

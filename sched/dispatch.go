@@ -1,0 +1,167 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// settle ends an answer.
+func (h *host) settle(id slotID) {
+	if g := h.answers[id]; g != nil {
+		g.k.given--
+		delete(h.answers, id)
+	}
+}
+
+func (h *host) expireAnswers(now time.Time) {
+	for id, g := range h.answers {
+		if now.Sub(g.at) > answerFor {
+			h.settle(id)
+		}
+	}
+}
+
+// onNext takes a request for work.
+func (n *Node) onNext(m Msg) {
+	h := n.host()
+	var r nextMsg
+	if h == nil || bus.Unmarshal(m.Data, &r) != nil {
+		return
+	}
+	h.asked(&asking{nextMsg: r, to: m.Reply})
+}
+
+// asked notes a free slot.
+func (h *host) asked(a *asking) {
+	h.do(func() {
+		id := a.id()
+		if g := h.answers[id]; g != nil && a.Missed {
+			k := g.k
+			k.hold = h.n.now().Add(min(missMost, time.Millisecond<<min(k.misses, 7)))
+			k.misses++
+		}
+		h.settle(id)
+		a.at, a.boot = h.n.now(), h.n.members.boot(a.Node)
+		h.asking[id] = a
+		h.seat(a.Node, a.Class).told = a
+		h.dispatch(h.n.now())
+	})
+}
+
+// dispatch answers whoever asks, while there is something for them.
+func (h *host) dispatch(now time.Time) {
+	h.again = time.Time{}
+	if len(h.asking) == 0 {
+		return
+	}
+	heads := h.heads(now)
+	if len(heads) == 0 {
+		return
+	}
+	seats := h.seatsFor(heads, now)
+	if len(h.free) == 0 {
+		return
+	}
+	h.fill(heads)
+	before := slices.Clone(seats) // for those who ask why
+	rules := h.n.rules()
+	answers, again := Match(heads, seats, rules, now)
+	h.again = again
+	for _, a := range answers {
+		k := h.queues[a.Head]
+		as := h.takeFree(a.Seat)
+		id := as.id()
+		delete(h.asking, id)
+		h.answers[id] = &given{k: k, at: now, choice: &chosen{at: now, seats: before, rules: rules}}
+		k.given++
+		k.handed = now
+		if err := h.n.fx.Hand(h.q, k.key, as.to, h.grant(as)); err != nil {
+			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
+		}
+	}
+}
+
+// heads returns the queues from which something may be fetched, and notes them in h.queues.
+func (h *host) heads(now time.Time) []QueueHead {
+	heads := h.scratch[:0]
+	h.queues = h.queues[:0]
+	for _, k := range h.keys {
+		if need := k.need(now); need > 0 {
+			heads = append(heads, QueueHead{Key: k.key, Open: need, Oldest: k.oldest(now)})
+			h.queues = append(h.queues, k)
+		}
+	}
+	h.scratch = heads
+	h.usage.fill(heads, now)
+	return heads
+}
+
+// fill lists the first tasks of each head, as many as slots ask. Those that are under way to a slot
+// already are the oldest.
+func (h *host) fill(heads []QueueHead) {
+	h.waiting = h.waiting[:0]
+	for i := range heads {
+		k, from := h.queues[i], len(h.waiting)
+		skip := k.given
+		for _, it := range k.open {
+			if len(h.waiting)-from == min(heads[i].Open, len(h.free)) {
+				break
+			}
+			if !it.open {
+				continue
+			}
+			if skip--; skip < 0 {
+				h.waiting = append(h.waiting, h.headItem(it))
+			}
+		}
+		heads[i].Items = h.waiting[from:len(h.waiting):len(h.waiting)]
+	}
+}
+
+func (h *host) headItem(it *item) HeadItem {
+	x := HeadItem{Task: it.id, Since: it.since, Need: it.need, Warm: h.warm.of(it.need.Affinity)}
+	if h.n.now().Sub(it.avoidAt) < avoidFor {
+		x.Avoid = it.avoid
+	}
+	return x
+}
+
+func (k *keyQueue) need(now time.Time) int {
+	if !k.ready || k.misses > 0 && now.Before(k.hold) {
+		return 0
+	}
+	return k.nOpen + k.extra - k.given
+}
+
+func (k *keyQueue) oldest(now time.Time) time.Time {
+	for len(k.open) > 0 && !k.open[0].open {
+		k.open = k.open[1:]
+	}
+	if len(k.open) == 0 {
+		return now
+	}
+	return k.open[0].since
+}
+
+// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
+func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
+	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
+		return false, false
+	}
+	for _, t := range n.Types {
+		if t == key.Class {
+			can = true
+		}
+	}
+	if !can || key.Model == "" {
+		return can, can
+	}
+	for _, m := range n.ModelsFor(key.Class) {
+		if bus.SameModel(m.Name, key.Model) {
+			return true, m.Loaded
+		}
+	}
+	return false, false
+}

@@ -1,0 +1,226 @@
+package sched
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Task tells what the swarm knows of a task.
+func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	f, err := n.find(ctx, id)
+	if err != nil {
+		return f.Info, err
+	}
+	f.warn(n.Nodes(), n.cfg.ID)
+	return f.Info, nil
+}
+
+// warn says of a task that waits what it waits for, where none of nodes can run it, as self sees them.
+func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
+	if f.Info.State != bus.StateQueued {
+		return
+	}
+	if !canRunFor(f.Key, nodes, f.Info.Submitter) {
+		f.Info.Warning = waitsFor(f.Key, nodes, self, f.Info.Submitter)
+	}
+}
+
+// find asks every node what it knows of a task; what is furthest in its life counts.
+func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
+	var all gathered
+	var at *place
+	err := n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
+		all.add(r)
+		if r.Place != nil {
+			at = r.Place
+		}
+	})
+	if err != nil {
+		return found{}, err
+	}
+	f, ok := all.found[id]
+	if !ok {
+		return found{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	if at != nil && f.Info.State == bus.StateQueued {
+		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
+	}
+	return f, nil
+}
+
+// Tasks lists the tasks that the swarm knows, newest first, without their results.
+func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
+	all, err := n.findAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bus.TaskInfo, 0, len(all))
+	nodes := n.Nodes()
+	for _, f := range all {
+		f.warn(nodes, n.cfg.ID)
+		f.Info.Result, f.Info.ResultBlob = nil, nil
+		out = append(out, f.Info)
+	}
+	sortBy(out, func(a, b bus.TaskInfo) bool { return a.Submitted.After(b.Submitted) })
+	return out, nil
+}
+
+// gathered is what the nodes know of tasks: of each what is furthest in its life.
+type gathered struct {
+	found map[bus.TaskID]found
+	from  map[bus.TaskID]bus.NodeID
+}
+
+func (g *gathered) add(r findReply) {
+	if g.found == nil {
+		g.found, g.from = map[bus.TaskID]found{}, map[bus.TaskID]bus.NodeID{}
+	}
+	for _, f := range r.Found {
+		id := f.Info.ID
+		if old, ok := g.found[id]; !ok || later(f, r.Node, old, g.from[id]) {
+			g.found[id], g.from[id] = f, r.Node
+		}
+	}
+}
+
+func (n *Node) findAll(ctx context.Context) (map[bus.TaskID]found, error) {
+	var all gathered
+	err := n.askAll(ctx, findMsg{}, all.add)
+	return all.found, err
+}
+
+// eachFound asks every node what it knows of a task, or of all tasks where id is empty.
+func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, at bus.NodeID)) error {
+	return n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
+		for _, f := range r.Found {
+			each(f, r.Node)
+		}
+	})
+}
+
+// askAll asks every node a question, and calls each with the answers that come in time.
+func (n *Node) askAll(ctx context.Context, q findMsg, each func(findReply)) error {
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	missing := n.askable()
+	missing[n.cfg.ID] = true
+	err := n.asker.gather(ctx, bus.SubjectFind, marshal(q), func(m *Msg) bool {
+		if m == nil {
+			n.stillThere(missing)
+			return len(missing) == 0
+		}
+		var r findReply
+		if bus.Unmarshal(m.Data, &r) != nil {
+			return false
+		}
+		each(r)
+		delete(missing, r.Node)
+		return len(missing) == 0
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // what was heard is the answer
+	}
+	return err
+}
+
+// later reports whether a, as node atA tells it, tells more than b: an end more than a run, and a run
+// more than a place in a queue. Of two ends the submitter's counts; where it is not there, all nodes
+// choose the same.
+func later(a found, atA bus.NodeID, b found, atB bus.NodeID) bool {
+	rank := func(f found) int {
+		switch {
+		case f.Info.State.Terminal():
+			return 2
+		case f.Info.State == bus.StateRunning:
+			return 1
+		}
+		return 0
+	}
+	if x, y := rank(a), rank(b); x != y {
+		return x > y
+	}
+	if x, y := atA == a.Info.Submitter, atB == b.Info.Submitter; x != y {
+		return x
+	}
+	if x, y := a.Info.State == bus.StateDone, b.Info.State == bus.StateDone; x != y {
+		return x
+	}
+	if a.Info.Attempts != b.Info.Attempts {
+		return a.Info.Attempts < b.Info.Attempts
+	}
+	return a.Info.NodeID < b.Info.NodeID
+}
+
+func (f found) job() Job {
+	t := bus.Task{ID: f.Info.ID, Type: f.Key.Class, Model: f.Key.Model, Node: f.Key.Pin, Lane: f.Key.Lane, Priority: f.Key.Priority}
+	return Job{Task: t, Submitter: f.Info.Submitter, Custodian: f.Custodian, Accepted: f.Info.Submitted}
+}
+
+// onFind answers find.
+func (o *outbox) onFind(m Msg) {
+	var q findMsg
+	if bus.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
+		return
+	}
+	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
+	if q.Why {
+		r.Why = o.n.whyHere(q.ID)
+	} else if h := o.n.host(); h != nil && q.ID != "" {
+		r.Place = h.placeOf(q.ID)
+	}
+	if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
+		o.n.log.Debug("answer a question for a task", "err", err)
+	}
+}
+
+const listMost = 1000 // tasks in one answer
+
+// known returns what this node knows of a task, or of all.
+func (o *outbox) known(id bus.TaskID) []found {
+	var out []found
+	add := func(j *Job, state bus.TaskState, f *Final, stores int) {
+		if id != "" && j.Task.ID != id || len(out) >= listMost {
+			return
+		}
+		i := j.info(state, f)
+		if i.Copies = stores; id == "" {
+			i.Result, i.ResultBlob = nil, nil
+		}
+		if f == nil {
+			if n, _ := o.n.members.known(i.ID); n > 0 {
+				i.Attempts = n
+			}
+			if at, ok := o.runningAt(i.ID); ok {
+				i.State, i.NodeID = bus.StateRunning, at
+				if at == o.n.cfg.ID {
+					i.Attempts = max(i.Attempts, o.n.worker.attemptOf(i.ID))
+				}
+			}
+		}
+		out = append(out, found{Info: i, Custodian: j.Custodian, Key: j.key()})
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.entries {
+		add(&e.job, bus.StateQueued, nil, e.stores)
+	}
+	for kid, k := range o.kept {
+		if o.entries[kid] == nil {
+			add(&k.job, bus.StateQueued, k.final, 0)
+		}
+	}
+	for _, e := range o.ended {
+		add(&e.job, e.final.State, &e.final, 0)
+	}
+	return out
+}
+
+func (w *worker) attemptOf(id bus.TaskID) int {
+	if a := w.find(id); a != nil {
+		return a.rec.Attempt
+	}
+	return 0
+}

@@ -1,0 +1,111 @@
+package sched
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	bytesAToken  = 4       // of text, on average
+	affinityMost = 1 << 20 // bytes of a payload that is read for its conversation
+	affinityText = 1 << 10 // bytes of each beginning that count
+)
+
+// needOf tells of j what its queue host should know.
+func (n *Node) needOf(j *Job) Need {
+	return needOf(j, n.cfg.ID, n.closed())
+}
+
+// closed reports whether the owner of this machine lets it do no work of others at present.
+func (n *Node) closed() bool {
+	i, _ := n.members.infoOf(n.cfg.ID)
+	return i.Owner != nil && i.Owner.Closed
+}
+
+func needOf(j *Job, self bus.NodeID, closed bool) Need {
+	var n Need
+	if closed && j.Submitter == self {
+		n.From = self
+	}
+	switch {
+	case j.Task.Type != bus.TypeInference && j.Task.Type != bus.TypeEmbed:
+		return n
+	case j.Blob != nil:
+		n.Prompt = int(j.Blob.Size / bytesAToken)
+	default:
+		n.Prompt = len(j.Task.Payload) / bytesAToken
+	}
+	if j.Task.Type == bus.TypeInference {
+		n.Affinity = affinityOf(&j.Task)
+	}
+	return n
+}
+
+// affinityOf returns a hash that is the same for the turns of one conversation with one model: of its
+// session where the request names one, else of how it begins. 0 where there is none.
+func affinityOf(t *bus.Task) uint64 {
+	if len(t.Payload) == 0 || len(t.Payload) > affinityMost {
+		return 0
+	}
+	var r struct {
+		Session  string `json:"session"`
+		System   string `json:"system"`
+		Prompt   string `json:"prompt"`
+		Messages []struct {
+			Role    string `json:"role"`
+			Content string `json:"content"`
+		} `json:"messages"`
+	}
+	if bus.Unmarshal(t.Payload, &r) != nil {
+		return 0
+	}
+	h := sha256.New()
+	part := func(kind byte, text string) {
+		_, _ = h.Write([]byte{kind})
+		_, _ = h.Write([]byte(text[:min(len(text), affinityText)]))
+	}
+	part('m', bus.CanonicalModel(t.Model))
+	if r.Session != "" {
+		part('s', r.Session)
+	} else {
+		part('p', r.System)
+		if r.Prompt != "" {
+			part('u', r.Prompt)
+		}
+		for _, m := range r.Messages {
+			part('r', m.Role)
+			part('u', m.Content)
+			if m.Role == "user" {
+				break
+			}
+		}
+	}
+	return binary.BigEndian.Uint64(h.Sum(nil))
+}
+
+// String is the form of n in a header: prompt, affinity and submitter; empty for the zero value.
+func (n Need) String() string {
+	if n == (Need{}) {
+		return ""
+	}
+	return strconv.Itoa(n.Prompt) + " " + strconv.FormatUint(n.Affinity, 16) + " " + string(n.From)
+}
+
+// ParseNeed is the inverse of Need.String. What it cannot read tells nothing; more may follow, from
+// later versions.
+func ParseNeed(s string) Need {
+	p := strings.Split(s, " ")
+	if len(p) < 3 {
+		return Need{}
+	}
+	prompt, err1 := strconv.Atoi(p[0])
+	affinity, err2 := strconv.ParseUint(p[1], 16, 64)
+	if err1 != nil || err2 != nil || prompt < 0 {
+		return Need{}
+	}
+	return Need{Prompt: prompt, Affinity: affinity, From: bus.NodeID(p[2])}
+}

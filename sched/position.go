@@ -1,0 +1,119 @@
+package sched
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// place is where a task stands in its host's queue.
+type place struct {
+	// Position is 1 for the task that is next, as far as can be told.
+	Position int `json:"position"`
+	// WaitMS is about how long it waits, in milliseconds; 0 where that is not known.
+	WaitMS int64 `json:"wait_ms,omitempty"`
+}
+
+// placeOf returns where a task stands that is open here; nil where it is not.
+func (h *host) placeOf(id bus.TaskID) (p *place) {
+	h.do(func() {
+		it := h.items[id]
+		if it == nil || !it.open {
+			return
+		}
+		now := h.n.now()
+		seats := h.seatsFor([]QueueHead{{Key: it.k.key}}, now)
+		p = &place{Position: 1}
+		for _, k := range h.keys {
+			if k.nOpen > 0 && compete(k.key, it.k.key, seats) {
+				p.Position += h.before(k, it)
+			}
+		}
+		p.WaitMS = waitFor(it.k.key, p.Position, seats).Milliseconds()
+	})
+	return p
+}
+
+// before counts the tasks of k that go before it. Users of one lane and priority take turns.
+func (h *host) before(k *keyQueue, it *item) (n int) {
+	a, b := k.key, it.k.key
+	switch {
+	case a.Lane != b.Lane:
+		if a.Lane == bus.Interactive {
+			return k.nOpen
+		}
+		return 0
+	case a.Priority != b.Priority:
+		if a.Priority > b.Priority {
+			return k.nOpen
+		}
+		return 0
+	case a.Share != b.Share:
+		// As many as its own user has before it, and one more where that has used more.
+		own := 0
+		for _, o := range it.k.open {
+			if o == it {
+				break
+			}
+			if o.open {
+				own++
+			}
+		}
+		if h.usage.by[a.Share] < h.usage.by[b.Share] {
+			own++
+		}
+		return min(k.nOpen, own)
+	}
+	for _, o := range k.open {
+		if o != it && o.open && o.since.Before(it.since) {
+			n++
+		}
+	}
+	return n
+}
+
+// compete reports whether two keys may want the same slot.
+func compete(a, b bus.Key, seats []Seat) bool {
+	if a.Class != b.Class {
+		return false
+	}
+	for i := range seats {
+		if BidFor(a, Need{}, &seats[i], false).Not == "" && BidFor(b, Need{}, &seats[i], false).Not == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// waitFor estimates how long the task at a position waits, by how long tasks take on the nodes that can
+// have it; 0 where that is not known.
+func waitFor(key bus.Key, position int, seats []Seat) time.Duration {
+	perSecond := 0.0
+	for i := range seats {
+		s := &seats[i]
+		if BidFor(key, Need{}, s, false).Not != "" {
+			continue
+		}
+		if s.Free > 0 && position == 1 {
+			return 0
+		}
+		if d := s.Stays[key.Model]; d > 0 {
+			perSecond += float64(max(s.Slots, 1)) / d.Seconds()
+		}
+	}
+	if perSecond == 0 {
+		return 0
+	}
+	return time.Duration(float64(position) / perSecond * float64(time.Second))
+}
+
+// Queued tells where a task stands in the queue, 1 for the next, and about how long it waits, 0 where
+// that is not known. ok is false where it is in no queue: it runs, has ended, or is unknown.
+func (n *Node) Queued(ctx context.Context, id bus.TaskID) (position int, wait time.Duration, ok bool) {
+	t, err := n.Task(ctx, id)
+	if err != nil || t.State != bus.StateQueued || t.Position == 0 {
+		return 0, 0, false
+	}
+	return t.Position, t.Wait, true
+}

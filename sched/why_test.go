@@ -1,0 +1,68 @@
+package sched_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Any node tells why a task went where it did, and where one stands that waits; who forgets says so.
+func TestWhyAndPosition(t *testing.T) {
+	t.Parallel()
+	bad := simulate(t, parts(4, theWorker), func(s *swarm) {
+		ctx := context.Background()
+		s.elected()
+		var all []*tracked
+		for range 12 {
+			all = append(all, s.enqueue(theSubmitter, script{MS: 2000}))
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(5 * time.Second)
+		asked := s.nodes[theSubmitter].now().node
+		last := 0
+		for _, k := range all {
+			i, err := asked.Task(ctx, k.id)
+			switch {
+			case err != nil:
+				s.note("task %s: %v", k.id, err)
+			case i.State != bus.StateQueued && i.Position != 0:
+				s.note("task %s is %s and has position %d", k.id, i.State, i.Position)
+			case i.State == bus.StateQueued && (i.Position <= last || i.Wait <= 0):
+				s.note("task %s has position %d after %d, and waits for %v", k.id, i.Position, last, i.Wait)
+			}
+			last = max(last, i.Position)
+		}
+		if last < 2 {
+			s.note("nothing waits behind another: %d", last)
+		}
+		if p, wait, ok := asked.Queued(ctx, all[11].id); !ok || p != last || wait <= 0 {
+			s.note("the last is queued %v at %d for %v, want %d", ok, p, wait, last)
+		}
+		for _, k := range []*tracked{all[0], all[11]} { // one that has ended, one that waits
+			w, err := asked.Why(ctx, k.id)
+			if err != nil || len(w.Bids) != 4 || (w.NodeID == nodeID(theWorker)) != (k == all[0]) || w.By == "" {
+				s.note("why %s: %+v, error %v", k.id, w, err)
+				continue
+			}
+			for _, b := range w.Bids {
+				if b.NodeID != nodeID(theWorker) && !strings.Contains(b.Not, "does not run tasks") || b.Chosen != (b.NodeID == w.NodeID) {
+					s.note("why %s: %+v", k.id, b)
+				}
+			}
+		}
+		time.Sleep(25 * time.Second)
+		s.kill(theHost)
+		s.elected()
+		w, err := asked.Why(ctx, all[0].id)
+		if err != nil || !strings.Contains(w.Note, "nobody remembers") || len(w.Bids) != 0 || w.NodeID != nodeID(theWorker) {
+			s.note("once the host is gone: %+v, error %v", w, err)
+		}
+		s.restart(theHost)
+	})
+	for _, b := range bad {
+		t.Error(b)
+	}
+}
