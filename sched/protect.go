@@ -34,6 +34,8 @@ const (
 	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
+	ProtectContinue     Protection = "continue from the text so far"
+	ProtectFence        Protection = "what the next attempt continues is the last of the one before"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )
 
