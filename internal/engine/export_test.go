@@ -32,3 +32,6 @@ func Readers() map[string]Reader {
 
 // ErrorText takes the message out of the body of an error.
 func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
+
+// Continuable reports whether an answer to req may be continued.
+func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continuable(req, said) }
