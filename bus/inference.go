@@ -121,6 +121,9 @@ type InferenceChunk struct {
 	Demo bool `json:"demo,omitempty"`
 	// Loading tells, in a piece that says nothing, that the model must be loaded first.
 	Loading bool `json:"loading,omitempty"`
+	// Restarted tells a client that wants it, and no other, that the answer begins anew with this
+	// piece: what it heard before is void.
+	Restarted bool `json:"-"`
 }
 
 // Empty reports whether c says nothing.
