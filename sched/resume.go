@@ -13,6 +13,8 @@ import (
 const (
 	shownWait  = time.Second // for the submitter to tell; a worker that hears nothing begins anew
 	shownPiece = 512 << 10   // bytes of chunks in one message
+	tailFor    = time.Minute // that the output of a task is kept after its end, for a reader who comes back
+	tailsMost  = 64          // tasks, each with streamBytes at most
 )
 
 // after tells what the output of an attempt continues: Chunks chunks of the text that readers know as
@@ -140,4 +142,44 @@ func (a *attempt) askShown(ctx context.Context) (attempt int, chunks []json.RawM
 		return 0, nil
 	}
 	return attempt, chunks
+}
+
+// tail is the output of a task that has ended.
+type tail struct {
+	id bus.TaskID
+	e  *entry
+	at time.Time
+}
+
+// any reports whether s has output.
+func (s *stream) any() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.chunks) > 0
+}
+
+// keepTail keeps the output of e, which has ended, for a while.
+func (o *outbox) keepTail(id bus.TaskID, e *entry) {
+	if !e.out.any() {
+		return
+	}
+	slim := &entry{job: e.job, out: e.out}
+	slim.job.Task.Payload, slim.job.Task.Later = nil, nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.n.now()
+	for len(o.tails) >= tailsMost || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
+		o.tails = o.tails[1:]
+	}
+	o.tails = append(o.tails, tail{id, slim, now})
+}
+
+// tailOf returns the entry of a task that has just ended, nil where it is gone. The caller holds mu.
+func (o *outbox) tailOf(id bus.TaskID) *entry {
+	for _, t := range o.tails {
+		if t.id == id && o.n.now().Sub(t.at) <= tailFor {
+			return t.e
+		}
+	}
+	return nil
 }

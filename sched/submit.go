@@ -243,7 +243,11 @@ func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	o := n.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.entries[id]; e != nil {
+	e := o.entries[id]
+	if e == nil && attempt > 0 { // who comes back has missed its end
+		e = o.tailOf(id)
+	}
+	if e != nil {
 		out := o.output(e)
 		out.seq = from
 		e.out.mu.Lock()

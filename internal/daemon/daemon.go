@@ -300,7 +300,7 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	up.run(ctx, "answer HTTP", func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // the listener's error is of no use
+		stop := context.AfterFunc(ctx, func() { d.gateway.Close(); _ = srv.Close() }) // the listener's error is of no use
 		defer stop()
 		if err := srv.Serve(d.http); !errors.Is(err, http.ErrServerClosed) {
 			return err
