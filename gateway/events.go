@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -141,7 +142,12 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = id.Validate()
 	}
-	if err != nil {
+	done, bodyErr := g.limitBody(w, r)
+	if bodyErr == nil {
+		defer done()
+		_, bodyErr = io.Copy(io.Discard, r.Body) // it is held to the limits, and has nothing to say
+	}
+	if err = cmp.Or(bodyErr, err); err != nil {
 		g.failNative(w, r, err)
 		return
 	}
