@@ -26,6 +26,7 @@ type Diagnosis struct {
 	Demo    bool               `json:"demo,omitempty"` // the demo model answers here
 	Links   []LinkDiagnosis    `json:"links,omitempty"`
 	Twins   []Twins            `json:"twins,omitempty"`
+	Owner   *OwnerUse          `json:"owner,omitempty"`   // what this machine's owner leaves to the swarm
 	Waiting []TaskInfo         `json:"waiting,omitempty"` // queued tasks that no node can run
 	Nearby  []NearbySwarm      `json:"nearby,omitempty"`
 	Failed  []DiagnosisFailure `json:"failed,omitempty"`

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -44,6 +45,13 @@ type ModelInfo struct {
 	Can Abilities `json:"can,omitempty"`
 	// Speed is what was measured of it on this node; nil before its first answer there.
 	Speed *ModelSpeed `json:"speed,omitempty"`
+	// ModifiedAt is when its files were written; zero where the engine does not tell.
+	ModifiedAt time.Time `json:"modified_at,omitzero"`
+	// What follows is of a model that is loaded, where the engine tells: LoadedBytes is its size in
+	// memory, VRAMBytes what of that is in a GPU's, and ExpiresAt when it is unloaded unless it is asked.
+	LoadedBytes int64     `json:"loaded_bytes,omitempty"`
+	VRAMBytes   int64     `json:"vram_bytes,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }
 
 // ModelSpeed is what a node has measured of a model: recent requests count for more.
@@ -63,6 +71,30 @@ type OwnerUse struct {
 	Weight int `json:"weight,omitempty"`
 	// Why is for people: "on battery", "until 17:00", "the GPU is in use by others".
 	Why string `json:"why,omitempty"`
+}
+
+// String is what people read of u after "is": "closed until 17:00", "closed: on battery", "used by its
+// owner: on battery"; empty where all is the swarm's.
+func (u *OwnerUse) String() string {
+	switch {
+	case u == nil || !u.Closed && u.Weight <= 0:
+		return ""
+	case u.Closed && strings.HasPrefix(u.Why, "until "):
+		return "closed " + u.Why
+	case u.Closed && u.Why == "":
+		return "closed"
+	case u.Closed:
+		return "closed: " + u.Why
+	case u.Why == "":
+		return "used by its owner"
+	}
+	return "used by its owner: " + u.Why
+}
+
+// ClosedTo reports whether n takes no tasks of a type from submitter: a closed machine runs those of
+// its owner alone. It answers pings, which cost nothing.
+func (n NodeInfo) ClosedTo(submitter NodeID, typ string) bool {
+	return n.Owner != nil && n.Owner.Closed && n.ID != submitter && typ != TypePing
 }
 
 // Capability is what a node can run now of one type of task.
@@ -96,9 +128,16 @@ type NodeInfo struct {
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
 	// its disk is free.
 	DiskFull bool `json:"disk_full,omitempty"`
+	// ModelRoom is how many bytes are free where its Ollama keeps models, in whole GiB or 1; 0 where it is
+	// not known.
+	ModelRoom int64 `json:"model_room,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
-	Owner   *OwnerUse `json:"owner,omitempty"`
-	Version string    `json:"version"`
+	Owner *OwnerUse `json:"owner,omitempty"`
+	// FreeMemory and FreeVRAM are bytes, in steps of 256 MiB; 0 where it does not tell. FreeVRAM is of
+	// all GPUs together.
+	FreeMemory int64  `json:"free_memory,omitempty"`
+	FreeVRAM   int64  `json:"free_vram,omitempty"`
+	Version    string `json:"version"`
 	// Wire is what it speaks with other nodes; zero for one from before nodes told.
 	Wire Wire `json:"wire,omitzero"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.

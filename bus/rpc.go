@@ -235,6 +235,8 @@ type DaemonInfo struct {
 	FabricAddr string `json:"fabric_addr"`
 	JoinAddr   string `json:"join_addr"`
 	HTTPURL    string `json:"http_url"`
+	// OllamaURL is where it answers beside HTTPURL, if it does.
+	OllamaURL string `json:"ollama_url,omitempty"`
 }
 
 // Files in the data directory that clients read. The credentials are NATS nkey seeds, mode 0600.

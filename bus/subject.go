@@ -272,11 +272,16 @@ func plain(c byte) bool {
 }
 
 func validName(s string, most int) bool {
+	return plainName(s, most) && s == strings.ToLower(s)
+}
+
+// plainName is validName with capital letters.
+func plainName(s string, most int) bool {
 	if s == "" || len(s) > most {
 		return false
 	}
 	for _, c := range []byte(s) {
-		if !plain(c) || c >= 'A' && c <= 'Z' {
+		if !plain(c) {
 			return false
 		}
 	}

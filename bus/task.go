@@ -31,6 +31,10 @@ const (
 	MaxLater = 64 << 10
 	// MaxTimeout is the longest time that a task may ask for.
 	MaxTimeout = 30 * 24 * time.Hour
+	// maxModelName is the longest name of a model, in bytes.
+	maxModelName = 256
+	// maxUser is the longest Task.User, in bytes.
+	maxUser = 64
 )
 
 // Task is one unit of work. It does not change once submitted.
@@ -53,6 +57,10 @@ type Task struct {
 	// Timeout counts from submission: the task never runs after it. 0 means none. On the wire
 	// and at rest it travels as time left, so that clocks need not agree.
 	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	// User is on whose behalf the task is submitted, for a fair share between users of one node: an
+	// opaque name of up to 64 letters, digits, '-' or '_'. Requests over HTTP have KeyInfo.User; empty
+	// is the owner of the submitting node.
+	User string `json:"user,omitempty"`
 	// Payload is the input, in the format of the type.
 	Payload json.RawMessage `json:"payload,omitempty"`
 
@@ -91,8 +99,8 @@ func (t Task) Validate() error {
 		return t.ID.Validate()
 	case !validName(t.Type, 32):
 		return Errorf(CodeInvalid, "task type %q: want 1 to 32 lower-case letters, digits, '-' or '_'", t.Type)
-	case len(t.Model) > 256:
-		return Errorf(CodeInvalid, "model name has %d bytes, want at most 256", len(t.Model))
+	case len(t.Model) > maxModelName:
+		return Errorf(CodeInvalid, "model name has %d bytes, want at most %d", len(t.Model), maxModelName)
 	case t.Node != "" && t.Node.Validate() != nil:
 		return t.Node.Validate()
 	case t.Node != "" && t.Remote:
@@ -101,6 +109,8 @@ func (t Task) Validate() error {
 		return Errorf(CodeInvalid, "lane %q: want %q or %q", t.Lane, Interactive, Batch)
 	case t.Priority < 0 || t.Priority > 10:
 		return Errorf(CodeInvalid, "priority %d: want 1 to 10", t.Priority)
+	case t.User != "" && !plainName(t.User, maxUser):
+		return Errorf(CodeInvalid, "the user has %d bytes, want at most %d letters, digits, '-' or '_'", len(t.User), maxUser)
 	case t.Timeout < 0 || t.Timeout > MaxTimeout:
 		return Errorf(CodeInvalid, "timeout %v: want 0 to %v", t.Timeout, MaxTimeout)
 	case len(t.Payload) > MaxPayload:

@@ -40,6 +40,10 @@ func TestTaskValidate(t *testing.T) {
 		"top priority":    {func(t *bus.Task) { t.Priority = 10 }, ""},
 		"past timeout":    {func(t *bus.Task) { t.Timeout = -1 }, bus.CodeInvalid},
 		"long timeout":    {func(t *bus.Task) { t.Timeout = bus.MaxTimeout + 1 }, bus.CodeInvalid},
+		"user":            {func(t *bus.Task) { t.User = "key-7F_a" }, ""},
+		"longest user":    {func(t *bus.Task) { t.User = strings.Repeat("a", 64) }, ""},
+		"long user":       {func(t *bus.Task) { t.User = strings.Repeat("a", 65) }, bus.CodeInvalid},
+		"user of spaces":  {func(t *bus.Task) { t.User = "a b" }, bus.CodeInvalid},
 		"payload no JSON": {func(t *bus.Task) { t.Payload = []byte("{") }, bus.CodeInvalid},
 		"large payload":   {func(t *bus.Task) { t.Payload = quoted(bus.MaxPayload + 1) }, bus.CodeTooLarge},
 		"largest payload": {func(t *bus.Task) { t.Payload = quoted(bus.MaxPayload) }, ""},
@@ -296,6 +300,27 @@ func TestSetPhase(t *testing.T) {
 	}
 }
 
+func TestKeyRequestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		req  bus.KeyRequest
+		code bus.Code
+	}{
+		"plain":          {bus.KeyRequest{}, ""},
+		"full":           {bus.KeyRequest{Name: "Anna's phone", PerMinute: 60, Concurrent: 2, Admin: true}, ""},
+		"long name":      {bus.KeyRequest{Name: strings.Repeat("a", 65)}, bus.CodeInvalid},
+		"name of a line": {bus.KeyRequest{Name: "a\nb"}, bus.CodeInvalid},
+		"negative rate":  {bus.KeyRequest{PerMinute: -1}, bus.CodeInvalid},
+		"no rate":        {bus.KeyRequest{PerMinute: 1_000_001}, bus.CodeInvalid},
+		"negative":       {bus.KeyRequest{Concurrent: -1}, bus.CodeInvalid},
+		"too many":       {bus.KeyRequest{Concurrent: 10_001}, bus.CodeInvalid},
+	} {
+		if got := codeOf(c.req.Validate()); got != c.code {
+			t.Errorf("%s: code %q, want %q", name, got, c.code)
+		}
+	}
+}
+
 func TestWireFormat(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -307,6 +332,7 @@ func TestWireFormat(t *testing.T) {
 	for _, v := range []any{
 		bus.Task{ID: "t1", Type: "ping", Model: "m", Node: self, Lane: bus.Batch, Priority: 5, Timeout: time.Second, Payload: []byte(`{}`)},
 		bus.Task{Type: "ping"},
+		bus.Task{Type: "ping", User: "key-1"},
 		bus.TaskInfo{ID: "t1", Type: "ping", State: bus.StateDone, Attempts: 1, NodeID: self, Result: []byte(`1`), Error: bus.Errorf(bus.CodeFailed, "x")},
 		bus.Receipt{ID: "t1", Accepted: true, Copies: 2},
 		bus.Chunk{Attempt: 1, Seq: 2, Node: self, Data: []byte(`"x"`)},
@@ -334,6 +360,8 @@ func TestWireFormat(t *testing.T) {
 		bus.TrustReply{Member: bus.Member{ID: self, Name: "a", State: bus.NodeReady, Since: at}, Changed: true},
 		bus.Rotation{Dir: "d", Files: []string{"f"}},
 		bus.SwarmRotation{Swarm: bus.SwarmInfo{ID: "s"}, Phrase: "p", Members: []bus.Member{}},
+		bus.KeyRequest{Name: "n", PerMinute: 60, Concurrent: 2, Admin: true},
+		bus.NewKey{KeyInfo: bus.KeyInfo{ID: "1", Created: at, KeyRequest: bus.KeyRequest{Name: "n"}}, Key: "k"},
 		bus.ServeRequest{Capability: bus.Capability{Type: "echo", Slots: 1}, Program: "p"},
 		bus.ServeReply{Jobs: "j", Cancels: "c"},
 		bus.ServeJob{Task: bus.Task{Type: "echo"}, Attempt: 1},

@@ -97,6 +97,14 @@ var attacks = []lab.Fault{
 		Test: "TestHTTPMatrix", Without: rules{protect.HTTPKey}, Then: `the attacks on /task made \d+ tasks`,
 	},
 	{
+		Event: "HTTP: a key that was revoked, and what it has under way", Promise: "401 at once on every route, and what is under way is cut",
+		Test: "TestKeyIsRevoked", Package: "./gateway", Without: rules{protect.KeyRevoked}, Then: `a request of the key that was revoked goes on`,
+	},
+	{
+		Event: "HTTP: a key makes more requests than it may", Promise: "429, and when to come again, in the interface's own words; other keys are served",
+		Test: "TestRateOfAKey", Package: "./gateway", Without: rules{protect.KeyLimits}, Then: `beyond the limit: 200`,
+	},
+	{
 		Event: "HTTP: another content type, as of a form", Promise: "no task; Ollama's interface takes it, but not from a browser",
 		Test: "TestHTTPMatrix", Without: rules{protect.ContentType}, Then: `the attacks on /task made \d+ tasks`,
 	},

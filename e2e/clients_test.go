@@ -81,11 +81,18 @@ var differences = map[string]string{
 	"openai chat, streamed, a model that is missing": openAISays,
 	"openai chat, tools that the model has not":      openAISays,
 	"openai chat, max_completion_tokens":             "Ollama takes no notice of it; the answer ends where OpenAI's would",
+
+	"openai responses, tools that the model has not":      openAISays,
+	"openai responses, a model that is missing":           openAISays,
+	"openai responses, streamed, a model that is missing": openAISays,
+	"openai responses, max_output_tokens":                 "Ollama says that an answer which was cut is completed; a node says incomplete, as OpenAI does",
+	"openai responses, the result of a tool":              "as openai responses, max_output_tokens",
+	"openai responses, an earlier one":                    "Ollama takes no notice of it, and answers without; a node refuses",
 }
 
 const openAISays = "Ollama calls every failure an api_error; a node says invalid_request_error, as OpenAI does"
 
-// Ollama's own client and OpenAI's are pointed at a node without an engine, and hear what they hear
+// The clients of Ollama, OpenAI and Anthropic are pointed at a node without an engine, and hear what they hear
 // from the Ollama on another node itself.
 func TestClientsOfOthers(t *testing.T) {
 	url := startOllama(t)

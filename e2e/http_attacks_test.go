@@ -83,6 +83,8 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
 	"POST /v1/completions":      {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
 	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
+	"POST /v1/responses":        {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
+	"POST /v1/messages":         {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},
 }
 
 // taskless are the routes with POST that make no task.

@@ -40,37 +40,28 @@ func ollamaBinary(t *testing.T) string {
 	return filepath.Join(dir, "ollama")
 }
 
-// startOllama starts a real Ollama that has the demo model under the name tinylm, and
-// returns its URL.
-func startOllama(t *testing.T) string {
+// ollamaServer is a real Ollama that runs.
+type ollamaServer struct {
+	url  string
+	home string   // with its folder "models"
+	env  []string // for its command
+	bin  string
+}
+
+// launchOllama starts a real Ollama without models.
+func launchOllama(t *testing.T) ollamaServer {
 	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := ollamaBinary(t)
-	home := t.TempDir()
-	for from, to := range map[string]string{
-		"internal/engine/demo/tinylm.gguf": "tinylm.gguf",
-		"e2e/testdata/Modelfile":           "Modelfile",
-	} {
-		b, err := os.ReadFile(filepath.Join(root, from))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(home, to), b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	o := ollamaServer{bin: ollamaBinary(t), home: t.TempDir()}
 	addr := freeAddr(t)
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "OLLAMA_HOST=" + addr,
-		"OLLAMA_MODELS=" + filepath.Join(home, "models"), "OLLAMA_KEEP_ALIVE=10m",
+	o.url = "http://" + addr
+	o.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + o.home, "OLLAMA_HOST=" + addr,
+		"OLLAMA_MODELS=" + filepath.Join(o.home, "models"), "OLLAMA_KEEP_ALIVE=10m",
 	}
-	server := harness.Launch(t, filepath.Join(home, "ollama.log"), env, []string{bin, "serve"}, "")
+	server := harness.Launch(t, filepath.Join(o.home, "ollama.log"), o.env, []string{o.bin, "serve"}, "")
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	harness.Poll(t, harness.Patience, "Ollama comes up", func() string {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/api/version", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.url+"/api/version", nil)
 		if err != nil {
 			return err.Error()
 		}
@@ -81,11 +72,40 @@ func startOllama(t *testing.T) string {
 		resp.Body.Close()
 		return ""
 	})
-	r := harness.Run(t.Context(), t, home, env, []string{bin, "create", "tinylm", "-f", "Modelfile"}, "")
-	if r.Code != 0 {
+	return o
+}
+
+// create gives it the demo model under the name tinylm.
+func (o ollamaServer) create(t *testing.T) {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		"internal/engine/demo/tinylm.gguf": "tinylm.gguf",
+		"e2e/testdata/Modelfile":           "Modelfile",
+	} {
+		b, err := os.ReadFile(filepath.Join(root, from))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(o.home, to), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := harness.Run(t.Context(), t, o.home, o.env, []string{o.bin, "create", "tinylm", "-f", "Modelfile"}, ""); r.Code != 0 {
 		t.Fatalf("%s", r)
 	}
-	return "http://" + addr
+}
+
+// startOllama starts a real Ollama that has the demo model under the name tinylm, and
+// returns its URL.
+func startOllama(t *testing.T) string {
+	t.Helper()
+	o := launchOllama(t)
+	o.create(t)
+	return o.url
 }
 
 func freeAddr(t *testing.T) string {

@@ -185,6 +185,11 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{protect.Looks}, Then: `b sees model \S+ at a: true: not within \S+`,
 	},
 	{
+		Event: "an engine's address is a node's own, or another node's", Promise: "no node is taken for an engine",
+		Test: "TestNodesAreNoEngines", Package: "./internal/daemon",
+		Without: []protect.Protection{protect.Engines}, Then: `is taken for an engine of kind "\w+"`,
+	},
+	{
 		Key: "stop", Event: "a busy daemon is stopped in good order", Promise: "<= 16 s; the others hear it; what it cannot finish is given back, 0 lost",
 		Test:    "TestBusyDaemonStops",
 		Without: []protect.Protection{protect.Goodbye}, Then: `has said that it goes: not within \S+`,

@@ -16,12 +16,19 @@ var dialectRoutes = map[string]string{
 	"POST /api/chat": hello + `}`, "POST /api/generate": `{"model":"m","prompt":"hi"}`,
 	"GET /v1/models": "", "GET /v1/models/{model...}": "", "POST /v1/chat/completions": hello + `}`, "POST /v1/completions": `{"model":"m","prompt":"hi"}`,
 	"POST /api/embed": `{"model":"vec","input":"x"}`, "POST /api/embeddings": `{"model":"vec","prompt":"x"}`, "POST /v1/embeddings": `{"model":"vec","input":"x"}`,
+	"POST /v1/responses": `{"model":"m","input":"hi"}`, "POST /v1/messages": `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
 }
 
 // answers answers tasks of either type.
 func answers(t bus.Task, out func(bus.Chunk) error) (any, error) {
-	if t.Type == bus.TypeEmbed {
+	switch t.Type {
+	case bus.TypeEmbed:
 		return vectors(t, out)
+	case bus.TypePull:
+		return pulls(t, out)
+	case bus.TypeDelete:
+		return bus.ModelsReply{Model: "m"}, nil
 	}
 	return paris()(t, out)
 }

@@ -55,11 +55,21 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 
 // run runs an attached task of a type, with payload as JSON, and returns its end with the result.
 func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
-	data, err := json.Marshal(payload)
+	t, err := taskOf(typ, payload)
 	if err != nil {
-		return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "encode the request: %w", err)
+		return bus.TaskInfo{}, err
 	}
-	t := bus.Task{Type: typ, Model: model, Payload: data}
+	t.Model = model
+	info, err := g.runTask(r, t, piece)
+	if err != nil {
+		return info, g.unknownModel(typ, model, err)
+	}
+	return info, nil
+}
+
+// runTask runs an attached task on behalf of who asks, and returns its end with the result.
+func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+	t.User = userOf(r)
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{bus.AsError(err)}
 	}
@@ -70,10 +80,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 	if err == nil && info.Error != nil {
 		err = info.Error
 	}
-	if err != nil {
-		return info, g.unknownModel(typ, model, err)
-	}
-	return info, nil
+	return info, err
 }
 
 // stream writes an answer piece by piece.

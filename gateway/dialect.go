@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -30,9 +29,12 @@ var nativeDialect = &dialect{failure: func(_ int, e *bus.Error) any {
 	}{e}
 }}
 
+// dialects are those of others; of two that have a prefix of a path, the first has the path.
+var dialects = []*dialect{ollamaDialect, anthropicDialect, openAIDialect}
+
 // dialectOf returns the dialect that a request is in.
 func dialectOf(r *http.Request) *dialect {
-	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
+	for _, d := range dialects {
 		if strings.HasPrefix(r.URL.Path, d.prefix) {
 			return d
 		}
@@ -42,7 +44,7 @@ func dialectOf(r *http.Request) *dialect {
 
 // refuse answers with an error.
 func (d *dialect) refuse(g *Gateway, w http.ResponseWriter, status int, e *bus.Error) {
-	if e.Code == bus.CodeBusy {
+	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	g.write(w, status, d.failure(status, e))
@@ -62,7 +64,7 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
-			if r.Method != http.MethodPost { // what nobody reads is held to the limits too
+			if r.Method != http.MethodPost && r.Method != http.MethodDelete { // what nobody reads is held to the limits too
 				_, err = io.Copy(io.Discard, r.Body)
 			}
 		}
@@ -86,8 +88,8 @@ func (w wrong) Unwrap() error { return w.err }
 
 // explain returns the status and the words for an error.
 func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
-	if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
-		err = cause
+	if ended := keyEnded(r); ended != nil {
+		err = ended
 	}
 	e := bus.AsError(err)
 	if e.Code == bus.CodeInternal {
@@ -99,6 +101,9 @@ func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
 	}
 	if _, missing := errors.AsType[noModel](err); missing {
 		status = http.StatusNotFound
+	}
+	if _, other := errors.AsType[badMethod](err); other {
+		status = http.StatusMethodNotAllowed
 	}
 	return status, e
 }
@@ -127,13 +132,28 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 	return noModel{&e}
 }
 
-// noSuchCall answers what a dialect has no route for.
-func noSuchCall(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return wrong{bus.AsError(err)}
+// noSuchCall answers what a dialect has no route for in mux.
+func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Request) error {
+	return func(_ *Gateway, w http.ResponseWriter, r *http.Request) error {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return wrong{bus.AsError(err)}
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			_, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
+			if strings.HasPrefix(pattern, method+" ") {
+				w.Header().Set("Allow", method)
+				return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method)}
+			}
+		}
+		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 	}
-	return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 }
+
+// badMethod is an error about the method of a request.
+type badMethod struct{ err *bus.Error }
+
+func (b badMethod) Error() string { return b.err.Error() }
+func (b badMethod) Unwrap() error { return b.err }
 
 // fields are those of a request's object that nobody has taken yet.
 type fields struct {

@@ -1,6 +1,7 @@
-// Package gateway answers HTTP: the native API of a node, and the interfaces of Ollama and OpenAI, so
-// that programs made for those use the whole swarm. It owns requests, who may make them, their limits,
-// and the translation between these interfaces and tasks; what tasks do is behind the interface Swarm.
+// Package gateway answers HTTP: the native API of a node, and the interfaces of Ollama, OpenAI and
+// Anthropic, so that programs made for those use the whole swarm. It owns requests, who may make them,
+// their limits, and the translation between these interfaces and tasks; what tasks do is behind the
+// interface Swarm.
 //
 //	GET  /health            no key; 200 while the daemon runs
 //	GET  /status            bus.Status
@@ -8,6 +9,9 @@
 //	GET  /peers             the list of bus.NodeInfo
 //	POST /task              bus.Task; 200 with its bus.TaskInfo once it has ended
 //	POST /task?durable=1    bus.Task; 202 with a bus.Receipt once it is on disk
+//	POST /task?events=1     bus.Task; its output and its end as server-sent events; with &reattach=1
+//	                        it waits for a client that has dropped
+//	GET  /task/ID/events    the same of a task that was handed over before
 //	GET  /task/{id}         bus.TaskInfo
 //
 // All but health want "Authorization: Bearer KEY". An error is {"error": {...}}, a bus.Error, with
@@ -15,7 +19,7 @@
 //
 //	GET  /                          "Ollama is running"
 //	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings
-//	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings
+//	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings, responses, messages
 //
 // These want the key only of those who do not call from this machine, and spell errors as the interface
 // does. What becomes of each field of a request is in docs/api.md.

@@ -73,7 +73,10 @@ func (g *Gateway) ollamaEmbed(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := map[string]any{"model": model, "embeddings": res.Vectors, "total_duration": res.Duration, "load_duration": res.Loading}
+	out := map[string]any{"model": model, "embeddings": res.Vectors}
+	if len(req.Inputs) > 0 {
+		out["total_duration"], out["load_duration"] = res.Duration, res.Loading
+	}
 	if res.PromptTokens > 0 {
 		out["prompt_eval_count"] = res.PromptTokens
 	}

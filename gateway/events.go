@@ -177,10 +177,10 @@ func (g *Gateway) endEvents(r *http.Request, out *stream, id bus.TaskID, info bu
 		g.failNative(out.w, r, err)
 		return
 	case err != nil:
-		err = out.event("", "error", bus.AsError(err))
+		err = out.numbered("", "error", bus.AsError(err))
 	default:
 		if err = out.opens(id); err == nil {
-			err = out.event(lastID, "end", info)
+			err = out.numbered(lastID, "end", info)
 		}
 	}
 	if err != nil {
@@ -221,7 +221,7 @@ func (s *stream) opens(id bus.TaskID) error {
 		return nil
 	}
 	s.begin("", false)
-	return s.event("", "task", map[string]bus.TaskID{"task_id": id})
+	return s.numbered("", "task", map[string]bus.TaskID{"task_id": id})
 }
 
 // chunk writes one chunk of a task's output.
@@ -229,11 +229,11 @@ func (s *stream) chunk(id bus.TaskID, c bus.Chunk) error {
 	if err := s.opens(id); err != nil {
 		return err
 	}
-	return s.event(fmt.Sprintf("%d.%d", c.Attempt, c.Seq), "output", c)
+	return s.numbered(fmt.Sprintf("%d.%d", c.Attempt, c.Seq), "output", c)
 }
 
-// event writes one event, with an id unless that is empty.
-func (s *stream) event(id, name string, v any) error {
+// numbered writes one event, with an id unless that is empty.
+func (s *stream) numbered(id, name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "encode an event: %w", err)

@@ -2,7 +2,7 @@ package gateway
 
 import (
 	"context"
-	"crypto/subtle"
+	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,8 +61,10 @@ type Swarm interface {
 // Config sets up a Gateway.
 type Config struct {
 	Swarm Swarm
-	// Key is what a request has to present. Never empty.
+	// Key is what the owner's requests present. Never empty.
 	Key string
+	// Keys are those that others present. SetKeys changes them.
+	Keys []Key
 	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health.
 	KeyAlways bool
 	// Hosts returns the names and addresses, without a port, by which this machine may be
@@ -76,7 +79,10 @@ type Config struct {
 type Gateway struct {
 	cfg Config
 	mux http.Handler
-	key atomic.Pointer[keyed]
+	// owner and keys are who may come in with a key.
+	owner   atomic.Pointer[holder]
+	keys    atomic.Pointer[map[[sha256.Size]byte]*holder]
+	setting sync.Mutex // held while keys change
 	// room is for the bodies of large requests, and for large results.
 	room *semaphore.Weighted
 	held heldTasks
@@ -98,13 +104,14 @@ type route struct {
 type access int
 
 const (
-	forAll   access = iota // everybody: it tells only that the daemon runs
-	forKey                 // who has the key
-	forLocal               // who has the key, and programs of this machine
+	forAll     access = iota // everybody: it tells only that the daemon runs
+	forKey                   // who has the owner's key
+	forLocal                 // who has a key, and programs of this machine
+	forManager               // who has a key that says so, and programs of this machine
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -120,7 +127,7 @@ func Routes() []string {
 func Keyless() []string {
 	var out []string
 	for _, r := range routes {
-		if r.access == forLocal {
+		if r.access == forLocal || r.access == forManager {
 			out = append(out, r.pattern)
 		}
 	}
@@ -141,13 +148,15 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom)}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
+	g.SetKeys(cfg.Keys)
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		mux.Handle(r.pattern, g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) })))
 	}
-	for _, d := range []*dialect{ollamaDialect, openAIDialect} {
-		none := d.handle(noSuchCall)
-		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { none(g, w, r) })))
+	for _, d := range dialects {
+		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			dialectOf(r).handle(noSuchCall(mux))(g, w, r)
+		})))
 	}
 	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute)(g, w, r) })))
 	origin := http.NewCrossOriginProtection()
@@ -163,7 +172,10 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(bus.HeaderGateway, "true")
+	g.mux.ServeHTTP(w, r)
+}
 
 // Server returns an HTTP server for h with limits on slow and large requests. A reply has no
 // limit in time: a task takes as long as it takes.
@@ -184,7 +196,7 @@ func (g *Gateway) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.known(r.Host) && !protect.Hosts.Off() {
 			dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "this machine is not called %q", r.Host).
-				WithHint("use 127.0.0.1, or the machine's own name"))
+				WithHint("use 127.0.0.1, or the machine's own name; or allow this one where it runs: mycod --http-host NAME"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -206,32 +218,6 @@ func (g *Gateway) known(hostport string) bool {
 	})
 }
 
-// allowed refuses requests of those who may not call a route.
-func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
-	if a == forAll {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a == forLocal && !g.cfg.KeyAlways && ofThisMachine(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		now := g.key.Load()
-		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !protect.HTTPKey.Off() && (!ok || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(key)), []byte(now.key)) != 1) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
-			e := bus.Errorf(bus.CodeForbidden, "the key is missing or wrong").
-				WithHint("send the header Authorization: Bearer KEY, with the content of %s in the data directory", bus.HTTPKeyFile)
-			dialectOf(r).refuse(g, w, http.StatusUnauthorized, e)
-			return
-		}
-		ctx, cancel := context.WithCancelCause(r.Context())
-		defer cancel(nil)
-		defer context.AfterFunc(now.ctx, func() { cancel(errReplaced) })()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
 // ofThisMachine reports whether a request comes over loopback. A proxy on this machine makes those of
 // others look so.
 func ofThisMachine(r *http.Request) bool {
@@ -243,7 +229,7 @@ func ofThisMachine(r *http.Request) bool {
 const retryAfter = "1"
 
 func (g *Gateway) fail(w http.ResponseWriter, status int, e *bus.Error) {
-	if e.Code == bus.CodeBusy {
+	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	g.write(w, status, struct {

@@ -136,7 +136,7 @@ func newGateway(t *testing.T, s gateway.Swarm) http.Handler {
 func setup(t *testing.T) (*swarm, http.Handler) {
 	t.Helper()
 	s := &swarm{}
-	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Hosts: func() []string { return []string{"Box", "10.0.0.7"} }})
+	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Hosts: func() []string { return []string{"Box", "10.0.0.7", "other.example.org"} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,10 +268,13 @@ func TestWhoMayCall(t *testing.T) {
 	for host, ok := range map[string]bool{
 		"localhost:7890": true, "LOCALHOST": true, "127.0.0.1:1": true, "127.9.9.9": true, "[::1]:7890": true, "10.0.0.7:7890": true,
 		"box": true, "box.local:7890": true, "box.local.": true,
-		"evil.example": false, "10.0.0.8": false, "box.evil.example": false, "localhost.evil.example": false, "": false,
+		"other.example.org:7890": true, "OTHER.example.org.": true,
+		"evil.example": false, "10.0.0.8": false, "x.other.example.org": false, "other.example.org.evil.example": false, "box.evil.example": false, "localhost.evil.example": false, "": false,
 	} {
 		if w := call(t, g, http.MethodGet, "/status", "", "Host", host); (w.Code == http.StatusOK) != ok {
 			t.Errorf("host %q: %d, want allowed %v", host, w.Code, ok)
+		} else if !ok && !strings.Contains(w.Body.String(), "mycod --http-host") {
+			t.Errorf("host %q is refused without a word of the setting: %s", host, w.Body)
 		}
 	}
 	for site, ok := range map[string]bool{"same-origin": true, "none": true, "cross-site": false, "same-site": false} {

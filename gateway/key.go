@@ -2,29 +2,253 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
-// keyed is a key, and the time for which it is good.
-type keyed struct {
-	key string
-	ctx context.Context // ends when another takes its place
-	end context.CancelFunc
+// Key is a key beside the owner's. It opens the routes of dialects.
+type Key struct {
+	bus.KeyInfo
+	// Hash is the SHA-256 of what a request presents.
+	Hash [sha256.Size]byte
 }
 
-var errReplaced = bus.Errorf(bus.CodeForbidden, "the key of this request was replaced").
-	WithHint("read %s in the data directory again", bus.HTTPKeyFile)
+// holder is who presents a key, and for how long it is good.
+type holder struct {
+	Key
+	owner bool
+	ctx   context.Context // ends, with its cause, when the key does
+	end   context.CancelCauseFunc
+	rate  *rate.Limiter       // nil: any number of requests
+	room  *semaphore.Weighted // nil: any number at one time
+}
 
-// SetKey says what a request has to present from now on. Requests under way with the key before
-// are cancelled. An empty key changes nothing.
+// Why a request with a key ends before its answer.
+var (
+	errReplaced = bus.Errorf(bus.CodeForbidden, "the key of this request was replaced").
+			WithHint("read %s in the data directory again", bus.HTTPKeyFile)
+	errRevoked = bus.Errorf(bus.CodeForbidden, "the key of this request was revoked").
+			WithHint("ask the owner of the node for another: myco key create")
+)
+
+// keyEnded returns why the key of a request is good no more; nil as long as it is.
+func keyEnded(r *http.Request) error {
+	if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) || errors.Is(cause, errRevoked) {
+		return cause
+	}
+	return nil
+}
+
+func newHolder(k Key) *holder {
+	h := &holder{Key: k}
+	h.ctx, h.end = context.WithCancelCause(context.Background())
+	if k.PerMinute > 0 {
+		h.rate = rate.NewLimiter(rate.Limit(k.PerMinute)/60, k.PerMinute)
+	}
+	if k.Concurrent > 0 {
+		h.room = semaphore.NewWeighted(int64(k.Concurrent))
+	}
+	return h
+}
+
+// SetKey says what the owner presents from now on. Requests under way with the key before are
+// cancelled. An empty key changes nothing.
 func (g *Gateway) SetKey(key string) {
 	if key == "" {
 		return
 	}
-	next := &keyed{key: key}
-	next.ctx, next.end = context.WithCancel(context.Background())
-	if old := g.key.Swap(next); old != nil {
-		old.end()
+	next := newHolder(Key{Hash: sha256.Sum256([]byte(key))})
+	next.owner = true
+	if old := g.owner.Swap(next); old != nil {
+		old.end(errReplaced)
 	}
+}
+
+// SetKeys says which keys there are beside the owner's from now on. Requests under way with one that
+// is not among them are cancelled. One that is told again keeps what it has used of its limits.
+func (g *Gateway) SetKeys(keys []Key) {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	old, next := g.holders(), map[[sha256.Size]byte]*holder{}
+	for _, k := range keys {
+		if next[k.Hash] = old[k.Hash]; next[k.Hash] == nil {
+			next[k.Hash] = newHolder(k)
+		}
+	}
+	for hash, h := range old {
+		switch {
+		case next[hash] == h:
+		case protect.KeyRevoked.Off():
+			next[hash] = h
+		default:
+			defer h.end(errRevoked) // once nobody is let in any more
+		}
+	}
+	g.keys.Store(&next)
+}
+
+func (g *Gateway) holders() map[[sha256.Size]byte]*holder {
+	if m := g.keys.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// presented returns what a request presents as key: as a bearer, or as clients of Anthropic do.
+func presented(r *http.Request) (keys []string) {
+	if key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		keys = append(keys, strings.TrimSpace(key))
+	}
+	if key := r.Header.Get("X-Api-Key"); key != "" {
+		keys = append(keys, strings.TrimSpace(key))
+	}
+	return keys
+}
+
+// holder returns whose key a request presents; nil where it is nobody's. ended tells that it looks
+// like one that was created here.
+func (g *Gateway) holder(r *http.Request) (h *holder, ended bool) {
+	for _, key := range presented(r) {
+		hash := sha256.Sum256([]byte(key))
+		if owner := g.owner.Load(); subtle.ConstantTimeCompare(hash[:], owner.Hash[:]) == 1 {
+			return owner, false
+		}
+		if h := g.holders()[hash]; h != nil {
+			return h, false
+		}
+		ended = ended || strings.HasPrefix(key, bus.KeyPrefix)
+	}
+	return nil, ended
+}
+
+// may reports whether h may call a route.
+func (h *holder) may(a access) bool {
+	switch {
+	case h.owner:
+		return true
+	case a == forKey:
+		return false
+	case a == forManager:
+		return h.Admin
+	}
+	return true
+}
+
+// enter counts a request against the limits of its key. done is called when it has ended; the error
+// tells which limit is reached, and wait how long it may be.
+func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.Duration, err *bus.Error) {
+	done = func() {}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || protect.KeyLimits.Off() {
+		return done, 0, nil
+	}
+	if h.room != nil {
+		if !h.room.TryAcquire(1) {
+			return nil, time.Second, bus.Errorf(bus.CodeBusy, "this key has %s under way, as many as it may", requests(h.Concurrent)).
+				WithHint("wait for one of them to end")
+		}
+		done = func() { h.room.Release(1) }
+	}
+	if h.rate == nil {
+		return done, 0, nil
+	}
+	took := h.rate.ReserveN(now, 1)
+	if wait = took.DelayFrom(now); wait > 0 {
+		took.CancelAt(now)
+		done()
+		return nil, wait, bus.Errorf(bus.CodeBusy, "this key may make %s a minute, and has", requests(h.PerMinute)).
+			WithHint("go on in %v", (wait + time.Second - 1).Truncate(time.Second))
+	}
+	return done, 0, nil
+}
+
+func requests(n int) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
+}
+
+// holderKey finds in a request's context whose it is.
+type holderKey struct{}
+
+// holderOf returns whose key a request came with; nil where it came without.
+func holderOf(r *http.Request) *holder {
+	h, _ := r.Context().Value(holderKey{}).(*holder)
+	return h
+}
+
+// userOf returns the Task.User of a request: "" for the owner of the node, and without a key.
+func userOf(r *http.Request) string {
+	if h := holderOf(r); h != nil && !h.owner {
+		return h.User()
+	}
+	return ""
+}
+
+// allowed refuses requests of those who may not call a route, or not at present.
+func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
+	if a == forAll {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, ended := g.holder(r)
+		switch {
+		case h != nil:
+			g.admit(h, a, next, w, r)
+		case protect.HTTPKey.Off(), a != forKey && !ended && !g.cfg.KeyAlways && ofThisMachine(r):
+			next.ServeHTTP(w, r)
+		default:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
+			dialectOf(r).refuse(g, w, http.StatusUnauthorized, noKey(a, ended))
+		}
+	})
+}
+
+// noKey tells what is wanted of a request without a key, or with one that is none.
+func noKey(a access, ended bool) *bus.Error {
+	e := bus.Errorf(bus.CodeForbidden, "the key is missing or wrong")
+	if ended {
+		e = bus.Errorf(bus.CodeForbidden, "the key is wrong, of another node, or was revoked")
+	}
+	if a == forKey {
+		return e.WithHint("send the header Authorization: Bearer KEY, with the content of %s in the data directory", bus.HTTPKeyFile)
+	}
+	return e.WithHint("send the header Authorization: Bearer KEY, with a key of `myco key create` on this node, or the content of %s in its data directory", bus.HTTPKeyFile)
+}
+
+// admit serves a request with a key, within what the key may do, for as long as it is good.
+func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if !h.may(a) {
+		e := bus.Errorf(bus.CodeForbidden, "this key is for the interfaces of others alone").
+			WithHint("use the content of %s in the data directory", bus.HTTPKeyFile)
+		if a == forManager {
+			e = bus.Errorf(bus.CodeForbidden, "this key may not pull or delete models").WithHint("make one that may: myco key create --admin")
+		}
+		dialectOf(r).refuse(g, w, http.StatusForbidden, e)
+		return
+	}
+	done, wait, e := h.enter(r, time.Now())
+	if e != nil {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		dialectOf(r).refuse(g, w, http.StatusTooManyRequests, e)
+		return
+	}
+	defer done()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
+	next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, holderKey{}, h)))
 }

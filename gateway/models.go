@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -117,17 +118,32 @@ func (g *Gateway) ollamaTags(w http.ResponseWriter, _ *http.Request) error {
 		ModifiedAt string `json:"modified_at"`
 	}
 	out := []tag{}
-	for _, m := range g.models() {
+	for _, m := range g.latest() {
 		l := listed(m)
 		l.ContextLength = 0
-		out = append(out, tag{l, unknownTime})
+		out = append(out, tag{l, orTime(m.ModifiedAt, unknownTime)})
 	}
 	g.write(w, http.StatusOK, map[string]any{"models": out})
 	return nil
 }
 
-// unknownTime stands where Ollama has a time that other nodes do not tell.
+// unknownTime stands where Ollama has a time that a node does not tell.
 const unknownTime = "1970-01-01T00:00:00Z"
+
+// orTime spells a time, or tells that it is unknown.
+func orTime(t time.Time, unknown string) string {
+	if t.IsZero() {
+		return unknown
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// latest lists the models of the swarm, those written last first, as Ollama does.
+func (g *Gateway) latest() []bus.ModelInfo {
+	out := g.models()
+	slices.SortStableFunc(out, func(a, b bus.ModelInfo) int { return b.ModifiedAt.Compare(a.ModifiedAt) })
+	return out
+}
 
 func (g *Gateway) ollamaPS(w http.ResponseWriter, _ *http.Request) error {
 	type running struct {
@@ -138,7 +154,9 @@ func (g *Gateway) ollamaPS(w http.ResponseWriter, _ *http.Request) error {
 	out := []running{}
 	for _, m := range g.models() {
 		if m.Loaded {
-			out = append(out, running{ollamaModel: listed(m), ExpiresAt: unknownExpiry})
+			l := listed(m)
+			l.Size = cmp.Or(m.LoadedBytes, l.Size)
+			out = append(out, running{ollamaModel: l, ExpiresAt: orTime(m.ExpiresAt, unknownExpiry), SizeVRAM: m.VRAMBytes})
 		}
 	}
 	g.write(w, http.StatusOK, map[string]any{"models": out})
@@ -176,7 +194,7 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 		can = bus.Answers
 	}
 	g.write(w, http.StatusOK, map[string]any{
-		"details": detailsOf(m), "model_info": info, "capabilities": can.Names(), "modified_at": unknownTime,
+		"details": detailsOf(m), "model_info": info, "capabilities": can.Names(), "modified_at": orTime(m.ModifiedAt, unknownTime),
 		"modelfile": "", "parameters": "", "template": "",
 	})
 	return nil

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +45,8 @@ func native(do func(*Gateway, *http.Request) (int, any, error)) func(*Gateway, h
 
 // failNative answers with an error.
 func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) {
-	if cause := context.Cause(r.Context()); errors.Is(cause, errReplaced) {
-		err = cause
+	if ended := keyEnded(r); ended != nil {
+		err = ended
 	}
 	e := bus.AsError(err)
 	if e.Code == bus.CodeInternal {

@@ -207,7 +207,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
 	}
-	if !q.stream {
+	if !q.stream || q.req.Load { // what loads a model is one object, as in Ollama
 		info, res, err := g.ask(r, q.model, q.req, nil)
 		if err != nil {
 			return err

@@ -150,7 +150,7 @@ func TestOllamaRefuses(t *testing.T) {
 		"tools":          {"/api/chat", hello + `,"tools":{}}`, 400, "tools"},
 		"arguments":      {"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, 400, "arguments"},
 		"probabilities":  {"/api/chat", hello + `,"logprobs":true}`, 400, "logprobs"},
-		"another method": {"/api/pull", `{"model":"m"}`, 404, "POST /api/pull"},
+		"another method": {"/api/create", `{"model":"m"}`, 404, "POST /api/create"},
 	} {
 		o, g := newOracle(t, paris())
 		w := local(t, g, "POST", c.path, c.body)

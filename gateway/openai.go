@@ -16,6 +16,7 @@ var openAIRoutes = []route{
 	{"GET /v1/models/{model...}", forLocal, openAIDialect.handle((*Gateway).openAIModel)},
 	{"POST /v1/chat/completions", forLocal, openAIDialect.handle((*Gateway).openAIChat)},
 	{"POST /v1/completions", forLocal, openAIDialect.handle((*Gateway).openAICompletion)},
+	{"POST /v1/responses", forLocal, openAIDialect.handle((*Gateway).openAIResponse)},
 }
 
 // openAIFailure spells an error.
@@ -268,12 +269,16 @@ type openAIListed struct {
 }
 
 func listedModel(m bus.ModelInfo) openAIListed {
-	return openAIListed{ID: m.Name, Object: "model", OwnedBy: "mycoswarm"}
+	out := openAIListed{ID: m.Name, Object: "model", OwnedBy: "mycoswarm"}
+	if !m.ModifiedAt.IsZero() {
+		out.Created = m.ModifiedAt.Unix()
+	}
+	return out
 }
 
 func (g *Gateway) openAIModels(w http.ResponseWriter, _ *http.Request) error {
 	data := []openAIListed{}
-	for _, m := range g.models() {
+	for _, m := range g.latest() {
 		data = append(data, listedModel(m))
 	}
 	g.write(w, http.StatusOK, map[string]any{"object": "list", "data": data})

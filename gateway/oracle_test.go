@@ -97,6 +97,9 @@ func paris() func(bus.Task, func(bus.Chunk) error) (any, error) {
 	}, chunks(1, texts("Par", "is.")...)...)
 }
 
+// managing are the types of a node with an Ollama.
+var managing = []string{bus.TypeInference, bus.TypeEmbed, bus.TypePull, bus.TypeDelete}
+
 func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, error)) (*oracle, http.Handler) {
 	t.Helper()
 	model := bus.ModelInfo{
@@ -105,8 +108,8 @@ func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, err
 	}
 	vectors := bus.ModelInfo{Name: "vec", SizeBytes: 3, Can: bus.Embeds, Engine: "ollama"}
 	o := &oracle{swarm: &swarm{}, say: say, nodes: []bus.NodeInfo{
-		{ID: self, Name: "a", State: bus.NodeReady},
-		{ID: other, Name: "b", State: bus.NodeReady, Models: []bus.ModelInfo{model}, Embedders: []bus.ModelInfo{vectors, model}},
+		{ID: self, Name: "a", State: bus.NodeReady, Types: managing, Models: []bus.ModelInfo{model}},
+		{ID: other, Name: "b", State: bus.NodeReady, Types: managing, GPUTier: "high", Models: []bus.ModelInfo{model}, Embedders: []bus.ModelInfo{vectors, model}},
 		{ID: "myco-000000000000", Name: "c", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "gone"}}},
 	}}
 	g, err := gateway.New(gateway.Config{Swarm: o, Key: key})

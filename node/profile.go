@@ -2,6 +2,8 @@ package node
 
 import (
 	"net/netip"
+	"path/filepath"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/node/internal/iface"
 )
@@ -81,6 +83,22 @@ func (p Profile) BestGPU() (GPU, bool) {
 		}
 	}
 	return best, true
+}
+
+// Room returns how many bytes are free on the disk of path, in whole GiB or 1; 0 where it is not known.
+func (p Profile) Room(path string) int64 {
+	best := -1
+	for i, d := range p.Disks {
+		rel, err := filepath.Rel(d.Path, path)
+		under := err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+		if under && (best < 0 || len(d.Path) > len(p.Disks[best].Path)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return 0
+	}
+	return max(1, int64(p.Disks[best].FreeGB)<<30)
 }
 
 // LANAddr returns the IPv4 address at which other machines most likely reach this one, or

@@ -142,7 +142,7 @@ func (w *worker) onResend(m Msg) {
 func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
 	a := &attempt{w: w, job: j, q: q, d: d}
 	a.accept()
-	if !w.begin(j.Task.ID) {
+	if w.refuses(j.Submitter, j.Task.Type) || !w.begin(j.Task.ID) {
 		w.decline(ctx, a)
 		return
 	}

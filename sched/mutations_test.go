@@ -26,6 +26,17 @@ func parts(n int, workers ...int) setup {
 	}}
 }
 
+// kept closes the worker of c to others.
+func kept(c setup) setup {
+	c.owner = func(i int) *bus.OwnerUse {
+		if i != theWorker {
+			return nil
+		}
+		return &bus.OwnerUse{Closed: true, Why: "until 17:00"}
+	}
+	return c
+}
+
 // running waits until a task runs, and returns the index of the node that runs it.
 func (s *swarm) running(k *tracked) int {
 	for range 20_000 {
@@ -381,6 +392,20 @@ var mutations = map[string]scenario{
 		s.nodes[theWorker].m.Continue()
 		time.Sleep(3 * time.Second)
 		s.ranOnce("another had run it when its worker went on", k.id)
+	}},
+	string(sched.ProtectOwner): {setup: kept(parts(3, theWorker)), play: func(s *swarm) {
+		// A host hands over what is pinned to a closed machine, for it may be the owner's own.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
+		own := s.enqueue(theWorker, script{MS: 10})
+		time.Sleep(8 * time.Second)
+		if rs := s.ledger.of(k.id); len(rs) > 0 {
+			s.note("a closed machine ran what another had sent: %v", rs)
+		}
+		s.ranOnce("it is the owner's own", own.id)
+		if err := s.cancel(theSubmitter, k.id); err != nil {
+			s.note("cancel: %v", err)
+		}
 	}},
 	string(sched.ProtectNamedHost): {setup: setup{nodes: 3}, play: func(s *swarm) {
 		h := s.elected()

@@ -66,7 +66,7 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 func usable(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
 	var out []bus.NodeInfo
 	for _, n := range nodes {
-		if !n.State.Live() || n.State == bus.NodeDraining || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
+		if !n.State.Live() || n.State == bus.NodeDraining || n.ClosedTo(self, t.Type) || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
 			continue
 		}
 		out = append(out, n)
@@ -122,8 +122,8 @@ func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
 	return best.ID, found
 }
 
-// waitsFor tells why a durable task stays in the queue.
-func waitsFor(key bus.Key, nodes []bus.NodeInfo, self bus.NodeID) string {
+// waitsFor tells why a durable task of submitter stays in the queue, as self sees it.
+func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) string {
 	what := fmt.Sprintf("type %q", key.Class)
 	if key.Model != "" {
 		what = fmt.Sprintf("model %q", key.Model)
@@ -135,6 +135,9 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self bus.NodeID) string {
 	}
 	if old, is := tooOld(key, nodes); is {
 		return "waits: " + tooOldFor("payload", old).Message + ". Upgrade mycod on " + old.Name
+	}
+	if who := keptBy(key, nodes, submitter); len(who) > 0 {
+		return "waits: " + strings.Join(who, "; ")
 	}
 	if key.Pin != "" {
 		return fmt.Sprintf("waits: node %s is not there or does not have %s", key.Pin, what)
@@ -187,6 +190,10 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 			names = []string{"no model"}
 		}
 		has = append(has, n.Name+": "+strings.Join(names, ", "))
+	}
+	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
+		return bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; ")).
+			WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
 	if t.Model != "" {

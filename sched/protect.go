@@ -36,6 +36,7 @@ const (
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
 	ProtectContinue     Protection = "continue from the text so far"
 	ProtectFence        Protection = "what the next attempt continues is the last of the one before"
+	ProtectOwner        Protection = "a machine that its owner keeps declines what others sent"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )
 

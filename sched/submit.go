@@ -162,8 +162,8 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 		o.n.bg.run(func() { o.feed(context.Background(), q, e) })
 	}
 	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
-	if _, ok := CanRun(e.key, o.n.Nodes()); !ok {
-		r.Warning = waitsFor(e.key, o.n.Nodes(), o.n.cfg.ID)
+	if nodes := o.n.Nodes(); !canRunFor(e.key, nodes, o.n.cfg.ID) {
+		r.Warning = waitsFor(e.key, nodes, o.n.cfg.ID, o.n.cfg.ID)
 	}
 	return r, nil
 }
@@ -312,8 +312,8 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 	if f.Info.State != bus.StateQueued {
 		return
 	}
-	if _, ok := CanRun(f.Key, nodes); !ok {
-		f.Info.Warning = waitsFor(f.Key, nodes, self)
+	if !canRunFor(f.Key, nodes, f.Info.Submitter) {
+		f.Info.Warning = waitsFor(f.Key, nodes, self, f.Info.Submitter)
 	}
 }
 

@@ -31,9 +31,10 @@ type setup struct {
 	take      func(bytes int) // is told what Take is asked for
 	// twin is told which node is to give up for another process of its identity.
 	twin  func(i int, o bus.Instance)
-	skew  map[int]time.Duration // how much clocks are ahead, by index
-	wires map[int]bus.Wire      // what nodes speak, by index
-	split bool                  // both sides of a partition may end a task
+	owner func(i int) *bus.OwnerUse // of the machine
+	skew  map[int]time.Duration     // how much clocks are ahead, by index
+	wires map[int]bus.Wire          // what nodes speak, by index
+	split bool                      // both sides of a partition may end a task
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -131,6 +132,9 @@ func (s *swarm) restart(i int) {
 			s.take(bytes)
 			return func() {}, nil
 		}
+	}
+	if s.owner != nil {
+		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(n.id), Owner: s.owner(i)} }
 	}
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)

@@ -178,7 +178,7 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			continue // it has slots of its own, beside those that are told
 		}
 		i.Models = append(i.Models, p.cap.Models...)
-		if typ != bus.TypePing { // costs nothing, and has slots of its own
+		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete { // these have slots of their own
 			i.Slots += p.cap.Slots
 			i.Busy += p.busy
 		}
@@ -312,6 +312,10 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 	w.mu.Lock()
 	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
+	if w.refuses("", p.typ) {
+		own := w.n.outbox.openKeys()
+		keys = slices.DeleteFunc(keys, func(k bus.Key) bool { return !own[k] })
+	}
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {
 			continue

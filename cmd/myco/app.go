@@ -28,6 +28,7 @@ type cli struct {
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
+	Key     keyCmd     `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and name the broken hop."`
 	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`

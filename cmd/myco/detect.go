@@ -19,6 +19,7 @@ type machineView struct {
 	node.Profile
 
 	LANAddress        string       `json:"lan_address"`
+	Power             node.Power   `json:"power,omitempty"` // "mains" or "battery", where it is known
 	Tier              node.Tier    `json:"tier"`
 	GPUTier           node.GPUTier `json:"gpu_tier"`
 	Capabilities      []string     `json:"capabilities"`
@@ -56,6 +57,8 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	m := viewMachine(profile, listEngines(ctx, f.set))
+	m.Power = node.PowerNow(ctx)
+	m.addSpeeds(a.dataDir)
 	for _, p := range f.problems {
 		m.Problems = append(m.Problems, fmt.Sprintf("%v", p.Err))
 	}
@@ -65,6 +68,20 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.machine(m)
 	return nil
+}
+
+// addSpeeds adds what the daemon of a data directory has measured, as far as it is there.
+func (m *machineView) addSpeeds(dir string) {
+	if dir == "" {
+		dir = bus.DefaultDataDir()
+	}
+	speeds, err := engine.LoadSpeeds(dir)
+	if err != nil {
+		m.Problems = append(m.Problems, err.Error())
+	}
+	for _, e := range m.Engines {
+		speeds.Fill(e.Models)
+	}
 }
 
 // listEngines asks each engine for its models; one that fails now has none.
@@ -103,6 +120,9 @@ func (a *app) machine(m machineView) {
 		{"network", networkLines(m)},
 		{"engine", engineLines(m.Engines)},
 		{"can do", strings.Join(m.Capabilities, ", ")},
+	}
+	if m.Power == node.PowerBattery {
+		pairs = append(pairs, [2]string{"power", "on battery"})
 	}
 	if m.LargestModelB > 0 {
 		pairs = append(pairs, [2]string{"fits", fmt.Sprintf("models up to about %.1f billion parameters", m.LargestModelB)})
@@ -153,6 +173,7 @@ func engineLines(engines []engineView) string {
 			if m.Loaded {
 				names[j] += "*"
 			}
+			names[j] += perSecond(m.Speed)
 		}
 		lines[i] = strings.TrimSpace(e.Kind+" "+e.URL) + ": " + orDash(strings.Join(names, " "))
 	}

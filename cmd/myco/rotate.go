@@ -34,7 +34,8 @@ func (c *rotateCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.text("new credentials are in " + r.Dir + ": " + strings.Join(r.Files, ", ") + "\n")
 	a.hint("The old ones are of no use any more, and programs that use them are cut; what they wait for is cancelled.\n" +
-		"Programs that read these files come back by themselves. Copies elsewhere have to be made again.")
+		"Programs that read these files come back by themselves. Copies elsewhere have to be made again.\n" +
+		"Keys of myco key create stay good: myco key ls shows them. Revoke those that you do not know.")
 	return nil
 }
 

@@ -40,11 +40,18 @@ type nodeView struct {
 	Busy         int           `json:"busy"`
 	QueueHost    bool          `json:"queue_host"`
 	Version      string        `json:"version"`
+	// Owner is what the machine's owner leaves to the swarm; nil where that is all of it.
+	Owner *bus.OwnerUse `json:"owner,omitempty"`
+	// FreeMemory and FreeVRAM are bytes, coarsely; 0 where the node does not tell.
+	FreeMemory int64 `json:"free_memory,omitempty"`
+	FreeVRAM   int64 `json:"free_vram,omitempty"`
 }
 
 type modelView struct {
 	Name   string `json:"name"`
 	Loaded bool   `json:"loaded"`
+	// Speed is what was measured of it on that node.
+	Speed *bus.ModelSpeed `json:"speed,omitempty"`
 }
 
 // Run implements the command.
@@ -115,12 +122,13 @@ func viewSwarm(s bus.SwarmInfo, nodes []bus.NodeInfo) swarmView {
 			ID: n.ID, Name: n.Name, State: n.State, Tier: n.Tier, GPUTier: n.GPUTier,
 			Capabilities: append([]string{}, n.Capabilities...), Models: make([]modelView, len(n.Models)),
 			Slots: n.Slots, Busy: n.Busy, QueueHost: n.QueueHost, Version: n.Version,
+			Owner: n.Owner, FreeMemory: n.FreeMemory, FreeVRAM: n.FreeVRAM,
 		}
 		if w.State == bus.NodeSuspect {
 			w.State = bus.NodeReady // late for a moment; scripts know three states
 		}
 		for j, m := range n.Models {
-			w.Models[j] = modelView{Name: m.Name, Loaded: m.Loaded}
+			w.Models[j] = modelView{Name: m.Name, Loaded: m.Loaded, Speed: m.Speed}
 		}
 		v.Nodes[i] = w
 	}
@@ -149,7 +157,18 @@ func swarmTable(v swarmView, here bus.NodeID) string {
 	}
 	title := fmt.Sprintf("swarm %s (%s), queue host %s, term %d", v.Swarm.Name, v.Swarm.ID, host, v.Swarm.Term)
 	return lipgloss.NewStyle().Bold(true).Render(title) + "\n" +
-		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows)
+		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows) + owners(v.Nodes)
+}
+
+// owners tells, a line each, which nodes are not all the swarm's.
+func owners(nodes []nodeView) string {
+	var b strings.Builder
+	for _, n := range nodes {
+		if o := n.Owner.String(); o != "" && n.State.Live() {
+			fmt.Fprintf(&b, "%s is %s\n", n.Name, o)
+		}
+	}
+	return b.String()
 }
 
 func mark(host bool) string {
@@ -172,12 +191,20 @@ func modelList(models []modelView) string {
 		if m.Loaded {
 			name += "*"
 		}
-		names = append(names, name)
+		names = append(names, name+perSecond(m.Speed))
 	}
 	if len(names) == 0 {
 		return "-"
 	}
 	return strings.Join(names, " ")
+}
+
+// perSecond is the measured speed of a model's answers, in tokens/s, for people.
+func perSecond(s *bus.ModelSpeed) string {
+	if s == nil || s.Writing <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%g/s)", s.Writing)
 }
 
 // lookUpNode is findNode among the nodes of the swarm.

@@ -28,7 +28,9 @@ type runFlags struct {
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak Ollama's or OpenAI's interface."`
+	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak the interface of Ollama, OpenAI or Anthropic."`
+	HTTPHost     []string      `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
+	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
 	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
 	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
@@ -38,6 +40,9 @@ type runFlags struct {
 	Slots        int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
 	FirstToken   time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
 	Token        time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
+	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
+	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
+	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
 	Verbose      bool          `short:"v" help:"Log details."`
 }
 
@@ -49,9 +54,10 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
 		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
+		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
-		ContextDir: contextDir(),
+		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, s.in)

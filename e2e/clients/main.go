@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -31,7 +32,8 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	out := json.NewEncoder(os.Stdout)
-	for _, c := range append(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2])...) {
+	calls := slices.Concat(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2]), responsesCalls(base, os.Args[2]), anthropicCalls(base, os.Args[2]))
+	for _, c := range calls {
 		got, err := c.do(ctx)
 		line := map[string]any{"call": c.name, "got": got}
 		if err != nil {

@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -35,6 +37,12 @@ type Config struct {
 	// HTTPKey wants the HTTP key of programs of this machine too, where they speak Ollama's or
 	// OpenAI's interface. Default: those need none, as with Ollama.
 	HTTPKey bool
+	// HTTPHosts are names by which this machine may be called over HTTP, beside those of loopback, its
+	// own addresses, its host name, with .local too, and host.docker.internal.
+	HTTPHosts []string
+	// OllamaListen, HOST:PORT, answers HTTP as HTTPListen does, for programs that look for Ollama at
+	// 127.0.0.1:11434. Empty: nothing does.
+	OllamaListen string
 	// Peers are fabric addresses, HOST:PORT, to dial beside those that are found. Whether the
 	// node there is a member is seen at the handshake.
 	Peers []string
@@ -57,6 +65,14 @@ type Config struct {
 	FirstTokenLimit, TokenLimit time.Duration
 	// DefaultModel answers where a task names none. Default: the swarm's choice.
 	DefaultModel string
+	// Closed are hours in which the machine takes no tasks of other nodes, as node.ParseHours reads
+	// them: "mon-fri 09:00-17:00". Default: none.
+	Closed []string
+	// YieldGPU closes the machine to others while programs that are not the swarm's use its GPU.
+	YieldGPU bool
+	// OnBattery is what a machine on battery does for others: "use", "last" or "never". Default
+	// "last": what no other machine can do.
+	OnBattery string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int
@@ -97,7 +113,7 @@ func (c Config) WithDefaults() Config {
 func (c Config) Validate() error {
 	for flag, addr := range map[string]string{
 		"--bus-listen": c.BusListen, "--fabric-listen": c.FabricListen,
-		"--join-listen": c.JoinListen, "--http-listen": c.HTTPListen,
+		"--join-listen": c.JoinListen, "--http-listen": c.HTTPListen, "--ollama-listen": c.OllamaListen,
 	} {
 		if addr == "" {
 			continue
@@ -111,6 +127,12 @@ func (c Config) Validate() error {
 		if err := checkAddr(p, 1); err != nil {
 			return bus.Errorf(bus.CodeInvalid, "--peer %q: %w", p, err).
 				WithHint("mycod --peer HOST:7422, the fabric address of a member of the swarm")
+		}
+	}
+	for _, h := range c.HTTPHosts {
+		if !isHost(h) {
+			return bus.Errorf(bus.CodeInvalid, "--http-host %q: want a name or an address, without a port", h).
+				WithHint("mycod --http-host box.example.org")
 		}
 	}
 	for _, e := range c.Engines {
@@ -129,6 +151,17 @@ func (c Config) Validate() error {
 		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
 	}
 	return nil
+}
+
+// isHost reports whether h is a host name or an address. A pattern is neither: what it lets in would
+// be somebody else's.
+func isHost(h string) bool {
+	if _, err := netip.ParseAddr(h); err == nil {
+		return true
+	}
+	return h != "" && len(h) <= 253 && !strings.ContainsFunc(h, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+	})
 }
 
 // checkAddr wants HOST:PORT with a port of at least low.

@@ -35,6 +35,8 @@ func TestValidate(t *testing.T) {
 		"--fabric-listen": {FabricListen: "127.0.0.1"},
 		"--join-listen":   {JoinListen: "127.0.0.1:70000"},
 		"--http-listen":   {HTTPListen: "127.0.0.1:http"},
+		"--ollama-listen": {OllamaListen: "11434"},
+		"--http-host":     {HTTPHosts: []string{"box", "*.example.org"}},
 		"--peer":          {Peers: []string{"10.0.0.1:0"}},
 		"--engine":        {Engines: []string{"://"}},
 		"--slots":         {Slots: -1},
@@ -49,6 +51,7 @@ func TestValidate(t *testing.T) {
 	}
 	good := config.Config{
 		BusListen: "127.0.0.1:0", FabricListen: "[::]:7422", Peers: []string{"box.local:7422"},
+		OllamaListen: "127.0.0.1:11434", HTTPHosts: []string{"box.example.org", "fd00::7", "My_Box"},
 		Engines: []string{"http://127.0.0.1:11434", "localhost:8080"},
 	}
 	if err := good.WithDefaults().Validate(); err != nil {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,6 +49,8 @@ type Daemon struct {
 	store    *store.Store
 	detector *node.Detector
 	engines  *engine.Watcher
+	measured *engine.Measured // engines, with how fast they are
+	owner    owner
 	trust    *trust
 	programs *programs
 	parcels  *parcels
@@ -59,6 +60,8 @@ type Daemon struct {
 	join     net.Listener
 	http     net.Listener
 	gateway  *gateway.Gateway
+	httpKeys *keyring
+	ollama   net.Listener // nil where it is not wanted
 
 	changing sync.Mutex    // held while the node joins or leaves, or is put out
 	putOut   chan struct{} // tells that the node was put out; holds one
@@ -82,6 +85,10 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err := engineConfig(cfg).Validate(); err != nil {
 		return nil, err
 	}
+	policy, err := policyOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -94,6 +101,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	}
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
+	d.owner.policy = policy
 	d.programs, d.parcels = newPrograms(d), newParcels()
 	return d, nil
 }
@@ -132,7 +140,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startRoom, d.startMember,
+		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startOwner, d.startRoom, d.startMember,
 		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {
@@ -143,6 +151,9 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 		PID: os.Getpid(), Version: d.cfg.Version, NodeID: d.id.NodeID(), Name: d.id.Name(),
 		BusURL: d.fabric.ClientURL(), FabricAddr: d.fabric.FabricAddr(),
 		JoinAddr: d.join.Addr().String(), HTTPURL: "http://" + reachable(d.http.Addr()),
+	}
+	if d.ollama != nil {
+		d.info.OllamaURL = "http://" + reachable(d.ollama.Addr())
 	}
 	d.settle(ctx, settleLimit)
 	if err := d.table.write(ctx, time.Now()); err != nil {
@@ -186,6 +197,9 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 		return identityError(err)
 	}
 	if d.keys, err = loadCredentials(d.cfg.DataDir); err != nil {
+		return err
+	}
+	if d.httpKeys, err = loadKeys(d.cfg.DataDir); err != nil {
 		return err
 	}
 	if d.cfg.Join != "" {
@@ -289,6 +303,9 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err != nil {
 		return err
 	}
+	if err := d.listenAsOllama(ctx, up); err != nil {
+		return err
+	}
 	srv, err := d.httpServer()
 	if err != nil {
 		return err
@@ -299,14 +316,7 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err := d.startTable(ctx, up); err != nil {
 		return err
 	}
-	up.run(ctx, "answer HTTP", func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { d.gateway.Close(); _ = srv.Close() }) // the listener's error is of no use
-		defer stop()
-		if err := srv.Serve(d.http); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	d.serveHTTP(ctx, up, srv)
 	return nil
 }
 

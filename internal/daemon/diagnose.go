@@ -21,7 +21,7 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	out := &bus.Diagnosis{
 		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), DataDir: d.cfg.DataDir,
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
-		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(),
+		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
 	}
 	var wg sync.WaitGroup
 	var engines, swarm error
@@ -75,6 +75,9 @@ func (d *Daemon) listens() []bus.ListenDiagnosis {
 		{What: "joining", Net: "tcp", Addr: d.join.Addr().String(), Others: true},
 		{What: "NATS", Net: "tcp", Addr: d.info.BusURL},
 		{What: "HTTP", Net: "tcp", Addr: d.http.Addr().String()},
+	}
+	if d.ollama != nil {
+		out = append(out, bus.ListenDiagnosis{What: "HTTP, as Ollama", Net: "tcp", Addr: d.ollama.Addr().String()})
 	}
 	if !d.cfg.NoMDNS {
 		out = append(out, bus.ListenDiagnosis{What: "mDNS", Net: "udp", Addr: "0.0.0.0:5353", Others: true})

@@ -52,6 +52,8 @@ func TestDialectsAcrossNodes(t *testing.T) {
 		"/api/chat":            {`{"model":"scripted","messages":[{"role":"user","content":"<t1>"}]}`, []string{`"content":"done "`, `"content":"t1"`, `"done":true`}},
 		"/api/generate":        {`{"model":"scripted","prompt":"<t2>","stream":false}`, []string{`"response":"done t2"`, `"done":true`}},
 		"/v1/chat/completions": {`{"model":"scripted","messages":[{"role":"user","content":"<t3>"}],"stream":true}`, []string{`"content":"t3"`, "data: [DONE]\n\n"}},
+		"/v1/responses":        {`{"model":"scripted","input":"<t5>","stream":true}`, []string{`"delta":"t5"`, "event: response.completed\n"}},
+		"/v1/messages":         {`{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"<t6>"}]}`, []string{`"text":"done t6"`, `"stop_reason":"end_turn"`}},
 		"/v1/completions":      {`{"model":"scripted","prompt":"<t4>"}`, []string{`"text":"done t4"`}},
 		"/api/embed":           {`{"model":"scripted","input":["four","x"]}`, []string{`[[4,1],[1,1]]`}},
 		"/api/embeddings":      {`{"model":"scripted","prompt":"four"}`, []string{`[4,1]`}},
@@ -82,11 +84,14 @@ func TestDialectsAcrossNodes(t *testing.T) {
 }
 
 // open makes a request whose answer is read as it comes.
-func open(t *testing.T, n *node, path, body string) *http.Response {
+func open(t *testing.T, n *node, path, body string, change ...func(*http.Request)) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(n.ctx(), "POST", n.Info().HTTPURL+path, strings.NewReader(body))
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")
+	for _, c := range change {
+		c(req)
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	check(t, err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"syscall"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
@@ -16,7 +17,9 @@ import (
 
 // httpServer makes the HTTP server.
 func (d *Daemon) httpServer() (*http.Server, error) {
-	g, err := gateway.New(gateway.Config{Swarm: nativeAPI{d}, Key: d.keys.http, KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Logger: d.log})
+	g, err := gateway.New(gateway.Config{
+		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Logger: d.log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -24,13 +27,66 @@ func (d *Daemon) httpServer() (*http.Server, error) {
 	return gateway.Server(g), nil
 }
 
+// listenAsOllama takes the address where programs look for Ollama, if it is asked for.
+func (d *Daemon) listenAsOllama(ctx context.Context, up *lifeline) error {
+	addr := d.cfg.OllamaListen
+	if addr == "" {
+		return nil
+	}
+	ln, err := listen(ctx, d.log, ollamaFlag, addr, "")
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return bus.Errorf(bus.CodeUnavailable, "address %s is in use, most likely by Ollama itself: %w", addr, errors.Unwrap(err)).
+			WithHint("have Ollama listen elsewhere (OLLAMA_HOST=127.0.0.1:11435 ollama serve), and then: mycod %s %s --engine http://127.0.0.1:11435; "+
+				"or leave %s out: the HTTP address of mycod speaks as Ollama too", ollamaFlag, addr, ollamaFlag)
+	}
+	if err != nil {
+		return err
+	}
+	d.ollama = ln
+	up.later(func() { _ = ln.Close() }) // the server has, mostly
+	return nil
+}
+
+// ollamaFlag asks for a second listener.
+const ollamaFlag = "--ollama-listen"
+
+// serveHTTP answers on each listener.
+func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) {
+	for _, ln := range []net.Listener{d.http, d.ollama} {
+		if ln == nil {
+			continue
+		}
+		up.run(ctx, "answer HTTP", func(ctx context.Context) error {
+			stop := context.AfterFunc(ctx, func() {
+				d.gateway.Close()
+				_ = srv.Close() // the listener's error is of no use
+			})
+			defer stop()
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+}
+
+// dockerHost is what containers call the machine that they run on.
+const dockerHost = "host.docker.internal"
+
 // httpHosts are the names by which browsers and programs may call this daemon.
 func (d *Daemon) httpHosts() []string {
-	hosts := []string{}
+	hosts := append([]string{dockerHost}, d.cfg.HTTPHosts...)
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
 	}
-	if host, _, err := net.SplitHostPort(d.http.Addr().String()); err == nil {
+	for _, ln := range []net.Listener{d.http, d.ollama} {
+		if ln == nil {
+			continue
+		}
+		host, _, err := net.SplitHostPort(ln.Addr().String())
+		if err != nil {
+			continue
+		}
 		if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 			for _, a := range ownAddrs(true) {
 				hosts = append(hosts, a.String())

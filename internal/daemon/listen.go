@@ -56,7 +56,7 @@ func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.
 
 // warnOfPlaintext tells what others on the network can read of programs that do not run here.
 func (d *Daemon) warnOfPlaintext() {
-	for flag, addr := range map[string]string{"--bus-listen": d.cfg.BusListen, "--http-listen": d.cfg.HTTPListen} {
+	for flag, addr := range map[string]string{"--bus-listen": d.cfg.BusListen, "--http-listen": d.cfg.HTTPListen, ollamaFlag: d.cfg.OllamaListen} {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil || host == "localhost" {
 			continue

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
 	"github.com/mycoswarm/mycoswarm/sched/jet"
@@ -90,8 +91,9 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.engines, d.cfg.Slots).WithLimits(limits),
-		handlers.NewEmbed(d.engines, d.cfg.Slots).WithLimits(limits),
+		handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits),
+		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
+		handlers.NewPull(d.engines), handlers.NewDelete(d.engines),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
@@ -164,16 +166,24 @@ func (d *Daemon) endMember(ctx context.Context) {
 // describe is what this node tells of itself; sched adds what it runs.
 func (d *Daemon) describe() bus.NodeInfo {
 	p := d.detector.Profile()
-	return node.Info(p, node.Facts{
+	info := node.Info(p, node.Facts{
 		ID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version,
 		EngineUp: len(d.engines.Models()) > 0, FabricAddr: addrsOf(d.fabric.FabricAddr())[0],
 	})
+	if d.engines.PullsHere() {
+		info.ModelRoom = p.Room(engine.OllamaModels())
+	}
+	info.Owner = d.owner.get()
+	info.FreeMemory, info.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
+	return info
 }
 
 func (d *Daemon) load() sched.Load {
 	l := d.detector.Load()
 	_, gpu := d.detector.Profile().BestGPU()
-	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: gpu}
+	return sched.Load{
+		CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu,
+	}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,

@@ -83,6 +83,7 @@ func Examine(f Facts) Report {
 		all = append(all, links(d)...)
 		all = append(all, mdns(d), firewall(d))
 		all = append(all, engines(d.Engines, d.Demo)...)
+		all = append(all, ownersUse(d)...)
 		all = append(all, versions(d), clocks(d), queues(d))
 		all = append(all, nearby(d)...)
 		for _, x := range d.Failed {

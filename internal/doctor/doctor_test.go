@@ -357,3 +357,25 @@ func TestDir(t *testing.T) {
 		t.Errorf("%+v: want an error", d)
 	}
 }
+
+// A machine that its owner keeps is as it should be, and says so.
+func TestOwnersUse(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]*bus.OwnerUse{
+		"":                              nil,
+		"is closed until 17:00":         {Closed: true, Why: "until 17:00"},
+		"used by its owner: on battery": {Weight: 100, Why: "on battery"},
+	} {
+		f := well()
+		f.Daemon.Owner = o
+		r, got := doctor.Examine(f), ""
+		for _, c := range r.Checks {
+			if c.Name == "owner" {
+				got = c.Detail
+			}
+		}
+		if r.Worst() != doctor.OK || (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%+v: %q, want %q and no warning", o, got, want)
+		}
+	}
+}

@@ -58,6 +58,17 @@ func directory(d DirFacts) Check {
 	return c
 }
 
+// ownersUse tells what its owner's use leaves of this machine: as the owner wants it, and no fault.
+func ownersUse(d bus.Diagnosis) []Check {
+	switch {
+	case d.Owner.String() == "":
+		return nil
+	case d.Owner.Closed:
+		return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": it runs its own tasks, and none of other nodes (--closed, --on-battery, --yield-gpu)", ""}}
+	}
+	return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": others work rather than it", ""}}
+}
+
 func disk(d DirFacts) Check {
 	c := Check{Name: "disk", Status: OK}
 	if d.TotalBytes == 0 {

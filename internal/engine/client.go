@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
 const (
@@ -35,15 +36,18 @@ type client struct {
 	http *http.Client
 }
 
-// newClient returns a client of the engine at base. Connections are not kept: a
-// request over one that the engine closed meanwhile would fail, cannot be sent
-// twice, and a new connection costs a tenth of a millisecond.
+// idleLimit is how long a connection is kept for the next request. Engines close theirs after 5 s at
+// the earliest.
+const idleLimit = 4 * time.Second
+
+// newClient returns a client of the engine at base.
 func newClient(kind string, base *url.URL) *client {
 	return &client{kind: kind, base: base, http: &http.Client{
 		Transport: &http.Transport{
-			Proxy:             proxy,
-			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			DisableKeepAlives: true,
+			Proxy:               proxy,
+			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			MaxIdleConnsPerHost: 16,
+			IdleConnTimeout:     idleLimit,
 		},
 		// A redirect would take a prompt to a place that nobody configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -98,6 +102,20 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 	return resp, nil
 }
 
+// endWait is how long an engine may take to end a response after the last line of its answer.
+const endWait = 50 * time.Millisecond
+
+// leave closes the body of a response. One whose answer is whole is read to its end first, which is what
+// keeps the connection.
+func leave(body io.ReadCloser, whole bool) {
+	if whole {
+		stop := time.AfterFunc(endWait, func() { body.Close() })
+		_, _ = io.Copy(io.Discard, io.LimitReader(body, maxErrorBody)) // what else there is matters to nobody
+		stop.Stop()
+	}
+	body.Close()
+}
+
 // send sends one request; host replaces the Host header unless it is empty.
 func (c *client) send(ctx context.Context, method, path string, data []byte, host string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(data))
@@ -107,10 +125,18 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 	if data != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	// A kept connection that the engine has just closed is tried again with a new one: requests to engines
+	// may be repeated. The name without a value says so to net/http, and is not sent.
+	req.Header["Idempotency-Key"] = nil
 	req.Host = cmp.Or(host, req.Host)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
+	}
+	if resp.Header.Get(bus.HeaderGateway) != "" && !protect.Engines.Off() {
+		resp.Body.Close()
+		return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is a node of a swarm, not an engine", c.base.Redacted()).
+			WithHint("leave it out: mycod finds other nodes by itself, or joins them with a token")
 	}
 	return resp, nil
 }

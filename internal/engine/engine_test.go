@@ -72,9 +72,9 @@ func status(code int, body string) http.HandlerFunc {
 const (
 	ollamaVersion = `{"version":"0.17.4"}`
 	ollamaTags    = `{"models":[
-		{"name":"tinylm:latest","model":"tinylm:latest","size":1211900,"digest":"aa","details":{"family":"llama","parameter_size":"296.64K","quantization_level":"F32"}},
-		{"name":"embed:latest","model":"embed:latest","size":5,"digest":"bb","details":{}}]}`
-	ollamaPS   = `{"models":[{"name":"tinylm:latest","model":"tinylm:latest","size":3,"size_vram":0,"context_length":128}]}`
+		{"name":"tinylm:latest","model":"tinylm:latest","size":1211900,"digest":"aa","modified_at":"2026-01-02T03:04:05.678+01:00","details":{"family":"llama","parameter_size":"296.64K","quantization_level":"F32"}},
+		{"name":"embed:latest","modified_at":"9999-12-31T23:59:59-12:00","model":"embed:latest","size":5,"digest":"bb","details":{}}]}`
+	ollamaPS   = `{"models":[{"name":"tinylm:latest","model":"tinylm:latest","size":3,"size_vram":2,"expires_at":"2026-01-02T03:04:05.678Z","context_length":128}]}`
 	ollamaNone = `{"models":[]}`
 )
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -53,7 +54,12 @@ type ollamaModel struct {
 	Size          int64
 	Digest        string
 	ContextLength int `json:"context_length"`
-	Details       struct {
+	// ModifiedAt and ExpiresAt are read by moment: a server that spells times otherwise is used all the same.
+	ModifiedAt any `json:"modified_at"`
+	// ExpiresAt and SizeVRAM are of those that are loaded, whose Size is in memory.
+	ExpiresAt any   `json:"expires_at"`
+	SizeVRAM  int64 `json:"size_vram"`
+	Details   struct {
 		Family        string
 		ParameterSize string `json:"parameter_size"`
 		Quantization  string `json:"quantization_level"`
@@ -84,16 +90,29 @@ func (o *Ollama) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 		info := bus.ModelInfo{
 			Name: m.Name, SizeBytes: m.Size, ContextLength: t.context, Engine: KindOllama, Digest: m.Digest, Can: t.can,
 			ParameterSize: m.Details.ParameterSize, Quantization: m.Details.Quantization, Family: m.Details.Family,
+			ModifiedAt: moment(m.ModifiedAt),
 		}
 		if i := slices.IndexFunc(loaded.Models, func(l ollamaModel) bool { return l.Name == m.Name }); i >= 0 {
-			info.Loaded = true
-			if n := loaded.Models[i].ContextLength; n > 0 {
-				info.ContextLength = n
+			l := loaded.Models[i]
+			info.Loaded, info.LoadedBytes, info.VRAMBytes = true, l.Size, l.SizeVRAM
+			info.ExpiresAt = moment(l.ExpiresAt)
+			if l.ContextLength > 0 {
+				info.ContextLength = l.ContextLength
 			}
 		}
 		out = append(out, info)
 	}
 	return out, nil
+}
+
+// moment returns a time; zero for what is none, or so far off that JSON cannot say it.
+func moment(v any) time.Time {
+	s, _ := v.(string)
+	t, err := time.Parse(time.RFC3339, s)
+	if t = t.UTC(); err != nil || t.Year() < 1970 || t.Year() > 9998 {
+		return time.Time{}
+	}
+	return t
 }
 
 // traits asks about a model once, and again when its digest changes.

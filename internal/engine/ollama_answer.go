@@ -160,8 +160,8 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
 	}
-	defer resp.Body.Close()
 	res, err := o.read(ctx, resp.Body, a)
+	leave(resp.Body, err == nil)
 	if err == nil && req.Load {
 		res = a.loaded(req, reasonStop)
 	}

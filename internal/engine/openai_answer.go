@@ -93,8 +93,9 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
 	}
-	defer resp.Body.Close()
-	return o.read(ctx, resp.Body, a)
+	res, err := o.read(ctx, resp.Body, a)
+	leave(resp.Body, err == nil)
+	return res, err
 }
 
 // end hands out the calls of tools, which are whole now, and returns the result.

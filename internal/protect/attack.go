@@ -17,6 +17,8 @@ const (
 	Hosts       Protection = "the HTTP port knows its own names only"
 	Sites       Protection = "the HTTP port refuses requests that other sites make"
 	HTTPKey     Protection = "the HTTP port wants its key"
+	KeyRevoked  Protection = "a key that was revoked is refused, and what it has under way ends"
+	KeyLimits   Protection = "a key makes as many requests as it may, and no more"
 	ContentType Protection = "a task comes as JSON"
 	SlowClients Protection = "a header and a body have a time limit"
 	Unlogged    Protection = "the log of a task leaves out what it says"

@@ -45,4 +45,5 @@ const (
 	Version   Protection = "a store of a newer version is refused"
 	Addresses Protection = "the addresses that a token or a member names are dialled"
 	Looks     Protection = "engines are looked for again and again"
+	Engines   Protection = "a node is no engine of a node"
 )

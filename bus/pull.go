@@ -1,0 +1,178 @@
+package bus
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Types of task about the models of a node's Ollama. They are pinned to a node, see PullNode and
+// DeleteNodes, and name their model in the payload: the node need not have it.
+const (
+	TypePull   = "pull"   // PullRequest -> PullProgress..., ModelsReply
+	TypeDelete = "delete" // DeleteRequest -> ModelsReply
+)
+
+// PullRequest is the payload of a task of TypePull.
+type PullRequest struct {
+	Model string `json:"model"`
+	// Insecure lets the engine pull from a registry without TLS.
+	Insecure bool `json:"insecure,omitempty"`
+}
+
+// Validate reports a name that is none.
+func (r PullRequest) Validate() error { return validModel(r.Model) }
+
+// DeleteRequest is the payload of a task of TypeDelete.
+type DeleteRequest struct {
+	Model string `json:"model"`
+}
+
+// Validate reports a name that is none.
+func (r DeleteRequest) Validate() error { return validModel(r.Model) }
+
+func validModel(name string) error {
+	if name == "" || len(name) > maxModelName {
+		return Errorf(CodeInvalid, "the model's name has %d bytes, want 1 to %d", len(name), maxModelName)
+	}
+	return nil
+}
+
+// PullProgress is a piece of the output of a task of TypePull, in Ollama's words.
+type PullProgress struct {
+	Status string `json:"status"`
+	// Digest names what is loaded, of Total bytes of which Completed are there.
+	Digest    string `json:"digest,omitempty"`
+	Total     int64  `json:"total,omitempty"`
+	Completed int64  `json:"completed,omitempty"`
+}
+
+// ModelsReply is the result of tasks of TypePull and TypeDelete.
+type ModelsReply struct {
+	Model string `json:"model"`
+	// Engine is the address of the engine, as the node sees it.
+	Engine string `json:"engine,omitempty"`
+}
+
+// gpuTiers are the values of NodeInfo.GPUTier, the best first.
+var gpuTiers = []string{"ultra", "high", "mid", "entry", "none"}
+
+// littleRoom is, in bytes, less than most models take: a node with less free is the last to get one.
+const littleRoom = 8 << 30
+
+// PullNode returns the node that should pull a model: on, by name or id, where it is not empty, and
+// otherwise a node that has the model already, for its newer version, or that with the best GPU, and of
+// these that with most room on the disk of its models. CodeNotFound for a node that is not there,
+// CodeNoWorker where none can pull.
+func PullNode(nodes []NodeInfo, model, on string) (NodeInfo, error) {
+	able, err := ableTo(TypePull, nodes, on)
+	if err != nil {
+		return NodeInfo{}, err
+	}
+	if has := slices.DeleteFunc(slices.Clone(able), func(n NodeInfo) bool { return !inOllama(n, model) }); len(has) > 0 {
+		able = has
+	}
+	return slices.MinFunc(able, func(a, b NodeInfo) int {
+		return cmp.Or(
+			cmp.Compare(fullness(a), fullness(b)),
+			cmp.Compare(gpuRank(a), gpuRank(b)),
+			cmp.Compare(b.ModelRoom, a.ModelRoom),
+			strings.Compare(string(a.ID), string(b.ID)),
+		)
+	}), nil
+}
+
+func fullness(n NodeInfo) int {
+	if n.DiskFull || n.ModelRoom > 0 && n.ModelRoom < littleRoom {
+		return 1
+	}
+	return 0
+}
+
+func gpuRank(n NodeInfo) int {
+	if i := slices.Index(gpuTiers, n.GPUTier); i >= 0 {
+		return i
+	}
+	return len(gpuTiers)
+}
+
+// DeleteNodes returns the nodes that have a model and can delete it: all, or the one called on. kept are
+// the others that have it. CodeNotFound where there is no such node, or none that has the model.
+func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err error) {
+	at, err := called(nodes, on)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range at {
+		switch {
+		case slices.Contains(n.Types, TypeDelete) && inOllama(n, model):
+			able = append(able, n)
+		case has(n, model, func(m ModelInfo) bool { return !m.Demo }):
+			kept = append(kept, n)
+		}
+	}
+	switch {
+	case len(able) == 0 && len(kept) > 0:
+		return nil, kept, Errorf(CodeInvalid, "%s cannot delete the model %q: it is not in an Ollama there, or mycod is too old", nodeNames(kept), model)
+	case len(able) == 0:
+		return nil, nil, Errorf(CodeNotFound, "model '%s' not found: no node%s has it", model, whichIs(on)).WithHint("myco swarm shows who has what")
+	}
+	return able, kept, nil
+}
+
+func whichIs(on string) string {
+	if on == "" {
+		return ""
+	}
+	return " called " + on
+}
+
+// called returns the nodes that are there: all, or the one with a name or id.
+func called(nodes []NodeInfo, on string) (out []NodeInfo, err error) {
+	for _, n := range nodes {
+		if n.State.Live() && (on == "" || n.Name == on || string(n.ID) == on) {
+			out = append(out, n)
+		}
+	}
+	switch {
+	case len(out) == 0 && on != "":
+		return nil, Errorf(CodeNotFound, "no node of the swarm that is there is called %q", on).WithHint("myco swarm")
+	case len(out) > 1 && on != "":
+		return nil, Errorf(CodeConflict, "%d nodes are called %q", len(out), on).WithHint("use the id of one: myco swarm")
+	}
+	return out, nil
+}
+
+// ableTo returns the nodes that take tasks of a type.
+func ableTo(typ string, nodes []NodeInfo, on string) ([]NodeInfo, error) {
+	at, err := called(nodes, on)
+	if err != nil {
+		return nil, err
+	}
+	able := slices.DeleteFunc(slices.Clone(at), func(n NodeInfo) bool { return n.State == NodeDraining || !slices.Contains(n.Types, typ) })
+	switch {
+	case len(able) > 0:
+		return able, nil
+	case on != "":
+		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers, drains, or runs an older mycod", on).WithHint("myco swarm")
+	}
+	return nil, Errorf(CodeNoWorker, "no node of the swarm has an Ollama that could have it: %s", nodeNames(at)).
+		WithHint("start Ollama on one of the machines, or mycod --engine URL there")
+}
+
+func inOllama(n NodeInfo, model string) bool {
+	return has(n, model, func(m ModelInfo) bool { return m.Engine == "ollama" })
+}
+
+func has(n NodeInfo, model string, ok func(ModelInfo) bool) bool {
+	return slices.ContainsFunc(slices.Concat(n.Models, n.Embedders), func(m ModelInfo) bool { return SameModel(m.Name, model) && ok(m) })
+}
+
+func nodeNames(nodes []NodeInfo) string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.Name
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

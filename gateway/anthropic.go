@@ -1,0 +1,212 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// anthropicDialect is Anthropic's interface: https://docs.anthropic.com/en/api/messages
+var anthropicDialect = &dialect{prefix: "/v1/messages", failure: anthropicFailure}
+
+var anthropicRoutes = []route{
+	{"POST /v1/messages", forLocal, anthropicDialect.handle((*Gateway).anthropicMessages)},
+}
+
+// anthropicErrors are the types of errors by status.
+var anthropicErrors = map[int]string{
+	http.StatusBadRequest: "invalid_request_error", http.StatusUnauthorized: "authentication_error", http.StatusForbidden: "permission_error",
+	http.StatusNotFound: "not_found_error", http.StatusRequestEntityTooLarge: "request_too_large", http.StatusTooManyRequests: "rate_limit_error",
+	http.StatusServiceUnavailable: "overloaded_error", http.StatusGatewayTimeout: "timeout_error",
+}
+
+// anthropicFailure spells an error.
+func anthropicFailure(status int, e *bus.Error) any {
+	kind, ok := anthropicErrors[status]
+	switch {
+	case ok:
+	case status < 500:
+		kind = "invalid_request_error"
+	default:
+		kind = "api_error"
+	}
+	return map[string]any{
+		"type": "error", "error": map[string]string{"type": kind, "message": sentence(e)}, "request_id": "req_" + string(bus.NewTaskID()),
+	}
+}
+
+// anthropicQuestion is a request to /v1/messages.
+type anthropicQuestion struct {
+	question
+	id string
+	// estimate is the length of the prompt in bytes, of which a stream tells a guess at its start.
+	estimate int
+	begun    bool
+	// open is the type of the block that is being written, and blocks how many are whole.
+	open   string
+	blocks int
+}
+
+// anthropicReply is an answer.
+type anthropicReply struct {
+	ID           string         `json:"id"`
+	Type         string         `json:"type"`
+	Role         string         `json:"role"`
+	Model        string         `json:"model"`
+	Content      []any          `json:"content"`
+	StopReason   *string        `json:"stop_reason"`
+	StopSequence *string        `json:"stop_sequence"`
+	Usage        map[string]int `json:"usage"`
+}
+
+// begins names the answer.
+func (q *anthropicQuestion) begins() {
+	q.id = "msg_" + string(bus.NewTaskID())
+	for _, m := range q.req.Messages {
+		q.estimate += len(m.Role) + len(m.Content) + len(m.Thinking)
+		for _, c := range m.ToolCalls {
+			q.estimate += len(c.Name) + len(c.Arguments)
+		}
+	}
+}
+
+func (q *anthropicQuestion) reply(content []any, usage map[string]int) anthropicReply {
+	return anthropicReply{ID: q.id, Type: "message", Role: "assistant", Model: q.model, Content: content, Usage: usage}
+}
+
+func anthropicUsage(r bus.InferenceResult) map[string]int {
+	return map[string]int{"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens}
+}
+
+// stopReason tells why the answer ended. Engines do not tell which text to stop at was met.
+func stopReason(r bus.InferenceResult) *string {
+	reason := "end_turn"
+	switch {
+	case len(r.ToolCalls) > 0:
+		reason = "tool_use"
+	case r.DoneReason == "length":
+		reason = "max_tokens"
+	}
+	return &reason
+}
+
+func anthropicCall(c bus.ToolCall, input json.RawMessage) map[string]any {
+	id := c.ID
+	if id == "" {
+		id = "toolu_" + string(bus.NewTaskID())
+	}
+	return map[string]any{"type": "tool_use", "id": id, "name": c.Name, "input": input}
+}
+
+var noInput = json.RawMessage("{}")
+
+func inputOf(c bus.ToolCall) json.RawMessage {
+	if len(c.Arguments) == 0 {
+		return noInput
+	}
+	return c.Arguments
+}
+
+func (q *anthropicQuestion) whole(r bus.InferenceResult) any {
+	content := []any{}
+	if r.Thinking != "" {
+		content = append(content, map[string]string{"type": "thinking", "thinking": r.Thinking, "signature": ""})
+	}
+	if r.Text != "" {
+		content = append(content, map[string]string{"type": "text", "text": r.Text})
+	}
+	for _, c := range r.ToolCalls {
+		content = append(content, anthropicCall(c, inputOf(c)))
+	}
+	out := q.reply(content, anthropicUsage(r))
+	out.StopReason = stopReason(r)
+	return out
+}
+
+// start tells that the answer begins, once.
+func (q *anthropicQuestion) start(out *stream) error {
+	if q.begun {
+		return nil
+	}
+	q.begun = true
+	usage := map[string]int{"input_tokens": max(1, q.estimate/4), "output_tokens": 0}
+	return out.event("message_start", map[string]any{"type": "message_start", "message": q.reply([]any{}, usage)})
+}
+
+func (q *anthropicQuestion) piece(out *stream, c bus.InferenceChunk) error {
+	if err := q.start(out); err != nil {
+		return err
+	}
+	for _, s := range []struct{ kind, text string }{{"thinking", c.Thinking}, {"text", c.Text}} {
+		if s.text == "" {
+			continue
+		}
+		if q.open != s.kind {
+			block := map[string]any{"type": s.kind, s.kind: ""}
+			if s.kind == "thinking" {
+				block["signature"] = ""
+			}
+			if err := q.begin(out, s.kind, block); err != nil {
+				return err
+			}
+		}
+		if err := q.delta(out, map[string]any{"type": s.kind + "_delta", s.kind: s.text}); err != nil {
+			return err
+		}
+	}
+	for _, c := range c.ToolCalls {
+		if err := q.begin(out, "tool_use", anthropicCall(c, noInput)); err != nil {
+			return err
+		}
+		if err := q.delta(out, map[string]any{"type": "input_json_delta", "partial_json": string(inputOf(c))}); err != nil {
+			return err
+		}
+		if err := q.end(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin opens a block, after the one that is open.
+func (q *anthropicQuestion) begin(out *stream, kind string, block any) error {
+	if err := q.end(out); err != nil {
+		return err
+	}
+	q.open = kind
+	return out.event("content_block_start", map[string]any{"type": "content_block_start", "index": q.blocks, "content_block": block})
+}
+
+func (q *anthropicQuestion) delta(out *stream, delta any) error {
+	return out.event("content_block_delta", map[string]any{"type": "content_block_delta", "index": q.blocks, "delta": delta})
+}
+
+// end closes the open block, if there is one.
+func (q *anthropicQuestion) end(out *stream) error {
+	if q.open == "" {
+		return nil
+	}
+	q.open = ""
+	at := q.blocks
+	q.blocks++
+	return out.event("content_block_stop", map[string]any{"type": "content_block_stop", "index": at})
+}
+
+func (q *anthropicQuestion) ends(out *stream, r bus.InferenceResult) error {
+	if err := q.start(out); err != nil {
+		return err
+	}
+	if err := q.end(out); err != nil {
+		return err
+	}
+	delta := map[string]any{"stop_reason": stopReason(r), "stop_sequence": nil}
+	if err := out.event("message_delta", map[string]any{"type": "message_delta", "delta": delta, "usage": anthropicUsage(r)}); err != nil {
+		return err
+	}
+	return out.event("message_stop", map[string]string{"type": "message_stop"})
+}
+
+func (q *anthropicQuestion) fails(out *stream, status int, e *bus.Error) error {
+	return out.event("error", anthropicFailure(status, e))
+}

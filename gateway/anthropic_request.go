@@ -1,0 +1,237 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) error {
+	f, err := anthropicDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := anthropicQuestion{}
+	var messages []anthropicInput
+	f.take("messages", &messages)
+	q.takeCommon(f)
+	q.takeTools(f)
+	q.takeThinking(f, g)
+	f.refuse("mcp_servers", "container")
+	switch {
+	case f.err != nil:
+		return f.err
+	case q.model == "":
+		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+	case q.req.MaxTokens <= 0:
+		return wrong{bus.Errorf(bus.CodeInvalid, "max_tokens is required, and at least 1")}
+	case len(messages) == 0:
+		return wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
+	}
+	for i, m := range messages {
+		if q.req.Messages, err = m.add(q.req.Messages); err != nil {
+			e := *bus.AsError(err)
+			return wrong{bus.Errorf(bus.CodeInvalid, "messages[%d]: %s", i, e.Message)}
+		}
+	}
+	q.begins()
+	return g.tell(w, r, q.question, &q)
+}
+
+// takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which
+// have no interface of this kind.
+func (q *anthropicQuestion) takeCommon(f *fields) {
+	var system anthropicText
+	for name, into := range map[string]any{
+		"model": &q.model, "stream": &q.stream, "system": &system, "max_tokens": &q.req.MaxTokens,
+		"temperature": &q.req.Temperature, "stop_sequences": &q.req.Stop,
+	} {
+		f.take(name, into)
+	}
+	if system != "" {
+		q.req.Messages = append(q.req.Messages, bus.Message{Role: "system", Content: string(system)})
+	}
+	for _, name := range []string{"top_p", "top_k"} {
+		if v, ok := f.left[name]; ok {
+			if q.req.Options == nil {
+				q.req.Options = map[string]json.RawMessage{}
+			}
+			q.req.Options[name] = v
+		}
+	}
+	q.req.Truncate = true
+	q.req.Dialect = "openai"
+}
+
+func (q *anthropicQuestion) takeTools(f *fields) {
+	var in []struct {
+		Type        string          `json:"type"`
+		Name        string          `json:"name"`
+		Description string          `json:"description"`
+		InputSchema json.RawMessage `json:"input_schema"`
+	}
+	f.take("tools", &in)
+	tools := []openAITool{}
+	for _, t := range in {
+		if t.Type != "" && t.Type != "custom" && f.err == nil {
+			f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: one of the type %q: the swarm has no tools of its own", t.Type)}
+		}
+		q.estimate += len(t.Name) + len(t.Description) + len(t.InputSchema)
+		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{Name: t.Name, Description: t.Description, Parameters: t.InputSchema}})
+	}
+	var choice struct{ Type, Name string }
+	f.take("tool_choice", &choice)
+	offer(&q.req, f, tools, map[string]json.RawMessage{
+		"none": json.RawMessage(`"none"`), "any": json.RawMessage(`"required"`), "tool": functionChoice(choice.Name),
+	}[choice.Type])
+}
+
+// takeThinking says whether to think, and in which format to answer.
+func (q *anthropicQuestion) takeThinking(f *fields, g *Gateway) {
+	var thinking struct{ Type string }
+	var output struct {
+		Effort string
+		Format struct {
+			Type   string
+			Schema json.RawMessage
+		}
+	}
+	f.take("thinking", &thinking)
+	f.take("output_config", &output)
+	f.take("output_format", &output.Format)
+	if output.Format.Type == "json_schema" {
+		q.req.Format = output.Format.Schema
+	}
+	switch {
+	case f.err != nil:
+	case thinking.Type == "disabled":
+		g.effort(&q.question, "none")
+	case thinking.Type != "" && output.Effort != "":
+		g.effort(&q.question, output.Effort)
+	case thinking.Type != "":
+		g.effort(&q.question, "medium")
+	}
+}
+
+// anthropicText is a text, or a list of blocks of text.
+type anthropicText string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *anthropicText) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, (*string)(t)) == nil {
+		return nil
+	}
+	var blocks []anthropicBlock
+	if err := json.Unmarshal(b, &blocks); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "want a text, or a list of blocks")
+	}
+	for _, block := range blocks {
+		*t += anthropicText(block.Text)
+	}
+	return nil
+}
+
+// anthropicInput is a message of a request.
+type anthropicInput struct {
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"`
+}
+
+// anthropicBlock is a block of a message's content.
+type anthropicBlock struct {
+	Type     string `json:"type"`
+	Text     string `json:"text"`
+	Thinking string `json:"thinking"`
+	Source   struct {
+		Type string `json:"type"`
+		Data string `json:"data"`
+	} `json:"source"`
+	// ID, Name and Input are of a tool_use, ToolUseID and Content of its tool_result.
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Input     json.RawMessage `json:"input"`
+	ToolUseID string          `json:"tool_use_id"`
+	Content   json.RawMessage `json:"content"`
+}
+
+// blocks reads a content, which may be a text.
+func blocks(raw json.RawMessage) ([]anthropicBlock, error) {
+	var text string
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	if json.Unmarshal(raw, &text) == nil {
+		return []anthropicBlock{{Type: "text", Text: text}}, nil
+	}
+	var out []anthropicBlock
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of blocks: %w", err)
+	}
+	return out, nil
+}
+
+// add adds m to a conversation: the results of tools are messages of their own there.
+func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
+	in, err := blocks(m.Content)
+	if err != nil {
+		return nil, err
+	}
+	said := bus.Message{Role: strings.ToLower(m.Role)}
+	if said.Role != "user" && said.Role != "assistant" && said.Role != "system" {
+		return nil, bus.Errorf(bus.CodeInvalid, "the role %q: want user or assistant", m.Role)
+	}
+	for _, b := range in {
+		if b.Type != "tool_result" {
+			if err := b.add(&said); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		result := bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID)}
+		content, err := blocks(b.Content)
+		if err != nil {
+			return nil, err
+		}
+		for _, part := range content {
+			if err := part.add(&result); err != nil {
+				return nil, err
+			}
+		}
+		to = append(to, result)
+	}
+	if said.Content == "" && len(said.Images) == 0 && len(said.ToolCalls) == 0 && said.Thinking == "" && len(in) > 0 {
+		return to, nil
+	}
+	return append(to, said), nil
+}
+
+// add adds a block to a message.
+func (b anthropicBlock) add(to *bus.Message) error {
+	switch b.Type {
+	case "text":
+		to.Content += b.Text
+	case "thinking":
+		to.Thinking += b.Thinking
+	case "redacted_thinking": // for its maker only
+	case "image":
+		if b.Source.Type != "base64" {
+			return bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", b.Source.Type)
+		}
+		image, err := base64.StdEncoding.DecodeString(b.Source.Data)
+		if err != nil {
+			return bus.Errorf(bus.CodeInvalid, "an image: %w", err)
+		}
+		to.Images = append(to.Images, image)
+	case "tool_use":
+		if b.ID == "" || b.Name == "" {
+			return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
+		}
+		to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
+	default:
+		return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use or tool_result", b.Type)
+	}
+	return nil
+}

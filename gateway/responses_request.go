@@ -1,0 +1,327 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
+	f, err := openAIDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	q := responsesQuestion{}
+	var input responsesInput
+	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
+	f.take("input", &input)
+	q.takeCommon(f)
+	q.takeTools(f)
+	q.takeText(f)
+	q.takeReasoning(f, g)
+	if f.err != nil {
+		return f.err
+	}
+	if q.model == "" {
+		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+	}
+	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
+		return wrong{bus.AsError(err)}
+	}
+	q.begins()
+	return g.tell(w, r, q.question, &q)
+}
+
+// takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which
+// have no interface of this kind.
+func (q *responsesQuestion) takeCommon(f *fields) {
+	e := &q.echo
+	e.Truncation, e.TopP, e.Temperature = "disabled", json.RawMessage("1"), json.RawMessage("1")
+	for name, into := range map[string]any{
+		"model": &q.model, "stream": &q.stream, "instructions": &e.Instructions, "max_output_tokens": &e.MaxOutputTokens,
+		"truncation": &e.Truncation, "temperature": &q.req.Temperature,
+	} {
+		f.take(name, into)
+	}
+	if v, ok := f.left["top_p"]; ok {
+		e.TopP = v
+		q.req.Options = map[string]json.RawMessage{"top_p": v}
+	}
+	if t := q.req.Temperature; t != nil {
+		e.Temperature, _ = json.Marshal(*t) // a number
+	}
+	if e.MaxOutputTokens != nil {
+		q.req.MaxTokens = *e.MaxOutputTokens
+	}
+	q.req.Truncate = e.Truncation == "auto"
+	q.req.Dialect = "openai"
+}
+
+// responsesTool is a tool, which has its function within in a task.
+type responsesTool struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Description *string         `json:"description"`
+	Strict      *bool           `json:"strict"`
+	Parameters  json.RawMessage `json:"parameters"`
+}
+
+func (q *responsesQuestion) takeTools(f *fields) {
+	q.echo.Tools, q.echo.ToolChoice = []responsesTool{}, json.RawMessage(`"auto"`)
+	f.take("tools", &q.echo.Tools)
+	f.take("tool_choice", &q.echo.ToolChoice)
+	tools := []openAITool{}
+	for _, t := range q.echo.Tools {
+		if t.Type != "function" && f.err == nil {
+			f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: one of the type %q: want function, the swarm has no tools of its own", t.Type)}
+		}
+		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{
+			Name: t.Name, Description: orEmpty(t.Description), Parameters: t.Parameters, Strict: t.Strict,
+		}})
+	}
+	var named struct{ Type, Name string }
+	_ = json.Unmarshal(q.echo.ToolChoice, &named) // a text is another way to choose
+	choice := q.echo.ToolChoice
+	if named.Type == "function" {
+		choice = functionChoice(named.Name)
+	}
+	offer(&q.req, f, tools, choice)
+}
+
+// openAITool is a tool of a task.
+type openAITool struct {
+	Type     string         `json:"type"`
+	Function openAIFunction `json:"function"`
+}
+
+type openAIFunction struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Parameters  json.RawMessage `json:"parameters,omitempty"`
+	Strict      *bool           `json:"strict,omitempty"`
+}
+
+// functionChoice is a tool_choice of one tool.
+func functionChoice(name string) json.RawMessage {
+	v, _ := json.Marshal(map[string]any{"type": "function", "function": map[string]string{"name": name}}) // of a text: cannot fail
+	return v
+}
+
+// offer puts tools into a task. Which of them must be called is for engines with OpenAI's interface.
+func offer(req *bus.InferenceRequest, f *fields, tools []openAITool, choice json.RawMessage) {
+	if len(tools) == 0 || string(choice) == `"none"` {
+		return
+	}
+	var err error
+	if req.Tools, err = json.Marshal(tools); err != nil && f.err == nil {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: %w", err)}
+	}
+	if s := string(choice); s != "" && s != `"auto"` {
+		extra(req, "tool_choice", choice)
+	}
+}
+
+// extra says something to engines with OpenAI's interface only.
+func extra(req *bus.InferenceRequest, name string, v json.RawMessage) {
+	if req.Extra == nil {
+		req.Extra = map[string]json.RawMessage{}
+	}
+	req.Extra[name] = v
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// takeText takes the format of the answer.
+func (q *responsesQuestion) takeText(f *fields) {
+	q.echo.Text.Format.Type = "text"
+	f.take("text", &q.echo.Text)
+	format := &q.echo.Text.Format
+	switch format.Type {
+	case "text", "":
+		format.Type = "text"
+		return
+	case "json_object":
+		q.req.Format = json.RawMessage(`"json"`)
+	case "json_schema":
+		q.req.Format = format.Schema
+	}
+	if len(q.req.Format) == 0 && f.err == nil {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "text.format: want the type text, json_object, or json_schema with a schema")}
+	}
+}
+
+// takeReasoning says how much to think, to a model that does.
+func (q *responsesQuestion) takeReasoning(f *fields, g *Gateway) {
+	f.take("reasoning", &q.echo.Reasoning)
+	if r := q.echo.Reasoning; r != nil && r.Effort != nil && f.err == nil {
+		g.effort(&q.question, *r.Effort)
+	}
+}
+
+// effort says how much to think, in the words that an engine has for it. It is dropped for a model that
+// does not think: programs ask any model for it.
+func (g *Gateway) effort(q *question, effort string) {
+	m, err := g.model(q.model)
+	if err != nil || m.Can&bus.Thinks == 0 && m.Engine != "openai" {
+		return
+	}
+	level := effort
+	if level == "minimal" {
+		level = "low"
+	}
+	switch {
+	case effort == "none":
+		q.req.Think = json.RawMessage("false")
+	case m.Engine == "openai" || strings.HasPrefix(m.Family, "gptoss"): // what others have in between is no level of theirs
+		q.req.Think, _ = json.Marshal(level) // of a text: cannot fail
+	default:
+		q.req.Think = json.RawMessage("true")
+	}
+}
+
+// responsesInput is a text, or a list of items.
+type responsesInput struct {
+	text  string
+	items []responsesItem
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (in *responsesInput) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &in.text) == nil {
+		return nil
+	}
+	if !bytes.HasPrefix(b, []byte("[")) {
+		return bus.Errorf(bus.CodeInvalid, "want a text, or a list of items")
+	}
+	return json.Unmarshal(b, &in.items)
+}
+
+// responsesItem is a message, a call of a tool, its result, or what was thought.
+type responsesItem struct {
+	Type    string          `json:"type"`
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"`
+	// Name, Arguments and CallID are of a function_call, Output of its function_call_output.
+	Name      string          `json:"name"`
+	Arguments string          `json:"arguments"`
+	CallID    string          `json:"call_id"`
+	Output    json.RawMessage `json:"output"`
+	// Summary and EncryptedContent are what was thought, which a node tells in both.
+	Summary          []struct{ Text string } `json:"summary"`
+	EncryptedContent string                  `json:"encrypted_content"`
+}
+
+// messages makes a conversation of the input.
+func (in responsesInput) messages(instructions *string) (out []bus.Message, err error) {
+	if s := orEmpty(instructions); s != "" {
+		out = append(out, bus.Message{Role: "system", Content: s})
+	}
+	if in.text != "" {
+		out = append(out, bus.Message{Role: "user", Content: in.text})
+	}
+	thought := "" // goes with what the assistant says next
+	for i, item := range in.items {
+		was := len(out)
+		if out, err = item.add(out, &thought); err != nil {
+			e := *bus.AsError(err)
+			return nil, bus.Errorf(bus.CodeInvalid, "input[%d]: %s", i, e.Message)
+		}
+		if last := len(out) - 1; last >= 0 && out[last].Role == "assistant" && (len(out) > was || item.Type == "function_call") {
+			out[last].Thinking += thought
+			thought = ""
+		}
+	}
+	if len(out) == 0 || in.text == "" && len(in.items) == 0 {
+		return nil, bus.Errorf(bus.CodeInvalid, "input: want a text, or at least one item")
+	}
+	return out, nil
+}
+
+// add adds an item to a conversation.
+func (item responsesItem) add(to []bus.Message, thought *string) ([]bus.Message, error) {
+	switch {
+	case item.Type == "message", item.Type == "" && item.Role != "":
+		m := bus.Message{Role: item.Role}
+		if m.Role == "developer" {
+			m.Role = "system"
+		}
+		err := responsesContent(item.Content, &m)
+		return append(to, m), err
+	case item.Type == "function_call":
+		args := json.RawMessage(item.Arguments)
+		if strings.TrimSpace(item.Arguments) == "" {
+			args = json.RawMessage("{}")
+		}
+		if n := len(to); n == 0 || to[n-1].Role != "assistant" {
+			to = append(to, bus.Message{Role: "assistant"})
+		}
+		m := &to[len(to)-1]
+		m.ToolCalls = append(m.ToolCalls, bus.ToolCall{ID: item.CallID, Index: len(m.ToolCalls), Name: item.Name, Arguments: args})
+		return to, nil
+	case item.Type == "function_call_output":
+		m := bus.Message{Role: "tool", ToolCallID: item.CallID, ToolName: calledName(to, item.CallID)}
+		err := responsesContent(item.Output, &m)
+		return append(to, m), err
+	case item.Type == "reasoning":
+		for _, s := range item.Summary {
+			*thought += s.Text
+		}
+		if *thought == "" {
+			*thought = item.EncryptedContent
+		}
+		return to, nil
+	}
+	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output or reasoning", item.Type)
+}
+
+// calledName returns the name of the tool that the call of that id was of.
+func calledName(before []bus.Message, id string) string {
+	for _, m := range slices.Backward(before) {
+		for _, c := range m.ToolCalls {
+			if c.ID == id {
+				return c.Name
+			}
+		}
+	}
+	return ""
+}
+
+// responsesContent reads a text, or a list of parts: texts are joined.
+func responsesContent(raw json.RawMessage, to *bus.Message) error {
+	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &to.Content) == nil {
+		return nil
+	}
+	var parts []struct {
+		Type     string          `json:"type"`
+		Text     string          `json:"text"`
+		Refusal  string          `json:"refusal"`
+		ImageURL json.RawMessage `json:"image_url"`
+	}
+	if err := json.Unmarshal(raw, &parts); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of parts: %w", err)
+	}
+	for _, p := range parts {
+		switch p.Type {
+		case "input_text", "output_text", "refusal":
+			to.Content += p.Text + p.Refusal
+		case "input_image":
+			image, err := imageOf(p.ImageURL)
+			if err != nil {
+				return err
+			}
+			to.Images = append(to.Images, image)
+		default:
+			return bus.Errorf(bus.CodeInvalid, "a part of type %q: want input_text, output_text or input_image", p.Type)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// question is a request of which the answer is spelled by a teller.
+type question struct {
+	model  string
+	stream bool
+	req    bus.InferenceRequest
+}
+
+// teller spells answers as one interface does.
+type teller interface {
+	// whole is an answer at once.
+	whole(bus.InferenceResult) any
+	// piece writes a piece of a stream, ends what comes after the last, and fails why there is no more.
+	piece(*stream, bus.InferenceChunk) error
+	ends(*stream, bus.InferenceResult) error
+	fails(*stream, int, *bus.Error) error
+}
+
+// tell asks the swarm, and has t spell the answer.
+func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t teller) error {
+	if !q.stream {
+		info, res, err := g.ask(r, q.model, q.req, nil)
+		if err != nil {
+			return err
+		}
+		answered(w, info.NodeID, res.Demo)
+		g.write(w, http.StatusOK, t.whole(res))
+		return nil
+	}
+	if r.Header.Get(headerOnLoss) == lossRestart {
+		return wrong{bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
+	}
+	out := newEvents(w)
+	defer out.end()
+	info, res, err := g.ask(out.notes(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+		out.begin(node, c.Demo)
+		return t.piece(out, c)
+	})
+	switch {
+	case err != nil && !out.begun:
+		return err
+	case err != nil:
+		status, e := g.explain(r, err)
+		err = t.fails(out, status, e)
+	default:
+		out.begin(info.NodeID, res.Demo)
+		err = t.ends(out, res)
+	}
+	if err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+	return nil
+}
+
+// event writes one object under a name.
+func (s *stream) event(name string, v any) error {
+	s.before = "event: " + name + "\ndata: "
+	return s.send(v)
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Runner is what Measured looks at: a Watcher, as a rule.
+type Runner interface {
+	Models() []bus.ModelInfo
+	Embedders() []bus.ModelInfo
+	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
+	Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error)
+}
+
+// Measured is a Runner that measures how fast its models are, by what each request got: with two at
+// once, each is slower.
+type Measured struct {
+	Runner
+
+	speeds *Speeds
+}
+
+// Measure returns r with its requests measured into s.
+func Measure(r Runner, s *Speeds) *Measured { return &Measured{r, s} }
+
+// Models implements Runner, with speeds.
+func (m *Measured) Models() []bus.ModelInfo { return m.speeds.Fill(m.Runner.Models()) }
+
+// Embedders implements Runner, with speeds.
+func (m *Measured) Embedders() []bus.ModelInfo { return m.speeds.Fill(m.Runner.Embedders()) }
+
+// Generate implements Runner. Only whole answers are measured.
+func (m *Measured) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+	info, known := modelNamed(m.Runner.Models(), model)
+	begin := time.Now()
+	var first, last time.Time
+	chunks := 0
+	res, err := m.Runner.Generate(ctx, model, req, func(c bus.InferenceChunk) error {
+		if !c.Empty() {
+			last = time.Now()
+			if chunks++; chunks == 1 {
+				first = last
+			}
+		}
+		return emit(c)
+	})
+	if err == nil && known && (!req.Load || res.Loading > 0) {
+		m.speeds.note(info, sampleOf(info, res, chunks, begin, first, last))
+	}
+	return res, err
+}
+
+// sampleOf takes the engine's word where it tells its times, and else the clock's.
+func sampleOf(m bus.ModelInfo, r bus.InferenceResult, chunks int, begin, first, last time.Time) sample {
+	x := sample{wrote: r.OutputTokens, read: r.PromptTokens, writing: r.Writing, reading: r.Reading, at: time.Now()}
+	if r.Writing == 0 { // the first token was there when the clock began
+		if x.wrote == 0 {
+			x.wrote = chunks
+		}
+		x.wrote, x.writing = x.wrote-1, last.Sub(first)
+	}
+	if r.Reading == 0 && r.Writing == 0 && m.Loaded && chunks > 0 {
+		x.reading = first.Sub(begin)
+	}
+	if !m.Loaded || r.Loading >= time.Second { // or it was unloaded since the last look
+		x.was = r.Loading
+	}
+	return x
+}
+
+// Embed implements Runner.
+func (m *Measured) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
+	info, known := modelNamed(m.Runner.Embedders(), model)
+	res, err := m.Runner.Embed(ctx, model, req)
+	if err == nil && known {
+		x := sample{read: res.PromptTokens, reading: res.Duration - res.Loading, at: time.Now()}
+		if !info.Loaded {
+			x.was = res.Loading
+		}
+		m.speeds.note(info, x)
+	}
+	return res, err
+}
+
+func modelNamed(models []bus.ModelInfo, name string) (bus.ModelInfo, bool) {
+	for _, m := range models {
+		if bus.SameModel(m.Name, name) {
+			return m, true
+		}
+	}
+	return bus.ModelInfo{}, false
+}

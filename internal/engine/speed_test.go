@@ -1,0 +1,207 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// paced is a Runner whose answers and times a test sets.
+type paced struct {
+	models []bus.ModelInfo
+	result bus.InferenceResult
+	first  time.Duration // to the first chunk
+	every  time.Duration // between chunks
+	chunks int
+}
+
+func (p *paced) Models() []bus.ModelInfo    { return append([]bus.ModelInfo(nil), p.models...) }
+func (p *paced) Embedders() []bus.ModelInfo { return nil }
+func (p *paced) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResult, error) {
+	return bus.EmbedResult{}, bus.Errorf(bus.CodeNotFound, "no embedder")
+}
+
+func (p *paced) Generate(_ context.Context, _ string, _ bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
+	time.Sleep(p.first)
+	for i := range p.chunks {
+		if i > 0 {
+			time.Sleep(p.every)
+		}
+		if err := emit(bus.InferenceChunk{Text: "x"}); err != nil {
+			return bus.InferenceResult{}, err
+		}
+	}
+	return p.result, nil
+}
+
+// measure asks once and returns what is told then.
+func measure(t *testing.T, m *engine.Measured) *bus.ModelSpeed {
+	t.Helper()
+	if _, err := m.Generate(t.Context(), "m", bus.InferenceRequest{}, func(bus.InferenceChunk) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return m.Models()[0].Speed
+}
+
+// answered is a result of an engine that tells its times.
+func answered(tokens int, perSecond float64) bus.InferenceResult {
+	return bus.InferenceResult{
+		Model: "m", OutputTokens: tokens, PromptTokens: 1000, Reading: time.Second,
+		Writing: time.Duration(float64(tokens) / perSecond * float64(time.Second)),
+	}
+}
+
+func TestSpeedIsMeasured(t *testing.T) {
+	t.Parallel()
+	p := &paced{models: []bus.ModelInfo{{Name: "m:latest", Digest: "d1", Loaded: true}}}
+	m := engine.Measure(p, engine.NewSpeeds())
+	if got := m.Models()[0].Speed; got != nil {
+		t.Fatalf("before the first answer: %+v", got)
+	}
+	p.result = answered(3, 1)
+	p.result.Reading, p.result.PromptTokens = time.Second, 4
+	if got := measure(t, m); got != nil {
+		t.Errorf("three tokens are noise, and tell %+v", got)
+	}
+	p.result = answered(200, 40)
+	if got := measure(t, m); got == nil || got.Writing != 40 || got.Reading != 1000 || got.Loading != 0 {
+		t.Fatalf("after an answer of 40 tokens/s: %+v", got)
+	}
+	for range 20 { // a small change is not news
+		p.result = answered(200, 42)
+		if got := measure(t, m); got.Writing != 40 {
+			t.Fatalf("40 and 42 tokens/s are told apart: %v", got.Writing)
+		}
+	}
+	p.result = answered(5, 400) // a short answer counts little
+	if got := measure(t, m); got.Writing != 40 {
+		t.Errorf("five quick tokens make it %v tokens/s", got.Writing)
+	}
+	for range 40 { // another program takes half of the machine
+		p.result = answered(200, 20)
+		measure(t, m)
+	}
+	if got := m.Models()[0].Speed.Writing; math.Abs(got-20) > 2 {
+		t.Errorf("after 8000 tokens at 20/s: %v", got)
+	}
+	p.models[0].Digest = "d2"
+	if got := m.Models()[0].Speed; got != nil {
+		t.Errorf("another model of that name has %+v", got)
+	}
+	p.result = answered(200, 7)
+	if got := measure(t, m); got.Writing != 7 {
+		t.Errorf("the new model writes %v, want 7", got.Writing)
+	}
+}
+
+// A prompt that the engine has in its cache tells nothing of how fast it reads; but a figure that was
+// wrong from the start gives way.
+func TestReadingFromCache(t *testing.T) {
+	t.Parallel()
+	p := &paced{models: []bus.ModelInfo{{Name: "m", Loaded: true}}}
+	m := engine.Measure(p, engine.NewSpeeds())
+	p.result = bus.InferenceResult{PromptTokens: 1000, Reading: 10 * time.Second}
+	measure(t, m)
+	p.result = bus.InferenceResult{PromptTokens: 1000, Reading: 10 * time.Millisecond}
+	for range 5 {
+		if got := measure(t, m).Reading; got != 100 {
+			t.Fatalf("a cached prompt makes it %v tokens/s, want 100", got)
+		}
+	}
+	for range 30 {
+		measure(t, m)
+	}
+	if got := m.Models()[0].Speed.Reading; got < 50_000 {
+		t.Errorf("35 quick prompts in a row leave it at %v tokens/s", got)
+	}
+}
+
+func TestLoadingIsMeasured(t *testing.T) {
+	t.Parallel()
+	p := &paced{models: []bus.ModelInfo{{Name: "m"}}}
+	m := engine.Measure(p, engine.NewSpeeds())
+	p.result = answered(100, 10)
+	p.result.Loading = 4 * time.Second
+	if got := measure(t, m).Loading; got != 4*time.Second {
+		t.Errorf("loaded in 4 s, told %v", got)
+	}
+	p.models[0].Loaded, p.result.Loading = true, 30*time.Millisecond
+	if got := measure(t, m).Loading; got != 4*time.Second {
+		t.Errorf("it was loaded already, and that makes it %v", got)
+	}
+}
+
+// An engine that tells no times is measured by the clock, from its first chunk to its last.
+func TestSpeedByTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paced{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, first: 2 * time.Second, every: 50 * time.Millisecond, chunks: 101}
+		p.result = bus.InferenceResult{PromptTokens: 400, OutputTokens: 101}
+		m := engine.Measure(p, engine.NewSpeeds())
+		if got := measure(t, m); got.Writing != 20 || got.Reading != 200 {
+			t.Errorf("%+v, want 20 tokens/s of the answer and 200 of the prompt", got)
+		}
+		p.result = bus.InferenceResult{} // nor counts: each chunk is a token
+		if got := measure(t, m); got.Writing != 20 {
+			t.Errorf("%+v, want 20 tokens/s", got)
+		}
+	})
+}
+
+func TestSpeedsSurviveRestarts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := engine.LoadSpeeds(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &paced{models: []bus.ModelInfo{{Name: "m", Digest: "d", Loaded: true}}, result: answered(200, 40)}
+	want := *measure(t, engine.Measure(p, s))
+	if err := s.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	again, err := engine.LoadSpeeds(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Of(p.models[0]); got == nil || *got != want {
+		t.Errorf("after a restart %+v, want %+v", got, want)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("the directory holds %v, %v; want one file", files, err)
+	}
+	for _, bad := range []string{"", "{", `{"version":2,"models":{}}`, "[1]"} {
+		if err := os.WriteFile(filepath.Join(dir, engine.SpeedsFile), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := engine.LoadSpeeds(dir)
+		if err == nil || s == nil || s.Of(p.models[0]) != nil {
+			t.Errorf("a file of %q: %v, %v; want an error, and a start anew", bad, s, err)
+		}
+	}
+}
+
+// What is remembered is bounded, in memory and in the file.
+func TestSpeedsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := engine.NewSpeeds()
+	p := &paced{models: make([]bus.ModelInfo, 1), result: answered(100, 10)}
+	m := engine.Measure(p, s)
+	for i := range 300 {
+		p.models[0] = bus.ModelInfo{Name: fmt.Sprintf("m%d:latest", i), Loaded: true}
+		if _, err := m.Generate(t.Context(), p.models[0].Name, bus.InferenceRequest{}, func(bus.InferenceChunk) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Of(bus.ModelInfo{Name: "m0:latest"}) != nil || s.Of(bus.ModelInfo{Name: "m299:latest"}) == nil {
+		t.Error("of 300 models the first is remembered, or the last is not")
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin && !windows
+
+package node
+
+import "context"
+
+func powerNow(context.Context) Power { return PowerUnknown }
