@@ -34,13 +34,9 @@ type Engines interface {
 	// answer to emit. Errors that another node may not meet are marked by bus.Retry;
 	// one of emit is returned as it is.
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
-}
-
-// Continuer are Engines that can go on with an answer that another node has begun.
-type Continuer interface {
-	// Continue is Generate for the rest of an answer. It calls goesOn once it is certain that it
-	// can go on, before the first piece; the result is the whole answer. Where it cannot, ok is false,
-	// and nothing has been done.
+	// Continue is Generate for the rest of an answer, of which said is there. It calls goesOn once it is
+	// certain that it can go on, before the first piece; the result is the whole answer. Where it cannot,
+	// ok is false, and nothing has been done.
 	Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (res bus.InferenceResult, ok bool, err error)
 }
 
@@ -131,8 +127,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 // goOn goes on with what clients have of the answer, if another node has begun it and was lost; ok is
 // false where there is nothing of that kind, or the engine cannot.
 func (h *Inference) goOn(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (res bus.InferenceResult, ok bool, err error) {
-	c, can := h.engines.(Continuer)
-	if !can || req.Load {
+	if req.Load {
 		return res, false, nil
 	}
 	shown := bus.ShownOf(ctx)
@@ -143,7 +138,7 @@ func (h *Inference) goOn(ctx context.Context, model string, req bus.InferenceReq
 	if !known || said.Empty() {
 		return res, false, nil
 	}
-	return c.Continue(ctx, model, req, said, shown.Continue, emit)
+	return h.engines.Continue(ctx, model, req, said, shown.Continue, emit)
 }
 
 // firstPhase returns what the engine does before the first piece of an answer, and
