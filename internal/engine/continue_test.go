@@ -154,7 +154,9 @@ func TestOpenAIContinues(t *testing.T) {
 		"vLLM, after a blank": {"vllm", chat, "Pa ", ""},
 		"another":             {"someone", chat, "Pa", ""},
 		"another, of a text": {
-			"someone", bus.InferenceRequest{Prompt: "P", Raw: true}, "a",
+			"someone",
+			bus.InferenceRequest{Prompt: "P", Raw: true},
+			"a",
 			`/v1/completions {"model":"m","prompt":"Pa","stream":true,"stream_options":{"include_usage":true}}`,
 		},
 	} {
