@@ -11,7 +11,7 @@ const TypeEmbed = "embed"
 // Limits of an EmbedRequest.
 const (
 	// MaxInputs is how many texts one request may have.
-	MaxInputs = 2048
+	MaxInputs = 1 << 15
 	// maxDimensions is the longest vector that a request may ask for.
 	maxDimensions = 1 << 16
 )

@@ -8,7 +8,7 @@ import (
 
 // Message is one turn of a conversation.
 type Message struct {
-	Role    string `json:"role"` // "system", "user", "assistant" or "tool"
+	Role    string `json:"role"` // "system", "user", "assistant", "tool", or "control" of some models
 	Content string `json:"content"`
 	// Thinking is what an assistant thought before it said Content.
 	Thinking string `json:"thinking,omitempty"`
@@ -26,7 +26,7 @@ type ToolCall struct {
 	ID    string `json:"id,omitempty"` // empty where the engine gives none
 	Index int    `json:"index,omitempty"`
 	Name  string `json:"name"`
-	// Arguments is a JSON object.
+	// Arguments is a JSON object. In a request it may be a text, where what a model once said is none.
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 }
 
@@ -76,7 +76,7 @@ func (r InferenceRequest) validatePrompt() error {
 
 func (m Message) validate() error {
 	switch m.Role {
-	case "system", "user", "assistant", "tool":
+	case "system", "user", "assistant", "tool", "control":
 	default:
 		return Errorf(CodeInvalid, "message role %q: want system, user, assistant or tool", m.Role)
 	}
@@ -84,7 +84,7 @@ func (m Message) validate() error {
 		switch {
 		case c.Name == "" || len(c.Name) > maxCallName || len(c.ID) > maxCallName:
 			return Errorf(CodeInvalid, "the call of a tool wants a name of 1 to %d bytes, and an id no longer", maxCallName)
-		case len(c.Arguments) > 0 && !isJSON(c.Arguments, '{'):
+		case len(c.Arguments) > 0 && !isJSON(c.Arguments, '{', '"'):
 			return Errorf(CodeInvalid, "the arguments of a call of %q are not a JSON object", c.Name)
 		}
 	}

@@ -194,6 +194,8 @@ func TestInferenceRequest(t *testing.T) {
 		"no option":         {bus.InferenceRequest{Prompt: "x", Options: map[string]json.RawMessage{"top_p": raw("x")}}, bus.CodeInvalid},
 		"a long name":       {bus.InferenceRequest{Prompt: "x", Extra: map[string]json.RawMessage{strings.Repeat("a", 65): raw("1")}}, bus.CodeInvalid},
 		"a call":            {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f", Arguments: raw(`{}`)}}}}}, ""},
+		"a call's text":     {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f", Arguments: raw(`"{oops"`)}}}}}, ""},
+		"a control":         {bus.InferenceRequest{Messages: []bus.Message{{Role: "control", Content: "thinking"}}}, ""},
 		"a call of nothing": {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{}}}}}, bus.CodeInvalid},
 		"a call's list":     {bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f", Arguments: raw(`[]`)}}}}}, bus.CodeInvalid},
 	} {

@@ -113,6 +113,23 @@ func TestCurl(t *testing.T) {
 	}
 }
 
+// Who comes through a proxy of this machine is not of this machine.
+func TestProxiesNeedTheKey(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, answers)
+	for name, v := range map[string]string{"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Real-Ip": "192.0.2.1", "X-FORWARDED-FOR": "127.0.0.1"} {
+		for route, body := range dialectRoutes {
+			method, target := path(route)
+			if w := local(t, g, method, target, body, name, v); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s with %s without the key: %d", route, name, w.Code)
+			}
+			if w := local(t, g, method, target, body, name, v, "Authorization", "Bearer "+key); w.Code != http.StatusOK {
+				t.Errorf("%s with %s with it: %d %s", route, name, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 // An owner may want the key of everybody.
 func TestKeyAlways(t *testing.T) {
 	t.Parallel()

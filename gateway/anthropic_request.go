@@ -16,6 +16,7 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	}
 	q := anthropicQuestion{}
 	var messages []anthropicInput
+	f.atMost("messages", maxMessages)
 	f.take("messages", &messages)
 	q.takeCommon(f)
 	q.takeTools(f)

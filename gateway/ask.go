@@ -59,7 +59,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	t.Model = model
+	t.Model = g.spelled(model)
 	info, err := g.runTask(r, t, piece)
 	if err != nil {
 		return info, g.unknownModel(typ, model, err)

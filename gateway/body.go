@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -53,6 +54,16 @@ func (g *Gateway) limitBody(w http.ResponseWriter, r *http.Request) (done func()
 	return func() { b.room.Release(b.held) }, nil
 }
 
+// limitRest limits the time of a body that nobody may read: the server waits for one before the next
+// request. Who reads it sets the limit again, and lifts it.
+func limitRest(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || protect.SlowClients.Off() {
+		return
+	}
+	// What does not support it has no limit: a recorder in a test.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyLimit))
+}
+
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
@@ -76,13 +87,22 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		err = bus.TooLarge("request", 0)
+	b.err = readError(err)
+	return n, b.err
+}
+
+// readError tells why a body ends early; io.EOF and nil are as they are.
+func readError(err error) error {
+	_, long := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case err == nil, err == io.EOF: //nolint:errorlint // an io.Reader returns it as it is
+		return err
+	case long:
+		return bus.TooLarge("request", 0)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return bus.Errorf(bus.CodeInvalid, "the request comes too slowly: it has %v, and %v more for each MiB", bodyLimit, bodyStep)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.err = err
-	}
-	return n, err
+	return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 }
 
 // answered counts a result of size bytes in place of the request, which is over.

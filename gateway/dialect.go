@@ -65,7 +65,9 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		if err == nil {
 			defer done()
 			if r.Method != http.MethodPost && r.Method != http.MethodDelete { // what nobody reads is held to the limits too
-				_, err = io.Copy(io.Discard, r.Body)
+				if _, err = io.Copy(io.Discard, r.Body); err == nil {
+					err = r.Body.(*body).whole()
+				}
 			}
 		}
 		if err == nil {
@@ -128,6 +130,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 		}
 	}
 	e := *bus.AsError(err)
+	e.Code = bus.CodeNoWorker
 	e.Message = "model '" + model + "' not found: " + e.Message
 	return noModel{&e}
 }
@@ -174,6 +177,9 @@ func (d *dialect) readFields(r *http.Request) (*fields, error) {
 	if len(data) == 0 {
 		return nil, wrong{bus.Errorf(bus.CodeInvalid, "missing request body")}
 	}
+	if top, _ := entries(data); top > maxNames {
+		return nil, wrong{bus.Errorf(bus.CodeInvalid, "the request has more than %d fields", maxNames)}
+	}
 	f := &fields{}
 	if err := json.Unmarshal(data, &f.left); err != nil || f.left == nil {
 		if err == nil {
@@ -212,7 +218,11 @@ func (f *fields) take(name string, into any) {
 		return
 	}
 	delete(f.left, name)
-	if err := json.Unmarshal(v, into); err != nil && f.err == nil {
+	err := few(v)
+	if _, raw := into.(*json.RawMessage); raw || err == nil {
+		err = json.Unmarshal(v, into)
+	}
+	if err != nil && f.err == nil {
 		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: %w", name, err)}
 	}
 }
@@ -221,7 +231,7 @@ func (f *fields) take(name string, into any) {
 func try[T any](f *fields, name string, into *T, ok func(T) bool) {
 	var v T
 	raw, is := f.left[name]
-	if !is || json.Unmarshal(raw, &v) != nil || !ok(v) {
+	if !is || few(raw) != nil || json.Unmarshal(raw, &v) != nil || !ok(v) {
 		return
 	}
 	delete(f.left, name)

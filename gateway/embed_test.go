@@ -110,3 +110,15 @@ func TestEmbeddingErrors(t *testing.T) {
 		t.Errorf("too few: %d %s", w.Code, w.Body)
 	}
 }
+
+// A program may have a whole folder made into vectors at once.
+func TestManyTexts(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, vectors)
+	for n, status := range map[int]int{bus.MaxInputs: 200, bus.MaxInputs + 1: 400} {
+		body := `{"model":"vec","input":["a"` + strings.Repeat(`,"a"`, n-1) + `]}`
+		if w := local(t, g, "POST", "/api/embed", body); w.Code != status {
+			t.Errorf("%d texts: %d %.200s", n, w.Code, w.Body)
+		}
+	}
+}

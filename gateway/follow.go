@@ -97,17 +97,18 @@ func (f *follower) restart(node bus.NodeID, said bus.InferenceChunk) error {
 	return f.hand(node, said)
 }
 
-// end takes the result: what the client has not heard of it is handed on.
+// end hands on what of the result has not come in pieces: pieces may be lost, a result is not.
 func (f *follower) end(node bus.NodeID, res bus.InferenceResult) error {
-	told := f.told.all()
-	if f.out == nil || told.Empty() {
+	if f.out == nil {
 		return nil
 	}
-	rest, same := strings.CutPrefix(res.Text, told.Text)
-	if f.behind.Empty() && same {
-		return f.hand(node, bus.InferenceChunk{Text: rest})
+	f.behind = f.told.all()
+	whole := bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Demo: res.Demo}
+	rest := whole
+	if !f.repeats(&rest) || !f.behind.Empty() {
+		return f.restart(node, whole)
 	}
-	return f.restart(node, bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls})
+	return f.hand(node, rest)
 }
 
 // said is what the present attempt has said so far: as much of told as is not behind.

@@ -173,6 +173,7 @@ func New(cfg Config) (*Gateway, error) {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
 	g.mux.ServeHTTP(w, r)
 }
@@ -219,8 +220,13 @@ func (g *Gateway) known(hostport string) bool {
 }
 
 // ofThisMachine reports whether a request comes over loopback. A proxy on this machine makes those of
-// others look so.
+// others look so: most tell whom they speak for.
 func ofThisMachine(r *http.Request) bool {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"} {
+		if len(r.Header.Values(name)) > 0 {
+			return false
+		}
+	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && from.Addr().Unmap().IsLoopback()
 }
@@ -242,8 +248,31 @@ func (g *Gateway) write(w http.ResponseWriter, status int, body any) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	data, err := json.Marshal(body)
+	if err != nil {
+		g.cfg.Logger.Warn("encode a reply", "err", err)
+		status, data = http.StatusInternalServerError, []byte("{}")
+	}
 	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(body); err != nil {
+	if err := writeAll(w, append(data, '\n')); err != nil {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
 	}
+}
+
+// writeAll writes data step by step. A client that takes none of it for writeLimit is let go: what it
+// was to get has room that others wait for.
+func writeAll(w http.ResponseWriter, data []byte) error {
+	control := http.NewResponseController(w)
+	for len(data) > 0 {
+		n := min(len(data), step)
+		// What does not support it has no limit: a recorder in a test.
+		_ = control.SetWriteDeadline(time.Now().Add(writeLimit))
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	// The server may wait for the rest of a request before it sends a short answer.
+	_ = control.SetWriteDeadline(time.Time{}) // as above
+	return nil
 }

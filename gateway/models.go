@@ -37,6 +37,7 @@ func (g *Gateway) models() []bus.ModelInfo {
 
 // model returns the model of that name; an error tells who has what.
 func (g *Gateway) model(name string) (bus.ModelInfo, error) {
+	name = g.spelled(name)
 	var names []string
 	for _, m := range g.models() {
 		if bus.SameModel(m.Name, name) {
@@ -48,7 +49,22 @@ func (g *Gateway) model(name string) (bus.ModelInfo, error) {
 	if len(names) > 0 {
 		has = strings.Join(names, ", ")
 	}
-	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNotFound, "model '%s' not found: the swarm has %s", name, has)}
+	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNoWorker, "model '%s' not found: the swarm has %s", name, has)}
+}
+
+// spelled is name as the swarm spells it, where that differs in nothing but the case of letters. A
+// model of exactly that name comes first.
+func (g *Gateway) spelled(name string) string {
+	best := name
+	for _, m := range g.models() {
+		if bus.SameModel(m.Name, name) {
+			return name
+		}
+		if best == name && strings.EqualFold(bus.CanonicalModel(m.Name), bus.CanonicalModel(name)) {
+			best = m.Name
+		}
+	}
+	return best
 }
 
 // ollamaDetails are the traits of a model, as Ollama spells them.

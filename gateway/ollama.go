@@ -116,6 +116,7 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 	q := ollamaQuestion{chat: true}
 	q.takeCommon(f)
 	var messages []ollamaMessage
+	f.atMost("messages", maxMessages)
 	f.take("messages", &messages)
 	f.take("tools", &q.req.Tools)
 	if string(q.req.Tools) == "[]" {
@@ -123,15 +124,31 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, m := range messages {
 		to := bus.Message{
-			Role: strings.ToLower(m.Role), Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
+			Role: roleOf(strings.ToLower(m.Role)), Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
 		}
 		for _, c := range m.ToolCalls {
-			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: c.ID, Index: c.Function.Index, Name: c.Function.Name, Arguments: c.Function.Arguments})
+			call := bus.ToolCall{ID: c.ID, Index: c.Function.Index, Name: c.Function.Name}
+			switch args := c.Function.Arguments; {
+			case len(args) == 0, string(args) == "null":
+			case args[0] != '{' && f.err == nil:
+				f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: the arguments of a call of %q are not a JSON object", c.Function.Name)}
+			default:
+				call.Arguments = args
+			}
+			to.ToolCalls = append(to.ToolCalls, call)
 		}
 		q.req.Messages = append(q.req.Messages, to)
 	}
 	q.req.Load = len(messages) == 0
 	return g.ollamaAnswer(w, r, f, &q)
+}
+
+// roleOf is what engines call a role.
+func roleOf(role string) string {
+	if role == "developer" {
+		return "system"
+	}
+	return role
 }
 
 func (g *Gateway) ollamaGenerate(w http.ResponseWriter, r *http.Request) error {
@@ -168,6 +185,9 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	}
 	if string(q.req.Format) == `""` {
 		q.req.Format = nil
+	}
+	if string(q.req.Think) == `""` {
+		q.req.Think = nil
 	}
 	f.refuse("logprobs", "top_logprobs", "_debug_render_only")
 	f.drop("width", "height", "steps")

@@ -117,6 +117,18 @@ func TestOllamaFields(t *testing.T) {
 				Options: map[string]json.RawMessage{"num_predict": raw("-1"), "seed": raw("1.5"), "stop": raw(`"x"`)}, Dialect: "ollama",
 			},
 		},
+		"as programs send it": {
+			"/api/chat", `{"model":"m","think":"","messages":[{"role":"developer","content":"s"},{"role":"control","content":"thinking"},
+				{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":null}}]}]}`,
+			bus.InferenceRequest{
+				Messages: []bus.Message{
+					{Role: "system", Content: "s"},
+					{Role: "control", Content: "thinking"},
+					{Role: "assistant", ToolCalls: []bus.ToolCall{{Name: "f"}}},
+				},
+				Truncate: true, Shift: true, Dialect: "ollama",
+			},
+		},
 		"load":   {"/api/generate", `{"model":"m"}`, bus.InferenceRequest{Mode: bus.ModeGenerate, Load: true, Truncate: true, Shift: true, Dialect: "ollama"}},
 		"unload": {"/api/chat", `{"model":"m","messages":[],"keep_alive":0}`, bus.InferenceRequest{Load: true, KeepAlive: raw("0"), Truncate: true, Shift: true, Dialect: "ollama"}},
 	} {
@@ -267,7 +279,8 @@ func TestAnswerGoesOnElsewhere(t *testing.T) {
 		"in others":               {chunks(2, texts("P", "aris", ".")...), "Paris.", false},
 		"in one":                  {chunks(2, texts("Paris.")...), "Paris.", false},
 		"with other words":        {chunks(2, texts("Pa", "lermo")...), "Pari", true},
-		"with fewer":              {chunks(2, texts("Pa")...), "Pari", true},
+		"with fewer":              {chunks(2, texts("Pa")...), "Paris.", false},
+		"in no pieces":            {nil, "Paris.", false},
 		"late words of the first": {append(chunks(2, texts("Paris.")...), bus.Chunk{Attempt: 1, Seq: 2, Data: first[0].Data}), "Paris.", false},
 		"from where it was":       {[]bus.Chunk{goesOn(2), {Attempt: 1, Seq: 3, Node: other, Data: []byte(`{"text":"s."}`)}}, "Paris.", false},
 		"with its result alone":   {nil, "Paris.", false},
@@ -276,6 +289,40 @@ func TestAnswerGoesOnElsewhere(t *testing.T) {
 		text, failed := ask(append(append([]bus.Chunk{}, first...), c.second...)...)
 		if text != c.text || (failed != nil) != c.fails {
 			t.Errorf("%s: %q, error %v, want %q", name, text, failed, c.text)
+		}
+	}
+}
+
+// What of an answer has not come in pieces comes at its end: a good end means that all was told.
+func TestAnswerIsToldToItsEnd(t *testing.T) {
+	t.Parallel()
+	call := bus.ToolCall{Name: "f", Arguments: json.RawMessage(`{}`)}
+	whole := bus.InferenceResult{Text: "Paris.", Thinking: "hm", ToolCalls: []bus.ToolCall{call}, DoneReason: "stop"}
+	for name, c := range map[string]struct {
+		pieces []bus.InferenceChunk
+		fails  bool
+	}{
+		"all":              {[]bus.InferenceChunk{{Thinking: "hm"}, {Text: "Paris."}, {ToolCalls: whole.ToolCalls}}, false},
+		"nothing":          {nil, false},
+		"the first pieces": {[]bus.InferenceChunk{{Thinking: "h"}, {Text: "Par"}}, false},
+		"no call":          {[]bus.InferenceChunk{{Thinking: "hm"}, {Text: "Paris."}}, false},
+		"another text":     {texts("Rom"), true},
+		"another call":     {[]bus.InferenceChunk{{ToolCalls: []bus.ToolCall{{Name: "g"}}}}, true},
+		"more than all":    {texts("Paris. Yes."), true},
+	} {
+		_, g := newOracle(t, says(whole, chunks(1, c.pieces...)...))
+		var text, thinking string
+		calls := 0
+		got := lines(t, local(t, g, "POST", "/api/chat", hello+`}`))
+		for _, l := range got {
+			s, _ := at(l, "message", "content").(string)
+			h, _ := at(l, "message", "thinking").(string)
+			n, _ := at(l, "message", "tool_calls").([]any)
+			text, thinking, calls = text+s, thinking+h, calls+len(n)
+		}
+		last := got[len(got)-1]
+		if good := last["done"] == true; good == c.fails || (last["error"] != nil) != c.fails || good && (text != "Paris." || thinking != "hm" || calls != 1) {
+			t.Errorf("%s: %q, thinking %q, %d calls, the last line is %v", name, text, thinking, calls, last)
 		}
 	}
 }

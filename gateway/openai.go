@@ -27,7 +27,7 @@ func openAIFailure(status int, e *bus.Error) any {
 		kind, code = "authentication_error", "invalid_api_key"
 	case status == http.StatusForbidden:
 		kind = "permission_error"
-	case status == http.StatusNotFound && e.Code != bus.CodeForbidden:
+	case status == http.StatusNotFound && e.Code == bus.CodeNoWorker:
 		kind, code = "invalid_request_error", "model_not_found"
 	case status == http.StatusTooManyRequests:
 		kind, code = "rate_limit_error", "rate_limit_exceeded"

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	q := openAIQuestion{chat: true}
 	q.takeCommon(f)
 	var messages []openAIInput
+	f.atMost("messages", maxMessages)
 	f.take("messages", &messages)
 	if f.err == nil && len(messages) == 0 {
 		f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
@@ -75,6 +78,21 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// tokens is how many an answer may have; 0: as many as the model makes.
+type tokens int
+
+// UnmarshalJSON implements json.Unmarshaler. Programs send 4096.0, and -1 for no limit.
+func (t *tokens) UnmarshalJSON(b []byte) error {
+	var n float64
+	if err := json.Unmarshal(b, &n); err != nil || n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
+		return bus.Errorf(bus.CodeInvalid, "want a whole number of tokens")
+	}
+	if *t = tokens(n); n == -1 {
+		*t = 0
+	}
+	return nil
+}
+
 // takeCommon takes what both kinds of request have. What is not taken goes to servers with this
 // interface as it is.
 func (q *openAIQuestion) takeCommon(f *fields) {
@@ -83,17 +101,17 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 		IncludeUsage bool `json:"include_usage"`
 	}
 	var stop texts
-	var tokens *int
+	var most, whole *tokens
 	choices := 1
 	for name, into := range map[string]any{
 		"model": &q.model, "stream": &q.stream, "stream_options": &stream, "temperature": &q.req.Temperature, "seed": &q.req.Seed,
-		"stop": &stop, "max_tokens": &q.req.MaxTokens, "max_completion_tokens": &tokens, "n": &choices,
+		"stop": &stop, "max_tokens": &most, "max_completion_tokens": &whole, "n": &choices,
 	} {
 		f.take(name, into)
 	}
 	q.usage, q.req.Stop = stream.IncludeUsage, stop
-	if tokens != nil {
-		q.req.MaxTokens = *tokens
+	if n := cmp.Or(whole, most); n != nil {
+		q.req.MaxTokens = int(*n)
 	}
 	if f.err == nil && choices != 1 {
 		f.err = wrong{bus.Errorf(bus.CodeInvalid, "n: %d answers are wanted, this node gives one", choices)}
@@ -157,12 +175,20 @@ func (q *openAIQuestion) takeFormat(f *fields) {
 // takeEffort tells how much to think, in the words that Ollama has for it.
 func (q *openAIQuestion) takeEffort(f *fields) {
 	var effort string
-	var reasoning map[string]string
-	try(f, "reasoning", &reasoning, func(r map[string]string) bool { return len(r) == 1 && r["effort"] != "" })
-	f.take("reasoning_effort", &effort)
-	if e := reasoning["effort"]; e != "" {
-		effort = e
+	var reasoning map[string]json.RawMessage
+	all := f.left["reasoning"]
+	try(f, "reasoning", &reasoning, func(r map[string]json.RawMessage) bool {
+		return json.Unmarshal(r["effort"], &effort) == nil && effort != ""
+	})
+	for name, v := range reasoning {
+		if name != "effort" && string(v) != "null" { // there is more to it, which is for the engine
+			f.left["reasoning"] = all
+		}
 	}
+	if effort != "" {
+		f.drop("reasoning_effort")
+	}
+	f.take("reasoning_effort", &effort)
 	switch effort {
 	case "":
 		return
@@ -194,10 +220,8 @@ type openAIInput struct {
 
 // message translates m, which comes after before.
 func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
-	to := bus.Message{Role: m.Role, Thinking: m.Reasoning + m.ReasoningContent, ToolCallID: m.ToolCallID}
+	to := bus.Message{Role: roleOf(m.Role), Thinking: cmp.Or(m.Reasoning, m.ReasoningContent), ToolCallID: m.ToolCallID}
 	switch m.Role {
-	case "developer":
-		to.Role = "system"
 	case "function":
 		to.Role, to.ToolName = "tool", m.Name
 	case "tool":
@@ -207,13 +231,28 @@ func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
 		}
 	}
 	for _, c := range m.ToolCalls {
-		args := json.RawMessage(c.Function.Arguments)
-		if strings.TrimSpace(c.Function.Arguments) == "" {
-			args = json.RawMessage("{}")
+		args, err := argumentsOf(c.Function.Arguments)
+		if err != nil {
+			return to, err
 		}
 		to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: c.ID, Index: c.Index, Name: c.Function.Name, Arguments: args})
 	}
 	return to, m.content(&to)
+}
+
+// argumentsOf reads the arguments of a call. What a model once said that is no object stays a text.
+func argumentsOf(text string) (json.RawMessage, error) {
+	switch s := strings.TrimSpace(text); {
+	case s == "", s == "null":
+		return json.RawMessage("{}"), nil
+	case s[0] == '{' && json.Valid([]byte(s)):
+		return json.RawMessage(s), nil
+	}
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInternal, "encode the arguments of a call: %w", err)
+	}
+	return quoted, nil
 }
 
 // nameOfCall returns the name of the tool that the call of that id was of.

@@ -163,6 +163,27 @@ func TestOpenAIFields(t *testing.T) {
 				Extra: map[string]json.RawMessage{"reasoning_effort": raw(`"none"`)},
 			},
 		},
+		"as programs send it": {
+			"/v1/chat/completions", `{"model":"m","max_tokens":4096.0,"reasoning":{"effort":"high","summary":null},"reasoning_effort":"low","messages":[
+				{"role":"assistant","reasoning":"t","reasoning_content":"t","tool_calls":[{"id":"a","function":{"name":"f","arguments":"null"}},
+				{"id":"b","function":{"name":"f","arguments":" {\"a\":1} "}},{"id":"c","function":{"name":"f","arguments":"{oops"}},{"id":"d","function":{"name":"f","arguments":"[]"}}]}]}`,
+			bus.InferenceRequest{
+				Messages: []bus.Message{{Role: "assistant", Thinking: "t", ToolCalls: []bus.ToolCall{
+					{ID: "a", Name: "f", Arguments: raw("{}")},
+					{ID: "b", Name: "f", Arguments: raw(`{"a":1}`)},
+					{ID: "c", Name: "f", Arguments: raw(`"{oops"`)},
+					{ID: "d", Name: "f", Arguments: raw(`"[]"`)},
+				}}},
+				MaxTokens: 4096, Think: raw(`"high"`), Dialect: "openai", Extra: map[string]json.RawMessage{"reasoning_effort": raw(`"high"`)},
+			},
+		},
+		"no limit of tokens": {
+			"/v1/chat/completions", hello + `,"max_tokens":5,"max_completion_tokens":-1,"reasoning":{"effort":"low","max_tokens":7}}`,
+			bus.InferenceRequest{
+				Messages: []bus.Message{{Role: "user", Content: "hi"}}, Think: raw(`"low"`), Dialect: "openai",
+				Extra: map[string]json.RawMessage{"reasoning_effort": raw(`"low"`), "reasoning": raw(`{"effort":"low","max_tokens":7}`)},
+			},
+		},
 		"completion": {
 			"/v1/completions", `{"model":"m","prompt":"p","suffix":"s","stop":["a","b"],"max_tokens":3,"best_of":1,"echo":false}`,
 			bus.InferenceRequest{Mode: bus.ModeComplete, Prompt: "p", Suffix: "s", Stop: []string{"a", "b"}, MaxTokens: 3, Dialect: "openai"},
@@ -195,11 +216,12 @@ func TestOpenAIRefuses(t *testing.T) {
 		"two answers":         {"chat/completions", hello + `,"n":2}`, "n: 2"},
 		"probabilities":       {"chat/completions", hello + `,"logprobs":true}`, "logprobs"},
 		"older tools":         {"chat/completions", hello + `,"functions":[{"name":"f"}]}`, "functions"},
-		"arguments":           {"chat/completions", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, "arguments"},
 		"a format":            {"chat/completions", hello + `,"response_format":{"type":"xml"}}`, "response_format"},
 		"no schema":           {"chat/completions", hello + `,"response_format":{"type":"json_schema"}}`, "response_format"},
 		"an effort":           {"chat/completions", hello + `,"reasoning_effort":"some"}`, "reasoning_effort"},
 		"too many tokens":     {"chat/completions", hello + `,"max_tokens":-5}`, "max_tokens"},
+		"half a token":        {"chat/completions", hello + `,"max_tokens":1.5}`, "whole number"},
+		"a word of tokens":    {"chat/completions", hello + `,"max_tokens":"many"}`, "whole number"},
 		"tokens as a prompt":  {"completions", `{"model":"m","prompt":[1,2]}`, "prompt"},
 		"two prompts":         {"completions", `{"model":"m","prompt":["a","b"]}`, "one text, there are 2"},
 		"no prompt":           {"completions", `{"model":"m"}`, "prompt"},
@@ -249,7 +271,11 @@ func TestOpenAIErrors(t *testing.T) {
 	if len(got) != 2 || at(got[1], "error", "message") != "broke off" {
 		t.Errorf("an error in the middle: %v", got)
 	}
-	w := from(t, g, "192.0.2.1:5", "GET", "/v1/models", "", "Authorization", "Bearer sk-other")
+	w := local(t, g, "POST", "/v1/nothing", "{}")
+	if e := object(t, w)["error"]; w.Code != 404 || at(e, "code") != nil || at(e, "type") != "invalid_request_error" {
+		t.Errorf("no such path: %d %s", w.Code, w.Body)
+	}
+	w = from(t, g, "192.0.2.1:5", "GET", "/v1/models", "", "Authorization", "Bearer sk-other")
 	if e := object(t, w)["error"]; w.Code != 401 || at(e, "code") != "invalid_api_key" {
 		t.Errorf("without the key: %d %s", w.Code, w.Body)
 	}
@@ -262,10 +288,26 @@ func TestOpenAIModels(t *testing.T) {
 	if list["object"] != "list" || len(list["data"].([]any)) != 2 || at(list, "data", 0, "id") != "m:latest" || at(list, "data", 0, "object") != "model" || at(list, "data", 1, "id") != "vec" {
 		t.Errorf("%v", list)
 	}
-	for name, id := range map[string]any{"m": "m:latest", "m:latest": "m:latest", "vec:latest": "vec", "o%2Fx": nil, "o/x": nil, "": nil} {
+	for name, id := range map[string]any{"m": "m:latest", "m:latest": "m:latest", "vec:latest": "vec", "M": "m:latest", "VEC:Latest": "vec", "o%2Fx": nil, "o/x": nil, "": nil} {
 		w := local(t, g, "GET", "/v1/models/"+name, "")
 		if got := object(t, w)["id"]; got != id || (w.Code == 200) != (id != nil) {
 			t.Errorf("%q: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// Names of models differ in more than the case of letters: a task gets the name that nodes know.
+func TestNamesOfModelsInAnyCase(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]string{"M": "m:latest", "m": "m", "m:LATEST": "m:latest", "other": "other", "Both": "Both", "BOTH": "both"} {
+		o, g := newOracle(t, paris())
+		o.nodes[1].Models = append(o.nodes[1].Models, bus.ModelInfo{Name: "both"})
+		if want == "Both" {
+			o.nodes[1].Models = append(o.nodes[1].Models, bus.ModelInfo{Name: "Both:latest"})
+		}
+		w := local(t, g, "POST", "/v1/chat/completions", `{"model":"`+sent+`","messages":[{"role":"user","content":"hi"}]}`)
+		if len(o.tasks) != 1 || o.tasks[0].Model != want || object(t, w)["model"] != sent {
+			t.Errorf("%q: %+v, want %q: %s", sent, o.tasks, want, w.Body)
 		}
 	}
 }

@@ -18,6 +18,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	q := responsesQuestion{}
 	var input responsesInput
 	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
+	f.atMost("input", maxMessages)
 	f.take("input", &input)
 	q.takeCommon(f)
 	q.takeTools(f)
@@ -257,9 +258,9 @@ func (item responsesItem) add(to []bus.Message, thought *string) ([]bus.Message,
 		err := responsesContent(item.Content, &m)
 		return append(to, m), err
 	case item.Type == "function_call":
-		args := json.RawMessage(item.Arguments)
-		if strings.TrimSpace(item.Arguments) == "" {
-			args = json.RawMessage("{}")
+		args, err := argumentsOf(item.Arguments)
+		if err != nil {
+			return to, err
 		}
 		if n := len(to); n == 0 || to[n-1].Role != "assistant" {
 			to = append(to, bus.Message{Role: "assistant"})

@@ -198,7 +198,6 @@ func TestResponsesRefuses(t *testing.T) {
 		"a part":         {`{"model":"m","input":[{"role":"user","content":[{"type":"input_file"}]}]}`, "input_file"},
 		"a role":         {`{"model":"m","input":[{"role":"cook","content":"x"}]}`, "cook"},
 		"elsewhere":      {`{"model":"m","input":[{"role":"user","content":[{"type":"input_image","image_url":"http://192.0.2.1/x.png"}]}]}`, "within the request"},
-		"arguments":      {`{"model":"m","input":[{"type":"function_call","name":"f","arguments":"x"}]}`, "arguments"},
 		"what was":       {ask + `,"previous_response_id":"resp_1"}`, "previous_response_id"},
 		"a conversation": {ask + `,"conversation":"c"}`, "conversation"},
 		"in background":  {ask + `,"background":true}`, "background"},

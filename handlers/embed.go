@@ -12,6 +12,9 @@ import (
 // embedBatch is how many texts an engine gets at a time, so that the watchdog sees that it goes on.
 const embedBatch = 64
 
+// numberSize is how many bytes a number of a vector takes in a result, at the least of what models make.
+const numberSize = 8
+
 // Embedders is what makes vectors of texts on this machine at present.
 type Embedders interface {
 	// Embedders lists the models that can. It must not block.
@@ -65,6 +68,7 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models")
 	}
 	whole := bus.EmbedResult{Model: t.Model, Vectors: make([][]float32, 0, len(req.Inputs))}
+	size := 0
 	for inputs := req.Inputs; ; {
 		part := req
 		part.Inputs = inputs[:min(len(inputs), embedBatch)]
@@ -80,6 +84,12 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 			return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
 		}
 		whole.Vectors, whole.Model, whole.Engine = append(whole.Vectors, res.Vectors...), res.Model, res.Engine
+		for _, v := range res.Vectors {
+			size += len(v) * numberSize
+		}
+		if size > bus.MaxPayload { // it would be found out when all are made
+			return nil, bus.Errorf(bus.CodeTooLarge, "the vectors have more than %d bytes", bus.MaxPayload).WithHint("ask for fewer at a time")
+		}
 		whole.PromptTokens += res.PromptTokens
 		whole.Loading += res.Loading
 		whole.Duration += res.Duration

@@ -45,6 +45,32 @@ func numbers(n int) (out []string) {
 	return out
 }
 
+// long is Embedders whose vectors are as long as a test says.
+type long struct {
+	counting
+	vector []float32
+}
+
+func (l *long) Embed(_ context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
+	l.sizes = append(l.sizes, len(req.Inputs))
+	res := bus.EmbedResult{Model: model}
+	for range req.Inputs {
+		res.Vectors = append(res.Vectors, l.vector)
+	}
+	return res, nil
+}
+
+// Vectors that no result has room for are not made to the end.
+func TestEmbedEndsWhatBecomesTooLarge(t *testing.T) {
+	t.Parallel()
+	e := &long{vector: make([]float32, 1<<18)}
+	r := handle(t.Context(), handlers.NewEmbed(e, 1), "m", bus.EmbedRequest{Inputs: numbers(1000)})
+	wantCode(t, r.err, bus.CodeTooLarge, false)
+	if len(e.sizes) != 3 { // 128 MiB each
+		t.Errorf("batches %v", e.sizes)
+	}
+}
+
 func TestEmbedWorksInBatches(t *testing.T) {
 	t.Parallel()
 	e := &counting{models: []bus.ModelInfo{{Name: "m:latest", SizeBytes: 1 << 30}}}

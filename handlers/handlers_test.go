@@ -159,6 +159,37 @@ func TestInferenceGivesALargeModelTimeToLoad(t *testing.T) {
 	}
 }
 
+// An engine that is at work and says nothing is left alone, and clients hear nothing of it.
+func TestInferenceSignsOfLife(t *testing.T) {
+	t.Parallel()
+	e := &scripted{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, chunks: []string{"Pa", "", "", "ris"}}
+	r := handle(t.Context(), handlers.NewInference(e, 1), "m", bus.InferenceRequest{Prompt: "x"})
+	if r.err != nil || strings.Join(r.chunks, "|") != "Pa|ris" || strings.Join(r.phases, " ") != "prompt output output output" {
+		t.Errorf("chunks %q, phases %v, %v", r.chunks, r.phases, r.err)
+	}
+}
+
+// Ollama says nothing while a model writes a call of a tool.
+func TestInferenceGivesToolsTime(t *testing.T) {
+	t.Parallel()
+	tools := json.RawMessage(`[{"type":"function"}]`)
+	for name, c := range map[string]struct {
+		engine string
+		req    bus.InferenceRequest
+		long   bool
+	}{
+		"no tools":        {"ollama", bus.InferenceRequest{Prompt: "x"}, false},
+		"tools":           {"ollama", bus.InferenceRequest{Prompt: "x", Tools: tools}, true},
+		"tools elsewhere": {"openai", bus.InferenceRequest{Prompt: "x", Tools: tools}, false},
+	} {
+		e := &scripted{models: []bus.ModelInfo{{Name: "m:latest", Loaded: true, Engine: c.engine}}, chunks: []string{"Pa"}}
+		r := handle(t.Context(), handlers.NewInference(e, 1), "m", c.req)
+		if len(r.limits) != 2 || (r.limits[1] == r.limits[0]) != c.long || (r.limits[1] == 30*time.Second) == c.long {
+			t.Errorf("%s: phases %v with limits %v", name, r.phases, r.limits)
+		}
+	}
+}
+
 func TestInferenceKeepsToItsOwnersLimits(t *testing.T) {
 	t.Parallel()
 	e := &scripted{models: []bus.ModelInfo{{Name: "m", SizeBytes: 40 << 30}}, chunks: []string{"Pa"}}

@@ -31,7 +31,7 @@ type Engines interface {
 	// Models lists the models that can answer. It must not block.
 	Models() []bus.ModelInfo
 	// Generate answers with exactly the model asked for, and hands each piece of the
-	// answer to emit. Errors that another node may not meet are marked by bus.Retry;
+	// answer to emit. An empty piece tells only that the engine is at work. Errors that another node may not meet are marked by bus.Retry;
 	// one of emit is returned as it is.
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 	// Continue is Generate for the rest of an answer, of which said is there. It calls goesOn once it is
@@ -54,7 +54,8 @@ type Limits struct {
 	// model must be loaded. Default: 2 min, 2 more where it must, and more for long prompts and
 	// large models.
 	First time.Duration
-	// Token is the time from one piece to the next. Default 30 s.
+	// Token is the time from one piece to the next. Default 30 s. It is at least First where the model
+	// may call tools, and its engine says nothing while the model writes such a call.
 	Token time.Duration
 }
 
@@ -96,11 +97,14 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	}
 	phase, limit := h.firstPhase(t.Model, len(t.Payload))
 	bus.SetPhase(ctx, phase, limit)
-	answering := false
+	answering, between := false, h.between(t.Model, req, limit)
 	out := func(c bus.InferenceChunk) error {
-		if !answering {
+		if !answering || c.Empty() {
 			answering = true
-			bus.SetPhase(ctx, "output", cmp.Or(h.limits.Token, tokenTime))
+			bus.SetPhase(ctx, "output", between)
+		}
+		if c.Empty() { // it is for the watchdog
+			return nil
 		}
 		return emit(c)
 	}
@@ -152,4 +156,20 @@ func (h *Inference) firstPhase(model string, promptSize int) (name string, limit
 		}
 	}
 	return name, cmp.Or(h.limits.First, limit)
+}
+
+// between returns how long an engine may take from one piece of an answer to the next, where first is
+// the time for the first one. Ollama says nothing while a model writes a call of a tool, which may be a
+// whole file.
+func (h *Inference) between(model string, req bus.InferenceRequest, first time.Duration) time.Duration {
+	limit := cmp.Or(h.limits.Token, tokenTime)
+	if len(req.Tools) == 0 {
+		return limit
+	}
+	for _, m := range h.engines.Models() {
+		if bus.SameModel(m.Name, model) && m.Engine == "ollama" {
+			return max(limit, first)
+		}
+	}
+	return limit
 }

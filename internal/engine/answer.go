@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -91,13 +90,24 @@ func cut(s string) (piece, rest string) {
 	return s[:n], s[n:]
 }
 
-// jsonSize is the length of s in JSON, where some characters take six bytes.
+// jsonSize is the length of s in JSON, without quotes, where some characters take six bytes.
 func jsonSize(s string) int {
-	b, err := json.Marshal(s)
-	if err != nil { // of strings: cannot be
-		return len(s)
+	n := 0
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1: // \ufffd
+			n += 6
+		case r == '"' || r == '\\' || r == '\b' || r == '\f' || r == '\n' || r == '\r' || r == '\t':
+			n += 2
+		case r < ' ', r == '<', r == '>', r == '&', r == '\u2028', r == '\u2029':
+			n += 6
+		default:
+			n += size
+		}
+		i += size
 	}
-	return len(b) - len(`""`)
+	return n
 }
 
 // loaded returns the result of a request that asks for no answer.

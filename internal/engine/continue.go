@@ -67,11 +67,12 @@ func rest(said bus.Said, goesOn func() error, post func() (*http.Response, error
 	if err != nil {
 		return bus.InferenceResult{}, bus.IsRetry(err), err
 	}
-	defer resp.Body.Close()
 	if err := goesOn(); err != nil {
+		leave(resp.Body, false)
 		return bus.InferenceResult{}, true, err
 	}
 	res, err := read(resp)
+	leave(resp.Body, err == nil)
 	return overall(res, said), true, err
 }
 

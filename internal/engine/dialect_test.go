@@ -184,6 +184,47 @@ func TestResultsFindTheirCalls(t *testing.T) {
 	}
 }
 
+// An option is one of sampling, or stays here: it does not become another field of the request.
+func TestOptionsAtOpenAI(t *testing.T) {
+	t.Parallel()
+	s := recordOpenAI(t)
+	options := map[string]json.RawMessage{}
+	for _, name := range []string{"n", "num_thread", "num_ctx", "max_tokens", "tool_choice", "messages", "model", "stream", "tools", "response_format", "top_k", "mirostat"} {
+		options[name] = raw("2")
+	}
+	broken := bus.ToolCall{ID: "c", Name: "f", Arguments: raw(`"{oops"`)}
+	_, err := probe(t, s.Server).Generate(t.Context(), "m", bus.InferenceRequest{
+		Dialect: "ollama", Options: options, Messages: []bus.Message{{Role: "assistant", ToolCalls: []bus.ToolCall{broken}}},
+	}, func(bus.InferenceChunk) error { return nil })
+	want := map[string]any{
+		"model": "m", "stream": true, "stream_options": map[string]any{"include_usage": true}, "top_k": 2.0, "mirostat": 2.0,
+		"messages": []any{map[string]any{"role": "assistant", "content": "", "tool_calls": []any{map[string]any{
+			"index": 0.0, "id": "c", "type": "function", "function": map[string]any{"name": "f", "arguments": "{oops"},
+		}}}},
+	}
+	if d := cmp.Diff(want, s.body); err != nil || d != "" {
+		t.Error(err, d)
+	}
+}
+
+// Programs for Ollama name the tool of a result, and no id: not even where the call had one.
+func TestResultsOfOllamaFindTheirCalls(t *testing.T) {
+	t.Parallel()
+	s := recordOpenAI(t)
+	f, g := bus.ToolCall{ID: "c1", Name: "f"}, bus.ToolCall{ID: "c2", Name: "g"}
+	_, err := probe(t, s.Server).Generate(t.Context(), "m", bus.InferenceRequest{Dialect: "ollama", Messages: []bus.Message{
+		{Role: "assistant", ToolCalls: []bus.ToolCall{f, g, {ID: "c3", Name: "f"}}},
+		{Role: "tool", ToolName: "g"}, {Role: "tool", ToolCallID: "c1"}, {Role: "tool", ToolName: "f"},
+	}}, func(bus.InferenceChunk) error { return nil })
+	var ids []any
+	for _, m := range s.body["messages"].([]any) {
+		ids = append(ids, m.(map[string]any)["tool_call_id"])
+	}
+	if d := cmp.Diff([]any{nil, "c2", "c1", "c3"}, ids); err != nil || d != "" {
+		t.Error(err, d)
+	}
+}
+
 func TestEnginesSayWhatTheyCannot(t *testing.T) {
 	t.Parallel()
 	demo, err := engine.NewDemo()

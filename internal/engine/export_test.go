@@ -35,3 +35,6 @@ func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
 
 // Continuable reports whether an answer to req may be continued.
 func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continuable(req, said) }
+
+// JSONSize is the length of a text in JSON, without quotes.
+func JSONSize(s string) int { return jsonSize(s) }

@@ -48,6 +48,23 @@ func TestLongPiecesFitIntoMessages(t *testing.T) {
 	}
 }
 
+func TestSizeAsJSON(t *testing.T) {
+	var all strings.Builder
+	for r := range rune(0x3000) {
+		all.WriteRune(r)
+	}
+	for _, s := range []string{all.String(), "", "plain", "\xff\xfe", "a\xe2\x80", "模型🙂\U0010ffff", "\ufffd", "\u2028\u2029", "<a href=\"x\">&amp;</a>\x7f\x00\x1b"} {
+		b, err := json.Marshal(s)
+		if got := engine.JSONSize(s); err != nil || got != len(b)-2 {
+			t.Errorf("%.20q: %d, JSON has %d, %v", s, got, len(b)-2, err)
+		}
+	}
+	text := all.String()
+	if n := testing.AllocsPerRun(10, func() { engine.JSONSize(text) }); n > 0 {
+		t.Errorf("%g allocations", n)
+	}
+}
+
 func TestStrangeModelsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	names := []string{"", "red\x1b[31m", "two\nlines", strings.Repeat("n", 257), "hf.co/a/b.c:Q4@x", "模型:1b"}

@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/tmaxmax/go-sse"
 
@@ -14,12 +18,9 @@ import (
 
 type openAIEvent struct {
 	Choices []struct {
-		Delta struct {
-			Content          string
-			Reasoning        string           `json:"reasoning"`
-			ReasoningContent string           `json:"reasoning_content"`
-			ToolCalls        []openAIToolCall `json:"tool_calls"`
-		}
+		// Delta is a piece of a chat. Some servers say Message, and where an answer comes at once all do.
+		Delta        *openAIPiece
+		Message      *openAIPiece
 		Text         string // of a completion
 		FinishReason string `json:"finish_reason"`
 	}
@@ -30,52 +31,16 @@ type openAIEvent struct {
 	Error json.RawMessage
 }
 
+type openAIPiece struct {
+	Content string
+	// Reasoning and ReasoningContent are two names of one thing; vLLM sends both.
+	Reasoning        string          `json:"reasoning"`
+	ReasoningContent string          `json:"reasoning_content"`
+	ToolCalls        []openAICallBit `json:"tool_calls"`
+}
+
 // endMarker is the data of the last event of a stream.
 const endMarker = "[DONE]"
-
-// maxCalls is how many calls of tools an answer may have.
-const maxCalls = 128
-
-// toolCalls gathers calls that come in pieces.
-type toolCalls struct {
-	calls []openAIToolCall
-	size  int // bytes
-}
-
-// add takes pieces in, and reports whether there is room for them.
-func (t *toolCalls) add(pieces []openAIToolCall) bool {
-	for _, p := range pieces {
-		if p.Index < 0 || p.Index >= maxCalls {
-			return false
-		}
-		for len(t.calls) <= p.Index {
-			t.calls = append(t.calls, openAIToolCall{})
-		}
-		c := &t.calls[p.Index]
-		c.ID += p.ID
-		c.Function.Name += p.Function.Name
-		c.Function.Arguments += p.Function.Arguments
-		if t.size += len(p.ID) + len(p.Function.Name) + len(p.Function.Arguments); t.size > maxAnswer {
-			return false
-		}
-	}
-	return true
-}
-
-// whole returns the calls that were gathered.
-func (t *toolCalls) whole() (out []bus.ToolCall, err error) {
-	for i, c := range t.calls {
-		args := c.Function.Arguments
-		if args == "" {
-			args = "{}"
-		}
-		if c.Function.Name == "" || args[0] != '{' || !json.Valid([]byte(args)) {
-			return nil, fmt.Errorf("the call of a tool %q has arguments that are no JSON object", c.Function.Name)
-		}
-		out = append(out, bus.ToolCall{ID: c.ID, Index: i, Name: c.Function.Name, Arguments: json.RawMessage(args)})
-	}
-	return out, nil
-}
 
 // Generate implements Engine over /v1/chat/completions or, where a text is to be continued,
 // /v1/completions. The request's Threads, KeepAlive, Truncate and Shift, and options of how a model is
@@ -116,14 +81,21 @@ func (o *OpenAI) end(a *answer, calls toolCalls, reason string) (bus.InferenceRe
 	return a.done(reason), nil
 }
 
-// read takes an answer from the events of a stream.
+// read takes an answer from the events of a stream, or from the object that a server sends which
+// does not stream.
 func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
 	reason, calls := "", toolCalls{}
-	for ev, err := range sse.Read(body, &sse.ReadConfig{MaxEventSize: maxLine}) {
+	in := bufio.NewReader(body)
+	if atOnce(in) {
+		return o.readAtOnce(ctx, in, a)
+	}
+	// Some servers leave out the empty line after the last event.
+	events := io.MultiReader(in, strings.NewReader("\n\n"))
+	for ev, err := range sse.Read(events, &sse.ReadConfig{MaxEventSize: maxLine}) {
 		if err != nil {
 			return bus.InferenceResult{}, o.c.ended(ctx, err, "")
 		}
-		if ev.Data == endMarker {
+		if strings.TrimSpace(ev.Data) == endMarker {
 			return o.end(a, calls, reason)
 		}
 		on, err := o.event(a, ev.Data, &reason, &calls)
@@ -134,7 +106,46 @@ func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 			return a.done(reasonLength), nil
 		}
 	}
-	return bus.InferenceResult{}, o.c.ended(ctx, nil, "no "+endMarker)
+	if reason != "" && ctx.Err() == nil { // it has said that it ends
+		return o.end(a, calls, reason)
+	}
+	return bus.InferenceResult{}, o.c.ended(ctx, nil, "no finish_reason nor "+endMarker)
+}
+
+// atOnce reports whether what comes is an object, not a stream of events.
+func atOnce(in *bufio.Reader) bool {
+	for n := 1; ; n++ {
+		b, err := in.Peek(n)
+		if err != nil {
+			return false
+		}
+		switch b[n-1] {
+		case ' ', '\t', '\r', '\n':
+			continue
+		}
+		return b[n-1] == '{'
+	}
+}
+
+func (o *OpenAI) readAtOnce(ctx context.Context, in io.Reader, a *answer) (bus.InferenceResult, error) {
+	data, err := io.ReadAll(io.LimitReader(in, maxLine+1))
+	switch {
+	case err != nil:
+		return bus.InferenceResult{}, o.c.ended(ctx, err, "")
+	case len(data) > maxLine:
+		return bus.InferenceResult{}, o.c.ended(ctx, bufio.ErrTooLong, "")
+	}
+	reason, calls := "", toolCalls{}
+	on, err := o.event(a, string(data), &reason, &calls)
+	switch {
+	case err != nil:
+		return bus.InferenceResult{}, err
+	case !on:
+		return a.done(reasonLength), nil
+	case reason == "":
+		return bus.InferenceResult{}, o.c.garbled(errors.New("no finish_reason"))
+	}
+	return o.end(a, calls, reason)
 }
 
 // event adds one event to the answer, and reports whether it goes on.
@@ -154,11 +165,16 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 		if c.FinishReason != "" {
 			*reason = c.FinishReason
 		}
-		if !calls.add(c.Delta.ToolCalls) {
+		p := cmp.Or(c.Delta, c.Message, &openAIPiece{})
+		if !calls.add(p.ToolCalls) {
 			return false, o.c.garbled(fmt.Errorf("more than %d calls of tools, or longer than %d bytes", maxCalls, maxAnswer))
 		}
-		thinking := c.Delta.Reasoning + c.Delta.ReasoningContent
-		if !a.add(bus.InferenceChunk{Text: c.Delta.Content + c.Text, Thinking: thinking}) {
+		if len(p.ToolCalls) > 0 { // they are handed out when they are whole, which may be minutes from now
+			if a.emitErr = a.emit(bus.InferenceChunk{}); a.emitErr != nil {
+				return false, a.emitErr
+			}
+		}
+		if !a.add(bus.InferenceChunk{Text: p.Content + c.Text, Thinking: cmp.Or(p.Reasoning, p.ReasoningContent)}) {
 			return false, a.emitErr
 		}
 	}

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// loadOptions are the options of Ollama that tell how a model is loaded, and what it keeps of a long
-// prompt: other servers were told at their start.
-var loadOptions = map[string]bool{
-	"num_ctx": true, "num_batch": true, "num_gpu": true, "main_gpu": true, "use_mmap": true, "use_mlock": true,
-	"low_vram": true, "numa": true, "num_keep": true, "num_predict": true, "f16_kv": true, "vocab_only": true, "logits_all": true,
+// sampling are the options of Ollama that servers with OpenAI's interface may know, by the same names.
+// The others tell how a model is loaded, or would take the place of another field of the request.
+var sampling = map[string]bool{
+	"temperature": true, "seed": true, "stop": true, "top_p": true, "top_k": true, "min_p": true, "typical_p": true, "tfs_z": true,
+	"presence_penalty": true, "frequency_penalty": true, "repeat_penalty": true, "repeat_last_n": true, "penalize_newline": true,
+	"mirostat": true, "mirostat_tau": true, "mirostat_eta": true,
 }
 
 type openAIMessage struct {
@@ -45,7 +47,7 @@ func openAIBody(model string, req bus.InferenceRequest) (path string, body map[s
 	}
 	body = map[string]any{}
 	for name, v := range req.Options {
-		if !loadOptions[name] {
+		if sampling[name] {
 			body[name] = v
 		}
 	}
@@ -103,7 +105,7 @@ func openAIFormat(body map[string]any, format json.RawMessage) {
 }
 
 // openAIMessages translates a conversation. OpenAI knows calls of tools by ids: a call without one
-// gets one, and the next result without an id is that of the first call, of its tool, that has none.
+// gets one, and a result without an id is that of the first call, of its tool, that has no result yet.
 func openAIMessages(in []bus.Message) []openAIMessage {
 	out := make([]openAIMessage, len(in))
 	var open []openAIToolCall
@@ -114,28 +116,42 @@ func openAIMessages(in []bus.Message) []openAIMessage {
 		}
 		for j, c := range m.ToolCalls {
 			call := openAIToolCall{Index: j, ID: c.ID, Type: "function"}
-			call.Function.Name, call.Function.Arguments = c.Name, string(c.Arguments)
-			if len(c.Arguments) == 0 {
-				call.Function.Arguments = "{}"
-			}
+			call.Function.Name, call.Function.Arguments = c.Name, arguments(c)
 			if call.ID == "" {
 				call.ID = fmt.Sprintf("call_%d_%d", i, j)
-				open = append(open, call)
 			}
+			open = append(open, call)
 			out[i].ToolCalls = append(out[i].ToolCalls, call)
 		}
-		if m.Role != "tool" || m.ToolCallID != "" {
+		if m.Role != "tool" {
 			continue
 		}
-		for k, call := range open {
-			if m.ToolName == "" || m.ToolName == call.Function.Name {
-				out[i].ToolCallID = call.ID
-				open = append(open[:k:k], open[k+1:]...)
-				break
-			}
+		if k := slices.IndexFunc(open, func(call openAIToolCall) bool { return isResult(m, call) }); k >= 0 {
+			out[i].ToolCallID = open[k].ID
+			open = slices.Delete(open, k, k+1)
 		}
 	}
 	return out
+}
+
+// arguments are those of a call as OpenAI spells them: a text, of JSON or not.
+func arguments(c bus.ToolCall) string {
+	var text string
+	switch {
+	case len(c.Arguments) == 0:
+		return "{}"
+	case json.Unmarshal(c.Arguments, &text) == nil:
+		return text
+	}
+	return string(c.Arguments)
+}
+
+// isResult reports whether m may be the result of call.
+func isResult(m bus.Message, call openAIToolCall) bool {
+	if m.ToolCallID != "" {
+		return m.ToolCallID == call.ID
+	}
+	return m.ToolName == "" || m.ToolName == call.Function.Name
 }
 
 // parts is a message with images as OpenAI spells it.

@@ -1,0 +1,188 @@
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
+)
+
+// pipes is a listener whose connections hold no byte that nobody reads.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// client is one connection to a gateway.
+type client struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+// serving serves s, in a bubble of synctest. log gets what is logged.
+func serving(t *testing.T, s gateway.Swarm, log io.Writer) (dial func() client) {
+	t.Helper()
+	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, server, done := &pipes{make(chan net.Conn), make(chan struct{})}, gateway.Server(g), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(p) // it says that it was closed
+	}()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+	})
+	return func() client {
+		near, far := net.Pipe()
+		p.conns <- far
+		t.Cleanup(func() { _ = near.Close() })
+		if err := near.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		return client{near, bufio.NewReader(near)}
+	}
+}
+
+// send sends a request's header, and what it is given of the body.
+func (c client) send(t *testing.T, path string, header map[string]string, size int, body string) {
+	t.Helper()
+	all := map[string]string{"Host": "localhost", "Authorization": "Bearer " + key, "Content-Type": "application/json", "Content-Length": fmt.Sprint(size)}
+	for name, v := range header {
+		all[name] = v
+	}
+	head := "POST " + path + " HTTP/1.1\r\n"
+	for name, v := range all {
+		head += name + ": " + v + "\r\n"
+	}
+	if _, err := c.Write([]byte(head + "\r\n" + body)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hears reads an answer.
+func (c client) hears(t *testing.T) (int, string) {
+	t.Helper()
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// large has results that count as large as they may be.
+type large struct{ *oracle }
+
+func (large) Stream(context.Context, bus.Task, func(bus.Chunk) error) (bus.TaskInfo, error) {
+	return bus.TaskInfo{ID: "x", State: bus.StateDone, NodeID: other, ResultBlob: &bus.Blob{SHA256: strings.Repeat("0", 64), Size: bus.MaxPayload}}, nil
+}
+
+func (large) Whole(_ context.Context, t *bus.TaskInfo, _ bool) error {
+	t.Result, t.ResultBlob = json.RawMessage(`{"text":"`+strings.Repeat("x", 3<<20)+`","version":1}`), nil
+	return nil
+}
+
+// Clients that ask for large results and do not read them are let go: others wait for the room.
+func TestWhoDoesNotReadIsLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOracle(t, paris())
+		dial := serving(t, large{o}, io.Discard)
+		body := hello + `,"stream":false}`
+		for range 2 {
+			c := dial()
+			c.send(t, "/api/chat", nil, len(body), body)
+			if line, err := c.in.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+				t.Fatal(line, err)
+			}
+		}
+		c := dial()
+		c.send(t, "/api/chat", nil, len(body), body)
+		if code, said := c.hears(t); code != http.StatusTooManyRequests {
+			t.Errorf("while the room is taken: %d %.200s", code, said)
+		}
+		time.Sleep(90 * time.Second)
+		c.send(t, "/api/chat", nil, len(body), body)
+		if code, said := c.hears(t); code != http.StatusOK || len(said) < 3<<20 {
+			t.Errorf("later: %d %.200s", code, said)
+		}
+		time.Sleep(90 * time.Second)
+		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key + "\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if code, said := c.hears(t); code != http.StatusOK { // the limit of the last answer is over
+			t.Errorf("on the same connection: %d %.200s", code, said)
+		}
+	})
+}
+
+// A body that does not come is not waited for, whoever sends it, and is the client's own fault.
+func TestBodiesHaveALimitOfTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		path   string
+		header map[string]string
+		status int
+	}{
+		"a good one":     {"/v1/chat/completions", nil, 400},
+		"a task":         {"/task", nil, 400},
+		"no key":         {"/task", map[string]string{"Authorization": ""}, 401},
+		"a foreign name": {"/api/chat", map[string]string{"Host": "evil.example"}, 403},
+		"another site":   {"/api/chat", map[string]string{"Origin": "http://evil.example"}, 403},
+		"another type":   {"/v1/chat/completions", map[string]string{"Content-Type": "text/plain"}, 400},
+		"no such path":   {"/v1/nothing", nil, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				o, _ := newOracle(t, paris())
+				conn := serving(t, o, &log)()
+				start := time.Now()
+				conn.send(t, c.path, c.header, 1000, `{`)
+				code, said := conn.hears(t)
+				if took := time.Since(start); code != c.status || took > 3*time.Minute {
+					t.Errorf("after %v: %d %s", took, code, said)
+				}
+				if _, err := conn.in.ReadByte(); err == nil {
+					t.Error("the connection is used again")
+				}
+				if log.Len() > 0 {
+					t.Errorf("logged: %s", &log)
+				}
+			})
+		})
+	}
+}
