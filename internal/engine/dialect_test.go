@@ -214,7 +214,9 @@ func TestResultsOfOllamaFindTheirCalls(t *testing.T) {
 	f, g := bus.ToolCall{ID: "c1", Name: "f"}, bus.ToolCall{ID: "c2", Name: "g"}
 	_, err := probe(t, s.Server).Generate(t.Context(), "m", bus.InferenceRequest{Dialect: "ollama", Messages: []bus.Message{
 		{Role: "assistant", ToolCalls: []bus.ToolCall{f, g, {ID: "c3", Name: "f"}}},
-		{Role: "tool", ToolName: "g"}, {Role: "tool", ToolCallID: "c1"}, {Role: "tool", ToolName: "f"},
+		{Role: "tool", ToolName: "g"},
+		{Role: "tool", ToolCallID: "c1"},
+		{Role: "tool", ToolName: "f"},
 	}}, func(bus.InferenceChunk) error { return nil })
 	var ids []any
 	for _, m := range s.body["messages"].([]any) {
