@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -35,7 +36,7 @@ func (s *spoken) add(c bus.InferenceChunk) {
 }
 
 func (s *spoken) all() bus.InferenceChunk {
-	return bus.InferenceChunk{Text: s.text.String(), Thinking: s.thinking.String(), ToolCalls: s.calls[:len(s.calls):len(s.calls)]}
+	return bus.InferenceChunk{Text: s.text.String(), Thinking: s.thinking.String(), ToolCalls: slices.Clip(s.calls)}
 }
 
 var errDiffers = bus.Errorf(bus.CodeUnavailable, "the node that answered was lost, and the next one answers otherwise").

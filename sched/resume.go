@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -48,7 +49,7 @@ func (s *stream) shown(attempt int, fence bool) (chunks []bus.Chunk, ok bool) {
 	if fence {
 		s.fence = max(s.fence, attempt)
 	}
-	return s.chunks[:len(s.chunks):len(s.chunks)], true
+	return slices.Clip(s.chunks), true
 }
 
 // shown returns what was shown of a task that was submitted here.
