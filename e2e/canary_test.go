@@ -195,6 +195,16 @@ func changeHands(t *testing.T, s *harness.Swarm, a, b *harness.Node, canary stri
 	do(0, a, "", "nodes", "promote", b.Name)
 	do(0, b, "", "rotate")
 	h.secrets["the HTTP key of b"] = readFile(t, b, bus.HTTPKeyFile)
+	var key bus.NewKey
+	if err := json.Unmarshal([]byte(do(0, b, "", "key", "create", "--json").Stdout), &key); err != nil {
+		t.Fatal(err)
+	}
+	h.secrets["a created key"] = strings.TrimPrefix(key.Key, bus.KeyPrefix)
+	request(t, b, "/api/show", key.Key, `{"model":"nobody-has-this"}`)
+	request(t, b, "/task", key.Key, `{"type":"ping"}`)
+	do(0, b, "", "key", "revoke", key.ID)
+	request(t, b, "/api/show", key.Key, `{}`)
+	do(2, b, "", "key", "revoke", key.Key)
 	do(1, b, strings.Replace(h.phrase, h.phrase[:4], "abcd", 1), "nodes", "recover")
 	do(1, b, canary, "nodes", "recover")
 	do(0, b, h.phrase, "nodes", "recover")

@@ -86,7 +86,6 @@ var differences = map[string]string{
 	"openai responses, a model that is missing":           openAISays,
 	"openai responses, streamed, a model that is missing": openAISays,
 	"openai responses, max_output_tokens":                 "Ollama says that an answer which was cut is completed; a node says incomplete, as OpenAI does",
-	"openai responses, the result of a tool":              "as openai responses, max_output_tokens",
 	"openai responses, an earlier one":                    "Ollama takes no notice of it, and answers without; a node refuses",
 }
 

@@ -39,50 +39,67 @@ func (d difference) covers(c conformCase, field string) bool {
 	return fits(d.path, c.path) && strings.HasPrefix(c.name, d.says) && fits(d.field, field)
 }
 
+// Why more than one field differs.
+const (
+	saysText  = "Ollama says it in plain text, a node in the interface's own shape"
+	saysOdds  = "a node does not hand probabilities through, and says so: 400"
+	saysRole  = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
+	saysNodes = "nodes tell each other of a model the architecture, the context length and what it can do; no templates, parameters, licenses and tensors"
+	saysOwner = "Ollama says `library`, a node `mycoswarm`"
+	saysNull  = "null, as at OpenAI; Ollama leaves it out"
+	saysMost  = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
+	saysCut   = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
+	saysThink = "a node has the model not think; Ollama leaves that to the model"
+	saysEmpty = "empty, which Anthropic's clients want to be there"
+	saysStop  = "null, as at Anthropic; Ollama leaves it out"
+)
+
 // allowed are all differences that there may be.
 var allowed = []difference{
-	{"*", "the wrong method", "content type", "Ollama says it in plain text, a node in the interface's own shape"},
-	{"/v1/messages/count_tokens", "", "content type", "neither has it; Ollama says so in plain text, a node in the interface's own shape"},
-	{"/api/*", "logprobs", "status", "a node does not hand probabilities through, and says so: 400"},
-	{"/v1/chat/completions", "logprobs", "status", "a node does not hand probabilities through, and says so: 400"},
-	{"/api/chat", "a role that is none", "status", "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"},
-	{"/api/chat", "a role that is none", "content type", "as `status`"},
+	{"*", "the wrong method", "content type", saysText},
+	{"/v1/messages/count_tokens", "", "content type", saysText},
+	{"/api/*", "logprobs", "HTTP status", saysOdds},
+	{"/v1/chat/completions", "logprobs", "HTTP status", saysOdds},
+	{"/api/chat", "a role that is none", "HTTP status", saysRole},
+	{"/api/chat", "a role that is none", "content type", saysRole},
 	{"/api/show", "", "details.parent_model", "the path of a file on the machine that has the model; a node does not tell"},
 	{"/api/show", "", "model_info.general.basename", "a node tells the model's name, which programs show"},
-	{"/api/show", "", "model_info.*", "nodes tell each other of a model the architecture and the context length only"},
-	{"/api/show", "", "modelfile", "nodes do not tell each other templates, parameters, licenses and tensors"},
-	{"/api/show", "", "template", "as `modelfile`"},
-	{"/api/show", "", "parameters", "as `modelfile`"},
-	{"/api/show", "", "tensors[]*", "as `modelfile`"},
-	{"/v1/models", "", "data[].owned_by", "Ollama says `library`, a node `mycoswarm`"},
-	{"/v1/models/*", "", "owned_by", "as `data[].owned_by`"},
+	{"/api/show", "", "model_info.*", saysNodes},
+	{"/api/show", "", "modelfile", saysNodes},
+	{"/api/show", "", "template", saysNodes},
+	{"/api/show", "", "parameters", saysNodes},
+	{"/api/show", "", "tensors[]*", saysNodes},
+	{"/v1/models", "", "data[].owned_by", saysOwner},
+	{"/v1/models/*", "", "owned_by", saysOwner},
 	{"/v1/*", "", "error.type", "Ollama calls every failure that its engine tells an `api_error`; a node says `invalid_request_error`, as OpenAI does"},
 	{"/v1/*", "", "error.code", "a node tells `model_not_found`, as OpenAI does"},
 	{"/v1/*", "", "system_fingerprint", "Ollama says `fp_ollama`, a node `fp_mycoswarm`"},
-	{"/v1/*", "", "choices[].logprobs", "null, as at OpenAI; Ollama leaves it out"},
+	{"/v1/*", "", "choices[].logprobs", saysNull},
 	{"/v1/chat/completions", "", "choices[].message.refusal", "null, which OpenAI's clients want to be there"},
-	{"/v1/chat/completions", "", "choices[].message.content", "of an answer that only calls tools null, as at OpenAI, not an empty text; of `max_completion_tokens` see `choices[].finish_reason`"},
+	{"/v1/chat/completions", "max_completion_tokens", "choices[].message.content", saysMost},
+	{"/v1/chat/completions", "", "choices[].message.content", "of an answer that only calls tools null, as at OpenAI, not an empty text"},
 	{"/v1/chat/completions", "", "choices[].delta*", "a node tells the role in the first piece only, and no empty text in the last, as OpenAI does"},
-	{"/v1/chat/completions", "max_completion_tokens", "choices[].finish_reason", "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"},
-	{"/v1/chat/completions", "max_completion_tokens", "usage.*", "as `choices[].finish_reason`"},
-	{"/v1/chat/completions", "n: 2", "status", "Ollama gives one answer where several are wanted; a node refuses: 400"},
-	{"/v1/completions", "echo", "status", "Ollama takes no notice of `echo`; a node refuses: 400"},
+	{"/v1/chat/completions", "max_completion_tokens", "choices[].finish_reason", saysMost},
+	{"/v1/chat/completions", "max_completion_tokens", "usage.*", saysMost},
+	{"/v1/chat/completions", "n: 2", "HTTP status", "Ollama gives one answer where several are wanted; a node refuses: 400"},
+	{"/v1/completions", "echo", "HTTP status", "Ollama takes no notice of `echo`; a node refuses: 400"},
 	{"/v1/completions", "streamed, include_usage", "usage.*", "Ollama tells a usage of 0 with each piece; a node only the whole, at the end, as OpenAI does"},
-	{"/v1/responses", "", "status", "an answer that was cut is `incomplete`, as at OpenAI; Ollama says `completed`. What asks for an earlier answer, or has no input, is refused: 400"},
-	{"/v1/responses", "", "incomplete_details*", "tells why the answer is `incomplete`"},
-	{"/v1/responses", "", "response.incomplete_details*", "tells why the answer is `incomplete`"},
-	{"/v1/responses", "", "response.status", "as `status`"},
-	{"/v1/responses", "", "events", "the last event is `response.incomplete`, as at OpenAI"},
-	{"/v1/responses", "", "type", "as `events`"},
-	{"/v1/responses", "reasoning.effort", "reasoning.summary", "null, as at OpenAI; Ollama leaves it out"},
-	{"/v1/messages", "thinking: disabled", "content[].*", "a node has the model not think; Ollama leaves that to the model"},
-	{"/v1/messages", "thinking: disabled", "usage.*", "as `content[].type`"},
-	{"/v1/messages", "thinking", "content[].signature", "empty, which Anthropic's clients want to be there"},
-	{"/v1/messages", "thinking", "content_block.signature", "as `content[].signature`"},
-	{"/v1/messages", "", "stop_sequence", "null, as at Anthropic; Ollama leaves it out"},
-	{"/v1/messages", "", "delta.stop_sequence", "as `stop_sequence`"},
-	{"/v1/messages", "", "message.stop_reason", "as `stop_sequence`"},
-	{"/v1/messages", "", "message.stop_sequence", "as `stop_sequence`"},
+	{"/v1/responses", "", "HTTP status", "what asks for an earlier answer, or has no input, is refused: 400. Ollama answers without"},
+	{"/v1/responses", "", "status", saysCut},
+	{"/v1/responses", "", "incomplete_details*", saysCut},
+	{"/v1/responses", "", "response.incomplete_details*", saysCut},
+	{"/v1/responses", "", "response.status", saysCut},
+	{"/v1/responses", "", "events", saysCut},
+	{"/v1/responses", "", "type", saysCut},
+	{"/v1/responses", "reasoning.effort", "reasoning.summary", saysNull},
+	{"/v1/messages", "thinking: disabled", "content[].*", saysThink},
+	{"/v1/messages", "thinking: disabled", "usage.*", saysThink},
+	{"/v1/messages", "thinking", "content[].signature", saysEmpty},
+	{"/v1/messages", "thinking", "content_block.signature", saysEmpty},
+	{"/v1/messages", "", "stop_sequence", saysStop},
+	{"/v1/messages", "", "delta.stop_sequence", saysStop},
+	{"/v1/messages", "", "message.stop_reason", saysStop},
+	{"/v1/messages", "", "message.stop_sequence", saysStop},
 }
 
 const (

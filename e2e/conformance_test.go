@@ -172,7 +172,7 @@ func compare(ollama, node spoken) (same []string, differ map[string]string) {
 		}
 		same = append(same, name)
 	}
-	check("status", ollama.status, node.status)
+	check("HTTP status", ollama.status, node.status)
 	check("content type", ollama.media, node.media)
 	if len(differ) > 0 { // it is another answer
 		return same, differ
@@ -262,9 +262,21 @@ func TestConformance(t *testing.T) {
 		if !used[i] {
 			t.Errorf("%q at %s is listed as different, and is the same: %s", d.field, d.path, d.why)
 		}
-		fmt.Fprintf(&page, "%d. %s\n", i+1, d.why)
+	}
+	for i, why := range reasons() {
+		fmt.Fprintf(&page, "%d. %s\n", i+1, why)
 	}
 	inPage(t, "conformance", page.String())
+}
+
+// reasons are those of all differences, each once.
+func reasons() (out []string) {
+	for _, d := range allowed {
+		if !slices.Contains(out, d.why) {
+			out = append(out, d.why)
+		}
+	}
+	return out
 }
 
 // conformPart is what the page tells of an endpoint.
@@ -306,7 +318,7 @@ func (p *conformPart) write(page *strings.Builder) {
 			if f.same == 0 && len(f.differs) == 1 {
 				in = "all"
 			}
-			why = append(why, fmt.Sprintf("%s (%d)", in, i+1))
+			why = append(why, fmt.Sprintf("%s (%d)", in, slices.Index(reasons(), allowed[i].why)+1))
 		}
 		row := fmt.Sprintf("%d | %s", f.same, strings.Join(why, "; "))
 		rows[row] = append(rows[row], "`"+name+"`")

@@ -83,11 +83,13 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
 	"POST /v1/completions":      {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
 	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
+	"POST /api/pull":            {{"/api/pull", `{"model":"scripted:latest"}`}},
+	"DELETE /api/delete":        {{"/api/delete", `{"model":"scripted:latest"}`}},
 	"POST /v1/responses":        {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
 	"POST /v1/messages":         {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},
 }
 
-// taskless are the routes with POST that make no task.
+// taskless are the routes with POST or DELETE that make no task.
 var taskless = []string{"POST /api/show"}
 
 // ofThisMachine are the attacks that are none where programs of this machine need no key: the
@@ -148,6 +150,10 @@ var httpAttacks = []struct {
 		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		r.Header.Del("Authorization")
 		r.AddCookie(&http.Cookie{Name: "key", Value: url.QueryEscape(key)})
+	}},
+	{"through a proxy, no key", func(r *http.Request) {
+		r.Header.Del("Authorization")
+		r.Header.Set("X-Forwarded-For", "192.0.2.1")
 	}},
 	{"origin null", header("Origin", "null")},
 	{"origin evil.test", header("Origin", "http://evil.test")},
@@ -211,6 +217,7 @@ func TestHTTPMatrix(t *testing.T) {
 	tried := 0
 	for _, pattern := range gateway.Routes() {
 		method, _, _ := strings.Cut(pattern, " ")
+		changes := method == http.MethodPost || method == http.MethodDelete
 		if len(samples[pattern]) == 0 {
 			t.Errorf("nobody attacks %s: give it a sample", pattern)
 		}
@@ -237,13 +244,13 @@ func TestHTTPMatrix(t *testing.T) {
 				}
 			}
 			try(true)
-			if k := tasks.Load(); method == http.MethodPost && k != 0 {
+			if k := tasks.Load(); changes && k != 0 {
 				t.Errorf("the attacks on %s made %d tasks", sample.path, k)
 			}
 			made = 0
 			try(false)
 			line("none", httpDo(t, a, method, sample.path, sample.body))
-			if method == http.MethodPost && !slices.Contains(taskless, pattern) {
+			if changes && !slices.Contains(taskless, pattern) {
 				harness.Poll(t, harness.Patience, "each proper request makes a task", func() string {
 					if k := tasks.Load(); k < made || made == 0 {
 						return fmt.Sprintf("%d tasks of %d requests", k, made)
@@ -254,7 +261,7 @@ func TestHTTPMatrix(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/nothing", "/api/", "/api/pull", "/v1/", "/debug/pprof/", "/metrics", "/../status", "//status", "/task/../status", "/task/%2e%2e"} {
+	for _, path := range []string{"/nothing", "/api/", "/api/pull", "/api/delete", "/v1/", "/debug/pprof/", "/metrics", "/../status", "//status", "/task/../status", "/task/%2e%2e"} {
 		tried++
 		r := httpDo(t, a, http.MethodGet, path, "", func(r *http.Request) {
 			r.Header.Del("Authorization")

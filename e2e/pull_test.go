@@ -136,4 +136,21 @@ func TestPullThroughTheSwarm(t *testing.T) {
 		t.Errorf("ollama rm: %s", r)
 	}
 	awaitTags(t, a, model, false)
+
+	// And our own.
+	if r := b.Myco(t, "pull", "--insecure", "--node", "a", from+"/library/tinylm"); r.Code != 0 || !strings.Contains(r.Stdout, "is on a") || !strings.Contains(r.Stderr, "pulling manifest") {
+		t.Errorf("myco pull: %s", r)
+	}
+	awaitTags(t, b, model, true)
+	var gone struct{ Nodes []string }
+	if b.JSON(t, &gone, "rm", model); len(gone.Nodes) != 1 || gone.Nodes[0] != "a" {
+		t.Errorf("myco rm: %+v", gone)
+	}
+	awaitTags(t, b, model, false)
+	if r := b.Myco(t, "rm", model); r.Code != 3 {
+		t.Errorf("myco rm of what is gone: %s", r)
+	}
+	if r := b.Myco(t, "pull", "--node", "b", "tinylm"); r.Code != 3 || !strings.Contains(r.Stderr, "node b has no Ollama") {
+		t.Errorf("myco pull where there is no Ollama: %s", r)
+	}
 }

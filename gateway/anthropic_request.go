@@ -16,7 +16,7 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	}
 	q := anthropicQuestion{}
 	var messages []anthropicInput
-	f.atMost("messages", maxMessages)
+	f.fewMessages("messages")
 	f.take("messages", &messages)
 	q.takeCommon(f)
 	q.takeTools(f)
@@ -129,9 +129,11 @@ func (t *anthropicText) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &blocks); err != nil {
 		return bus.Errorf(bus.CodeInvalid, "want a text, or a list of blocks")
 	}
-	for _, block := range blocks {
-		*t += anthropicText(block.Text)
+	texts := make([]string, len(blocks))
+	for i, block := range blocks {
+		texts[i] = block.Text
 	}
+	*t = anthropicText(strings.Join(texts, ""))
 	return nil
 }
 
@@ -184,11 +186,10 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 	if said.Role != "user" && said.Role != "assistant" && said.Role != "system" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the role %q: want user or assistant", m.Role)
 	}
+	var own []anthropicBlock
 	for _, b := range in {
 		if b.Type != "tool_result" {
-			if err := b.add(&said); err != nil {
-				return nil, err
-			}
+			own = append(own, b)
 			continue
 		}
 		result := bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID)}
@@ -196,12 +197,13 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, part := range content {
-			if err := part.add(&result); err != nil {
-				return nil, err
-			}
+		if err := fill(&result, content); err != nil {
+			return nil, err
 		}
 		to = append(to, result)
+	}
+	if err := fill(&said, own); err != nil {
+		return nil, err
 	}
 	if said.Content == "" && len(said.Images) == 0 && len(said.ToolCalls) == 0 && said.Thinking == "" && len(in) > 0 {
 		return to, nil
@@ -209,30 +211,34 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 	return append(to, said), nil
 }
 
-// add adds a block to a message.
-func (b anthropicBlock) add(to *bus.Message) error {
-	switch b.Type {
-	case "text":
-		to.Content += b.Text
-	case "thinking":
-		to.Thinking += b.Thinking
-	case "redacted_thinking": // for its maker only
-	case "image":
-		if b.Source.Type != "base64" {
-			return bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", b.Source.Type)
+// fill puts blocks into a message.
+func fill(to *bus.Message, in []anthropicBlock) error {
+	var texts, thoughts []string
+	for _, b := range in {
+		switch b.Type {
+		case "text":
+			texts = append(texts, b.Text)
+		case "thinking":
+			thoughts = append(thoughts, b.Thinking)
+		case "redacted_thinking": // for its maker only
+		case "image":
+			if b.Source.Type != "base64" {
+				return bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", b.Source.Type)
+			}
+			image, err := base64.StdEncoding.DecodeString(b.Source.Data)
+			if err != nil {
+				return bus.Errorf(bus.CodeInvalid, "an image: %w", err)
+			}
+			to.Images = append(to.Images, image)
+		case "tool_use":
+			if b.ID == "" || b.Name == "" {
+				return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
+			}
+			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
+		default:
+			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use or tool_result", b.Type)
 		}
-		image, err := base64.StdEncoding.DecodeString(b.Source.Data)
-		if err != nil {
-			return bus.Errorf(bus.CodeInvalid, "an image: %w", err)
-		}
-		to.Images = append(to.Images, image)
-	case "tool_use":
-		if b.ID == "" || b.Name == "" {
-			return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
-		}
-		to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
-	default:
-		return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use or tool_result", b.Type)
 	}
+	to.Content, to.Thinking = strings.Join(texts, ""), strings.Join(thoughts, "")
 	return nil
 }

@@ -21,10 +21,10 @@ func few(v []byte) error {
 	return nil
 }
 
-// atMost refuses a list of more than most elements, before it is taken.
-func (f *fields) atMost(name string, most int) {
-	if top, _ := entries(f.left[name]); top > most && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: more than %d", name, most)}
+// fewMessages refuses a conversation of more than maxMessages, before it is taken.
+func (f *fields) fewMessages(name string) {
+	if top, _ := entries(f.left[name]); top > maxMessages && f.err == nil {
+		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: more than %d", name, maxMessages)}
 		delete(f.left, name)
 	}
 }

@@ -47,6 +47,7 @@ func FuzzDialects(f *testing.F) {
 		`{"model":"m","messages":[{"role":"assistant","content":[{"type":"image_url","image_url":{"url":"data:;base64,"}}],"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}]}`,
 		`{"model":"m","messages":[{"role":"tool","content":null}],"tools":[],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
 		`{"model":"m","messages":null,"keep_alive":"0","stream":null}`, `{"model":"m","n":1,"stream_options":{},"reasoning":{"effort":"low"}}`,
+		`{"name":"m","insecure":true,"stream":false}`, `{"model":"m","name":7}`,
 		`{"model":"m","input":[{"type":"reasoning","summary":[{"text":"t"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","image_url":"data:;base64,"}]}],"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"function","name":"f"},"text":{"format":{"type":"json_schema"}},"stream":true}`,
 		`{"model":"m","max_tokens":1,"system":[{"type":"text","text":"s"}],"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"image","source":{"type":"base64","data":""}}]}]}],"thinking":{"type":"enabled"},"tool_choice":{"type":"any"},"tools":[{"name":"f","input_schema":{}}],"stream":true}`,
 		"[]", "null", "", "{}", "{} {}", `{"model":"` + strings.Repeat("m", 300) + `","prompt":"x"}`,
@@ -56,7 +57,7 @@ func FuzzDialects(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, route := range gateway.Keyless() {
 			method, target := path(route)
-			if method != http.MethodPost || target == "/api/show" {
+			if method == http.MethodGet || target == "/api/show" {
 				continue
 			}
 			o, g := newOracle(t, answers)

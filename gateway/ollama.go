@@ -116,7 +116,7 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 	q := ollamaQuestion{chat: true}
 	q.takeCommon(f)
 	var messages []ollamaMessage
-	f.atMost("messages", maxMessages)
+	f.fewMessages("messages")
 	f.take("messages", &messages)
 	f.take("tools", &q.req.Tools)
 	if string(q.req.Tools) == "[]" {

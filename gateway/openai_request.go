@@ -20,7 +20,7 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	q := openAIQuestion{chat: true}
 	q.takeCommon(f)
 	var messages []openAIInput
-	f.atMost("messages", maxMessages)
+	f.fewMessages("messages")
 	f.take("messages", &messages)
 	if f.err == nil && len(messages) == 0 {
 		f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}

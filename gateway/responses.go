@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -20,7 +21,7 @@ type responsesQuestion struct {
 	seq  int
 	done []responsesOutput
 	open *responsesOutput
-	text string // of open
+	text strings.Builder // of open
 }
 
 // responsesEcho is what an answer repeats of its request.
@@ -194,7 +195,7 @@ func (q *responsesQuestion) piece(out *stream, c bus.InferenceChunk) error {
 		if err := q.begin(out, s.kind); err != nil {
 			return err
 		}
-		q.text += s.text
+		q.text.WriteString(s.text)
 		delta := q.part(map[string]any{"delta": s.text})
 		if err := q.send(out, s.event, delta); err != nil {
 			return err
@@ -235,7 +236,8 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 		item = q.message("")
 		item.Status, item.Content = "in_progress", &[]map[string]any{}
 	}
-	q.open, q.text = &item, ""
+	q.open = &item
+	q.text.Reset()
 	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": item}); err != nil || kind != "message" {
 		return err
 	}
@@ -247,16 +249,17 @@ func (q *responsesQuestion) end(out *stream) error {
 	if q.open == nil {
 		return nil
 	}
-	item := q.thoughts(q.text)
+	text := q.text.String()
+	item := q.thoughts(text)
 	last := []string{"response.reasoning_summary_text.done"}
 	if q.open.Type == "message" {
-		item = q.message(q.text)
+		item = q.message(text)
 		last = []string{"response.output_text.done", "response.content_part.done"}
 	}
 	for _, kind := range last {
-		event := map[string]any{"text": q.text}
+		event := map[string]any{"text": text}
 		if kind == "response.content_part.done" {
-			event = map[string]any{"part": outputText(q.text)}
+			event = map[string]any{"part": outputText(text)}
 		}
 		if err := q.send(out, kind, q.part(event)); err != nil {
 			return err

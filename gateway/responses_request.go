@@ -18,7 +18,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	q := responsesQuestion{}
 	var input responsesInput
 	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
-	f.atMost("input", maxMessages)
+	f.fewMessages("input")
 	f.take("input", &input)
 	q.takeCommon(f)
 	q.takeTools(f)
@@ -229,16 +229,19 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 	if in.text != "" {
 		out = append(out, bus.Message{Role: "user", Content: in.text})
 	}
-	thought := "" // goes with what the assistant says next
+	var thoughts []string // go with what the assistant says next
 	for i, item := range in.items {
+		if item.Type == "reasoning" {
+			thoughts = append(thoughts, item.thoughts()...)
+			continue
+		}
 		was := len(out)
-		if out, err = item.add(out, &thought); err != nil {
+		if out, err = item.add(out, len(thoughts) == 0); err != nil {
 			e := *bus.AsError(err)
 			return nil, bus.Errorf(bus.CodeInvalid, "input[%d]: %s", i, e.Message)
 		}
-		if last := len(out) - 1; last >= 0 && out[last].Role == "assistant" && (len(out) > was || item.Type == "function_call") {
-			out[last].Thinking += thought
-			thought = ""
+		if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
+			out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
 		}
 	}
 	if len(out) == 0 || in.text == "" && len(in.items) == 0 {
@@ -247,14 +250,22 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 	return out, nil
 }
 
-// add adds an item to a conversation.
-func (item responsesItem) add(to []bus.Message, thought *string) ([]bus.Message, error) {
+// thoughts are the texts of what was thought.
+func (item responsesItem) thoughts() (out []string) {
+	for _, s := range item.Summary {
+		out = append(out, s.Text)
+	}
+	if len(out) == 0 && item.EncryptedContent != "" {
+		out = append(out, item.EncryptedContent)
+	}
+	return out
+}
+
+// add adds an item to a conversation. A call of a tool goes with what the assistant said before, if join.
+func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error) {
 	switch {
 	case item.Type == "message", item.Type == "" && item.Role != "":
-		m := bus.Message{Role: item.Role}
-		if m.Role == "developer" {
-			m.Role = "system"
-		}
+		m := bus.Message{Role: roleOf(item.Role)}
 		err := responsesContent(item.Content, &m)
 		return append(to, m), err
 	case item.Type == "function_call":
@@ -262,7 +273,7 @@ func (item responsesItem) add(to []bus.Message, thought *string) ([]bus.Message,
 		if err != nil {
 			return to, err
 		}
-		if n := len(to); n == 0 || to[n-1].Role != "assistant" {
+		if n := len(to); n == 0 || to[n-1].Role != "assistant" || !join {
 			to = append(to, bus.Message{Role: "assistant"})
 		}
 		m := &to[len(to)-1]
@@ -272,14 +283,6 @@ func (item responsesItem) add(to []bus.Message, thought *string) ([]bus.Message,
 		m := bus.Message{Role: "tool", ToolCallID: item.CallID, ToolName: calledName(to, item.CallID)}
 		err := responsesContent(item.Output, &m)
 		return append(to, m), err
-	case item.Type == "reasoning":
-		for _, s := range item.Summary {
-			*thought += s.Text
-		}
-		if *thought == "" {
-			*thought = item.EncryptedContent
-		}
-		return to, nil
 	}
 	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output or reasoning", item.Type)
 }
@@ -310,10 +313,11 @@ func responsesContent(raw json.RawMessage, to *bus.Message) error {
 	if err := json.Unmarshal(raw, &parts); err != nil {
 		return bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of parts: %w", err)
 	}
+	var texts []string
 	for _, p := range parts {
 		switch p.Type {
 		case "input_text", "output_text", "refusal":
-			to.Content += p.Text + p.Refusal
+			texts = append(texts, p.Text, p.Refusal)
 		case "input_image":
 			image, err := imageOf(p.ImageURL)
 			if err != nil {
@@ -324,5 +328,6 @@ func responsesContent(raw json.RawMessage, to *bus.Message) error {
 			return bus.Errorf(bus.CodeInvalid, "a part of type %q: want input_text, output_text or input_image", p.Type)
 		}
 	}
+	to.Content = strings.Join(texts, "")
 	return nil
 }

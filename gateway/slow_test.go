@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -75,9 +76,7 @@ func serving(t *testing.T, s gateway.Swarm, log io.Writer) (dial func() client) 
 func (c client) send(t *testing.T, path string, header map[string]string, size int, body string) {
 	t.Helper()
 	all := map[string]string{"Host": "localhost", "Authorization": "Bearer " + key, "Content-Type": "application/json", "Content-Length": fmt.Sprint(size)}
-	for name, v := range header {
-		all[name] = v
-	}
+	maps.Copy(all, header)
 	head := "POST " + path + " HTTP/1.1\r\n"
 	for name, v := range all {
 		head += name + ": " + v + "\r\n"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -74,7 +75,11 @@ func handle(ctx context.Context, h bus.Handler, model string, payload any) run {
 		r.phases, r.limits = append(r.phases, name), append(r.limits, limit)
 	})
 	r.result, r.err = h.Handle(ctx, &bus.Task{Type: bus.TypeInference, Model: model, Payload: data}, func(c any) error {
-		r.chunks = append(r.chunks, c.(bus.InferenceChunk).Text)
+		text := fmt.Sprint(c)
+		if c, ok := c.(bus.InferenceChunk); ok {
+			text = c.Text
+		}
+		r.chunks = append(r.chunks, text)
 		return nil
 	})
 	return r

@@ -162,3 +162,19 @@ func TestProfileJSON(t *testing.T) {
 		t.Errorf("JSON (-want +got):\n%s", diff)
 	}
 }
+
+// The disk of a folder is the one that is mounted nearest above it.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	p := node.Profile{Disks: []node.Disk{{Path: "/", FreeGB: 7.9}, {Path: "/home", FreeGB: 100}, {Path: "/homes", FreeGB: 3}, {Path: "/home/full", FreeGB: 0.2}}}
+	for path, want := range map[string]int64{
+		"/usr/share/ollama": 7 << 30, "/home/a/.ollama/models": 100 << 30, "/home": 100 << 30, "/homes/x": 3 << 30, "/home/full/x": 1, "/homestead": 7 << 30, "models": 0,
+	} {
+		if got := p.Room(path); got != want {
+			t.Errorf("%s: %d bytes, want %d", path, got, want)
+		}
+	}
+	if got := (node.Profile{}).Room("/"); got != 0 {
+		t.Errorf("no disk is known: %d", got)
+	}
+}

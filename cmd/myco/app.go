@@ -29,6 +29,8 @@ type cli struct {
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
 	Key     keyCmd     `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
+	Pull    pullCmd    `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
+	Rm      rmCmd      `cmd:"" help:"Delete a model on the nodes that have it."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and name the broken hop."`
 	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -99,6 +100,8 @@ func Start(ctx context.Context, addr string, cfg Config) (*Engine, error) {
 	mux.HandleFunc("POST /api/chat", e.generate)
 	mux.HandleFunc("POST /api/embed", e.embed)
 	mux.HandleFunc("POST /api/embeddings", e.embed)
+	mux.HandleFunc("POST /api/pull", e.pull)
+	mux.HandleFunc("DELETE /api/delete", e.remove)
 	e.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	e.wg.Go(func() { _ = e.srv.Serve(ln) })
 	return e, nil
@@ -120,6 +123,22 @@ func (e *Engine) embed(w http.ResponseWriter, r *http.Request) {
 		vectors = append(vectors, []float32{float32(len(s)), 1})
 	}
 	reply(w, map[string]any{"embeddings": vectors, "embedding": []float32{float32(len(req.Prompt)), 1}, "prompt_eval_count": len(vectors)})
+}
+
+// pull says that a model was pulled, and remove that one was deleted: the models stay those of Config,
+// since every request of a test asks for them.
+func (e *Engine) pull(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	fmt.Fprintln(w, `{"status":"pulling manifest"}`)
+	fmt.Fprintln(w, `{"status":"success"}`)
+}
+
+func (e *Engine) remove(w http.ResponseWriter, r *http.Request) {
+	var req struct{ Model string }
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || !slices.Contains(e.cfg.Models, req.Model) {
+		w.WriteHeader(http.StatusNotFound)
+		reply(w, map[string]any{"error": "model '" + req.Model + "' not found"})
+	}
 }
 
 // Addr is HOST:PORT where it listens.

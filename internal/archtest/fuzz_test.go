@@ -25,6 +25,7 @@ var foreign = map[string]string{
 	"tasks over HTTP":             "gateway.FuzzTask",
 	"requests in other dialects":  "gateway.FuzzDialects",
 	"streams of engines":          "internal/engine.FuzzStream",
+	"progress of engines":         "internal/engine.FuzzPull",
 	"errors of engines":           "internal/engine.FuzzErrorText",
 	"model files":                 "internal/engine/demo/gguf.FuzzParse",
 	"what nvidia-smi says":        "node.FuzzParseSMI",

@@ -118,3 +118,35 @@ func TestClientThatLeavesEndsTheWork(t *testing.T) {
 	_, err = ledger.Wait(ctx, func(runs []engine.Run) bool { return len(runs) == 1 && runs[0].Outcome == engine.Left })
 	check(t, err)
 }
+
+// A node without an engine has models pulled and deleted by another, for keys that may.
+func TestPullAndDeleteAcrossNodes(t *testing.T) {
+	t.Parallel()
+	b, a := dialectSwarm(t, &engine.Ledger{}, nil)
+	key, err := b.conn.CreateKey(b.ctx(), bus.KeyRequest{})
+	check(t, err)
+	admin, err := b.conn.CreateKey(b.ctx(), bus.KeyRequest{Admin: true})
+	check(t, err)
+	for _, c := range []struct {
+		method, path, body string
+		who                func(*http.Request)
+		status             int
+		says               string
+	}{
+		{"POST", "/api/pull", `{"model":"new"}`, noKey, 200, `{"status":"pulling manifest"}` + "\n" + `{"status":"success"}`},
+		{"POST", "/api/pull", `{"model":"new","stream":false}`, bearer(admin.Key), 200, `{"status":"success"}`},
+		{"POST", "/api/pull", `{"model":"new"}`, bearer(key.Key), 403, "--admin"},
+		{"DELETE", "/api/delete", `{"model":"scripted"}`, bearer(key.Key), 403, "--admin"},
+		{"DELETE", "/api/delete", `{"model":"scripted"}`, noKey, 403, "is on a"},
+		{"DELETE", "/api/delete", `{"model":"scripted:latest"}`, bearer(admin.Key), 200, `"nodes":["a"]`},
+		{"DELETE", "/api/delete", `{"model":"missing"}`, bearer(admin.Key), 404, "not found"},
+	} {
+		if status, body := call(t, b, c.method, c.path, c.body, c.who); status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%s %s: %d %s, want %d, %s", c.path, c.body, status, body, c.status, c.says)
+		}
+	}
+	// Where the model is, no key is needed, as with an Ollama there.
+	if status, body := call(t, a, "DELETE", "/api/delete", `{"model":"scripted:latest"}`, noKey); status != 200 || !strings.Contains(body, `"nodes":["a"]`) {
+		t.Errorf("here, without a key: %d %s", status, body)
+	}
+}

@@ -32,6 +32,9 @@ func (d *Daemon) hello() {
 	}
 	line("  NATS, this machine     %s", d.info.BusURL)
 	line("  HTTP, this machine     %s (key in %s)", d.info.HTTPURL, bus.HTTPKeyFile)
+	if d.info.OllamaURL != "" {
+		line("  HTTP, as Ollama        %s", d.info.OllamaURL)
+	}
 	line("  data                   %s", d.cfg.DataDir)
 	line("")
 	if s.Founder && members == 1 && !d.phraseShown() {

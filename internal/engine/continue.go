@@ -63,7 +63,7 @@ func overall(res bus.InferenceResult, said bus.Said) bus.InferenceResult {
 
 // rest asks for what follows said, by do, which posts the request and reads the answer.
 func rest(said bus.Said, goesOn func() error, post func() (*http.Response, error), read func(*http.Response) (bus.InferenceResult, error)) (bus.InferenceResult, bool, error) {
-	resp, err := post()
+	resp, err := post() //nolint:bodyclose // leave does
 	if err != nil {
 		return bus.InferenceResult{}, bus.IsRetry(err), err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
@@ -73,6 +74,31 @@ func FuzzErrorText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if msg, _ := engine.ErrorText(data); len(msg) > 512 {
 			t.Errorf("a message of %d bytes", len(msg))
+		}
+	})
+}
+
+func FuzzPull(f *testing.F) {
+	for _, s := range []string{
+		`{"status":"pulling manifest"}` + "\n" + `{"status":"pulling abc","digest":"sha256:abc","total":9,"completed":4}` + "\n" + `{"status":"success"}`,
+		`{"status":"pulling manifest"}` + "\n" + `{"error":"pull model manifest: file does not exist"}`,
+		`{"error":"max retries exceeded"}`, `{"status":"\u001b[2J\u0007","total":-1,"completed":9223372036854775807}`,
+		`{"status":"` + strings.Repeat("x", 1000) + `"}`, `{"status":7}`, "", "\n\n", "[]", "null",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		err := engine.ReadPull(t.Context(), bytes.NewReader(body), func(p bus.PullProgress) error {
+			for _, s := range []string{p.Status, p.Digest} {
+				if len(s) > 1<<10 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+					t.Errorf("%q of %q goes to a terminal", s, body)
+				}
+			}
+			_, err := json.Marshal(p)
+			return err
+		})
+		if e := bus.AsError(err); e != nil && e.Code == bus.CodeInternal {
+			t.Errorf("%q: %v", body, err)
 		}
 	})
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -42,7 +44,12 @@ func (o *Ollama) Pull(ctx context.Context, req bus.PullRequest, emit func(bus.Pu
 		return err
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
+	return o.readPull(ctx, resp.Body, emit)
+}
+
+// readPull takes progress from the lines of a stream, up to the last.
+func (o *Ollama) readPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
+	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	for lines.Scan() {
 		var line struct {
@@ -63,12 +70,22 @@ func (o *Ollama) Pull(ctx context.Context, req bus.PullRequest, emit func(bus.Pu
 		case line.Status == "success":
 			return nil
 		}
-		line.Status, line.Digest = shorten(line.Status), shorten(line.Digest)
+		line.Status, line.Digest = printed(line.Status), printed(line.Digest)
 		if err := emit(line.PullProgress); err != nil {
 			return err
 		}
 	}
 	return o.c.ended(ctx, lines.Err(), "no line with the status success")
+}
+
+// printed is what an engine says as it may be shown on a terminal, at a length that a person reads.
+func printed(s string) string {
+	return shorten(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s))
 }
 
 // Delete removes a model. CodeNotFound where the server does not have it.

@@ -1,0 +1,97 @@
+package bus_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// ollamaNode is a node that can pull and delete, with a GPU, GiB of room and models.
+func ollamaNode(name, gpu string, room int64, models ...string) bus.NodeInfo {
+	n := bus.NodeInfo{
+		ID: bus.NodeID("myco-00000000000" + name), Name: name, State: bus.NodeReady, GPUTier: gpu, ModelRoom: room << 30,
+		Types: []string{bus.TypeDelete, bus.TypePull},
+	}
+	for _, m := range models {
+		n.Models = append(n.Models, bus.ModelInfo{Name: m, Engine: "ollama"})
+	}
+	return n
+}
+
+func changed(n bus.NodeInfo, change func(*bus.NodeInfo)) bus.NodeInfo {
+	change(&n)
+	return n
+}
+
+func TestPullNode(t *testing.T) {
+	t.Parallel()
+	a, b, c := ollamaNode("a", "none", 900), ollamaNode("b", "high", 50), ollamaNode("c", "high", 200)
+	without := func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }
+	for name, x := range map[string]struct {
+		nodes []bus.NodeInfo
+		on    string
+		want  string
+		code  bus.Code
+	}{
+		"the better GPU":                 {[]bus.NodeInfo{a, b}, "", "b", ""},
+		"then more room":                 {[]bus.NodeInfo{a, b, c}, "", "c", ""},
+		"then the id":                    {[]bus.NodeInfo{c, changed(b, func(n *bus.NodeInfo) { n.ModelRoom = c.ModelRoom })}, "", "b", ""},
+		"not where there is none":        {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.ModelRoom = 7 << 30 })}, "", "a", ""},
+		"nor on a full disk":             {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.DiskFull = true })}, "", "a", ""},
+		"unless there is no other":       {[]bus.NodeInfo{changed(c, func(n *bus.NodeInfo) { n.ModelRoom = 1 })}, "", "c", ""},
+		"room that is not known":         {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.ModelRoom = 0 })}, "", "c", ""},
+		"an unknown GPU is last":         {[]bus.NodeInfo{a, ollamaNode("d", "", 999)}, "", "a", ""},
+		"where it is already":            {[]bus.NodeInfo{ollamaNode("a", "none", 900, "m:latest"), c}, "", "a", ""},
+		"though another model is there":  {[]bus.NodeInfo{ollamaNode("a", "none", 900, "m:7b"), c}, "", "c", ""},
+		"pinned by name":                 {[]bus.NodeInfo{a, b, c}, "a", "a", ""},
+		"pinned by id":                   {[]bus.NodeInfo{a, b, c}, string(a.ID), "a", ""},
+		"pinned to nobody":               {[]bus.NodeInfo{a, b}, "z", "", bus.CodeNotFound},
+		"pinned to a name of two":        {[]bus.NodeInfo{a, changed(b, func(n *bus.NodeInfo) { n.Name = "a" })}, "a", "", bus.CodeConflict},
+		"pinned to one without Ollama":   {[]bus.NodeInfo{changed(a, without), b}, "a", "", bus.CodeNoWorker},
+		"pinned to a lost one":           {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeLost }), b}, "a", "", bus.CodeNotFound},
+		"not to one that drains":         {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "a", ""},
+		"not to one that does not speak": {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeIncompatible })}, "", "a", ""},
+		"nobody can":                     {[]bus.NodeInfo{changed(a, without)}, "", "", bus.CodeNoWorker},
+	} {
+		got, err := bus.PullNode(x.nodes, "m", x.on)
+		if got.Name != x.want || codeOf(err) != x.code {
+			t.Errorf("%s: %q, %v, want %q, %q", name, got.Name, err, x.want, x.code)
+		}
+	}
+}
+
+func TestDeleteNodes(t *testing.T) {
+	t.Parallel()
+	a, b := ollamaNode("a", "none", 1, "m:latest"), ollamaNode("b", "none", 1, "other")
+	vec := changed(ollamaNode("c", "none", 1), func(n *bus.NodeInfo) { n.Embedders = []bus.ModelInfo{{Name: "m", Engine: "ollama"}} })
+	llama := changed(ollamaNode("d", "none", 1, "m"), func(n *bus.NodeInfo) { n.Models[0].Engine = "openai" })
+	demo := changed(ollamaNode("e", "none", 1, "m"), func(n *bus.NodeInfo) { n.Models[0].Engine, n.Models[0].Demo = "demo", true })
+	old := changed(ollamaNode("f", "none", 1, "m"), func(n *bus.NodeInfo) { n.Types = []string{bus.TypeInference} })
+	lost := changed(ollamaNode("g", "none", 1, "m"), func(n *bus.NodeInfo) { n.State = bus.NodeLost })
+	namesOf := func(nodes []bus.NodeInfo) (out []string) {
+		for _, n := range nodes {
+			out = append(out, n.Name)
+		}
+		return out
+	}
+	for name, x := range map[string]struct {
+		nodes      []bus.NodeInfo
+		on         string
+		able, kept []string
+		code       bus.Code
+	}{
+		"all that have it":      {[]bus.NodeInfo{a, b, vec, llama, demo, old, lost}, "", []string{"a", "c"}, []string{"d", "f"}, ""},
+		"one":                   {[]bus.NodeInfo{a, vec}, "c", []string{"c"}, nil, ""},
+		"one without it":        {[]bus.NodeInfo{a, b}, "b", nil, nil, bus.CodeNotFound},
+		"nobody has it":         {[]bus.NodeInfo{b, lost, demo}, "", nil, nil, bus.CodeNotFound},
+		"nobody can":            {[]bus.NodeInfo{llama, old}, "", nil, []string{"d", "f"}, bus.CodeInvalid},
+		"no such node":          {[]bus.NodeInfo{a}, "z", nil, nil, bus.CodeNotFound},
+		"a node that went away": {[]bus.NodeInfo{a, lost}, "g", nil, nil, bus.CodeNotFound},
+	} {
+		able, kept, err := bus.DeleteNodes(x.nodes, "m", x.on)
+		if !slices.Equal(namesOf(able), x.able) || !slices.Equal(namesOf(kept), x.kept) || codeOf(err) != x.code {
+			t.Errorf("%s: %v, kept %v, %v", name, namesOf(able), namesOf(kept), err)
+		}
+	}
+}
