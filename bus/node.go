@@ -105,6 +105,26 @@ type Capability struct {
 	Slots int `json:"slots"`
 }
 
+// NodeUse is how busy a node is at present.
+type NodeUse struct {
+	// CPUPercent is the share of all cores that is busy, 0 to 100.
+	CPUPercent float64 `json:"cpu_percent"`
+	// GPUPercent is the utilisation of the busiest GPU, 0 to 100; -1 where none tells.
+	GPUPercent int `json:"gpu_percent"`
+	// TokensPerSecond is how fast its engines write, all answers together, over the last seconds. A piece
+	// of an answer counts as a token, as engines send them one by one.
+	TokensPerSecond float64 `json:"tokens_per_second"`
+}
+
+// QueueCount is how many tasks of a kind there are in the work queues.
+type QueueCount struct {
+	Lane    Lane   `json:"lane"`
+	Class   string `json:"class"`
+	Model   string `json:"model,omitempty"`
+	Waiting int    `json:"waiting"`
+	Running int    `json:"running"`
+}
+
 // NodeInfo is what a node tells of itself, and one value of the KV bucket "peers".
 type NodeInfo struct {
 	ID    NodeID    `json:"id"`
@@ -135,9 +155,13 @@ type NodeInfo struct {
 	Owner *OwnerUse `json:"owner,omitempty"`
 	// FreeMemory and FreeVRAM are bytes, in steps of 256 MiB; 0 where it does not tell. FreeVRAM is of
 	// all GPUs together.
-	FreeMemory int64  `json:"free_memory,omitempty"`
-	FreeVRAM   int64  `json:"free_vram,omitempty"`
-	Version    string `json:"version"`
+	FreeMemory int64 `json:"free_memory,omitempty"`
+	FreeVRAM   int64 `json:"free_vram,omitempty"`
+	// Use and Queues change all the time: heartbeats and Status have them, the bucket "peers" does not.
+	// Use is nil where a node does not tell; Queues are those that it holds as queue host.
+	Use     *NodeUse     `json:"use,omitempty"`
+	Queues  []QueueCount `json:"queues,omitempty"`
+	Version string       `json:"version"`
 	// Wire is what it speaks with other nodes; zero for one from before nodes told.
 	Wire Wire `json:"wire,omitzero"`
 	// FabricAddr is HOST:PORT where it accepts routes, as far as it knows.

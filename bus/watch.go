@@ -25,30 +25,45 @@ func (f EventFilter) subject() string {
 // ctx ends. Events are told once, to whoever listens: what a reader misses is not told again.
 // The error has CodeUnavailable when the daemon went away.
 func (c *Conn) Watch(ctx context.Context, f EventFilter) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
+	return watch(c, ctx, f.subject(), event)
+}
+
+// WatchHeartbeats returns the heartbeats of all nodes from now on, until the loop is broken or ctx
+// ends. Errors are those of Watch.
+func (c *Conn) WatchHeartbeats(ctx context.Context) iter.Seq2[Heartbeat, error] {
+	return watch(c, ctx, SubjectHeartbeats, func(m *nats.Msg) (h Heartbeat, ok bool) {
+		err := Unmarshal(m.Data, &h)
+		return h, err == nil && m.Subject == SubjectHeartbeat(h.Node)
+	})
+}
+
+// watch returns what read makes of the messages on subject.
+func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.Msg) (T, bool)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		ctx, cancel := c.bound(ctx)
 		defer cancel(nil)
-		sub, err := c.nc.SubscribeSync(f.subject())
+		sub, err := c.nc.SubscribeSync(subject)
 		if err != nil {
-			yield(Event{}, gone(err))
+			yield(none, gone(err))
 			return
 		}
 		defer func() {
 			if err := sub.Unsubscribe(); err != nil {
-				c.log.Debug("stop watching events", "error", err)
+				c.log.Debug("stop watching", "subject", subject, "error", err)
 			}
 		}()
 		if err := c.flush(ctx); err != nil {
-			yield(Event{}, err)
+			yield(none, err)
 			return
 		}
 		for {
 			m, err := sub.NextMsgWithContext(ctx)
 			if err != nil {
-				yield(Event{}, c.requestError(ctx, err))
+				yield(none, c.requestError(ctx, err))
 				return
 			}
-			if e, ok := event(m); ok && !yield(e, nil) {
+			if e, ok := read(m); ok && !yield(e, nil) {
 				return
 			}
 		}

@@ -177,6 +177,7 @@ func TestKeyIsRevoked(t *testing.T) {
 var limited = map[string][]string{
 	"/api/chat":            {`{"error":"this key `},
 	"/v1/chat/completions": {`"rate_limit_exceeded"`, `"rate_limit_error"`, `"message":"this key `},
+	"/v1/messages":         {`"type":"rate_limit_error"`, `"type":"error"`, `"message":"this key `},
 }
 
 // A key makes as many requests a minute as it may; then its client is told when to come again.
@@ -188,7 +189,7 @@ func TestRateOfAKey(t *testing.T) {
 		other, free := made("free", bus.KeyRequest{})
 		g := keyring(t, o, slow, other)
 		post := func(secret string) *httptest.ResponseRecorder {
-			return from(t, g, afar, "POST", target, hello+`}`, "Authorization", "Bearer "+secret)
+			return from(t, g, afar, "POST", target, hello+`,"max_tokens":9}`, "Authorization", "Bearer "+secret)
 		}
 		for range 2 {
 			wantStatus(t, target, post(secret), http.StatusOK)
@@ -221,7 +222,9 @@ func TestConcurrencyOfAKey(t *testing.T) {
 	first := h.begin(t, g, secret)
 	for target, says := range limited {
 		second := make(chan *httptest.ResponseRecorder, 1)
-		go func() { second <- from(t, g, afar, "POST", target, hello+`}`, "Authorization", "Bearer "+secret) }()
+		go func() {
+			second <- from(t, g, afar, "POST", target, hello+`,"max_tokens":9}`, "Authorization", "Bearer "+secret)
+		}()
 		w := awaitEnd(t, "a second request at one time", second)
 		wantStatus(t, target, w, http.StatusTooManyRequests)
 		if w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "1 request under way") || !strings.Contains(w.Body.String(), says[0]) {

@@ -46,6 +46,7 @@ type Inference struct {
 	engines Engines
 	slots   int
 	limits  Limits
+	written rate
 }
 
 // Limits are how long an engine may say nothing before its task goes to another node.
@@ -65,6 +66,9 @@ var _ bus.Handler = (*Inference)(nil)
 func NewInference(engines Engines, slots int) *Inference {
 	return &Inference{engines: engines, slots: slots}
 }
+
+// TokensPerSecond is how fast the engines write, all answers together, over the last seconds.
+func (h *Inference) TokensPerSecond() float64 { return h.written.perSecond(time.Now()) }
 
 // WithLimits sets the watchdog's limits, and returns h. It is called before h is used.
 func (h *Inference) WithLimits(l Limits) *Inference {
@@ -106,6 +110,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 		if c.Empty() { // it is for the watchdog
 			return nil
 		}
+		h.written.note(time.Now())
 		return emit(c)
 	}
 	res, ok, err := h.goOn(ctx, t.Model, req, out)

@@ -24,6 +24,9 @@ const (
 // host is the queue host of one term: it knows what is stored and who asks, and answers. It
 // only makes things quick: what it forgets, the sweep and the workers' own look find.
 type host struct {
+	// counts is what the last sweep found, for heartbeats.
+	counts atomic.Pointer[[]bus.QueueCount]
+
 	n    *Node
 	q    QueueID
 	done chan struct{}

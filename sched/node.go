@@ -306,6 +306,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 
 func sameInfo(a, b bus.NodeInfo) bool {
 	a.Seen, b.Seen = time.Time{}, time.Time{}
+	a.Use, b.Use, a.Queues, b.Queues = nil, nil, nil, nil // they change all the time
 	return string(marshal(a)) == string(marshal(b))
 }
 
@@ -316,6 +317,11 @@ func (n *Node) ownInfo() bus.NodeInfo {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	i.QueueHost, i.DiskFull = n.hosting != nil, n.cfg.Room() != nil
+	if n.hosting != nil {
+		if counts := n.hosting.counts.Load(); counts != nil {
+			i.Queues = *counts
+		}
+	}
 	if n.draining {
 		i.State = bus.NodeDraining
 	}

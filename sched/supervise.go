@@ -134,6 +134,7 @@ func (h *host) sweep(counts []KeyCount, asked time.Time) {
 	for _, k := range h.keys {
 		k.extra = 0 // one try a sweep
 	}
+	h.count()
 	for id, c := range h.early {
 		if !h.n.members.alive(c.Worker) {
 			delete(h.early, id)

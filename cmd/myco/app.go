@@ -24,7 +24,9 @@ type cli struct {
 	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
 
 	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
+	Chat    chatCmd    `cmd:"" help:"Talk with the swarm, and go on later."`
 	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
+	Top     topCmd     `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`

@@ -83,15 +83,21 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	if err != nil {
 		return nil, nil, err
 	}
+	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
+	inference := handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits)
+	info := func() bus.NodeInfo {
+		i, l := d.describe(), d.detector.Load()
+		i.Use = &bus.NodeUse{CPUPercent: l.CPUPercent, GPUPercent: l.GPUPercent, TokensPerSecond: inference.TokensPerSecond()}
+		return i
+	}
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  d.describe, Load: d.load, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
+		Info:  info, Load: d.load, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
-	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
-		handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits),
+		inference,
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines),
 	} {

@@ -146,6 +146,7 @@ func (t *table) write(ctx context.Context, now time.Time) error {
 
 // put writes one node, if there is news that may be told now. The caller holds mu.
 func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
+	n.Use, n.Queues = nil, nil // every second something else
 	bare := n
 	bare.Seen = time.Time{}
 	b, err := bus.Marshal(bare)

@@ -156,7 +156,7 @@ func ollamaMessages(in []bus.Message) []ollamaMessage {
 func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	a := newAnswer(KindOllama, model, emit)
 	path, body := ollamaBody(model, req)
-	resp, err := o.c.do(ctx, http.MethodPost, path, body)
+	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
 	}

@@ -54,7 +54,7 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if err != nil {
 		return bus.InferenceResult{}, err
 	}
-	resp, err := o.c.do(ctx, http.MethodPost, path, body)
+	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
 	}

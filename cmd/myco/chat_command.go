@@ -1,0 +1,167 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// chatVerb is a command within a conversation.
+type chatVerb struct {
+	name, arg, help string
+	needs           bool // arg must be there
+}
+
+// chatVerbs are the commands, in the order of /help.
+var chatVerbs = []chatVerb{
+	{name: "/model", arg: "[NAME]", help: `List the models, or ask this one; "" leaves it to the swarm.`},
+	{name: "/node", arg: "[NAME]", help: `List the nodes, or ask this one; "" leaves it to the swarm.`},
+	{name: "/peers", help: "Show the nodes of the swarm."},
+	{name: "/system", arg: "[TEXT]", help: `Show what the model is told first, or set it; "" for nothing.`},
+	{name: "/retry", help: "Ask the last question again."},
+	{name: "/save", arg: "[NAME]", help: "Give the conversation a name. It is saved after each answer anyway."},
+	{name: "/load", arg: "NAME", help: "Go on with another conversation.", needs: true},
+	{name: "/clear", help: "Begin a new conversation."},
+	{name: "/help", help: "Show this."},
+	{name: "/bye", help: "Leave."},
+}
+
+// chatLine is what a person has entered: a command with its argument, or a question.
+type chatLine struct {
+	verb, arg string
+	set       bool // an argument was given, if perhaps ""
+	question  string
+}
+
+// parseChat reads one input. It is a command if it begins with a slash and a word; a path such as
+// /etc/hosts is a question. An error names what is wrong with a command.
+func parseChat(in string) (chatLine, error) {
+	text := strings.TrimSpace(in)
+	word, rest, _ := strings.Cut(text, " ")
+	if other := chatAliases[word]; other != "" {
+		word = other
+	}
+	if !isVerb(word) || strings.Contains(text, "\n") && !strings.HasPrefix(text, "/system") {
+		return chatLine{question: strings.Trim(in, "\r\n")}, nil
+	}
+	for _, v := range chatVerbs {
+		if word != v.name {
+			continue
+		}
+		l := chatLine{verb: v.name, arg: strings.TrimSpace(rest)}
+		l.set = l.arg != ""
+		if n := len(l.arg); n >= 2 && l.arg[0] == '"' && l.arg[n-1] == '"' {
+			l.arg = strings.Trim(l.arg, `"`)
+		}
+		switch {
+		case v.arg == "" && l.set:
+			return l, bus.Errorf(bus.CodeInvalid, "%s takes nothing more", v.name)
+		case v.needs && l.arg == "":
+			return l, bus.Errorf(bus.CodeInvalid, "%s wants a %s", v.name, v.arg).WithHint("myco chat --list")
+		}
+		return l, nil
+	}
+	return chatLine{}, bus.Errorf(bus.CodeInvalid, "there is no command %s", word).WithHint("/help")
+}
+
+// chatAliases are what people type who come from elsewhere.
+var chatAliases = map[string]string{"/exit": "/bye", "/quit": "/bye", "/?": "/help"}
+
+// isVerb reports whether a word is a slash and letters.
+func isVerb(word string) bool {
+	name, ok := strings.CutPrefix(word, "/")
+	return ok && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r < 'a' || r > 'z' })
+}
+
+// chatHelp is what /help shows.
+func chatHelp() string {
+	rows := make([][2]string, len(chatVerbs))
+	for i, v := range chatVerbs {
+		rows[i] = [2]string{strings.TrimSpace(v.name + " " + v.arg), v.help}
+	}
+	var b strings.Builder
+	for _, r := range append(rows,
+		[2]string{`"""`, `Begins and ends a question of several lines; so does \ at the end of a line.`},
+		[2]string{"Ctrl-C", "Stops the answer, and keeps the conversation."},
+		[2]string{"Ctrl-D", "Leaves."}) {
+		b.WriteString("  " + r[0] + strings.Repeat(" ", max(1, 16-len(r[0]))) + r[1] + "\n")
+	}
+	return b.String()
+}
+
+// gather joins the lines of one input: """ to """, or lines that end with a backslash.
+type gather struct {
+	lines  []string
+	quoted bool
+}
+
+// add takes a line, and reports whether the input is whole.
+func (g *gather) add(line string) (text string, whole bool) {
+	const quote = `"""`
+	if g.quoted {
+		before, closed := strings.CutSuffix(strings.TrimRight(line, " "), quote)
+		if !closed {
+			g.lines = append(g.lines, line)
+			return "", false
+		}
+		return g.take(before), true
+	}
+	if after, ok := strings.CutPrefix(strings.TrimLeft(line, " "), quote); ok && len(g.lines) == 0 {
+		if before, closed := strings.CutSuffix(strings.TrimRight(after, " "), quote); closed {
+			return g.take(before), true
+		}
+		g.quoted = true
+		if after != "" {
+			g.lines = append(g.lines, after)
+		}
+		return "", false
+	}
+	if before, ok := strings.CutSuffix(line, `\`); ok {
+		g.lines = append(g.lines, before)
+		return "", false
+	}
+	return g.take(line), true
+}
+
+// open reports whether more lines are wanted.
+func (g *gather) open() bool { return g.quoted || len(g.lines) > 0 }
+
+func (g *gather) take(last string) string {
+	lines := g.lines
+	if last != "" || !g.quoted {
+		lines = append(lines, last)
+	}
+	*g = gather{}
+	return strings.Join(lines, "\n")
+}
+
+// completions returns how a line may go on from its last word, and how much of it is there.
+// models and nodes are asked only where a name is wanted.
+func completions(line string, models, nodes, saved func() []string) (endings []string, length int) {
+	verb, arg, spaced := strings.Cut(line, " ")
+	var words []string
+	typed := line
+	switch {
+	case !strings.HasPrefix(line, "/"):
+		return nil, 0
+	case !spaced:
+		for _, v := range chatVerbs {
+			word := v.name
+			if v.arg != "" {
+				word += " "
+			}
+			words = append(words, word)
+		}
+	default:
+		typed = arg
+		if from := map[string]func() []string{"/model": models, "/node": nodes, "/load": saved}[verb]; from != nil {
+			words = from()
+		}
+	}
+	for _, w := range words {
+		if rest, ok := strings.CutPrefix(w, typed); ok && rest != "" {
+			endings = append(endings, rest)
+		}
+	}
+	return endings, len([]rune(typed))
+}

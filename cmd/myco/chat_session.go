@@ -1,0 +1,223 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// sessionView is one conversation of chat --list --json.
+type sessionView struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Updated time.Time `json:"updated"`
+	Turns   int       `json:"turns"`
+	Model   string    `json:"model"`
+	First   string    `json:"first"`
+}
+
+// listSessions prints the conversations that are saved, the latest first.
+func (a *app) listSessions(files sessions) error {
+	all, problems := files.list()
+	for _, p := range problems {
+		a.hint("warning: %v", p)
+	}
+	views := make([]sessionView, len(all))
+	rows := make([][]string, len(all))
+	for i, s := range all {
+		v := sessionView{ID: s.ID, Name: s.Name, Updated: s.Updated, Turns: s.turns(), Model: cmp.Or(s.Model, s.Used), First: s.first()}
+		views[i] = v
+		rows[i] = []string{s.title(), s.Updated.Local().Format("2006-01-02 15:04"), strconv.Itoa(v.Turns), cmp.Or(v.Model, "-"), printable(short(v.First, 40))}
+	}
+	if a.json {
+		a.object(struct {
+			Sessions []sessionView `json:"sessions"`
+		}{views})
+		return nil
+	}
+	if len(all) == 0 {
+		a.hint("No conversation is saved yet. To begin one: myco chat")
+		return nil
+	}
+	a.table([]string{"NAME", "LAST", "ANSWERS", "MODEL", "BEGINS WITH"}, rows)
+	a.hint("To go on with one: myco chat --session NAME. They are files in %s", files.dir)
+	return nil
+}
+
+// command does what a line asks for.
+func (ch *chat) command(ctx context.Context, l chatLine) error {
+	switch l.verb {
+	case "/help":
+		ch.say(chatHelp())
+	case "/model":
+		return ch.model(ctx, l)
+	case "/node":
+		if !l.set {
+			return ch.showNodes(ctx)
+		}
+		return ch.useNode(ctx, l.arg)
+	case "/peers":
+		s, err := ch.status(ctx)
+		if err != nil {
+			return err
+		}
+		ch.say(swarmTable(viewSwarm(s.Swarm, s.Nodes), s.Node.ID))
+	case "/system":
+		if l.set {
+			ch.s.System, ch.s.Tokens = l.arg, 0
+		}
+		ch.note("%s", cmp.Or(ch.s.System, "The model is told nothing first."))
+	case "/retry":
+		if !ch.s.again() {
+			return bus.Errorf(bus.CodeInvalid, "there is no question yet")
+		}
+		ch.note(">>> %s", short(strings.ReplaceAll(ch.s.Unanswered, "\n", " "), 60))
+		return ch.turn(ctx, ch.s.Unanswered)
+	case "/save":
+		return ch.saveAs(l.arg)
+	case "/load":
+		s, err := ch.files.find(l.arg)
+		if err != nil {
+			return err
+		}
+		ch.s = s
+		ch.greet(ctx)
+	case "/clear":
+		fresh := ch.files.start()
+		fresh.Model, fresh.Node, fresh.System = ch.s.Model, ch.s.Node, ch.s.System
+		ch.s = fresh
+		ch.note("A new conversation.")
+	}
+	return nil
+}
+
+// say prints what a command asked for: no part of the conversation, and so no result.
+func (ch *chat) say(s string) { ch.notes.Write([]byte(s)) } //nolint:errcheck // nobody can be told
+
+func (ch *chat) saveAs(name string) error {
+	if name != "" {
+		if err := ch.files.name(ch.s, name); err != nil {
+			return err
+		}
+	}
+	if _, err := ch.files.save(ch.s); err != nil {
+		return err
+	}
+	ch.keep = true
+	ch.note("Saved. To go on with it later: myco chat --session %s", quoted(ch.s.title()))
+	return nil
+}
+
+// quoted is a name as a shell takes it.
+func quoted(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("-_.:/@", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
+}
+
+// model lists the models, or has one answer from here on.
+func (ch *chat) model(ctx context.Context, l chatLine) error {
+	if l.set && l.arg == "" {
+		ch.s.Model, ch.s.Used = "", ""
+		ch.note("The swarm chooses the model.")
+		return nil
+	}
+	nodes, err := ch.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	names := modelsOf(nodes)
+	if l.set {
+		for _, name := range names {
+			if bus.SameModel(name, l.arg) {
+				ch.s.Model, ch.s.Tokens = l.arg, 0
+				ch.note("%s answers from here on.", l.arg)
+				return nil
+			}
+		}
+		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", l.arg, cmp.Or(strings.Join(names, ", "), "none")).
+			WithHint("ollama pull %s", l.arg)
+	}
+	rows := make([][]string, len(names))
+	for i, name := range names {
+		var on []string
+		for _, n := range nodes {
+			for _, m := range n.Models {
+				if n.State.Live() && m.Name == name {
+					on = append(on, n.Name)
+				}
+			}
+		}
+		now := ""
+		if bus.SameModel(name, cmp.Or(ch.s.Model, ch.s.Used)) {
+			now = "*"
+		}
+		rows[i] = []string{now, name, strings.Join(on, " ")}
+	}
+	ch.say(tabulate([]string{"", "MODEL", "NODES"}, rows))
+	return nil
+}
+
+// modelsOf are the names of the models that live nodes have, each once, in order.
+func modelsOf(nodes []bus.NodeInfo) []string {
+	seen := map[string]bool{}
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			if n.State.Live() {
+				seen[m.Name] = true
+			}
+		}
+	}
+	return sorted(seen)
+}
+
+func (ch *chat) showNodes(ctx context.Context) error {
+	nodes, err := ch.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([][]string, len(nodes))
+	for i, n := range nodes {
+		models := make([]string, len(n.Models))
+		for j, m := range n.Models {
+			models[j] = m.Name
+		}
+		now := ""
+		if n.ID == ch.s.Node && n.ID != "" {
+			now = "*"
+		}
+		rows[i] = []string{now, n.Name, state(string(n.State)), cmp.Or(strings.Join(models, " "), "-")}
+	}
+	ch.say(tabulate([]string{"", "NODE", "STATE", "MODELS"}, rows))
+	return nil
+}
+
+// useNode has one node answer from here on; none leaves it to the swarm.
+func (ch *chat) useNode(ctx context.Context, name string) error {
+	switch {
+	case name == "":
+		ch.s.Node = ""
+		ch.note("The swarm chooses the node.")
+		return nil
+	case ch.local:
+		return bus.Errorf(bus.CodeUnavailable, "there is no daemon, and so no other node").WithHint("mycod")
+	}
+	nodes, err := ch.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := findNode(nodes, name)
+	if err != nil {
+		return err
+	}
+	ch.s.Node = n.ID
+	ch.note("%s answers from here on.", n.Name)
+	return nil
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/term"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// chatEvent is one line of chat --json.
+type chatEvent struct {
+	Event   string     `json:"event"` // session or error
+	Session string     `json:"session,omitempty"`
+	Name    string     `json:"name,omitempty"`
+	Error   *bus.Error `json:"error,omitempty"`
+}
+
+// pieceEvent is a piece, or with an empty one a restart.
+type pieceEvent struct {
+	Event string `json:"event"`
+	pieceView
+}
+
+type answerEvent struct {
+	Event string `json:"event"`
+	answerView
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// turn asks a question, and lets the user stop the answer. What was said of it until then stays.
+func (ch *chat) turn(ctx context.Context, question string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	select {
+	case <-ch.interrupts: // it was meant for what is over
+	default:
+	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-ch.interrupts:
+			cancel()
+		case <-over:
+		}
+	}()
+	defer quietTerminal(os.Stdin)()
+	return ch.ask(ctx, question)
+}
+
+// reply is one answer while it is made.
+type reply struct {
+	ch      *chat
+	screen  *answerScreen // nil unless on a terminal
+	start   time.Time
+	ttft    time.Duration
+	attempt int
+	node    bus.NodeID
+	said    strings.Builder
+	waiting bool // a line says so
+	thought bool
+}
+
+// ask asks a question. The session is on disk before it goes out, and after its answer.
+func (ch *chat) ask(ctx context.Context, question string) error {
+	ch.s.Unanswered = question
+	req := ch.s.request()
+	if err := req.Validate(); err != nil {
+		ch.s.Unanswered = ""
+		return err
+	}
+	ch.save()
+	nodes, err := ch.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	task := bus.Task{Type: bus.TypeInference, Model: cmp.Or(ch.s.Model, sticky(nodes, ch.s.Used)), Node: ch.s.Node}
+	if err := task.Validate(); err != nil {
+		return err
+	}
+	ch.warnOfContext(nodes, task.Model)
+	r := &reply{ch: ch, start: ch.now()}
+	if ch.tty {
+		r.screen = &answerScreen{out: ch.view.out, size: terminalSize}
+		r.wait(cmp.Or(task.Model, "the swarm"))
+	}
+	info, err := ch.asker.ask(ctx, task, req, r.chunk)
+	r.unwait()
+	var result bus.InferenceResult
+	if err == nil {
+		result, err = bus.Result[bus.InferenceResult](info)
+	}
+	if err != nil {
+		return r.failed(ctx, err)
+	}
+	return r.end(info, result, nodes)
+}
+
+// sticky is the model that answered before, where some node has it still; never the demo model,
+// which gives way to any other.
+func sticky(nodes []bus.NodeInfo, used string) string {
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			if used != "" && n.State.Live() && bus.SameModel(m.Name, used) && !m.Demo {
+				return used
+			}
+		}
+	}
+	return ""
+}
+
+// warnOfContext tells when the conversation is longer than what the model reads.
+func (ch *chat) warnOfContext(nodes []bus.NodeInfo, model string) {
+	most := contextOf(nodes, cmp.Or(model, ch.s.Used))
+	if n := ch.s.size(); most > 0 && n > most {
+		ch.note("The conversation has about %d tokens, and the model reads %d: it forgets the beginning, or refuses. /clear begins anew.", n, most)
+	}
+}
+
+// contextOf is the longest context of a model on any node; 0 where nobody tells.
+func contextOf(nodes []bus.NodeInfo, model string) (most int) {
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			if model != "" && bus.SameModel(m.Name, model) {
+				most = max(most, m.ContextLength)
+			}
+		}
+	}
+	return most
+}
+
+func (r *reply) wait(who string) {
+	r.waiting = true
+	io.WriteString(r.ch.view.out, dimStyle.Render("asking "+printable(who)+" …")) //nolint:errcheck // it goes away again
+}
+
+func (r *reply) unwait() {
+	if r.waiting {
+		io.WriteString(r.ch.view.out, "\r"+ansi.EraseEntireLine) //nolint:errcheck // as above
+		r.waiting = false
+	}
+}
+
+// chunk shows one piece.
+func (r *reply) chunk(c bus.Chunk) {
+	ch := r.ch
+	r.unwait()
+	if c.Attempt > r.attempt {
+		if r.attempt > 0 {
+			r.anew(c)
+		}
+		r.attempt = c.Attempt
+	}
+	r.node = c.Node
+	var piece bus.InferenceChunk
+	if json.Unmarshal(c.Data, &piece) != nil {
+		return
+	}
+	if piece.Thinking != "" && r.screen != nil {
+		r.thought = true
+		io.WriteString(ch.view.out, dimStyle.Render(printable(piece.Thinking))) //nolint:errcheck // it is beside the answer
+	}
+	if piece.Text == "" {
+		return
+	}
+	if r.ttft == 0 {
+		r.ttft = ch.now().Sub(r.start)
+	}
+	if r.thought {
+		r.thought = false
+		io.WriteString(ch.view.out, "\n\n") //nolint:errcheck // as above
+	}
+	r.said.WriteString(piece.Text)
+	switch {
+	case ch.json:
+		ch.object(pieceEvent{Event: "piece", pieceView: pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Text: piece.Text}})
+	case r.screen != nil:
+		r.screen.write(piece.Text)
+	default:
+		ch.text(piece.Text)
+	}
+}
+
+// anew tells that another worker begins the answer again.
+func (r *reply) anew(c bus.Chunk) {
+	r.endLine()
+	r.said.Reset()
+	r.ttft = 0
+	if r.ch.json {
+		r.ch.object(pieceEvent{Event: "restart", pieceView: pieceView{Attempt: c.Attempt, NodeID: c.Node}})
+	}
+	nodes, err := r.ch.nodes(context.Background())
+	if err != nil {
+		nodes = nil // ids will do
+	}
+	who := func(id bus.NodeID) string { return cmp.Or(nameOf(nodes, id), string(id), "another node") }
+	r.ch.note("[%s was lost: %s answers anew, what is above is void]", who(r.node), who(c.Node))
+}
+
+// endLine ends what is on the screen.
+func (r *reply) endLine() {
+	said := r.said.String()
+	switch {
+	case r.screen != nil:
+		r.screen.finish()
+	case !r.ch.json && said != "" && !strings.HasSuffix(said, "\n"):
+		r.ch.text("\n")
+	}
+}
+
+// failed keeps what was said. An answer that the user stopped is no failure.
+func (r *reply) failed(ctx context.Context, err error) error {
+	r.endLine()
+	r.ch.s.Tokens = 0 // as far as anybody counted
+	r.ch.s.answered(r.said.String())
+	r.ch.save()
+	if ctx.Err() == nil || r.ch.edit == nil {
+		return err
+	}
+	if r.ch.json {
+		r.ch.object(answerEvent{Event: "answer", answerView: answerView{Text: r.said.String(), NodeID: r.node, Attempts: r.attempt}, Stopped: true})
+	}
+	r.ch.note("-- stopped")
+	return nil
+}
+
+// end takes a whole answer in.
+func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.NodeInfo) error {
+	ch := r.ch
+	if r.said.Len() == 0 && result.Text != "" && !ch.json {
+		if r.said.WriteString(result.Text); r.screen != nil {
+			r.screen.write(result.Text)
+		} else {
+			ch.text(result.Text)
+		}
+	}
+	r.endLine()
+	ch.s.Used, ch.s.Tokens = result.Model, result.PromptTokens+result.OutputTokens
+	ch.s.answered(result.Text)
+	ch.save()
+	if nameOf(nodes, info.NodeID) == "" {
+		if later, err := ch.nodes(context.Background()); err == nil {
+			nodes = later // it came while the answer was made
+		}
+	}
+	a := answerView{
+		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, NodeName: nameOf(nodes, info.NodeID), Attempts: info.Attempts,
+		TTFTMS: millis(r.ttft), DurationMS: millis(ch.now().Sub(r.start)), Demo: result.Demo,
+	}
+	if ch.json {
+		ch.object(answerEvent{Event: "answer", answerView: a})
+	}
+	if result.Text == "" {
+		ch.note("The model said nothing.")
+	}
+	ch.note("%s", chatFooter(a, result, contextOf(nodes, result.Model)))
+	if result.Demo && !ch.warned {
+		ch.warned = true
+		io.WriteString(ch.notes, demoWarning) //nolint:errcheck // it is a note
+	}
+	return nil
+}
+
+// chatFooter tells who answered, how fast, and how much of the context is used.
+func chatFooter(a answerView, r bus.InferenceResult, most int) string {
+	parts := []string{cmp.Or(a.NodeName, string(a.NodeID), "this machine"), a.Model}
+	if busy := r.Duration - r.TTFT; r.OutputTokens > 1 && busy > 0 {
+		parts = append(parts, rate(float64(r.OutputTokens-1)/busy.Seconds()))
+	}
+	if a.TTFTMS > 0 {
+		parts = append(parts, fmt.Sprintf("first token after %v", time.Duration(a.TTFTMS*float64(time.Millisecond)).Round(time.Millisecond)))
+	}
+	if n := r.PromptTokens + r.OutputTokens; n > 0 && most > 0 {
+		parts = append(parts, fmt.Sprintf("context %d%% full", 100*n/most))
+	}
+	if a.Attempts > 1 {
+		parts = append(parts, fmt.Sprintf("%d attempts", a.Attempts))
+	}
+	if r.DoneReason == "length" {
+		parts = append(parts, "cut at its longest")
+	}
+	return "-- " + strings.Join(parts, ", ")
+}
+
+// rate renders tokens/s: a digit after the point only where that tells something.
+func rate(perSecond float64) string {
+	if perSecond < 100 {
+		return fmt.Sprintf("%.1f tokens/s", perSecond)
+	}
+	return fmt.Sprintf("%.0f tokens/s", perSecond)
+}
+
+// save writes the session; that it cannot is told, and the conversation goes on.
+func (ch *chat) save() {
+	if !ch.keep {
+		return
+	}
+	copied, err := ch.files.save(ch.s)
+	if err != nil {
+		ch.told(err)
+	}
+	if copied {
+		ch.note("Another chat has written to this conversation: this one goes on as a copy, %s.", ch.s.ID)
+	}
+}
+
+// terminalSize is that of the terminal that answers go to.
+func terminalSize() (width, height int) {
+	width, height, err := term.GetSize(os.Stdout.Fd())
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
+}
