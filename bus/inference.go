@@ -119,11 +119,40 @@ type InferenceChunk struct {
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
 	// Demo is as in InferenceResult.
 	Demo bool `json:"demo,omitempty"`
+	// Loading tells, in a piece that says nothing, that the model must be loaded first.
+	Loading bool `json:"loading,omitempty"`
+	// Restarted tells a client that wants it, and no other, that the answer begins anew with this
+	// piece: what it heard before is void.
+	Restarted bool `json:"-"`
 }
 
 // Empty reports whether c says nothing.
 func (c InferenceChunk) Empty() bool {
 	return c.Text == "" && c.Thinking == "" && len(c.ToolCalls) == 0
+}
+
+// Said is the beginning of an answer: what clients have of it.
+type Said struct {
+	InferenceChunk
+	// Tokens is how many the model made for it; where pieces do not tell, one a piece.
+	Tokens int
+}
+
+// SaidIn gathers the pieces of an answer. ok is false for what is no such piece.
+func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
+	for _, p := range pieces {
+		var c InferenceChunk
+		if json.Unmarshal(p, &c) != nil {
+			return s, false
+		}
+		s.Text += c.Text
+		s.Thinking += c.Thinking
+		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
+		if !c.Empty() {
+			s.Tokens++
+		}
+	}
+	return s, true
 }
 
 // InferenceResult is the result of a task of TypeInference.

@@ -127,8 +127,12 @@ type EnqueueRequest struct {
 
 // AttachRequest asks for the output of a task from its chunk From on.
 type AttachRequest struct {
-	ID    TaskID `json:"task_id"`
-	From  int    `json:"from"`
+	ID   TaskID `json:"task_id"`
+	From int    `json:"from"`
+	// Attempt is the one that From counts in: where a later one has begun anew, it is sent from its
+	// beginning. 0 is whichever there is.
+	Attempt int `json:"attempt,omitempty"`
+
 	Inbox string `json:"inbox"`
 	// Window is that of SubmitRequest.
 	Window int `json:"window,omitempty"`

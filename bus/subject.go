@@ -114,6 +114,16 @@ func SubjectResend(submitter NodeID, task TaskID) string {
 // payload.task.*.*.resend
 const SubjectResends = "payload.task.*.*.resend"
 
+// payload.task.<submitter>.<task>.shown, a question to the submitter: what of an earlier attempt has been shown?
+func SubjectShown(submitter NodeID, task TaskID) string {
+	return "payload.task." + string(submitter) + "." + string(task) + ".shown"
+}
+
+// payload.task.<submitter>.*.shown
+func SubjectAllShown(submitter NodeID) string {
+	return "payload.task." + string(submitter) + ".*.shown"
+}
+
 // payload.outbox.<submitter>.<custodian>.<task>; rest is the task id, or ">"
 func SubjectOutbox(submitter, custodian NodeID, rest string) string {
 	return "payload.outbox." + string(submitter) + "." + string(custodian) + "." + rest
@@ -306,9 +316,14 @@ func plainName(s string, most int) bool {
 }
 
 // TaskOfOut returns the task that a SubjectOut names.
-func TaskOfOut(subject string) (TaskID, bool) {
+func TaskOfOut(subject string) (TaskID, bool) { return taskOf(subject, "out") }
+
+// TaskOfShown returns the task that a SubjectShown names.
+func TaskOfShown(subject string) (TaskID, bool) { return taskOf(subject, "shown") }
+
+func taskOf(subject, last string) (TaskID, bool) {
 	p := strings.Split(subject, ".")
-	if len(p) != 5 || p[0] != "payload" || p[1] != "task" || p[4] != "out" {
+	if len(p) != 5 || p[0] != "payload" || p[1] != "task" || p[4] != last {
 		return "", false
 	}
 	return TaskID(p[3]), true

@@ -66,6 +66,8 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"outs", bus.SubjectOuts(self)},
 		{"resend", bus.SubjectResend(self, "t1")},
 		{"resends", bus.SubjectResends},
+		{"shown", bus.SubjectShown(self, "t1")},
+		{"all shown", bus.SubjectAllShown(self)},
 		{"outboxes", bus.SubjectOutboxes},
 		{"kept", bus.SubjectKept(self, string(self)+".none.t1")},
 		{"outbox", bus.SubjectOutbox(self, other, "t1")},

@@ -68,6 +68,12 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 // worker keeps the last 1 MiB of output, so it may begin later; of a task that has ended there
 // is the last chunk alone. Breaking the loop leaves the task alone.
 func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk, error] {
+	return c.AttachAt(ctx, id, 0, from)
+}
+
+// AttachAt is Attach for who has read the chunks of an attempt before from, and wants each chunk once:
+// where a later attempt has begun anew it comes from its beginning.
+func (c *Conn) AttachAt(ctx context.Context, id TaskID, attempt, from int) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		if err := id.Validate(); err != nil {
 			yield(Chunk{}, err)
@@ -75,7 +81,7 @@ func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk,
 		}
 		s := &Stream{c: c, id: id, resumed: true}
 		err := s.open(ctx, from, func(ctx context.Context, inbox string) (SubmitReply, error) {
-			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, From: from, Inbox: inbox, Window: readWindow})
+			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, Attempt: attempt, From: from, Inbox: inbox, Window: readWindow})
 		})
 		if err != nil {
 			yield(Chunk{}, err)

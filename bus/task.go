@@ -206,13 +206,17 @@ type Receipt struct {
 }
 
 // Chunk is one piece of a task's output. Chunks of one attempt are in order and counted from
-// 0; a higher attempt starts anew from Seq 0, and what earlier attempts said is void.
+// 0; a higher attempt starts anew from Seq 0, and what earlier attempts said is void. A node that
+// goes on where another was lost goes on with its number.
 type Chunk struct {
 	Attempt int `json:"attempt"`
 	Seq     int `json:"seq"`
 	// Node is the node that made it.
 	Node NodeID          `json:"node,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
+	// Continues is set on the first chunk of a node that goes on with the output of one that was
+	// lost. Such a chunk says nothing else: its Data is an empty object.
+	Continues *Continues `json:"continues,omitempty"`
 	// End is set on the last chunk alone: what became of the task, with its result.
 	End *TaskInfo `json:"end,omitempty"`
 }

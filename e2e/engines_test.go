@@ -126,7 +126,7 @@ func TestEngineBreaksOff(t *testing.T) {
 			script := func(engine.Request) engine.Script {
 				select {
 				case <-first:
-					return engine.Script{Words: []string{"half an "}, Ending: ending}
+					return engine.Script{Words: []string{"done "}, Ending: ending}
 				default:
 					return engine.Script{}
 				}

@@ -55,6 +55,8 @@ func subjects(id, other bus.NodeID) map[string][]string {
 		"SubjectOuts":       one(bus.SubjectOuts(id)),
 		"SubjectResend":     one(bus.SubjectResend(id, "t1")),
 		"SubjectResends":    one(bus.SubjectResends),
+		"SubjectShown":      one(bus.SubjectShown(id, "t1")),
+		"SubjectAllShown":   one(bus.SubjectAllShown(id)),
 		"SubjectOutbox":     {bus.SubjectOutbox(id, other, "t1"), bus.SubjectOutbox(id, bus.NoCustodian, ">")},
 		"SubjectOutboxes":   one(bus.SubjectOutboxes + ">"),
 		"SubjectKept":       one(bus.SubjectKept(id, string(id)+".none.t1")),

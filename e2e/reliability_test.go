@@ -28,6 +28,12 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{sched.ProtectSupervise}, Then: `it begins elsewhere only [0-9.]+m?s after`,
 	},
 	{
+		Key: "midway", Event: "a worker is killed in the middle of an answer", Promise: "the answer is whole, and the same as undisturbed; at most 5 tokens more than remained are made",
+		Test:    "TestKilledInMidAnswer",
+		Without: []protect.Protection{sched.ProtectContinue}, Then: `\d+ tokens were made after the kill, where \d+ remained`,
+		Small: []string{lab.EnvKills + "=3"},
+	},
+	{
 		Key: "worker-off", Event: "a worker is powered off (link down) with a task", Promise: "begins elsewhere <= 5 s after",
 		Test:    "TestWorkerIsPoweredOff",
 		Without: []protect.Protection{protect.Silence, protect.RoutePing, protect.Lease}, Then: `it begins elsewhere: not within \S+|begins elsewhere only \S+ after`,

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -13,6 +14,11 @@ import (
 const (
 	headerNode = "X-Myco-Node"
 	headerDemo = "X-Myco-Demo"
+	// headerOnLoss, of a request, says what becomes of an answer that another node begins anew in other
+	// words: lossError ends it with an error (the default), lossRestart has it begin anew.
+	headerOnLoss = "X-Myco-On-Loss"
+	lossError    = "error"
+	lossRestart  = "restart"
 )
 
 // writeLimit is how long a client may take to accept a piece of an answer.
@@ -25,13 +31,20 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	if err := req.Validate(); err != nil {
 		return bus.TaskInfo{}, res, err
 	}
-	f := &follower{out: piece}
+	f := &follower{out: piece, note: noteOf(r)}
+	switch v := r.Header.Get(headerOnLoss); v {
+	case "", lossError:
+	case lossRestart:
+		f.restarts = true
+	default:
+		return bus.TaskInfo{}, res, wrong{bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
+	}
 	info, err := g.run(r, bus.TypeInference, model, req, f.chunk)
 	if err == nil {
 		res, err = bus.Result[bus.InferenceResult](info)
 	}
 	if err == nil {
-		err = f.rest(info.NodeID, res)
+		err = f.end(info.NodeID, res)
 	}
 	if names := req.Extended(); err == nil && res.Version < bus.RequestVersion && len(names) > 0 {
 		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
@@ -60,7 +73,7 @@ func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{bus.AsError(err)}
 	}
-	info, err := g.follow(r, t, piece)
+	info, err := g.awaited(r, t, piece)
 	if err == nil {
 		err = g.whole(r, &info, true)
 	}
@@ -68,89 +81,6 @@ func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 		err = info.Error
 	}
 	return info, err
-}
-
-// follower hands on the pieces of an answer. A node that takes over from one that was lost begins
-// anew: as long as it repeats what the client has heard, that is left out.
-type follower struct {
-	out           func(bus.NodeID, bus.InferenceChunk) error
-	attempt, next int
-	// told is what the client has heard, behind what of it this attempt has yet to repeat.
-	told struct {
-		text, thinking strings.Builder
-		calls          []bus.ToolCall
-	}
-	behind bus.InferenceChunk
-}
-
-var errDiffers = bus.Errorf(bus.CodeUnavailable, "the node that answered was lost, and the next one answers otherwise").
-	WithHint("ask again")
-
-// chunk takes one chunk of the task's output.
-func (f *follower) chunk(c bus.Chunk) error {
-	if f.out == nil || c.Attempt < f.attempt {
-		return nil
-	}
-	if c.Attempt > f.attempt {
-		f.attempt, f.next = c.Attempt, 0
-		f.behind = bus.InferenceChunk{Text: f.told.text.String(), Thinking: f.told.thinking.String(), ToolCalls: f.told.calls}
-	}
-	switch {
-	case c.Seq < f.next:
-		return nil
-	case c.Seq > f.next:
-		return bus.Errorf(bus.CodeUnavailable, "the answer was read too slowly: pieces of it are gone").WithHint("read faster, or ask without streaming")
-	}
-	f.next++
-	var piece bus.InferenceChunk
-	if err := json.Unmarshal(c.Data, &piece); err != nil {
-		return bus.Errorf(bus.CodeInternal, "read a piece of the answer: %w", err)
-	}
-	if !f.repeats(&piece) {
-		return errDiffers
-	}
-	if piece.Empty() {
-		return nil
-	}
-	f.told.text.WriteString(piece.Text)
-	f.told.thinking.WriteString(piece.Thinking)
-	f.told.calls = append(f.told.calls, piece.ToolCalls...)
-	return f.out(c.Node, piece)
-}
-
-// rest hands on what of the result has not come in pieces: pieces may be lost, a result is not.
-func (f *follower) rest(node bus.NodeID, res bus.InferenceResult) error {
-	if f.out == nil {
-		return nil
-	}
-	f.behind = bus.InferenceChunk{Text: f.told.text.String(), Thinking: f.told.thinking.String(), ToolCalls: f.told.calls}
-	rest := bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Demo: res.Demo}
-	switch {
-	case !f.repeats(&rest) || !f.behind.Empty():
-		return errDiffers
-	case rest.Empty():
-		return nil
-	}
-	return f.out(node, rest)
-}
-
-// repeats takes out of p what the client has heard, and reports whether it is the same.
-func (f *follower) repeats(p *bus.InferenceChunk) bool {
-	for _, t := range []struct{ now, before *string }{{&p.Text, &f.behind.Text}, {&p.Thinking, &f.behind.Thinking}} {
-		n := min(len(*t.now), len(*t.before))
-		if (*t.now)[:n] != (*t.before)[:n] {
-			return false
-		}
-		*t.now, *t.before = (*t.now)[n:], (*t.before)[n:]
-	}
-	for len(p.ToolCalls) > 0 && len(f.behind.ToolCalls) > 0 {
-		now, before := p.ToolCalls[0], f.behind.ToolCalls[0]
-		if now.Name != before.Name || string(now.Arguments) != string(before.Arguments) {
-			return false
-		}
-		p.ToolCalls, f.behind.ToolCalls = p.ToolCalls[1:], f.behind.ToolCalls[1:]
-	}
-	return true
 }
 
 // stream writes an answer piece by piece.
@@ -188,6 +118,25 @@ func (s *stream) begin(node bus.NodeID, demo bool) {
 	s.w.WriteHeader(http.StatusOK)
 }
 
+// notes returns r as a request whose answer tells, between its pieces, what became of its nodes: in
+// comments, which clients of server-sent events leave out.
+func (s *stream) notes(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), noteKey{}, func(text string) error {
+		if !s.begun {
+			return nil
+		}
+		return s.write(": " + text + "\n\n")
+	}))
+}
+
+// noteKey finds in a request's context what notes put there.
+type noteKey struct{}
+
+func noteOf(r *http.Request) func(string) error {
+	note, _ := r.Context().Value(noteKey{}).(func(string) error)
+	return note
+}
+
 // send writes one object.
 func (s *stream) send(v any) error {
 	data, err := json.Marshal(v)
@@ -201,10 +150,12 @@ func (s *stream) send(v any) error {
 func (s *stream) end() { _ = s.control.SetWriteDeadline(time.Time{}) } // as in text
 
 // text writes one object, or what ends them.
-func (s *stream) text(data string) error {
+func (s *stream) text(data string) error { return s.write(s.before + data + s.after) }
+
+func (s *stream) write(text string) error {
 	// What does not support it has no limit: a recorder in a test.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit))
-	if _, err := s.w.Write([]byte(s.before + data + s.after)); err != nil {
+	if _, err := s.w.Write([]byte(text)); err != nil {
 		return bus.Errorf(bus.CodeCancelled, "write the answer: %w", err)
 	}
 	if err := s.control.Flush(); err != nil {

@@ -9,6 +9,9 @@
 //	GET  /peers             the list of bus.NodeInfo
 //	POST /task              bus.Task; 200 with its bus.TaskInfo once it has ended
 //	POST /task?durable=1    bus.Task; 202 with a bus.Receipt once it is on disk
+//	POST /task?events=1     bus.Task; its output and its end as server-sent events; with &reattach=1
+//	                        it waits for a client that has dropped
+//	GET  /task/ID/events    the same of a task that was handed over before
 //	GET  /task/{id}         bus.TaskInfo
 //
 // All but health want "Authorization: Bearer KEY". An error is {"error": {...}}, a bus.Error, with

@@ -42,6 +42,13 @@ type Swarm interface {
 	// has the end. The task is cancelled where piece fails, with piece's error. Where piece is slow,
 	// chunks may be missing: their Seq tells.
 	Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error)
+	// Start runs an attached task without a reader of its own, and calls ended once it has ended; where
+	// ctx ends before, the task is cancelled.
+	Start(ctx context.Context, t bus.Task, ended func()) error
+	// Attach hands each chunk of a task's output to piece, from chunk from of an attempt on, or all
+	// there is where attempt is 0, and returns the task's end. Where a later attempt has begun anew, it is
+	// handed over from its beginning. Leaving it leaves the task alone.
+	Attach(ctx context.Context, id bus.TaskID, attempt, from int, piece func(bus.Chunk) error) (bus.TaskInfo, error)
 	// Enqueue hands over a durable task.
 	Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	// Task tells what became of a task.
@@ -78,7 +85,13 @@ type Gateway struct {
 	setting sync.Mutex // held while keys change
 	// room is for the bodies of large requests, and for large results.
 	room *semaphore.Weighted
+	held heldTasks
+	life context.Context //nolint:containedctx // its own: ends with Close
+	end  context.CancelFunc
 }
+
+// Close cancels the tasks that wait for their clients to come back.
+func (g *Gateway) Close() { g.end() }
 
 // route is a pattern of http.ServeMux, who may call it, and what it does.
 type route struct {
@@ -133,6 +146,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom)}
+	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)
 	mux := http.NewServeMux()

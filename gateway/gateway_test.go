@@ -43,6 +43,16 @@ func (s *swarm) Stream(ctx context.Context, t bus.Task, _ func(bus.Chunk) error)
 	return s.Run(ctx, t)
 }
 
+func (s *swarm) Start(ctx context.Context, t bus.Task, ended func()) error {
+	_, err := s.Run(ctx, t)
+	ended()
+	return err
+}
+
+func (s *swarm) Attach(_ context.Context, id bus.TaskID, _, _ int, _ func(bus.Chunk) error) (bus.TaskInfo, error) {
+	return bus.TaskInfo{ID: id, State: bus.StateDone, Result: json.RawMessage(`"yes"`)}, s.err
+}
+
 func (s *swarm) Enqueue(_ context.Context, t bus.Task) (bus.Receipt, error) {
 	s.enqueued = append(s.enqueued, t)
 	return bus.Receipt{ID: "x", Accepted: true, Copies: 2}, s.err
@@ -111,6 +121,16 @@ func TestResultsHaveRoom(t *testing.T) {
 	if w := get(); w.Code != http.StatusOK {
 		t.Errorf("once there is room again: %d %s", w.Code, w.Body)
 	}
+}
+
+func newGateway(t *testing.T, s gateway.Swarm) http.Handler {
+	t.Helper()
+	g, err := gateway.New(gateway.Config{Swarm: s, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	return g
 }
 
 func setup(t *testing.T) (*swarm, http.Handler) {

@@ -18,8 +18,9 @@ var nativeRoutes = []route{
 	{"GET /status", forKey, native((*Gateway).status)},
 	{"GET /identity", forKey, native((*Gateway).identity)},
 	{"GET /peers", forKey, native((*Gateway).peers)},
-	{"POST /task", forKey, native((*Gateway).submit)},
+	{"POST /task", forKey, (*Gateway).post},
 	{"GET /task/{id}", forKey, native((*Gateway).task)},
+	{"GET /task/{id}/events", forKey, (*Gateway).events},
 }
 
 // native makes a handler of a function that returns a status and a body.
@@ -35,18 +36,23 @@ func native(do func(*Gateway, *http.Request) (int, any, error)) func(*Gateway, h
 			}
 		}
 		if err != nil {
-			if ended := keyEnded(r); ended != nil {
-				err = ended
-			}
-			e := bus.AsError(err)
-			if e.Code == bus.CodeInternal {
-				g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
-			}
-			g.fail(w, e.Code.HTTPStatus(), e)
+			g.failNative(w, r, err)
 			return
 		}
 		g.write(w, status, body)
 	}
+}
+
+// failNative answers with an error.
+func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) {
+	if ended := keyEnded(r); ended != nil {
+		err = ended
+	}
+	e := bus.AsError(err)
+	if e.Code == bus.CodeInternal {
+		g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
+	}
+	g.fail(w, e.Code.HTTPStatus(), e)
 }
 
 // noRoute answers what no route is for.
@@ -87,19 +93,22 @@ func (g *Gateway) submit(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	switch durable := r.URL.Query().Get("durable"); durable {
-	case "1", "true":
+	if _, err := flag(r, "events"); err != nil {
+		return 0, nil, err
+	}
+	durable, err := flag(r, "durable")
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case durable:
 		receipt, err := g.cfg.Swarm.Enqueue(r.Context(), t)
 		return http.StatusAccepted, receipt, err
-	case "", "0", "false":
-		info, err := g.cfg.Swarm.Run(r.Context(), t)
-		if err == nil {
-			err = g.whole(r, &info, true)
-		}
-		return http.StatusOK, info, err
-	default:
-		return 0, nil, bus.Errorf(bus.CodeInvalid, "durable=%q: want 0 or 1", durable)
 	}
+	info, err := g.cfg.Swarm.Run(r.Context(), t)
+	if err == nil {
+		err = g.whole(r, &info, true)
+	}
+	return http.StatusOK, info, err
 }
 
 // whole puts a large result into t, once there is room for it.

@@ -53,6 +53,9 @@ type ollamaReply struct {
 	Thinking string          `json:"thinking,omitempty"`
 	Context  json.RawMessage `json:"context,omitempty"`
 
+	// Restarted is of a stream whose client asked for it, see headerOnLoss.
+	Restarted bool `json:"myco_restarted,omitempty"`
+
 	Done               bool          `json:"done"`
 	DoneReason         string        `json:"done_reason,omitempty"`
 	TotalDuration      time.Duration `json:"total_duration,omitempty"`
@@ -73,7 +76,7 @@ type ollamaQuestion struct {
 
 // reply spells what the model said.
 func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
-	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC()}
+	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC(), Restarted: c.Restarted}
 	if !q.chat {
 		out.Response, out.Thinking = &c.Text, c.Thinking
 		return out

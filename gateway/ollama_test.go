@@ -282,6 +282,8 @@ func TestAnswerGoesOnElsewhere(t *testing.T) {
 		"with fewer":              {chunks(2, texts("Pa")...), "Paris.", false},
 		"in no pieces":            {nil, "Paris.", false},
 		"late words of the first": {append(chunks(2, texts("Paris.")...), bus.Chunk{Attempt: 1, Seq: 2, Data: first[0].Data}), "Paris.", false},
+		"from where it was":       {[]bus.Chunk{goesOn(2), {Attempt: 1, Seq: 3, Node: other, Data: []byte(`{"text":"s."}`)}}, "Paris.", false},
+		"with its result alone":   {nil, "Paris.", false},
 		"with a gap":              {chunks(2, texts("Paris", "x", ".")...)[1:], "Pari", true},
 	} {
 		text, failed := ask(append(append([]bus.Chunk{}, first...), c.second...)...)
@@ -338,5 +340,60 @@ func TestOlderWorkerIsFoundOut(t *testing.T) {
 	w := local(t, g, "POST", "/api/chat", hello+`,"stream":false,"format":"json","tools":[{}]}`)
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "format, tools") {
 		t.Errorf("with tools: %d %s", w.Code, w.Body)
+	}
+}
+
+// goesOn is the chunk with which another node takes over.
+func goesOn(seq int) bus.Chunk {
+	return bus.Chunk{Attempt: 1, Seq: seq, Node: other, Data: []byte(`{}`), Continues: &bus.Continues{Attempt: 2, Lost: self}}
+}
+
+// A client that wants it gets an answer in other words, from its beginning, and is told where that is.
+func TestAnswerBeginsAnew(t *testing.T) {
+	t.Parallel()
+	first, anew := chunks(1, texts("Pa", "ri")...), chunks(2, texts("Pa", "lermo", ".")...)
+	for name, c := range map[string]struct {
+		cs  []bus.Chunk
+		res string
+	}{
+		"in the middle":  {append(first[:2:2], anew...), "Palermo."},
+		"with fewer":     {append(first[:2:2], anew[0]), "Pa"},
+		"with no pieces": {first, "Palermo."},
+	} {
+		_, g := newOracle(t, says(bus.InferenceResult{Text: c.res, DoneReason: "stop"}, c.cs...))
+		text := ""
+		for _, l := range lines(t, local(t, g, "POST", "/api/chat", hello+`}`, "X-Myco-On-Loss", "restart")) {
+			s, _ := at(l, "message", "content").(string)
+			if l["myco_restarted"] == true {
+				text = ""
+			}
+			text += s
+		}
+		if text != c.res {
+			t.Errorf("%s: %q, want %q", name, text, c.res)
+		}
+		w := local(t, g, "POST", "/v1/chat/completions", hello+`,"stream":true}`, "X-Myco-On-Loss", "restart")
+		if body := w.Body.String(); !strings.Contains(body, `"myco_restarted":true`) || !strings.Contains(body, ": the answer begins anew on node") || !strings.Contains(body, "[DONE]") {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+	_, g := newOracle(t, paris())
+	if w := local(t, g, "POST", "/api/chat", hello+`}`, "X-Myco-On-Loss", "perhaps"); w.Code != http.StatusBadRequest {
+		t.Errorf("a wish that is none: %d %s", w.Code, w.Body)
+	}
+}
+
+// Server-sent events name who was lost and who goes on, where clients do not look; others hear nothing
+// but the answer.
+func TestGoingOnIsNoted(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, says(bus.InferenceResult{Text: "Paris.", DoneReason: "stop"},
+		append(chunks(1, texts("Pa", "ri")...), goesOn(2), bus.Chunk{Attempt: 1, Seq: 3, Node: other, Data: []byte(`{"text":"s."}`)})...))
+	w := local(t, g, "POST", "/v1/chat/completions", hello+`,"stream":true}`)
+	if want := ": node " + string(self) + " was lost, " + string(other) + " goes on\n\n"; strings.Count(w.Body.String(), want) != 1 {
+		t.Errorf("%s\nwant %s", w.Body, want)
+	}
+	if w := local(t, g, "POST", "/api/chat", hello+`}`); strings.Contains(w.Body.String(), "lost") {
+		t.Errorf("%s", w.Body)
 	}
 }

@@ -97,13 +97,15 @@ type openAIUsage struct {
 
 // openAIReply is an answer, or a piece of one.
 type openAIReply struct {
-	ID                string         `json:"id"`
-	Object            string         `json:"object"`
-	Created           int64          `json:"created"`
-	Model             string         `json:"model"`
-	SystemFingerprint string         `json:"system_fingerprint"`
-	Choices           []openAIChoice `json:"choices"`
-	Usage             *openAIUsage   `json:"usage,omitempty"`
+	ID                string `json:"id"`
+	Object            string `json:"object"`
+	Created           int64  `json:"created"`
+	Model             string `json:"model"`
+	SystemFingerprint string `json:"system_fingerprint"`
+	// Restarted is of a stream whose client asked for it, see headerOnLoss.
+	Restarted bool           `json:"myco_restarted,omitempty"`
+	Choices   []openAIChoice `json:"choices"`
+	Usage     *openAIUsage   `json:"usage,omitempty"`
 }
 
 func (q *openAIQuestion) reply(choices ...openAIChoice) openAIReply {
@@ -139,6 +141,12 @@ func (q *openAIQuestion) toolCalls(in []bus.ToolCall) []openAIToolCall {
 
 // piece spells one piece of an answer.
 func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
+	if c.Restarted {
+		c.Restarted, q.calls = false, 0
+		out := q.piece(c)
+		out.Restarted = true
+		return out
+	}
 	if !q.chat {
 		return q.reply(openAIChoice{Text: &c.Text})
 	}
@@ -232,7 +240,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		return out.send(q.piece(c))
 	})

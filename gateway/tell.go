@@ -34,9 +34,12 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t tel
 		g.write(w, http.StatusOK, t.whole(res))
 		return nil
 	}
+	if r.Header.Get(headerOnLoss) == lossRestart {
+		return wrong{bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
+	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		return t.piece(out, c)
 	})

@@ -62,8 +62,8 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 	return s.control.Flush()
 }
 
-// follow is Swarm.Stream, and tells the client meanwhile that its task waits.
-func (g *Gateway) follow(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+// awaited is Swarm.Stream, and tells the client meanwhile that its task waits.
+func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	tell, _ := r.Context().Value(waitKey{}).(func(int, time.Duration) error)
 	swarm, can := g.cfg.Swarm.(Queued)
 	if tell == nil || !can {

@@ -52,6 +52,10 @@ func (s *scripted) Generate(ctx context.Context, model string, req bus.Inference
 	return bus.InferenceResult{Text: strings.Join(s.chunks, ""), Model: model}, nil
 }
 
+func (s *scripted) Continue(context.Context, string, bus.InferenceRequest, bus.Said, func() error, func(bus.InferenceChunk) error) (res bus.InferenceResult, ok bool, err error) {
+	return res, false, nil
+}
+
 // run is one call of Handle and what was seen of it.
 type run struct {
 	result any

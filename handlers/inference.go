@@ -20,6 +20,8 @@ const (
 	loadTime = 2 * time.Minute
 	// loadRate adds to it for large models, in bytes a second: a slow disk.
 	loadRate = 50 << 20
+	// phaseLoad is the phase in which a model is loaded.
+	phaseLoad = "load"
 	// tokenTime is between two pieces of an answer.
 	tokenTime = 30 * time.Second
 )
@@ -32,6 +34,10 @@ type Engines interface {
 	// answer to emit. An empty piece tells only that the engine is at work. Errors that another node may not meet are marked by bus.Retry;
 	// one of emit is returned as it is.
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
+	// Continue is Generate for the rest of an answer, of which said is there. It calls goesOn once it is
+	// certain that it can go on, before the first piece; the result is the whole answer. Where it cannot,
+	// ok is false, and nothing has been done.
+	Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (res bus.InferenceResult, ok bool, err error)
 }
 
 // Inference asks a model. The payload of a task is a bus.InferenceRequest, its
@@ -96,7 +102,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	phase, limit := h.firstPhase(t.Model, len(t.Payload))
 	bus.SetPhase(ctx, phase, limit)
 	answering, between := false, h.between(t.Model, req, limit)
-	res, err := h.engines.Generate(ctx, t.Model, req, func(c bus.InferenceChunk) error {
+	out := func(c bus.InferenceChunk) error {
 		if !answering || c.Empty() {
 			answering = true
 			bus.SetPhase(ctx, "output", between)
@@ -106,7 +112,16 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 		}
 		h.written.note(time.Now())
 		return emit(c)
-	})
+	}
+	res, ok, err := h.goOn(ctx, t.Model, req, out)
+	if !ok {
+		if phase == phaseLoad {
+			if err := emit(bus.InferenceChunk{Loading: true}); err != nil {
+				return nil, err
+			}
+		}
+		res, err = h.engines.Generate(ctx, t.Model, req, out)
+	}
 	switch {
 	case err == nil && !bus.SameModel(res.Model, t.Model):
 		return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
@@ -118,13 +133,30 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	return nil, err
 }
 
+// goOn goes on with what clients have of the answer, if another node has begun it and was lost; ok is
+// false where there is nothing of that kind, or the engine cannot.
+func (h *Inference) goOn(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (res bus.InferenceResult, ok bool, err error) {
+	if req.Load {
+		return res, false, nil
+	}
+	shown := bus.ShownOf(ctx)
+	if shown == nil {
+		return res, false, nil
+	}
+	said, known := bus.SaidIn(shown.Chunks)
+	if !known || said.Empty() {
+		return res, false, nil
+	}
+	return h.engines.Continue(ctx, model, req, said, shown.Continue, emit)
+}
+
 // firstPhase returns what the engine does before the first piece of an answer, and
 // how long that may take.
 func (h *Inference) firstPhase(model string, promptSize int) (name string, limit time.Duration) {
 	name, limit = "prompt", promptTime+time.Duration(promptSize/promptRate)*time.Second
 	for _, m := range h.engines.Models() {
 		if bus.SameModel(m.Name, model) && !m.Loaded {
-			name, limit = "load", limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
+			name, limit = phaseLoad, limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
 			break
 		}
 	}

@@ -47,6 +47,7 @@ type attempt struct {
 	limit time.Duration
 	fed   time.Time // the watchdog
 	seq   int       // of the next chunk
+	after *after    // what its output continues
 	kept  []outMsg  // the last resendBytes of output
 	size  int
 }
@@ -90,7 +91,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	if a.phase == startPhase { // the handler names no phases
 		a.phase, a.limit = "output", betweenOut
 	}
-	m := outMsg{Nonce: a.rec.Nonce, Attempt: a.rec.Attempt, Seq: a.seq, Node: a.w.n.cfg.ID, Data: data}
+	m := outMsg{Nonce: a.rec.Nonce, Attempt: a.rec.Attempt, Seq: a.seq, Node: a.w.n.cfg.ID, Data: data, After: a.after}
 	a.seq++
 	a.kept = append(a.kept, m)
 	for a.size += len(data); a.size > resendBytes && len(a.kept) > 1; a.kept = a.kept[1:] {
@@ -347,7 +348,8 @@ func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, e
 	if err := w.fed(ctx, a, &task); err != nil {
 		return nil, err
 	}
-	return p.handler.Handle(bus.WithPhase(ctx, a.setPhase), &task, func(chunk any) error { return a.emit(ctx, chunk) })
+	hctx := bus.WithShown(bus.WithPhase(ctx, a.setPhase), a.shown)
+	return p.handler.Handle(hctx, &task, func(chunk any) error { return a.emit(ctx, chunk) })
 }
 
 // conclude turns what the handler returned into an end, or gives the task back.

@@ -41,7 +41,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, w.n.now()
 	f.Crashes = a.rec.Crashes
 	a.mu.Lock()
-	f.Chunks = a.seq
+	f.Chunks, f.After = a.seq, a.after
 	a.mu.Unlock()
 	if w.n.off(ProtectAckLast) {
 		w.ack(a.ack())
@@ -198,5 +198,5 @@ func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
 }
 
 func endMsg(f Final) outMsg {
-	return outMsg{Nonce: f.Nonce, Attempt: f.Attempt, Seq: f.Chunks, Node: f.Node, Final: &f}
+	return outMsg{Nonce: f.Nonce, Attempt: f.Attempt, Seq: f.Chunks, Node: f.Node, Final: &f, After: f.After}
 }

@@ -35,6 +35,7 @@ func (n *Node) Receivers() map[string]func(Msg) {
 		"find":   n.outbox.onFind,
 		"cancel": n.worker.onCancel,
 		"resend": n.worker.onResend,
+		"shown":  n.outbox.onShown,
 		"kept": func(m Msg) {
 			n.outbox.onKept(Kept{Submitter: n.cfg.ID, Custodian: bus.NoCustodian, Task: "t1", Data: m.Data, At: time.Now()})
 		},

@@ -17,7 +17,7 @@ func FuzzMessages(f *testing.F) {
 	subjects := map[string]string{
 		"beat": bus.SubjectHeartbeat(other), "bye": bus.SubjectBye(other), "next": bus.SubjectNext(id),
 		"out": bus.SubjectOut(id, "t1"), "sync": bus.SubjectSync, "find": bus.SubjectFind,
-		"cancel": bus.SubjectCancel(id, "t1"), "resend": bus.SubjectResend(id, "t1"), "kept": "",
+		"cancel": bus.SubjectCancel(id, "t1"), "resend": bus.SubjectResend(id, "t1"), "kept": "", "shown": bus.SubjectShown(id, "t1"),
 	}
 	seed := func(what string, v any) {
 		b, err := json.Marshal(v)
@@ -41,6 +41,8 @@ func FuzzMessages(f *testing.F) {
 	seed("find", map[string]any{"id": "t1"})
 	seed("cancel", bus.TaskRequest{ID: "t1"})
 	seed("resend", map[string]any{"attempt": 1, "from": -3})
+	seed("shown", map[string]any{"attempt": 2})
+	seed("out", map[string]any{"nonce": "y", "attempt": 2, "seq": 0, "node": other, "data": map[string]any{}, "after": map[string]any{"attempt": 1, "chunks": 1 << 62}})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id, "custodian": "none"}})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id}, "final": final})
 	for _, blob := range []map[string]any{{"sha256": strings.Repeat("0a", 32), "size": 1 << 20}, {"sha256": "/../../x", "size": -1}} {

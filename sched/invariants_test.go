@@ -224,10 +224,10 @@ func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {
 	}
 }
 
-// checkOutput checks that each attempt that was shown is one run's output without a gap, and
-// that its result is that run's.
+// checkOutput checks that what was shown of each attempt is the output of one run without a gap, or of
+// several that continue each other, each piece once, and that its result is that of the last.
 func (s *swarm) checkOutput(k *tracked, say sayFunc) {
-	attempt, next, from := 0, 0, 0
+	attempt, next, piece, from := 0, 0, 0, 0
 	for _, c := range k.chunks {
 		var o output
 		if err := json.Unmarshal(c.Data, &o); err != nil {
@@ -236,15 +236,27 @@ func (s *swarm) checkOutput(k *tracked, say sayFunc) {
 		}
 		switch {
 		case c.Attempt > attempt:
-			attempt, next, from = c.Attempt, 0, o.Run
+			attempt, next, piece, from = c.Attempt, 0, 0, 0
 		case c.Attempt < attempt:
 			say("task %s shows attempt %d after attempt %d", k.id, c.Attempt, attempt)
 		}
-		if c.Seq != next || o.I != next || o.Run != from {
-			say("task %s shows chunk %d of run %d as %d of attempt %d, want %d of run %d", k.id, o.I, o.Run, c.Seq, c.Attempt, next, from)
+		if c.Seq != next || c.Continues != nil && (next == 0 || c.Continues.Lost == "") {
+			say("task %s shows chunk %d of attempt %d where %d is due (continues %+v)", k.id, c.Seq, c.Attempt, next, c.Continues)
 			return
 		}
 		next++
+		if c.Continues != nil {
+			from = 0 // of another run
+			continue
+		}
+		if from == 0 {
+			from = o.Run
+		}
+		if o.I != piece || o.Run != from {
+			say("task %s shows piece %d of run %d in attempt %d, want %d of run %d", k.id, o.I, o.Run, c.Attempt, piece, from)
+			return
+		}
+		piece++
 	}
 	for _, e := range k.ends {
 		var o output
@@ -256,6 +268,38 @@ func (s *swarm) checkOutput(k *tracked, say sayFunc) {
 		}
 		if e.Attempt < attempt {
 			say("task %s ended as attempt %d after output of attempt %d", k.id, e.Attempt, attempt)
+		}
+	}
+}
+
+// pieces counts what was shown of a task.
+func (s *swarm) pieces(k *tracked) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(k.chunks)
+}
+
+// seamless notes of tasks whose worker was lost in mid-answer where their client saw anything of that but
+// a marker.
+func (s *swarm) seamless(ks ...*tracked) {
+	for _, k := range ks {
+		s.mu.Lock()
+		chunks := k.chunks
+		s.mu.Unlock()
+		pieces, goesOn := 0, 0
+		for _, c := range chunks {
+			if c.Attempt != chunks[0].Attempt {
+				s.note("task %s begins anew after %d pieces", k.id, pieces)
+				break
+			}
+			if c.Continues != nil {
+				goesOn++
+			} else {
+				pieces++
+			}
+		}
+		if runs := len(s.ledger.of(k.id)); pieces != k.script.Chunks || goesOn == 0 && runs > 1 {
+			s.note("task %s shows %d pieces of %d, and goes on %d times in %d runs", k.id, pieces, k.script.Chunks, goesOn, runs)
 		}
 	}
 }

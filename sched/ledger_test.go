@@ -20,6 +20,7 @@ type script struct {
 	Retry  string `json:"retry,omitempty"` // the node that gives it back
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
 	Late   bool   `json:"late,omitempty"`  // after its first output
+	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
 }
 
 // output is a chunk, and the result.
@@ -132,7 +133,8 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 		}
 	}
 	step := time.Duration(s.MS) * time.Millisecond / time.Duration(s.Chunks+1)
-	for i := range s.Chunks + 1 {
+	from, goesOn := s.shown(ctx)
+	for i := from; i <= s.Chunks; i++ {
 		tm := time.NewTimer(step)
 		var err error
 		select {
@@ -156,6 +158,12 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 			w.m.Kill()
 			return nil, "killed", context.Canceled
 		}
+		if goesOn != nil {
+			if err := goesOn(); err != nil {
+				return nil, "stopped", err
+			}
+			goesOn = nil
+		}
 		if i < s.Chunks {
 			if err := emit(output{Run: r.n, I: i}); err != nil {
 				return nil, "stopped", err
@@ -169,4 +177,23 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 		return nil, "gave back", bus.Retry(errScripted)
 	}
 	return output{Run: r.n, I: s.Chunks}, "done", nil
+}
+
+// shown returns how many of a script's chunks were shown of an earlier attempt, and what tells that
+// they are continued.
+func (s script) shown(ctx context.Context) (n int, goesOn func() error) {
+	if s.Anew {
+		return 0, nil
+	}
+	before := bus.ShownOf(ctx)
+	if before == nil {
+		return 0, nil
+	}
+	for _, c := range before.Chunks {
+		var o output
+		if json.Unmarshal(c, &o) == nil && o.Run > 0 {
+			n++
+		}
+	}
+	return n, before.Continue
 }

@@ -345,6 +345,29 @@ var mutations = map[string]scenario{
 		s.kill(first)
 		time.Sleep(8 * time.Second)
 	}},
+	string(sched.ProtectContinue): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		s.elected()
+		attached, durable := s.submit(theSubmitter, script{MS: 2000, Chunks: 20}), s.enqueue(theSubmitter, script{MS: 2000, Chunks: 20})
+		for _, k := range []*tracked{attached, durable} {
+			s.until(5*time.Second, func() bool { return s.pieces(k) > 5+s.rnd(5) })
+		}
+		s.kill(s.running(attached))
+		s.until(20*time.Second, s.over)
+		s.seamless(attached, durable)
+	}},
+	string(sched.ProtectFence): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		// Who is thought dead wakes while the next one prepares to go on, and says more.
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 6000, Chunks: 20})
+		s.until(5*time.Second, func() bool { return s.pieces(k) > 5 })
+		first := s.nodes[s.running(k)].m
+		first.Freeze()
+		s.until(20*time.Second, func() bool { return len(s.ledger.of(k.id)) > 1 })
+		time.Sleep(50 * time.Millisecond)
+		first.Continue()
+		s.until(20*time.Second, s.over)
+		s.seamless(k)
+	}},
 	string(sched.ProtectSupervise): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 1500})

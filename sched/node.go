@@ -210,16 +210,17 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	}
 	stops = append(stops, stop)
 	for subject, fn := range map[string]func(Msg){
-		bus.SubjectHeartbeats:     n.onBeat,
-		bus.SubjectByes:           n.onBye,
-		bus.SubjectAllRuns:        n.onRun,
-		bus.SubjectTwin(n.cfg.ID): n.onTwin,
-		bus.SubjectNext(n.cfg.ID): n.onNext,
-		bus.SubjectOuts(n.cfg.ID): n.outbox.onOut,
-		bus.SubjectSync:           func(m Msg) { n.onSync(ctx, m) },
-		bus.SubjectFind:           n.outbox.onFind,
-		bus.SubjectCancels:        n.worker.onCancel,
-		bus.SubjectResends:        n.worker.onResend,
+		bus.SubjectHeartbeats:         n.onBeat,
+		bus.SubjectByes:               n.onBye,
+		bus.SubjectAllRuns:            n.onRun,
+		bus.SubjectTwin(n.cfg.ID):     n.onTwin,
+		bus.SubjectNext(n.cfg.ID):     n.onNext,
+		bus.SubjectOuts(n.cfg.ID):     n.outbox.onOut,
+		bus.SubjectAllShown(n.cfg.ID): n.outbox.onShown,
+		bus.SubjectSync:               func(m Msg) { n.onSync(ctx, m) },
+		bus.SubjectFind:               n.outbox.onFind,
+		bus.SubjectCancels:            n.worker.onCancel,
+		bus.SubjectResends:            n.worker.onResend,
 	} {
 		if stop, err = n.fx.Subscribe(subject, fn); err != nil {
 			return stops, err

@@ -36,6 +36,7 @@ type outbox struct {
 	kept                  map[bus.TaskID]*kept    // durable, in this node's store
 	ended                 map[bus.TaskID]ended    // attached, submitted here
 	order                 []bus.TaskID            // of ended, oldest first
+	tails                 []tail                  // the output of what has just ended, oldest first
 	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
 	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
 	standing              map[bus.TaskID]*standing
@@ -257,6 +258,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		o.dropPayload(&e.job)
 	}
 	e.out.close(f)
+	o.keepTail(id, e)
 	o.n.members.forgetTask(id)
 	if waiting {
 		o.wake()

@@ -35,6 +35,8 @@ const (
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
 	ProtectShares       Protection = "users take turns by what they have used"
+	ProtectContinue     Protection = "continue from the text so far"
+	ProtectFence        Protection = "what the next attempt continues is the last of the one before"
 	ProtectOwner        Protection = "a machine that its owner keeps declines what others sent"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )

@@ -97,7 +97,7 @@ func oneDownPlay(s *swarm, r *rand.Rand) {
 
 // randomWork hands over a task at node i, or cancels one.
 func (s *swarm) randomWork(i int, r *rand.Rand) {
-	sc := script{MS: 5 + r.IntN(600), Chunks: r.IntN(5), Fail: r.IntN(10) == 0}
+	sc := script{MS: 5 + r.IntN(600), Chunks: r.IntN(5), Fail: r.IntN(10) == 0, Anew: r.IntN(4) == 0}
 	if r.IntN(6) == 0 {
 		sc.Retry = string(nodeID(r.IntN(len(s.nodes))))
 	}

@@ -27,6 +27,8 @@ type Job struct {
 	Attempts int `json:"attempts,omitempty"`
 	// Crashes are the attempts that ended with their worker's process.
 	Crashes []Crash `json:"crashes,omitempty"`
+	// Shows tells that the submitter can be asked for what it has shown of an earlier attempt.
+	Shows bool `json:"shows,omitempty"`
 
 	Later bus.Later `json:",embed"`
 }
@@ -55,6 +57,8 @@ type Final struct {
 	At      time.Time  `json:"at"`
 	// Chunks is how much output came before the end.
 	Chunks int `json:"chunks,omitempty"`
+	// After is what that output continued.
+	After *after `json:"after,omitempty"`
 	// Queue is where it was committed.
 	Queue QueueID `json:"queue,omitzero"`
 
@@ -91,6 +95,8 @@ type outMsg struct {
 	Node    bus.NodeID      `json:"node"`
 	Data    json.RawMessage `json:"data,omitempty"`
 	Final   *Final          `json:"final,omitempty"`
+	// After is what the attempt continues; nil where it begins anew.
+	After *after `json:"after,omitempty"`
 }
 
 // resendMsg asks the worker of an attempt for its chunks from From on.

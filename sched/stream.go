@@ -16,14 +16,19 @@ const (
 )
 
 // stream puts the output of a task in order at its submitter: one attempt after the other, each
-// chunk once, the first end last.
+// chunk once, the first end last. An attempt that continues an earlier one goes on with its number, and
+// with its count of chunks.
 type stream struct {
 	mu      sync.Mutex
 	strict  bool // tell attempts apart by their nonce
 	held    bool // only close ends it: a message that tells an end is not the end
-	attempt int
+	run     int  // the attempt that is heard
 	nonce   string
-	next    int // the chunk that is due
+	fence   int        // chunks of attempts before it are too late: it was told what there is
+	attempt int        // the number that readers know
+	base    int        // where the chunks of run begin
+	lost    bus.NodeID // who said what is before base
+	next    int        // the chunk that is due
 	early   map[int]outMsg
 	chunks  []bus.Chunk // of this attempt, the last streamBytes of them
 	size    int
@@ -53,11 +58,11 @@ func (s *stream) take(m outMsg, now time.Time) (gap int, ended *Final) {
 }
 
 func (s *stream) place(m outMsg, now time.Time) (gap int) {
-	if s.end != nil || m.Attempt < s.attempt && m.Final == nil {
+	if s.end != nil || m.Attempt < max(s.run, s.fence) && m.Final == nil {
 		return -1
 	}
-	if m.Attempt > s.attempt || s.nonce == "" {
-		s.restart(m.Attempt, m.Nonce)
+	if m.Attempt > s.run || s.nonce == "" {
+		s.begin(m)
 	} else if m.Nonce != s.nonce && s.strict {
 		if m.Final == nil {
 			return -1 // another run with the same number: the first one heard is shown
@@ -69,39 +74,60 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	}
 	if m.Final != nil {
 		s.pending, s.since = m.Final, now
-	} else if m.Seq >= s.next && len(s.early) < earlyMost {
+		s.fence = 0 // it has ended after all, and what is missing of it is shown
+	} else if m.Seq >= s.next-s.base && len(s.early) < earlyMost {
 		s.early[m.Seq] = m
 	}
 	s.advance()
-	if s.end == nil && (s.pending != nil && s.next < s.pending.Chunks || len(s.early) > 0) {
-		return s.next
+	if s.end == nil && (s.pending != nil && s.next-s.base < s.pending.Chunks || len(s.early) > 0) {
+		return s.next - s.base
 	}
 	return -1
 }
 
-func (s *stream) restart(attempt int, nonce string) {
-	s.attempt, s.nonce, s.next, s.size, s.pending = attempt, nonce, 0, 0, nil
-	s.chunks = nil
+// begin makes m's attempt the one that is heard. What was shown stays where it continues just that.
+func (s *stream) begin(m outMsg) {
+	empty := s.nonce == ""
+	s.run, s.nonce, s.pending, s.lost = m.Attempt, m.Nonce, nil, ""
 	clear(s.early)
+	switch c := m.After; {
+	case c != nil && c.Attempt == s.attempt && c.Chunks == s.next && s.next > 0:
+		if n := len(s.chunks); n > 0 {
+			s.lost = s.chunks[n-1].Node
+		}
+		s.base = s.next
+		return
+	case c != nil && c.Chunks > 0 && empty: // this process has shown nothing yet: its readers come late
+		s.attempt, s.base = c.Attempt, c.Chunks
+	case c != nil && c.Chunks > 0: // cannot be; what it continues is gone, and readers see that
+		s.attempt, s.base = m.Attempt, c.Chunks
+	default:
+		s.attempt, s.base = m.Attempt, 0
+	}
+	s.next, s.size, s.chunks = s.base, 0, nil
 }
 
 // advance moves what is in turn to the readers.
 func (s *stream) advance() {
 	moved := false
 	for {
-		m, ok := s.early[s.next]
+		m, ok := s.early[s.next-s.base]
 		if !ok {
 			break
 		}
-		delete(s.early, s.next)
+		delete(s.early, m.Seq)
+		c := bus.Chunk{Attempt: s.attempt, Seq: s.next, Node: m.Node, Data: m.Data}
+		if m.After != nil && m.Seq == 0 && s.attempt != s.run {
+			c.Continues = &bus.Continues{Attempt: m.Attempt, Lost: s.lost}
+		}
 		s.next++
-		s.chunks = append(s.chunks, bus.Chunk{Attempt: m.Attempt, Seq: m.Seq, Node: m.Node, Data: m.Data})
+		s.chunks = append(s.chunks, c)
 		for s.size += len(m.Data); s.size > streamBytes && len(s.chunks) > 1; s.chunks = s.chunks[1:] {
 			s.size -= len(s.chunks[0].Data)
 		}
 		moved = true
 	}
-	if s.pending != nil && s.next >= s.pending.Chunks && !s.held {
+	if s.pending != nil && s.next-s.base >= s.pending.Chunks && !s.held {
 		s.finish(*s.pending)
 		return
 	}
@@ -119,7 +145,9 @@ func (s *stream) wake() {
 func (s *stream) finish(f Final) {
 	if s.end == nil {
 		attempt := max(f.Attempt, s.attempt)
-		if f.State == bus.StateDone && f.Nonce != s.nonce && s.next > 0 {
+		if f.Nonce == s.nonce && s.nonce != "" {
+			attempt = s.attempt
+		} else if f.State == bus.StateDone && s.next > 0 {
 			// The result of another run than the one that was shown: to a reader it starts anew.
 			attempt = max(f.Attempt, s.attempt+1)
 			s.next, s.chunks = 0, nil

@@ -1,6 +1,9 @@
 package sched
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,5 +32,115 @@ func TestEndBeforeItsOutput(t *testing.T) {
 		if gap != step.gap || (ended != nil) != step.ended {
 			t.Errorf("step %d: gap %d, end %+v", i, gap, ended)
 		}
+	}
+}
+
+// said plays messages, and returns what a reader who keeps up reads, and the gap that is asked for at last.
+func said(t *testing.T, s *stream, out *Output, ms ...outMsg) (read []bus.Chunk, gap int) {
+	t.Helper()
+	soon, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, m := range ms {
+		gap, _ = s.take(m, time.Unix(0, 0))
+		for {
+			c, err := out.Next(soon)
+			if err != nil {
+				break
+			}
+			read = append(read, c)
+		}
+	}
+	return read, gap
+}
+
+func piece(attempt, seq int, a *after) outMsg {
+	nonces := []string{"", "x", "y", "z"}
+	return outMsg{Nonce: nonces[attempt], Attempt: attempt, Seq: seq, Node: bus.NodeID(nonces[attempt]), Data: []byte(`{}`), After: a}
+}
+
+// places are the numbers of chunks; a "+" marks one where another node goes on, an "e" the end.
+func places(cs []bus.Chunk) (out string) {
+	for _, c := range cs {
+		switch {
+		case c.End != nil:
+			out += "e"
+		case c.Continues != nil:
+			out += "+" + string(c.Continues.Lost)
+		}
+		out += fmt.Sprintf("%d.%d ", c.Attempt, c.Seq)
+	}
+	return out
+}
+
+// What continues goes on with the numbers of what it continues; what comes too late is left out, and
+// what is missing is asked for by the numbers of its own run.
+func TestContinues(t *testing.T) {
+	t.Parallel()
+	on := &after{Attempt: 1, Chunks: 2}
+	ends := func(attempt, chunks int, a *after) outMsg {
+		m := piece(attempt, 0, a)
+		return endMsg(Final{Task: "t1", State: bus.StateDone, Attempt: attempt, Nonce: m.Nonce, Chunks: chunks, After: a})
+	}
+	for name, c := range map[string]struct {
+		told int // the attempt that asks once two chunks are there
+		then []outMsg
+		want string
+		gap  int // of the last
+	}{
+		"seamless":        {2, []outMsg{piece(2, 0, on), piece(2, 1, on), ends(2, 2, on)}, "1.0 1.1 +x1.2 1.3 e1.4 ", -1},
+		"too late":        {2, []outMsg{piece(1, 2, nil), piece(2, 0, on), piece(1, 3, nil)}, "1.0 1.1 +x1.2 ", -1},
+		"lost on the way": {2, []outMsg{piece(2, 1, on), piece(2, 0, on), piece(2, 3, on)}, "1.0 1.1 +x1.2 1.3 ", 2},
+		"begins anew":     {2, []outMsg{piece(2, 0, nil), piece(2, 1, nil), ends(2, 2, nil)}, "1.0 1.1 2.0 2.1 e2.2 ", -1},
+		"twice":           {3, []outMsg{piece(3, 0, on), piece(3, 1, on), ends(3, 2, on)}, "1.0 1.1 +x1.2 1.3 e1.4 ", -1},
+		"not as told":     {0, []outMsg{piece(1, 2, nil), piece(2, 0, on)}, "1.0 1.1 1.2 2.2 ", -1},
+		"it lives":        {2, []outMsg{piece(1, 2, nil), ends(1, 4, nil), piece(1, 2, nil), piece(1, 3, nil)}, "1.0 1.1 1.2 1.3 e1.4 ", -1},
+		"the other ends":  {2, []outMsg{piece(2, 0, on), ends(1, 3, nil)}, "1.0 1.1 +x1.2 e2.0 ", -1},
+	} {
+		s := newStream(true, false)
+		out := newOutput(s, time.Now)
+		before, _ := said(t, s, out, piece(1, 0, nil), piece(1, 1, nil))
+		if got, ok := s.shown(c.told, true); c.told > 0 && (!ok || len(got) != 2) {
+			t.Errorf("%s: told %v %v", name, got, ok)
+		}
+		after, gap := said(t, s, out, c.then...)
+		if got := places(append(before, after...)); got != c.want || gap != c.gap {
+			t.Errorf("%s: reads %q and asks for %d, want %q and %d", name, got, gap, c.want, c.gap)
+		}
+	}
+}
+
+// A submitter that has started again, and has nothing of what goes on, shows the rest under its numbers.
+func TestContinuesAfterTheSubmittersStart(t *testing.T) {
+	t.Parallel()
+	s, on := newStream(true, true), &after{Attempt: 1, Chunks: 7}
+	read, _ := said(t, s, newOutput(s, time.Now), piece(3, 0, on), piece(3, 1, on))
+	if got := places(read); got != "+1.7 1.8 " {
+		t.Errorf("reads %q", got)
+	}
+	if _, ok := s.shown(4, true); ok {
+		t.Error("what has no beginning is told to be continued")
+	}
+}
+
+// A long output is told in pieces, and whole; one whose beginning is gone is not.
+func TestShownIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newStream(true, false)
+	long := func(seq int) outMsg {
+		m := piece(1, seq, nil)
+		m.Data = []byte(`"` + strings.Repeat("x", streamBytes/4) + `"`)
+		return m
+	}
+	for i := range 3 {
+		s.take(long(i), time.Unix(0, 0))
+	}
+	if got, ok := s.shown(2, false); !ok || len(got) != 3 {
+		t.Errorf("%d chunks, %v", len(got), ok)
+	}
+	for i := range 3 {
+		s.take(long(3+i), time.Unix(0, 0))
+	}
+	if got, ok := s.shown(2, true); ok {
+		t.Errorf("%d chunks from %d on are told, although the first are gone", len(got), got[0].Seq)
 	}
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -62,7 +63,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	}
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
 	now := o.n.now()
-	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
+	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, Shows: true, LeftMS: t.Timeout.Milliseconds(), Stamp: now, Accepted: now}
 	size := inline(&t)
 	data := j.detach()
 	if durable {
@@ -234,15 +235,23 @@ func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
 
 // Attach reads the output of a task that was submitted at this node, from chunk from on.
 // ErrNotFound: it was submitted elsewhere, or is unknown.
-func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) {
+func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) { return n.AttachAt(id, 0, from) }
+
+// AttachAt is Attach for who has read chunks of an attempt before from: where a later attempt has begun
+// anew it is read from its beginning. Attempt 0 is whichever there is.
+func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	o := n.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.entries[id]; e != nil {
+	e := o.entries[id]
+	if e == nil && attempt > 0 { // who comes back has missed its end
+		e = o.tailOf(id)
+	}
+	if e != nil {
 		out := o.output(e)
 		out.seq = from
 		e.out.mu.Lock()
-		out.attempt = e.out.attempt
+		out.attempt = cmp.Or(attempt, e.out.attempt)
 		e.out.mu.Unlock()
 		return out, nil
 	}

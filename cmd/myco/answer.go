@@ -31,6 +31,8 @@ type pieceView struct {
 	Seq     int        `json:"seq"`
 	NodeID  bus.NodeID `json:"node_id,omitempty"`
 	Text    string     `json:"text"`
+	// Continues tells that NodeID goes on here where another node was lost.
+	Continues *bus.Continues `json:"continues,omitempty"`
 }
 
 // printer prints an answer as it is made.
@@ -60,6 +62,9 @@ func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.
 			p.chunk(chunk)
 			continue
 		}
+		if chunk.Attempt > p.attempt && p.begun && chunk.End.State == bus.StateDone {
+			p.anew(chunk) // no piece of it was seen
+		}
 		return p.end(chunk.End, nodes)
 	}
 	return bus.Errorf(bus.CodeInternal, "the answer ended without an end")
@@ -68,14 +73,20 @@ func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.
 // chunk prints one piece.
 func (p *printer) chunk(c bus.Chunk) {
 	if c.Attempt > p.attempt {
-		if p.begun {
-			p.newline()
-			fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, c.Node)
-		}
-		p.attempt, p.begun = c.Attempt, false
+		p.anew(c)
+	}
+	if c.Continues != nil {
+		p.goesOn(c)
+		return
 	}
 	var piece bus.InferenceChunk
-	if json.Unmarshal(c.Data, &piece) != nil || piece.Text == "" {
+	if json.Unmarshal(c.Data, &piece) != nil {
+		return
+	}
+	if piece.Loading && p.interactive {
+		p.hint("[%s loads the model]", c.Node)
+	}
+	if piece.Text == "" {
 		return
 	}
 	if p.ttft == 0 || !p.begun {
@@ -89,6 +100,31 @@ func (p *printer) chunk(c bus.Chunk) {
 	case p.stream:
 		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Text: piece.Text})
 	}
+}
+
+// anew says that the text on the screen, if there is any, is no part of what comes.
+func (p *printer) anew(c bus.Chunk) {
+	if p.begun {
+		p.newline()
+		fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, c.Node)
+	}
+	p.attempt, p.begun = c.Attempt, false
+}
+
+// goesOn says, in a line of its own on the screen alone, who goes on with the text.
+func (p *printer) goesOn(c bus.Chunk) {
+	if p.json && p.stream {
+		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Continues: c.Continues})
+	}
+	lost := string(c.Continues.Lost)
+	if lost == "" {
+		lost = "the node that answered"
+	}
+	line := ""
+	if p.column && p.interactive {
+		line = "\n"
+	}
+	p.hint("%s[%s was lost; %s continues]", line, lost, c.Node)
 }
 
 // newline ends the line on the screen, if one is begun.

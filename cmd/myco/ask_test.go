@@ -68,6 +68,34 @@ func TestAskMarksARestart(t *testing.T) {
 	}
 }
 
+// Where another node goes on the text has no seam; who goes on is told beside it.
+func TestAskGoesOn(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	marker := bus.Chunk{Attempt: 1, Seq: 1, Node: other, Data: json.RawMessage(`{}`), Continues: &bus.Continues{Attempt: 2, Lost: "myco-000000000001"}}
+	end := done(2, paris)
+	end.Attempt = 1
+	answers(d, piece(1, 0, "Paris"), marker, piece(1, 2, " it is."), end)
+	o := d.myco("ask", "Which city?").want(t, 0, "[myco-000000000001 was lost; myco-ba9876543210 continues]", "2 attempts")
+	if o.out != "Paris it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+	o = d.myco("ask", "--json", "--stream", "Which city?").want(t, 0)
+	if want := `{"attempt":1,"seq":1,"node_id":"myco-ba9876543210","text":"","continues":{"attempt":2,"lost":"myco-000000000001"}}`; !strings.Contains(o.out, want) {
+		t.Errorf("printed %s, want %s in it", o.out, want)
+	}
+}
+
+// A result of which no piece was seen is printed whole, below what is void.
+func TestAskPrintsAnotherResult(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answers(d, piece(1, 0, "Lon"), done(2, paris))
+	if o := d.myco("ask", "Which city?").want(t, 0, "starts anew"); o.out != "Lon\nParis it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+}
+
 func TestAskPrintsAnAnswerWithoutPieces(t *testing.T) {
 	t.Parallel()
 	d := setup(t)

@@ -12,7 +12,6 @@ func TestHelpStaysAsItIs(t *testing.T) {
 	for _, command := range []string{
 		"", "ask", "chat", "swarm", "top", "task", "task ls", "task show", "task why", "task attach", "task cancel",
 		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain", "key", "key create", "key ls", "key revoke", "pull", "rm",
-		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain", "key", "key create", "key ls", "key revoke", "pull", "rm",
 		"ping", "doctor", "detect", "invite", "join", "leave", "version",
 		"nodes", "nodes ls", "nodes promote", "nodes revoke", "nodes recover", "revoke", "rotate",
 	} {

@@ -35,7 +35,8 @@ const (
 
 // Script is what an engine does with one request.
 type Script struct {
-	// Words are streamed one by one; by default two, the second naming the task.
+	// Words are streamed one by one; by default two, the second naming the task. Of an answer that was
+	// begun before, only those that follow are.
 	Words []string
 	// Gate holds the answer back until it is closed; nil opens at once.
 	Gate <-chan struct{}
@@ -51,6 +52,8 @@ type Request struct {
 	Model  string
 	Marker string
 	Prompt string
+	// Said is how the answer begins, where the engine is asked to go on with one.
+	Said string
 }
 
 // Config describes one engine.

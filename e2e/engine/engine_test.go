@@ -108,6 +108,54 @@ func TestAnswersAndRecords(t *testing.T) {
 	}
 }
 
+// A raw prompt that ends in the beginning of an answer is gone on with, as text; a message of the
+// assistant's in a conversation is not.
+func TestGoesOnWithARawPrompt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(engine.Request) engine.Script { return engine.Script{Words: []string{"one ", "two ", "three"}} })
+	ask := func(path string, body map[string]any) (text, rendered string) {
+		body["model"] = engine.Model
+		resp, err := b.post(t.Context(), t, path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for s := bufio.NewScanner(resp.Body); s.Scan(); {
+			var l struct {
+				Response string
+				Message  struct{ Content string }
+				Info     struct {
+					Rendered string `json:"rendered_template"`
+				} `json:"_debug_info"`
+			}
+			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+				t.Fatal(err)
+			}
+			text += l.Response + l.Message.Content
+			rendered += l.Info.Rendered
+		}
+		return text, rendered
+	}
+	chat := func(more ...map[string]any) map[string]any {
+		return map[string]any{"messages": append([]map[string]any{{"role": "user", "content": engine.Prompt("t-1")}}, more...)}
+	}
+	shown := chat()
+	shown["_debug_render_only"] = true
+	_, prompt := ask("/api/chat", shown)
+	for said, want := range map[string]string{"": "one two three", "one ": "two three", "one tw": "o three", "one two three": "", "other": "one two three"} {
+		if got, _ := ask("/api/generate", map[string]any{"raw": true, "prompt": prompt + said}); got != want {
+			t.Errorf("after %q: %q, want %q", said, got, want)
+		}
+	}
+	if got, _ := ask("/api/chat", chat(map[string]any{"role": "assistant", "content": "one "})); got != "one two three" {
+		t.Errorf("after a message of the assistant's: %q", got)
+	}
+	runs := b.ledger.Runs()
+	if len(runs) != 6 || runs[0].Marker != "t-1" || runs[5].Words != 3 {
+		t.Errorf("runs %+v", runs)
+	}
+}
+
 func TestLoadingAndUnknownModelsAreNoRuns(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -15,6 +15,8 @@ type call struct {
 	Model    string `json:"model"`
 	Prompt   string `json:"prompt"`
 	Stream   *bool  `json:"stream"`
+	Raw      bool   `json:"raw"`
+	Render   bool   `json:"_debug_render_only"`
 	Messages []struct {
 		Role    string `json:"role"`
 		Content string `json:"content"`
@@ -28,6 +30,33 @@ func (c call) prompt() string {
 	return c.Prompt
 }
 
+// The model's template. It closes a message of the assistant's, as many do: only a raw prompt goes on
+// with one.
+const beginUser, beginAnswer = "[user]", "[assistant]"
+
+// takenApart is a raw prompt in that template: what was asked, and how the answer begins.
+func (c call) takenApart() (prompt, said string) {
+	prompt = c.prompt()
+	if asked, begun, ok := strings.Cut(prompt, beginAnswer); ok && c.Raw {
+		return strings.TrimPrefix(asked, beginUser), begun
+	}
+	return prompt, ""
+}
+
+// behind returns the words that follow what is said; all of them where that is no beginning of theirs.
+func behind(words []string, said string) []string {
+	if !strings.HasPrefix(strings.Join(words, ""), said) {
+		return words
+	}
+	for len(words) > 0 && len(said) >= len(words[0]) {
+		said, words = said[len(words[0]):], words[1:]
+	}
+	if said != "" {
+		words = append([]string{words[0][len(said):]}, words[1:]...)
+	}
+	return words
+}
+
 // answer is one generation under way.
 type answer struct {
 	w      http.ResponseWriter
@@ -36,6 +65,8 @@ type answer struct {
 	stream bool
 	chat   bool
 	text   strings.Builder
+	said   string // before
+	word   func() // one more is made
 }
 
 func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
@@ -57,13 +88,19 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 		reply(w, map[string]any{"error": "model '" + a.call.Model + "' not found"})
 		return
 	}
-	prompt := a.call.prompt()
+	if a.call.Render {
+		a.line("", map[string]any{"_debug_info": map[string]any{"rendered_template": beginUser + a.call.prompt() + beginAnswer}})
+		return
+	}
+	prompt, said := a.call.takenApart()
+	a.said = said
 	if prompt == "" { // it only loads the model
 		a.line("", map[string]any{"done": true, "done_reason": "load"})
 		return
 	}
-	req := Request{Engine: e.cfg.Name, Model: a.call.Model, Marker: Marker(prompt), Prompt: prompt}
+	req := Request{Engine: e.cfg.Name, Model: a.call.Model, Marker: Marker(prompt), Prompt: prompt, Said: said}
 	id := e.cfg.Ledger.begin(e.cfg.Name, req.Marker, time.Now())
+	a.word = func() { e.cfg.Ledger.word(id) }
 	outcome := Broken // also when the handler is broken off by a panic
 	defer func() { e.cfg.Ledger.end(id, outcome, time.Now()) }()
 	outcome = a.play(e.cfg.Script(req), req.Marker)
@@ -87,7 +124,8 @@ func (a *answer) play(s Script, marker string) Outcome {
 			return Left
 		}
 	}
-	for i, word := range s.Words {
+	words := behind(s.Words, a.said)
+	for i, word := range words {
 		d := s.Between
 		if i == 0 {
 			d = s.Before
@@ -95,6 +133,7 @@ func (a *answer) play(s Script, marker string) Outcome {
 		if !a.pause(d) {
 			return Left
 		}
+		a.word()
 		a.text.WriteString(word)
 		if a.stream && s.Ending != Fail {
 			a.line(word, map[string]any{"done": false})
@@ -126,7 +165,7 @@ func (a *answer) play(s Script, marker string) Outcome {
 	}
 	a.line(rest, map[string]any{
 		"done": true, "done_reason": "stop", "total_duration": 1, "load_duration": 1,
-		"prompt_eval_count": 1, "prompt_eval_duration": 1, "eval_count": len(s.Words), "eval_duration": 1,
+		"prompt_eval_count": 1 + len(s.Words) - len(words), "prompt_eval_duration": 1, "eval_count": len(words), "eval_duration": 1,
 	})
 	return Finished
 }

@@ -25,6 +25,8 @@ type Run struct {
 	Start   time.Time
 	End     time.Time // zero while Running
 	Outcome Outcome
+	// Words is how many the engine made: its tokens.
+	Words int
 }
 
 // Ledger is the truth about what ran, kept outside the product: one line for each generation
@@ -41,6 +43,13 @@ func (l *Ledger) begin(engine, marker string, now time.Time) (id int) {
 	l.runs = append(l.runs, Run{Engine: engine, Marker: marker, Start: now})
 	l.signal()
 	return len(l.runs) - 1
+}
+
+func (l *Ledger) word(id int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs[id].Words++
+	l.signal()
 }
 
 func (l *Ledger) end(id int, o Outcome, now time.Time) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/sched"
 )
 
 // httpServer makes the HTTP server.
@@ -57,7 +58,10 @@ func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) 
 			continue
 		}
 		up.run(ctx, "answer HTTP", func(ctx context.Context) error {
-			stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // the listener's error is of no use
+			stop := context.AfterFunc(ctx, func() {
+				d.gateway.Close()
+				_ = srv.Close() // the listener's error is of no use
+			})
 			defer stop()
 			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 				return err
@@ -129,25 +133,58 @@ func (a nativeAPI) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk)
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
+	return a.toEnd(ctx, n, out, reply.ID, piece)
+}
+
+// toEnd reads the output of an attached task to its end; where it fails, the task is cancelled.
+func (a nativeAPI) toEnd(ctx context.Context, n *sched.Node, out *sched.Output, id bus.TaskID, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+	info, err := read(ctx, out, piece)
+	if err == nil {
+		return info, nil
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
+	defer cancel()
+	if _, cancelErr := n.Cancel(stop, id); cancelErr != nil {
+		a.d.log.Warn("cancel a task whose client left", "task", id, "err", cancelErr)
+	}
+	return bus.TaskInfo{}, err
+}
+
+// read hands out output until its end.
+func read(ctx context.Context, out *sched.Output, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	for {
 		chunk, err := out.Next(ctx)
 		switch {
 		case err == nil && chunk.End != nil:
 			return *chunk.End, nil
 		case errors.Is(err, io.EOF):
-			return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the output of task %s has no end", reply.ID)
+			return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the output of a task has no end")
 		case err == nil:
 			err = piece(chunk)
 		}
 		if err != nil {
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
-			defer cancel()
-			if _, cancelErr := n.Cancel(stop, reply.ID); cancelErr != nil {
-				a.d.log.Warn("cancel a task whose client left", "task", reply.ID, "err", cancelErr)
-			}
 			return bus.TaskInfo{}, err
 		}
 	}
+}
+
+// Start implements gateway.Swarm.
+func (a nativeAPI) Start(ctx context.Context, t bus.Task, ended func()) error {
+	n, err := a.d.current()
+	if err != nil {
+		return err
+	}
+	out, reply, err := n.Submit(t)
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer ended()
+		if _, err := a.toEnd(ctx, n, out, reply.ID, func(bus.Chunk) error { return nil }); err != nil {
+			a.d.log.Debug("a task was left", "task", reply.ID, "err", err)
+		}
+	}()
+	return nil
 }
 
 // Enqueue implements gateway.Swarm.

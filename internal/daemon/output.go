@@ -110,7 +110,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out, err := n.Attach(req.ID, req.From)
+	out, err := n.AttachAt(req.ID, req.Attempt, req.From)
 	switch {
 	case err == nil:
 		return answer{bus.SubmitReply{ID: req.ID}, func() { s.pumpQuietly(n, out, req) }}, nil

@@ -23,7 +23,7 @@ const (
 func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest) (relay func()) {
 	inbox := s.d.rpc.NewInbox()
 	// The client may not tell another daemon what it has read.
-	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, From: req.From, Inbox: inbox, Far: true})
+	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, Attempt: req.Attempt, From: req.From, Inbox: inbox, Far: true})
 	if err != nil {
 		return nil
 	}

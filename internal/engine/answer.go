@@ -26,6 +26,13 @@ func newAnswer(kind, model string, emit func(bus.InferenceChunk) error) *answer 
 	}
 }
 
+// follows makes a the rest of an answer: its result is the whole.
+func (a *answer) follows(said bus.Said) *answer {
+	a.text.WriteString(said.Text)
+	a.size = jsonSize(said.Text)
+	return a
+}
+
 // add hands out what an engine sent at once, in pieces that fit into a message. It
 // reports whether the answer goes on: not if emit failed, nor at the length limit.
 func (a *answer) add(c bus.InferenceChunk) bool {

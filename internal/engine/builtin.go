@@ -74,7 +74,24 @@ func (d *Demo) Generate(ctx context.Context, model string, req bus.InferenceRequ
 	if req.Load {
 		return a.loaded(req, reasonStop), nil
 	}
-	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop}
+	return d.answer(ctx, req, "", a)
+}
+
+// Continue implements Continuer: the text so far becomes part of the prompt.
+func (d *Demo) Continue(ctx context.Context, _ string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
+	if d.lacks(req) != "" {
+		return bus.InferenceResult{}, false, nil
+	}
+	if err := goesOn(); err != nil {
+		return bus.InferenceResult{}, true, err
+	}
+	res, err := d.answer(ctx, req, said.Text, newAnswer(KindDemo, d.e.Info().Name, emit).follows(said))
+	return res, true, err
+}
+
+// answer makes an answer, or what of it comes after said.
+func (d *Demo) answer(ctx context.Context, req bus.InferenceRequest, said string, a *answer) (bus.InferenceResult, error) {
+	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop, Said: said}
 	for _, m := range req.Conversation() {
 		in.Messages = append(in.Messages, demo.Message{Role: m.Role, Content: m.Content})
 	}

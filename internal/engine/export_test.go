@@ -33,6 +33,9 @@ func Readers() map[string]Reader {
 // ErrorText takes the message out of the body of an error.
 func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
 
+// Continuable reports whether an answer to req may be continued.
+func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continuable(req, said) }
+
 // ReadPull reads what an Ollama says of a pull.
 func ReadPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
 	return NewOllama(&url.URL{Scheme: "http", Host: "engine.test"}).readPull(ctx, body, emit)

@@ -13,6 +13,7 @@ type Runner interface {
 	Embedders() []bus.ModelInfo
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 	Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error)
+	Continuer // Measured does not measure what others have begun
 }
 
 // Measured is a Runner that measures how fast its models are, by what each request got: with two at

@@ -25,6 +25,8 @@ func (o *OpenAI) URL() string { return o.c.base.Redacted() }
 type openAIModels struct {
 	Data []struct {
 		ID string
+		// OwnedBy names the program, with those that can be told to go on with an answer.
+		OwnedBy string `json:"owned_by"`
 		// MaxModelLen is vLLM's context length in tokens, Meta is what llama-server tells.
 		MaxModelLen int `json:"max_model_len"`
 		Meta        struct {

@@ -84,6 +84,16 @@ func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceReque
 	return e.Generate(ctx, name, req, emit)
 }
 
+// Continue is Continuer's, on the engine that Generate would ask. ok is false where that is no Continuer.
+func (s *Set) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
+	e, name, ok := s.find(model, func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
+	c, can := e.(Continuer)
+	if !ok || !can || !continuable(req, said) {
+		return bus.InferenceResult{}, false, nil
+	}
+	return c.Continue(ctx, name, req, said, goesOn, emit)
+}
+
 // Embed makes vectors with exactly the model asked for. Errors are as in Generate.
 func (s *Set) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
 	e, name, ok := s.find(model, func(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo })

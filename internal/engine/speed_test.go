@@ -16,11 +16,12 @@ import (
 
 // paced is a Runner whose answers and times a test sets.
 type paced struct {
-	models []bus.ModelInfo
-	result bus.InferenceResult
-	first  time.Duration // to the first chunk
-	every  time.Duration // between chunks
-	chunks int
+	engine.Continuer // of which it makes no use
+	models           []bus.ModelInfo
+	result           bus.InferenceResult
+	first            time.Duration // to the first chunk
+	every            time.Duration // between chunks
+	chunks           int
 }
 
 func (p *paced) Models() []bus.ModelInfo    { return append([]bus.ModelInfo(nil), p.models...) }

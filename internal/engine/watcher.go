@@ -224,6 +224,16 @@ func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceR
 	return res, err
 }
 
+// Continue goes on with an answer, with the engines known now, like Set.Continue.
+func (w *Watcher) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
+	s, _ := w.Watch()
+	res, ok, err := s.Continue(ctx, model, req, said, goesOn, emit)
+	if bus.IsRetry(err) {
+		w.nudge()
+	}
+	return res, ok, err
+}
+
 // Embedders returns the models that make embeddings at present.
 func (w *Watcher) Embedders() []bus.ModelInfo {
 	s, _ := w.Watch()

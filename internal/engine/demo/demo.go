@@ -50,6 +50,8 @@ type Request struct {
 	MaxTokens int
 	// Stop ends the answer before any of these texts appears. Empty ones are ignored.
 	Stop []string
+	// Said is the beginning of the answer, where that is there already: what follows is made.
+	Said string
 }
 
 // Reasons why an answer ended.
@@ -58,7 +60,7 @@ const (
 	ReasonLength = "length" // MaxTokens or the context ended it
 )
 
-// Result tells about a finished answer. Counts are in tokens.
+// Result tells about a finished answer, with what was said before. Counts are in tokens.
 type Result struct {
 	PromptTokens int
 	OutputTokens int
@@ -148,14 +150,20 @@ func (e *Engine) Generate(ctx context.Context, req Request, emit func(text strin
 		return Result{}, err
 	}
 	res := Result{PromptTokens: len(prompt), Reason: ReasonLength}
+	all := e.tok.encode(prompt, req.Said)
+	res.OutputTokens = len(all) - len(prompt)
+	if len(all) > e.w.context { // it was there before: there is no room for more
+		return res, nil
+	}
 	s := newSession(e.w)
-	for _, token := range prompt {
+	for _, token := range all {
 		if err := stopped(ctx); err != nil {
 			return res, err
 		}
 		s.feed(token)
 	}
 	out := newWriter(req.Stop, emit)
+	out.begun = req.Said != ""
 	for req.MaxTokens <= 0 || res.OutputTokens < req.MaxTokens {
 		if err := stopped(ctx); err != nil {
 			return res, err

@@ -1,0 +1,246 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// returnWithin is how long a task whose client asked for that waits for it to come back.
+const returnWithin = 30 * time.Second
+
+// lastID is the id of the event that ends a task's: who has read it has read all.
+const lastID = "end"
+
+// heldTasks are attached tasks that outlive their client's connection for a while.
+type heldTasks struct {
+	mu    sync.Mutex
+	tasks map[bus.TaskID]*heldTask
+}
+
+type heldTask struct {
+	readers int
+	leave   *time.Timer // runs while nobody reads; what it does cancels the task
+}
+
+// hold notes that a task may be left for returnWithin, and is cancelled after; not where there is one of
+// that id.
+func (h *heldTasks) hold(id bus.TaskID, cancel func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tasks[id] != nil {
+		return false
+	}
+	if h.tasks == nil {
+		h.tasks = map[bus.TaskID]*heldTask{}
+	}
+	h.tasks[id] = &heldTask{leave: time.AfterFunc(returnWithin, cancel)}
+	return true
+}
+
+// read notes a reader of a task, which may be held, until done is called.
+func (h *heldTasks) read(id bus.TaskID) (done func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.tasks[id]
+	if t == nil {
+		return func() {}
+	}
+	t.readers++
+	t.leave.Stop()
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if t.readers--; t.readers == 0 && h.tasks[id] == t {
+			t.leave.Reset(returnWithin)
+		}
+	}
+}
+
+// ended forgets a task.
+func (h *heldTasks) ended(id bus.TaskID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.tasks[id]; t != nil {
+		t.leave.Stop()
+		delete(h.tasks, id)
+	}
+}
+
+// post runs a task: its answer is the end, or with ?events=1 all that comes before it too.
+func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
+	if on, err := flag(r, "events"); err != nil || !on {
+		native((*Gateway).submit)(g, w, r)
+		return
+	}
+	done, err := g.limitBody(w, r)
+	if err != nil {
+		g.failNative(w, r, err)
+		return
+	}
+	defer done()
+	t, err := readTask(r)
+	if err == nil && t.ID == "" {
+		t.ID = bus.NewTaskID()
+	}
+	var stays bool
+	if err == nil {
+		stays, err = flag(r, "reattach")
+	}
+	out := newEvents(w)
+	defer out.end()
+	if err == nil && stays {
+		err = g.stay(t)
+	}
+	if err != nil {
+		g.failNative(w, r, err)
+		return
+	}
+	if stays {
+		if err := out.opens(t.ID); err != nil { // it may leave before the first output
+			g.cfg.Logger.Debug("write a reply", "err", err)
+			return
+		}
+		g.follow(r, out, t.ID, 0, 0)
+		return
+	}
+	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
+	g.endEvents(r, out, t.ID, info, err)
+}
+
+// stay runs a task that goes on without its client for a while.
+func (g *Gateway) stay(t bus.Task) error {
+	ctx, cancel := context.WithCancel(g.life)
+	if !g.held.hold(t.ID, cancel) {
+		cancel()
+		return bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("GET /task/%s/events", t.ID)
+	}
+	over := func() {
+		cancel()
+		g.held.ended(t.ID)
+	}
+	err := g.cfg.Swarm.Start(ctx, t, over)
+	if err != nil {
+		over()
+	}
+	return err
+}
+
+// events streams the output of a task, from what Last-Event-ID names on.
+func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
+	id := bus.TaskID(r.PathValue("id"))
+	attempt, from, err := lastEvent(r)
+	if err == nil {
+		err = id.Validate()
+	}
+	done, bodyErr := g.limitBody(w, r)
+	if bodyErr == nil {
+		defer done()
+		_, bodyErr = io.Copy(io.Discard, r.Body) // it is held to the limits, and has nothing to say
+	}
+	if err = cmp.Or(bodyErr, err); err != nil {
+		g.failNative(w, r, err)
+		return
+	}
+	if r.Header.Get("Last-Event-ID") == lastID {
+		w.WriteHeader(http.StatusNoContent) // and a browser stays away
+		return
+	}
+	out := newEvents(w)
+	defer out.end()
+	g.follow(r, out, id, attempt, from)
+}
+
+// follow streams the output of a task from chunk from of an attempt on.
+func (g *Gateway) follow(r *http.Request, out *stream, id bus.TaskID, attempt, from int) {
+	defer g.held.read(id)()
+	info, err := g.cfg.Swarm.Attach(r.Context(), id, attempt, from, func(c bus.Chunk) error { return out.chunk(id, c) })
+	g.endEvents(r, out, id, info, err)
+}
+
+// endEvents tells the end of a task, or why there is none.
+func (g *Gateway) endEvents(r *http.Request, out *stream, id bus.TaskID, info bus.TaskInfo, err error) {
+	if err == nil {
+		err = g.whole(r, &info, false)
+	}
+	switch {
+	case err != nil && !out.begun:
+		g.failNative(out.w, r, err)
+		return
+	case err != nil:
+		err = out.numbered("", "error", bus.AsError(err))
+	default:
+		if err = out.opens(id); err == nil {
+			err = out.numbered(lastID, "end", info)
+		}
+	}
+	if err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+}
+
+// lastEvent reads which chunk is due: the one after that of Last-Event-ID.
+func lastEvent(r *http.Request) (attempt, from int, err error) {
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" || last == lastID {
+		return 0, 0, nil
+	}
+	a, s, _ := strings.Cut(last, ".")
+	attempt, err1 := strconv.Atoi(a)
+	seq, err2 := strconv.Atoi(s)
+	if err := cmp.Or(err1, err2); err != nil || attempt < 1 || seq < 0 {
+		return 0, 0, bus.Errorf(bus.CodeInvalid, "Last-Event-ID %q: want ATTEMPT.CHUNK, as in the id of an event", last)
+	}
+	return attempt, seq + 1, nil
+}
+
+// flag reads a switch of a request.
+func flag(r *http.Request, name string) (bool, error) {
+	switch v := r.URL.Query().Get(name); v {
+	case "1", "true":
+		return true, nil
+	case "", "0", "false":
+		return false, nil
+	default:
+		return false, bus.Errorf(bus.CodeInvalid, "%s=%q: want 0 or 1", name, v)
+	}
+}
+
+// opens begins the events of a task with its id, once.
+func (s *stream) opens(id bus.TaskID) error {
+	if s.begun {
+		return nil
+	}
+	s.begin("", false)
+	return s.numbered("", "task", map[string]bus.TaskID{"task_id": id})
+}
+
+// chunk writes one chunk of a task's output.
+func (s *stream) chunk(id bus.TaskID, c bus.Chunk) error {
+	if err := s.opens(id); err != nil {
+		return err
+	}
+	return s.numbered(fmt.Sprintf("%d.%d", c.Attempt, c.Seq), "output", c)
+}
+
+// numbered writes one event, with an id unless that is empty.
+func (s *stream) numbered(id, name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return bus.Errorf(bus.CodeInternal, "encode an event: %w", err)
+	}
+	head := "event: " + name + "\n"
+	if id != "" {
+		head = "id: " + id + "\n" + head
+	}
+	return s.write(head + "data: " + string(data) + "\n\n")
+}
