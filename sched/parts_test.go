@@ -1,0 +1,79 @@
+package sched_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// Parts of the nodes in the scenarios below: each has one, and node 0 is host where it can.
+const (
+	theHost = iota
+	theSubmitter
+	theWorker
+	theOther
+)
+
+// parts is a swarm of n nodes with workers only where it says.
+func parts(n int, workers ...int) setup {
+	return setup{nodes: n, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, theWorker: -1, theOther: 2}, work: func(i int) bool {
+		return slices.Contains(workers, i)
+	}}
+}
+
+// kept closes the worker of c to others.
+func kept(c setup) setup {
+	c.owner = func(i int) *bus.OwnerUse {
+		if i != theWorker {
+			return nil
+		}
+		return &bus.OwnerUse{Closed: true, Why: "until 17:00"}
+	}
+	return c
+}
+
+// running waits until a task runs, and returns the index of the node that runs it.
+func (s *swarm) running(k *tracked) int {
+	for range 20_000 {
+		for _, r := range s.ledger.of(k.id) {
+			for _, n := range s.nodes {
+				if r.how == "" && n.id == r.node {
+					return n.i
+				}
+			}
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	s.note("task %s does not run", k.id)
+	return theWorker
+}
+
+// crashBefore kills a node before an effect, the next time.
+func (s *swarm) crashBefore(i int, op string) (dead <-chan struct{}) {
+	c := make(chan struct{})
+	s.net.SetCrash(func(st sim.Step) bool {
+		select {
+		case <-c:
+			return false
+		default:
+		}
+		if st.Node != nodeID(i) || st.Op != op || st.After {
+			return false
+		}
+		close(c)
+		return true
+	})
+	return c
+}
+
+// to loses what goes to node i and matches.
+func (s *swarm) to(i int, match func(sim.Traffic) bool) {
+	s.net.SetDrop(func(m sim.Traffic) bool { return m.To == nodeID(i) && m.From != m.To && match(m) })
+}
+
+func isOut(m sim.Traffic) bool   { return strings.HasSuffix(m.Subject, ".out") }
+func isInbox(m sim.Traffic) bool { return strings.HasPrefix(m.Subject, "_INBOX") }
+func isEnd(m sim.Traffic) bool   { return isOut(m) || m.Op == "PutEnd" && !m.Answer }
