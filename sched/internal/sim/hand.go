@@ -59,20 +59,14 @@ func (p *proc) giveUp(to string, c chan handed, cause error) handed {
 }
 
 func (p *proc) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) error {
-	s := Step{Op: "Hand"}
-	if err := p.enter(s); err != nil {
-		return err
-	}
-	now := time.Now()
-	k, other := p.m.queues[q], p.slotOwner(to)
-	heard := other != nil && other.waiting[to] != nil && (other == p || p.net.routed(p, other, now))
-	if k == nil || !heard && grant == nil {
-		p.net.mu.Unlock()
-		return p.leave(s) // the store delivers only where somebody listens
-	}
-	p.deliver(k, other, key, to, grant, handGrace)
-	p.net.mu.Unlock()
-	return p.leave(s)
+	return p.soon(Step{Op: "Hand"}, func() {
+		k, other := p.m.queues[q], p.slotOwner(to)
+		heard := other != nil && other.waiting[to] != nil && (other == p || p.net.routed(p, other, time.Now()))
+		if k == nil || !heard && grant == nil {
+			return // the store delivers only where somebody listens
+		}
+		p.deliver(k, other, key, to, grant, handGrace)
+	})
 }
 
 // handGrace is how long the store waits for a message that is not there yet.

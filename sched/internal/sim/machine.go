@@ -39,6 +39,7 @@ type proc struct {
 	killed   bool
 	frozen   chan struct{} // closed when it goes on; nil while it runs
 	frozenAt time.Time
+	later    []func() // effects that did not wait for the end of a freeze, see soon
 	joined   time.Time // from then on it has routes
 	subs     []*sub
 	inboxes  int
@@ -137,6 +138,10 @@ func (m *Machine) Continue() {
 		}
 		close(p.frozen)
 		p.frozen = nil
+		for _, do := range p.later {
+			do()
+		}
+		p.later = nil
 	}
 }
 
@@ -183,6 +188,30 @@ func (p *proc) enter(s Step) error {
 	p.net.mu.Lock()
 	if !p.thaw() {
 		p.net.mu.Unlock()
+		return errKilled
+	}
+	return nil
+}
+
+// soon is an effect that callers expect not to wait, for they hold a mutex: while the process is frozen it is
+// put off, and the caller goes on to what waits. A goroutine that waits for a mutex would stop the clock
+// of the simulation. do is called with mu held.
+func (p *proc) soon(s Step, do func()) error {
+	if p.crashes(s) {
+		return errKilled
+	}
+	p.net.mu.Lock()
+	killed := p.killed
+	switch {
+	case killed:
+	case p.frozen != nil:
+		p.later = append(p.later, do)
+	default:
+		do()
+	}
+	p.net.mu.Unlock()
+	s.After = true
+	if killed || p.crashes(s) {
 		return errKilled
 	}
 	return nil

@@ -209,23 +209,19 @@ func (p *proc) settle(op, ack string, fn func(k *queue, i int, now time.Time)) e
 	if err != nil {
 		return err
 	}
-	s := Step{Op: op}
-	if err := p.enter(s); err != nil {
-		return err
-	}
-	p.ask(q.Host, Traffic{Op: op, Ack: ack}, func(m *Machine, now time.Time) (any, error) {
-		if k := m.queues[q]; k != nil {
-			for i, msg := range k.msgs {
-				if msg.seq == seq && msg.delivered > 0 {
-					fn(k, i, now)
-					break
+	return p.soon(Step{Op: op}, func() {
+		p.ask(q.Host, Traffic{Op: op, Ack: ack}, func(m *Machine, now time.Time) (any, error) {
+			if k := m.queues[q]; k != nil {
+				for i, msg := range k.msgs {
+					if msg.seq == seq && msg.delivered > 0 {
+						fn(k, i, now)
+						break
+					}
 				}
 			}
-		}
-		return nil, nil
-	}, func(result) {})
-	p.net.mu.Unlock()
-	return p.leave(s)
+			return nil, nil
+		}, func(result) {})
+	})
 }
 
 func (p *proc) Ack(ack string) error {
