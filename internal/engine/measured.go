@@ -54,14 +54,18 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 	return res, err
 }
 
+// farOff is how much less time an engine may say that it took than the clock saw before its word is not taken.
+const farOff = 10
+
 // sampleOf takes the engine's word where it tells its times, and else the clock's.
 func sampleOf(m bus.ModelInfo, r bus.InferenceResult, chunks int, begin, first, last time.Time) sample {
 	x := sample{wrote: r.OutputTokens, read: r.PromptTokens, writing: r.Writing, reading: r.Reading, at: time.Now()}
-	if r.Writing == 0 { // the first token was there when the clock began
+	clock := last.Sub(first)
+	if r.Writing == 0 || r.Writing < clock/farOff { // the first token was there when the clock began
 		if x.wrote == 0 {
 			x.wrote = chunks
 		}
-		x.wrote, x.writing = x.wrote-1, last.Sub(first)
+		x.wrote, x.writing = x.wrote-1, clock
 	}
 	if r.Reading == 0 && r.Writing == 0 && m.Loaded && chunks > 0 {
 		x.reading = first.Sub(begin)

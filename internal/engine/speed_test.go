@@ -157,6 +157,18 @@ func TestSpeedByTheClock(t *testing.T) {
 	})
 }
 
+// Nor is an engine believed that took a nanosecond, by its own word, for what came within five seconds.
+func TestSpeedIsNotWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paced{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, every: 50 * time.Millisecond, chunks: 101}
+		p.result = bus.InferenceResult{OutputTokens: 101, Writing: 1}
+		if got := measure(t, engine.Measure(p, engine.NewSpeeds())); got.Writing != 20 {
+			t.Errorf("%+v, want 20 tokens/s", got)
+		}
+	})
+}
+
 func TestSpeedsSurviveRestarts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
