@@ -168,7 +168,7 @@ func TestStarRule(t *testing.T) {
 
 // owners are the only packages that import a heavy dependency directly.
 var owners = map[string][]string{
-	"github.com/nats-io/nats-server/": {"bus/fabric", "bus/store", "e2e/floor"},
+	"github.com/nats-io/nats-server/": {"bus/fabric", "bus/store", "e2e/floor", "e2e/relay"},
 	"github.com/grandcat/zeroconf":    {"node/discovery"},
 	"github.com/NVIDIA/go-nvml/":      {"node"},
 	"github.com/shirou/gopsutil/":     {"node"},
