@@ -93,6 +93,9 @@ func SubjectWork(host NodeID, term uint64, rest string) string {
 	return fmt.Sprintf("payload.work.%s.%d.%s", host, term, rest)
 }
 
+// payload.offer.<host>, attached tasks for a slot that waits at a queue's host
+func SubjectOffer(host NodeID) string { return "payload.offer." + string(host) }
+
 // payload.claim.<host>.<term>.<task>, requests for the records of a queue
 func SubjectClaim(host NodeID, term uint64, rest string) string {
 	return fmt.Sprintf("payload.claim.%s.%d.%s", host, term, rest)

@@ -36,6 +36,9 @@ func (w Wire) Speaks(other Wire) bool {
 // Blobs reports whether a node that speaks w knows of payloads and results over MaxInline.
 func (w Wire) Blobs() bool { return w.known().Version >= 2 }
 
+// Offers reports whether a queue host that speaks w takes what SubjectOffer brings.
+func (w Wire) Offers() bool { return w.known().Version >= 3 }
+
 // Same reports whether w and other are the same, told or not.
 func (w Wire) Same(other Wire) bool { return w.known() == other.known() }
 

@@ -4,9 +4,9 @@ package bus
 
 // What this program speaks, see Wire. docs/protocol.md ("Versions") tells when to raise which.
 //
-// Version 2: payloads and results over MaxInline are Blobs.
+// Version 2: payloads and results over MaxInline are Blobs. Version 3: queue hosts take SubjectOffer.
 const (
-	wireVersion = 2
+	wireVersion = 3
 	wireOldest  = 1
 )
 

@@ -408,5 +408,5 @@ func (w *worker) release(ctx context.Context, a *attempt, why string) {
 	w.mu.Unlock()
 	w.n.beat()
 	w.n.event(bus.EventRetried, a.job, a.rec.Attempt, why)
-	w.nak(a.ack(), min(100*a.rec.Attempt, 1000))
+	w.nak(a.ack(), int(giveBackDelay(a.rec.Attempt).Milliseconds()))
 }

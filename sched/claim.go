@@ -72,7 +72,7 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		switch {
 		case rec.State.Terminal():
 			return Action{Kind: Finish, Why: "already " + string(rec.State)}
-		case rec.Seq != d.Seq && rec.State != bus.StateQueued:
+		case rec.Seq != d.Seq && rec.Seq != 0 && rec.State != bus.StateQueued:
 			return Action{Kind: Skip, Why: "a second copy of what runs"}
 		}
 		if s.Lost {

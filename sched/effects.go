@@ -46,9 +46,10 @@ type Wire interface {
 type Delivery struct {
 	Key  bus.Key
 	Data []byte
-	// Ack is the subject on which the delivery is settled, from any node.
+	// Ack is the subject on which the delivery is settled, from any node; "" where it never was in the
+	// queue, see Direct.
 	Ack string
-	// Seq is the message's sequence in the queue: two messages differ.
+	// Seq is the message's sequence in the queue: two messages differ. 0 where it never was there.
 	Seq uint64
 	// Delivered counts deliveries of this message, from 1.
 	Delivered int
@@ -112,6 +113,10 @@ type Queues interface {
 	// on whichever node, or tells it that there is none. Where there is a grant, and no record of
 	// the task, it creates the record that grant returns, and the slot need not.
 	Hand(q QueueID, key bus.Key, to string, grant Grant) error
+	// Direct creates the record of task id in this node's queue q, and delivers d to a slot that waits at
+	// to, although the queue has no message of it. d has a key and data alone. ErrConflict: there is a
+	// record.
+	Direct(q QueueID, id bus.TaskID, d Delivery, to string, c Claim, rec []byte) error
 	// Keys returns the keys of queue q, for a worker that looks for itself.
 	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
 	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.

@@ -30,6 +30,7 @@ func (n *Node) Receivers() map[string]func(Msg) {
 		"beat":   n.onBeat,
 		"bye":    n.onBye,
 		"next":   n.onNext,
+		"offer":  func(m Msg) { n.onOffer(context.Background(), m) },
 		"out":    n.outbox.onOut,
 		"sync":   func(m Msg) { n.onSync(context.Background(), m) },
 		"find":   n.outbox.onFind,

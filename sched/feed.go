@@ -192,7 +192,13 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	message, need := j.message(), o.n.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {
+		if !j.Durable() && h.offer(key, j.Task.ID, need, message) {
+			return true
+		}
 		h.expect(key, j.Task.ID, need)
+	}
+	if h == nil && !j.Durable() && !key.Large && o.n.members.offers(q.Host) {
+		return o.offerTo(ctx, q, key, need, message)
 	}
 	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, need, message); err != nil {
 		if h != nil {

@@ -15,7 +15,7 @@ import (
 func FuzzMessages(f *testing.F) {
 	id, other := nodeID(0), nodeID(1)
 	subjects := map[string]string{
-		"beat": bus.SubjectHeartbeat(other), "bye": bus.SubjectBye(other), "next": bus.SubjectNext(id),
+		"beat": bus.SubjectHeartbeat(other), "bye": bus.SubjectBye(other), "next": bus.SubjectNext(id), "offer": bus.SubjectOffer(id),
 		"out": bus.SubjectOut(id, "t1"), "sync": bus.SubjectSync, "find": bus.SubjectFind,
 		"cancel": bus.SubjectCancel(id, "t1"), "resend": bus.SubjectResend(id, "t1"), "kept": "", "shown": bus.SubjectShown(id, "t1"),
 	}
@@ -35,6 +35,8 @@ func FuzzMessages(f *testing.F) {
 	})
 	seed("bye", bus.Heartbeat{Node: other})
 	seed("next", map[string]any{"node": other, "class": "work", "slot": -1, "bid": -5, "missed": true})
+	seed("offer", map[string]any{"term": 1, "key": "interactive-5.work._", "job": map[string]any{"task": task, "submitter": other}})
+	seed("offer", map[string]any{"term": 1, "job": []int{}})
 	seed("out", map[string]any{"nonce": "x", "attempt": 1, "seq": 0, "node": other, "data": "x"})
 	seed("out", map[string]any{"nonce": "x", "attempt": -1, "seq": -7, "final": final})
 	seed("sync", map[string]any{"from": other, "ids": []string{"t1", "", "a.b"}})

@@ -110,6 +110,8 @@ type item struct {
 	at      bus.NodeID    // that runs it, as far as is known
 	began   time.Time     // there
 	charged time.Duration // to its user, until it is known how long it took
+	// straight is set while it runs without having been in the queue.
+	straight *straight
 }
 
 func newHost(n *Node, q QueueID) *host {
@@ -267,6 +269,8 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 	switch {
 	case it == nil:
 		h.add(key, id, seq, need)
+	case it.straight != nil:
+		h.enqueued(it, seq)
 	case it.seq == 0: // expected
 		it.seq = seq
 		if it.open {
@@ -280,17 +284,23 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 }
 
 func (h *host) add(key bus.Key, id bus.TaskID, seq uint64, need Need) {
-	k := h.keyQueue(key)
-	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true, need: need}
-	h.items[id] = it
-	k.open = append(k.open, it)
-	k.nOpen++
-	k.misses, k.hold = 0, time.Time{}
+	it := h.insert(key, id, seq, need)
+	it.k.misses, it.k.hold = 0, time.Time{}
 	if c, ok := h.early[id]; ok {
 		delete(h.early, id)
 		h.claimed(c)
 	}
 	h.dispatch(h.n.now())
+}
+
+// insert notes a task at the end of its queue.
+func (h *host) insert(key bus.Key, id bus.TaskID, seq uint64, need Need) *item {
+	k := h.keyQueue(key)
+	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true, need: need}
+	h.items[id] = it
+	k.open = append(k.open, it)
+	k.nOpen++
+	return it
 }
 
 func (h *host) claimed(c Claim) {
@@ -301,6 +311,10 @@ func (h *host) claimed(c Claim) {
 		} else if len(h.early) < 10_000 {
 			h.early[c.Task] = c
 		}
+		return
+	}
+	if it.straight != nil {
+		h.onStraight(it, c)
 		return
 	}
 	if it.open {
@@ -336,10 +350,11 @@ func (h *host) claimed(c Claim) {
 
 func (h *host) forget(it *item) {
 	h.rises(it, false)
-	if it.open {
+	switch {
+	case it.open:
 		it.open = false
 		it.k.nOpen--
-	} else {
+	case it.straight == nil:
 		it.k.claims--
 	}
 	delete(h.items, it.id)

@@ -309,6 +309,18 @@ var mutations = map[string]scenario{
 			s.note("task %s is not started again within a second of its worker's death: %v", k.id, rs)
 		}
 	}},
+	string(sched.ProtectEnqueue): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		s.elected()
+		s.submit(theSubmitter, script{}) // the first of a queue makes its consumer
+		time.Sleep(2 * time.Second)      // every slot has asked
+		k := s.submit(theSubmitter, script{MS: 1500})
+		w := s.running(k)
+		s.kill(w)
+		time.Sleep(4 * time.Second)
+		if rs := s.ledger.of(k.id); len(rs) < 2 {
+			s.note("task %s is not started again after its worker's death: %v", k.id, rs)
+		}
+	}},
 	string(sched.ProtectWake): {setup: parts(3, theWorker), play: func(s *swarm) {
 		s.elected()
 		k := s.submit(theSubmitter, script{MS: 9000})

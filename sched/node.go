@@ -215,6 +215,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		bus.SubjectAllRuns:            n.onRun,
 		bus.SubjectTwin(n.cfg.ID):     n.onTwin,
 		bus.SubjectNext(n.cfg.ID):     n.onNext,
+		bus.SubjectOffer(n.cfg.ID):    func(m Msg) { n.onOffer(ctx, m) },
 		bus.SubjectOuts(n.cfg.ID):     n.outbox.onOut,
 		bus.SubjectAllShown(n.cfg.ID): n.outbox.onShown,
 		bus.SubjectSync:               func(m Msg) { n.onSync(ctx, m) },

@@ -33,6 +33,7 @@ const (
 	ProtectNamedHost    Protection = "claim nothing while a peer names a live host"
 	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"
+	ProtectEnqueue      Protection = "what was handed over past the queue is put into it when it comes back"
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
 	ProtectShares       Protection = "users take turns by what they have used"
 	ProtectContinue     Protection = "continue from the text so far"

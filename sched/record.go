@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
@@ -134,7 +135,21 @@ type nextMsg struct {
 	Missed bool `json:"missed,omitempty"`
 	// Grants tells that the host may claim for the slot what it hands over, see grant.
 	Grants bool `json:"grants,omitempty"`
+	// Direct tells that it takes what was never in the queue, see host.offer.
+	Direct bool `json:"direct,omitempty"`
 }
+
+// offerMsg brings the message of an attached task to its queue's host, see host.offer.
+type offerMsg struct {
+	Term uint64 `json:"term"`
+	Key  string `json:"key"`
+	// Need is as Need.String has it.
+	Need string         `json:"need,omitempty"`
+	Job  jsontext.Value `json:"job"`
+}
+
+// offerTaken is the answer to an offer: the task is with a slot, or in the queue.
+const offerTaken = "taken"
 
 // syncMsg asks which of some open tasks have ended or run; syncReply answers in pieces.
 type syncMsg struct {

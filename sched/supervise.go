@@ -19,12 +19,13 @@ func (h *host) supervise() {
 				continue
 			}
 			if !h.n.members.alive(it.claim.Worker) {
-				if !h.n.members.left(it.claim.Worker) { // who says goodbye has not crashed
+				crashed := !h.n.members.left(it.claim.Worker) // who says goodbye has not
+				if crashed {
 					h.n.tellCrash(it.claim)
 				}
-				h.giveBack(it, "worker lost")
+				h.giveBack(it, "worker lost", crashed)
 			} else if now.Sub(it.claimAt) > silentFor && !h.n.members.reports(it.claim.Worker, it.id, it.claimAt) {
-				h.giveBack(it, "worker no longer reports it")
+				h.giveBack(it, "worker no longer reports it", false)
 			}
 		}
 	})
@@ -39,7 +40,7 @@ func (h *host) heard(b bus.Heartbeat) {
 		for id, attempt := range b.Crashed {
 			if it := h.items[id]; it != nil && !it.open && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
 				h.n.tellCrash(it.claim)
-				h.giveBack(it, "worker restarted")
+				h.giveBack(it, "worker restarted", true)
 			}
 		}
 	})
@@ -47,8 +48,15 @@ func (h *host) heard(b bus.Heartbeat) {
 
 // giveBack frees a claimed delivery on its worker's behalf. The claim stays as it is: the next
 // worker replaces it by compare-and-set.
-func (h *host) giveBack(it *item, why string) {
+func (h *host) giveBack(it *item, why string, crashed bool) {
 	c := it.claim
+	if it.straight != nil {
+		if !it.straight.back {
+			h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
+		}
+		h.enqueue(it, 0, h.unseat(c, why, crashed))
+		return
+	}
 	h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
 	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
 		h.n.log.Warn("give back", "task", it.id, "err", err)

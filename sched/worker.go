@@ -253,7 +253,7 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 // waited returns how long a delivered job has been on its way and in the queue: by the clock of
 // who fed it, and at least by that of the queue's host.
 func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) (long time.Duration) {
-	if at, ok := w.n.members.clockOf(q.Host, now); ok {
+	if at, ok := w.n.members.clockOf(q.Host, now); ok && !d.At.IsZero() {
 		long = max(long, at.Sub(d.At))
 	}
 	if at, ok := w.n.members.clockOf(j.By, now); ok && j.By != "" {
@@ -276,7 +276,7 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	w.noteSlot(to)
 	l := w.load(p)
 	r := nextMsg{
-		Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bidBefore(l), Missed: missed, Grants: true,
+		Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bidBefore(l), Missed: missed, Grants: true, Direct: true,
 		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
@@ -341,12 +341,18 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 }
 
 func (w *worker) ack(ack string) {
+	if ack == "" { // it was never in the queue
+		return
+	}
 	if err := w.n.fx.Ack(ack); err != nil {
 		w.n.log.Debug("ack", "err", err)
 	}
 }
 
 func (w *worker) nak(ack string, delayMS int) {
+	if ack == "" {
+		return // its host has read it in the record
+	}
 	if err := w.n.fx.Nak(ack, delayMS); err != nil {
 		w.n.log.Debug("give back", "err", err)
 	}
@@ -389,6 +395,8 @@ func (w *worker) renew(ctx context.Context) {
 		for _, a := range all {
 			if !a.healthy(now) && !protect.Watchdog.Off() {
 				a.stall(now)
+			} else if a.ack() == "" {
+				continue // there is no lease; its host looks at heartbeats
 			} else if err := w.n.fx.Progress(a.ack()); err != nil {
 				w.n.log.Debug("renew a lease", "err", err)
 			}

@@ -147,3 +147,40 @@ func testHandGrantedNobody(e *env) {
 		e.empty(q, keyA)
 	}
 }
+
+// What was never in the queue is claimed and delivered all the same, once; where nobody waits the claim
+// is taken back.
+func testDirect(e *env) {
+	q := e.open(1, keyA)
+	for i := range 2 {
+		e.reachable(i, q, keyA)
+		id := bus.TaskID(fmt.Sprintf("direct-%d", i))
+		c := sched.Claim{Task: id, State: bus.StateRunning, Worker: e.IDs[i], Attempt: 1, Key: keyA}
+		give := func(to string) error {
+			return e.Effects(0).Direct(q, id, sched.Delivery{Key: keyA, Data: []byte("x")}, to, c, []byte(`{"attempt":1}`))
+		}
+		var slot string
+		d, err := e.await(i, q, Limit, func(to string) { slot = to; e.check(give(to)) })
+		e.check(err)
+		rec, rev, err := e.Effects(i).GetClaim(e.ctx, q, id)
+		e.check(err)
+		if d.Rev == 0 || d.Rev != rev || string(rec) != `{"attempt":1}` || d.Nonce != slot || string(d.Data) != "x" || d.Key != keyA ||
+			d.Ack != "" || d.Seq != 0 || d.Delivered != 1 || !d.At.IsZero() {
+			e.Fatalf("node %d was handed %+v; the record is %s at revision %d", i, d, rec, rev)
+		}
+		if err := give(slot); !errors.Is(err, sched.ErrConflict) {
+			e.Fatalf("handed over again: %v, want a conflict", err)
+		}
+		c.State = bus.StateDone
+		_, err = e.Effects(i).UpdateClaim(e.ctx, q, c, []byte(`{}`), rev, nil)
+		e.check(err)
+
+		id, c.Task, c.State = "late-"+id, "late-"+id, bus.StateRunning
+		e.check(give(slot)) // nobody waits there any more
+		e.until(func() bool {
+			_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
+			return errors.Is(err, sched.ErrNotFound)
+		}, "a claim that was taken back")
+		e.empty(q, keyA)
+	}
+}

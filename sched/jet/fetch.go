@@ -127,6 +127,10 @@ func delivery(m *nats.Msg) (sched.Delivery, error) {
 			return sched.Delivery{}, errors.New("status " + status + " " + m.Header.Get("Description"))
 		}
 	}
+	if m.Header.Get(hdrDirect) != "" {
+		rev, err := strconv.ParseUint(m.Header.Get(hdrRev), 10, 64)
+		return sched.Delivery{Data: m.Data, Delivered: 1, Nonce: m.Subject, Rev: rev}, err
+	}
 	a, err := parseAck(ackOf(m))
 	if err != nil {
 		return sched.Delivery{}, err
@@ -140,7 +144,9 @@ func delivery(m *nats.Msg) (sched.Delivery, error) {
 	return d, err
 }
 
-func isDelivery(m *nats.Msg) bool { return strings.HasPrefix(ackOf(m), ackPrefix) }
+func isDelivery(m *nats.Msg) bool {
+	return strings.HasPrefix(ackOf(m), ackPrefix) || m.Header.Get(hdrDirect) != ""
+}
 
 // slot returns a slot's inbox, made at its first fetch.
 func (j *Jet) slot(id slotID, l *link) (*slot, error) {

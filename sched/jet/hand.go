@@ -119,6 +119,25 @@ func (j *Jet) pass(m *nats.Msg) {
 	})
 }
 
+// hdrDirect marks what was never in the queue: there is nothing to settle.
+const hdrDirect = "Myco-Direct"
+
+// Direct implements sched.Queues.
+func (j *Jet) Direct(q sched.QueueID, id bus.TaskID, d sched.Delivery, to string, c sched.Claim, rec []byte) error {
+	own, err := j.ownClaims(q)
+	if err != nil {
+		return fmt.Errorf("hand over %s: %w", d.Key, err)
+	}
+	rev, err := own.put(c, rec, 0, nil, time.Now())
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", id, err)
+	}
+	j.toSlot(&nats.Msg{Subject: to, Data: d.Data, Header: nats.Header{
+		hdrWork: {bus.SubjectWork(q.Host, q.Term, d.Key.String()+"."+string(id))}, hdrRev: {strconv.FormatUint(rev, 10)}, hdrDirect: {"1"},
+	}})
+	return nil
+}
+
 // claimFor creates the record of a delivery for the slot that gets it, and returns its revision; 0
 // where the slot is to do that.
 func (j *Jet) claimFor(a hand, m *nats.Msg) uint64 {
@@ -164,8 +183,10 @@ func ackOf(m *nats.Msg) string { return cmp.Or(m.Header.Get(hdrAck), m.Reply) }
 
 // refuse gives back work that nobody asked for any more, and what its host has claimed for it.
 func (j *Jet) refuse(m *nats.Msg) {
-	if err := j.Nak(ackOf(m), 0); err != nil {
-		j.log.Warn("cannot give back work that came late", "error", err)
+	if ack := ackOf(m); ack != "" {
+		if err := j.Nak(ack, 0); err != nil {
+			j.log.Warn("cannot give back work that came late", "error", err)
+		}
 	}
 	d, err := delivery(m)
 	if err != nil || d.Rev == 0 {

@@ -69,6 +69,26 @@ func (p *proc) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) 
 	})
 }
 
+// Direct implements sched.Queues.
+func (p *proc) Direct(q sched.QueueID, id bus.TaskID, d sched.Delivery, to string, c sched.Claim, rec []byte) error {
+	s := Step{Op: "Direct"}
+	if err := p.enter(s); err != nil {
+		return err
+	}
+	k := p.m.queues[q]
+	if k == nil || k.claims[id] != nil {
+		p.net.mu.Unlock()
+		if err := p.leave(s); err != nil {
+			return err
+		}
+		return sched.ErrConflict
+	}
+	d.Nonce, d.Delivered, d.Rev = to, 1, k.write(c, rec)
+	p.passOn(k, p.slotOwner(to), to, id, handed{d: d})
+	p.net.mu.Unlock()
+	return p.leave(s)
+}
+
 // handGrace is how long the store waits for a message that is not there yet.
 const handGrace = time.Millisecond
 
@@ -85,7 +105,7 @@ func (p *proc) deliver(k *queue, other *proc, key bus.Key, to string, grant sche
 			}
 		})
 	case grant == nil || err != nil:
-		p.passOn(k, other, to, handed{d: d, err: err})
+		p.passOn(k, other, to, k.taskOf(d.Seq), handed{d: d, err: err})
 	default:
 		p.pass(k, other, to, d, grant)
 	}
@@ -105,12 +125,12 @@ func (p *proc) pass(k *queue, other *proc, to string, d sched.Delivery, grant sc
 		if ok && k.claims[task] == nil {
 			d.Rev = k.write(c, rec)
 		}
-		p.passOn(k, other, to, handed{d: d})
+		p.passOn(k, other, to, task, handed{d: d})
 	})
 }
 
 // passOn sends a delivery, or that there is none, to where a slot waits. The caller holds mu.
-func (p *proc) passOn(k *queue, other *proc, to string, h handed) {
+func (p *proc) passOn(k *queue, other *proc, to string, task bus.TaskID, h handed) {
 	if other == nil {
 		return // lost
 	}
@@ -126,19 +146,18 @@ func (p *proc) passOn(k *queue, other *proc, to string, h handed) {
 		case c != nil:
 			c <- h
 		case h.err == nil: // nobody waits: it goes back
-			p.net.send(other, p, Traffic{Op: "refuse", Ack: h.d.Ack}, func(now time.Time) { k.refuse(h.d, now) })
+			p.net.send(other, p, Traffic{Op: "refuse", Ack: h.d.Ack}, func(now time.Time) { k.refuse(task, h.d, now) })
 		}
 	})
 }
 
 // refuse frees a delivery, and takes back what was claimed for whoever gets it.
-func (k *queue) refuse(d sched.Delivery, now time.Time) {
+func (k *queue) refuse(task bus.TaskID, d sched.Delivery, now time.Time) {
 	for _, m := range k.msgs {
 		if m.seq == d.Seq && m.delivered == d.Delivered {
 			m.free = now
 		}
 	}
-	task := k.taskOf(d.Seq)
 	if r := k.claims[task]; d.Rev != 0 && r != nil && r.rev == d.Rev {
 		k.write(sched.Claim{Task: task, Ack: d.Ack, Key: d.Key, Seq: d.Seq}, nil)
 	}

@@ -1,0 +1,234 @@
+package sched
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// straight is a task that was handed to a slot past the queue, as long as it runs. What the queue is
+// good for, to have the task once more when its worker is lost, the host does itself: both are in the
+// same memory, and so is the entry of its submitter.
+type straight struct {
+	job    []byte // its message
+	choice *chosen
+	back   bool // it is on its way into the queue
+}
+
+// offer hands an attached task of this node that nobody has run straight to a slot that waits, and
+// reports whether one has it. The store would take longer to keep a message and give it out again than
+// all the rest takes.
+func (h *host) offer(key bus.Key, id bus.TaskID, need Need, job []byte) (taken bool) {
+	fresh := h.n.isFresh(id)
+	var to *asking
+	var it *item
+	h.do(func() {
+		if has := h.items[id]; has != nil {
+			taken = has.straight != nil
+		} else if fresh && !key.Large && len(h.asking) > 0 {
+			it = h.insert(key, id, 0, need)
+			if to = h.take(it, job); to == nil {
+				h.forget(it)
+			}
+		}
+	})
+	if to == nil {
+		return taken
+	}
+	r := firstRun(to.Node, to.to, Delivery{})
+	err := h.n.fx.Direct(h.q, id, Delivery{Key: key, Data: job}, to.to, r.claim(id, Delivery{Key: key}), marshal(r))
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, ErrConflict) {
+		h.n.log.Debug("hand over", "key", key, "to", to.Node, "err", err)
+	}
+	h.do(func() {
+		h.forget(it)
+		if h.asking[to.id()] == nil {
+			h.asking[to.id()] = to
+		}
+	})
+	return false
+}
+
+// take gives the task of it the slot that is best for it, nil where that does not wait, or something
+// else has its turn first.
+func (h *host) take(it *item, job []byte) *asking {
+	now := h.n.now()
+	heads := h.heads(now)
+	seats := h.seatsFor(heads, now)
+	if len(h.free) == 0 {
+		return nil
+	}
+	h.fill(heads)
+	before := slices.Clone(seats)
+	answers, _ := Match(heads, seats, h.n.rules(), now)
+	for _, a := range answers {
+		if items := heads[a.Head].Items; a.Item >= len(items) || items[a.Item].Task != it.id {
+			continue
+		}
+		to := h.takeFree(a.Seat)
+		if !to.Direct {
+			return nil
+		}
+		delete(h.asking, to.id())
+		it.open, it.straight = false, &straight{job: job, choice: &chosen{at: now, seats: before}}
+		it.k.nOpen--
+		it.claim, it.claimAt = Claim{Task: it.id, State: bus.StateRunning, Worker: to.Node, Attempt: 1, Key: it.k.key}, now
+		return to
+	}
+	return nil
+}
+
+// onStraight notes a claim of a task that was handed over past the queue.
+func (h *host) onStraight(it *item, c Claim) {
+	it.claim, it.claimAt = c, h.n.now()
+	switch {
+	case c.State == bus.StateRunning:
+		h.chose(it, c, it.straight.choice)
+		h.sits(it, c.Worker)
+	case c.State.Terminal():
+		h.rises(it, c.State == bus.StateDone)
+		h.forget(it)
+	case c.State == "": // declined
+		h.enqueue(it, holdBackMS*time.Millisecond, nil)
+	case c.State == bus.StateQueued: // given back
+		it.avoid, it.avoidAt = c.Worker, h.n.now()
+		h.enqueue(it, giveBackDelay(c.Attempt), nil)
+	}
+}
+
+// giveBackDelay is how long a task that a worker gave back stays with nobody.
+func giveBackDelay(attempt int) time.Duration {
+	return time.Duration(min(100*attempt, 1000)) * time.Millisecond
+}
+
+// enqueue puts a task that was handed over past the queue into it, after a while. first is asked before that:
+// it takes the task from its worker, and reports whether there is still something to do.
+func (h *host) enqueue(it *item, after time.Duration, first func(context.Context) bool) {
+	if it.straight.back || h.n.off(ProtectEnqueue) {
+		return
+	}
+	it.straight.back = true
+	h.rises(it, false)
+	job := it.straight.job
+	h.wg.Go(func() {
+		select {
+		case <-time.After(after):
+		case <-h.done:
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+		defer cancel()
+		if first != nil && !first(ctx) {
+			return
+		}
+		if err := h.n.fx.Feed(ctx, h.q, it.k.key, it.id, it.need, job); err != nil {
+			h.n.log.Debug("put a task back into the queue", "task", it.id, "err", err)
+			h.do(func() { // its submitter asks for it, and feeds it
+				if h.items[it.id] == it {
+					h.forget(it)
+				}
+			})
+		}
+	})
+}
+
+// enqueued notes that a task that was handed over past the queue is in it.
+func (h *host) enqueued(it *item, seq uint64) {
+	it.straight, it.seq = nil, seq
+	it.k.claims++
+	h.reopen(it)
+}
+
+// unseat returns what takes a run past the queue from its worker: its record says that the task waits, so
+// that whoever gets it next takes over. crashed tells that the worker's process has ended.
+func (h *host) unseat(c Claim, why string, crashed bool) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		for ctx.Err() == nil {
+			data, rev, err := h.n.fx.GetClaim(ctx, h.q, c.Task)
+			var rec Record
+			if errors.Is(err, ErrNotFound) {
+				return true // declined
+			}
+			if err != nil || bus.Unmarshal(data, &rec) != nil || rec.State.Terminal() {
+				return false
+			}
+			if rec.State == bus.StateQueued {
+				return true
+			}
+			rec.State, rec.Why = bus.StateQueued, why
+			if crashed {
+				rec.Crashes = mergeCrashes(rec.Crashes, []Crash{{c.Worker, c.Attempt}})
+			}
+			head := Claim{Task: c.Task, State: rec.State, Worker: rec.Worker, Attempt: rec.Attempt, Key: c.Key}
+			if _, err = h.n.fx.UpdateClaim(ctx, h.q, head, marshal(rec), rev, nil); err == nil {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// offerTo brings the message of an attached task to its queue's host, and reports whether that has it.
+func (o *outbox) offerTo(ctx context.Context, q QueueID, key bus.Key, need Need, job []byte) bool {
+	replies, done, err := o.n.asker.ask(bus.SubjectOffer(q.Host), marshal(offerMsg{Term: q.Term, Key: key.String(), Need: need.String(), Job: job}), 1)
+	if err != nil {
+		o.n.log.Debug("offer", "host", q.Host, "err", err)
+		return false
+	}
+	defer done()
+	select {
+	case m := <-replies:
+		return string(m.Data) == offerTaken
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// onOffer takes in an attached task of another node: a slot that waits gets it, or the queue.
+func (n *Node) onOffer(ctx context.Context, m Msg) {
+	var r offerMsg
+	h := n.host()
+	if h == nil || bus.Unmarshal(m.Data, &r) != nil || r.Term != h.q.Term {
+		return // whoever asks tries again, and may have heard by then who is host
+	}
+	key, err1 := bus.ParseKey(r.Key)
+	j, err2 := readJob(r.Job)
+	if err1 != nil || err2 != nil || j.Durable() || j.Task.ID.Validate() != nil {
+		return
+	}
+	id, need := j.Task.ID, ParseNeed(r.Need)
+	answer := func() {
+		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: []byte(offerTaken)}); err != nil {
+			n.log.Debug("answer an offer", "task", id, "err", err)
+		}
+	}
+	if h.offer(key, id, need, r.Job) {
+		answer()
+		return
+	}
+	h.expect(key, id, need)
+	n.bg.run(func() {
+		ctx, cancel := context.WithTimeout(ctx, feedWait)
+		defer cancel()
+		if err := n.fx.Feed(ctx, h.q, key, id, need, r.Job); err != nil {
+			h.missed(id)
+			n.log.Debug("feed", "task", id, "err", err)
+			return
+		}
+		answer()
+	})
+}
+
+// offers reports whether a node takes offers, by what it speaks.
+func (m *members) offers(id bus.NodeID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	return p != nil && p.Beat.Wire.Offers()
+}
