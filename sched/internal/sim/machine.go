@@ -39,7 +39,7 @@ type proc struct {
 	killed   bool
 	frozen   chan struct{} // closed when it goes on; nil while it runs
 	frozenAt time.Time
-	later    []func() // effects that did not wait for the end of a freeze, see soon
+	later    []func()  // effects that did not wait for the end of a freeze, see soon
 	joined   time.Time // from then on it has routes
 	subs     []*sub
 	inboxes  int
