@@ -61,11 +61,16 @@ func generate(w http.ResponseWriter, r *http.Request) {
 	next := came
 	for range n {
 		next = next.Add(time.Second / time.Duration(rate))
-		time.Sleep(time.Until(next))
+		due := time.NewTimer(time.Until(next))
+		select {
+		case <-due.C:
+		case <-r.Context().Done():
+			return // the caller has left
+		}
 		fmt.Fprintf(w, `{"model":%q,"created_at":"2026-01-01T00:00:00.000000Z",%s%d,%d %s,"done":false}`+"\n",
 			model, before, came.UnixNano(), time.Now().UnixNano(), after)
 		if control.Flush() != nil {
-			return // the caller has left
+			return
 		}
 	}
 	fmt.Fprintf(w, `{"model":%q,"created_at":"2026-01-01T00:00:00.000000Z",%s%s,"done":true,"done_reason":"stop","eval_count":%d,"eval_duration":%d}`+"\n",
