@@ -38,6 +38,7 @@ func subjects(id, other bus.NodeID) map[string][]string {
 		"SubjectStarts":     one(bus.SubjectStarts),
 		"SubjectTwin":       one(bus.SubjectTwin(id)),
 		"SubjectNext":       one(bus.SubjectNext(id)),
+		"SubjectOffer":      one(bus.SubjectOffer(id)),
 		"SubjectStored":     one(bus.SubjectStored(id, 7, work)),
 		"SubjectEvent":      one(bus.SubjectEvent(id, "t1", bus.EventDone)),
 		"SubjectEvents":     one(bus.SubjectEvents),
