@@ -265,12 +265,12 @@ func TestChatTellsOfALostWorker(t *testing.T) {
 	x.typed("hello" + enter)
 	x.sees("half an")
 	whole := startEngine(t, s, engine.Config{Name: "whole", Ledger: ledger, Script: func(engine.Request) engine.Script {
-		return engine.Script{Words: []string{"a whole ", "answer"}}
+		return engine.Script{Words: []string{"half an ", "answer"}}
 	}})
 	s.Join(t, a, "other", "--engine", whole.URL())
 	awaitModel(t, a, "other", engine.Model, true)
 	b.Kill()
-	x.sees("doomed was lost: other answers anew", "a whole answer\n-- other,", "2 attempts")
+	x.sees("half an answer", "doomed was lost: other went on", "2 attempts")
 	x.typed(ctrlD)
 	x.left()
 }

@@ -15,7 +15,7 @@ const maxCounts = 32
 func (h *host) count() {
 	kinds := map[bus.QueueCount]bus.QueueCount{}
 	for _, k := range h.keys {
-		if k.nOpen+k.claims == 0 {
+		if k.nOpen+k.claims+k.past == 0 {
 			continue
 		}
 		kind := bus.QueueCount{Lane: k.key.Lane, Class: k.key.Class, Model: k.key.Model}
@@ -24,7 +24,7 @@ func (h *host) count() {
 			c = kind
 		}
 		c.Waiting += k.nOpen
-		c.Running += k.claims
+		c.Running += k.claims + k.past
 		kinds[kind] = c
 	}
 	counts := make([]bus.QueueCount, 0, len(kinds))

@@ -90,6 +90,8 @@ type keyQueue struct {
 	extra  int // found by the sweep, unknown which
 	given  int // answers under way
 	claims int
+	// past counts those that run without having been in the queue.
+	past   int
 	hold   time.Time // nothing is answered until then, after misses
 	handed time.Time // the last message
 	misses int
@@ -354,7 +356,9 @@ func (h *host) forget(it *item) {
 	case it.open:
 		it.open = false
 		it.k.nOpen--
-	case it.straight == nil:
+	case it.straight != nil:
+		it.k.past--
+	default:
 		it.k.claims--
 	}
 	delete(h.items, it.id)

@@ -78,6 +78,7 @@ func (h *host) take(it *item, job []byte) *asking {
 		delete(h.asking, to.id())
 		it.open, it.straight = false, &straight{job: job, choice: &chosen{at: now, seats: before}}
 		it.k.nOpen--
+		it.k.past++
 		it.claim, it.claimAt = Claim{Task: it.id, State: bus.StateRunning, Worker: to.Node, Attempt: 1, Key: it.k.key}, now
 		return to
 	}
@@ -141,6 +142,7 @@ func (h *host) enqueue(it *item, after time.Duration, first func(context.Context
 // enqueued notes that a task that was handed over past the queue is in it.
 func (h *host) enqueued(it *item, seq uint64) {
 	it.straight, it.seq = nil, seq
+	it.k.past--
 	it.k.claims++
 	h.reopen(it)
 }

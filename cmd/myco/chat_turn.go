@@ -68,6 +68,7 @@ type reply struct {
 	said    strings.Builder
 	waiting bool // a line says so
 	thought bool
+	lost    []bus.NodeID // whose answer another node went on with
 }
 
 // ask asks a question. The session is on disk before it goes out, and after its answer.
@@ -159,6 +160,12 @@ func (r *reply) chunk(c bus.Chunk) {
 			r.anew(c)
 		}
 		r.attempt = c.Attempt
+	}
+	if c.Continues != nil {
+		r.lost = append(r.lost, cmp.Or(c.Continues.Lost, r.node))
+		if ch.json {
+			ch.object(pieceEvent{Event: "continue", pieceView: pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Continues: c.Continues}})
+		}
 	}
 	r.node = c.Node
 	var piece bus.InferenceChunk
@@ -261,6 +268,9 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	}
 	if result.Text == "" {
 		ch.note("The model said nothing.")
+	}
+	for _, id := range r.lost {
+		ch.note("[%s was lost: %s went on]", cmp.Or(nameOf(nodes, id), string(id), "a node"), cmp.Or(a.NodeName, string(a.NodeID)))
 	}
 	ch.note("%s", chatFooter(a, result, contextOf(nodes, result.Model)))
 	if result.Demo && !ch.warned {
