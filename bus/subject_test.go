@@ -48,6 +48,7 @@ func TestSubjectsStayAsTheyAre(t *testing.T) {
 		{"starts", bus.SubjectStarts},
 		{"twin", bus.SubjectTwin(self)},
 		{"next", bus.SubjectNext(self)},
+		{"offer", bus.SubjectOffer(self)},
 		{"stored", bus.SubjectStored(self, 7, work)},
 		{"event", bus.SubjectEvent(self, "t1", bus.EventDone)},
 		{"events", bus.SubjectEvents},
