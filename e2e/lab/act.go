@@ -296,7 +296,8 @@ func (c *Crew) putOut(m *Member) {
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
 		defer cancel()
 		st, err := m.Conn.Status(ctx)
-		if err != nil || st.Revoked == nil {
+		// One that had no route at that moment is refused from then on, and says so.
+		if err != nil || st.Revoked == nil && len(st.RefusedBy) == 0 {
 			return fmt.Sprintf("%+v %v", st, err)
 		}
 		return ""
