@@ -307,6 +307,8 @@ func (p *path) over(direct *path, streams int, most float64, floor *path) figure
 	}
 	if floor != nil {
 		row.What += fmt.Sprintf(" (at most %.1f times %s)", most, floor.name)
+	}
+	if floor != nil && figures.Repetitions(0) > 0 { // differences of a few rounds are noise
 		row.Promised = time.Duration(most * float64(median(floor.first)-median(direct.first)))
 	}
 	return row
