@@ -218,9 +218,12 @@ const (
 // Every request is answered through two nodes as by the Ollama behind them, but for what is listed; and
 // docs/api.md tells both.
 func TestConformance(t *testing.T) {
-	url := startOllama(t)
+	o := launchOllama(t)
+	url := o.url
+	o.create(t)
 	variant(t, url, "tinytools", toolsTemplate)
 	variant(t, url, "tinythinks", thinkTemplate)
+	o.age(t)
 	s := harness.New(t, programs)
 	a := s.Found(t, "a", "--engine", url)
 	b := s.Join(t, a, "b")

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -96,6 +97,23 @@ func (o ollamaServer) create(t *testing.T) {
 	}
 	if r := harness.Run(t.Context(), t, o.home, o.env, []string{o.bin, "create", "tinylm", "-f", "Modelfile"}, ""); r.Code != 0 {
 		t.Fatalf("%s", r)
+	}
+}
+
+// age sets an hour between the times at which its models were written: of models of one second, it tells
+// each time in another order.
+func (o ollamaServer) age(t *testing.T) {
+	t.Helper()
+	at := time.Now()
+	err := filepath.WalkDir(filepath.Join(o.home, "models", "manifests"), func(path string, f fs.DirEntry, err error) error {
+		if err != nil || f.IsDir() {
+			return err
+		}
+		at = at.Add(-time.Hour)
+		return os.Chtimes(path, at, at)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

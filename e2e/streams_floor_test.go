@@ -135,6 +135,19 @@ func askHTTP(hc *http.Client, url string) func(context.Context, int, int) (strea
 	}
 }
 
+// again asks once more where a floor breaks off: it is others' code, and held to nothing but its speed.
+// httputil's proxy was seen once to close its own connection to the engine in mid-answer.
+func again(t *testing.T, stream func(context.Context, int, int) (streamed, error)) func(context.Context, int, int) (streamed, error) {
+	return func(ctx context.Context, n, rate int) (streamed, error) {
+		s, err := stream(ctx, n, rate)
+		if err != nil {
+			t.Logf("a floor broke off, and is asked again: %v", err)
+			return stream(ctx, n, rate)
+		}
+		return s, nil
+	}
+}
+
 // line takes in one line of an engine.
 func (s *streamed) line(line []byte, asked, got time.Time) error {
 	var l struct{ Response, Error string }
@@ -263,7 +276,7 @@ func TestStreamsOverTheFloor(t *testing.T) {
 	awaitModel(t, one, "one", stamped, true)
 
 	direct := &path{name: "straight to the engine", stream: askHTTP(hc, engine)}
-	plain := &path{name: "a plain reverse proxy", stream: askHTTP(hc, proxy)}
+	plain := &path{name: "a plain reverse proxy", stream: again(t, askHTTP(hc, proxy))}
 	raw := &path{name: "a raw relay over a route", stream: askRelay(nc, far["worker"], engine)}
 	gate := &path{name: "the gateway of one node", stream: askHTTP(hc, one.Info.HTTPURL)}
 	two := &path{name: "two nodes, over the bus", stream: askBus(a.Dial(t))}

@@ -75,7 +75,14 @@ func proxy(target string) error {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		FlushInterval: -1, Transport: transport(),
 	}
-	return listen(p)
+	return listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Or the server ends the body under the transport that still looks for its end, when the engine is
+		// quick to answer, and the transport gives up its connection.
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+			log.Print(err)
+		}
+		p.ServeHTTP(w, r)
+	}))
 }
 
 // transport keeps as many connections as there are streams.
