@@ -194,7 +194,7 @@ func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 			line.figures(&a.result)
 			return a.done(line.DoneReason), nil
 		}
-		same.add(line.Message.Content + line.Response)
+		same.add(line.Message.Content + line.Response + line.Message.Thinking + line.Thinking)
 	}
 	if lines.Err() == nil && same.times >= repeatLimit {
 		return a.done(reasonLength), nil
@@ -213,7 +213,11 @@ type repetition struct {
 	times int
 }
 
+// add notes a piece; a line that says nothing is none.
 func (r *repetition) add(piece string) {
+	if piece == "" {
+		return
+	}
 	if piece = strings.TrimSpace(piece); piece == r.last {
 		r.times++
 	} else {

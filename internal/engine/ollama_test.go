@@ -23,6 +23,14 @@ func line(content string) string {
 	return string(b) + "\n"
 }
 
+// thoughts are n lines of a model that thinks, no two alike.
+func thoughts(n int) (out string) {
+	for i := range n {
+		out += fmt.Sprintf(`{"message":{"role":"assistant","content":"","thinking":"%d "},"done":false}`+"\n", i)
+	}
+	return out
+}
+
 func TestOllamaModels(t *testing.T) {
 	t.Parallel()
 	e := probe(t, ollama(t, nil))
@@ -110,6 +118,8 @@ func TestOllamaFailures(t *testing.T) {
 		"reset":               {hijack(line("Pa")), bus.CodeUnavailable, true, "broke off its answer"},
 		"reset before a word": {hijack(""), bus.CodeUnavailable, true, ""},
 		"same piece, few":     {text(strings.Repeat(line("ha"), 30)), bus.CodeUnavailable, true, "no line with done: true"},
+		"while it thinks":     {text(thoughts(40)), bus.CodeUnavailable, true, "no line with done: true"},
+		"lines of nothing":    {text(strings.Repeat(line(""), 40)), bus.CodeUnavailable, true, "no line with done: true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +134,10 @@ func TestOllamaStoppedRepetition(t *testing.T) {
 	a := ask(t.Context(), probe(t, ollama(t, text(strings.Repeat(line(" ha"), 31)))), "tinylm", "capital?")
 	if a.err != nil || a.res.DoneReason != "length" || len(a.chunks) != 31 {
 		t.Errorf("got %+v, %v", a.res, a.err)
+	}
+	thought := strings.Repeat(`{"message":{"role":"assistant","content":"","thinking":" ha"},"done":false}`+"\n", 31)
+	if a := ask(t.Context(), probe(t, ollama(t, text(thought))), "tinylm", "capital?"); a.err != nil || a.res.DoneReason != "length" {
+		t.Errorf("of a thought: %+v, %v", a.res, a.err)
 	}
 }
 

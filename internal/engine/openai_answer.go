@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -84,18 +85,25 @@ func (o *OpenAI) end(a *answer, calls toolCalls, reason string) (bus.InferenceRe
 // read takes an answer from the events of a stream, or from the object that a server sends which
 // does not stream.
 func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
-	reason, calls := "", toolCalls{}
+	reason, calls, before := "", toolCalls{}, a.size
 	in := bufio.NewReader(body)
 	if atOnce(in) {
 		return o.readAtOnce(ctx, in, a)
 	}
+	fault := &errorField{in: in}
 	// Some servers leave out the empty line after the last event.
-	events := io.MultiReader(in, strings.NewReader("\n\n"))
+	events := io.MultiReader(fault, strings.NewReader("\n\n"))
 	for ev, err := range sse.Read(events, &sse.ReadConfig{MaxEventSize: maxLine}) {
 		if err != nil {
 			return bus.InferenceResult{}, o.c.ended(ctx, err, "")
 		}
 		if strings.TrimSpace(ev.Data) == endMarker {
+			switch {
+			case reason == "" && fault.says != "":
+				return bus.InferenceResult{}, o.c.broken(shorten(fault.says))
+			case reason == "" && a.size == before && len(calls.calls) == 0: // it failed, and does not say how
+				return bus.InferenceResult{}, o.c.broken("no finish_reason, and no word before " + endMarker)
+			}
 			return o.end(a, calls, reason)
 		}
 		on, err := o.event(a, ev.Data, &reason, &calls)
@@ -110,6 +118,34 @@ func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 		return o.end(a, calls, reason)
 	}
 	return bus.InferenceResult{}, o.c.ended(ctx, nil, "no finish_reason nor "+endMarker)
+}
+
+// errorField is a stream of events in which the last field named "error" is noted. Versions of llama-server
+// name so what others call data, and end the stream as if all were well; parsers leave out such a field.
+type errorField struct {
+	in   io.Reader
+	line []byte // how the present line begins
+	says string
+}
+
+// maxFault is how much of such a field is kept, in bytes.
+const maxFault = 1 << 10
+
+// Read implements io.Reader.
+func (f *errorField) Read(p []byte) (int, error) {
+	n, err := f.in.Read(p)
+	for rest := p[:n]; len(rest) > 0; {
+		line, after, ended := bytes.Cut(rest, []byte{'\n'})
+		f.line = append(f.line, line[:min(len(line), maxFault-len(f.line))]...)
+		if rest = after; !ended {
+			break
+		}
+		if says, is := bytes.CutPrefix(f.line, []byte("error:")); is {
+			f.says = string(bytes.TrimSpace(says))
+		}
+		f.line = f.line[:0]
+	}
+	return n, err
 }
 
 // atOnce reports whether what comes is an object, not a stream of events.
