@@ -315,9 +315,12 @@ func (h *host) claimed(c Claim) {
 		}
 		return
 	}
-	if it.straight != nil {
+	if it.straight != nil && c.Seq == 0 {
 		h.onStraight(it, c)
 		return
+	}
+	if it.straight != nil { // claimed from the queue, before word came that it is there
+		h.leaves(it)
 	}
 	if it.open {
 		it.open = false
@@ -351,6 +354,9 @@ func (h *host) claimed(c Claim) {
 }
 
 func (h *host) forget(it *item) {
+	if h.items[it.id] != it {
+		return // another was first
+	}
 	h.rises(it, false)
 	switch {
 	case it.open:

@@ -126,25 +126,28 @@ func (h *host) enqueue(it *item, after time.Duration, first func(context.Context
 		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 		defer cancel()
 		if first != nil && !first(ctx) {
+			h.do(func() { h.forget(it) })
 			return
 		}
 		if err := h.n.fx.Feed(ctx, h.q, it.k.key, it.id, it.need, job); err != nil {
 			h.n.log.Debug("put a task back into the queue", "task", it.id, "err", err)
-			h.do(func() { // its submitter asks for it, and feeds it
-				if h.items[it.id] == it {
-					h.forget(it)
-				}
-			})
+			h.do(func() { h.forget(it) }) // its submitter asks for it, and feeds it
 		}
 	})
 }
 
 // enqueued notes that a task that was handed over past the queue is in it.
 func (h *host) enqueued(it *item, seq uint64) {
-	it.straight, it.seq = nil, seq
+	h.leaves(it)
+	it.seq = seq
+	h.reopen(it)
+}
+
+// leaves makes of a task that was handed over past the queue one that was claimed from it.
+func (h *host) leaves(it *item) {
+	it.straight = nil
 	it.k.past--
 	it.k.claims++
-	h.reopen(it)
 }
 
 // unseat returns what takes a run past the queue from its worker: its record says that the task waits, so

@@ -15,8 +15,8 @@ func (h *host) supervise() {
 	h.do(func() {
 		now := h.n.now()
 		for _, it := range h.items {
-			if it.open || it.claim.Worker == "" {
-				continue
+			if it.open || it.claim.State != bus.StateRunning {
+				continue // nobody has it, or it is on its way back
 			}
 			if !h.n.members.alive(it.claim.Worker) {
 				crashed := !h.n.members.left(it.claim.Worker) // who says goodbye has not
@@ -38,7 +38,7 @@ func (h *host) heard(b bus.Heartbeat) {
 	}
 	h.do(func() {
 		for id, attempt := range b.Crashed {
-			if it := h.items[id]; it != nil && !it.open && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
+			if it := h.items[id]; it != nil && !it.open && it.claim.State == bus.StateRunning && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
 				h.n.tellCrash(it.claim)
 				h.giveBack(it, "worker restarted", true)
 			}

@@ -1,0 +1,166 @@
+package sched
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// queueOfOne is the queue of a host with one slot, as far as a task needs it that goes past the queue.
+type queueOfOne struct {
+	Wire
+	Queues
+
+	h      *host
+	before func() // Direct writes
+	rec    []byte
+	fed    int
+	said   []string // subjects
+}
+
+func (q *queueOfOne) Routes() map[bus.NodeID]bool { return nil }
+
+func (q *queueOfOne) Inbox() string { return "inbox" }
+
+func (q *queueOfOne) Publish(m Msg) error {
+	q.said = append(q.said, m.Subject)
+	return nil
+}
+
+func (q *queueOfOne) AddKey(context.Context, QueueID, bus.Key) error { return nil }
+
+func (q *queueOfOne) Hand(QueueID, bus.Key, string, Grant) error { return nil }
+
+func (q *queueOfOne) Direct(_ QueueID, _ bus.TaskID, _ Delivery, _ string, c Claim, rec []byte) error {
+	if q.before != nil {
+		q.before()
+	}
+	if q.rec != nil {
+		return ErrConflict
+	}
+	q.write(c, rec)
+	return nil
+}
+
+func (q *queueOfOne) write(c Claim, rec []byte) {
+	q.rec = rec
+	q.h.do(func() { q.h.claimed(c) })
+}
+
+func (q *queueOfOne) GetClaim(context.Context, QueueID, bus.TaskID) ([]byte, uint64, error) {
+	return q.rec, 1, nil
+}
+
+func (q *queueOfOne) UpdateClaim(_ context.Context, _ QueueID, c Claim, rec []byte, _ uint64, _ *Msg) (uint64, error) {
+	q.write(c, rec)
+	return 1, nil
+}
+
+func (q *queueOfOne) Feed(context.Context, QueueID, bus.Key, bus.TaskID, Need, []byte) error {
+	q.fed++
+	return nil
+}
+
+const (
+	oneWorker = bus.NodeID("myco-00000000000b")
+	another   = bus.NodeID("myco-00000000000c")
+)
+
+var oneKey = bus.Key{Lane: bus.Interactive, Priority: 5, Class: "work"}
+
+// hostOfOne is a host at which the only slot, that of oneWorker, waits. It runs in a bubble of synctest.
+func hostOfOne(t *testing.T) (*host, *queueOfOne) {
+	t.Helper()
+	q := &queueOfOne{}
+	n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: q, Queues: q})
+	q.h = newHost(n, QueueID{n.cfg.ID, 1})
+	t.Cleanup(q.h.stop)
+	n.members.hear(bus.Heartbeat{Node: oneWorker, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: oneWorker, Types: []string{"work"}, Shares: true}})
+	q.h.do(func() { q.h.keyQueue(oneKey) })
+	synctest.Wait() // it is fetchable
+	q.h.asked(&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work", Slots: 1, Grants: true, Direct: true}, to: "slot.1"})
+	return q.h, q
+}
+
+func (h *host) state(id bus.TaskID) (it item, k keyQueue) {
+	h.do(func() {
+		k = *h.keys[oneKey]
+		if has := h.items[id]; has != nil {
+			it = *has
+		}
+	})
+	return it, k
+}
+
+// A worker that gave a task back, and dies before that is in the queue again, has not crashed with it.
+func TestGivenBackPastTheQueueIsNoCrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		time.Sleep(time.Second) // its worker is silent, and nobody has looked yet
+		if !h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+			t.Fatal("a slot waits, and the task does not go there")
+		}
+		q.write(Claim{Task: "t1", State: bus.StateQueued, Worker: oneWorker, Attempt: 1, Key: oneKey}, []byte(`{"state":"queued"}`))
+		if lost := h.n.members.tick(); len(lost) != 1 {
+			t.Fatalf("lost %v, want the worker", lost)
+		}
+		h.supervise()
+		h.heard(bus.Heartbeat{Node: oneWorker, Crashed: map[bus.TaskID]int{"t1": 1}})
+		if _, crashes := h.n.members.known("t1"); len(crashes) > 0 || len(q.said) > 0 {
+			t.Errorf("crashes %v, told on %q", crashes, q.said)
+		}
+		time.Sleep(time.Second)
+		if q.fed != 1 {
+			t.Errorf("put into the queue %d times", q.fed)
+		}
+	})
+}
+
+// A task that came back may be claimed from the queue before its host hears that it is there: it is not
+// open then.
+func TestClaimedBeforeItIsKnownToBeQueued(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		time.Sleep(time.Second)
+		if !h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+			t.Fatal("a slot waits, and the task does not go there")
+		}
+		h.n.members.tick()
+		h.supervise()
+		synctest.Wait()
+		if q.fed != 1 {
+			t.Fatalf("put into the queue %d times", q.fed)
+		}
+		q.write(Claim{Task: "t1", State: bus.StateRunning, Worker: another, Attempt: 2, Ack: "ack.7", Key: oneKey, Seq: 7}, []byte(`{}`))
+		h.do(func() { h.stored(oneKey, "t1", 7, Need{}) })
+		if it, k := h.state("t1"); it.open || it.claim.Worker != another || it.seq != 7 || k.nOpen != 0 || k.claims != 1 || k.past != 0 {
+			t.Errorf("open %v, claimed by %q, sequence %d; %d open, %d claimed, %d past the queue", it.open, it.claim.Worker, it.seq, k.nOpen, k.claims, k.past)
+		}
+		q.write(Claim{Task: "t1", State: bus.StateDone, Worker: another, Attempt: 2, Ack: "ack.7", Key: oneKey, Seq: 7}, []byte(`{}`))
+		if it, k := h.state("t1"); it.k != nil || k.nOpen+k.claims+k.past != 0 {
+			t.Errorf("ended, and %d open, %d claimed, %d past the queue", k.nOpen, k.claims, k.past)
+		}
+	})
+}
+
+// An end that is written while a task is on its way past the queue is counted once.
+func TestEndsOnItsWayPastTheQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		q.before = func() {
+			q.write(Claim{Task: "t1", State: bus.StateCancelled, Key: oneKey}, []byte(`{}`))
+		}
+		if h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+			t.Error("a task that has ended went to a slot")
+		}
+		if it, k := h.state("t1"); it.k != nil || k.nOpen != 0 || k.claims != 0 || k.past != 0 || len(h.asking) != 1 {
+			t.Errorf("%d open, %d claimed, %d past the queue, %d slots wait", k.nOpen, k.claims, k.past, len(h.asking))
+		}
+	})
+}
