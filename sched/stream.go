@@ -61,6 +61,9 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	if s.end != nil || m.Attempt < max(s.run, s.fence) && m.Final == nil {
 		return -1
 	}
+	if s.pending != nil && m.Attempt > s.run && m.Final == nil {
+		return -1 // the task has ended, which who says this does not know
+	}
 	if m.Attempt > s.run || s.nonce == "" {
 		s.begin(m)
 	} else if m.Nonce != s.nonce && s.strict {

@@ -94,6 +94,7 @@ func TestContinues(t *testing.T) {
 		"twice":           {3, []outMsg{piece(3, 0, on), piece(3, 1, on), ends(3, 2, on)}, "1.0 1.1 +x1.2 1.3 e1.4 ", -1},
 		"not as told":     {0, []outMsg{piece(1, 2, nil), piece(2, 0, on)}, "1.0 1.1 1.2 2.2 ", -1},
 		"it lives":        {2, []outMsg{piece(1, 2, nil), ends(1, 4, nil), piece(1, 2, nil), piece(1, 3, nil)}, "1.0 1.1 1.2 1.3 e1.4 ", -1},
+		"it has ended":    {2, []outMsg{ends(1, 3, nil), piece(2, 0, on), piece(2, 1, on), piece(1, 2, nil)}, "1.0 1.1 1.2 e1.3 ", -1},
 		"the other ends":  {2, []outMsg{piece(2, 0, on), ends(1, 3, nil)}, "1.0 1.1 +x1.2 e2.0 ", -1},
 	} {
 		s := newStream(true, false)
