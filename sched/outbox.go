@@ -236,14 +236,15 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	delete(o.entries, id)
 	waiting := !o.fitsWindow()
 	o.openBytes -= e.size()
-	if e.job.Durable() {
+	j := e.job // its custodian may just be replaced
+	if j.Durable() {
 		o.durable--
-		o.durableBytes -= inline(&e.job.Task)
+		o.durableBytes -= inline(&j.Task)
 	}
-	if !e.job.Durable() {
-		j := e.job
-		j.Task.Payload, j.Task.Later = nil, nil
-		o.ended[id] = ended{j, f}
+	if !j.Durable() {
+		slim := j
+		slim.Task.Payload, slim.Task.Later = nil, nil
+		o.ended[id] = ended{slim, f}
 		if f.Blob != nil {
 			o.results[id] = e.out.readers
 		}
@@ -254,8 +255,8 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		}
 	}
 	o.mu.Unlock()
-	if !e.job.Durable() {
-		o.dropPayload(&e.job)
+	if !j.Durable() {
+		o.dropPayload(&j)
 	}
 	e.out.close(f)
 	o.keepTail(id, e)

@@ -164,10 +164,10 @@ func (o *outbox) keepTail(id bus.TaskID, e *entry) {
 	if !e.out.any() {
 		return
 	}
-	slim := &entry{job: e.job, out: e.out}
-	slim.job.Task.Payload, slim.job.Task.Later = nil, nil
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	slim := &entry{job: e.job, out: e.out}
+	slim.job.Task.Payload, slim.job.Task.Later = nil, nil
 	now := o.n.now()
 	for len(o.tails) >= tailsMost || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
 		o.tails = o.tails[1:]

@@ -97,7 +97,9 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 func (o *outbox) output(e *entry) *Output {
 	out := newOutput(e.out, o.n.now)
 	out.info = func(t *bus.TaskInfo) {
-		j := e.job
+		o.mu.Lock()
+		j := e.job // its custodian may just be replaced
+		o.mu.Unlock()
 		t.Type, t.Model, t.Submitter, t.Durable, t.Submitted = j.Task.Type, j.Task.Model, j.Submitter, j.Durable(), j.Accepted
 	}
 	return out
