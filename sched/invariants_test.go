@@ -123,6 +123,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 		say("the client of durable task %s saw %d ends", k.id, len(k.ends))
 	}
 	s.checkState(k, first.State, first.Error, say)
+	s.checkResult(k, first.State, first.Result, say)
 	s.checkTold(k, say)
 	s.checkVisible(k, first, say)
 }
@@ -186,6 +187,20 @@ func (s *swarm) checkAttached(k *tracked, say sayFunc) {
 	}
 	e := k.ends[0].End
 	s.checkState(k, e.State, e.Error, say)
+	s.checkResult(k, e.State, e.Result, say)
+}
+
+// checkResult checks that what is done has the whole result of a run.
+func (s *swarm) checkResult(k *tracked, state bus.TaskState, result json.RawMessage, say sayFunc) {
+	if state != bus.StateDone {
+		return
+	}
+	for _, r := range s.ledger.of(k.id) {
+		if want, err := json.Marshal(output{Run: r.n, I: k.script.Chunks}); err == nil && string(result) == string(want) {
+			return
+		}
+	}
+	say("task %s is done with the result %q, which none of its runs made", k.id, result)
 }
 
 func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {

@@ -168,7 +168,7 @@ func randomStep(s *swarm, r *rand.Rand) {
 			s.net.Partition(s.ids(r.Perm(len(s.nodes))...))
 		}
 	default:
-		op := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish"}[r.IntN(9)]
+		op := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish", "Hand", "refuse", "GetClaim"}[r.IntN(12)]
 		answer := r.IntN(2) == 0
 		s.lose(1+r.IntN(4), func(m sim.Traffic) bool { return m.Op == op && m.Answer == answer && m.From != m.To })
 	}
