@@ -110,7 +110,7 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 			g.cfg.Logger.Debug("write a reply", "err", err)
 			return
 		}
-		g.follow(r, out, t.ID, 0, 0)
+		g.follow(r, out, t.ID, firstAttempt, 0) // it may have ended by now
 		return
 	}
 	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
@@ -188,11 +188,15 @@ func (g *Gateway) endEvents(r *http.Request, out *stream, id bus.TaskID, info bu
 	}
 }
 
+// firstAttempt is where who has nothing of an output begins: so it gets what is kept of a task that has
+// ended, too.
+const firstAttempt = 1
+
 // lastEvent reads which chunk is due: the one after that of Last-Event-ID.
 func lastEvent(r *http.Request) (attempt, from int, err error) {
 	last := r.Header.Get("Last-Event-ID")
 	if last == "" || last == lastID {
-		return 0, 0, nil
+		return firstAttempt, 0, nil
 	}
 	a, s, _ := strings.Cut(last, ".")
 	attempt, err1 := strconv.Atoi(a)

@@ -28,9 +28,10 @@ func (s *theatre) Start(_ context.Context, t bus.Task, _ func()) error {
 }
 
 func (s *theatre) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
-	return s.Attach(ctx, t.ID, 0, 0, piece)
+	return s.Attach(ctx, t.ID, 1, 0, piece)
 }
 
+// Attach is that of a task that has just ended: its output is for who says what it has of it.
 func (s *theatre) Attach(_ context.Context, id bus.TaskID, attempt, from int, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	s.mu.Lock()
 	s.attached = append(s.attached, [2]int{attempt, from})
@@ -39,7 +40,7 @@ func (s *theatre) Attach(_ context.Context, id bus.TaskID, attempt, from int, pi
 		return bus.TaskInfo{}, s.err
 	}
 	for _, c := range s.cs {
-		if c.Attempt > attempt || c.Seq >= from {
+		if attempt > 0 && (c.Attempt > attempt || c.Seq >= from) {
 			if err := piece(c); err != nil {
 				return bus.TaskInfo{}, err
 			}
@@ -92,7 +93,8 @@ func TestSubmitWithEvents(t *testing.T) {
 	if !strings.HasPrefix(body, "event: task\ndata: {\"task_id\":\"t7\"}\n\nid: 1.0\n") || !strings.Contains(body, "id: end\n") || len(s.started) != 0 {
 		t.Errorf("%s", body)
 	}
-	if body := call(t, g, "POST", "/task?events=1&reattach=1", `{"id":"t8","type":"ping"}`).Body.String(); !strings.HasPrefix(body, "event: task\n") || len(s.started) != 1 {
+	if body := call(t, g, "POST", "/task?events=1&reattach=1", `{"id":"t8","type":"ping"}`).Body.String(); !strings.HasPrefix(body, "event: task\n") ||
+		!strings.Contains(body, "id: 1.0\n") || len(s.started) != 1 {
 		t.Errorf("%s, started %v", body, s.started)
 	}
 	wants(t, "the same again", call(t, g, "POST", "/task?events=1&reattach=1", `{"id":"t8","type":"ping"}`), http.StatusConflict, bus.CodeConflict)
