@@ -75,7 +75,7 @@ func (f *follower) chunk(c bus.Chunk) error {
 
 // hand gives the client a piece.
 func (f *follower) hand(node bus.NodeID, piece bus.InferenceChunk) error {
-	if piece.Empty() {
+	if piece.Empty() && !piece.Restarted {
 		return nil
 	}
 	f.told.add(piece)

@@ -359,6 +359,7 @@ func TestAnswerBeginsAnew(t *testing.T) {
 		"in the middle":  {append(first[:2:2], anew...), "Palermo."},
 		"with fewer":     {append(first[:2:2], anew[0]), "Pa"},
 		"with no pieces": {first, "Palermo."},
+		"with nothing":   {first, ""},
 	} {
 		_, g := newOracle(t, says(bus.InferenceResult{Text: c.res, DoneReason: "stop"}, c.cs...))
 		text := ""
