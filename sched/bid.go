@@ -22,7 +22,7 @@ const (
 	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
 	leastLoading    = time.Second
 	mostLoading     = time.Minute
-	mostTerm        = 10 * time.Minute       // no single estimate counts for more
+	mostTerm        = 10 * time.Minute       // no single estimate counts for more: what does is none, see Term.Last
 	tightMemory     = 20 * time.Second       // the model does not fit into the free memory
 	shortContext    = 30 * time.Minute       // the prompt is longer than the context
 	demoLast        = time.Hour              // the demo model answers where nobody else can
@@ -87,6 +87,8 @@ type Bid struct {
 type Term struct {
 	Why  string
 	Cost time.Duration
+	// Last tells that Cost is no time: it puts the node behind all that can have the task too.
+	Last bool
 }
 
 // BidFor returns what seat offers for a task of key. warm tells that it answered this conversation last.
@@ -98,7 +100,7 @@ func BidFor(key bus.Key, need Need, seat *Seat, warm bool) Bid {
 func Explain(key bus.Key, need Need, seat *Seat, warm bool) (Bid, []Term) {
 	var terms []Term
 	b := bidFor(key, need, seat, warm, func(d time.Duration, format string, args ...any) {
-		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d})
+		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d, Last: d > mostTerm})
 	})
 	return b, terms
 }
@@ -293,7 +295,7 @@ func penalties(m *bus.ModelInfo, need Need, seat *Seat, tell tell) (sum time.Dur
 		add(shortContext, "the prompt has %d tokens, its context %d", need.Prompt, m.ContextLength)
 	}
 	if m != nil && m.Demo {
-		add(demoLast, "the demo model answers last")
+		add(demoLast, "the demo engine bids last")
 	}
 	if o := seat.Info.Owner; o != nil && o.Weight > 0 {
 		add(time.Duration(min(o.Weight, 100))*ownerWeight, "its owner uses it: %s", o.Why)
