@@ -368,7 +368,10 @@ func (w *worker) reported(now time.Time) []bus.Running {
 	var out []bus.Running
 	for _, a := range all {
 		if a.healthy(now) {
-			out = append(out, bus.Running{Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt})
+			out = append(out, bus.Running{
+				Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt,
+				BeganMS: a.began.UnixMilli(), WaitedMS: a.waited.Milliseconds(),
+			})
 		}
 	}
 	sortBy(out, func(a, b bus.Running) bool { return a.Task < b.Task })
