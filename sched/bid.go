@@ -43,7 +43,8 @@ type Need struct {
 	Prompt int
 	// Affinity is the same for the turns of one conversation; 0 where it has none. It is a hash.
 	Affinity uint64
-	// From is the submitter, told only by one whose own machine is closed to others.
+	// From is the submitter, told only by one whose own machine is closed to others, or of what it has
+	// pinned to itself: that may be closed later.
 	From bus.NodeID
 }
 

@@ -350,7 +350,7 @@ var mutations = map[string]scenario{
 		s.ranOnce("another had run it when its worker went on", k.id)
 	}},
 	string(sched.ProtectOwner): {setup: kept(parts(3, theWorker)), play: func(s *swarm) {
-		// A host hands over what is pinned to a closed machine, for it may be the owner's own.
+		// Its host hands over nothing of others that is pinned to a closed machine, nor does that take it.
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
 		own := s.enqueue(theWorker, script{MS: 10})

@@ -28,7 +28,7 @@ func (n *Node) closed() bool {
 
 func needOf(j *Job, self bus.NodeID, closed bool) Need {
 	var n Need
-	if closed && j.Submitter == self {
+	if (closed || j.Task.Node == self) && j.Submitter == self {
 		n.From = self
 	}
 	switch {

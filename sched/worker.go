@@ -323,10 +323,7 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 	w.mu.Unlock()
 	if w.refuses("", p.typ) {
 		own := w.n.outbox.openKeys()
-		keys = slices.DeleteFunc(keys, func(k bus.Key) bool {
-			k.Share = 0
-			return !own[k]
-		})
+		keys = slices.DeleteFunc(keys, func(k bus.Key) bool { return !own[k] })
 	}
 	for _, key := range keys {
 		if can, _ := Runs(me, key); !can {
