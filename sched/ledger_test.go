@@ -21,6 +21,8 @@ type script struct {
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
 	Late   bool   `json:"late,omitempty"`  // after its first output
 	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
+
+	Session string `json:"session,omitempty"` // the conversation whose turn it is
 }
 
 // output is a chunk, and the result.
@@ -92,9 +94,15 @@ type worker struct {
 	start int
 	slots int
 	l     *ledger
+	model string // of tasks of TypeInference; empty for those of type "work"
 }
 
 func (w *worker) Capability(context.Context) (bus.Capability, error) {
+	if w.model != "" {
+		return bus.Capability{Type: bus.TypeInference, Slots: w.slots, Models: []bus.ModelInfo{{
+			Name: w.model, Loaded: true, Speed: &bus.ModelSpeed{Writing: 10, Reading: 100},
+		}}}, nil
+	}
 	return bus.Capability{Type: "work", Slots: w.slots}, nil
 }
 

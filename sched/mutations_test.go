@@ -42,8 +42,10 @@ var mutations = map[string]scenario{
 		}
 		time.Sleep(20 * time.Second)
 	}},
-	string(sched.ProtectCommit): {setup: parts(4, theWorker, theOther), play: lateCommit},
-	string(sim.RuleRevision):    {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sched.ProtectAffinity): {setup: setup{nodes: 4, slots: 1, rank: map[int]int{theHost: 3}, work: nobody}, play: turns},
+	string(sched.ProtectReserved): {setup: withSlots(2, parts(3, theWorker)), play: fill},
+	string(sched.ProtectCommit):   {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sim.RuleRevision):      {setup: parts(4, theWorker, theOther), play: lateCommit},
 	string(sched.ProtectAckLast): {setup: parts(3, theWorker), play: func(s *swarm) {
 		s.elected()
 		dead := s.crashBefore(theWorker, "UpdateClaim")

@@ -51,7 +51,9 @@ func (h *host) sits(it *item, worker bus.NodeID) {
 	if it.k.key.Lane == bus.Batch {
 		s.batch++
 	}
-	h.warm.put(it.need.Affinity, worker)
+	if !h.n.off(ProtectAffinity) {
+		h.warm.put(it.need.Affinity, worker)
+	}
 	it.charged = guessStay
 	if d := s.stays[it.k.key.Model]; d > 0 {
 		it.charged = d

@@ -159,10 +159,13 @@ func (s *swarm) restart(i int) {
 }
 
 // handle makes a node work from now on.
-func (s *swarm) handle(i int) {
+func (s *swarm) handle(i int) { s.answer(i, "") }
+
+// answer makes a node answer questions to a model from now on, or work where that is empty.
+func (s *swarm) answer(i int, model string) {
 	n := s.nodes[i]
 	p := n.now()
-	w := &worker{m: n.m, life: p.life, start: p.start, slots: s.slots, l: &s.ledger}
+	w := &worker{m: n.m, life: p.life, start: p.start, slots: s.slots, l: &s.ledger, model: model}
 	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}
