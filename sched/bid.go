@@ -25,6 +25,7 @@ const (
 	mostTerm        = 10 * time.Minute       // no single estimate counts for more: what does is none, see Term.Last
 	tightMemory     = 20 * time.Second       // the model does not fit into the free memory
 	shortContext    = 30 * time.Minute       // the prompt is longer than the context
+	pullSlows       = 10                     // percent by which a download slows what else a node does
 	demoLast        = time.Hour              // the demo model answers where nobody else can
 	ownerWeight     = 50 * time.Millisecond  // for each point of OwnerUse.Weight
 	oldBid          = 20 * time.Millisecond  // for each point of the bid of an earlier version
@@ -59,6 +60,8 @@ type Seat struct {
 	Slots, Busy int
 	// Free is how many of its slots ask for work; Batch how many run batch work.
 	Free, Batch int
+	// Pulls is how many models the node downloads. They take none of these slots, but its line and its disk.
+	Pulls int
 	// CPU and GPU are utilisation by anybody, 0 to 100; FreeBytes is the memory free for a model, 0
 	// where it does not tell.
 	CPU, GPU  int
@@ -145,6 +148,16 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		add(d)
 		if tell != nil {
 			tell(d, "%d of %d slots busy beside it, CPU %d %%, GPU %d %%", others(seat), seat.Slots, seat.CPU, seat.GPU)
+		}
+	}
+	if seat.Pulls > 0 {
+		d := work * pullSlows / 100
+		if !b.Loaded { // from the disk that it writes to
+			d += loading(m)
+		}
+		add(d)
+		if tell != nil {
+			tell(d, "it downloads a model")
 		}
 	}
 	if m == nil && tell != nil {

@@ -18,12 +18,19 @@ func question() option {
 	return func(t *bus.Task) { t.Type, t.Model = bus.TypeInference, theModel }
 }
 
+// answer makes a node answer questions to theModel from now on.
+func (s *swarm) answer(i int) {
+	s.can(i, bus.Capability{Type: bus.TypeInference, Slots: s.slots, Models: []bus.ModelInfo{{
+		Name: theModel, Loaded: true, Speed: &bus.ModelSpeed{Writing: 10, Reading: 100},
+	}}})
+}
+
 // turns has two nodes that are as good as each other answer a conversation. Its first turn goes to the one
 // that is chosen last of the two, since the other is busy; so do those that follow, unless it is busy.
 func turns(s *swarm) {
 	s.elected()
 	for _, i := range []int{theWorker, theOther} {
-		s.answer(i, theModel)
+		s.answer(i)
 	}
 	time.Sleep(2 * time.Second)
 	ask := func(session string, ms int) *tracked {
@@ -102,4 +109,34 @@ func TestLookLeavesReservedSlots(t *testing.T) {
 	if len(simulate(t, c, fillUnheard)) == 0 {
 		t.Error("nothing goes wrong without slots that are kept for interactive work")
 	}
+}
+
+// A node that downloads a model keeps its slots, and is asked after one that is as good and does not.
+func TestDownloadCounts(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4, slots: 2, rank: map[int]int{theHost: 3}, work: nobody}, func(s *swarm) {
+		s.elected()
+		for _, i := range []int{theWorker, theOther} {
+			s.answer(i)
+			s.can(i, bus.Capability{Type: bus.TypePull, Slots: 2})
+		}
+		time.Sleep(2 * time.Second)
+		asks := func(want int) {
+			k := s.submit(theSubmitter, script{MS: 100}, question()) // of no conversation
+			if at := s.running(k); at != want {
+				s.note("a question went to node %d, want %d", at, want)
+			}
+			s.until(2*time.Second, func() bool { return len(s.ends(k)) > 0 })
+		}
+		asks(theWorker) // of two that are equal
+		pull := s.submit(theSubmitter, script{MS: 5000}, pin(nodeID(theWorker)), func(t *bus.Task) { t.Type = bus.TypePull })
+		s.running(pull)
+		time.Sleep(200 * time.Millisecond)
+		asks(theOther)
+		if i := s.nodes[theHost].now().node.View().Peers[nodeID(theWorker)].Info; i.Busy != 0 || i.Slots != 2 {
+			s.note("a node that downloads has %d of %d slots busy, want none", i.Busy, i.Slots)
+		}
+		s.until(10*time.Second, func() bool { return len(s.ends(pull)) > 0 })
+		asks(theWorker)
+	})
 }

@@ -92,18 +92,12 @@ type worker struct {
 	m     *sim.Machine
 	life  context.Context //nolint:containedctx // the process's
 	start int
-	slots int
+	can   bus.Capability
 	l     *ledger
-	model string // of tasks of TypeInference; empty for those of type "work"
 }
 
 func (w *worker) Capability(context.Context) (bus.Capability, error) {
-	if w.model != "" {
-		return bus.Capability{Type: bus.TypeInference, Slots: w.slots, Models: []bus.ModelInfo{{
-			Name: w.model, Loaded: true, Speed: &bus.ModelSpeed{Writing: 10, Reading: 100},
-		}}}, nil
-	}
-	return bus.Capability{Type: "work", Slots: w.slots}, nil
+	return w.can, nil
 }
 
 func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {

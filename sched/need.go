@@ -60,7 +60,7 @@ func affinityOf(t *bus.Task) uint64 {
 			Content string `json:"content"`
 		} `json:"messages"`
 	}
-	if bus.Unmarshal(t.Payload, &r) != nil {
+	if bus.Unmarshal(t.Payload, &r) != nil || r.Session+r.System+r.Prompt == "" && len(r.Messages) == 0 {
 		return 0
 	}
 	h := sha256.New()

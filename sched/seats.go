@@ -139,6 +139,9 @@ func (h *host) seatsFor(heads []QueueHead, now time.Time) []Seat {
 
 // describe fills in what the host knows of a seat.
 func (h *host) describe(s *Seat) {
+	if pulls := h.seats[seatID{s.Node, bus.TypePull}]; pulls != nil {
+		s.Pulls = len(pulls.running)
+	}
 	st := h.seats[seatID{s.Node, s.Class}]
 	if st == nil {
 		return

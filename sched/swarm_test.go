@@ -159,13 +159,13 @@ func (s *swarm) restart(i int) {
 }
 
 // handle makes a node work from now on.
-func (s *swarm) handle(i int) { s.answer(i, "") }
+func (s *swarm) handle(i int) { s.can(i, bus.Capability{Type: "work", Slots: s.slots}) }
 
-// answer makes a node answer questions to a model from now on, or work where that is empty.
-func (s *swarm) answer(i int, model string) {
+// can makes a node run scripts as tasks of another type too.
+func (s *swarm) can(i int, c bus.Capability) {
 	n := s.nodes[i]
 	p := n.now()
-	w := &worker{m: n.m, life: p.life, start: p.start, slots: s.slots, l: &s.ledger, model: model}
+	w := &worker{m: n.m, life: p.life, start: p.start, can: c, l: &s.ledger}
 	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}
