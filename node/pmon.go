@@ -39,7 +39,7 @@ func GPUProcesses(ctx context.Context) ([]GPUProcess, error) { return gpuProcess
 func gpuProcesses(ctx context.Context, program string) ([]GPUProcess, error) {
 	at, err := exec.LookPath(program)
 	if err != nil {
-		return nil, nil //nolint:nilerr // no program, no GPU
+		return nil, nil // no program, no GPU
 	}
 	ctx, cancel := context.WithTimeout(ctx, pmonLimit)
 	defer cancel()
