@@ -340,6 +340,7 @@ func TestWireFormat(t *testing.T) {
 		bus.Chunk{Attempt: 1, Seq: 2, Node: self, Data: []byte(`"x"`)},
 		info,
 		bus.Heartbeat{Node: self, Boot: "b", Seq: 1, Sees: []bus.NodeID{self}, Running: []bus.Running{{Task: "t1", Submitter: self, Attempt: 1}}},
+		bus.Heartbeat{Node: self, Boot: "b", Seq: 2, Sees: []bus.NodeID{self}, Running: []bus.Running{{Task: "t1", Submitter: self, Attempt: 1, BeganMS: 2, WaitedMS: 3}}},
 		bus.Twins{Node: self, Seen: []bus.Instance{{Boot: "b", Host: "h", Addr: "192.0.2.1:7422", UptimeMS: 1}}},
 		bus.StartReply{Node: self, InUse: &bus.Instance{Boot: "b"}},
 		bus.Event{Kind: bus.EventDone, Task: "t1", Submitter: self, Node: self, Attempt: 1, At: at},

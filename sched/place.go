@@ -192,8 +192,11 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		has = append(has, n.Name+": "+strings.Join(names, ", "))
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
-		return bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; ")).
-			WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
+		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
+		if t.Node != "" {
+			return e.WithHint("let it wait: myco ask --detach; or leave the node open, without --node: myco swarm")
+		}
+		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
 	if t.Model != "" {
