@@ -38,7 +38,7 @@ func (d *Demo) Models(context.Context) ([]bus.ModelInfo, error) {
 
 // Embed implements Engine: the demo model makes no vectors.
 func (d *Demo) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResult, error) {
-	return bus.EmbedResult{}, bus.Errorf(bus.CodeInvalid, "the demo model makes no embeddings").WithHint("ollama pull nomic-embed-text")
+	return bus.EmbedResult{}, bus.Errorf(bus.CodeInvalid, "the demo model makes no embeddings").WithHint("install a real model: https://ollama.com/download, then ollama pull nomic-embed-text")
 }
 
 // lacks names what req wants and the demo model has not; "" where there is nothing.

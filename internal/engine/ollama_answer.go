@@ -158,7 +158,7 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 	path, body := ollamaBody(model, req)
 	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
 	if err != nil {
-		return bus.InferenceResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
+		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco pull "+model)
 	}
 	res, err := o.read(ctx, resp.Body, a)
 	leave(resp.Body, err == nil)
