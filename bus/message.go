@@ -105,6 +105,8 @@ func (r InferenceRequest) validateOptions() error {
 		return Errorf(CodeInvalid, "temperature %g: want 0 to 100", *r.Temperature)
 	case len(r.Stop) > maxStops || slices.ContainsFunc(r.Stop, long):
 		return Errorf(CodeInvalid, "stop: want at most %d texts of at most %d bytes", maxStops, maxStopSize)
+	case r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs:
+		return Errorf(CodeInvalid, "top_logprobs %d: want 0 to %d", r.TopLogprobs, MaxTopLogprobs)
 	case r.Mode != ModeChat && r.Mode != ModeGenerate && r.Mode != ModeComplete:
 		return Errorf(CodeInvalid, "mode %q: want nothing, %q or %q", r.Mode, ModeGenerate, ModeComplete)
 	}

@@ -46,7 +46,7 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	if err == nil {
 		err = f.end(info.NodeID, res)
 	}
-	if names := req.Extended(); err == nil && res.Version < bus.RequestVersion && len(names) > 0 {
+	if names := req.LeftOut(res.Version); err == nil && len(names) > 0 {
 		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
 			WithHint("upgrade mycod there")
 	}

@@ -52,6 +52,7 @@ type ollamaReply struct {
 	Response *string         `json:"response,omitempty"`
 	Thinking string          `json:"thinking,omitempty"`
 	Context  json.RawMessage `json:"context,omitempty"`
+	Logprobs []bus.Logprob   `json:"logprobs,omitempty"`
 
 	// Restarted is of a stream whose client asked for it, see headerOnLoss.
 	Restarted bool `json:"myco_restarted,omitempty"`
@@ -76,7 +77,7 @@ type ollamaQuestion struct {
 
 // reply spells what the model said.
 func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
-	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC(), Restarted: c.Restarted}
+	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC(), Restarted: c.Restarted, Logprobs: c.Logprobs}
 	if !q.chat {
 		out.Response, out.Thinking = &c.Text, c.Thinking
 		return out
@@ -179,7 +180,7 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	q.req.Truncate, q.req.Shift = true, true // as in Ollama
 	for name, into := range map[string]any{
 		"model": &q.model, "stream": &q.stream, "format": &q.req.Format, "think": &q.req.Think, "keep_alive": &q.req.KeepAlive,
-		"truncate": &q.req.Truncate, "shift": &q.req.Shift,
+		"truncate": &q.req.Truncate, "shift": &q.req.Shift, "logprobs": &q.req.Logprobs, "top_logprobs": &q.req.TopLogprobs,
 	} {
 		f.take(name, into)
 	}
@@ -189,7 +190,7 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	if string(q.req.Think) == `""` {
 		q.req.Think = nil
 	}
-	f.refuse("logprobs", "top_logprobs", "_debug_render_only")
+	f.refuse("_debug_render_only")
 	f.drop("width", "height", "steps")
 	q.takeOptions(f)
 }
@@ -233,7 +234,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 			return err
 		}
 		answered(w, info.NodeID, res.Demo)
-		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls}, res))
+		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Logprobs: res.Logprobs}, res))
 		return nil
 	}
 	out := newNDJSON(w)

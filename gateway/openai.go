@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -51,6 +50,7 @@ type openAIQuestion struct {
 	created int64
 	begun   bool // the client knows the role
 	calls   int  // calls of tools that the client has
+	runes   int  // characters whose probabilities the client of a completion has
 }
 
 type openAIDelta struct {
@@ -73,11 +73,11 @@ type openAIToolCall struct {
 type openAIChoice struct {
 	Index int `json:"index"`
 	// Delta is a piece of a chat, Message all of it, Text either of a completion.
-	Delta        *openAIDelta    `json:"delta,omitempty"`
-	Message      *openAIMessage  `json:"message,omitempty"`
-	Text         *string         `json:"text,omitempty"`
-	FinishReason *string         `json:"finish_reason"`
-	Logprobs     json.RawMessage `json:"logprobs"`
+	Delta        *openAIDelta   `json:"delta,omitempty"`
+	Message      *openAIMessage `json:"message,omitempty"`
+	Text         *string        `json:"text,omitempty"`
+	FinishReason *string        `json:"finish_reason"`
+	Logprobs     any            `json:"logprobs"`
 }
 
 // openAIMessage is the answer of a chat.
@@ -142,13 +142,13 @@ func (q *openAIQuestion) toolCalls(in []bus.ToolCall) []openAIToolCall {
 // piece spells one piece of an answer.
 func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 	if c.Restarted {
-		c.Restarted, q.calls = false, 0
+		c.Restarted, q.calls, q.runes = false, 0, 0
 		out := q.piece(c)
 		out.Restarted = true
 		return out
 	}
 	if !q.chat {
-		return q.reply(openAIChoice{Text: &c.Text})
+		return q.reply(openAIChoice{Text: &c.Text, Logprobs: q.logprobs(c.Logprobs)})
 	}
 	d := openAIDelta{Reasoning: c.Thinking, ToolCalls: q.toolCalls(c.ToolCalls)}
 	if c.Text != "" || !q.begun {
@@ -157,7 +157,7 @@ func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 	if !q.begun {
 		q.begun, d.Role = true, "assistant"
 	}
-	return q.reply(openAIChoice{Delta: &d})
+	return q.reply(openAIChoice{Delta: &d, Logprobs: q.logprobs(c.Logprobs)})
 }
 
 func (q *openAIQuestion) finish(r bus.InferenceResult) *string {
@@ -177,7 +177,7 @@ func usageOf(r bus.InferenceResult) *openAIUsage {
 
 // whole spells an answer at once.
 func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
-	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text}
+	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
 		choice.Text = nil
 		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls)}

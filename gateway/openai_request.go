@@ -125,7 +125,7 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 			delete(f.left, name)
 		}
 	}
-	f.refuse("logprobs", "top_logprobs")
+	q.takeLogprobs(f)
 	if string(f.left["best_of"]) == "1" {
 		f.drop("best_of")
 	}

@@ -41,6 +41,7 @@ type ollamaLine struct {
 	Thinking  string
 	ToolCalls []ollamaCall `json:"tool_calls"`
 	Context   json.RawMessage
+	Logprobs  []bus.Logprob
 	Error     string
 
 	Done               bool
@@ -114,6 +115,7 @@ func ollamaBody(model string, req bus.InferenceRequest) (path string, body map[s
 	setJSON(body, map[string]json.RawMessage{
 		"format": req.Format, "think": req.Think, "keep_alive": req.KeepAlive,
 	})
+	wantLogprobs(body, req)
 	if req.Mode == bus.ModeChat && !req.Raw && !req.Load {
 		setJSON(body, map[string]json.RawMessage{"tools": req.Tools})
 		body["messages"] = ollamaMessages(req.Conversation())
@@ -154,7 +156,7 @@ func ollamaMessages(in []bus.Message) []ollamaMessage {
 
 // Generate implements Engine over /api/chat and, for the modes that it is for, /api/generate.
 func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	a := newAnswer(KindOllama, model, emit)
+	a := newAnswer(KindOllama, model, req, emit)
 	path, body := ollamaBody(model, req)
 	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
 	if err != nil {
@@ -184,7 +186,13 @@ func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 		if line.Error != "" {
 			return bus.InferenceResult{}, o.c.broken(shorten(line.Error))
 		}
-		if !a.add(line.chunk()) {
+		odds, err := a.wanted(line.Logprobs)
+		if err != nil {
+			return bus.InferenceResult{}, o.c.garbled(err)
+		}
+		piece := line.chunk()
+		piece.Logprobs = odds
+		if !a.add(piece) {
 			if a.emitErr != nil {
 				return bus.InferenceResult{}, a.emitErr
 			}
