@@ -24,35 +24,16 @@ var ollamaRoutes = []route{
 	{"POST /api/generate", forLocal, ollamaDialect.handle((*Gateway).ollamaGenerate)},
 }
 
-type ollamaMessage struct {
-	Role       string       `json:"role"`
-	Content    string       `json:"content"`
-	Thinking   string       `json:"thinking,omitempty"`
-	Images     [][]byte     `json:"images,omitempty"`
-	ToolCalls  []ollamaCall `json:"tool_calls,omitempty"`
-	ToolName   string       `json:"tool_name,omitempty"`
-	ToolCallID string       `json:"tool_call_id,omitempty"`
-}
-
-type ollamaCall struct {
-	ID       string `json:"id,omitempty"`
-	Function struct {
-		Index     int             `json:"index"`
-		Name      string          `json:"name"`
-		Arguments json.RawMessage `json:"arguments"`
-	} `json:"function"`
-}
-
 // ollamaReply is an answer, or a piece of one.
 type ollamaReply struct {
 	Model     string    `json:"model"`
 	CreatedAt time.Time `json:"created_at"`
 	// Message is what /api/chat says, Response, Thinking and Context what /api/generate does.
-	Message  *ollamaMessage  `json:"message,omitempty"`
-	Response *string         `json:"response,omitempty"`
-	Thinking string          `json:"thinking,omitempty"`
-	Context  json.RawMessage `json:"context,omitempty"`
-	Logprobs []bus.Logprob   `json:"logprobs,omitempty"`
+	Message  *bus.OllamaMessage `json:"message,omitempty"`
+	Response *string            `json:"response,omitempty"`
+	Thinking string             `json:"thinking,omitempty"`
+	Context  json.RawMessage    `json:"context,omitempty"`
+	Logprobs []bus.Logprob      `json:"logprobs,omitempty"`
 
 	// Restarted is of a stream whose client asked for it, see headerOnLoss.
 	Restarted bool `json:"myco_restarted,omitempty"`
@@ -82,15 +63,8 @@ func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
 		out.Response, out.Thinking = &c.Text, c.Thinking
 		return out
 	}
-	out.Message = &ollamaMessage{Role: "assistant", Content: c.Text, Thinking: c.Thinking}
-	for _, call := range c.ToolCalls {
-		t := ollamaCall{ID: call.ID}
-		t.Function.Index, t.Function.Name, t.Function.Arguments = call.Index, call.Name, call.Arguments
-		if len(call.Arguments) == 0 {
-			t.Function.Arguments = json.RawMessage("{}")
-		}
-		out.Message.ToolCalls = append(out.Message.ToolCalls, t)
-	}
+	m := bus.Message{Role: "assistant", Content: c.Text, Thinking: c.Thinking, ToolCalls: c.ToolCalls}.InOllama()
+	out.Message = &m
 	return out
 }
 
@@ -116,7 +90,7 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := ollamaQuestion{chat: true}
 	q.takeCommon(f)
-	var messages []ollamaMessage
+	var messages []bus.OllamaMessage
 	f.fewMessages("messages")
 	f.take("messages", &messages)
 	f.take("tools", &q.req.Tools)
@@ -124,17 +98,15 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 		q.req.Tools = nil
 	}
 	for _, m := range messages {
-		to := bus.Message{
-			Role: roleOf(strings.ToLower(m.Role)), Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
-		}
+		to := m.Message
+		to.Role = roleOf(strings.ToLower(m.Role))
 		for _, c := range m.ToolCalls {
-			call := bus.ToolCall{ID: c.ID, Index: c.Function.Index, Name: c.Function.Name}
-			switch args := c.Function.Arguments; {
+			call := c.ToolCall()
+			switch args := call.Arguments; {
 			case len(args) == 0, string(args) == "null":
+				call.Arguments = nil
 			case args[0] != '{' && f.err == nil:
-				f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: the arguments of a call of %q are not a JSON object", c.Function.Name)}
-			default:
-				call.Arguments = args
+				f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: the arguments of a call of %q are not a JSON object", call.Name)}
 			}
 			to.ToolCalls = append(to.ToolCalls, call)
 		}
