@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -266,7 +265,7 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 	switch {
 	case item.Type == "message", item.Type == "" && item.Role != "":
 		m := bus.Message{Role: roleOf(item.Role)}
-		err := responsesContent(item.Content, &m)
+		err := responseParts.read(item.Content, &m)
 		return append(to, m), err
 	case item.Type == "function_call":
 		args, err := argumentsOf(item.Arguments)
@@ -281,53 +280,8 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 		return to, nil
 	case item.Type == "function_call_output":
 		m := bus.Message{Role: "tool", ToolCallID: item.CallID, ToolName: calledName(to, item.CallID)}
-		err := responsesContent(item.Output, &m)
+		err := responseParts.read(item.Output, &m)
 		return append(to, m), err
 	}
 	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output or reasoning", item.Type)
-}
-
-// calledName returns the name of the tool that the call of that id was of.
-func calledName(before []bus.Message, id string) string {
-	for _, m := range slices.Backward(before) {
-		for _, c := range m.ToolCalls {
-			if c.ID == id {
-				return c.Name
-			}
-		}
-	}
-	return ""
-}
-
-// responsesContent reads a text, or a list of parts: texts are joined.
-func responsesContent(raw json.RawMessage, to *bus.Message) error {
-	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &to.Content) == nil {
-		return nil
-	}
-	var parts []struct {
-		Type     string          `json:"type"`
-		Text     string          `json:"text"`
-		Refusal  string          `json:"refusal"`
-		ImageURL json.RawMessage `json:"image_url"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
-		return bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of parts: %w", err)
-	}
-	var texts []string
-	for _, p := range parts {
-		switch p.Type {
-		case "input_text", "output_text", "refusal":
-			texts = append(texts, p.Text, p.Refusal)
-		case "input_image":
-			image, err := imageOf(p.ImageURL)
-			if err != nil {
-				return err
-			}
-			to.Images = append(to.Images, image)
-		default:
-			return bus.Errorf(bus.CodeInvalid, "a part of type %q: want input_text, output_text or input_image", p.Type)
-		}
-	}
-	to.Content = strings.Join(texts, "")
-	return nil
 }
