@@ -44,7 +44,7 @@ const (
 	saysText  = "Ollama says it in plain text, a node in the interface's own shape"
 	saysOdds  = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
 	saysRole  = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
-	saysNodes = "nodes tell each other of a model the architecture, the context length and what it can do; no templates, parameters, licenses and tensors"
+	saysPath  = "the path of a file on the machine that has the model; a node does not tell, and names the model"
 	saysOwner = "Ollama says `library`, a node `mycoswarm`"
 	saysNull  = "null, as at OpenAI; Ollama leaves it out"
 	saysMost  = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
@@ -60,13 +60,8 @@ var allowed = []difference{
 	{"/v1/messages/count_tokens", "", "content type", saysText},
 	{"/api/chat", "a role that is none", "HTTP status", saysRole},
 	{"/api/chat", "a role that is none", "content type", saysRole},
-	{"/api/show", "", "details.parent_model", "the path of a file on the machine that has the model; a node does not tell"},
-	{"/api/show", "", "model_info.general.basename", "a node tells the model's name, which programs show"},
-	{"/api/show", "", "model_info.*", saysNodes},
-	{"/api/show", "", "modelfile", saysNodes},
-	{"/api/show", "", "template", saysNodes},
-	{"/api/show", "", "parameters", saysNodes},
-	{"/api/show", "", "tensors[]*", saysNodes},
+	{"/api/show", "", "details.parent_model", saysPath},
+	{"/api/show", "", "modelfile", saysPath},
 	{"/v1/models", "", "data[].owned_by", saysOwner},
 	{"/v1/models/*", "", "owned_by", saysOwner},
 	{"/v1/*", "", "error.type", "Ollama calls every failure that its engine tells an `api_error`; a node says `invalid_request_error`, as OpenAI does"},
@@ -204,6 +199,7 @@ func conformance() (out []conformCase) {
 	add("POST", "/api/show",
 		[2]string{"a model", `{"model":"tinylm"}`},
 		[2]string{"by its older name", `{"name":"tinylm"}`},
+		[2]string{"verbose", `{"model":"tinylm","verbose":true}`},
 		[2]string{"a model with tools", `{"model":"tinytools"}`},
 		[2]string{"a missing model", `{"model":"missing"}`},
 		[2]string{"no model", `{}`},
