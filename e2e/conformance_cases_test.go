@@ -66,6 +66,7 @@ var allowed = []difference{
 	{"/v1/models/*", "", "owned_by", saysOwner},
 	{"/v1/*", "", "error.type", "Ollama calls every failure that its engine tells an `api_error`; a node says `invalid_request_error`, as OpenAI does"},
 	{"/v1/*", "", "error.code", "a node tells `model_not_found`, as OpenAI does"},
+	{"/v1/*", "", "error.param", "a node names the field that is wrong, as OpenAI does"},
 	{"/v1/*", "", "system_fingerprint", "Ollama says `fp_ollama`, a node `fp_mycoswarm`"},
 	{"/v1/*", "", "choices[].logprobs", saysNull},
 	{"/v1/chat/completions", "logprobs", "choices[].logprobs.refusal", saysNull},

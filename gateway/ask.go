@@ -37,7 +37,7 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	case lossRestart:
 		f.restarts = true
 	default:
-		return bus.TaskInfo{}, res, wrong{bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
+		return bus.TaskInfo{}, res, wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
 	}
 	info, err := g.run(r, bus.TypeInference, model, req, f.chunk)
 	if err == nil {
@@ -71,7 +71,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	t.User = userOf(r)
 	if err := t.Validate(); err != nil {
-		return bus.TaskInfo{}, wrong{bus.AsError(err)}
+		return bus.TaskInfo{}, wrong{err: bus.AsError(err)}
 	}
 	info, err := g.awaited(r, t, piece)
 	if err == nil {

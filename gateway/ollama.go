@@ -10,7 +10,7 @@ import (
 )
 
 // ollamaDialect is Ollama's interface: https://github.com/ollama/ollama/blob/main/docs/api.md
-var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error) any {
+var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error, _ string) any {
 	return map[string]string{"error": sentence(e)}
 }}
 
@@ -106,7 +106,7 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 			case len(args) == 0, string(args) == "null":
 				call.Arguments = nil
 			case args[0] != '{' && f.err == nil:
-				f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: the arguments of a call of %q are not a JSON object", call.Name)}
+				f.err = misfit("messages", "the arguments of a call of %q are not a JSON object", call.Name)
 			}
 			to.ToolCalls = append(to.ToolCalls, call)
 		}
@@ -176,6 +176,7 @@ func (q *ollamaQuestion) takeOptions(f *fields) {
 			delete(opts.left, name)
 		}
 	}
+	f.number("options.", opts.left, "temperature", "seed", "num_predict", "num_thread", "num_ctx", "top_p", "top_k", "min_p")
 	within := func(least, most int64) func(int64) bool { return func(n int64) bool { return n >= least && n <= most } }
 	var tokens, threads int64
 	try(opts, "temperature", &q.req.Temperature, func(t *float64) bool { return t != nil && *t >= 0 && *t <= 100 })
@@ -195,7 +196,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "model is required")}
 	}
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
@@ -221,7 +222,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	var end any
 	if err != nil {
 		_, e := g.explain(r, err)
-		end = ollamaDialect.failure(0, e)
+		end = ollamaDialect.failure(0, e, "")
 	} else {
 		out.begin(info.NodeID, res.Demo)
 		end = q.last(bus.InferenceChunk{}, res)

@@ -18,8 +18,8 @@ var openAIRoutes = []route{
 	{"POST /v1/responses", forLocal, openAIDialect.handle((*Gateway).openAIResponse)},
 }
 
-// openAIFailure spells an error.
-func openAIFailure(status int, e *bus.Error) any {
+// openAIFailure spells an error; field is its param.
+func openAIFailure(status int, e *bus.Error, field string) any {
 	kind, code := "api_error", any(nil)
 	switch {
 	case status == http.StatusUnauthorized:
@@ -35,7 +35,11 @@ func openAIFailure(status int, e *bus.Error) any {
 	case status < 500:
 		kind = "invalid_request_error"
 	}
-	return map[string]any{"error": map[string]any{"message": sentence(e), "type": kind, "param": nil, "code": code}}
+	param := any(nil)
+	if field != "" {
+		param = field
+	}
+	return map[string]any{"error": map[string]any{"message": sentence(e), "type": kind, "param": param, "code": code}}
 }
 
 // openAIQuestion is a request to /v1/chat/completions or /v1/completions.
@@ -220,7 +224,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
@@ -249,7 +253,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return err
 	case err != nil:
 		status, e := g.explain(r, err)
-		err = out.send(openAIFailure(status, e))
+		err = out.send(openAIFailure(status, e, ""))
 	default:
 		out.begin(info.NodeID, res.Demo)
 		err = q.ends(out, res)

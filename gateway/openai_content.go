@@ -34,7 +34,7 @@ func (c openAIParts) read(raw json.RawMessage, to *bus.Message) error {
 		ImageURL json.RawMessage `json:"image_url"`
 	}
 	if err := json.Unmarshal(raw, &parts); err != nil {
-		return bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of parts: %w", err)
+		return noContent("parts", err)
 	}
 	var texts []string
 	for _, p := range parts {

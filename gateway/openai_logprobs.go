@@ -20,14 +20,14 @@ func (q *openAIQuestion) takeLogprobs(f *fields) {
 			q.req.Logprobs, q.req.TopLogprobs = true, *others
 		}
 		if f.err == nil && (q.req.TopLogprobs < 0 || q.req.TopLogprobs > bus.MaxTopLogprobs) {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "logprobs: want 0 to %d", bus.MaxTopLogprobs)}
+			f.err = misfit("logprobs", "want 0 to %d", bus.MaxTopLogprobs)
 		}
 		return
 	}
 	f.take("logprobs", &q.req.Logprobs)
 	f.take("top_logprobs", &q.req.TopLogprobs)
 	if f.err == nil && q.req.TopLogprobs > 0 && !q.req.Logprobs {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "top_logprobs: want logprobs to be true with it")}
+		f.err = misfit("top_logprobs", "want logprobs to be true with it")
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 
@@ -20,12 +21,12 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	f.fewMessages("messages")
 	f.take("messages", &messages)
 	if f.err == nil && len(messages) == 0 {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
+		f.err = misfit("messages", "want at least one")
 	}
 	for i, m := range messages {
 		to, err := m.message(q.req.Messages)
 		if err != nil && f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages[%d]: %s", i, bus.AsError(err).Message)}
+			f.err = misfit(fmt.Sprintf("messages[%d]", i), "%s", bus.AsError(err).Message)
 		}
 		q.req.Messages = append(q.req.Messages, to)
 	}
@@ -52,7 +53,7 @@ func (g *Gateway) openAICompletion(w http.ResponseWriter, r *http.Request) error
 	case len(prompts) == 1:
 		q.req.Prompt = prompts[0]
 	case f.err == nil:
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "prompt: want one text, there are %d", len(prompts))}
+		f.err = misfit("prompt", "want one text, there are %d", len(prompts))
 	}
 	return g.openAIAnswer(w, r, f, &q)
 }
@@ -90,6 +91,9 @@ func (t *tokens) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// openAINumbers are options that engines of either kind have by the same names.
+var openAINumbers = []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"}
+
 // takeCommon takes what both kinds of request have. What is not taken goes to servers with this
 // interface as it is.
 func (q *openAIQuestion) takeCommon(f *fields) {
@@ -111,9 +115,10 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 		q.req.MaxTokens = int(*n)
 	}
 	if f.err == nil && choices != 1 {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "n: %d answers are wanted, this node gives one", choices)}
+		f.err = misfit("n", "%d answers are wanted, this node gives one", choices)
 	}
-	for _, name := range []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"} {
+	f.number("", f.left, openAINumbers...)
+	for _, name := range openAINumbers {
 		if v, ok := f.left[name]; ok {
 			if q.req.Options == nil {
 				q.req.Options = map[string]json.RawMessage{}
@@ -133,6 +138,9 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 // takeTools takes the list of tools. Which of them must be called is for the engine.
 func (q *openAIQuestion) takeTools(f *fields) {
 	f.take("tools", &q.req.Tools)
+	if v := string(f.left["tool_choice"]); v != "" && v[0] != '"' && v[0] != '{' && f.err == nil {
+		f.err = misfit("tool_choice", "want none, auto, required, or an object")
+	}
 	if none := string(f.left["tool_choice"]) == `"none"`; none || string(q.req.Tools) == "[]" {
 		q.req.Tools = nil
 		f.drop("tool_choice", "parallel_tool_calls")
@@ -164,7 +172,7 @@ func (q *openAIQuestion) takeFormat(f *fields) {
 		q.req.Format = format.JSONSchema.Schema
 	}
 	if len(q.req.Format) == 0 && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "response_format: want the type text, json_object, or json_schema with a schema")}
+		f.err = misfit("response_format", "want the type text, json_object, or json_schema with a schema")
 	}
 	f.left["response_format"] = v
 }
@@ -197,7 +205,7 @@ func (q *openAIQuestion) takeEffort(f *fields) {
 		q.req.Think = json.RawMessage(`"low"`)
 	default:
 		if f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "reasoning_effort %q: want none, minimal, low, medium or high", effort)}
+			f.err = misfit("reasoning_effort", "%q: want none, minimal, low, medium or high", effort)
 		}
 		return
 	}

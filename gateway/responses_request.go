@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -27,10 +28,10 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
 	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
-		return wrong{bus.AsError(err)}
+		return err
 	}
 	q.begins()
 	return g.tell(w, r, q.question, &q)
@@ -54,9 +55,15 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	if t := q.req.Temperature; t != nil {
 		e.Temperature, _ = json.Marshal(*t) // a number
 	}
-	if e.MaxOutputTokens != nil {
-		q.req.MaxTokens = *e.MaxOutputTokens
+	if n := e.MaxOutputTokens; n != nil {
+		if q.req.MaxTokens = *n; *n < 1 && f.err == nil {
+			f.err = misfit("max_output_tokens", "want at least 1")
+		}
 	}
+	if e.Truncation != "auto" && e.Truncation != "disabled" && f.err == nil {
+		f.err = misfit("truncation", "%q: want auto or disabled", e.Truncation)
+	}
+	f.number("", f.left, "top_p")
 	q.req.Truncate = e.Truncation == "auto"
 	q.req.Dialect = "openai"
 }
@@ -77,7 +84,7 @@ func (q *responsesQuestion) takeTools(f *fields) {
 	tools := []openAITool{}
 	for _, t := range q.echo.Tools {
 		if t.Type != "function" && f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: one of the type %q: want function, the swarm has no tools of its own", t.Type)}
+			f.err = misfit("tools", "one of the type %q: want function, the swarm has no tools of its own", t.Type)
 		}
 		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{
 			Name: t.Name, Description: orEmpty(t.Description), Parameters: t.Parameters, Strict: t.Strict,
@@ -118,7 +125,7 @@ func offer(req *bus.InferenceRequest, f *fields, tools []openAITool, choice json
 	}
 	var err error
 	if req.Tools, err = json.Marshal(tools); err != nil && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: %w", err)}
+		f.err = misfit("tools", "%w", err)
 	}
 	if s := string(choice); s != "" && s != `"auto"` {
 		extra(req, "tool_choice", choice)
@@ -155,7 +162,7 @@ func (q *responsesQuestion) takeText(f *fields) {
 		q.req.Format = format.Schema
 	}
 	if len(q.req.Format) == 0 && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "text.format: want the type text, json_object, or json_schema with a schema")}
+		f.err = misfit("text.format", "want the type text, json_object, or json_schema with a schema")
 	}
 }
 
@@ -236,15 +243,14 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 		}
 		was := len(out)
 		if out, err = item.add(out, len(thoughts) == 0); err != nil {
-			e := *bus.AsError(err)
-			return nil, bus.Errorf(bus.CodeInvalid, "input[%d]: %s", i, e.Message)
+			return nil, misfit(fmt.Sprintf("input[%d]", i), "%s", bus.AsError(err).Message)
 		}
 		if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
 			out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
 		}
 	}
 	if len(out) == 0 || in.text == "" && len(in.items) == 0 {
-		return nil, bus.Errorf(bus.CodeInvalid, "input: want a text, or at least one item")
+		return nil, misfit("input", "want a text, or at least one item")
 	}
 	return out, nil
 }
