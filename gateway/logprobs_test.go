@@ -189,3 +189,44 @@ func TestOlderWorkerTellsNoLogprobs(t *testing.T) {
 		t.Errorf("probabilities: %d %s", w.Code, w.Body)
 	}
 }
+
+// The newer interface of OpenAI tells probabilities with the text of a message, in its events and at its end,
+// to who includes them.
+func TestResponsesLogprobs(t *testing.T) {
+	t.Parallel()
+	o, g := newOracle(t, likely())
+	body := ask + `,"include":["reasoning.encrypted_content","message.output_text.logprobs"],"top_logprobs":1`
+	once := object(t, local(t, g, "POST", "/v1/responses", body+`}`))
+	whole, _ := at(once, "output", 0, "content", 0, "logprobs").([]any)
+	if len(whole) != 3 || at(whole[0], "token") != "P" || at(whole[2], "top_logprobs", 1, "token") != "x" || once["top_logprobs"] != 1.0 {
+		t.Errorf("%v", once)
+	}
+	if req := o.asked(t); !req.Logprobs || req.TopLogprobs != 1 {
+		t.Errorf("asks %+v", req)
+	}
+	names, got := named(t, local(t, g, "POST", "/v1/responses", body+`,"stream":true}`))
+	var told []any
+	for i, e := range got {
+		odds, _ := e["logprobs"].([]any)
+		switch names[i] {
+		case "response.output_text.delta":
+			told = append(told, odds...)
+		case "response.output_text.done":
+			if d := cmp.Diff(any(whole), any(odds)); d != "" {
+				t.Error(d)
+			}
+		}
+	}
+	if d := cmp.Diff(whole, told); d != "" {
+		t.Error(d)
+	}
+	last := got[len(got)-1]
+	if d := cmp.Diff(any(whole), at(last, "response", "output", 0, "content", 0, "logprobs")); d != "" {
+		t.Error(d)
+	}
+	o, g = newOracle(t, paris())
+	v := object(t, local(t, g, "POST", "/v1/responses", ask+`,"top_logprobs":1}`))
+	if odds, ok := at(v, "output", 0, "content", 0, "logprobs").([]any); !ok || len(odds) != 0 || o.asked(t).Logprobs {
+		t.Errorf("not included: %v", v)
+	}
+}

@@ -56,20 +56,25 @@ type completionLogprobs struct {
 	TextOffset    []int                `json:"text_offset"`  // characters of the answer before the token
 }
 
+// ofTokens spells the probabilities of each token; empty where there are none.
+func ofTokens(odds []bus.Logprob) []openAILogprob {
+	out := make([]openAILogprob, len(odds))
+	for i, l := range odds {
+		out[i] = openAILogprob{openAIToken(l.TokenLogprob), make([]openAIToken, len(l.Top))}
+		for j, t := range l.Top {
+			out[i].Top[j] = openAIToken(t)
+		}
+	}
+	return out
+}
+
 // logprobs spells probabilities; null where there are none.
 func (q *openAIQuestion) logprobs(odds []bus.Logprob) any {
 	if len(odds) == 0 {
 		return nil
 	}
 	if q.chat {
-		out := openAILogprobs{Content: make([]openAILogprob, len(odds))}
-		for i, l := range odds {
-			out.Content[i] = openAILogprob{openAIToken(l.TokenLogprob), make([]openAIToken, len(l.Top))}
-			for j, t := range l.Top {
-				out.Content[i].Top[j] = openAIToken(t)
-			}
-		}
-		return out
+		return openAILogprobs{Content: ofTokens(odds)}
 	}
 	var out completionLogprobs
 	for _, l := range odds {

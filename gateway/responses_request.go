@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -17,7 +18,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := responsesQuestion{}
 	var input responsesInput
-	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
+	f.refuse("previous_response_id", "conversation", "background", "prompt", "max_tool_calls")
 	f.fewMessages("input")
 	f.take("input", &input)
 	q.takeCommon(f)
@@ -41,13 +42,15 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 // have no interface of this kind.
 func (q *responsesQuestion) takeCommon(f *fields) {
 	e := &q.echo
+	var include []string
 	e.Truncation, e.TopP, e.Temperature = "disabled", json.RawMessage("1"), json.RawMessage("1")
 	for name, into := range map[string]any{
 		"model": &q.model, "stream": &q.stream, "instructions": &e.Instructions, "max_output_tokens": &e.MaxOutputTokens,
-		"truncation": &e.Truncation, "temperature": &q.req.Temperature,
+		"truncation": &e.Truncation, "temperature": &q.req.Temperature, "top_logprobs": &q.req.TopLogprobs, "include": &include,
 	} {
 		f.take(name, into)
 	}
+	q.req.Logprobs = slices.Contains(include, "message.output_text.logprobs")
 	if v, ok := f.left["top_p"]; ok {
 		e.TopP = v
 		q.req.Options = map[string]json.RawMessage{"top_p": v}
