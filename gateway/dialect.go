@@ -131,7 +131,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 	if !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		return err
 	}
-	for _, n := range g.cfg.Swarm.Status().Nodes {
+	for _, n := range g.cfg.Swarm.Nodes() {
 		for _, m := range n.ModelsFor(typ) {
 			if n.State.Live() && bus.SameModel(m.Name, model) {
 				return err

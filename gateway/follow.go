@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,7 +63,7 @@ func (f *follower) chunk(c bus.Chunk) error {
 		return f.note(fmt.Sprintf("node %s was lost, %s goes on", c.Continues.Lost, c.Node))
 	}
 	var piece bus.InferenceChunk
-	if err := json.Unmarshal(c.Data, &piece); err != nil {
+	if err := bus.Unmarshal(c.Data, &piece); err != nil {
 		return bus.Errorf(bus.CodeInternal, "read a piece of the answer: %w", err)
 	}
 	said, whole := f.said(), piece

@@ -35,6 +35,8 @@ type Identity struct {
 // Swarm is what requests act on. Its methods are called concurrently.
 type Swarm interface {
 	Status() bus.Status
+	// Nodes lists the nodes of the swarm by name, as Status does.
+	Nodes() []bus.NodeInfo
 	Identity() Identity
 	// Run runs an attached task to its end. It is cancelled when ctx ends.
 	Run(ctx context.Context, t bus.Task) (bus.TaskInfo, error)

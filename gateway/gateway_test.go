@@ -29,6 +29,8 @@ type swarm struct {
 	err           error
 }
 
+func (*swarm) Nodes() []bus.NodeInfo { return []bus.NodeInfo{{ID: self}} }
+
 func (*swarm) Status() bus.Status {
 	return bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{{ID: self}}}
 }

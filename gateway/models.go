@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,15 +17,10 @@ import (
 // there is one.
 func (g *Gateway) models() []bus.ModelInfo {
 	best := map[string]bus.ModelInfo{}
-	for _, n := range g.cfg.Swarm.Status().Nodes {
-		if !n.State.Live() || n.State == bus.NodeDraining {
-			continue
-		}
-		for _, m := range slices.Concat(n.Models, n.Embedders) {
-			name := bus.CanonicalModel(m.Name)
-			if was, ok := best[name]; !ok || m.Loaded && !was.Loaded {
-				best[name] = m
-			}
+	for m := range g.offered() {
+		name := bus.CanonicalModel(m.Name)
+		if was, ok := best[name]; !ok || m.Loaded && !was.Loaded {
+			best[name] = m
 		}
 	}
 	out := make([]bus.ModelInfo, 0, len(best))
@@ -33,6 +29,24 @@ func (g *Gateway) models() []bus.ModelInfo {
 	}
 	slices.SortFunc(out, func(a, b bus.ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return out
+}
+
+// offered yields the models of each node that takes work, those of several nodes several times.
+func (g *Gateway) offered() iter.Seq[bus.ModelInfo] {
+	return func(yield func(bus.ModelInfo) bool) {
+		for _, n := range g.cfg.Swarm.Nodes() {
+			if !n.State.Live() || n.State == bus.NodeDraining {
+				continue
+			}
+			for _, list := range [][]bus.ModelInfo{n.Models, n.Embedders} {
+				for _, m := range list {
+					if !yield(m) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // model returns the model of that name; an error tells who has what.
@@ -55,16 +69,17 @@ func (g *Gateway) model(name string) (bus.ModelInfo, error) {
 // spelled is name as the swarm spells it, where that differs in nothing but the case of letters. A
 // model of exactly that name comes first.
 func (g *Gateway) spelled(name string) string {
-	best := name
-	for _, m := range g.models() {
-		if bus.SameModel(m.Name, name) {
+	alike, canonical := "", bus.CanonicalModel(name)
+	for m := range g.offered() {
+		has := bus.CanonicalModel(m.Name)
+		if has == canonical {
 			return name
 		}
-		if best == name && strings.EqualFold(bus.CanonicalModel(m.Name), bus.CanonicalModel(name)) {
-			best = m.Name
+		if strings.EqualFold(has, canonical) && (alike == "" || m.Name < alike) {
+			alike = m.Name
 		}
 	}
-	return best
+	return cmp.Or(alike, name)
 }
 
 // ollamaDetails are the traits of a model, as Ollama spells them.

@@ -73,7 +73,7 @@ func (g *Gateway) identity(*http.Request) (int, any, error) {
 }
 
 func (g *Gateway) peers(*http.Request) (int, any, error) {
-	return http.StatusOK, g.cfg.Swarm.Status().Nodes, nil
+	return http.StatusOK, g.cfg.Swarm.Nodes(), nil
 }
 
 func (g *Gateway) task(r *http.Request) (int, any, error) {

@@ -28,6 +28,8 @@ type oracle struct {
 	tasks []bus.Task
 }
 
+func (o *oracle) Nodes() []bus.NodeInfo { return o.nodes }
+
 func (o *oracle) Status() bus.Status {
 	return bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: o.nodes}
 }

@@ -72,32 +72,39 @@ func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	if t.ID == "" {
 		t.ID = bus.NewTaskID()
 	}
-	ctx, stop := context.WithCancel(r.Context())
-	var mu sync.Mutex // of what is written
-	var told sync.WaitGroup
-	told.Go(func() {
-		for next := time.NewTimer(waitsAfter); ; next.Reset(waitsEvery) {
-			select {
-			case <-ctx.Done():
-				next.Stop()
-				return
-			case <-next.C:
-			}
-			position, wait, _ := swarm.Queued(ctx, t.ID)
-			mu.Lock()
-			if ctx.Err() == nil && tell(position, wait) != nil {
-				stop() // the client has left: the task's end is not for here
-			}
-			mu.Unlock()
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	var mu sync.Mutex // of what is written, and of:
+	var next *time.Timer
+	over := false
+	mu.Lock()
+	next = time.AfterFunc(waitsAfter, func() {
+		position, wait, _ := swarm.Queued(ctx, t.ID)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case over:
+		case tell(position, wait) != nil:
+			over = true // the client has left: the task's end is not for here
+		default:
+			next.Reset(waitsEvery)
 		}
 	})
+	mu.Unlock()
+	starts := func() { // it waits no more
+		if !over {
+			over = true
+			next.Stop()
+		}
+	}
 	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error {
 		mu.Lock()
 		defer mu.Unlock()
-		stop() // it waits no more
+		starts()
 		return piece(c)
 	})
-	stop()
-	told.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	starts()
 	return info, err
 }

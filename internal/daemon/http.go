@@ -109,6 +109,9 @@ var (
 // Status implements gateway.Swarm.
 func (a nativeAPI) Status() bus.Status { return a.d.status() }
 
+// Nodes implements gateway.Swarm.
+func (a nativeAPI) Nodes() []bus.NodeInfo { return a.d.nodes() }
+
 // Identity implements gateway.Swarm.
 func (a nativeAPI) Identity() gateway.Identity {
 	d := a.d

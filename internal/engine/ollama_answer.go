@@ -149,7 +149,7 @@ func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+		if err := bus.Unmarshal(lines.Bytes(), &line); err != nil {
 			return bus.InferenceResult{}, o.c.garbled(err)
 		}
 		if line.Error != "" {

@@ -152,7 +152,7 @@ func (o *OpenAI) readAtOnce(ctx context.Context, in io.Reader, a *answer) (bus.I
 // event adds one event to the answer, and reports whether it goes on.
 func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls) (bool, error) {
 	var e openAIEvent
-	if err := json.Unmarshal([]byte(data), &e); err != nil {
+	if err := bus.Unmarshal([]byte(data), &e); err != nil {
 		return false, o.c.garbled(err)
 	}
 	if len(e.Error) > 0 && string(e.Error) != "null" {
