@@ -53,8 +53,7 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 
 // shown asks a node whose Ollama has the model. ok is false where there is none, or it does not tell.
 func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequest) (show map[string]json.RawMessage, ok bool) {
-	status := g.cfg.Swarm.Status()
-	node, ok := bus.ShowNode(status.Nodes, req.Model, status.Node.ID)
+	node, ok := bus.ShowNode(g.cfg.Swarm.Nodes(), req.Model, g.cfg.Swarm.Identity().NodeID)
 	if !ok {
 		return nil, false
 	}
