@@ -144,6 +144,11 @@ func (w *worker) onResend(m Msg) {
 func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j *Job) {
 	a := &attempt{w: w, job: j, q: q, d: d}
 	a.accept()
+	if j.Task.Type != p.typ { // nothing hands it over so
+		w.n.log.Error("give back a task of another type than the slot's", "task", j.Task.ID, "type", j.Task.Type, "slot", p.typ)
+		w.decline(ctx, a)
+		return
+	}
 	if w.refuses(j.Submitter, j.Task.Type) || !w.begin(j.Task.ID) {
 		w.decline(ctx, a)
 		return

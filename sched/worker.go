@@ -35,7 +35,9 @@ type worker struct {
 	recent   map[bus.TaskID]Final
 	order    []bus.TaskID // of recent, oldest first
 	nextSlot int
-	spare    []int // slot numbers to use again
+	// spare are slot numbers to use again, by task type: a host may hand work to a slot that has just
+	// closed, and whichever has its number takes that.
+	spare map[string][]int
 }
 
 // pool is the slots of one handler.
@@ -51,7 +53,7 @@ type pool struct {
 func newWorker(n *Node) *worker {
 	return &worker{
 		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
-		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{},
+		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}, spare: map[string][]int{},
 	}
 }
 
@@ -146,10 +148,12 @@ func (w *worker) adjust(ctx context.Context) {
 
 // addSlot starts one more slot of p. The caller holds mu.
 func (w *worker) addSlot(ctx context.Context, p *pool) {
-	w.nextSlot++
-	id := w.nextSlot
-	if k := len(w.spare); k > 0 {
-		id, w.spare, w.nextSlot = w.spare[k-1], w.spare[:k-1], w.nextSlot-1
+	var id int
+	if spare := w.spare[p.typ]; len(spare) > 0 {
+		id, w.spare[p.typ] = spare[len(spare)-1], spare[:len(spare)-1]
+	} else {
+		w.nextSlot++
+		id = w.nextSlot
 	}
 	sctx, stop := context.WithCancel(ctx)
 	p.slots[id] = stop
@@ -157,7 +161,7 @@ func (w *worker) addSlot(ctx context.Context, p *pool) {
 		defer func() {
 			stop()
 			w.mu.Lock()
-			w.spare = append(w.spare, id)
+			w.spare[p.typ] = append(w.spare[p.typ], id)
 			w.mu.Unlock()
 		}()
 		w.slot(ctx, sctx, p, id)
