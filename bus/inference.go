@@ -17,8 +17,9 @@ const (
 const MaxPrompt = MaxPayload - 1<<20
 
 // RequestVersion is the version of InferenceRequest that this program understands: 0 is before there
-// were tools, images, formats and all that Extended tells of. A worker names its own in the result.
-const RequestVersion = 1
+// were tools, images, formats and all that LeftOut tells of, 1 before Logprobs. A worker names its own in
+// the result.
+const RequestVersion = 2
 
 // Mode is what an engine makes of a Prompt.
 type Mode string
@@ -46,7 +47,7 @@ type InferenceRequest struct {
 	Stop        []string `json:"stop,omitempty"`
 	Threads     int      `json:"threads,omitempty"`
 
-	// What follows is of version 1: workers of version 0 do not see it, see Extended.
+	// What follows is of version 1, Logprobs of 2: workers of versions before do not see it, see LeftOut.
 
 	Mode Mode `json:"mode,omitempty"`
 	// Load asks for no answer: the model is loaded, or with a KeepAlive of 0 unloaded.
@@ -65,6 +66,10 @@ type InferenceRequest struct {
 	Format json.RawMessage `json:"format,omitempty"`
 	// Think is true, false, or how much: "low", "medium", "high".
 	Think json.RawMessage `json:"think,omitempty"`
+	// Logprobs asks how likely each token of the answer was, and TopLogprobs how likely so many others, 20
+	// at most, were in its place. Engines that do not tell answer without.
+	Logprobs    bool `json:"logprobs,omitempty"`
+	TopLogprobs int  `json:"top_logprobs,omitempty"`
 	// KeepAlive is how long the model stays loaded: seconds, or a text such as "5m". It does not
 	// change the answer.
 	KeepAlive json.RawMessage `json:"keep_alive,omitempty"`
@@ -92,8 +97,14 @@ func (r InferenceRequest) Conversation() []Message {
 	return append(m, r.Messages...)
 }
 
-// Extended names the fields of r that change the answer and that a worker of version 0 leaves out.
-func (r InferenceRequest) Extended() (names []string) {
+// LeftOut names the fields of r that change the answer and that a worker of a version leaves out.
+func (r InferenceRequest) LeftOut(version int) (names []string) {
+	if version < 2 && r.Logprobs {
+		names = append(names, "logprobs")
+	}
+	if version > 0 {
+		return names
+	}
 	toolCalls, images, tool := false, len(r.Images) > 0, false
 	for _, m := range r.Messages {
 		toolCalls, images, tool = toolCalls || len(m.ToolCalls) > 0, images || len(m.Images) > 0, tool || m.Role == "tool"
@@ -117,6 +128,9 @@ type InferenceChunk struct {
 	Thinking string `json:"thinking,omitempty"`
 	// ToolCalls are whole, with their arguments.
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Logprobs are of tokens of this piece, or of text that comes with a later one: together they are
+	// those of the answer, in order.
+	Logprobs []Logprob `json:"logprobs,omitempty"`
 	// Demo is as in InferenceResult.
 	Demo bool `json:"demo,omitempty"`
 	// Loading tells, in a piece that says nothing, that the model must be loaded first.
@@ -128,7 +142,7 @@ type InferenceChunk struct {
 
 // Empty reports whether c says nothing.
 func (c InferenceChunk) Empty() bool {
-	return c.Text == "" && c.Thinking == "" && len(c.ToolCalls) == 0
+	return c.Text == "" && c.Thinking == "" && len(c.ToolCalls) == 0 && len(c.Logprobs) == 0
 }
 
 // Said is the beginning of an answer: what clients have of it.
@@ -148,7 +162,10 @@ func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
 		s.Text += c.Text
 		s.Thinking += c.Thinking
 		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
-		if !c.Empty() {
+		s.Logprobs = append(s.Logprobs, c.Logprobs...)
+		if n := len(c.Logprobs); n > 0 {
+			s.Tokens += n
+		} else if !c.Empty() {
 			s.Tokens++
 		}
 	}
@@ -174,6 +191,8 @@ type InferenceResult struct {
 	Version   int        `json:"version,omitempty"`
 	Thinking  string     `json:"thinking,omitempty"`
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	// Logprobs are those of the answer's tokens, where they were asked for and the engine tells them.
+	Logprobs []Logprob `json:"logprobs,omitempty"`
 	// Context is for the Context of the next request.
 	Context json.RawMessage `json:"context,omitempty"`
 	// Loading, Reading and Writing are the engine's times for the model, the prompt and the answer;

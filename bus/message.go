@@ -105,6 +105,8 @@ func (r InferenceRequest) validateOptions() error {
 		return Errorf(CodeInvalid, "temperature %g: want 0 to 100", *r.Temperature)
 	case len(r.Stop) > maxStops || slices.ContainsFunc(r.Stop, long):
 		return Errorf(CodeInvalid, "stop: want at most %d texts of at most %d bytes", maxStops, maxStopSize)
+	case r.TopLogprobs < 0 || r.TopLogprobs > MaxTopLogprobs:
+		return Errorf(CodeInvalid, "top_logprobs %d: want 0 to %d", r.TopLogprobs, MaxTopLogprobs)
 	case r.Mode != ModeChat && r.Mode != ModeGenerate && r.Mode != ModeComplete:
 		return Errorf(CodeInvalid, "mode %q: want nothing, %q or %q", r.Mode, ModeGenerate, ModeComplete)
 	}
@@ -117,15 +119,16 @@ func (r InferenceRequest) validateFields() error {
 		name  string
 		value json.RawMessage
 		kinds string // what its first byte may be
+		want  string
 	}{
-		{"context", r.Context, "["},
-		{"tools", r.Tools, "["},
-		{"format", r.Format, "{\""},
-		{"think", r.Think, "tf\""},
-		{"keep_alive", r.KeepAlive, "\"-0123456789"},
+		{"context", r.Context, "[", "a list of tokens"},
+		{"tools", r.Tools, "[", "a list"},
+		{"format", r.Format, "{\"", `"json", or a JSON schema`},
+		{"think", r.Think, "tf\"", "true, false, or how much"},
+		{"keep_alive", r.KeepAlive, "\"-0123456789", `seconds, or a time such as "5m"`},
 	} {
 		if len(f.value) > 0 && !isJSON(f.value, []byte(f.kinds)...) {
-			return Errorf(CodeInvalid, "%s: %s is not what it may be", f.name, clip(f.value))
+			return Errorf(CodeInvalid, "%s: %s: want %s", f.name, clip(f.value), f.want)
 		}
 	}
 	for name, m := range map[string]map[string]json.RawMessage{"options": r.Options, "extra": r.Extra} {

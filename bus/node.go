@@ -217,6 +217,10 @@ type Running struct {
 	Task      TaskID `json:"task"`
 	Submitter NodeID `json:"submitter"`
 	Attempt   int    `json:"attempt"`
+	// BeganMS is when this attempt began, in Unix milliseconds by the clock of Heartbeat.WallMS; 0 from
+	// nodes that do not tell. WaitedMS is how long after its submission that was, in milliseconds.
+	BeganMS  int64 `json:"began_ms,omitempty"`
+	WaitedMS int64 `json:"waited_ms,omitempty"`
 }
 
 // Heartbeat is sent by every node 4 to 10 times a second, and at once on change. Info comes

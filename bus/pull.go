@@ -82,6 +82,18 @@ func PullNode(nodes []NodeInfo, model, on string) (NodeInfo, error) {
 	}), nil
 }
 
+// PullCommand is the command that brings a model that is missing: myco pull where one of nodes, or the one
+// called on, could have it, else what is typed where an Ollama is.
+func PullCommand(nodes []NodeInfo, model, on string) string {
+	switch _, err := ableTo(TypePull, nodes, on); {
+	case err != nil:
+		return "ollama pull " + model
+	case on != "":
+		return "myco pull " + model + " --node " + on
+	}
+	return "myco pull " + model
+}
+
 func fullness(n NodeInfo) int {
 	if n.DiskFull || n.ModelRoom > 0 && n.ModelRoom < littleRoom {
 		return 1

@@ -61,6 +61,27 @@ func TestPullNode(t *testing.T) {
 	}
 }
 
+func TestPullCommand(t *testing.T) {
+	t.Parallel()
+	a, plain := ollamaNode("a", "none", 900), bus.NodeInfo{ID: "myco-b", Name: "b", State: bus.NodeReady, Types: []string{bus.TypeInference}}
+	for name, x := range map[string]struct {
+		nodes []bus.NodeInfo
+		on    string
+		want  string
+	}{
+		"a node has an Ollama":    {[]bus.NodeInfo{plain, a}, "", "myco pull m"},
+		"the node asked for":      {[]bus.NodeInfo{plain, a}, "a", "myco pull m --node a"},
+		"that has none":           {[]bus.NodeInfo{plain, a}, "b", "ollama pull m"},
+		"nobody has an Ollama":    {[]bus.NodeInfo{plain}, "", "ollama pull m"},
+		"there is no swarm":       {nil, "", "ollama pull m"},
+		"who has one is draining": {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "ollama pull m"},
+	} {
+		if got := bus.PullCommand(x.nodes, "m", x.on); got != x.want {
+			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+}
+
 func TestDeleteNodes(t *testing.T) {
 	t.Parallel()
 	a, b := ollamaNode("a", "none", 1, "m:latest"), ollamaNode("b", "none", 1, "other")

@@ -213,22 +213,25 @@ func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
 // What a worker from before there were these fields would leave out is named; what does not change
 // the answer is not.
-func TestExtended(t *testing.T) {
+func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	plain := bus.InferenceRequest{
 		Prompt: "x", System: "y", MaxTokens: 1, KeepAlive: raw("1"), Truncate: true, Shift: true, Dialect: "ollama", Mode: bus.ModeGenerate,
 	}
-	if names := plain.Extended(); names != nil {
+	if names := plain.LeftOut(0); names != nil {
 		t.Errorf("plain: %v", names)
 	}
 	all := bus.InferenceRequest{
 		Messages: []bus.Message{{Images: [][]byte{{1}}}, {Role: "tool"}}, Tools: raw("[]"), Format: raw("{}"), Think: raw("true"),
 		Options: map[string]json.RawMessage{"top_p": raw("1")}, Extra: map[string]json.RawMessage{"n": raw("1")}, Suffix: "s", Template: "t",
-		Context: raw("[]"), Raw: true, Load: true, Mode: bus.ModeComplete,
+		Context: raw("[]"), Raw: true, Load: true, Mode: bus.ModeComplete, Logprobs: true,
 	}
-	want := "context extra format images load mode options raw suffix template think tool_calls tools"
-	if got := strings.Join(all.Extended(), " "); got != want {
-		t.Errorf("all: %s, want %s", got, want)
+	for version, want := range []string{
+		"context extra format images load logprobs mode options raw suffix template think tool_calls tools", "logprobs", "",
+	} {
+		if got := strings.Join(all.LeftOut(version), " "); got != want {
+			t.Errorf("version %d: %s, want %s", version, got, want)
+		}
 	}
 }
 
@@ -340,6 +343,7 @@ func TestWireFormat(t *testing.T) {
 		bus.Chunk{Attempt: 1, Seq: 2, Node: self, Data: []byte(`"x"`)},
 		info,
 		bus.Heartbeat{Node: self, Boot: "b", Seq: 1, Sees: []bus.NodeID{self}, Running: []bus.Running{{Task: "t1", Submitter: self, Attempt: 1}}},
+		bus.Heartbeat{Node: self, Boot: "b", Seq: 2, Sees: []bus.NodeID{self}, Running: []bus.Running{{Task: "t1", Submitter: self, Attempt: 1, BeganMS: 2, WaitedMS: 3}}},
 		bus.Twins{Node: self, Seen: []bus.Instance{{Boot: "b", Host: "h", Addr: "192.0.2.1:7422", UptimeMS: 1}}},
 		bus.StartReply{Node: self, InUse: &bus.Instance{Boot: "b"}},
 		bus.Event{Kind: bus.EventDone, Task: "t1", Submitter: self, Node: self, Attempt: 1, At: at},

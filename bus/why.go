@@ -41,6 +41,8 @@ type NodeBid struct {
 type BidTerm struct {
 	Cost time.Duration `json:"cost_ns"`
 	Why  string        `json:"why"`
+	// Last tells that Cost is no time: it puts the node behind all others that can have the task.
+	Last bool `json:"last,omitempty"`
 }
 
 // Why asks which node got a task, or would, and why. CodeNotFound if no node of the swarm knows it.

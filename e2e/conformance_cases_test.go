@@ -42,9 +42,9 @@ func (d difference) covers(c conformCase, field string) bool {
 // Why more than one field differs.
 const (
 	saysText  = "Ollama says it in plain text, a node in the interface's own shape"
-	saysOdds  = "a node does not hand probabilities through, and says so: 400"
+	saysOdds  = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
 	saysRole  = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
-	saysNodes = "nodes tell each other of a model the architecture, the context length and what it can do; no templates, parameters, licenses and tensors"
+	saysPath  = "the path of a file on the machine that has the model; a node does not tell, and names the model"
 	saysOwner = "Ollama says `library`, a node `mycoswarm`"
 	saysNull  = "null, as at OpenAI; Ollama leaves it out"
 	saysMost  = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
@@ -58,23 +58,19 @@ const (
 var allowed = []difference{
 	{"*", "the wrong method", "content type", saysText},
 	{"/v1/messages/count_tokens", "", "content type", saysText},
-	{"/api/*", "logprobs", "HTTP status", saysOdds},
-	{"/v1/chat/completions", "logprobs", "HTTP status", saysOdds},
 	{"/api/chat", "a role that is none", "HTTP status", saysRole},
 	{"/api/chat", "a role that is none", "content type", saysRole},
-	{"/api/show", "", "details.parent_model", "the path of a file on the machine that has the model; a node does not tell"},
-	{"/api/show", "", "model_info.general.basename", "a node tells the model's name, which programs show"},
-	{"/api/show", "", "model_info.*", saysNodes},
-	{"/api/show", "", "modelfile", saysNodes},
-	{"/api/show", "", "template", saysNodes},
-	{"/api/show", "", "parameters", saysNodes},
-	{"/api/show", "", "tensors[]*", saysNodes},
+	{"/api/show", "", "details.parent_model", saysPath},
+	{"/api/show", "", "modelfile", saysPath},
 	{"/v1/models", "", "data[].owned_by", saysOwner},
 	{"/v1/models/*", "", "owned_by", saysOwner},
 	{"/v1/*", "", "error.type", "Ollama calls every failure that its engine tells an `api_error`; a node says `invalid_request_error`, as OpenAI does"},
 	{"/v1/*", "", "error.code", "a node tells `model_not_found`, as OpenAI does"},
+	{"/v1/*", "", "error.param", "a node names the field that is wrong, as OpenAI does"},
 	{"/v1/*", "", "system_fingerprint", "Ollama says `fp_ollama`, a node `fp_mycoswarm`"},
 	{"/v1/*", "", "choices[].logprobs", saysNull},
+	{"/v1/chat/completions", "logprobs", "choices[].logprobs.refusal", saysNull},
+	{"/v1/completions", "logprobs", "choices[].logprobs.*", saysOdds},
 	{"/v1/chat/completions", "", "choices[].message.refusal", "null, which OpenAI's clients want to be there"},
 	{"/v1/chat/completions", "max_completion_tokens", "choices[].message.content", saysMost},
 	{"/v1/chat/completions", "", "choices[].message.content", "of an answer that only calls tools null, as at OpenAI, not an empty text"},
@@ -147,6 +143,12 @@ func conformance() (out []conformCase) {
 		[2]string{"think, to a model without", chat("tinylm", cold+`},"think":true`)},
 		[2]string{"images, to a model without", `{"model":"tinylm","messages":[{"role":"user","content":` + capital + `,"images":["` + picture + `"]}],` + cold + `}}`},
 		[2]string{"logprobs", chat("tinylm", cold+`,"num_predict":2},"logprobs":true,"top_logprobs":2,"stream":false`)},
+		[2]string{"logprobs, streamed", chat("tinylm", cold+`,"num_predict":4},"logprobs":true,"top_logprobs":2`)},
+		[2]string{"logprobs, stop", chat("tinylm", cold+`,"stop":["France"]},"logprobs":true`)},
+		[2]string{"logprobs, tools", chat("tinytools", cold+`},"logprobs":true,"tools":[`+look+`],"format":`+wish)},
+		[2]string{"logprobs, think", chat("tinythinks", cold+`,"num_predict":6},"think":true,"logprobs":true`)},
+		[2]string{"top_logprobs alone", chat("tinylm", cold+`,"num_predict":2},"top_logprobs":2`)},
+		[2]string{"top_logprobs: 21", chat("tinylm", cold+`},"logprobs":true,"top_logprobs":21`)},
 		[2]string{"no messages", `{"model":"tinylm"}`},
 		[2]string{"no messages, keep_alive 0", `{"model":"tinytools","keep_alive":0}`},
 		[2]string{"a role that is none", `{"model":"tinylm","messages":[{"role":"cook","content":"x"}],` + cold + `,"num_predict":2}}`},
@@ -171,6 +173,7 @@ func conformance() (out []conformCase) {
 		[2]string{"suffix, to a model without", generate(cold + `},"suffix":"."`)},
 		[2]string{"images, to a model without", generate(cold + `},"images":["` + picture + `"]`)},
 		[2]string{"logprobs", generate(cold + `,"num_predict":2},"logprobs":true,"stream":false`)},
+		[2]string{"logprobs, streamed", generate(cold + `,"num_predict":4},"logprobs":true,"top_logprobs":3`)},
 		[2]string{"no prompt", `{"model":"tinylm"}`},
 		[2]string{"no prompt, keep_alive 0", `{"model":"tinythinks","keep_alive":0}`},
 		[2]string{"a missing model", `{"model":"missing","prompt":"x"}`},
@@ -197,6 +200,7 @@ func conformance() (out []conformCase) {
 	add("POST", "/api/show",
 		[2]string{"a model", `{"model":"tinylm"}`},
 		[2]string{"by its older name", `{"name":"tinylm"}`},
+		[2]string{"verbose", `{"model":"tinylm","verbose":true}`},
 		[2]string{"a model with tools", `{"model":"tinytools"}`},
 		[2]string{"a missing model", `{"model":"missing"}`},
 		[2]string{"no model", `{}`},
@@ -248,6 +252,7 @@ func conformanceV1() (out []conformCase) {
 		[2]string{"an image, to a model without", image("data:image/png;base64," + picture)},
 		[2]string{"the address of an image", image("http://192.0.2.1/x.png")},
 		[2]string{"logprobs", chat("tinylm", `,"max_tokens":2,"logprobs":true,"top_logprobs":2`)},
+		[2]string{"logprobs, streamed", chat("tinylm", `,"max_tokens":4,"logprobs":true,"top_logprobs":2,"stream":true`)},
 		[2]string{"no messages", `{"model":"tinylm","messages":[]}`},
 		[2]string{"no model", `{"messages":[{"role":"user","content":"x"}]}`},
 		[2]string{"a missing model", chat("missing", ``)},
@@ -266,6 +271,8 @@ func conformanceV1() (out []conformCase) {
 		[2]string{"max_tokens, seed, top_p", complete(`,"max_tokens":3,"seed":7,"top_p":0.5`)},
 		[2]string{"stop", complete(`,"stop":["France"]`)},
 		[2]string{"suffix, to a model without", complete(`,"suffix":"."`)},
+		[2]string{"logprobs", complete(`,"max_tokens":3,"logprobs":2`)},
+		[2]string{"logprobs, streamed", complete(`,"max_tokens":3,"logprobs":2,"stream":true`)},
 		[2]string{"echo", complete(`,"echo":true`)},
 		[2]string{"several prompts", `{"model":"tinylm","prompt":["a","b"],"temperature":0}`},
 		[2]string{"a missing model", `{"model":"missing","prompt":"x"}`},

@@ -128,6 +128,9 @@ func (s *spoken) flatten(name string, v any) {
 // volatile are fields that are another each time, and of which the shape is compared.
 var volatile = regexp.MustCompile(`(^|[._])(id|item_id|call_id|request_id|tool_use_id|created|created_at|completed_at|modified_at|expires_at)$|duration$`)
 
+// unordered are fields whose lines Ollama tells in another order each time.
+var unordered = regexp.MustCompile(`^(parameters|modelfile)$`)
+
 // forPeople are fields that say something to people.
 var forPeople = regexp.MustCompile(`(^|\.)(error|error\.message|\(text\))$`)
 
@@ -138,6 +141,10 @@ func shapes(name string, values []any) (out []string) {
 		switch {
 		case volatile.MatchString(name):
 			shape = shapeOf(v)
+		case unordered.MatchString(name):
+			lines := strings.Split(fmt.Sprint(v), "\n")
+			slices.Sort(lines)
+			shape = strings.Join(lines, "\n")
 		case forPeople.MatchString(name):
 			shape = fmt.Sprintf("%T, empty: %v", v, v == "")
 		}

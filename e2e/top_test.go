@@ -30,6 +30,9 @@ type topView struct {
 		Name  string     `json:"node_name"`
 		Type  string     `json:"type"`
 		AgeMS int64      `json:"age_ms"`
+
+		WaitedMS  *int64 `json:"waited_ms"`
+		RunningMS int64  `json:"running_ms"`
 	} `json:"tasks"`
 }
 
@@ -70,7 +73,7 @@ func TestTopShowsTheSwarm(t *testing.T) {
 		t.Errorf("queues %+v", v.Queues)
 	}
 	for _, task := range v.Tasks {
-		if task.Name != "tower" || task.AgeMS <= 0 {
+		if task.Name != "tower" || task.RunningMS <= 0 || task.WaitedMS == nil || task.AgeMS != task.RunningMS+*task.WaitedMS {
 			t.Errorf("task %+v", task)
 		}
 	}

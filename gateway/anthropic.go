@@ -22,7 +22,7 @@ var anthropicErrors = map[int]string{
 }
 
 // anthropicFailure spells an error.
-func anthropicFailure(status int, e *bus.Error) any {
+func anthropicFailure(status int, e *bus.Error, _ string) any {
 	kind, ok := anthropicErrors[status]
 	switch {
 	case ok:
@@ -208,5 +208,5 @@ func (q *anthropicQuestion) ends(out *stream, r bus.InferenceResult) error {
 }
 
 func (q *anthropicQuestion) fails(out *stream, status int, e *bus.Error) error {
-	return out.event("error", anthropicFailure(status, e))
+	return out.event("error", anthropicFailure(status, e, ""))
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -26,16 +27,16 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	case f.err != nil:
 		return f.err
 	case q.model == "":
-		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "model is required")}
 	case q.req.MaxTokens <= 0:
-		return wrong{bus.Errorf(bus.CodeInvalid, "max_tokens is required, and at least 1")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "max_tokens is required, and at least 1")}
 	case len(messages) == 0:
-		return wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
+		return misfit("messages", "want at least one")
 	}
 	for i, m := range messages {
 		if q.req.Messages, err = m.add(q.req.Messages); err != nil {
 			e := *bus.AsError(err)
-			return wrong{bus.Errorf(bus.CodeInvalid, "messages[%d]: %s", i, e.Message)}
+			return misfit(fmt.Sprintf("messages[%d]", i), "%s", e.Message)
 		}
 	}
 	q.begins()
@@ -55,6 +56,7 @@ func (q *anthropicQuestion) takeCommon(f *fields) {
 	if system != "" {
 		q.req.Messages = append(q.req.Messages, bus.Message{Role: "system", Content: string(system)})
 	}
+	f.number("", f.left, "top_p", "top_k")
 	for _, name := range []string{"top_p", "top_k"} {
 		if v, ok := f.left[name]; ok {
 			if q.req.Options == nil {
@@ -78,7 +80,7 @@ func (q *anthropicQuestion) takeTools(f *fields) {
 	tools := []openAITool{}
 	for _, t := range in {
 		if t.Type != "" && t.Type != "custom" && f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: one of the type %q: the swarm has no tools of its own", t.Type)}
+			f.err = misfit("tools", "one of the type %q: the swarm has no tools of its own", t.Type)
 		}
 		q.estimate += len(t.Name) + len(t.Description) + len(t.InputSchema)
 		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{Name: t.Name, Description: t.Description, Parameters: t.InputSchema}})
@@ -171,7 +173,7 @@ func blocks(raw json.RawMessage) ([]anthropicBlock, error) {
 	}
 	var out []anthropicBlock
 	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of blocks: %w", err)
+		return nil, noContent("blocks", err)
 	}
 	return out, nil
 }

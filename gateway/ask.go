@@ -37,7 +37,7 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	case lossRestart:
 		f.restarts = true
 	default:
-		return bus.TaskInfo{}, res, wrong{bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
+		return bus.TaskInfo{}, res, wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
 	}
 	info, err := g.run(r, bus.TypeInference, model, req, f.chunk)
 	if err == nil {
@@ -46,7 +46,7 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	if err == nil {
 		err = f.end(info.NodeID, res)
 	}
-	if names := req.Extended(); err == nil && res.Version < bus.RequestVersion && len(names) > 0 {
+	if names := req.LeftOut(res.Version); err == nil && len(names) > 0 {
 		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
 			WithHint("upgrade mycod there")
 	}
@@ -71,7 +71,7 @@ func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece fun
 func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	t.User = userOf(r)
 	if err := t.Validate(); err != nil {
-		return bus.TaskInfo{}, wrong{bus.AsError(err)}
+		return bus.TaskInfo{}, wrong{err: bus.AsError(err)}
 	}
 	info, err := g.awaited(r, t, piece)
 	if err == nil {

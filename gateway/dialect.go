@@ -15,15 +15,15 @@ import (
 // dialect is an interface that others made.
 type dialect struct {
 	prefix string // of its paths
-	// failure spells an error.
-	failure func(status int, e *bus.Error) any
+	// failure spells an error, which may be about a field of the request.
+	failure func(status int, e *bus.Error, field string) any
 	// lax takes bodies that do not say that they are JSON, as curl sends them, unless they come from a
 	// browser.
 	lax bool
 }
 
 // nativeDialect is the swarm's own.
-var nativeDialect = &dialect{failure: func(_ int, e *bus.Error) any {
+var nativeDialect = &dialect{failure: func(_ int, e *bus.Error, _ string) any {
 	return struct {
 		Error *bus.Error `json:"error"`
 	}{e}
@@ -44,10 +44,15 @@ func dialectOf(r *http.Request) *dialect {
 
 // refuse answers with an error.
 func (d *dialect) refuse(g *Gateway, w http.ResponseWriter, status int, e *bus.Error) {
+	d.refuseField(g, w, status, e, "")
+}
+
+// refuseField answers with an error about a field.
+func (d *dialect) refuseField(g *Gateway, w http.ResponseWriter, status int, e *bus.Error, field string) {
 	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	g.write(w, status, d.failure(status, e))
+	g.write(w, status, d.failure(status, e, field))
 }
 
 // sentence is an error with what to do about it.
@@ -73,17 +78,21 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		if err == nil {
 			err = do(g, w, r)
 		} else {
-			err = wrong{bus.AsError(err)}
+			err = wrong{err: bus.AsError(err)}
 		}
 		if err != nil {
 			status, e := g.explain(r, err)
-			d.refuse(g, w, status, e)
+			d.refuseField(g, w, status, e, fieldOf(err))
 		}
 	}
 }
 
-// wrong is an error in the request itself, before there is a task; its code tells the status.
-type wrong struct{ err *bus.Error }
+// wrong is an error in the request itself, before there is a task; its code tells the status. field is
+// the one that it is about, empty where it is about all of it.
+type wrong struct {
+	err   *bus.Error
+	field string
+}
 
 func (w wrong) Error() string { return w.err.Error() }
 func (w wrong) Unwrap() error { return w.err }
@@ -132,6 +141,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 	e := *bus.AsError(err)
 	e.Code = bus.CodeNoWorker
 	e.Message = "model '" + model + "' not found: " + e.Message
+	e.Hint = strings.TrimSuffix(e.Hint, " with -m") // which is how myco is told
 	return noModel{&e}
 }
 
@@ -139,7 +149,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Request) error {
 	return func(_ *Gateway, w http.ResponseWriter, r *http.Request) error {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return wrong{bus.AsError(err)}
+			return wrong{err: bus.AsError(err)}
 		}
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 			_, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
@@ -167,25 +177,28 @@ type fields struct {
 // readFields reads a request's body.
 func (d *dialect) readFields(r *http.Request) (*fields, error) {
 	if err := d.wantJSON(r); err != nil {
-		return nil, wrong{err}
+		return nil, wrong{err: err}
 	}
 	in, _ := r.Body.(*body)
 	data, err := io.ReadAll(in)
 	if err != nil {
-		return nil, wrong{bus.AsError(err)}
+		return nil, wrong{err: bus.AsError(err)}
 	}
 	if len(data) == 0 {
-		return nil, wrong{bus.Errorf(bus.CodeInvalid, "missing request body")}
+		return nil, wrong{err: bus.Errorf(bus.CodeInvalid, "missing request body")}
 	}
 	if top, _ := entries(data); top > maxNames {
-		return nil, wrong{bus.Errorf(bus.CodeInvalid, "the request has more than %d fields", maxNames)}
+		return nil, wrong{err: bus.Errorf(bus.CodeInvalid, "the request has more than %d fields", maxNames)}
 	}
 	f := &fields{}
 	if err := json.Unmarshal(data, &f.left); err != nil || f.left == nil {
-		if err == nil {
-			err = errors.New("it is null")
+		why := "it is null"
+		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			why = thereIs(e)
+		} else if err != nil {
+			why = err.Error()
 		}
-		return nil, wrong{bus.Errorf(bus.CodeInvalid, "read the request, want a JSON object: %w", err)}
+		return nil, wrong{err: bus.Errorf(bus.CodeInvalid, "read the request, want a JSON object: %s", why)}
 	}
 	for name, v := range f.left {
 		if string(v) == "null" {
@@ -223,7 +236,7 @@ func (f *fields) take(name string, into any) {
 		err = json.Unmarshal(v, into)
 	}
 	if err != nil && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: %w", name, err)}
+		f.err = unfit(name, err)
 	}
 }
 
@@ -251,7 +264,7 @@ func (f *fields) refuse(names ...string) {
 		v, ok := f.left[name]
 		delete(f.left, name)
 		if s := string(v); ok && f.err == nil && s != "false" && s != "0" && s != "[]" && s != "{}" && s != `""` {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s is not handed through by this node yet", name)}
+			f.err = wrong{err: bus.Errorf(bus.CodeInvalid, "%s is not handed through by this node yet", name), field: name}
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 		return res, f.err
 	}
 	if model == "" {
-		return res, wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+		return res, wrong{err: bus.Errorf(bus.CodeInvalid, "model is required"), field: "model"}
 	}
 	if len(f.left) > 0 {
 		req.Extra = f.left
@@ -125,9 +125,9 @@ func (g *Gateway) openAIEmbeddings(w http.ResponseWriter, r *http.Request) error
 	switch {
 	case f.err != nil:
 	case len(inputs) == 0:
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "input: want at least one text")}
+		f.err = misfit("input", "want at least one text")
 	case format != "float" && format != "base64":
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "encoding_format %q: want float or base64", format)}
+		f.err = misfit("encoding_format", "%q: want float or base64", format)
 	}
 	res, err := g.embed(w, r, f, model, req)
 	if err != nil {

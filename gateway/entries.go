@@ -24,7 +24,7 @@ func few(v []byte) error {
 // fewMessages refuses a conversation of more than maxMessages, before it is taken.
 func (f *fields) fewMessages(name string) {
 	if top, _ := entries(f.left[name]); top > maxMessages && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "%s: more than %d", name, maxMessages)}
+		f.err = misfit(name, "more than %d", maxMessages)
 		delete(f.left, name)
 	}
 }

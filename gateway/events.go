@@ -15,14 +15,13 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// returnWithin is how long a task whose client asked for that waits for it to come back.
-const returnWithin = 30 * time.Second
-
 // lastID is the id of the event that ends a task's: who has read it has read all.
 const lastID = "end"
 
 // heldTasks are attached tasks that outlive their client's connection for a while.
 type heldTasks struct {
+	grace time.Duration // see Config.ReattachGrace
+
 	mu    sync.Mutex
 	tasks map[bus.TaskID]*heldTask
 }
@@ -32,7 +31,7 @@ type heldTask struct {
 	leave   *time.Timer // runs while nobody reads; what it does cancels the task
 }
 
-// hold notes that a task may be left for returnWithin, and is cancelled after; not where there is one of
+// hold notes that a task may be left for the grace, and is cancelled after; not where there is one of
 // that id.
 func (h *heldTasks) hold(id bus.TaskID, cancel func()) bool {
 	h.mu.Lock()
@@ -43,7 +42,7 @@ func (h *heldTasks) hold(id bus.TaskID, cancel func()) bool {
 	if h.tasks == nil {
 		h.tasks = map[bus.TaskID]*heldTask{}
 	}
-	h.tasks[id] = &heldTask{leave: time.AfterFunc(returnWithin, cancel)}
+	h.tasks[id] = &heldTask{leave: time.AfterFunc(h.grace, cancel)}
 	return true
 }
 
@@ -61,7 +60,7 @@ func (h *heldTasks) read(id bus.TaskID) (done func()) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if t.readers--; t.readers == 0 && h.tasks[id] == t {
-			t.leave.Reset(returnWithin)
+			t.leave.Reset(h.grace)
 		}
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
 // theatre is a swarm with one task, whose output goes to whoever attaches.
@@ -17,13 +20,14 @@ type theatre struct {
 
 	mu       sync.Mutex
 	started  []bus.TaskID
+	life     context.Context //nolint:containedctx // of what was started last
 	attached [][2]int
 }
 
-func (s *theatre) Start(_ context.Context, t bus.Task, _ func()) error {
+func (s *theatre) Start(ctx context.Context, t bus.Task, _ func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started = append(s.started, t.ID)
+	s.started, s.life = append(s.started, t.ID), ctx
 	return s.err
 }
 
@@ -103,4 +107,33 @@ func TestSubmitWithEvents(t *testing.T) {
 	}
 	s.err = bus.Errorf(bus.CodeNoWorker, "nobody")
 	wants(t, "nobody can", call(t, g, "POST", "/task?events=1&reattach=1", `{"type":"ping"}`), http.StatusServiceUnavailable, bus.CodeNoWorker)
+}
+
+// A task waits for a client that has dropped as long as it is told to, from the last time on, and no longer.
+func TestReattachGrace(t *testing.T) {
+	t.Parallel()
+	for told, grace := range map[time.Duration]time.Duration{0: 30 * time.Second, 5 * time.Minute: 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &theatre{swarm: &swarm{}}
+			g, err := gateway.New(gateway.Config{Swarm: s, Key: key, ReattachGrace: told})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Close()
+			call(t, g, "POST", "/task?events=1&reattach=1", `{"id":"t1","type":"ping"}`)
+			for range 2 { // it drops, and comes back in time
+				time.Sleep(grace - time.Second)
+				synctest.Wait()
+				if s.life.Err() != nil {
+					t.Fatalf("a grace of %v: it is over before", grace)
+				}
+				call(t, g, "GET", "/task/t1/events", "")
+			}
+			time.Sleep(grace + time.Second)
+			synctest.Wait()
+			if s.life.Err() == nil {
+				t.Errorf("a grace of %v: the task goes on after", grace)
+			}
+		})
+	}
 }

@@ -26,16 +26,18 @@ type follower struct {
 type spoken struct {
 	text, thinking strings.Builder
 	calls          []bus.ToolCall
+	odds           []bus.Logprob
 }
 
 func (s *spoken) add(c bus.InferenceChunk) {
 	s.text.WriteString(c.Text)
 	s.thinking.WriteString(c.Thinking)
 	s.calls = append(s.calls, c.ToolCalls...)
+	s.odds = append(s.odds, c.Logprobs...)
 }
 
 func (s *spoken) all() bus.InferenceChunk {
-	return bus.InferenceChunk{Text: s.text.String(), Thinking: s.thinking.String(), ToolCalls: slices.Clip(s.calls)}
+	return bus.InferenceChunk{Text: s.text.String(), Thinking: s.thinking.String(), ToolCalls: slices.Clip(s.calls), Logprobs: slices.Clip(s.odds)}
 }
 
 var errDiffers = bus.Errorf(bus.CodeUnavailable, "the node that answered was lost, and the next one answers otherwise").
@@ -68,6 +70,7 @@ func (f *follower) chunk(c bus.Chunk) error {
 	if !f.repeats(&piece) {
 		return f.restart(c.Node, bus.InferenceChunk{
 			Text: said.Text + whole.Text, Thinking: said.Thinking + whole.Thinking, ToolCalls: append(said.ToolCalls, whole.ToolCalls...),
+			Logprobs: append(said.Logprobs, whole.Logprobs...),
 		})
 	}
 	return f.hand(c.Node, piece)
@@ -103,7 +106,7 @@ func (f *follower) end(node bus.NodeID, res bus.InferenceResult) error {
 		return nil
 	}
 	f.behind = f.told.all()
-	whole := bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Demo: res.Demo}
+	whole := bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Logprobs: res.Logprobs, Demo: res.Demo}
 	rest := whole
 	if !f.repeats(&rest) || !f.behind.Empty() {
 		return f.restart(node, whole)
@@ -114,10 +117,10 @@ func (f *follower) end(node bus.NodeID, res bus.InferenceResult) error {
 // said is what the present attempt has said so far: as much of told as is not behind.
 func (f *follower) said() bus.InferenceChunk {
 	told := f.told.all()
-	n := len(told.ToolCalls) - len(f.behind.ToolCalls)
+	n, odds := len(told.ToolCalls)-len(f.behind.ToolCalls), len(told.Logprobs)-len(f.behind.Logprobs)
 	return bus.InferenceChunk{
 		Text: strings.TrimSuffix(told.Text, f.behind.Text), Thinking: strings.TrimSuffix(told.Thinking, f.behind.Thinking),
-		ToolCalls: told.ToolCalls[:n:n],
+		ToolCalls: told.ToolCalls[:n:n], Logprobs: told.Logprobs[:odds:odds],
 	}
 }
 
@@ -136,6 +139,12 @@ func (f *follower) repeats(p *bus.InferenceChunk) bool {
 			return false
 		}
 		p.ToolCalls, f.behind.ToolCalls = p.ToolCalls[1:], f.behind.ToolCalls[1:]
+	}
+	for len(p.Logprobs) > 0 && len(f.behind.Logprobs) > 0 { // another machine computes a little otherwise
+		if p.Logprobs[0].Token != f.behind.Logprobs[0].Token {
+			return false
+		}
+		p.Logprobs, f.behind.Logprobs = p.Logprobs[1:], f.behind.Logprobs[1:]
 	}
 	return true
 }

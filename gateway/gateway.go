@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -73,6 +74,9 @@ type Config struct {
 	// called beside those of loopback. A page on the web that resolves its own name to this
 	// machine is not among them. Default: none.
 	Hosts func() []string
+	// ReattachGrace is how long a task whose client asked for that waits for it to come back, from when it
+	// has dropped. Default 30 s.
+	ReattachGrace time.Duration
 	// Logger gets failures of the swarm; default: discards.
 	Logger *slog.Logger
 }
@@ -148,6 +152,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom)}
+	g.held.grace = cmp.Or(cfg.ReattachGrace, 30*time.Second)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)

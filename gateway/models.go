@@ -196,37 +196,3 @@ func (g *Gateway) ollamaPS(w http.ResponseWriter, _ *http.Request) error {
 
 // unknownExpiry is later than any model stays loaded.
 const unknownExpiry = "2100-01-01T00:00:00Z"
-
-func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
-	f, err := ollamaDialect.readFields(r)
-	if err != nil {
-		return err
-	}
-	var name, older string
-	f.take("model", &name)
-	f.take("name", &older)
-	if f.err != nil {
-		return f.err
-	}
-	if name = cmp.Or(name, older); name == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
-	}
-	m, err := g.model(name)
-	if err != nil {
-		return err
-	}
-	family := cmp.Or(m.Family, "unknown")
-	info := map[string]any{"general.architecture": family, "general.basename": m.Name}
-	if m.ContextLength > 0 {
-		info[family+".context_length"] = m.ContextLength
-	}
-	can := m.Can
-	if can == 0 {
-		can = bus.Answers
-	}
-	g.write(w, http.StatusOK, map[string]any{
-		"details": detailsOf(m), "model_info": info, "capabilities": can.Names(), "modified_at": orTime(m.ModifiedAt, unknownTime),
-		"modelfile": "", "parameters": "", "template": "",
-	})
-	return nil
-}

@@ -10,7 +10,7 @@ import (
 )
 
 // ollamaDialect is Ollama's interface: https://github.com/ollama/ollama/blob/main/docs/api.md
-var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error) any {
+var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error, _ string) any {
 	return map[string]string{"error": sentence(e)}
 }}
 
@@ -24,34 +24,16 @@ var ollamaRoutes = []route{
 	{"POST /api/generate", forLocal, ollamaDialect.handle((*Gateway).ollamaGenerate)},
 }
 
-type ollamaMessage struct {
-	Role       string       `json:"role"`
-	Content    string       `json:"content"`
-	Thinking   string       `json:"thinking,omitempty"`
-	Images     [][]byte     `json:"images,omitempty"`
-	ToolCalls  []ollamaCall `json:"tool_calls,omitempty"`
-	ToolName   string       `json:"tool_name,omitempty"`
-	ToolCallID string       `json:"tool_call_id,omitempty"`
-}
-
-type ollamaCall struct {
-	ID       string `json:"id,omitempty"`
-	Function struct {
-		Index     int             `json:"index"`
-		Name      string          `json:"name"`
-		Arguments json.RawMessage `json:"arguments"`
-	} `json:"function"`
-}
-
 // ollamaReply is an answer, or a piece of one.
 type ollamaReply struct {
 	Model     string    `json:"model"`
 	CreatedAt time.Time `json:"created_at"`
 	// Message is what /api/chat says, Response, Thinking and Context what /api/generate does.
-	Message  *ollamaMessage  `json:"message,omitempty"`
-	Response *string         `json:"response,omitempty"`
-	Thinking string          `json:"thinking,omitempty"`
-	Context  json.RawMessage `json:"context,omitempty"`
+	Message  *bus.OllamaMessage `json:"message,omitempty"`
+	Response *string            `json:"response,omitempty"`
+	Thinking string             `json:"thinking,omitempty"`
+	Context  json.RawMessage    `json:"context,omitempty"`
+	Logprobs []bus.Logprob      `json:"logprobs,omitempty"`
 
 	// Restarted is of a stream whose client asked for it, see headerOnLoss.
 	Restarted bool `json:"myco_restarted,omitempty"`
@@ -76,20 +58,13 @@ type ollamaQuestion struct {
 
 // reply spells what the model said.
 func (q *ollamaQuestion) reply(c bus.InferenceChunk) ollamaReply {
-	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC(), Restarted: c.Restarted}
+	out := ollamaReply{Model: q.model, CreatedAt: time.Now().UTC(), Restarted: c.Restarted, Logprobs: c.Logprobs}
 	if !q.chat {
 		out.Response, out.Thinking = &c.Text, c.Thinking
 		return out
 	}
-	out.Message = &ollamaMessage{Role: "assistant", Content: c.Text, Thinking: c.Thinking}
-	for _, call := range c.ToolCalls {
-		t := ollamaCall{ID: call.ID}
-		t.Function.Index, t.Function.Name, t.Function.Arguments = call.Index, call.Name, call.Arguments
-		if len(call.Arguments) == 0 {
-			t.Function.Arguments = json.RawMessage("{}")
-		}
-		out.Message.ToolCalls = append(out.Message.ToolCalls, t)
-	}
+	m := bus.Message{Role: "assistant", Content: c.Text, Thinking: c.Thinking, ToolCalls: c.ToolCalls}.InOllama()
+	out.Message = &m
 	return out
 }
 
@@ -115,7 +90,7 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := ollamaQuestion{chat: true}
 	q.takeCommon(f)
-	var messages []ollamaMessage
+	var messages []bus.OllamaMessage
 	f.fewMessages("messages")
 	f.take("messages", &messages)
 	f.take("tools", &q.req.Tools)
@@ -123,17 +98,15 @@ func (g *Gateway) ollamaChat(w http.ResponseWriter, r *http.Request) error {
 		q.req.Tools = nil
 	}
 	for _, m := range messages {
-		to := bus.Message{
-			Role: roleOf(strings.ToLower(m.Role)), Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
-		}
+		to := m.Message
+		to.Role = roleOf(strings.ToLower(m.Role))
 		for _, c := range m.ToolCalls {
-			call := bus.ToolCall{ID: c.ID, Index: c.Function.Index, Name: c.Function.Name}
-			switch args := c.Function.Arguments; {
+			call := c.ToolCall()
+			switch args := call.Arguments; {
 			case len(args) == 0, string(args) == "null":
+				call.Arguments = nil
 			case args[0] != '{' && f.err == nil:
-				f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: the arguments of a call of %q are not a JSON object", c.Function.Name)}
-			default:
-				call.Arguments = args
+				f.err = misfit("messages", "the arguments of a call of %q are not a JSON object", call.Name)
 			}
 			to.ToolCalls = append(to.ToolCalls, call)
 		}
@@ -179,7 +152,7 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	q.req.Truncate, q.req.Shift = true, true // as in Ollama
 	for name, into := range map[string]any{
 		"model": &q.model, "stream": &q.stream, "format": &q.req.Format, "think": &q.req.Think, "keep_alive": &q.req.KeepAlive,
-		"truncate": &q.req.Truncate, "shift": &q.req.Shift,
+		"truncate": &q.req.Truncate, "shift": &q.req.Shift, "logprobs": &q.req.Logprobs, "top_logprobs": &q.req.TopLogprobs,
 	} {
 		f.take(name, into)
 	}
@@ -189,7 +162,7 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	if string(q.req.Think) == `""` {
 		q.req.Think = nil
 	}
-	f.refuse("logprobs", "top_logprobs", "_debug_render_only")
+	f.refuse("_debug_render_only")
 	f.drop("width", "height", "steps")
 	q.takeOptions(f)
 }
@@ -203,6 +176,7 @@ func (q *ollamaQuestion) takeOptions(f *fields) {
 			delete(opts.left, name)
 		}
 	}
+	f.number("options.", opts.left, "temperature", "seed", "num_predict", "num_thread", "num_ctx", "top_p", "top_k", "min_p")
 	within := func(least, most int64) func(int64) bool { return func(n int64) bool { return n >= least && n <= most } }
 	var tokens, threads int64
 	try(opts, "temperature", &q.req.Temperature, func(t *float64) bool { return t != nil && *t >= 0 && *t <= 100 })
@@ -222,7 +196,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "model is required")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "model is required")}
 	}
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
@@ -233,7 +207,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 			return err
 		}
 		answered(w, info.NodeID, res.Demo)
-		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls}, res))
+		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Logprobs: res.Logprobs}, res))
 		return nil
 	}
 	out := newNDJSON(w)
@@ -248,7 +222,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	var end any
 	if err != nil {
 		_, e := g.explain(r, err)
-		end = ollamaDialect.failure(0, e)
+		end = ollamaDialect.failure(0, e, "")
 	} else {
 		out.begin(info.NodeID, res.Demo)
 		end = q.last(bus.InferenceChunk{}, res)

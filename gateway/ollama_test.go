@@ -150,19 +150,20 @@ func TestOllamaRefuses(t *testing.T) {
 		status     int
 		says       string
 	}{
-		"no body":        {"/api/chat", "", 400, "missing request body"},
-		"no JSON":        {"/api/chat", "hello", 400, "want a JSON object"},
-		"no object":      {"/api/chat", "null", 400, "want a JSON object"},
-		"no model":       {"/api/generate", `{"prompt":"x"}`, 400, "model is required"},
-		"a wrong type":   {"/api/chat", `{"model":7}`, 400, "model"},
-		"a wrong role":   {"/api/chat", `{"model":"m","messages":[{"role":"cook","content":"x"}]}`, 400, "cook"},
-		"no base64":      {"/api/chat", `{"model":"m","messages":[{"role":"user","images":["?"]}]}`, 400, "messages"},
-		"a format":       {"/api/chat", hello + `,"format":7}`, 400, "format"},
-		"a thought":      {"/api/chat", hello + `,"think":[]}`, 400, "think"},
-		"tools":          {"/api/chat", hello + `,"tools":{}}`, 400, "tools"},
-		"arguments":      {"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, 400, "arguments"},
-		"probabilities":  {"/api/chat", hello + `,"logprobs":true}`, 400, "logprobs"},
-		"another method": {"/api/create", `{"model":"m"}`, 404, "POST /api/create"},
+		"no body":          {"/api/chat", "", 400, "missing request body"},
+		"no JSON":          {"/api/chat", "hello", 400, "want a JSON object"},
+		"no object":        {"/api/chat", "null", 400, "want a JSON object"},
+		"no model":         {"/api/generate", `{"prompt":"x"}`, 400, "model is required"},
+		"a wrong type":     {"/api/chat", `{"model":7}`, 400, "model"},
+		"a wrong role":     {"/api/chat", `{"model":"m","messages":[{"role":"cook","content":"x"}]}`, 400, "cook"},
+		"no base64":        {"/api/chat", `{"model":"m","messages":[{"role":"user","images":["?"]}]}`, 400, "messages"},
+		"a format":         {"/api/chat", hello + `,"format":7}`, 400, "format"},
+		"a thought":        {"/api/chat", hello + `,"think":[]}`, 400, "think"},
+		"tools":            {"/api/chat", hello + `,"tools":{}}`, 400, "tools"},
+		"arguments":        {"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, 400, "arguments"},
+		"probabilities":    {"/api/chat", hello + `,"logprobs":"yes"}`, 400, "logprobs"},
+		"too many of them": {"/api/chat", hello + `,"logprobs":true,"top_logprobs":21}`, 400, "top_logprobs 21: want 0 to 20"},
+		"another method":   {"/api/create", `{"model":"m"}`, 404, "POST /api/create"},
 	} {
 		o, g := newOracle(t, paris())
 		w := local(t, g, "POST", c.path, c.body)
@@ -180,7 +181,7 @@ func TestOllamaErrors(t *testing.T) {
 		status int
 		says   string
 	}{
-		"unknown":       {"nothing", bus.Errorf(bus.CodeNoWorker, "no node has it (b: m)").WithHint("ollama pull it"), 404, "model 'nothing' not found: no node has it (b: m). Next: ollama pull it"},
+		"unknown":       {"nothing", bus.Errorf(bus.CodeNoWorker, "no node has it (b: m)").WithHint("myco pull it, or name one of those above with -m"), 404, "model 'nothing' not found: no node has it (b: m). Next: myco pull it, or name one of those above"},
 		"gone":          {"gone", bus.Errorf(bus.CodeNotFound, "no engine has it"), 404, "model 'gone' not found"},
 		"no worker now": {"m", bus.Errorf(bus.CodeNoWorker, "too old"), 503, "too old"},
 		"full":          {"m", bus.Errorf(bus.CodeBusy, "full"), 429, "full"},

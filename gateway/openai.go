@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -19,8 +18,8 @@ var openAIRoutes = []route{
 	{"POST /v1/responses", forLocal, openAIDialect.handle((*Gateway).openAIResponse)},
 }
 
-// openAIFailure spells an error.
-func openAIFailure(status int, e *bus.Error) any {
+// openAIFailure spells an error; field is its param.
+func openAIFailure(status int, e *bus.Error, field string) any {
 	kind, code := "api_error", any(nil)
 	switch {
 	case status == http.StatusUnauthorized:
@@ -36,7 +35,11 @@ func openAIFailure(status int, e *bus.Error) any {
 	case status < 500:
 		kind = "invalid_request_error"
 	}
-	return map[string]any{"error": map[string]any{"message": sentence(e), "type": kind, "param": nil, "code": code}}
+	param := any(nil)
+	if field != "" {
+		param = field
+	}
+	return map[string]any{"error": map[string]any{"message": sentence(e), "type": kind, "param": param, "code": code}}
 }
 
 // openAIQuestion is a request to /v1/chat/completions or /v1/completions.
@@ -51,6 +54,7 @@ type openAIQuestion struct {
 	created int64
 	begun   bool // the client knows the role
 	calls   int  // calls of tools that the client has
+	runes   int  // characters whose probabilities the client of a completion has
 }
 
 type openAIDelta struct {
@@ -73,11 +77,11 @@ type openAIToolCall struct {
 type openAIChoice struct {
 	Index int `json:"index"`
 	// Delta is a piece of a chat, Message all of it, Text either of a completion.
-	Delta        *openAIDelta    `json:"delta,omitempty"`
-	Message      *openAIMessage  `json:"message,omitempty"`
-	Text         *string         `json:"text,omitempty"`
-	FinishReason *string         `json:"finish_reason"`
-	Logprobs     json.RawMessage `json:"logprobs"`
+	Delta        *openAIDelta   `json:"delta,omitempty"`
+	Message      *openAIMessage `json:"message,omitempty"`
+	Text         *string        `json:"text,omitempty"`
+	FinishReason *string        `json:"finish_reason"`
+	Logprobs     any            `json:"logprobs"`
 }
 
 // openAIMessage is the answer of a chat.
@@ -142,13 +146,13 @@ func (q *openAIQuestion) toolCalls(in []bus.ToolCall) []openAIToolCall {
 // piece spells one piece of an answer.
 func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 	if c.Restarted {
-		c.Restarted, q.calls = false, 0
+		c.Restarted, q.calls, q.runes = false, 0, 0
 		out := q.piece(c)
 		out.Restarted = true
 		return out
 	}
 	if !q.chat {
-		return q.reply(openAIChoice{Text: &c.Text})
+		return q.reply(openAIChoice{Text: &c.Text, Logprobs: q.logprobs(c.Logprobs)})
 	}
 	d := openAIDelta{Reasoning: c.Thinking, ToolCalls: q.toolCalls(c.ToolCalls)}
 	if c.Text != "" || !q.begun {
@@ -157,7 +161,7 @@ func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 	if !q.begun {
 		q.begun, d.Role = true, "assistant"
 	}
-	return q.reply(openAIChoice{Delta: &d})
+	return q.reply(openAIChoice{Delta: &d, Logprobs: q.logprobs(c.Logprobs)})
 }
 
 func (q *openAIQuestion) finish(r bus.InferenceResult) *string {
@@ -177,7 +181,7 @@ func usageOf(r bus.InferenceResult) *openAIUsage {
 
 // whole spells an answer at once.
 func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
-	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text}
+	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
 		choice.Text = nil
 		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls)}
@@ -220,7 +224,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
@@ -249,7 +253,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		return err
 	case err != nil:
 		status, e := g.explain(r, err)
-		err = out.send(openAIFailure(status, e))
+		err = out.send(openAIFailure(status, e, ""))
 	default:
 		out.begin(info.NodeID, res.Demo)
 		err = q.ends(out, res)

@@ -2,12 +2,10 @@ package gateway
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -23,12 +21,12 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	f.fewMessages("messages")
 	f.take("messages", &messages)
 	if f.err == nil && len(messages) == 0 {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "messages: want at least one")}
+		f.err = misfit("messages", "want at least one")
 	}
 	for i, m := range messages {
-		to, err := m.message(messages[:i])
+		to, err := m.message(q.req.Messages)
 		if err != nil && f.err == nil {
-			f.err = wrong{bus.AsError(err)}
+			f.err = misfit(fmt.Sprintf("messages[%d]", i), "%s", bus.AsError(err).Message)
 		}
 		q.req.Messages = append(q.req.Messages, to)
 	}
@@ -55,7 +53,7 @@ func (g *Gateway) openAICompletion(w http.ResponseWriter, r *http.Request) error
 	case len(prompts) == 1:
 		q.req.Prompt = prompts[0]
 	case f.err == nil:
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "prompt: want one text, there are %d", len(prompts))}
+		f.err = misfit("prompt", "want one text, there are %d", len(prompts))
 	}
 	return g.openAIAnswer(w, r, f, &q)
 }
@@ -93,6 +91,9 @@ func (t *tokens) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// openAINumbers are options that engines of either kind have by the same names.
+var openAINumbers = []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"}
+
 // takeCommon takes what both kinds of request have. What is not taken goes to servers with this
 // interface as it is.
 func (q *openAIQuestion) takeCommon(f *fields) {
@@ -114,9 +115,10 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 		q.req.MaxTokens = int(*n)
 	}
 	if f.err == nil && choices != 1 {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "n: %d answers are wanted, this node gives one", choices)}
+		f.err = misfit("n", "%d answers are wanted, this node gives one", choices)
 	}
-	for _, name := range []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"} {
+	f.number("", f.left, openAINumbers...)
+	for _, name := range openAINumbers {
 		if v, ok := f.left[name]; ok {
 			if q.req.Options == nil {
 				q.req.Options = map[string]json.RawMessage{}
@@ -125,7 +127,7 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 			delete(f.left, name)
 		}
 	}
-	f.refuse("logprobs", "top_logprobs")
+	q.takeLogprobs(f)
 	if string(f.left["best_of"]) == "1" {
 		f.drop("best_of")
 	}
@@ -136,6 +138,9 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 // takeTools takes the list of tools. Which of them must be called is for the engine.
 func (q *openAIQuestion) takeTools(f *fields) {
 	f.take("tools", &q.req.Tools)
+	if v := string(f.left["tool_choice"]); v != "" && v[0] != '"' && v[0] != '{' && f.err == nil {
+		f.err = misfit("tool_choice", "want none, auto, required, or an object")
+	}
 	if none := string(f.left["tool_choice"]) == `"none"`; none || string(q.req.Tools) == "[]" {
 		q.req.Tools = nil
 		f.drop("tool_choice", "parallel_tool_calls")
@@ -167,7 +172,7 @@ func (q *openAIQuestion) takeFormat(f *fields) {
 		q.req.Format = format.JSONSchema.Schema
 	}
 	if len(q.req.Format) == 0 && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "response_format: want the type text, json_object, or json_schema with a schema")}
+		f.err = misfit("response_format", "want the type text, json_object, or json_schema with a schema")
 	}
 	f.left["response_format"] = v
 }
@@ -200,7 +205,7 @@ func (q *openAIQuestion) takeEffort(f *fields) {
 		q.req.Think = json.RawMessage(`"low"`)
 	default:
 		if f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "reasoning_effort %q: want none, minimal, low, medium or high", effort)}
+			f.err = misfit("reasoning_effort", "%q: want none, minimal, low, medium or high", effort)
 		}
 		return
 	}
@@ -219,7 +224,7 @@ type openAIInput struct {
 }
 
 // message translates m, which comes after before.
-func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
+func (m openAIInput) message(before []bus.Message) (bus.Message, error) {
 	to := bus.Message{Role: roleOf(m.Role), Thinking: cmp.Or(m.Reasoning, m.ReasoningContent), ToolCallID: m.ToolCallID}
 	switch m.Role {
 	case "function":
@@ -227,7 +232,7 @@ func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
 	case "tool":
 		to.ToolName = m.Name
 		if m.Name == "" {
-			to.ToolName = nameOfCall(before, m.ToolCallID)
+			to.ToolName = calledName(before, m.ToolCallID)
 		}
 	}
 	for _, c := range m.ToolCalls {
@@ -237,86 +242,5 @@ func (m openAIInput) message(before []openAIInput) (bus.Message, error) {
 		}
 		to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: c.ID, Index: c.Index, Name: c.Function.Name, Arguments: args})
 	}
-	return to, m.content(&to)
-}
-
-// argumentsOf reads the arguments of a call. What a model once said that is no object stays a text.
-func argumentsOf(text string) (json.RawMessage, error) {
-	switch s := strings.TrimSpace(text); {
-	case s == "", s == "null":
-		return json.RawMessage("{}"), nil
-	case s[0] == '{' && json.Valid([]byte(s)):
-		return json.RawMessage(s), nil
-	}
-	quoted, err := json.Marshal(text)
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInternal, "encode the arguments of a call: %w", err)
-	}
-	return quoted, nil
-}
-
-// nameOfCall returns the name of the tool that the call of that id was of.
-func nameOfCall(before []openAIInput, id string) string {
-	for _, m := range slices.Backward(before) {
-		for _, c := range m.ToolCalls {
-			if c.ID == id {
-				return c.Function.Name
-			}
-		}
-	}
-	return ""
-}
-
-// content reads a text, or a list of parts: texts are joined, each in a line of its own.
-func (m openAIInput) content(to *bus.Message) error {
-	if len(m.Content) == 0 || string(m.Content) == "null" || json.Unmarshal(m.Content, &to.Content) == nil {
-		return nil
-	}
-	var parts []struct {
-		Type     string          `json:"type"`
-		Text     string          `json:"text"`
-		Refusal  string          `json:"refusal"`
-		ImageURL json.RawMessage `json:"image_url"`
-	}
-	if err := json.Unmarshal(m.Content, &parts); err != nil {
-		return bus.Errorf(bus.CodeInvalid, "messages: the content is neither a text nor a list of parts: %w", err)
-	}
-	var lines []string
-	for _, p := range parts {
-		switch p.Type {
-		case "text":
-			lines = append(lines, p.Text)
-		case "refusal":
-			lines = append(lines, p.Refusal)
-		case "image_url":
-			image, err := imageOf(p.ImageURL)
-			if err != nil {
-				return err
-			}
-			to.Images = append(to.Images, image)
-		default:
-			return bus.Errorf(bus.CodeInvalid, "messages: a part of type %q: want text or image_url", p.Type)
-		}
-	}
-	to.Content = strings.Join(lines, "\n")
-	return nil
-}
-
-// imageOf takes an image out of its data URL. Nodes fetch nothing from the web for a client.
-func imageOf(raw json.RawMessage) ([]byte, error) {
-	var at struct {
-		URL string `json:"url"`
-	}
-	if json.Unmarshal(raw, &at.URL) != nil && json.Unmarshal(raw, &at) != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "messages: an image_url is neither a text nor an object with a url")
-	}
-	head, data, ok := strings.Cut(at.URL, ",")
-	if !ok || !strings.HasPrefix(head, "data:") || !strings.HasSuffix(head, ";base64") {
-		return nil, bus.Errorf(bus.CodeInvalid, "messages: only images within the request can be seen: data:image/png;base64,...")
-	}
-	image, err := base64.StdEncoding.DecodeString(data)
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "messages: an image: %w", err)
-	}
-	return image, nil
+	return to, chatParts.read(m.Content, &to)
 }

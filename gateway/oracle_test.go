@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,9 @@ func paris() func(bus.Task, func(bus.Chunk) error) (any, error) {
 
 // managing are the types of a node with an Ollama.
 var managing = []string{bus.TypeInference, bus.TypeEmbed, bus.TypePull, bus.TypeDelete}
+
+// telling are those of one that also tells of models.
+var telling = append(slices.Clone(managing), bus.TypeShow)
 
 func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, error)) (*oracle, http.Handler) {
 	t.Helper()

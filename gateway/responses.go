@@ -22,6 +22,8 @@ type responsesQuestion struct {
 	done []responsesOutput
 	open *responsesOutput
 	text strings.Builder // of open
+	odds []bus.Logprob   // of the message so far, of which the client has told
+	told int
 }
 
 // responsesEcho is what an answer repeats of its request.
@@ -100,7 +102,7 @@ func (q *responsesQuestion) begins() {
 func (q *responsesQuestion) reply(status string) responsesReply {
 	return responsesReply{
 		ID: "resp_" + q.id, Object: "response", CreatedAt: q.created, Status: status, Model: q.model, Output: q.done,
-		responsesEcho: q.echo, ParallelToolCalls: true, ServiceTier: "default", Metadata: map[string]any{},
+		TopLogprobs: q.req.TopLogprobs, responsesEcho: q.echo, ParallelToolCalls: true, ServiceTier: "default", Metadata: map[string]any{},
 	}
 }
 
@@ -127,13 +129,13 @@ func (q *responsesQuestion) thoughts(text string) responsesOutput {
 	}
 }
 
-func outputText(text string) map[string]any {
-	return map[string]any{"type": "output_text", "text": text, "annotations": []any{}, "logprobs": []any{}}
+func outputText(text string, odds []bus.Logprob) map[string]any {
+	return map[string]any{"type": "output_text", "text": text, "annotations": []any{}, "logprobs": ofTokens(odds)}
 }
 
-func (q *responsesQuestion) message(text string) responsesOutput {
+func (q *responsesQuestion) message(text string, odds []bus.Logprob) responsesOutput {
 	return responsesOutput{
-		ID: fmt.Sprintf("msg_%s_%d", q.id, len(q.done)), Type: "message", Status: "completed", Role: "assistant", Content: &[]map[string]any{outputText(text)},
+		ID: fmt.Sprintf("msg_%s_%d", q.id, len(q.done)), Type: "message", Status: "completed", Role: "assistant", Content: &[]map[string]any{outputText(text, odds)},
 	}
 }
 
@@ -155,7 +157,7 @@ func (q *responsesQuestion) whole(r bus.InferenceResult) any {
 		q.done = append(q.done, q.thoughts(r.Thinking))
 	}
 	if r.Text != "" || len(r.ToolCalls) == 0 {
-		q.done = append(q.done, q.message(r.Text))
+		q.done = append(q.done, q.message(r.Text, r.Logprobs))
 	}
 	for _, c := range r.ToolCalls {
 		q.done = append(q.done, q.call(c))
@@ -185,6 +187,7 @@ func (q *responsesQuestion) piece(out *stream, c bus.InferenceChunk) error {
 	if err := q.start(out); err != nil {
 		return err
 	}
+	q.odds = append(q.odds, c.Logprobs...) // those without a text go with the next one
 	for _, s := range []struct{ kind, text, event string }{
 		{"reasoning", c.Thinking, "response.reasoning_summary_text.delta"},
 		{"message", c.Text, "response.output_text.delta"},
@@ -197,6 +200,9 @@ func (q *responsesQuestion) piece(out *stream, c bus.InferenceChunk) error {
 		}
 		q.text.WriteString(s.text)
 		delta := q.part(map[string]any{"delta": s.text})
+		if s.kind == "message" {
+			delta["logprobs"], q.told = ofTokens(q.odds[q.told:]), len(q.odds)
+		}
 		if err := q.send(out, s.event, delta); err != nil {
 			return err
 		}
@@ -218,7 +224,7 @@ func (q *responsesQuestion) part(event map[string]any) map[string]any {
 	}
 	event["content_index"] = 0
 	if _, text := event["part"]; !text {
-		event["logprobs"] = []any{}
+		event["logprobs"] = ofTokens(q.odds)
 	}
 	return event
 }
@@ -233,7 +239,7 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 	}
 	item := responsesOutput{ID: "rs_" + q.id, Type: kind, Summary: &[]map[string]string{}}
 	if kind == "message" {
-		item = q.message("")
+		item = q.message("", nil)
 		item.Status, item.Content = "in_progress", &[]map[string]any{}
 	}
 	q.open = &item
@@ -241,7 +247,7 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": item}); err != nil || kind != "message" {
 		return err
 	}
-	return q.send(out, "response.content_part.added", q.part(map[string]any{"part": outputText("")}))
+	return q.send(out, "response.content_part.added", q.part(map[string]any{"part": outputText("", nil)}))
 }
 
 // end closes the open item, if there is one.
@@ -253,17 +259,20 @@ func (q *responsesQuestion) end(out *stream) error {
 	item := q.thoughts(text)
 	last := []string{"response.reasoning_summary_text.done"}
 	if q.open.Type == "message" {
-		item = q.message(text)
+		item = q.message(text, q.odds)
 		last = []string{"response.output_text.done", "response.content_part.done"}
 	}
 	for _, kind := range last {
 		event := map[string]any{"text": text}
 		if kind == "response.content_part.done" {
-			event = map[string]any{"part": outputText(text)}
+			event = map[string]any{"part": outputText(text, q.odds)}
 		}
 		if err := q.send(out, kind, q.part(event)); err != nil {
 			return err
 		}
+	}
+	if q.open.Type == "message" {
+		q.odds, q.told = nil, 0
 	}
 	q.open = nil
 	return q.finish(out, item)

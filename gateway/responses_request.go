@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := responsesQuestion{}
 	var input responsesInput
-	f.refuse("previous_response_id", "conversation", "background", "prompt", "top_logprobs", "max_tool_calls")
+	f.refuse("previous_response_id", "conversation", "background", "prompt", "max_tool_calls")
 	f.fewMessages("input")
 	f.take("input", &input)
 	q.takeCommon(f)
@@ -28,10 +29,10 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 		return f.err
 	}
 	if q.model == "" {
-		return wrong{bus.Errorf(bus.CodeInvalid, "you must provide a model parameter")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
 	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
-		return wrong{bus.AsError(err)}
+		return err
 	}
 	q.begins()
 	return g.tell(w, r, q.question, &q)
@@ -41,13 +42,15 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 // have no interface of this kind.
 func (q *responsesQuestion) takeCommon(f *fields) {
 	e := &q.echo
+	var include []string
 	e.Truncation, e.TopP, e.Temperature = "disabled", json.RawMessage("1"), json.RawMessage("1")
 	for name, into := range map[string]any{
 		"model": &q.model, "stream": &q.stream, "instructions": &e.Instructions, "max_output_tokens": &e.MaxOutputTokens,
-		"truncation": &e.Truncation, "temperature": &q.req.Temperature,
+		"truncation": &e.Truncation, "temperature": &q.req.Temperature, "top_logprobs": &q.req.TopLogprobs, "include": &include,
 	} {
 		f.take(name, into)
 	}
+	q.req.Logprobs = slices.Contains(include, "message.output_text.logprobs")
 	if v, ok := f.left["top_p"]; ok {
 		e.TopP = v
 		q.req.Options = map[string]json.RawMessage{"top_p": v}
@@ -55,9 +58,15 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	if t := q.req.Temperature; t != nil {
 		e.Temperature, _ = json.Marshal(*t) // a number
 	}
-	if e.MaxOutputTokens != nil {
-		q.req.MaxTokens = *e.MaxOutputTokens
+	if n := e.MaxOutputTokens; n != nil {
+		if q.req.MaxTokens = *n; *n < 1 && f.err == nil {
+			f.err = misfit("max_output_tokens", "want at least 1")
+		}
 	}
+	if e.Truncation != "auto" && e.Truncation != "disabled" && f.err == nil {
+		f.err = misfit("truncation", "%q: want auto or disabled", e.Truncation)
+	}
+	f.number("", f.left, "top_p")
 	q.req.Truncate = e.Truncation == "auto"
 	q.req.Dialect = "openai"
 }
@@ -78,7 +87,7 @@ func (q *responsesQuestion) takeTools(f *fields) {
 	tools := []openAITool{}
 	for _, t := range q.echo.Tools {
 		if t.Type != "function" && f.err == nil {
-			f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: one of the type %q: want function, the swarm has no tools of its own", t.Type)}
+			f.err = misfit("tools", "one of the type %q: want function, the swarm has no tools of its own", t.Type)
 		}
 		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{
 			Name: t.Name, Description: orEmpty(t.Description), Parameters: t.Parameters, Strict: t.Strict,
@@ -119,7 +128,7 @@ func offer(req *bus.InferenceRequest, f *fields, tools []openAITool, choice json
 	}
 	var err error
 	if req.Tools, err = json.Marshal(tools); err != nil && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "tools: %w", err)}
+		f.err = misfit("tools", "%w", err)
 	}
 	if s := string(choice); s != "" && s != `"auto"` {
 		extra(req, "tool_choice", choice)
@@ -156,7 +165,7 @@ func (q *responsesQuestion) takeText(f *fields) {
 		q.req.Format = format.Schema
 	}
 	if len(q.req.Format) == 0 && f.err == nil {
-		f.err = wrong{bus.Errorf(bus.CodeInvalid, "text.format: want the type text, json_object, or json_schema with a schema")}
+		f.err = misfit("text.format", "want the type text, json_object, or json_schema with a schema")
 	}
 }
 
@@ -237,15 +246,14 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 		}
 		was := len(out)
 		if out, err = item.add(out, len(thoughts) == 0); err != nil {
-			e := *bus.AsError(err)
-			return nil, bus.Errorf(bus.CodeInvalid, "input[%d]: %s", i, e.Message)
+			return nil, misfit(fmt.Sprintf("input[%d]", i), "%s", bus.AsError(err).Message)
 		}
 		if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
 			out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
 		}
 	}
 	if len(out) == 0 || in.text == "" && len(in.items) == 0 {
-		return nil, bus.Errorf(bus.CodeInvalid, "input: want a text, or at least one item")
+		return nil, misfit("input", "want a text, or at least one item")
 	}
 	return out, nil
 }
@@ -266,7 +274,7 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 	switch {
 	case item.Type == "message", item.Type == "" && item.Role != "":
 		m := bus.Message{Role: roleOf(item.Role)}
-		err := responsesContent(item.Content, &m)
+		err := responseParts.read(item.Content, &m)
 		return append(to, m), err
 	case item.Type == "function_call":
 		args, err := argumentsOf(item.Arguments)
@@ -281,53 +289,8 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 		return to, nil
 	case item.Type == "function_call_output":
 		m := bus.Message{Role: "tool", ToolCallID: item.CallID, ToolName: calledName(to, item.CallID)}
-		err := responsesContent(item.Output, &m)
+		err := responseParts.read(item.Output, &m)
 		return append(to, m), err
 	}
 	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output or reasoning", item.Type)
-}
-
-// calledName returns the name of the tool that the call of that id was of.
-func calledName(before []bus.Message, id string) string {
-	for _, m := range slices.Backward(before) {
-		for _, c := range m.ToolCalls {
-			if c.ID == id {
-				return c.Name
-			}
-		}
-	}
-	return ""
-}
-
-// responsesContent reads a text, or a list of parts: texts are joined.
-func responsesContent(raw json.RawMessage, to *bus.Message) error {
-	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &to.Content) == nil {
-		return nil
-	}
-	var parts []struct {
-		Type     string          `json:"type"`
-		Text     string          `json:"text"`
-		Refusal  string          `json:"refusal"`
-		ImageURL json.RawMessage `json:"image_url"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
-		return bus.Errorf(bus.CodeInvalid, "the content is neither a text nor a list of parts: %w", err)
-	}
-	var texts []string
-	for _, p := range parts {
-		switch p.Type {
-		case "input_text", "output_text", "refusal":
-			texts = append(texts, p.Text, p.Refusal)
-		case "input_image":
-			image, err := imageOf(p.ImageURL)
-			if err != nil {
-				return err
-			}
-			to.Images = append(to.Images, image)
-		default:
-			return bus.Errorf(bus.CodeInvalid, "a part of type %q: want input_text, output_text or input_image", p.Type)
-		}
-	}
-	to.Content = strings.Join(texts, "")
-	return nil
 }

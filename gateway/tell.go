@@ -35,7 +35,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t tel
 		return nil
 	}
 	if r.Header.Get(headerOnLoss) == lossRestart {
-		return wrong{bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
 	}
 	out := newEvents(w)
 	defer out.end()

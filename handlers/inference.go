@@ -3,7 +3,6 @@ package handlers
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -90,7 +89,7 @@ func (h *Inference) Capability(context.Context) (bus.Capability, error) {
 // model that this node does not have (any more), or are those of the engine.
 func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	var req bus.InferenceRequest
-	if err := json.Unmarshal(t.Payload, &req); err != nil {
+	if err := bus.Unmarshal(t.Payload, &req); err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 	}
 	if err := req.Validate(); err != nil {

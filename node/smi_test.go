@@ -71,7 +71,13 @@ func FuzzParseSMI(f *testing.F) {
 	f.Add("0, NVIDIA GeForce RTX 3090, 24576, 512, 24064, 41, 7, 550.54.14\n")
 	f.Add("0, X, [N/A], [Not Supported], N/A, [], [[]], \xff\n1,,,,,,,\n")
 	f.Add("No devices were found")
+	f.Add("# gpu pid type sm fb command\n0 1 C 5 6 a b\n0 - - - - -\n# pid\n7 8 9\n")
 	f.Fuzz(func(t *testing.T, out string) {
+		for _, p := range node.ParsePmon(out) {
+			if p.PID <= 0 || p.GPU < 0 || p.MemoryMB < 0 || !utf8.ValidString(p.Name) || len(p.Name) > 128 {
+				t.Errorf("process %+v", p)
+			}
+		}
 		gpus, err := node.ParseSMI(out)
 		if err != nil && len(gpus) > 0 {
 			t.Error("both GPUs and an error")

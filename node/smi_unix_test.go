@@ -61,3 +61,18 @@ func TestSMIThatHangsEndsWithItsContext(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+func TestGPUProcesses(t *testing.T) {
+	t.Parallel()
+	path := program(t, `[ "$*" = "pmon -c 1 -s um" ] && printf '# gpu pid type sm fb command\n 0 12 C 34 56 game\n'`)
+	got, err := node.GPUProcessesOf(t.Context(), path)
+	if err != nil || len(got) != 1 || got[0].PID != 12 || got[0].Name != "game" || got[0].MemoryMB != 56 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := node.GPUProcessesOf(t.Context(), path+"-missing"); err != nil || len(got) != 0 {
+		t.Errorf("without the program: %+v, %v", got, err)
+	}
+	if _, err := node.GPUProcessesOf(t.Context(), program(t, "exit 9")); err == nil {
+		t.Error("one that fails: no error")
+	}
+}

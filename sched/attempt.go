@@ -41,6 +41,8 @@ type attempt struct {
 	told   bool         // the host has sent the end
 	from   []bus.NodeID // who may have a payload over bus.MaxInline
 	cancel context.CancelCauseFunc
+	began  time.Time
+	waited time.Duration // from its submission until then
 
 	mu    sync.Mutex
 	phase string
@@ -284,7 +286,10 @@ func (r Record) claim(id bus.TaskID, d Delivery) Claim {
 func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	id := a.job.Task.ID
 	hctx, cancel := context.WithCancelCause(ctx)
-	a.cancel = cancel
+	a.cancel, a.began = cancel, w.n.now()
+	if at, _ := w.n.members.clockOf(a.job.Submitter, a.began); !a.job.Accepted.IsZero() {
+		a.waited = max(at.Sub(a.job.Accepted), 0)
+	}
 	a.setPhase(startPhase, firstOutput)
 	w.mu.Lock()
 	w.running[id] = a

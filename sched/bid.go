@@ -22,9 +22,10 @@ const (
 	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
 	leastLoading    = time.Second
 	mostLoading     = time.Minute
-	mostTerm        = 10 * time.Minute       // no single estimate counts for more
+	mostTerm        = 10 * time.Minute       // no single estimate counts for more: what does is none, see Term.Last
 	tightMemory     = 20 * time.Second       // the model does not fit into the free memory
 	shortContext    = 30 * time.Minute       // the prompt is longer than the context
+	pullSlows       = 10                     // percent by which a download slows what else a node does
 	demoLast        = time.Hour              // the demo model answers where nobody else can
 	ownerWeight     = 50 * time.Millisecond  // for each point of OwnerUse.Weight
 	oldBid          = 20 * time.Millisecond  // for each point of the bid of an earlier version
@@ -43,7 +44,8 @@ type Need struct {
 	Prompt int
 	// Affinity is the same for the turns of one conversation; 0 where it has none. It is a hash.
 	Affinity uint64
-	// From is the submitter, told only by one whose own machine is closed to others.
+	// From is the submitter, told only by one whose own machine is closed to others, or of what it has
+	// pinned to itself: that may be closed later.
 	From bus.NodeID
 }
 
@@ -58,6 +60,8 @@ type Seat struct {
 	Slots, Busy int
 	// Free is how many of its slots ask for work; Batch how many run batch work.
 	Free, Batch int
+	// Pulls is how many models the node downloads. They take none of these slots, but its line and its disk.
+	Pulls int
 	// CPU and GPU are utilisation by anybody, 0 to 100; FreeBytes is the memory free for a model, 0
 	// where it does not tell.
 	CPU, GPU  int
@@ -87,6 +91,8 @@ type Bid struct {
 type Term struct {
 	Why  string
 	Cost time.Duration
+	// Last tells that Cost is no time: it puts the node behind all that can have the task too.
+	Last bool
 }
 
 // BidFor returns what seat offers for a task of key. warm tells that it answered this conversation last.
@@ -98,7 +104,7 @@ func BidFor(key bus.Key, need Need, seat *Seat, warm bool) Bid {
 func Explain(key bus.Key, need Need, seat *Seat, warm bool) (Bid, []Term) {
 	var terms []Term
 	b := bidFor(key, need, seat, warm, func(d time.Duration, format string, args ...any) {
-		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d})
+		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d, Last: d > mostTerm})
 	})
 	return b, terms
 }
@@ -142,6 +148,16 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		add(d)
 		if tell != nil {
 			tell(d, "%d of %d slots busy beside it, CPU %d %%, GPU %d %%", others(seat), seat.Slots, seat.CPU, seat.GPU)
+		}
+	}
+	if seat.Pulls > 0 {
+		d := work * pullSlows / 100
+		if !b.Loaded { // from the disk that it writes to
+			d += loading(m)
+		}
+		add(d)
+		if tell != nil {
+			tell(d, "it downloads a model")
 		}
 	}
 	if m == nil && tell != nil {
@@ -293,7 +309,7 @@ func penalties(m *bus.ModelInfo, need Need, seat *Seat, tell tell) (sum time.Dur
 		add(shortContext, "the prompt has %d tokens, its context %d", need.Prompt, m.ContextLength)
 	}
 	if m != nil && m.Demo {
-		add(demoLast, "the demo model answers last")
+		add(demoLast, "the demo engine bids last")
 	}
 	if o := seat.Info.Owner; o != nil && o.Weight > 0 {
 		add(time.Duration(min(o.Weight, 100))*ownerWeight, "its owner uses it: %s", o.Why)

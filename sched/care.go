@@ -29,6 +29,7 @@ func (o *outbox) care(ctx context.Context) {
 		}
 		now := o.n.now()
 		o.expire(ctx, now)
+		o.refuseKept(ctx, now)
 		o.closeOverdue(now)
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)

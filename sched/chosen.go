@@ -105,7 +105,7 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 			b.Name = s.Info.Name
 		}
 		for _, t := range terms {
-			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why})
+			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why, Last: t.Last})
 		}
 		switch {
 		case b.Not != "":

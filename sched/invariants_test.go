@@ -157,7 +157,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 		return // either end is right
 	case k.script.Poison:
 		want = bus.StateDead
-	case k.script.Fail:
+	case k.script.Fail, s.owner != nil && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed
 		want = bus.StateFailed
 	}
 	killed, gaveBack := 0, 0

@@ -21,6 +21,8 @@ type script struct {
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
 	Late   bool   `json:"late,omitempty"`  // after its first output
 	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
+
+	Session string `json:"session,omitempty"` // the conversation whose turn it is
 }
 
 // output is a chunk, and the result.
@@ -108,12 +110,12 @@ type worker struct {
 	m     *sim.Machine
 	life  context.Context //nolint:containedctx // the process's
 	start int
-	slots int
+	can   bus.Capability
 	l     *ledger
 }
 
 func (w *worker) Capability(context.Context) (bus.Capability, error) {
-	return bus.Capability{Type: "work", Slots: w.slots}, nil
+	return w.can, nil
 }
 
 func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {

@@ -41,7 +41,11 @@ type Answer struct {
 
 // rules are this node's, where it is queue host.
 func (n *Node) rules() Rules {
-	return Rules{Hold: max(n.cfg.Hold, 0), Reserved: max(n.cfg.Reserved, 0)}
+	r := Rules{Hold: max(n.cfg.Hold, 0), Reserved: max(n.cfg.Reserved, 0)}
+	if n.off(ProtectReserved) {
+		r.Reserved = 0
+	}
+	return r
 }
 
 // matching is Match at work.

@@ -42,8 +42,10 @@ var mutations = map[string]scenario{
 		}
 		time.Sleep(20 * time.Second)
 	}},
-	string(sched.ProtectCommit): {setup: parts(4, theWorker, theOther), play: lateCommit},
-	string(sim.RuleRevision):    {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sched.ProtectAffinity): {setup: setup{nodes: 4, slots: 1, rank: map[int]int{theHost: 3}, work: nobody}, play: turns},
+	string(sched.ProtectReserved): {setup: withSlots(2, parts(3, theWorker)), play: fill},
+	string(sched.ProtectCommit):   {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sim.RuleRevision):      {setup: parts(4, theWorker, theOther), play: lateCommit},
 	string(sched.ProtectAckLast): {setup: parts(3, theWorker), play: func(s *swarm) {
 		s.elected()
 		dead := s.crashBefore(theWorker, "UpdateClaim")
@@ -350,7 +352,7 @@ var mutations = map[string]scenario{
 		s.ranOnce("another had run it when its worker went on", k.id)
 	}},
 	string(sched.ProtectOwner): {setup: kept(parts(3, theWorker)), play: func(s *swarm) {
-		// A host hands over what is pinned to a closed machine, for it may be the owner's own.
+		// Its host hands over nothing of others that is pinned to a closed machine, nor does that take it.
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
 		own := s.enqueue(theWorker, script{MS: 10})

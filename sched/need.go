@@ -28,7 +28,7 @@ func (n *Node) closed() bool {
 
 func needOf(j *Job, self bus.NodeID, closed bool) Need {
 	var n Need
-	if closed && j.Submitter == self {
+	if (closed || j.Task.Node == self) && j.Submitter == self {
 		n.From = self
 	}
 	switch {
@@ -60,7 +60,7 @@ func affinityOf(t *bus.Task) uint64 {
 			Content string `json:"content"`
 		} `json:"messages"`
 	}
-	if bus.Unmarshal(t.Payload, &r) != nil {
+	if bus.Unmarshal(t.Payload, &r) != nil || r.Session+r.System+r.Prompt == "" && len(r.Messages) == 0 {
 		return 0
 	}
 	h := sha256.New()

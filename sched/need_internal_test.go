@@ -37,6 +37,9 @@ func TestAffinity(t *testing.T) {
 			t.Errorf("%s: the same affinity", name)
 		}
 	}
+	if got := of("m", `{"images":["x"]}`); got != 0 {
+		t.Errorf("what has no text: %d", got)
+	}
 	if of("m", `{"session":"s","prompt":"a"}`) != of("m", `{"session":"s","prompt":"b"}`) {
 		t.Error("one session: another affinity")
 	}

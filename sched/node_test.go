@@ -176,7 +176,7 @@ func TestHandlerComesAndGoes(t *testing.T) {
 			_, ok := sched.CanRun(bus.Key{Class: "work"}, far.node.Nodes())
 			return ok
 		}
-		handler := &changing{worker: worker{m: s.nodes[w].m, life: p.life, start: p.start, slots: 1, l: &s.ledger}}
+		handler := &changing{worker: worker{m: s.nodes[w].m, life: p.life, start: p.start, can: bus.Capability{Type: "work", Slots: 1}, l: &s.ledger}}
 		remove, err := p.node.Handle(p.life, handler)
 		if err != nil {
 			s.note("handle: %v", err)

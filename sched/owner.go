@@ -1,10 +1,16 @@
 package sched
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
+
+// refuseAfter is how long an attached task is open at least before it is refused: what was handed to a
+// node in the moment when it was closed may be about to run.
+const refuseAfter = time.Second
 
 // canRunFor reports whether any of nodes can run what submitter sends, and is not kept by its owner.
 func canRunFor(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) bool {
@@ -24,9 +30,35 @@ func keptBy(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) (who []stri
 	return who
 }
 
+// refuseKept ends attached tasks that wait for a node to which they are pinned, where its owner keeps
+// that since they were submitted: whoever asked is told why, as if it were asked now. A durable one waits.
+func (o *outbox) refuseKept(ctx context.Context, now time.Time) {
+	var pinned []Job
+	o.mu.Lock()
+	for _, e := range o.entries {
+		if e.key.Pin != "" && e.key.Pin != o.n.cfg.ID && !e.job.Durable() && now.Sub(e.born) > refuseAfter {
+			pinned = append(pinned, e.job)
+		}
+	}
+	o.mu.Unlock()
+	if len(pinned) == 0 || o.n.off(ProtectOwner) {
+		return
+	}
+	nodes := o.n.Nodes()
+	for i := range pinned {
+		j := &pinned[i]
+		if _, runs := o.runningAt(j.Task.ID); runs || len(keptBy(bus.KeyOf(&j.Task), nodes, o.n.cfg.ID)) == 0 {
+			continue
+		}
+		if _, err := o.endTask(ctx, j, Final{State: bus.StateFailed, Error: noWorker(j.Task, nodes, o.n.cfg.ID)}); err != nil {
+			o.n.log.Debug("refuse", "task", j.Task.ID, "err", err)
+		}
+	}
+}
+
 // refuses reports whether this node runs no tasks of a type for submitter at present: its owner keeps
-// it. What the swarm was told counts. A host of an earlier version hands over such tasks, and so does
-// each host what is pinned here.
+// it. What the swarm was told counts. A host hands over none but what it has not yet heard of, and one of
+// an earlier version all that is pinned here.
 func (w *worker) refuses(submitter bus.NodeID, typ string) bool {
 	i, _ := w.n.members.infoOf(w.n.cfg.ID)
 	return i.ClosedTo(submitter, typ) && !w.n.off(ProtectOwner)
@@ -38,7 +70,7 @@ func (o *outbox) openKeys() map[bus.Key]bool {
 	defer o.mu.Unlock()
 	keys := map[bus.Key]bool{}
 	for _, e := range o.entries {
-		keys[e.key] = true
+		keys[e.key], keys[o.n.shared(e.key, &e.job)] = true, true
 	}
 	return keys
 }

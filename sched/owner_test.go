@@ -8,6 +8,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // What runs when a machine is closed finishes; what others send then waits, and says why, while the
@@ -81,4 +82,120 @@ func TestPlaceOnClosedNodes(t *testing.T) {
 	if _, err := sched.Place(bus.Task{Type: bus.TypePing, Node: b}, nodes, a, "", false); err != nil {
 		t.Errorf("a ping to a closed node: %v", err)
 	}
+}
+
+// What others pin to a closed machine stays in the queue: it is not handed there to be declined, and the
+// owner's own passes it.
+func TestPinsStayAwayFromClosedMachine(t *testing.T) {
+	t.Parallel()
+	var handed atomic.Int64
+	play(t, kept(parts(3, theWorker)), func(s *swarm) {
+		s.elected()
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			if m.Op == "Hand" && m.Ack != "" && m.To == nodeID(theWorker) {
+				handed.Add(1)
+			}
+			return false
+		})
+		k := s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
+		time.Sleep(12 * time.Second)
+		if n := handed.Load(); n > 0 {
+			s.note("a closed machine was handed %d times what others had pinned to it", n)
+		}
+		own := s.enqueue(theWorker, script{MS: 10}, pin(nodeID(theWorker)))
+		if !s.until(20*time.Second, func() bool { return len(s.ends(own)) > 0 }) {
+			s.note("the owner's own task does not run")
+		}
+		time.Sleep(12 * time.Second)
+		if n := handed.Load(); n > 1 {
+			s.note("a closed machine was handed %d tasks, want the owner's own", n)
+		}
+		p := s.nodes[theSubmitter].now()
+		info, err := p.node.Task(p.life, k.id)
+		if err != nil || info.State != bus.StateQueued || !strings.Contains(info.Warning, "is closed until 17:00") {
+			s.note("what another has pinned is %s, warning %q, %v", info.State, info.Warning, err)
+		}
+		if _, _, err := p.node.Submit(bus.Task{Type: "work", Node: nodeID(theWorker)}); err == nil || bus.AsError(err).Hint == "" ||
+			!strings.Contains(err.Error(), "is closed until 17:00") {
+			s.note("an attached task that is pinned there: %v", err)
+		}
+		if err := s.cancel(theSubmitter, k.id); err != nil {
+			s.note("cancel: %v", err)
+		}
+	})
+}
+
+// A machine is closed while tasks that are pinned to it wait: whoever sits before one is told why, and a
+// durable one waits on.
+func TestPinThatWaitsWhenItsMachineIsClosed(t *testing.T) {
+	t.Parallel()
+	var closed atomic.Bool
+	c := parts(3, theWorker)
+	c.owner = func(i int) *bus.OwnerUse {
+		if i != theWorker || !closed.Load() {
+			return nil
+		}
+		return &bus.OwnerUse{Closed: true, Why: "until 17:00"}
+	}
+	play(t, c, func(s *swarm) {
+		s.elected()
+		long := s.submit(theSubmitter, script{MS: 10_000}, pin(nodeID(theWorker)))
+		s.running(long)
+		asked := s.submit(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
+		kept := s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker)))
+		own := s.submit(theWorker, script{MS: 10}, pin(nodeID(theWorker)))
+		time.Sleep(2 * time.Second)
+		closed.Store(true)
+		if !s.until(3*time.Second, func() bool { return len(s.ends(asked)) > 0 }) {
+			s.note("whoever asked is not told that the machine is closed")
+		}
+		for _, e := range s.ends(asked) {
+			if err := e.End.Error; e.End.State != bus.StateFailed || err == nil || err.Code != bus.CodeNoWorker ||
+				!strings.Contains(err.Message, "is closed until 17:00") || !strings.Contains(err.Hint, "myco ask --detach") {
+				s.note("whoever asked is told %+v, %v", e.End, err)
+			}
+		}
+		for _, k := range []*tracked{long, own} { // the second at once: it does not wait until its slot looks for work itself
+			if !s.until(10*time.Second, func() bool { return len(s.ends(k)) > 0 }) || s.ends(k)[0].End.State != bus.StateDone {
+				s.note("what ran, or is the owner's own, ended as %+v", s.ends(k))
+			}
+			if at := time.Since(long.submitted); at > 12*time.Second {
+				s.note("it ended after %v, want about 10 s", at)
+			}
+		}
+		closed.Store(false)
+		if !s.until(20*time.Second, func() bool { return len(s.ends(kept)) > 0 }) {
+			s.note("a durable task that waited does not run on the machine that is open again")
+		}
+	})
+}
+
+// A closed machine whose host does not hear it looks for its own tasks, and takes nothing of others on the
+// way that it would have to give back.
+func TestClosedMachineLooksForItsOwn(t *testing.T) {
+	t.Parallel()
+	var back atomic.Int64
+	play(t, kept(parts(3, theWorker)), func(s *swarm) {
+		s.elected()
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			if m.Op == "Nak" && m.From == nodeID(theWorker) {
+				back.Add(1)
+			}
+			return m.From == nodeID(theWorker) && strings.HasSuffix(m.Subject, ".next")
+		})
+		other := s.enqueue(theSubmitter, script{MS: 10})
+		time.Sleep(time.Second)
+		for range 2 {
+			own := s.enqueue(theWorker, script{MS: 10})
+			if !s.until(20*time.Second, func() bool { return len(s.ends(own)) > 0 }) {
+				s.note("the owner's own task does not run")
+			}
+		}
+		if n := back.Load(); n > 0 {
+			s.note("it took tasks of others %d times, and gave them back", n)
+		}
+		if err := s.cancel(theSubmitter, other.id); err != nil {
+			s.note("cancel: %v", err)
+		}
+	})
 }

@@ -24,6 +24,14 @@ func parts(n int, workers ...int) setup {
 	}}
 }
 
+func nobody(int) bool { return false }
+
+// withSlots is c where each node runs n tasks at once.
+func withSlots(n int, c setup) setup {
+	c.slots = n
+	return c
+}
+
 // kept closes the worker of c to others.
 func kept(c setup) setup {
 	c.owner = func(i int) *bus.OwnerUse {

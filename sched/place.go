@@ -29,7 +29,7 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 			return p, noWorker(t, nodes, self)
 		}
 		if !ok && defaultModel == "" {
-			return p, bus.Errorf(bus.CodeNoWorker, "no node has a model, and the task names none: it could never be placed").WithHint("ollama pull gemma3:1b")
+			return p, bus.Errorf(bus.CodeNoWorker, "no node has a model, and the task names none: it could never be placed").WithHint("%s", bus.PullCommand(nodes, "gemma3:1b", string(t.Node)))
 		}
 		if !ok {
 			m, why = bus.ModelInfo{Name: defaultModel}, "the configured default"
@@ -192,12 +192,15 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		has = append(has, n.Name+": "+strings.Join(names, ", "))
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
-		return bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; ")).
-			WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
+		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
+		if t.Node != "" {
+			return e.WithHint("let it wait: myco ask --detach; or leave the node open, without --node: myco swarm")
+		}
+		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
 	if t.Model != "" {
-		return e.WithHint("ollama pull %s, on a node with room for it, or name one of those above with -m", t.Model)
+		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
 	}
 	return e.WithHint("myco swarm")
 }

@@ -92,6 +92,27 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// A model that nobody has is pulled through the swarm, where one of its nodes has an Ollama.
+func TestPlaceTellsHowToPull(t *testing.T) {
+	t.Parallel()
+	puller := with(engine(b, "beta"), func(n *bus.NodeInfo) { n.Types = append(n.Types, bus.TypePull) })
+	plain := engine(a, "alpha", model("x:1b", 1, true))
+	for _, tt := range []struct {
+		nodes []bus.NodeInfo
+		pin   bus.NodeID
+		want  string
+	}{
+		{[]bus.NodeInfo{plain, puller}, "", "myco pull absent, or"},
+		{[]bus.NodeInfo{plain, puller}, b, "myco pull absent --node " + string(b) + ", or"},
+		{[]bus.NodeInfo{plain}, "", "ollama pull absent, or"},
+	} {
+		_, err := sched.Place(bus.Task{Type: bus.TypeInference, Model: "absent", Node: tt.pin}, tt.nodes, a, "", false)
+		if hint := bus.AsError(err).Hint; !strings.HasPrefix(hint, tt.want) {
+			t.Errorf("the hint is %q, want %q", hint, tt.want)
+		}
+	}
+}
+
 // Loaded before cold, then the one with more free slots, then the lower id.
 func TestCanRun(t *testing.T) {
 	t.Parallel()

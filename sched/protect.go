@@ -36,6 +36,8 @@ const (
 	ProtectEnqueue      Protection = "what was handed over past the queue is put into it when it comes back"
 	ProtectGrantAge     Protection = "rely on what the host has claimed for a slot for a second"
 	ProtectShares       Protection = "users take turns by what they have used"
+	ProtectReserved     Protection = "some slots of a node are kept for interactive work"
+	ProtectAffinity     Protection = "a conversation returns to the node that has its cache"
 	ProtectContinue     Protection = "continue from the text so far"
 	ProtectFence        Protection = "what the next attempt continues is the last of the one before"
 	ProtectOwner        Protection = "a machine that its owner keeps declines what others sent"

@@ -51,7 +51,9 @@ func (h *host) sits(it *item, worker bus.NodeID) {
 	if it.k.key.Lane == bus.Batch {
 		s.batch++
 	}
-	h.warm.put(it.need.Affinity, worker)
+	if !h.n.off(ProtectAffinity) {
+		h.warm.put(it.need.Affinity, worker)
+	}
 	it.charged = guessStay
 	if d := s.stays[it.k.key.Model]; d > 0 {
 		it.charged = d
@@ -137,6 +139,9 @@ func (h *host) seatsFor(heads []QueueHead, now time.Time) []Seat {
 
 // describe fills in what the host knows of a seat.
 func (h *host) describe(s *Seat) {
+	if pulls := h.seats[seatID{s.Node, bus.TypePull}]; pulls != nil {
+		s.Pulls = len(pulls.running)
+	}
 	st := h.seats[seatID{s.Node, s.Class}]
 	if st == nil {
 		return

@@ -159,10 +159,13 @@ func (s *swarm) restart(i int) {
 }
 
 // handle makes a node work from now on.
-func (s *swarm) handle(i int) {
+func (s *swarm) handle(i int) { s.can(i, bus.Capability{Type: "work", Slots: s.slots}) }
+
+// can makes a node run scripts as tasks of another type too.
+func (s *swarm) can(i int, c bus.Capability) {
 	n := s.nodes[i]
 	p := n.now()
-	w := &worker{m: n.m, life: p.life, start: p.start, slots: s.slots, l: &s.ledger}
+	w := &worker{m: n.m, life: p.life, start: p.start, can: c, l: &s.ledger}
 	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}

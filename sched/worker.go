@@ -45,6 +45,7 @@ type pool struct {
 	cap     bus.Capability
 	slots   map[int]context.CancelFunc
 	busy    int
+	batch   int // slots that have batch work, or look for it
 }
 
 func newWorker(n *Node) *worker {
@@ -179,7 +180,7 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			continue // it has slots of its own, beside those that are told
 		}
 		i.Models = append(i.Models, p.cap.Models...)
-		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete { // these have slots of their own
+		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete && typ != bus.TypeShow { // these have slots of their own
 			i.Slots += p.cap.Slots
 			i.Busy += p.busy
 		}
@@ -213,6 +214,7 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 		w.mu.Lock()
 		p.busy--
 		w.mu.Unlock()
+		w.countBatch(p, d.Key, -1)
 	}
 }
 
@@ -226,8 +228,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 		}
 		return d, nil, errDraining
 	}
-	d, err = w.next(ctx, q, p, slot, missed)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	if d, err = w.next(ctx, q, p, slot, missed); err == nil {
+		w.countBatch(p, d.Key, 1)
+	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		if err = errIdle; look {
 			if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
 				err = errIdle
@@ -240,6 +243,7 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 	if j, err = readJob(d.Data); err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
+		w.countBatch(p, d.Key, -1)
 		return d, nil, err
 	}
 	now := w.n.now()
@@ -306,40 +310,6 @@ func (w *worker) load(p *pool) Load {
 	return l
 }
 
-// look fetches from whichever queue this slot can serve, without being told.
-func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delivery, error) {
-	keys, err := w.n.fx.Keys(ctx, q)
-	if err != nil {
-		return Delivery{}, err
-	}
-	sortBy(keys, func(a, b bus.Key) bool {
-		if (a.Lane == bus.Interactive) != (b.Lane == bus.Interactive) {
-			return a.Lane == bus.Interactive
-		}
-		return a.Priority > b.Priority
-	})
-	w.mu.Lock()
-	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
-	w.mu.Unlock()
-	if w.refuses("", p.typ) {
-		own := w.n.outbox.openKeys()
-		keys = slices.DeleteFunc(keys, func(k bus.Key) bool {
-			k.Share = 0
-			return !own[k]
-		})
-	}
-	for _, key := range keys {
-		if can, _ := Runs(me, key); !can {
-			continue
-		}
-		d, err := w.n.fx.Fetch(ctx, q, key, slot)
-		if !errors.Is(err, ErrNotFound) {
-			return d, err
-		}
-	}
-	return Delivery{}, ErrNotFound
-}
-
 func (w *worker) ack(ack string) {
 	if ack == "" { // it was never in the queue
 		return
@@ -368,7 +338,10 @@ func (w *worker) reported(now time.Time) []bus.Running {
 	var out []bus.Running
 	for _, a := range all {
 		if a.healthy(now) {
-			out = append(out, bus.Running{Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt})
+			out = append(out, bus.Running{
+				Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt,
+				BeganMS: a.began.UnixMilli(), WaitedMS: a.waited.Milliseconds(),
+			})
 		}
 	}
 	sortBy(out, func(a, b bus.Running) bool { return a.Task < b.Task })

@@ -163,15 +163,20 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	}
 	p.hint("%s", footer(a, result, took))
 	if result.Demo {
-		fmt.Fprint(p.err, demoWarning)
+		var there []bus.NodeInfo
+		if nodes != nil {
+			there = nodes()
+		}
+		fmt.Fprint(p.err, demoWarning(there))
 	}
 	return nil
 }
 
 // demoWarning goes with every answer of the demo model, quiet or not.
-const demoWarning = `This is a demo: the built-in model invents what it was not taught.
-  for a real one: ollama pull gemma3:1b    (Ollama: https://ollama.com/download)
-`
+func demoWarning(nodes []bus.NodeInfo) string {
+	return "This is a demo: the built-in model invents what it was not taught.\n" +
+		"  for a real one: " + bus.PullCommand(nodes, "gemma3:1b", "") + "    (Ollama: https://ollama.com/download)\n"
+}
 
 // footer tells who answered, with what, and how fast.
 func footer(a answerView, r bus.InferenceResult, took time.Duration) string {

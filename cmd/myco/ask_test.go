@@ -159,16 +159,16 @@ func TestAskErrors(t *testing.T) {
 	end := &bus.TaskInfo{ID: "t1", State: bus.StateExpired}
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
 		if r.Task.Model == "absent" {
-			return bus.Errorf(bus.CodeNoWorker, "no node has absent").WithHint("ollama pull absent")
+			return bus.Errorf(bus.CodeNoWorker, "no node has absent").WithHint("myco pull absent")
 		}
 		d.send(r.Inbox, piece(1, 0, "Par"), bus.Chunk{End: end})
 		return bus.SubmitReply{ID: "t1"}
 	})
-	if o := d.myco("ask", "-m", "absent", "hello").want(t, 3, "myco: no node has absent\n  try: ollama pull absent\n"); o.out != "" {
+	if o := d.myco("ask", "-m", "absent", "hello").want(t, 3, "myco: no node has absent\n  try: myco pull absent\n"); o.out != "" {
 		t.Errorf("printed %q, want nothing", o.out)
 	}
 	if o := d.myco("ask", "--json", "-m", "absent", "hello").want(t, 3); o.out !=
-		`{"error":{"code":"no_worker","message":"no node has absent","hint":"ollama pull absent"}}`+"\n" {
+		`{"error":{"code":"no_worker","message":"no node has absent","hint":"myco pull absent"}}`+"\n" {
 		t.Errorf("printed %q, want the error", o.out)
 	}
 	if o := d.myco("ask", "hello").want(t, 5, "task t1 is expired"); o.out != "Par\n" {

@@ -143,7 +143,7 @@ func (ch *chat) model(ctx context.Context, l chatLine) error {
 			}
 		}
 		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", l.arg, cmp.Or(strings.Join(names, ", "), "none")).
-			WithHint("ollama pull %s", l.arg)
+			WithHint("%s", bus.PullCommand(nodes, l.arg, ""))
 	}
 	rows := make([][]string, len(names))
 	for i, name := range names {

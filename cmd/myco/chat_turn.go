@@ -275,7 +275,7 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	ch.note("%s", chatFooter(a, result, contextOf(nodes, result.Model)))
 	if result.Demo && !ch.warned {
 		ch.warned = true
-		io.WriteString(ch.notes, demoWarning) //nolint:errcheck // it is a note
+		io.WriteString(ch.notes, demoWarning(nodes)) //nolint:errcheck // it is a note
 	}
 	return nil
 }

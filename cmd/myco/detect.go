@@ -27,6 +27,8 @@ type machineView struct {
 	RecommendedModels []string     `json:"recommended_models"`
 	Engines           []engineView `json:"engines"`
 	Problems          []string     `json:"problems"`
+	// GPUProcesses are what uses the GPUs, the busiest first, where the driver tells.
+	GPUProcesses []node.GPUProcess `json:"gpu_processes,omitempty"`
 }
 
 // engineView is one engine of this machine.
@@ -56,9 +58,15 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var err error
 	m := viewMachine(profile, listEngines(ctx, f.set))
 	m.Power = node.PowerNow(ctx)
 	m.addSpeeds(a.dataDir)
+	if len(m.GPUs) > 0 {
+		if m.GPUProcesses, err = node.GPUProcesses(ctx); err != nil {
+			m.Problems = append(m.Problems, err.Error())
+		}
+	}
 	for _, p := range f.problems {
 		m.Problems = append(m.Problems, fmt.Sprintf("%v", p.Err))
 	}
@@ -124,6 +132,7 @@ func (a *app) machine(m machineView) {
 	if m.Power == node.PowerBattery {
 		pairs = append(pairs, [2]string{"power", "on battery"})
 	}
+	pairs = append(pairs, [2]string{"GPU used by", processLines(m.GPUProcesses)})
 	if m.LargestModelB > 0 {
 		pairs = append(pairs, [2]string{"fits", fmt.Sprintf("models up to about %.1f billion parameters", m.LargestModelB)})
 	}
@@ -138,6 +147,31 @@ func gpuLines(gpus []node.GPU) string {
 	}
 	if len(lines) == 0 {
 		return "none found"
+	}
+	return strings.Join(lines, "\n")
+}
+
+// processesMost is how many processes are shown to people.
+const processesMost = 8
+
+// processLines are the processes beside engines that use a GPU; empty for none.
+func processLines(list []node.GPUProcess) string {
+	var lines []string
+	for _, p := range list {
+		if p.Engine {
+			continue
+		}
+		line := fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
+		if p.UtilizationPct != nil {
+			line += fmt.Sprintf(", %d %%", *p.UtilizationPct)
+		}
+		if p.MemoryMB > 0 {
+			line += ", " + gib(p.MemoryMB)
+		}
+		lines = append(lines, line)
+	}
+	if more := len(lines) - processesMost; more > 0 {
+		lines = append(lines[:processesMost], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(lines, "\n")
 }

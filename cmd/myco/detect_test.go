@@ -29,8 +29,12 @@ func TestDetectViews(t *testing.T) {
 	engines := []engineView{{Kind: "ollama", URL: "http://127.0.0.1:11434", Models: []bus.ModelInfo{{Name: "gemma3:27b", Loaded: true}, {Name: "b"}}}}
 	var out, errs bytes.Buffer
 	a := &app{streams: streams{err: &errs}, view: newView(&out, nil, false), now: time.Now}
-	a.machine(viewMachine(profile, engines))
-	a.object(viewMachine(profile, engines))
+	m := viewMachine(profile, engines)
+	m.GPUProcesses = []node.GPUProcess{
+		{PID: 7, Name: "ollama_llama_se", UtilizationPct: new(80), MemoryMB: 9000, Engine: true}, {PID: 8, Name: "game", UtilizationPct: new(12), MemoryMB: 2048}, {PID: 9, Name: "Xorg"},
+	}
+	a.machine(m)
+	a.object(m)
 	a.machine(viewMachine(node.Profile{}, nil))
 	golden(t, "detect.golden", out.String()+errs.String())
 }

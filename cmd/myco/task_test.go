@@ -52,6 +52,9 @@ func TestTasks(t *testing.T) {
 				{NodeID: self, Name: "a", Chosen: true, Bid: 1200 * time.Millisecond, Terms: []bus.BidTerm{
 					{Why: "the model is loaded"}, {Cost: 1200 * time.Millisecond, Why: "writes 32 tokens"},
 				}},
+				{NodeID: "myco-eeeeeeeeeeee", Name: "c", Bid: time.Hour + 3*time.Second, Not: "its bid is higher", Terms: []bus.BidTerm{
+					{Cost: 3 * time.Second, Why: "writes 32 tokens"}, {Cost: time.Hour, Why: "the demo engine bids last", Last: true},
+				}},
 				{NodeID: other, Name: "b", Not: "it does not have the model m:latest"},
 			},
 		}

@@ -19,15 +19,35 @@ type topGather struct {
 
 	mu     sync.Mutex
 	beats  map[bus.NodeID]bus.Heartbeat
-	begun  map[bus.TaskID]time.Time // when a running task was first heard of
+	begun  map[bus.TaskID]topRun
 	known  map[bus.TaskID]bus.TaskInfo
 	listed time.Time
+}
+
+// topRun is one attempt of a running task.
+type topRun struct {
+	attempt int
+	at      time.Time // when it began by this machine's clock; when it was first heard of, if told is not set
+	waited  time.Duration
+	told    bool
+}
+
+// runOf is what a heartbeat that was heard at now tells of a run.
+func runOf(b bus.Heartbeat, r bus.Running, now time.Time) topRun {
+	if r.BeganMS == 0 || b.WallMS == 0 {
+		return topRun{attempt: r.Attempt, at: now}
+	}
+	ran := max(b.WallMS-r.BeganMS, 0)
+	return topRun{
+		attempt: r.Attempt, at: now.Add(-time.Duration(ran) * time.Millisecond),
+		waited: time.Duration(max(r.WaitedMS, 0)) * time.Millisecond, told: true,
+	}
 }
 
 func newTopGather(conn *bus.Conn, now func() time.Time) *topGather {
 	return &topGather{
 		conn: conn, now: now, news: make(chan struct{}, 1), beats: map[bus.NodeID]bus.Heartbeat{},
-		begun: map[bus.TaskID]time.Time{}, known: map[bus.TaskID]bus.TaskInfo{},
+		begun: map[bus.TaskID]topRun{}, known: map[bus.TaskID]bus.TaskInfo{},
 	}
 }
 
@@ -52,8 +72,8 @@ func (g *topGather) hear(b bus.Heartbeat) {
 	defer g.mu.Unlock()
 	g.beats[b.Node] = b
 	for _, r := range b.Running {
-		if _, ok := g.begun[r.Task]; !ok {
-			g.begun[r.Task] = g.now()
+		if old, ok := g.begun[r.Task]; !ok || old.attempt != r.Attempt {
+			g.begun[r.Task] = runOf(b, r, g.now())
 		}
 	}
 	select {
@@ -170,12 +190,15 @@ type topTask struct {
 	Type    string     `json:"type,omitempty"`
 	Model   string     `json:"model,omitempty"`
 	Attempt int        `json:"attempt"`
-	// AgeMS counts from the submission, or else from when it was first heard of.
-	AgeMS int64 `json:"age_ms"`
+	// AgeMS counts from the submission: it has waited, earlier attempts included, and then run. Where the
+	// node does not tell, RunningMS counts from when it was first heard of, and WaitedMS is left out.
+	AgeMS     int64  `json:"age_ms"`
+	WaitedMS  *int64 `json:"waited_ms,omitempty"`
+	RunningMS int64  `json:"running_ms"`
 }
 
 // viewTop sorts out what was heard: live nodes first, the busiest queues and the oldest tasks first.
-func viewTop(s bus.Status, beats map[bus.NodeID]bus.Heartbeat, begun map[bus.TaskID]time.Time, known map[bus.TaskID]bus.TaskInfo, now time.Time) topView {
+func viewTop(s bus.Status, beats map[bus.NodeID]bus.Heartbeat, begun map[bus.TaskID]topRun, known map[bus.TaskID]bus.TaskInfo, now time.Time) topView {
 	v := topView{Swarm: s.Swarm, Nodes: []topNode{}, Queues: []bus.QueueCount{}, Tasks: []topTask{}}
 	for _, n := range s.Nodes {
 		t := topNode{ID: n.ID, Name: n.Name, State: n.State, Slots: n.Slots, Busy: n.Busy, Loaded: []string{}, Models: len(n.Models), Host: n.QueueHost}
@@ -213,14 +236,18 @@ func viewTop(s bus.Status, beats map[bus.NodeID]bus.Heartbeat, begun map[bus.Tas
 	return v
 }
 
-func viewRun(n bus.NodeInfo, r bus.Running, begun time.Time, known bus.TaskInfo, now time.Time) topTask {
+func viewRun(n bus.NodeInfo, r bus.Running, run topRun, known bus.TaskInfo, now time.Time) topTask {
 	t := topTask{ID: r.Task, Node: n.ID, Name: n.Name, Type: known.Type, Model: known.Model, Attempt: r.Attempt}
-	since := begun
-	if !known.Submitted.IsZero() && (begun.IsZero() || known.Submitted.Before(begun)) {
-		since = known.Submitted
+	if !run.at.IsZero() {
+		t.RunningMS = max(0, now.Sub(run.at).Milliseconds())
 	}
-	if !since.IsZero() {
-		t.AgeMS = max(0, now.Sub(since).Milliseconds())
+	t.AgeMS = t.RunningMS
+	switch {
+	case run.told:
+		t.WaitedMS = new(run.waited.Milliseconds())
+		t.AgeMS += *t.WaitedMS
+	case !known.Submitted.IsZero():
+		t.AgeMS = max(t.AgeMS, now.Sub(known.Submitted).Milliseconds())
 	}
 	return t
 }

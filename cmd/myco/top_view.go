@@ -113,8 +113,18 @@ func (v topView) queueTable() []string {
 func (v topView) taskTable() []string {
 	rows := make([][]string, len(v.Tasks))
 	for i, t := range v.Tasks {
-		age := (time.Duration(t.AgeMS) * time.Millisecond).Round(time.Second)
-		rows[i] = []string{string(t.ID), cmp.Or(t.Name, string(t.Node)), cmp.Or(t.Type, "-"), cmp.Or(t.Model, "-"), fmt.Sprint(t.Attempt), age.String()}
+		waited := "-"
+		if t.WaitedMS != nil {
+			waited = inSeconds(*t.WaitedMS)
+		}
+		rows[i] = []string{
+			string(t.ID), cmp.Or(t.Name, string(t.Node)), cmp.Or(t.Type, "-"), cmp.Or(t.Model, "-"), fmt.Sprint(t.Attempt),
+			waited, inSeconds(t.RunningMS),
+		}
 	}
-	return lines([]string{"TASK", "NODE", "TYPE", "MODEL", "ATTEMPT", "AGE"}, rows)
+	return lines([]string{"TASK", "NODE", "TYPE", "MODEL", "ATTEMPT", "WAITED", "RUNS FOR"}, rows)
+}
+
+func inSeconds(ms int64) string {
+	return (time.Duration(ms) * time.Millisecond).Round(time.Second).String()
 }

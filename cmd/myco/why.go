@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,8 +57,11 @@ func (a *app) why(w bus.Why) {
 }
 
 func bidText(b bus.NodeBid) string {
-	if b.Bid == 0 {
+	switch {
+	case b.Bid == 0:
 		return "-"
+	case slices.ContainsFunc(b.Terms, func(t bus.BidTerm) bool { return t.Last }):
+		return "last"
 	}
 	return shortTime(b.Bid)
 }
@@ -76,7 +80,7 @@ func termText(terms []bus.BidTerm) string {
 	var parts []string
 	for _, t := range terms {
 		s := t.Why
-		if t.Cost > 0 {
+		if t.Cost > 0 && !t.Last {
 			s = shortTime(t.Cost) + ": " + s
 		}
 		parts = append(parts, s)

@@ -42,6 +42,7 @@ type runFlags struct {
 	Reserved     int           `placeholder:"N" help:"Slots of each node with two or more that batch work never takes; negative for none. Counts at the queue host. Default: 1."`
 	FirstToken   time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
 	Token        time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
+	Reattach     time.Duration `name:"reattach-grace" placeholder:"TIME" help:"How long a task waits for a client over HTTP that has dropped and asked to come back; at most 1h. Default: 30s."`
 	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
@@ -58,7 +59,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
-		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token,
+		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
 	}
 	if c.Join != "" {

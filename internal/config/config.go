@@ -24,6 +24,9 @@ const (
 // maxHold is the longest Hold: slots that hear nothing for longer look for work themselves.
 const maxHold = 2 * time.Second
 
+// maxReattachGrace is the longest ReattachGrace.
+const maxReattachGrace = time.Hour
+
 // Config is what a daemon is told. The zero value of a field means its default.
 type Config struct {
 	// DataDir holds keys, roster, tasks and credentials, mode 0700. Default:
@@ -72,6 +75,9 @@ type Config struct {
 	// begins, and from one piece of it to the next: then the task goes to another node. Default:
 	// by the prompt and the model, at least 2 min; and 30 s.
 	FirstTokenLimit, TokenLimit time.Duration
+	// ReattachGrace is how long a task waits for a client over HTTP that asked for it to come back
+	// (reattach=1), from when it has dropped. Default 30 s; at most 1 h, for its output is kept in memory.
+	ReattachGrace time.Duration
 	// DefaultModel answers where a task names none. Default: the swarm's choice.
 	DefaultModel string
 	// Closed are hours in which the machine takes no tasks of other nodes, as node.ParseHours reads
@@ -154,6 +160,8 @@ func (c Config) Validate() error {
 		return bus.Errorf(bus.CodeInvalid, "--hold %v: want at most %v", c.Hold, maxHold).WithHint("mycod --hold 500ms")
 	case c.Slots < 0 || c.Slots > 1024:
 		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
+	case c.ReattachGrace < 0 || c.ReattachGrace > maxReattachGrace:
+		return bus.Errorf(bus.CodeInvalid, "--reattach-grace %v: want more than 0, at most %v", c.ReattachGrace, maxReattachGrace).WithHint("mycod --reattach-grace 30s")
 	case len(c.Version) > 32:
 		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
 	case c.FirstTokenLimit < 0 || c.TokenLimit < 0:

@@ -31,18 +31,19 @@ func TestDefaultIsValid(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for says, c := range map[string]config.Config{
-		"--bus-listen":    {BusListen: ":4222"},
-		"--fabric-listen": {FabricListen: "127.0.0.1"},
-		"--join-listen":   {JoinListen: "127.0.0.1:70000"},
-		"--http-listen":   {HTTPListen: "127.0.0.1:http"},
-		"--ollama-listen": {OllamaListen: "11434"},
-		"--http-host":     {HTTPHosts: []string{"box", "*.example.org"}},
-		"--peer":          {Peers: []string{"10.0.0.1:0"}},
-		"--engine":        {Engines: []string{"://"}},
-		"--slots":         {Slots: -1},
-		"--token-limit":   {TokenLimit: -1},
-		"version":         {Version: strings.Repeat("1", 40)},
-		"drain":           {DrainLimit: -1},
+		"--bus-listen":     {BusListen: ":4222"},
+		"--fabric-listen":  {FabricListen: "127.0.0.1"},
+		"--join-listen":    {JoinListen: "127.0.0.1:70000"},
+		"--http-listen":    {HTTPListen: "127.0.0.1:http"},
+		"--ollama-listen":  {OllamaListen: "11434"},
+		"--http-host":      {HTTPHosts: []string{"box", "*.example.org"}},
+		"--peer":           {Peers: []string{"10.0.0.1:0"}},
+		"--engine":         {Engines: []string{"://"}},
+		"--slots":          {Slots: -1},
+		"--token-limit":    {TokenLimit: -1},
+		"--reattach-grace": {ReattachGrace: 2 * time.Hour},
+		"version":          {Version: strings.Repeat("1", 40)},
+		"drain":            {DrainLimit: -1},
 	} {
 		err := c.WithDefaults().Validate()
 		if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) || !strings.Contains(err.Error(), says) {

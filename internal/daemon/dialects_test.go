@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
@@ -117,6 +120,36 @@ func TestClientThatLeavesEndsTheWork(t *testing.T) {
 	defer cancel()
 	_, err = ledger.Wait(ctx, func(runs []engine.Run) bool { return len(runs) == 1 && runs[0].Outcome == engine.Left })
 	check(t, err)
+}
+
+// A task whose client asked to come back waits for it as long as the daemon is told to.
+func TestReattachGrace(t *testing.T) {
+	t.Parallel()
+	var ledger engine.Ledger
+	n := start(t, "a", withEngine(t, &ledger, func(engine.Request) engine.Script {
+		return engine.Script{Words: []string{"first"}, Ending: engine.Hang}
+	}), func(c *config.Config) { c.ReattachGrace = 10 * time.Millisecond })
+	eventually(t, "the model is known", func() string {
+		_, body := call(t, n, "GET", "/v1/models", "", noKey)
+		if !strings.Contains(body, engine.Model) {
+			return body
+		}
+		return ""
+	})
+	key, err := os.ReadFile(filepath.Join(n.cfg.DataDir, bus.HTTPKeyFile))
+	check(t, err)
+	resp := open(t, n, "/task?events=1&reattach=1", `{"type":"inference","model":"scripted:latest","payload":{"prompt":"x"}}`, bearer(strings.TrimSpace(string(key))))
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	_, err = ledger.Wait(ctx, func(runs []engine.Run) bool { return len(runs) == 1 })
+	check(t, err)
+	left := time.Now()
+	resp.Body.Close()
+	_, err = ledger.Wait(ctx, func(runs []engine.Run) bool { return runs[0].Outcome == engine.Left })
+	check(t, err)
+	if after := time.Since(left); after > 25*time.Second { // the default is 30 s
+		t.Errorf("it was cancelled after %v, want 10 ms", after)
+	}
 }
 
 // A node without an engine has models pulled and deleted by another, for keys that may.

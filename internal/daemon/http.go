@@ -19,7 +19,8 @@ import (
 // httpServer makes the HTTP server.
 func (d *Daemon) httpServer() (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
-		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Logger: d.log,
+		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts,
+		ReattachGrace: d.cfg.ReattachGrace, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
 		inference,
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
-		handlers.NewPull(d.engines), handlers.NewDelete(d.engines),
+		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
 	} {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)

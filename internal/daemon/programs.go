@@ -52,7 +52,7 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 	if err := bus.TaskID(req.Program).Validate(); err != nil { // the same form
 		return nil, bus.Errorf(bus.CodeInvalid, "the program's token is not valid: %w", err)
 	}
-	if slices.Contains([]string{bus.TypePing, bus.TypeInference, bus.TypeEmbed, bus.TypePull, bus.TypeDelete}, typ) {
+	if slices.Contains(bus.OwnTypes(), typ) {
 		return nil, bus.Errorf(bus.CodeConflict, "the daemon serves the type %q itself", typ).
 			WithHint("serve another type, or give the daemon an engine: mycod --engine URL")
 	}

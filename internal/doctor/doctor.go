@@ -74,7 +74,7 @@ func Examine(f Facts) Report {
 	all = append(all, daemon(f), directory(f.Dir), disk(f.Dir))
 	if f.Daemon == nil {
 		all = append(all, ports(f))
-		all = append(all, engines(f.Engines, false)...)
+		all = append(all, engines(f.Engines, false, "ollama pull gemma3:1b")...)
 	} else {
 		d := *f.Daemon
 		all = append(all, store(d), identity(d))
@@ -82,7 +82,7 @@ func Examine(f Facts) Report {
 		all = append(all, static(d)...)
 		all = append(all, links(d)...)
 		all = append(all, mdns(d), firewall(d))
-		all = append(all, engines(d.Engines, d.Demo)...)
+		all = append(all, engines(d.Engines, d.Demo, "myco pull gemma3:1b --node "+d.Name)...)
 		all = append(all, ownersUse(d)...)
 		all = append(all, versions(d), clocks(d), queues(d))
 		all = append(all, nearby(d)...)

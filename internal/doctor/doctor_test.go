@@ -195,7 +195,7 @@ func TestExamine(t *testing.T) {
 			}, "engine", doctor.Warn, []string{"there is none: refused", "demo", "ollama serve"},
 		},
 		"the engine has no model": {
-			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "ollama pull"},
+			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "myco pull gemma3:1b --node "},
 		},
 		"the engine is open": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Open = []string{"192.0.2.5:11434"} },

@@ -158,8 +158,8 @@ func firewall(d bus.Diagnosis) Check {
 	return Check{"firewall", OK, need, ""}
 }
 
-// engines judges each engine; without any, that.
-func engines(found []bus.EngineDiagnosis, demo bool) []Check {
+// engines judges each engine; without any, that. pull is the command for one without a model.
+func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 	var out []Check
 	up := false
 	for _, e := range found {
@@ -176,7 +176,7 @@ func engines(found []bus.EngineDiagnosis, demo bool) []Check {
 		case e.Kind != "":
 			c.Detail = engineUp(e)
 			if len(e.Models) == 0 {
-				c.Status, c.Detail, c.Hint = Warn, c.Detail+", and has no model", "ollama pull gemma3:1b"
+				c.Status, c.Detail, c.Hint = Warn, c.Detail+", and has no model", pull
 			}
 		case e.Hung:
 			c.Status = Fail

@@ -15,13 +15,16 @@ type answer struct {
 	started time.Time
 	text    strings.Builder
 	thought strings.Builder
-	size    int // bytes as JSON, thinking and calls of tools included
+	size    int  // bytes as JSON, thinking and calls of tools included
+	odds    int  // bytes of result.Logprobs as JSON, about
+	tells   bool // probabilities
+	top     int  // how many others, of each token
 	result  bus.InferenceResult
 }
 
-func newAnswer(kind, model string, emit func(bus.InferenceChunk) error) *answer {
+func newAnswer(kind, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) *answer {
 	return &answer{
-		emit: emit, started: time.Now(),
+		emit: emit, started: time.Now(), tells: req.Logprobs, top: req.TopLogprobs,
 		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo, Version: bus.RequestVersion},
 	}
 }
@@ -30,6 +33,7 @@ func newAnswer(kind, model string, emit func(bus.InferenceChunk) error) *answer 
 func (a *answer) follows(said bus.Said) *answer {
 	a.text.WriteString(said.Text)
 	a.size = jsonSize(said.Text)
+	a.told(said.Logprobs)
 	return a
 }
 
@@ -38,12 +42,13 @@ func (a *answer) follows(said bus.Said) *answer {
 func (a *answer) add(c bus.InferenceChunk) bool {
 	for !c.Empty() {
 		var piece bus.InferenceChunk
+		piece.Logprobs, c.Logprobs = cutLogprobs(c.Logprobs)
 		switch {
 		case c.Thinking != "":
 			piece.Thinking, c.Thinking = cut(c.Thinking)
 		case c.Text != "":
 			piece.Text, c.Text = cut(c.Text)
-		default: // a call of a tool is whole
+		case len(c.ToolCalls) > 0: // a call of a tool is whole
 			piece.ToolCalls, c.ToolCalls = c.ToolCalls[:1], c.ToolCalls[1:]
 		}
 		if !a.hand(piece) {
@@ -67,11 +72,12 @@ func (a *answer) hand(c bus.InferenceChunk) bool {
 	a.text.WriteString(c.Text)
 	a.thought.WriteString(c.Thinking)
 	a.size += jsonSize(c.Text) + jsonSize(c.Thinking)
+	a.told(c.Logprobs)
 	c.Demo = a.result.Demo
 	if a.emitErr = a.emit(c); a.emitErr != nil {
 		return false
 	}
-	if a.size >= maxAnswer {
+	if a.size >= maxAnswer || a.odds >= maxLogprobs {
 		a.result.DoneReason = reasonLength
 		return false
 	}

@@ -38,14 +38,14 @@ func (d *Demo) Models(context.Context) ([]bus.ModelInfo, error) {
 
 // Embed implements Engine: the demo model makes no vectors.
 func (d *Demo) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResult, error) {
-	return bus.EmbedResult{}, bus.Errorf(bus.CodeInvalid, "the demo model makes no embeddings").WithHint("ollama pull nomic-embed-text")
+	return bus.EmbedResult{}, bus.Errorf(bus.CodeInvalid, "the demo model makes no embeddings").WithHint("install a real model: https://ollama.com/download, then ollama pull nomic-embed-text")
 }
 
 // lacks names what req wants and the demo model has not; "" where there is nothing.
 func (d *Demo) lacks(req bus.InferenceRequest) string {
 	for what, wanted := range map[string]bool{
 		"tools": len(req.Tools) > 0, "a format": len(req.Format) > 0, "raw prompts": req.Raw, "suffixes": req.Suffix != "",
-		"templates": req.Template != "", "contexts": len(req.Context) > 0, "thinking": len(req.Think) > 0 && string(req.Think) != "false",
+		"log probabilities": req.Logprobs, "templates": req.Template != "", "contexts": len(req.Context) > 0, "thinking": len(req.Think) > 0 && string(req.Think) != "false",
 	} {
 		if wanted {
 			return what
@@ -70,7 +70,7 @@ func (d *Demo) Generate(ctx context.Context, model string, req bus.InferenceRequ
 		return bus.InferenceResult{}, bus.Errorf(bus.CodeInvalid, "the demo model cannot handle %s", what).
 			WithHint("install a real model: https://ollama.com/download, then ollama pull llama3.2")
 	}
-	a := newAnswer(KindDemo, d.e.Info().Name, emit)
+	a := newAnswer(KindDemo, d.e.Info().Name, req, emit)
 	if req.Load {
 		return a.loaded(req, reasonStop), nil
 	}
@@ -85,7 +85,7 @@ func (d *Demo) Continue(ctx context.Context, _ string, req bus.InferenceRequest,
 	if err := goesOn(); err != nil {
 		return bus.InferenceResult{}, true, err
 	}
-	res, err := d.answer(ctx, req, said.Text, newAnswer(KindDemo, d.e.Info().Name, emit).follows(said))
+	res, err := d.answer(ctx, req, said.Text, newAnswer(KindDemo, d.e.Info().Name, req, emit).follows(said))
 	return res, true, err
 }
 

@@ -32,6 +32,8 @@ func continuable(req bus.InferenceRequest, said bus.Said) bool {
 	switch {
 	case said.Text == "", said.Thinking != "", len(said.ToolCalls) > 0:
 		return false
+	case req.Logprobs && !complete(said.Text, said.Logprobs): // what is told later would be of other tokens
+		return false
 	case len(req.Tools) > 0, len(req.Format) > 0, len(req.Context) > 0, len(req.Extra) > 0, len(req.Images) > 0:
 		return false
 	case req.Suffix != "", req.Template != "", len(req.Think) > 0 && string(req.Think) != "false":
@@ -88,7 +90,7 @@ func (a *answer) ended(said bus.Said, goesOn func() error) (bus.InferenceResult,
 // model, and is asked to continue that text, raw. Where it takes answers apart (thinking, a parser of
 // the model's own), or does not show its prompt, the answer begins anew.
 func (o *Ollama) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
-	a := newAnswer(KindOllama, model, emit).follows(said)
+	a := newAnswer(KindOllama, model, req, emit).follows(said)
 	tokens, over := left(req, said)
 	if over {
 		return a.ended(said, goesOn)
@@ -144,7 +146,7 @@ const (
 // Continue implements Continuer. A text is continued by every server; of a conversation llama-server
 // shows the prompt, and vLLM can be told to leave the last message open. Others begin anew.
 func (o *OpenAI) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
-	a := newAnswer(KindOpenAI, model, emit).follows(said)
+	a := newAnswer(KindOpenAI, model, req, emit).follows(said)
 	tokens, over := left(req, said)
 	if over {
 		return a.ended(said, goesOn)

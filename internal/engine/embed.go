@@ -32,7 +32,7 @@ func (o *Ollama) Embed(ctx context.Context, model string, req bus.EmbedRequest) 
 		err = o.embed(ctx, body, req, &res)
 	}
 	if err != nil {
-		return bus.EmbedResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
+		return bus.EmbedResult{}, modelMissing(err, o.c, model, "myco pull "+model)
 	}
 	res.Duration = time.Since(started)
 	return res, o.c.counted(res.Vectors, len(req.Inputs))

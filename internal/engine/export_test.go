@@ -20,12 +20,13 @@ type Reader func(ctx context.Context, body io.Reader, emit func(bus.InferenceChu
 // Readers are those of every kind of engine that is a program of its own.
 func Readers() map[string]Reader {
 	base := &url.URL{Scheme: "http", Host: "engine.test"}
+	all := bus.InferenceRequest{Logprobs: true, TopLogprobs: bus.MaxTopLogprobs}
 	return map[string]Reader{
 		KindOllama: func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-			return NewOllama(base).read(ctx, body, newAnswer(KindOllama, "m", emit))
+			return NewOllama(base).read(ctx, body, newAnswer(KindOllama, "m", all, emit))
 		},
 		KindOpenAI: func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-			return NewOpenAI(base).read(ctx, body, newAnswer(KindOpenAI, "m", emit))
+			return NewOpenAI(base).read(ctx, body, newAnswer(KindOpenAI, "m", all, emit))
 		},
 	}
 }

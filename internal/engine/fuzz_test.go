@@ -27,6 +27,8 @@ func FuzzStream(f *testing.F) {
 		`{"response":"a","thinking":"b","context":[1],"done":true,"load_duration":1}`,
 		"data: " + `{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}` + "\n\ndata: [DONE]\n\n",
 		"data: " + `{"choices":[{"text":"a","finish_reason":"length"}]}` + "\n\ndata: [DONE]\n\n",
+		`{"message":{"content":"a"},"logprobs":[{"token":"a","logprob":-1,"bytes":[97],"top_logprobs":[{"token":"b","logprob":-2}]}],"done":true}`,
+		"data: " + `{"choices":[{"delta":{},"logprobs":{"content":[{"token":"a"}],"tokens":["b"],"token_logprobs":[null],"top_logprobs":[{"c":-1}]}}]}` + "\n\ndata: [DONE]\n\n",
 		"data: [DONE]", "retry: 1\nid: \x00\n\n", "\xef\xbb\xbfdata: {}\n\n", "", "\n\n", "[]", "null",
 	} {
 		f.Add([]byte(s))
@@ -35,19 +37,23 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for kind, read := range readers {
 			var text strings.Builder
-			calls := 0
+			calls, odds := 0, 0
 			res, err := read(t.Context(), bytes.NewReader(body), func(c bus.InferenceChunk) error {
 				if len(c.Text) > engine.MaxPiece || len(c.Thinking) > engine.MaxPiece {
 					t.Errorf("%s: a piece of %d bytes", kind, len(c.Text)+len(c.Thinking))
 				}
 				text.WriteString(c.Text)
 				calls += len(c.ToolCalls)
+				odds += len(c.Logprobs)
 				for _, call := range c.ToolCalls {
 					if len(call.Arguments) > engine.MaxAnswer {
 						t.Errorf("%s: a call of a tool with %d bytes", kind, len(call.Arguments))
 					}
 				}
-				_, err := json.Marshal(c)
+				data, err := json.Marshal(c)
+				if len(c.ToolCalls) == 0 && len(data) > 16*engine.MaxPiece {
+					t.Errorf("%s: a piece of %d bytes as JSON", kind, len(data))
+				}
 				return err
 			})
 			switch {
@@ -57,7 +63,7 @@ func FuzzStream(f *testing.F) {
 				if m := bus.AsError(err).Message; len(m) > 1<<10 {
 					t.Errorf("%s: an error of %d bytes", kind, len(m))
 				}
-			case res.Text != text.String() || res.DoneReason == "" || len(res.ToolCalls) != calls:
+			case res.Text != text.String() || res.DoneReason == "" || len(res.ToolCalls) != calls || len(res.Logprobs) != odds:
 				t.Errorf("%s: the pieces make %q, the result is %+v", kind, text.String(), res)
 			case kind == engine.KindOllama && !bytes.Contains(bytes.ToLower(body), []byte("one")) && bytes.Count(body, []byte("\n")) < 30 && len(body) < engine.MaxPiece:
 				t.Errorf("%s: %q counts as complete", kind, body)

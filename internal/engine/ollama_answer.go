@@ -15,32 +15,14 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-type ollamaMessage struct {
-	Role       string       `json:"role"`
-	Content    string       `json:"content"`
-	Thinking   string       `json:"thinking,omitempty"`
-	Images     [][]byte     `json:"images,omitempty"`
-	ToolCalls  []ollamaCall `json:"tool_calls,omitempty"`
-	ToolName   string       `json:"tool_name,omitempty"`
-	ToolCallID string       `json:"tool_call_id,omitempty"`
-}
-
-type ollamaCall struct {
-	ID       string `json:"id,omitempty"`
-	Function struct {
-		Index     int             `json:"index"`
-		Name      string          `json:"name"`
-		Arguments json.RawMessage `json:"arguments"`
-	} `json:"function"`
-}
-
 type ollamaLine struct {
-	Message ollamaMessage
+	Message bus.OllamaMessage
 	// Response, Thinking, ToolCalls and Context are what /api/generate says in place of Message.
 	Response  string
 	Thinking  string
-	ToolCalls []ollamaCall `json:"tool_calls"`
+	ToolCalls []bus.OllamaCall `json:"tool_calls"`
 	Context   json.RawMessage
+	Logprobs  []bus.Logprob
 	Error     string
 
 	Done               bool
@@ -55,9 +37,7 @@ type ollamaLine struct {
 func (l *ollamaLine) chunk() bus.InferenceChunk {
 	c := bus.InferenceChunk{Text: l.Message.Content + l.Response, Thinking: l.Message.Thinking + l.Thinking}
 	for _, call := range append(l.Message.ToolCalls, l.ToolCalls...) {
-		c.ToolCalls = append(c.ToolCalls, bus.ToolCall{
-			ID: call.ID, Index: call.Function.Index, Name: call.Function.Name, Arguments: call.Function.Arguments,
-		})
+		c.ToolCalls = append(c.ToolCalls, call.ToolCall())
 	}
 	return c
 }
@@ -114,6 +94,7 @@ func ollamaBody(model string, req bus.InferenceRequest) (path string, body map[s
 	setJSON(body, map[string]json.RawMessage{
 		"format": req.Format, "think": req.Think, "keep_alive": req.KeepAlive,
 	})
+	wantLogprobs(body, req)
 	if req.Mode == bus.ModeChat && !req.Raw && !req.Load {
 		setJSON(body, map[string]json.RawMessage{"tools": req.Tools})
 		body["messages"] = ollamaMessages(req.Conversation())
@@ -134,31 +115,21 @@ func ollamaBody(model string, req bus.InferenceRequest) (path string, body map[s
 	return "/api/generate", body
 }
 
-func ollamaMessages(in []bus.Message) []ollamaMessage {
-	out := make([]ollamaMessage, len(in))
+func ollamaMessages(in []bus.Message) []bus.OllamaMessage {
+	out := make([]bus.OllamaMessage, len(in))
 	for i, m := range in {
-		out[i] = ollamaMessage{
-			Role: m.Role, Content: m.Content, Thinking: m.Thinking, Images: m.Images, ToolName: m.ToolName, ToolCallID: m.ToolCallID,
-		}
-		for _, c := range m.ToolCalls {
-			call := ollamaCall{ID: c.ID}
-			call.Function.Index, call.Function.Name, call.Function.Arguments = c.Index, c.Name, c.Arguments
-			if len(c.Arguments) == 0 {
-				call.Function.Arguments = json.RawMessage("{}")
-			}
-			out[i].ToolCalls = append(out[i].ToolCalls, call)
-		}
+		out[i] = m.InOllama()
 	}
 	return out
 }
 
 // Generate implements Engine over /api/chat and, for the modes that it is for, /api/generate.
 func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	a := newAnswer(KindOllama, model, emit)
+	a := newAnswer(KindOllama, model, req, emit)
 	path, body := ollamaBody(model, req)
 	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
 	if err != nil {
-		return bus.InferenceResult{}, modelMissing(err, o.c, model, "ollama pull "+model)
+		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco pull "+model)
 	}
 	res, err := o.read(ctx, resp.Body, a)
 	leave(resp.Body, err == nil)
@@ -184,7 +155,13 @@ func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 		if line.Error != "" {
 			return bus.InferenceResult{}, o.c.broken(shorten(line.Error))
 		}
-		if !a.add(line.chunk()) {
+		odds, err := a.wanted(line.Logprobs)
+		if err != nil {
+			return bus.InferenceResult{}, o.c.garbled(err)
+		}
+		piece := line.chunk()
+		piece.Logprobs = odds
+		if !a.add(piece) {
 			if a.emitErr != nil {
 				return bus.InferenceResult{}, a.emitErr
 			}

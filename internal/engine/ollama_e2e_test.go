@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -237,4 +238,47 @@ func TestRealOllamaComesAndGoes(t *testing.T) {
 	o.kill()
 	await(t, w, "engine stopped", func(s *engine.Set) bool { return len(s.Models()) > 0 && s.Models()[0].Demo })
 	t.Logf("stop noticed after %v", time.Since(stopped).Round(time.Millisecond))
+}
+
+// A server that goes on with an answer tells the probabilities of the rest: with those that were told
+// before they are, token by token, those of the answer undisturbed.
+func TestRealOllamaLogprobsGoOn(t *testing.T) {
+	t.Parallel()
+	e, err := engine.Probe(patiently(t), startOllama(t).addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero := 0.0
+	req := bus.InferenceRequest{Prompt: question, Temperature: &zero, Threads: 1, Logprobs: true, TopLogprobs: 2}
+	var pieces []bus.InferenceChunk
+	whole, err := e.Generate(t.Context(), "tinylm", req, func(c bus.InferenceChunk) error {
+		pieces = append(pieces, c)
+		return nil
+	})
+	if err != nil || len(whole.Logprobs) != whole.OutputTokens-1 && len(whole.Logprobs) != whole.OutputTokens || len(pieces) < 3 {
+		t.Fatalf("%d probabilities in %d pieces of %+v, %v", len(whole.Logprobs), len(pieces), whole, err)
+	}
+	for n := 1; n < len(pieces); n++ {
+		var said bus.Said
+		for _, p := range pieces[:n] {
+			said.Text += p.Text
+			said.Logprobs = append(said.Logprobs, p.Logprobs...)
+		}
+		said.Tokens = len(said.Logprobs)
+		if !engine.Continuable(req, said) {
+			t.Errorf("after %q: it cannot go on", said.Text)
+			continue
+		}
+		r := goOn(t.Context(), e, "tinylm", req, said)
+		if r.err != nil || !r.ok || r.res.Text != whole.Text || len(r.res.Logprobs) != len(whole.Logprobs) {
+			t.Errorf("after %q: %q with %d probabilities, %v, want %q with %d", said.Text, r.res.Text, len(r.res.Logprobs), r.err, whole.Text, len(whole.Logprobs))
+			continue
+		}
+		for i, l := range r.res.Logprobs {
+			want := whole.Logprobs[i]
+			if l.Token != want.Token || math.Abs(l.Logprob-want.Logprob) > 0.01 || len(l.Top) != 2 {
+				t.Errorf("after %q: token %d is %+v, want %+v", said.Text, i, l, want)
+			}
+		}
+	}
 }

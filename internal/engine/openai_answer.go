@@ -24,6 +24,7 @@ type openAIEvent struct {
 		Message      *openAIPiece
 		Text         string // of a completion
 		FinishReason string `json:"finish_reason"`
+		Logprobs     *openAILogprobs
 	}
 	Usage struct {
 		PromptTokens     int `json:"prompt_tokens"`
@@ -47,7 +48,7 @@ const endMarker = "[DONE]"
 // /v1/completions. The request's Threads, KeepAlive, Truncate and Shift, and options of how a model is
 // loaded, are the server's own affair.
 func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	a := newAnswer(KindOpenAI, model, emit)
+	a := newAnswer(KindOpenAI, model, req, emit)
 	if req.Load { // such servers have loaded their models
 		return a.loaded(req, reasonStop), nil
 	}
@@ -210,7 +211,11 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 				return false, a.emitErr
 			}
 		}
-		if !a.add(bus.InferenceChunk{Text: p.Content + c.Text, Thinking: cmp.Or(p.Reasoning, p.ReasoningContent)}) {
+		odds, err := a.wanted(c.Logprobs.all())
+		if err != nil {
+			return false, o.c.garbled(err)
+		}
+		if !a.add(bus.InferenceChunk{Text: p.Content + c.Text, Thinking: cmp.Or(p.Reasoning, p.ReasoningContent), Logprobs: odds}) {
 			return false, a.emitErr
 		}
 	}

@@ -74,10 +74,14 @@ func openAIBody(model string, req bus.InferenceRequest) (path string, body map[s
 		if req.Suffix != "" {
 			body["suffix"] = req.Suffix
 		}
+		if req.Logprobs { // the number of others; servers tell nothing for 0
+			body["logprobs"] = max(1, req.TopLogprobs)
+		}
 		return "/v1/completions", body, nil
 	}
 	setJSON(body, map[string]json.RawMessage{"tools": req.Tools})
 	body["messages"] = openAIMessages(req.Conversation())
+	wantLogprobs(body, req)
 	return "/v1/chat/completions", body, nil
 }
 

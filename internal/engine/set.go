@@ -125,10 +125,10 @@ func (s *Set) missing(model string) *bus.Error {
 	}
 	if len(names) == 0 {
 		return bus.Errorf(bus.CodeNotFound, "no engine here has the model %q, or any other", model).
-			WithHint("start Ollama, then: ollama pull %s", model)
+			WithHint("start Ollama, then: myco pull %s", model)
 	}
 	return bus.Errorf(bus.CodeNotFound, "no engine here has the model %q; there is %s", model, strings.Join(names, ", ")).
-		WithHint("ollama pull %s", model)
+		WithHint("myco pull %s", model)
 }
 
 // Problem is an address where no engine could be used.

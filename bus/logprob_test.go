@@ -1,0 +1,33 @@
+package bus_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Pieces that tell probabilities tell how many tokens they are; of others each counts as one.
+func TestSaidIn(t *testing.T) {
+	t.Parallel()
+	said, ok := bus.SaidIn([]json.RawMessage{
+		raw(`{}`), raw(`{"text":"a"}`), raw(`{"logprobs":[{"token":"b","logprob":-1}]}`),
+		raw(`{"text":"bcd","logprobs":[{"token":"c","logprob":-2},{"token":"d","logprob":-3}]}`),
+	})
+	if !ok || said.Text != "abcd" || said.Tokens != 4 || len(said.Logprobs) != 3 || said.Logprobs[2].Token != "d" {
+		t.Errorf("%+v, %v", said, ok)
+	}
+	if _, ok := bus.SaidIn([]json.RawMessage{raw(`[]`)}); ok {
+		t.Error("a list is a piece of an answer")
+	}
+}
+
+// What is asked for beyond what engines tell is refused.
+func TestTopLogprobs(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]bus.Code{-1: bus.CodeInvalid, 0: "", bus.MaxTopLogprobs: "", bus.MaxTopLogprobs + 1: bus.CodeInvalid} {
+		if got := codeOf(bus.InferenceRequest{Prompt: "x", Logprobs: true, TopLogprobs: n}.Validate()); got != want {
+			t.Errorf("%d others: %q, want %q", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// What does not fit is told in the words of JSON, with the name of its field, and nothing of this program.
+func TestMisfits(t *testing.T) {
+	t.Parallel()
+	chat := func(more string) string { return hello + more + `}` }
+	claude := func(more string) string {
+		return `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]` + more + `}`
+	}
+	for _, c := range []struct{ path, body, says, param string }{
+		{"/api/chat", `{"model":7}`, "model: want a text, there is a number", ""},
+		{"/api/chat", `[1]`, "read the request, want a JSON object: there is a list", ""},
+		{"/api/chat", `{"model":"m","messages":"hi"}`, "messages: want a list, there is a text", ""},
+		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":[{"type":"text"}]}]}`, "messages.content: want a text, there is a list", ""},
+		{"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":7}}]}]}`, "messages.tool_calls.function.name: want a text, there is a number", ""},
+		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":"x","images":["!"]}]}`, "messages: an image is not in base64", ""},
+		{"/api/chat", chat(`,"stream":"yes"`), "stream: want true or false, there is a text", ""},
+		{"/api/chat", chat(`,"options":[1]`), "options: want an object, there is a list", ""},
+		{"/api/chat", chat(`,"options":{"temperature":"hot"}`), "options.temperature: want a number", ""},
+		{"/api/chat", chat(`,"format":7`), `format: 7: want "json", or a JSON schema`, ""},
+		{"/api/chat", chat(`,"think":7`), "think: 7: want true, false, or how much", ""},
+		{"/api/generate", `{"model":"m","prompt":["a"]}`, "prompt: want a text, there is a list", ""},
+		{"/api/generate", `{"model":"m","prompt":"a","context":"x"}`, `context: "x": want a list of tokens`, ""},
+		{"/api/show", `{"model":["x"]}`, "model: want a text, there is a list", ""},
+		{"/v1/chat/completions", `{"model":"m","messages":[7]}`, "messages: want an object, there is a number", "messages"},
+		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":{"a":1}}]}`, "messages[0]: the content is neither a text nor a list of parts", "messages[0]"},
+		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":7}]}]}`, "messages[0]: content.text: want a text, there is a number", "messages[0]"},
+		{"/v1/chat/completions", chat(`,"temperature":"hot"`), "temperature: want a number, there is a text", "temperature"},
+		{"/v1/chat/completions", chat(`,"seed":1.5`), "seed: want a whole number, there is 1.5", "seed"},
+		{"/v1/chat/completions", chat(`,"n":"x"`), "n: want a whole number, there is a text", "n"},
+		{"/v1/chat/completions", chat(`,"n":3`), "n: 3 answers are wanted, this node gives one", "n"},
+		{"/v1/chat/completions", chat(`,"top_p":"x"`), "top_p: want a number", "top_p"},
+		{"/v1/chat/completions", chat(`,"stream_options":true`), "stream_options: want an object, there is a truth value", "stream_options"},
+		{"/v1/chat/completions", chat(`,"stream_options":{"include_usage":1}`), "stream_options.include_usage: want true or false, there is a number", "stream_options"},
+		{"/v1/chat/completions", chat(`,"tool_choice":7`), "tool_choice: want none, auto, required, or an object", "tool_choice"},
+		{"/v1/chat/completions", chat(`,"functions":[{}]`), "functions is not handed through by this node yet", "functions"},
+		{"/v1/chat/completions", chat(`,"response_format":"json"`), "response_format: want an object, there is a text", "response_format"},
+		{"/v1/completions", `{"model":"m","prompt":"a","logprobs":true}`, "logprobs: want a whole number, there is a truth value", "logprobs"},
+		{"/v1/embeddings", `{"model":"vec","input":"x","encoding_format":"hex"}`, `encoding_format: "hex": want float or base64`, "encoding_format"},
+		{"/v1/responses", `{"model":"m","input":[7]}`, "input: want an object, there is a number", "input"},
+		{"/v1/responses", `{"model":"m","input":[{"role":"user","content":7}]}`, "input[0]: the content is neither a text nor a list of parts", "input[0]"},
+		{"/v1/responses", `{"model":"m","input":"x","max_output_tokens":-4}`, "max_output_tokens: want at least 1", "max_output_tokens"},
+		{"/v1/responses", `{"model":"m","input":"x","truncation":"perhaps"}`, `truncation: "perhaps": want auto or disabled`, "truncation"},
+		{"/v1/messages", claude(`,"system":7`), "system: want a text, or a list of blocks", ""},
+		{"/v1/messages", claude(`,"thinking":"yes"`), "thinking: want an object, there is a text", ""},
+		{"/v1/messages", claude(`,"stop_sequences":"x"`), "stop_sequences: want a list, there is a text", ""},
+		{"/v1/messages", claude(`,"top_k":"x"`), "top_k: want a number", ""},
+		{"/v1/messages", `{"model":"m","max_tokens":"9","messages":[]}`, "max_tokens: want a whole number, there is a text", ""},
+	} {
+		o, g := newOracle(t, paris())
+		w := local(t, g, "POST", c.path, c.body)
+		e := object(t, w)["error"]
+		says, ollama := e.(string)
+		if !ollama {
+			says, _ = at(e, "message").(string)
+		}
+		param, _ := at(e, "param").(string)
+		if w.Code != 400 || says != c.says || param != c.param || len(o.tasks) > 0 {
+			t.Errorf("%s %s: %d %s, want %q about %q", c.path, c.body, w.Code, w.Body, c.says, c.param)
+		}
+		if strings.Contains(w.Body.String(), "Go ") {
+			t.Errorf("%s %s: %s", c.path, c.body, w.Body)
+		}
+	}
+}
