@@ -278,7 +278,7 @@ func (s *swarm) checkOutput(k *tracked, say sayFunc) {
 		if e.End.State != bus.StateDone || json.Unmarshal(e.End.Result, &o) != nil {
 			continue
 		}
-		if from != 0 && e.Attempt == attempt && o.Run != from {
+		if from != 0 && e.Attempt == attempt && o.Run != from && !s.ledger.goesOn(k.id, o.Run) {
 			say("task %s shows the output of run %d and the result of run %d as one attempt", k.id, from, o.Run)
 		}
 		if e.Attempt < attempt {

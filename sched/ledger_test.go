@@ -40,6 +40,7 @@ type run struct {
 	began, ended time.Time
 	how          string // "" while it runs
 	frozen       bool   // its process was, while it ran
+	goesOn       bool   // with the output of another: its result is the whole of both
 }
 
 // ledger is kept outside the product: what was run, by whom and when.
@@ -71,6 +72,23 @@ func (l *ledger) of(id bus.TaskID) (out []run) {
 		}
 	}
 	return out
+}
+
+func (l *ledger) goOn(r *run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.goesOn = true
+}
+
+// goesOn reports whether run n of a task has gone on with the output of another. What it said itself may be
+// lost, and its result is shown all the same.
+func (l *ledger) goesOn(id bus.TaskID, n int) bool {
+	for _, r := range l.of(id) {
+		if r.n == n {
+			return r.goesOn
+		}
+	}
+	return false
 }
 
 // active counts the runs that have not ended.
@@ -165,6 +183,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 				return nil, "stopped", err
 			}
 			goesOn = nil
+			w.l.goOn(r)
 		}
 		if i < s.Chunks {
 			if err := emit(output{Run: r.n, I: i}); err != nil {

@@ -17,6 +17,7 @@ type answer struct {
 	thought strings.Builder
 	size    int  // bytes as JSON, thinking and calls of tools included
 	odds    int  // bytes of result.Logprobs as JSON, about
+	asks    bool // for words: not only that the model is loaded
 	tells   bool // probabilities
 	top     int  // how many others, of each token
 	result  bus.InferenceResult
@@ -24,7 +25,7 @@ type answer struct {
 
 func newAnswer(kind, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) *answer {
 	return &answer{
-		emit: emit, started: time.Now(), tells: req.Logprobs, top: req.TopLogprobs,
+		emit: emit, started: time.Now(), asks: req.Prompt != "" || len(req.Messages) > 0, tells: req.Logprobs, top: req.TopLogprobs,
 		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo, Version: bus.RequestVersion},
 	}
 }

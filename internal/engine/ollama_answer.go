@@ -168,6 +168,9 @@ func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.Infer
 			return a.done(reasonLength), nil
 		}
 		if line.Done {
+			if a.asks && (line.DoneReason == reasonLoad || line.DoneReason == reasonUnload) {
+				return bus.InferenceResult{}, o.c.broken("it did not see the prompt, and says that the model is loaded")
+			}
 			line.figures(&a.result)
 			return a.done(line.DoneReason), nil
 		}

@@ -118,6 +118,7 @@ func TestOllamaFailures(t *testing.T) {
 		"reset":               {hijack(line("Pa")), bus.CodeUnavailable, true, "broke off its answer"},
 		"reset before a word": {hijack(""), bus.CodeUnavailable, true, ""},
 		"same piece, few":     {text(strings.Repeat(line("ha"), 30)), bus.CodeUnavailable, true, "no line with done: true"},
+		"loads, no more":      {text(`{"message":{"content":""},"done":true,"done_reason":"load"}` + "\n"), bus.CodeUnavailable, true, "did not see the prompt"},
 		"while it thinks":     {text(thoughts(40)), bus.CodeUnavailable, true, "no line with done: true"},
 		"lines of nothing":    {text(strings.Repeat(line(""), 40)), bus.CodeUnavailable, true, "no line with done: true"},
 	} {
