@@ -106,6 +106,10 @@ func (s *spoken) flatten(name string, v any) {
 		if len(v) == 0 {
 			s.fields[name] = append(s.fields[name], "{}")
 		}
+		if _, named := v["token"]; strings.HasSuffix(name, "top_logprobs[]") && !named { // its names are tokens
+			s.fields[name] = append(s.fields[name], fmt.Sprint(v))
+			return
+		}
 		for _, k := range slices.Sorted(maps.Keys(v)) {
 			s.flatten(strings.TrimPrefix(name+"."+k, "."), v[k])
 		}
@@ -128,6 +132,9 @@ func (s *spoken) flatten(name string, v any) {
 // volatile are fields that are another each time, and of which the shape is compared.
 var volatile = regexp.MustCompile(`(^|[._])(id|item_id|call_id|request_id|tool_use_id|created|created_at|completed_at|modified_at|expires_at)$|duration$`)
 
+// computed are fields that an engine computes a little otherwise each time, of which two digits are compared.
+var computed = regexp.MustCompile(`(^|\.)logprob$`)
+
 // unordered are fields whose lines Ollama tells in another order each time.
 var unordered = regexp.MustCompile(`^(parameters|modelfile)$`)
 
@@ -141,6 +148,8 @@ func shapes(name string, values []any) (out []string) {
 		switch {
 		case volatile.MatchString(name):
 			shape = shapeOf(v)
+		case computed.MatchString(name):
+			shape = fmt.Sprintf("%.2f", v)
 		case unordered.MatchString(name):
 			lines := strings.Split(fmt.Sprint(v), "\n")
 			slices.Sort(lines)
