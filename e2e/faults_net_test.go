@@ -30,18 +30,18 @@ func TestQueueHostIsPoweredOff(t *testing.T) {
 			other = c.Members[1]
 		}
 		held := fmt.Sprintf("held%d", round)
-		for i := range 8 {
+		for i := range 6 { // batch work leaves one slot of four free
 			c.HandOver(t.Context(), other, lab.Durable(fmt.Sprintf("%s-%d", held, i)))
 		}
-		awaitRuns(t, c, 8, "every slot of both is taken", func(r engine.Run) bool { return named(held, engine.Running)(r) })
+		awaitRuns(t, c, 6, "every slot of both that batch work may have is taken", func(r engine.Run) bool { return named(held, engine.Running)(r) })
 		mine := 0
 		for _, r := range c.Ledger.Runs() {
 			if r.Engine == other.Name && named(held, engine.Running)(r) {
 				mine++
 			}
 		}
-		if mine != 4 {
-			t.Fatalf("%d of 8 tasks run on the node that stays", mine)
+		if mine != 3 {
+			t.Fatalf("%d of 6 tasks run on the node that stays, want 3", mine)
 		}
 		down := time.Now()
 		plug := c.Unplug(host)
