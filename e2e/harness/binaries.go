@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
@@ -39,9 +40,14 @@ func Build(ctx context.Context, dir string) (Binaries, error) {
 	return b, err
 }
 
+// labBuild is held while the lab's mycod is built: tests run side by side.
+var labBuild sync.Mutex
+
 // Lab makes b's mycod one whose protections can be taken out. It is built beside the other, unless
 // it is there and not older than that.
 func (b *Binaries) Lab(ctx context.Context) error {
+	labBuild.Lock()
+	defer labBuild.Unlock()
 	normal, err := os.Stat(b.Mycod)
 	if err != nil {
 		return err

@@ -18,9 +18,21 @@ import (
 
 // Swarm is a set of daemons that a test starts, on loopback or as hosts on a LAN.
 type Swarm struct {
-	bin Binaries
-	dir string
-	lan *netns.LAN
+	bin     Binaries
+	dir     string
+	lan     *netns.LAN
+	without string // what its daemons lack, beside MYCO_WITHOUT
+}
+
+// Without has the daemons of machines that are made from now on run without protections.
+func (s *Swarm) Without(t testing.TB, ps ...protect.Protection) {
+	t.Helper()
+	if err := s.bin.Lab(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ps {
+		s.without += protect.Separator + string(p)
+	}
 }
 
 // New returns a set without daemons, on loopback: static peers, every port free.
@@ -280,7 +292,7 @@ func (n *Node) command(name string, args ...string) []string {
 // env is a user's environment without anything of this machine's user: no engine is found
 // but those that the test names. A daemon of the lab reads there what is taken out.
 func (n *Node) env() []string {
-	return []string{protect.Env + "=" + os.Getenv(protect.Env), "PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TMPDIR=" + n.Temp(), "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
+	return []string{protect.Env + "=" + os.Getenv(protect.Env) + n.s.without, "PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TMPDIR=" + n.Temp(), "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", "NO_COLOR=1"}
 }
 
 // View is what `myco swarm --json` prints.
