@@ -60,6 +60,7 @@ var allowed = []difference{
 	{"/v1/messages/count_tokens", "", "content type", saysText},
 	{"/api/chat", "a role that is none", "HTTP status", saysRole},
 	{"/api/chat", "a role that is none", "content type", saysRole},
+	{"/api/chat", "an option of the wrong type", "HTTP status", "Ollama calls it a failure of its own: 500; a node says 400, and names the option"},
 	{"/api/show", "", "details.parent_model", saysPath},
 	{"/api/show", "", "modelfile", saysPath},
 	{"/v1/models", "", "data[].owned_by", saysOwner},
