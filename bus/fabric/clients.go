@@ -68,9 +68,9 @@ func known(c Config, k *keyring, acc *server.Account) []*server.NkeyUser {
 // RotateClients has returned, the old credentials let nobody in any more; who is in already stays
 // until CutStaleClients. With CodeUnavailable it has been done too often since the start.
 func (f *Fabric) RotateClients(keep func(user, observer string) error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.srv == nil {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.server() == nil {
 		return errNotRunning
 	}
 	if f.rotations == len(f.keys.spare) {

@@ -26,8 +26,10 @@ const (
 	startPoll    = time.Millisecond
 	nextFree     = 100 // ports tried after a taken one
 	routePing    = time.Second
-	routePings   = 2    // unanswered: a frozen peer is out after about 3 s
-	tlsTimeout   = 10   // seconds
+	routePings   = 2               // unanswered: a frozen peer is out after about 3 s
+	handshake    = 2 * time.Second // of a route; see reload
+	slowReload   = time.Second
+	authTimeout  = 10   // seconds
 	dialReports  = 3600 // dials, of which one that fails is logged
 	dialAttempts = 600  // of a route learnt from a peer: about ten minutes and more
 	reconnect    = 20 * time.Millisecond
@@ -35,18 +37,20 @@ const (
 
 // Fabric is this node's routed NATS server. Its methods may be called concurrently.
 type Fabric struct {
-	cfg  Config
-	log  *slog.Logger
-	keys *keyring
+	cfg       Config
+	log       *slog.Logger
+	keys      *keyring
+	handshake time.Duration // that a route may take for it
 
-	mu       sync.Mutex
-	srv      *server.Server  // nil before Start and after Shutdown
-	guard    *guard          // of srv
-	opts     *server.Options // what srv runs with, real ports filled in
-	peers    []Peer          // what opts.Routes was made from
-	leafPort int             // of the last start; 0 before
+	changing  sync.Mutex      // held while srv starts, ends, or takes other options; see reload
+	opts      *server.Options // what srv runs with, real ports filled in
+	peers     []Peer          // what opts.Routes was made from
+	rotations int             // of the clients' keys, since New
 
-	rotations int // of the clients' keys, since New
+	mu       sync.Mutex     // held for a moment only, under changing where srv changes
+	srv      *server.Server // nil before Start and after Shutdown
+	guard    *guard         // of srv
+	leafPort int            // of the last start; 0 before
 }
 
 // New returns a Fabric that is not running yet, or an Error with CodeInvalid.
@@ -59,15 +63,15 @@ func New(c Config) (*Fabric, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fabric{cfg: c, log: c.Logger, keys: k}, nil
+	return &Fabric{cfg: c, log: c.Logger, keys: k, handshake: handshake}, nil
 }
 
 // Start binds the listeners and returns when the server takes connections. A port that is taken
 // is an Error with CodeUnavailable, unless the Config lets it give way to the next.
 func (f *Fabric) Start() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.srv != nil {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.server() != nil {
 		return bus.Errorf(bus.CodeInternal, "fabric: started twice")
 	}
 	return f.startLocked()
@@ -130,6 +134,8 @@ func (f *Fabric) Run(ctx context.Context) error {
 // Shutdown ends the server and returns when all its goroutines have ended. Connections from
 // Conn must be closed by their owners: they would try to reconnect for ever.
 func (f *Fabric) Shutdown() {
+	f.changing.Lock()
+	defer f.changing.Unlock()
 	f.mu.Lock()
 	s := f.srv
 	f.srv = nil
@@ -175,9 +181,9 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			Advertise:      f.cfg.Advertise,
 			NoAdvertise:    true, // clients are local: do not tell them of other nodes' ports
 			TLSConfig:      f.cfg.TLS.Clone(),
-			TLSTimeout:     tlsTimeout,
+			TLSTimeout:     f.handshake.Seconds(),
 			TLSPinnedCerts: pinned,
-			AuthTimeout:    tlsTimeout,
+			AuthTimeout:    authTimeout,
 			PoolSize:       -1,
 			PingInterval:   ping,
 			MaxPingsOut:    routePings,
@@ -187,7 +193,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			Host:        "127.0.0.1",
 			Port:        random(p.leaf),
 			NoAdvertise: true,
-			AuthTimeout: tlsTimeout,
+			AuthTimeout: authTimeout,
 			Compression: server.CompressionOpts{Mode: server.CompressionOff},
 		},
 	}, nil
@@ -221,8 +227,10 @@ func (f *Fabric) try(opts *server.Options) error {
 	opts.Port = s.Addr().(*net.TCPAddr).Port
 	opts.Cluster.Port = s.ClusterAddr().Port
 	opts.LeafNode.Port = o.LeafNode.Port // written by Start, in this goroutine
-	f.leafPort = o.LeafNode.Port
-	f.srv, f.guard, f.opts, f.peers = s, g, opts, nil
+	f.opts, f.peers = opts, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.srv, f.guard, f.leafPort = s, g, o.LeafNode.Port
 	return nil
 }
 

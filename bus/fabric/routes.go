@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -33,10 +34,49 @@ type Peer struct {
 // learnt from others, stay. An address that does not parse is an Error with CodeInvalid, and
 // nothing changes.
 func (f *Fabric) SetPeers(peers []Peer) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.srv == nil {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.server() == nil {
 		return errNotRunning
+	}
+	return f.set(f.opts.Cluster.TLSPinnedCerts, peers)
+}
+
+// SetPinned says which keys may have a route, in place of those given before (see
+// Config.Pinned). Routes of other keys are cut. Without a change it does nothing.
+// An empty set is refused with CodeInvalid: the server would take it for "any key".
+//
+// The TLS configuration's VerifyConnection must know the change already, else a node that was
+// cut is back at once.
+func (f *Fabric) SetPinned(pinned map[string]struct{}) error {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.server() == nil {
+		return errNotRunning
+	}
+	return f.set(pinned, f.peers)
+}
+
+// SetTrust is SetPinned and SetPeers in one change of the server's options. With an address that
+// does not parse the keys change all the same.
+func (f *Fabric) SetTrust(pinned map[string]struct{}, peers []Peer) error {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	if f.server() == nil {
+		return errNotRunning
+	}
+	if err := f.set(pinned, peers); err != nil {
+		return errors.Join(err, f.set(pinned, f.peers))
+	}
+	return nil
+}
+
+// set is SetTrust with f.changing held, and the fabric running.
+func (f *Fabric) set(pinned map[string]struct{}, peers []Peer) error {
+	if protect.Pins.Off() {
+		pinned = nil
+	} else if len(pinned) == 0 {
+		return bus.Errorf(bus.CodeInvalid, "fabric: the set of pinned keys is empty, which would trust every key")
 	}
 	want := make([]Peer, 0, len(peers))
 	for _, p := range peers {
@@ -49,23 +89,27 @@ func (f *Fabric) SetPeers(peers []Peer) error {
 	}
 	slices.SortFunc(want, func(a, b Peer) int { return cmp.Compare(a.Addr, b.Addr) })
 	want = slices.CompactFunc(want, func(a, b Peer) bool { return a.Addr == b.Addr })
-	if slices.Equal(want, f.peers) {
+	if slices.Equal(want, f.peers) && maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) {
 		return nil
 	}
 	err := f.reload(func(o *server.Options) {
+		o.Cluster.TLSPinnedCerts = maps.Clone(pinned)
 		o.Routes = nil
 		for _, p := range want {
 			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: p.Addr})
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("change the routes: %w", err)
+		return fmt.Errorf("change the routes and their keys: %w", err)
 	}
 	f.peers = want
 	return nil
 }
 
-// reload changes the running server's options. f.mu is held.
+// reload changes the running server's options. f.changing is held, and f.mu is not: a reload may
+// wait. The server (2.15.2) accepts each connection with a lock that a reload takes for itself, and
+// keeps it through the TLS handshake of a route, so whoever connects to the route listener and says
+// nothing holds up the reload, and with it all new connections, until f.handshake is over.
 func (f *Fabric) reload(change func(*server.Options)) error {
 	acc, err := newAccount(f.cfg.ID)
 	if err != nil {
@@ -74,8 +118,13 @@ func (f *Fabric) reload(change func(*server.Options)) error {
 	o := f.opts.Clone()
 	o.Accounts, o.Nkeys = []*server.Account{acc}, known(f.cfg, f.keys, acc)
 	change(o)
-	if err := f.srv.ReloadOptions(o.Clone()); err != nil {
+	begin := time.Now()
+	if err := f.server().ReloadOptions(o.Clone()); err != nil {
 		return err
+	}
+	if took := time.Since(begin); took > slowReload {
+		f.log.Warn("a change of the routes had to wait, and new clients with it: a program connects to the port for routes and says nothing",
+			"took", took.Round(time.Millisecond), "port", o.Cluster.Port)
 	}
 	f.opts = o
 	return nil
@@ -92,31 +141,6 @@ func (f *Fabric) ownAddr(addr string) bool {
 	}
 	ip, lip := net.ParseIP(host), net.ParseIP(f.opts.Cluster.Host)
 	return ip != nil && lip != nil && ip.IsLoopback() && lip.IsUnspecified()
-}
-
-// SetPinned says which keys may have a route, in place of those given before (see
-// Config.Pinned). Routes of other keys are cut. Without a change it does nothing.
-// An empty set is refused with CodeInvalid: the server would take it for "any key".
-//
-// The TLS configuration's VerifyConnection must know the change already, else a node that was
-// cut is back at once.
-func (f *Fabric) SetPinned(pinned map[string]struct{}) error {
-	if len(pinned) == 0 {
-		return bus.Errorf(bus.CodeInvalid, "fabric: the set of pinned keys is empty, which would trust every key")
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.srv == nil {
-		return errNotRunning
-	}
-	if maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) || protect.Pins.Off() {
-		return nil
-	}
-	err := f.reload(func(o *server.Options) { o.Cluster.TLSPinnedCerts = maps.Clone(pinned) })
-	if err != nil {
-		return fmt.Errorf("change the pinned keys: %w", err)
-	}
-	return nil
 }
 
 // Routed returns the nodes that this one has a route to at present. It takes some microseconds

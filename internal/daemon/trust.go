@@ -182,10 +182,7 @@ func (t *trust) hear(roster []byte) {
 
 // apply tells the fabric who may have a route and whom to dial. Without a change it does nothing.
 func (t *trust) apply() error {
-	if err := t.fabric.SetPinned(t.id.Pinned()); err != nil {
-		return err
-	}
-	if err := t.fabric.SetPeers(t.peers()); err != nil {
+	if err := t.fabric.SetTrust(t.id.Pinned(), t.peers()); err != nil {
 		return err
 	}
 	return t.save()

@@ -1,0 +1,143 @@
+package fabric_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+)
+
+// awaitGoroutine returns once a goroutine of this process is in the function fn. Its callers are
+// not parallel tests: no other test is in it then.
+func awaitGoroutine(t *testing.T, fn string) {
+	t.Helper()
+	buf := make([]byte, 1<<20)
+	fabrictest.Eventually(t, func() bool {
+		return strings.Contains(string(buf[:runtime.Stack(buf, true)]), fn+"(")
+	}, "a goroutine is in %s", fn)
+}
+
+// silent connects to the port for routes, as a client of NATS does that takes it for a server's: it
+// waits to be spoken to. It returns once the server waits too.
+func silent(t *testing.T, f *fabric.Fabric) net.Conn {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.FabricAddr())
+	check(t, err)
+	t.Cleanup(func() { c.Close() })
+	awaitGoroutine(t, "crypto/tls.(*Conn).readClientHello")
+	return c
+}
+
+// A change of the routes waits for a connection that says nothing; meanwhile the fabric answers,
+// and carries what is said on it.
+func TestChangeThatWaitsHoldsNothingUp(t *testing.T) { //nolint:paralleltest // see awaitGoroutine
+	k, other := fabrictest.NewKey(t), fabrictest.NewKey(t)
+	cfg, _, _ := fabrictest.FabricConfig(t, k, fabrictest.NewRoster(k))
+	f, err := fabric.New(cfg)
+	check(t, err)
+	f.SetHandshake(10 * fabrictest.Limit)
+	check(t, f.Start())
+	t.Cleanup(f.Shutdown)
+	nc, err := f.Conn("inside")
+	check(t, err)
+	t.Cleanup(nc.Close)
+	_, err = nc.Subscribe("swarm.here", func(m *nats.Msg) { _ = m.Respond(nil) })
+	check(t, err)
+	check(t, nc.Flush())
+
+	c := silent(t, f)
+	changed := make(chan error, 1)
+	go func() { changed <- f.SetTrust(fabrictest.NewRoster(k, other).Pinned(), nil) }()
+	awaitGoroutine(t, "server.(*Server).ReloadOptions")
+	answers := make(chan error, 1)
+	go func() {
+		f.Routed()
+		f.RTT()
+		if f.FabricAddr() == "" || f.ClientURL() == "" || f.LeafURL() == "" || !f.Interest("swarm.here") {
+			t.Error("the fabric tells nothing of itself")
+		}
+		_, err := nc.Request("swarm.here", nil, fabrictest.Limit)
+		answers <- err
+	}()
+	select {
+	case err := <-answers:
+		check(t, err)
+	case <-changed:
+		t.Error("the change did not wait, or was over before the fabric answered")
+	case <-time.After(fabrictest.Limit):
+		t.Error("the fabric does not answer while a change waits")
+	}
+	check(t, c.Close())
+	select {
+	case err := <-changed:
+		check(t, err)
+	case <-time.After(fabrictest.Limit):
+		t.Error("the change still waits after the silent connection has ended")
+	}
+}
+
+// A client has 5 s to connect. It gets in although a change of the routes waits for a connection
+// that says nothing.
+func TestClientGetsInPastASilentConnection(t *testing.T) { //nolint:paralleltest // see awaitGoroutine
+	k, other := fabrictest.NewKey(t), fabrictest.NewKey(t)
+	n := fabrictest.StartFabric(t, k, fabrictest.NewRoster(k))
+	inside, err := n.Fabric.Conn("inside")
+	check(t, err)
+	t.Cleanup(inside.Close)
+	_, err = inside.Subscribe(bus.SubjectRPC(n.ID, bus.VerbPing), func(m *nats.Msg) { _ = m.Respond([]byte(`{}`)) })
+	check(t, err)
+	check(t, inside.Flush())
+	creds := userFile(t, n.User)
+
+	silent(t, n.Fabric)
+	changed := make(chan error, 1)
+	go func() { changed <- n.Fabric.SetTrust(fabrictest.NewRoster(k, other).Pinned(), nil) }()
+	awaitGoroutine(t, "server.(*Server).ReloadOptions")
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	c, err := bus.Dial(ctx, bus.WithURL(n.Fabric.ClientURL(), creds))
+	if err != nil {
+		t.Fatalf("a client is kept out: %v", err)
+	}
+	t.Cleanup(c.Close)
+	_, err = c.Ping(ctx)
+	check(t, err)
+	check(t, <-changed)
+}
+
+// An address that nobody can dial, which a stranger may have told, does not keep a key in.
+func TestBadAddressKeepsNoKeyIn(t *testing.T) {
+	t.Parallel()
+	ka, kb := fabrictest.NewKey(t), fabrictest.NewKey(t)
+	r := fabrictest.NewRoster(ka, kb)
+	a, b := fabrictest.StartFabric(t, ka, r), fabrictest.StartFabric(t, kb, r)
+	check(t, a.Fabric.SetTrust(r.Pinned(), []fabric.Peer{b.Peer()}))
+	fabrictest.AwaitMesh(t, a, b)
+	r.Remove(kb)
+	err := a.Fabric.SetTrust(r.Pinned(), []fabric.Peer{b.Peer(), {Addr: "nowhere"}})
+	if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+		t.Errorf("got %v, want CodeInvalid", err)
+	}
+	fabrictest.Eventually(t, func() bool { return len(a.Fabric.Routed()) == 0 }, "the route of the key is cut")
+}
+
+func userFile(t *testing.T, user nkeys.KeyPair) string {
+	t.Helper()
+	seed, err := user.Seed()
+	check(t, err)
+	path := filepath.Join(t.TempDir(), bus.UserCreds)
+	check(t, os.WriteFile(path, seed, 0o600))
+	return path
+}

@@ -1,0 +1,42 @@
+//go:build e2e && linux
+
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mycoswarm/mycoswarm/e2e/harness"
+)
+
+// Clients of NATS connect to a node's port for routes, again and again, as they do where a daemon
+// that is gone had that port for them. They wait to be spoken to. Others join meanwhile, the
+// daemon answers, and nobody is taken for lost.
+func TestSilentConnectionsToTheRoutePort(t *testing.T) {
+	const clients = 4
+	s := harness.New(t, programs)
+	a := s.Found(t, "a")
+	for range clients {
+		nc, err := nats.Connect("nats://"+a.Info.FabricAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+			nats.ReconnectWait(20*time.Millisecond), nats.Timeout(5*time.Second))
+		if err != nil {
+			t.Fatalf("set up a client: %v", err)
+		}
+		t.Cleanup(nc.Close)
+	}
+	nodes := []*harness.Node{a, s.Join(t, a, "b"), s.Join(t, a, "c")}
+	harness.Settle(t, nodes...)
+	for _, n := range nodes {
+		if v := n.View(t); len(v.Nodes) != len(nodes) {
+			t.Errorf("%s sees %d nodes, want %d", n.Name, len(v.Nodes), len(nodes))
+		}
+	}
+	for _, n := range nodes {
+		if log := n.Process.Log(200); strings.Contains(log, "msg=lost ") {
+			t.Errorf("%s took somebody for lost:\n%s", n.Name, log)
+		}
+	}
+}
