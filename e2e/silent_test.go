@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,14 +20,19 @@ func TestSilentConnectionsToTheRoutePort(t *testing.T) {
 	const clients = 4
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
+	var wg sync.WaitGroup
 	for range clients {
-		nc, err := nats.Connect("nats://"+a.Info.FabricAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-			nats.ReconnectWait(20*time.Millisecond), nats.Timeout(5*time.Second))
-		if err != nil {
-			t.Fatalf("set up a client: %v", err)
-		}
-		t.Cleanup(nc.Close)
+		wg.Go(func() {
+			nc, err := nats.Connect("nats://"+a.Info.FabricAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+				nats.ReconnectWait(20*time.Millisecond), nats.Timeout(5*time.Second))
+			if err != nil {
+				t.Errorf("set up a client: %v", err)
+				return
+			}
+			t.Cleanup(nc.Close)
+		})
 	}
+	t.Cleanup(wg.Wait)
 	nodes := []*harness.Node{a, s.Join(t, a, "b"), s.Join(t, a, "c")}
 	harness.Settle(t, nodes...)
 	for _, n := range nodes {
