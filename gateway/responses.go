@@ -200,7 +200,7 @@ func (q *responsesQuestion) piece(out *stream, c bus.InferenceChunk) error {
 		}
 		q.text.WriteString(s.text)
 		delta := q.part(map[string]any{"delta": s.text})
-		if s.kind == "message" {
+		if s.kind == "message" { // only what is new: all of them with each piece would be too many
 			delta["logprobs"], q.told = ofTokens(q.odds[q.told:]), len(q.odds)
 		}
 		if err := q.send(out, s.event, delta); err != nil {
@@ -223,9 +223,6 @@ func (q *responsesQuestion) part(event map[string]any) map[string]any {
 		return event
 	}
 	event["content_index"] = 0
-	if _, text := event["part"]; !text {
-		event["logprobs"] = ofTokens(q.odds)
-	}
 	return event
 }
 
@@ -264,7 +261,10 @@ func (q *responsesQuestion) end(out *stream) error {
 	}
 	for _, kind := range last {
 		event := map[string]any{"text": text}
-		if kind == "response.content_part.done" {
+		switch kind {
+		case "response.output_text.done":
+			event["logprobs"] = ofTokens(q.odds)
+		case "response.content_part.done":
 			event = map[string]any{"part": outputText(text, q.odds)}
 		}
 		if err := q.send(out, kind, q.part(event)); err != nil {
