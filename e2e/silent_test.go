@@ -41,7 +41,7 @@ func TestSilentConnectionsToTheRoutePort(t *testing.T) {
 		}
 	}
 	for _, n := range nodes {
-		if log := n.Process.Log(200); strings.Contains(log, "msg=lost ") {
+		if log := n.Log(200); strings.Contains(log, "msg=lost ") {
 			t.Errorf("%s took somebody for lost:\n%s", n.Name, log)
 		}
 	}

@@ -74,8 +74,8 @@ func TestChangeThatWaitsHoldsNothingUp(t *testing.T) { //nolint:paralleltest // 
 	select {
 	case err := <-answers:
 		check(t, err)
-	case <-changed:
-		t.Error("the change did not wait, or was over before the fabric answered")
+	case err := <-changed:
+		t.Errorf("the change was over before the fabric answered: %v", err)
 	case <-time.After(fabrictest.Limit):
 		t.Error("the fabric does not answer while a change waits")
 	}
