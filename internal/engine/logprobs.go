@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,7 +71,7 @@ func (a *answer) wanted(odds []bus.Logprob) ([]bus.Logprob, error) {
 }
 
 // openAILogprobs are the two ways in which servers tell probabilities: that of a chat, which some use
-// for completions too, and lists.
+// for completions too, and lists. KoboldCpp tells the same in both.
 // https://platform.openai.com/docs/api-reference/completions/object
 type openAILogprobs struct {
 	Content []bus.Logprob
@@ -80,12 +81,22 @@ type openAILogprobs struct {
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
 }
 
+// openAIOdds are the probabilities that a server tells, in one way. What is of another shape, such as
+// numbers of tokens in place of their texts, tells none: some say it also where nobody asks.
+func (a *answer) openAIOdds(told json.RawMessage) ([]bus.Logprob, error) {
+	var o openAILogprobs
+	if a.tells && len(told) > 0 && bus.Unmarshal(told, &o) == nil {
+		return a.wanted(o.all())
+	}
+	return nil, nil
+}
+
 // all are the probabilities in one way.
 func (o *openAILogprobs) all() []bus.Logprob {
-	if o == nil {
-		return nil
+	if len(o.Content) > 0 {
+		return o.Content
 	}
-	out := o.Content
+	var out []bus.Logprob
 	for i, token := range o.Tokens {
 		l := bus.Logprob{TokenLogprob: bus.TokenLogprob{Token: token}}
 		if i < len(o.TokenLogprobs) && o.TokenLogprobs[i] != nil {

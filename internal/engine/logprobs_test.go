@@ -27,6 +27,7 @@ const (
 		finish + doneEvent
 	listOdds = `data: {"choices":[{"text":"Pa","logprobs":{"text_offset":[0],"tokens":["Pa"],"token_logprobs":[-0.5],"top_logprobs":null}}]}` + "\n\n" +
 		`data: {"choices":[{"text":"ris","finish_reason":"stop","logprobs":{"tokens":["ris"],"token_logprobs":[-1],"top_logprobs":[{"z":-3,"x":-2,"ris":-1}]}}]}` + "\n\n" + doneEvent
+	numbered   = `{"choices":[{"finish_reason":"stop","message":{"content":"Paris"},"logprobs":{"tokens":[17,4],"token_logprobs":[-0.5,-1],"top_logprobs":[]}}]}`
 	atOnceOdds = `{"choices":[{"finish_reason":"stop","message":{"content":"Paris"},"logprobs":{"content":[{"token":"Pa","logprob":-0.5},` +
 		`{"token":"ris","logprob":-1,"top_logprobs":[{"token":"ris","logprob":-1},{"token":"x","logprob":-2}]}]}}]}`
 )
@@ -50,6 +51,9 @@ func TestLogprobs(t *testing.T) {
 		"a completion":               {engine.KindOpenAI, "/v1/completions", listOdds, text, `1 <nil>`, []bus.Logprob{two[0], likely("ris", -1)}},
 		"a completion, with others":  {engine.KindOpenAI, "/v1/completions", listOdds, with(text, 2), `2 <nil>`, two},
 		"a completion as of a chat":  {engine.KindOpenAI, "/v1/completions", chatOdds, with(text, 2), `2 <nil>`, two},
+		"both ways at once":          {engine.KindOpenAI, "/v1/completions", strings.ReplaceAll(chatOdds, `"logprobs":{`, `"logprobs":{"tokens":["Pa"],"token_logprobs":[-0.5],"top_logprobs":[{"Pa":-0.5}],`), with(text, 2), `2 <nil>`, two},
+		"numbers of tokens":          {engine.KindOpenAI, "/v1/completions", numbered, text, `1 <nil>`, nil},
+		"numbers, not asked for":     {engine.KindOpenAI, "/v1/chat/completions", numbered, bus.InferenceRequest{Prompt: "x"}, `<nil> <nil>`, nil},
 		"they are not asked for":     {engine.KindOpenAI, "/v1/chat/completions", chatOdds, bus.InferenceRequest{Prompt: "x"}, `<nil> <nil>`, nil},
 		"an Ollama that knows none":  {engine.KindOllama, "/api/chat", line("Pa") + line("ris") + doneLine, chat, `true 2`, nil},
 		"a server that knows none":   {engine.KindOpenAI, "/v1/chat/completions", event("Paris") + finish + doneEvent, chat, `true 2`, nil},

@@ -24,7 +24,7 @@ type openAIEvent struct {
 		Message      *openAIPiece
 		Text         string // of a completion
 		FinishReason string `json:"finish_reason"`
-		Logprobs     *openAILogprobs
+		Logprobs     json.RawMessage
 	}
 	Usage struct {
 		PromptTokens     int `json:"prompt_tokens"`
@@ -211,7 +211,7 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 				return false, a.emitErr
 			}
 		}
-		odds, err := a.wanted(c.Logprobs.all())
+		odds, err := a.openAIOdds(c.Logprobs)
 		if err != nil {
 			return false, o.c.garbled(err)
 		}
