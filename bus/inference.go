@@ -163,11 +163,12 @@ func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
 		s.Thinking += c.Thinking
 		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
 		s.Logprobs = append(s.Logprobs, c.Logprobs...)
-		if n := len(c.Logprobs); n > 0 {
-			s.Tokens += n
-		} else if !c.Empty() {
+		if !c.Empty() {
 			s.Tokens++
 		}
+	}
+	if n := len(s.Logprobs); n > 0 { // a token may be told in one piece and its text come in another
+		s.Tokens = n
 	}
 	return s, true
 }

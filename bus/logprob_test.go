@@ -7,15 +7,19 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Pieces that tell probabilities tell how many tokens they are; of others each counts as one.
+// Probabilities tell how many tokens an answer is, whichever pieces its text comes in; without them each
+// piece counts as one.
 func TestSaidIn(t *testing.T) {
 	t.Parallel()
 	said, ok := bus.SaidIn([]json.RawMessage{
-		raw(`{}`), raw(`{"text":"a"}`), raw(`{"logprobs":[{"token":"b","logprob":-1}]}`),
-		raw(`{"text":"bcd","logprobs":[{"token":"c","logprob":-2},{"token":"d","logprob":-3}]}`),
+		raw(`{}`), raw(`{"logprobs":[{"token":"b","logprob":-1}]}`), raw(`{"text":"b"}`),
+		raw(`{"text":"cd","logprobs":[{"token":"c","logprob":-2},{"token":"d","logprob":-3}]}`),
 	})
-	if !ok || said.Text != "abcd" || said.Tokens != 4 || len(said.Logprobs) != 3 || said.Logprobs[2].Token != "d" {
+	if !ok || said.Text != "bcd" || said.Tokens != 3 || len(said.Logprobs) != 3 || said.Logprobs[2].Token != "d" {
 		t.Errorf("%+v, %v", said, ok)
+	}
+	if said, ok := bus.SaidIn([]json.RawMessage{raw(`{}`), raw(`{"text":"b"}`), raw(`{"text":"cd"}`)}); !ok || said.Tokens != 2 {
+		t.Errorf("without probabilities: %+v, %v", said, ok)
 	}
 	if _, ok := bus.SaidIn([]json.RawMessage{raw(`[]`)}); ok {
 		t.Error("a list is a piece of an answer")
