@@ -42,7 +42,8 @@ func (h *Show) Capability(context.Context) (bus.Capability, error) {
 }
 
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is none, CodeNotFound where
-// no engine here has the model, or are those of the engine.
+// no engine here has the model, or are those of the engine. None is tried again: no other node could, and
+// whoever asks has a shorter answer.
 func (h *Show) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
 	var req bus.ShowRequest
 	if err := json.Unmarshal(t.Payload, &req); err != nil {
@@ -59,5 +60,6 @@ func (h *Show) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error)
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	return nil, err
+	e := bus.AsError(err)
+	return nil, &bus.Error{Code: e.Code, Message: e.Message, Hint: e.Hint}
 }

@@ -40,7 +40,7 @@ func TestShow(t *testing.T) {
 		}
 	}
 	s.err = bus.Retry(bus.Errorf(bus.CodeUnavailable, "down"))
-	wantCode(t, handle(t.Context(), h, "", bus.ShowRequest{Model: "m"}).err, bus.CodeUnavailable, true)
+	wantCode(t, handle(t.Context(), h, "", bus.ShowRequest{Model: "m"}).err, bus.CodeUnavailable, false)
 	gone := errors.New("superseded")
 	over, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)

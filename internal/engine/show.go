@@ -14,7 +14,7 @@ import (
 var blobPath = regexp.MustCompile(`[/\\]blobs[/\\]sha256[-:][0-9a-f]{64}$`)
 
 // blobLine is a line of a Modelfile that names such a file.
-var blobLine = regexp.MustCompile(`(?m)^(FROM|ADAPTER) .*[/\\]blobs[/\\]sha256[-:][0-9a-f]{64}\r?\n`)
+var blobLine = regexp.MustCompile(`(?m)^(FROM|ADAPTER) .*[/\\]blobs[/\\]sha256[-:][0-9a-f]{64}(\r?\n|$)`)
 
 // Show returns what the server tells of a model, without paths of its machine: its Modelfile builds on the
 // model by name. CodeNotFound where the server does not have it; others are as in Generate.

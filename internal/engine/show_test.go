@@ -20,6 +20,7 @@ func TestOllamaShows(t *testing.T) {
 			"# FROM m:latest\n\nFROM /home/ann/.ollama/models/blobs/sha256-" + hash + "\nFROM /srv/blobs/sha256-" + hash + "\nADAPTER D:\\models\\blobs\\sha256-" + hash + "\nTEMPLATE x\n",
 			"/home/ann/.ollama/models/blobs/sha256-" + hash, "# FROM m:latest\n\nFROM m:latest\nTEMPLATE x\n", "",
 		},
+		"the last line":      {"FROM /srv/blobs/sha256-" + hash, "", "FROM m:latest\n", ""},
 		"a model of another": {"FROM other:7b\nLICENSE \"\"\"\nFROM /the/heart\n\"\"\"", "other:7b", "FROM other:7b\nLICENSE \"\"\"\nFROM /the/heart\n\"\"\"", "other:7b"},
 	} {
 		told, _ := json.Marshal(map[string]any{
