@@ -81,6 +81,9 @@ func kindName(t reflect.Type) string {
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a text in base64"
+		}
 		return "a list"
 	case reflect.Struct, reflect.Map:
 		return "an object"

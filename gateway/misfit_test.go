@@ -19,6 +19,7 @@ func TestMisfits(t *testing.T) {
 		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":[{"type":"text"}]}]}`, "messages.content: want a text, there is a list", ""},
 		{"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":7}}]}]}`, "messages.tool_calls.function.name: want a text, there is a number", ""},
 		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":"x","images":["!"]}]}`, "messages: an image is not in base64", ""},
+		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":"x","images":[7]}]}`, "messages.images: want a text in base64, there is a number", ""},
 		{"/api/chat", chat(`,"stream":"yes"`), "stream: want true or false, there is a text", ""},
 		{"/api/chat", chat(`,"options":[1]`), "options: want an object, there is a list", ""},
 		{"/api/chat", chat(`,"options":{"temperature":"hot"}`), "options.temperature: want a number", ""},
