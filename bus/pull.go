@@ -60,14 +60,17 @@ var gpuTiers = []string{"ultra", "high", "mid", "entry", "none"}
 // littleRoom is, in bytes, less than most models take: a node with less free is the last to get one.
 const littleRoom = 8 << 30
 
-// PullNode returns the node that should pull a model: on, by name or id, where it is not empty, and
-// otherwise a node that has the model already, for its newer version, or that with the best GPU, and of
-// these that with most room on the disk of its models. CodeNotFound for a node that is not there,
-// CodeNoWorker where none can pull.
-func PullNode(nodes []NodeInfo, model, on string) (NodeInfo, error) {
+// PullNode returns the node that should pull a model for self: on, by name or id, where it is not empty,
+// and otherwise one that its owner does not keep, if there is one, that has the model already, for its newer
+// version, or that with the best GPU, and of these that with most room on the disk of its models.
+// CodeNotFound for a node that is not there, CodeNoWorker where none can pull.
+func PullNode(nodes []NodeInfo, model, on string, self NodeID) (NodeInfo, error) {
 	able, err := ableTo(TypePull, nodes, on)
 	if err != nil {
 		return NodeInfo{}, err
+	}
+	if open := slices.DeleteFunc(slices.Clone(able), func(n NodeInfo) bool { return n.ClosedTo(self, TypePull) }); len(open) > 0 {
+		able = open
 	}
 	if has := slices.DeleteFunc(slices.Clone(able), func(n NodeInfo) bool { return !inOllama(n, model) }); len(has) > 0 {
 		able = has

@@ -27,6 +27,7 @@ func changed(n bus.NodeInfo, change func(*bus.NodeInfo)) bus.NodeInfo {
 func TestPullNode(t *testing.T) {
 	t.Parallel()
 	a, b, c := ollamaNode("a", "none", 900), ollamaNode("b", "high", 50), ollamaNode("c", "high", 200)
+	closed := func(n *bus.NodeInfo) { n.Owner = &bus.OwnerUse{Closed: true} }
 	without := func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }
 	for name, x := range map[string]struct {
 		nodes []bus.NodeInfo
@@ -52,9 +53,13 @@ func TestPullNode(t *testing.T) {
 		"pinned to a lost one":           {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeLost }), b}, "a", "", bus.CodeNotFound},
 		"not to one that drains":         {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "a", ""},
 		"not to one that does not speak": {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeIncompatible })}, "", "a", ""},
+		"not to one that is kept":        {[]bus.NodeInfo{a, changed(c, closed)}, "", "a", ""},
+		"though it has the model":        {[]bus.NodeInfo{a, changed(ollamaNode("d", "high", 900, "m:latest"), closed)}, "", "a", ""},
+		"unless no other can":            {[]bus.NodeInfo{changed(a, without), changed(c, closed)}, "", "c", ""},
+		"the owner's own":                {[]bus.NodeInfo{changed(ollamaNode("a", "ultra", 900), closed), c}, "", "a", ""},
 		"nobody can":                     {[]bus.NodeInfo{changed(a, without)}, "", "", bus.CodeNoWorker},
 	} {
-		got, err := bus.PullNode(x.nodes, "m", x.on)
+		got, err := bus.PullNode(x.nodes, "m", x.on, a.ID)
 		if got.Name != x.want || codeOf(err) != x.code {
 			t.Errorf("%s: %q, %v, want %q, %q", name, got.Name, err, x.want, x.code)
 		}

@@ -51,7 +51,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	node, err := bus.PullNode(g.cfg.Swarm.Nodes(), req.Model, r.Header.Get(headerNode))
+	node, err := bus.PullNode(g.cfg.Swarm.Nodes(), req.Model, r.Header.Get(headerNode), g.cfg.Swarm.Identity().NodeID)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
-// What runs when a machine is closed finishes; what others send then waits, and says why, while the
-// owner's own runs there; once it is open again the rest runs.
-func TestClosedMachineRunsItsOwn(t *testing.T) {
-	t.Parallel()
-	var closed atomic.Bool
+// keptWhile is three parts, whose worker its owner keeps while closed is set.
+func keptWhile(closed *atomic.Bool) setup {
 	c := parts(3, theWorker)
 	c.owner = func(i int) *bus.OwnerUse {
 		if i != theWorker || !closed.Load() {
@@ -23,7 +20,15 @@ func TestClosedMachineRunsItsOwn(t *testing.T) {
 		}
 		return &bus.OwnerUse{Closed: true, Why: "until 17:00"}
 	}
-	play(t, c, func(s *swarm) {
+	return c
+}
+
+// What runs when a machine is closed finishes; what others send then waits, and says why, while the
+// owner's own runs there; once it is open again the rest runs.
+func TestClosedMachineRunsItsOwn(t *testing.T) {
+	t.Parallel()
+	var closed atomic.Bool
+	play(t, keptWhile(&closed), func(s *swarm) {
 		s.elected()
 		long := s.enqueue(theSubmitter, script{MS: 4000})
 		s.running(long)
@@ -79,6 +84,11 @@ func TestPlaceOnClosedNodes(t *testing.T) {
 			t.Errorf("%s: %v, want that beta is closed", name, err)
 		}
 	}
+	beta.Types = append(beta.Types, bus.TypePull)
+	_, err := sched.Place(bus.Task{Type: bus.TypePull, Node: b}, []bus.NodeInfo{alpha, beta}, a, "", false)
+	if e := bus.AsError(err); e == nil || e.Code != bus.CodeNoWorker || strings.Contains(e.Hint, "ask") || !strings.Contains(e.Hint, "myco swarm") {
+		t.Errorf("a pull to a closed node: %+v, want a hint of what can be done with a pull", e)
+	}
 	if _, err := sched.Place(bus.Task{Type: bus.TypePing, Node: b}, nodes, a, "", false); err != nil {
 		t.Errorf("a ping to a closed node: %v", err)
 	}
@@ -130,14 +140,7 @@ func TestPinsStayAwayFromClosedMachine(t *testing.T) {
 func TestPinThatWaitsWhenItsMachineIsClosed(t *testing.T) {
 	t.Parallel()
 	var closed atomic.Bool
-	c := parts(3, theWorker)
-	c.owner = func(i int) *bus.OwnerUse {
-		if i != theWorker || !closed.Load() {
-			return nil
-		}
-		return &bus.OwnerUse{Closed: true, Why: "until 17:00"}
-	}
-	play(t, c, func(s *swarm) {
+	play(t, keptWhile(&closed), func(s *swarm) {
 		s.elected()
 		long := s.submit(theSubmitter, script{MS: 10_000}, pin(nodeID(theWorker)))
 		s.running(long)

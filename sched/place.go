@@ -193,7 +193,10 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
 		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
-		if t.Node != "" {
+		switch {
+		case t.Type == bus.TypePull || t.Type == bus.TypeDelete:
+			return e.WithHint("myco swarm tells until when; or leave the node open, without --node")
+		case t.Node != "":
 			return e.WithHint("let it wait: myco ask --detach; or leave the node open, without --node: myco swarm")
 		}
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")

@@ -34,7 +34,7 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n, err := bus.PullNode(status.Nodes, c.Model, c.Node)
+	n, err := bus.PullNode(status.Nodes, c.Model, c.Node, status.Node.ID)
 	if err != nil {
 		return err
 	}
