@@ -230,3 +230,28 @@ func TestResponsesLogprobs(t *testing.T) {
 		t.Errorf("not included: %v", v)
 	}
 }
+
+// The probabilities of a thought are not told as those of the message behind it.
+func TestResponsesLogprobsBehindAThought(t *testing.T) {
+	t.Parallel()
+	body := ask + `,"include":["message.output_text.logprobs"]`
+	const text = "Yes!"
+	pieces := chunks(1,
+		bus.InferenceChunk{Thinking: "hm", Logprobs: []bus.Logprob{{TokenLogprob: bus.TokenLogprob{Token: "hm"}}}},
+		bus.InferenceChunk{Text: "Yes", Logprobs: []bus.Logprob{{TokenLogprob: bus.TokenLogprob{Token: "Yes"}}}},
+		bus.InferenceChunk{Text: "!", Logprobs: []bus.Logprob{{TokenLogprob: bus.TokenLogprob{Token: "\ufffd", Bytes: []int{'!'}}}}},
+	)
+	_, g := newOracle(t, says(bus.InferenceResult{Text: text, Thinking: "hm", DoneReason: "stop", Logprobs: []bus.Logprob{
+		{TokenLogprob: bus.TokenLogprob{Token: "hm"}},
+		{TokenLogprob: bus.TokenLogprob{Token: "Yes"}},
+		{TokenLogprob: bus.TokenLogprob{Token: "\ufffd", Bytes: []int{'!'}}},
+	}}, pieces...))
+	once := object(t, local(t, g, "POST", "/v1/responses", body+`}`))
+	_, got := named(t, local(t, g, "POST", "/v1/responses", body+`,"stream":true}`))
+	for what, v := range map[string]any{"at once": once, "streamed": at(got[len(got)-1], "response")} {
+		odds, _ := at(v, "output", 1, "content", 0, "logprobs").([]any)
+		if len(odds) != 2 || at(odds[0], "token") != "Yes" || at(v, "output", 1, "content", 0, "text") != text {
+			t.Errorf("%s: %v", what, odds)
+		}
+	}
+}

@@ -68,6 +68,22 @@ func ofTokens(odds []bus.Logprob) []openAILogprob {
 	return out
 }
 
+// ofText are those of odds that are of a text and not of the thought before it.
+func ofText(odds []bus.Logprob, thought, text string) []bus.Logprob {
+	at, size := len(odds), len(text)
+	if thought == "" {
+		return odds
+	}
+	for ; at > 0 && size > 0; at-- {
+		if l := odds[at-1]; l.Bytes != nil {
+			size -= len(l.Bytes)
+		} else {
+			size -= len(l.Token)
+		}
+	}
+	return odds[at:]
+}
+
 // logprobs spells probabilities; null where there are none.
 func (q *openAIQuestion) logprobs(odds []bus.Logprob) any {
 	if len(odds) == 0 {

@@ -157,7 +157,7 @@ func (q *responsesQuestion) whole(r bus.InferenceResult) any {
 		q.done = append(q.done, q.thoughts(r.Thinking))
 	}
 	if r.Text != "" || len(r.ToolCalls) == 0 {
-		q.done = append(q.done, q.message(r.Text, r.Logprobs))
+		q.done = append(q.done, q.message(r.Text, ofText(r.Logprobs, r.Thinking, r.Text)))
 	}
 	for _, c := range r.ToolCalls {
 		q.done = append(q.done, q.call(c))
@@ -187,7 +187,7 @@ func (q *responsesQuestion) piece(out *stream, c bus.InferenceChunk) error {
 	if err := q.start(out); err != nil {
 		return err
 	}
-	q.odds = append(q.odds, c.Logprobs...) // those without a text go with the next one
+	q.odds = append(q.odds, ofText(c.Logprobs, c.Thinking, c.Text)...) // those without a text go with the next one
 	for _, s := range []struct{ kind, text, event string }{
 		{"reasoning", c.Thinking, "response.reasoning_summary_text.delta"},
 		{"message", c.Text, "response.output_text.delta"},

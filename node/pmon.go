@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // GPUProcess is a process that uses a GPU.
@@ -87,12 +88,20 @@ func pmonLine(names, fields []string) (p GPUProcess, ok bool) {
 	if err1 != nil || err2 != nil || p.GPU < 0 || p.PID <= 0 || len(names) == 0 {
 		return p, false
 	}
-	p.Name = text(strings.Join(fields[len(names)-1:], " "))
+	p.Name = text(strings.Map(printed, strings.Join(fields[len(names)-1:], " ")))
 	p.UtilizationPct, _ = figure(of("sm")) // "-" is one that is not told
 	memory, _ := figure(of("fb"))
 	p.MemoryMB = value(memory)
 	p.Engine = isEngine(p.Name)
 	return p, true
+}
+
+// printed leaves out what a terminal obeys: whoever starts a program names it.
+func printed(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return -1
+	}
+	return r
 }
 
 // engines are how the names of programs begin that run models.

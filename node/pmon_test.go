@@ -47,6 +47,7 @@ func TestParsePmon(t *testing.T) {
 		{"a GPU that does not tell", "Not supported on the device(s)\nFailed to process command line.\n", nil},
 		{"lines without a head", "    0       1312     G      4      3      -      -      -      -     97      0    Xorg\n", nil},
 		{"strange figures", "# gpu pid type sm command\n 0 x C 5 a\n -1 7 C 5 b\n 0 -7 C 5 c\n 0 8 C -5 d\n", []node.GPUProcess{{PID: 8, Name: "d"}}},
+		{"a name that steers a terminal", "# gpu pid type sm command\n 0 8 C 5 a\x1b[2J\u009b1mb\n", []node.GPUProcess{{PID: 8, Name: "a[2J1mb", UtilizationPct: new(5)}}},
 		{"empty", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -85,10 +85,10 @@ type openAILogprobs struct {
 // numbers of tokens in place of their texts, tells none: some say it also where nobody asks.
 func (a *answer) openAIOdds(told json.RawMessage) ([]bus.Logprob, error) {
 	var o openAILogprobs
-	if !a.tells || len(told) == 0 || bus.Unmarshal(told, &o) != nil {
-		return nil, nil
+	if a.tells && len(told) > 0 && bus.Unmarshal(told, &o) == nil {
+		return a.wanted(o.all())
 	}
-	return a.wanted(o.all())
+	return nil, nil
 }
 
 // all are the probabilities in one way.
