@@ -74,6 +74,12 @@ func (l *ledger) of(id bus.TaskID) (out []run) {
 	return out
 }
 
+func (l *ledger) freeze(r *run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.frozen = true
+}
+
 func (l *ledger) goOn(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +176,9 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 		if !w.m.Gate(w.start) {
 			return nil, "killed", context.Canceled
 		}
-		r.frozen = r.frozen || time.Now().After(before)
+		if time.Now().After(before) {
+			w.l.freeze(r)
+		}
 		if err != nil {
 			return nil, "stopped", err
 		}
