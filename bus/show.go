@@ -42,3 +42,7 @@ func ShowNodes(nodes []NodeInfo, model string, self NodeID) []NodeInfo {
 func OwnTypes() []string {
 	return []string{TypePing, TypeInference, TypeEmbed, TypePull, TypeDelete, TypeShow}
 }
+
+// Internal reports whether tasks of a type are what nodes ask each other to answer a request, and not work
+// that somebody has handed in. Who lists tasks leaves them out, unless asked for all.
+func Internal(typ string) bool { return typ == TypeShow }
