@@ -28,7 +28,8 @@ func TestFate(t *testing.T) {
 	for name, steps := range map[string][]step{
 		"it was never heard here": {{time.Second, nothing, Unsure}, {2 * time.Minute, nothing, Unsure}, {4 * time.Minute, nothing, Ended}},
 		"it is heard again": {
-			{0, beat("first", 1, time.Minute), Unsure}, {3 * time.Second, silent, Unsure},
+			{0, beat("first", 1, time.Minute), Unsure},
+			{3 * time.Second, silent, Unsure},
 			{5 * time.Second, beat("first", 2, time.Minute), Returned},
 		},
 		"this node has not noticed yet": {{0, beat("first", 1, time.Minute), Unsure}, {200 * time.Millisecond, beat("first", 2, time.Minute), Unsure}},
@@ -39,8 +40,10 @@ func TestFate(t *testing.T) {
 			m.bye(bus.Heartbeat{Node: worker, Boot: "first", Seq: 2})
 		}, Returned}},
 		"it has started again": {
-			{0, beat("first", 1, time.Minute), Unsure}, {time.Minute, beat("second", 1, time.Second), Unsure},
-			{65 * time.Second, nothing, Unsure}, {70 * time.Second, nothing, Ended},
+			{0, beat("first", 1, time.Minute), Unsure},
+			{time.Minute, beat("second", 1, time.Second), Unsure},
+			{65 * time.Second, nothing, Unsure},
+			{70 * time.Second, nothing, Ended},
 		},
 		"it stays away": {{0, beat("first", 1, time.Minute), Unsure}, {3 * time.Second, silent, Unsure}, {2 * time.Minute, nothing, Unsure}, {4 * time.Minute, nothing, Ended}},
 		"this node has slept": {
