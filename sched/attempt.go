@@ -195,7 +195,7 @@ func crashNames(cs []Crash) string {
 // claim writes the record that lets this worker run a, unless its host has, or says why not.
 func (w *worker) claim(ctx context.Context, a *attempt) Action {
 	q, d, j, id := a.q, a.d, a.job, a.job.Task.ID
-	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes}
+	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes, Fate: w.n.fateOf(id)}
 	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
 	if !w.n.off(ProtectHoldBack) {
 		s.RunningAt, _ = w.n.members.runningAt(id)
@@ -239,13 +239,14 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 			continue
 		}
 		w.count(&s, id) // its host may have told meanwhile how the last attempt ended
-		s.Lost = cur.State == bus.StateRunning && (w.n.members.crashed(cur.Worker) || cur.Worker == w.n.cfg.ID && w.find(id) == nil)
-		if s.Lost && w.isSlot(cur.Nonce) { // its host has claimed it for a slot here, which did not begin it
-			s.Lost = false
-			cur.Attempt--
+		if cur.State == bus.StateRunning {
+			s.Crashes = mergeCrashes(s.Crashes, w.n.members.crashOf(cur.Worker, cur.Attempt))
+			if cur.Worker == w.n.cfg.ID && w.find(id) == nil && w.isSlot(cur.Nonce) { // its host has claimed it for a slot here, which did not begin it
+				cur.Attempt--
+			}
 		}
 		act = OnDelivery(&cur, d, j, s, a.w.n.now())
-		if (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
+		if act.Kind == HoldBack || (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
 			return act
 		}
 		if cur.Why != "" && act.Kind == Bury {

@@ -54,17 +54,47 @@ type Sighting struct {
 	// worker's own journal.
 	Attempts int
 	Crashes  []Crash
-	// Lost tells whether the worker named in the record is lost.
-	Lost bool
+	// Fate tells what has become of a process that was lost while it ran the task. It is asked for crashes
+	// with a Boot.
+	Fate func(Crash) Fate
 	// Unseen tells that this worker does not hear the submitter of an attached task, or hears
 	// another start of it than the one that submitted.
 	Unseen bool
+}
+
+// Fate is what has become of a process that was lost while it ran a task.
+type Fate int
+
+// The kinds of Fate.
+const (
+	Returned Fate = iota // it is heard again, or has said goodbye: it did not crash
+	Unsure               // it is not heard, and may run the task to its end behind a link that is down
+	Ended                // it has ended, or been away for long
+)
+
+// judge returns those of cs that count, and one of them that may yet turn out to be none.
+func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash) {
+	for _, c := range cs {
+		fate := Ended
+		if c.Boot != "" {
+			fate = s.Fate(c)
+		}
+		if fate == Returned {
+			continue
+		}
+		count = append(count, c)
+		if fate == Unsure {
+			unsure = &c
+		}
+	}
+	return count, unsure
 }
 
 // OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
 // this term, nil where there is none. It is the table of claims in docs/protocol.md.
 func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Action {
 	a := Action{Kind: Run, Attempt: s.Attempts + 1, Crashes: s.Crashes}
+	var unsure *Crash
 	if rec != nil {
 		a.Kind = TakeOver
 		a.Attempt = max(a.Attempt, rec.Attempt+1)
@@ -75,13 +105,11 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		case rec.Seq != d.Seq && rec.Seq != 0 && rec.State != bus.StateQueued:
 			return Action{Kind: Skip, Why: "a second copy of what runs"}
 		}
-		if s.Lost {
-			a.Crashes = mergeCrashes(a.Crashes, []Crash{{rec.Worker, rec.Attempt}})
-		}
 		a.Why = "the lease of " + string(rec.Worker) + " lapsed"
 	} else if s.RunningAt != "" {
 		return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
 	}
+	a.Crashes, unsure = s.judge(a.Crashes)
 	if s.Unseen && d.Delivered < unseenMost {
 		// Its output could not get there from here; another worker may be nearer.
 		return Action{Kind: HoldBack, Why: "its submitter is not heard here"}
@@ -95,6 +123,9 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Kind, a.Why = Bury, "it ended with its worker too often"
 	case a.Attempt > maxAttempts:
 		a.Kind, a.Why = Bury, "it was tried too often"
+	}
+	if a.Kind == Bury && unsure != nil {
+		return Action{Kind: HoldBack, Why: "it may still run on " + string(unsure.Node) + ", which is lost"}
 	}
 	return a
 }

@@ -15,6 +15,12 @@ func TestOnDelivery(t *testing.T) {
 	queued := &sched.Record{State: bus.StateQueued, Worker: b, Attempt: 2, Seq: 5}
 	done := &sched.Record{State: bus.StateDone, Worker: b, Attempt: 2, Seq: 5}
 	crashes := []sched.Crash{{Node: a, Attempt: 1}, {Node: b, Attempt: 2}, {Node: c, Attempt: 3}}
+	crashed := &sched.Record{State: bus.StateRunning, Worker: b, Attempt: 2, Seq: 5, Crashes: crashes[1:2]}
+	lost := sched.Crash{Node: b, Attempt: 2, Boot: "first"}
+	fate := func(f sched.Fate) func(sched.Crash) sched.Fate { return func(sched.Crash) sched.Fate { return f } }
+	seen := func(f sched.Fate, cs ...sched.Crash) sched.Sighting {
+		return sched.Sighting{Crashes: cs, Fate: fate(f)}
+	}
 	first, again := sched.Delivery{Seq: 5, Delivered: 1}, sched.Delivery{Seq: 5, Delivered: 2}
 	copied := sched.Delivery{Seq: 6, Delivered: 1}
 	late := sched.Job{Task: bus.Task{Timeout: time.Second}, LeftMS: 1000, Stamp: t0.Add(-time.Second)}
@@ -47,9 +53,15 @@ func TestOnDelivery(t *testing.T) {
 		{"a copy of what was given back", queued, copied, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
 		{"given back", queued, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
 		{"its lease lapsed", running, again, sched.Job{}, sched.Sighting{}, sched.TakeOver, 3, 0},
-		{"its worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true}, sched.TakeOver, 3, 1},
-		{"the third worker is lost", running, again, sched.Job{}, sched.Sighting{Lost: true, Crashes: []sched.Crash{crashes[0], crashes[2]}}, sched.Bury, 3, 3},
-		{"a crash is counted once", running, again, sched.Job{}, sched.Sighting{Lost: true, Crashes: crashes[:2]}, sched.TakeOver, 3, 2},
+		{"a crash is counted once", crashed, again, sched.Job{}, sched.Sighting{Crashes: crashes[:2]}, sched.TakeOver, 3, 2},
+		{"its worker is lost", running, again, sched.Job{}, seen(sched.Unsure, lost), sched.TakeOver, 3, 1},
+		{"its worker is back", running, again, sched.Job{}, seen(sched.Returned, lost), sched.TakeOver, 3, 0},
+		{"the third worker is lost", running, again, sched.Job{}, seen(sched.Unsure, lost, crashes[0], crashes[2]), sched.HoldBack, 0, 0},
+		{"the third worker is lost, and it is late", running, again, late, seen(sched.Unsure, lost, crashes[0], crashes[2]), sched.Expire, 3, 3},
+		{"the third worker is back", running, again, sched.Job{}, seen(sched.Returned, lost, crashes[0], crashes[2]), sched.TakeOver, 3, 2},
+		{"the third worker is lost for long", running, again, sched.Job{}, seen(sched.Ended, lost, crashes[0], crashes[2]), sched.Bury, 3, 3},
+		{"the third worker has told that it crashed", running, again, sched.Job{}, seen(sched.Unsure, lost, crashes[0], crashes[1], crashes[2]), sched.Bury, 3, 3},
+		{"the worker of the tenth attempt is lost", nil, first, sched.Job{}, sched.Sighting{Attempts: 10, Crashes: []sched.Crash{lost}, Fate: fate(sched.Unsure)}, sched.HoldBack, 0, 0},
 		{"a higher attempt elsewhere", running, again, sched.Job{}, sched.Sighting{Attempts: 6}, sched.TakeOver, 7, 0},
 		{"lapsed and late", running, again, late, sched.Sighting{}, sched.Expire, 3, 0},
 	} {

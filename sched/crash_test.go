@@ -106,3 +106,53 @@ func TestCrashAtEveryStep(t *testing.T) {
 		})
 	}
 }
+
+// TestPoisonSaysNothing has a task end machines that do not say so themselves: they stay away, or have lost
+// their journals. It is run by three of them, and then is dead.
+func TestPoisonSaysNothing(t *testing.T) {
+	t.Parallel()
+	for name, play := range map[string]func(*swarm){
+		"they stay away": func(s *swarm) {
+			s.elected()
+			k := s.enqueue(theSubmitter, script{MS: 60, Poison: true})
+			s.until(time.Minute, func() bool { return len(s.ledger.of(k.id)) == 3 })
+			for _, n := range s.nodes {
+				n.gone = !n.m.Running()
+			}
+			time.Sleep(2 * time.Minute)
+			if s.over() {
+				s.note("task %s has ended, and a worker of it may return", k.id)
+			}
+			if !s.until(2*time.Minute, s.over) {
+				s.note("task %s has no end 4 minutes after the last of its workers died: %v", k.id, s.ledger.of(k.id))
+			}
+		},
+		"they have lost their journals": func(s *swarm) {
+			s.elected()
+			k := s.enqueue(theSubmitter, script{MS: 60, Poison: true})
+			for range 10 {
+				time.Sleep(4 * time.Second)
+				for i, n := range s.nodes {
+					if !n.m.Running() {
+						n.m.LoseJournal()
+						s.restart(i)
+					}
+				}
+			}
+			if !s.over() {
+				s.note("task %s has no end: %v", k.id, s.ledger.of(k.id))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(2) {
+				c := parts(6, theWorker, theOther, 4, 5)
+				c.seed = seed + 1
+				for _, b := range simulate(t, c, play) {
+					t.Errorf("seed %d: %s", c.seed, b)
+				}
+			}
+		})
+	}
+}

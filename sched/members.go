@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -90,6 +91,7 @@ type members struct {
 	now  func() time.Time
 	// hasty judges others right after a gap: tests only.
 	hasty bool
+	began time.Time // when this process did
 	// speaks is what this node speaks.
 	speaks bus.Wire
 
@@ -107,6 +109,7 @@ type told struct {
 	attempt int
 	crashes []Crash
 	at      time.Time
+	asked   map[Crash]time.Time // when fate was asked first
 }
 
 type member struct {
@@ -191,7 +194,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	for id, n := range b.Crashed {
 		t := m.tell(id, n, now)
-		t.crashes = mergeCrashes(t.crashes, []Crash{{b.Node, n}})
+		t.crashes = mergeCrashes(t.crashes, []Crash{{Node: b.Node, Attempt: n}})
 	}
 	return changed
 }
@@ -393,8 +396,16 @@ func (m *members) left(id bus.NodeID) bool {
 	return p != nil && p.gone
 }
 
-// crashed reports whether a node is lost that has not said goodbye.
-func (m *members) crashed(id bus.NodeID) bool { return !m.alive(id) && !m.left(id) }
+// unheard stands for a start of a node that this process has not heard.
+const unheard = "?"
+
+// crashOf returns what became of an attempt with its worker: nothing where that lives or said goodbye.
+func (m *members) crashOf(worker bus.NodeID, attempt int) []Crash {
+	if m.alive(worker) || m.left(worker) {
+		return nil
+	}
+	return []Crash{{worker, attempt, cmp.Or(m.boot(worker), unheard)}}
+}
 
 // boot returns the start that a peer was last heard of.
 func (m *members) boot(id bus.NodeID) string {
@@ -453,7 +464,7 @@ func (m *members) known(task bus.TaskID) (attempt int, crashes []Crash) {
 		}
 		for _, r := range p.Beat.Running {
 			if r.Task == task {
-				crashes = mergeCrashes(crashes, []Crash{{id, r.Attempt}})
+				crashes = mergeCrashes(crashes, []Crash{{id, r.Attempt, p.Beat.Boot}})
 			}
 		}
 	}

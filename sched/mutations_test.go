@@ -115,6 +115,26 @@ var mutations = map[string]scenario{
 			}
 		}
 	}},
+	string(sched.ProtectReturn): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		// Two workers crash, and the third runs it to its end behind a link that is down.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 5000})
+		for range 2 {
+			w := s.running(k)
+			time.Sleep(500 * time.Millisecond)
+			s.kill(w)
+			time.Sleep(200 * time.Millisecond)
+			s.restart(w)
+		}
+		w := s.running(k)
+		time.Sleep(500 * time.Millisecond)
+		for i := range s.nodes {
+			if i != w {
+				s.net.Link(nodeID(w), nodeID(i), false)
+			}
+		}
+		time.Sleep(15 * time.Second)
+	}},
 	string(sched.ProtectSync): {setup: parts(5, theWorker), play: func(s *swarm) {
 		// It ends while both custodians are away; the stand-in that has the end is not host
 		// when they return.

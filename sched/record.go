@@ -2,6 +2,7 @@ package sched
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,10 +39,13 @@ type Job struct {
 // Durable reports whether the task is promised to survive its submitter.
 func (j *Job) Durable() bool { return j.Custodian != "" }
 
-// Crash is an attempt whose worker died.
+// Crash is an attempt whose worker died, or was lost.
 type Crash struct {
 	Node    bus.NodeID `json:"node"`
 	Attempt int        `json:"attempt"`
+	// Boot is the start of Node that was lost: it may live on behind a link that is down. Empty where
+	// that process is known to have ended.
+	Boot string `json:"boot,omitempty"`
 }
 
 // Final is how a task ended. The first that is written stays.
@@ -192,17 +196,17 @@ type found struct {
 	Key       bus.Key    `json:"key"`
 }
 
-// mergeCrashes returns the union of a and b, in order of a then b.
+// mergeCrashes returns the union of a and b, in order of a then b. Of one attempt, what is known to have
+// ended counts before what was lost.
 func mergeCrashes(a, b []Crash) []Crash {
 	out := append([]Crash(nil), a...)
-next:
 	for _, c := range b {
-		for _, o := range out {
-			if o == c {
-				continue next
-			}
+		i := slices.IndexFunc(out, func(o Crash) bool { return o.Node == c.Node && o.Attempt == c.Attempt })
+		if i < 0 {
+			out = append(out, c)
+		} else if c.Boot == "" {
+			out[i].Boot = ""
 		}
-		out = append(out, c)
 	}
 	return out
 }

@@ -159,8 +159,8 @@ func (h *host) leaves(it *item) {
 }
 
 // unseat returns what takes a run past the queue from its worker: its record says that the task waits, so
-// that whoever gets it next takes over. crashed tells that the worker's process has ended.
-func (h *host) unseat(c Claim, why string, crashed bool) func(context.Context) bool {
+// that whoever gets it next takes over. crashed is what the worker's loss counts as.
+func (h *host) unseat(c Claim, why string, crashed []Crash) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		for ctx.Err() == nil {
 			data, rev, err := h.n.fx.GetClaim(ctx, h.q, c.Task)
@@ -175,9 +175,7 @@ func (h *host) unseat(c Claim, why string, crashed bool) func(context.Context) b
 				return true
 			}
 			rec.State, rec.Why = bus.StateQueued, why
-			if crashed {
-				rec.Crashes = mergeCrashes(rec.Crashes, []Crash{{c.Worker, c.Attempt}})
-			}
+			rec.Crashes = mergeCrashes(rec.Crashes, crashed)
 			head := Claim{Task: c.Task, State: rec.State, Worker: rec.Worker, Attempt: rec.Attempt, Key: c.Key}
 			if _, err = h.n.fx.UpdateClaim(ctx, h.q, head, marshal(rec), rev, nil); err == nil {
 				return true

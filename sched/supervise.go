@@ -19,13 +19,9 @@ func (h *host) supervise() {
 				continue // nobody has it, or it is on its way back
 			}
 			if !h.n.members.alive(it.claim.Worker) {
-				crashed := !h.n.members.left(it.claim.Worker) // who says goodbye has not
-				if crashed {
-					h.n.tellCrash(it.claim)
-				}
-				h.giveBack(it, "worker lost", crashed)
+				h.giveBack(it, "worker lost", h.n.members.crashOf(it.claim.Worker, it.claim.Attempt))
 			} else if now.Sub(it.claimAt) > silentFor && !h.n.members.reports(it.claim.Worker, it.id, it.claimAt) {
-				h.giveBack(it, "worker no longer reports it", false)
+				h.giveBack(it, "worker no longer reports it", nil)
 			}
 		}
 	})
@@ -39,17 +35,19 @@ func (h *host) heard(b bus.Heartbeat) {
 	h.do(func() {
 		for id, attempt := range b.Crashed {
 			if it := h.items[id]; it != nil && !it.open && it.claim.State == bus.StateRunning && it.claim.Worker == b.Node && it.claim.Attempt <= attempt {
-				h.n.tellCrash(it.claim)
-				h.giveBack(it, "worker restarted", true)
+				h.giveBack(it, "worker restarted", []Crash{{Node: b.Node, Attempt: it.claim.Attempt}})
 			}
 		}
 	})
 }
 
-// giveBack frees a claimed delivery on its worker's behalf. The claim stays as it is: the next
-// worker replaces it by compare-and-set.
-func (h *host) giveBack(it *item, why string, crashed bool) {
+// giveBack frees a claimed delivery on its worker's behalf, which has crashed or not. The claim stays as
+// it is: the next worker replaces it by compare-and-set.
+func (h *host) giveBack(it *item, why string, crashed []Crash) {
 	c := it.claim
+	for _, x := range crashed {
+		h.n.tellCrash(it.id, x)
+	}
 	if it.straight != nil {
 		if !it.straight.back {
 			h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)

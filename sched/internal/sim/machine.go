@@ -167,6 +167,13 @@ func (m *Machine) Damage() {
 	m.kept, m.blobs = nil, map[sched.BlobID]blob{}
 }
 
+// LoseJournal makes the machine forget what its last process ran, as one that lost its power may.
+func (m *Machine) LoseJournal() {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	m.journal = map[bus.TaskID]int{}
+}
+
 // thaw waits until the process is not frozen, and reports whether it is alive. The caller
 // holds mu, which is free while thaw waits.
 func (p *proc) thaw() bool {
