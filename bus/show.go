@@ -1,9 +1,12 @@
 package bus
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // TypeShow asks what a node's Ollama tells of a model beside what is in NodeInfo: its template, license,
-// parameters. Its tasks are pinned to a node, see ShowNode. ShowRequest -> ShowReply
+// parameters. Its tasks are pinned to a node, see ShowNodes. ShowRequest -> ShowReply
 const TypeShow = "show"
 
 // ShowRequest is the payload of a task of TypeShow.
@@ -22,21 +25,24 @@ type ShowReply struct {
 	Show json.RawMessage `json:"show"`
 }
 
-// ShowNode returns a node that can tell of a model: self, where it has it in an Ollama, else another.
-func ShowNode(nodes []NodeInfo, model string, self NodeID) (out NodeInfo, ok bool) {
+// ShowNodes returns the nodes that can tell of a model in an Ollama: self first, if it is one.
+func ShowNodes(nodes []NodeInfo, model string, self NodeID) []NodeInfo {
 	able, err := ableTo(TypeShow, nodes, "")
 	if err != nil {
-		return out, false
+		return nil
 	}
-	for _, n := range able {
-		if inOllama(n, model) && !n.ClosedTo(self, TypeShow) && (!ok || n.ID == self) {
-			out, ok = n, true
-		}
+	out := slices.DeleteFunc(able, func(n NodeInfo) bool { return !inOllama(n, model) || n.ClosedTo(self, TypeShow) })
+	if at := slices.IndexFunc(out, func(n NodeInfo) bool { return n.ID == self }); at > 0 {
+		out[0], out[at] = out[at], out[0]
 	}
-	return out, ok
+	return out
 }
 
 // OwnTypes are the types of task that every daemon serves itself, where it can.
 func OwnTypes() []string {
 	return []string{TypePing, TypeInference, TypeEmbed, TypePull, TypeDelete, TypeShow}
 }
+
+// Internal reports whether tasks of a type are what nodes ask each other to answer a request, and not work
+// that somebody has handed in. Who lists tasks leaves them out, unless asked for all.
+func Internal(typ string) bool { return typ == TypeShow }

@@ -216,7 +216,7 @@ func TestWebPage(t *testing.T) {
 		t.Errorf("the page made %d tasks", k)
 	}
 	var list []bus.TaskInfo
-	a.JSON(t, &list, "task", "ls")
+	a.JSON(t, &list, "task", "ls", "--all")
 	if len(list) != 0 {
 		t.Errorf("tasks %+v, want none", list)
 	}

@@ -75,6 +75,11 @@ var catalogue = []lab.Fault{
 		Without: []protect.Protection{protect.OneHost}, Then: `all follow one host and hear all: not within \S+: .*`,
 	},
 	{
+		Key: "silent", Event: "programs connect to the port for routes and say nothing", Promise: "nodes join meanwhile, the daemon answers, nobody is taken for lost",
+		Test:    "TestSilentConnectionsToTheRoutePort",
+		Without: []protect.Protection{protect.Handshake}, Then: `cannot reach the daemon at \S+: .*: i/o timeout`,
+	},
+	{
 		Key: "reboot", Event: "a node starts again with the same identity", Promise: "ready <= 5 s",
 		Test:    "TestReboot",
 		Without: []protect.Protection{protect.Restart}, Then: `the other sees it ready: not within \S+: 1 ready`,

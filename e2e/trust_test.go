@@ -158,7 +158,7 @@ func revokeUnderLoad(t *testing.T, theHost bool) time.Duration {
 	harness.Poll(t, harness.Patience, out.Name+" keeps nothing of the others", func() string {
 		// It starts anew, and until then has no answer: what it was about to finish tries for half a
 		// minute to tell a queue host that does not hear it.
-		if r := out.Myco(t, "task", "ls", "--json"); strings.TrimSpace(r.Stdout) != "[]" {
+		if r := out.Myco(t, "task", "ls", "--all", "--json"); strings.TrimSpace(r.Stdout) != "[]" {
 			return r.String()
 		}
 		return ""

@@ -2,15 +2,22 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// showLimit is how long a node may take to tell of a model.
-const showLimit = 10 * time.Second
+const (
+	// showLimit is how long nodes may take to tell of a model.
+	showLimit = 10 * time.Second
+	// showNext is how long one of them is waited for before the next is asked as well: most take milliseconds.
+	showNext = 300 * time.Millisecond
+)
 
 // ollamaShow tells of a model: all that an Ollama that has it does, or what nodes tell each other of it.
 func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
@@ -51,29 +58,80 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// shown asks a node whose Ollama has the model. ok is false where there is none, or it does not tell.
+// shown asks nodes whose Ollama has the model: the next as soon as one does not tell, or has said nothing for
+// showNext. The first that tells is the answer, and the others are left. ok is false where none tells.
 func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequest) (show map[string]json.RawMessage, ok bool) {
-	node, ok := bus.ShowNode(g.cfg.Swarm.Nodes(), req.Model, g.cfg.Swarm.Identity().NodeID)
-	if !ok {
-		return nil, false
-	}
+	nodes := bus.ShowNodes(g.cfg.Swarm.Nodes(), req.Model, g.cfg.Swarm.Identity().NodeID)
 	task, err := taskOf(bus.TypeShow, req)
 	if err != nil {
 		return nil, false
 	}
-	task.Node, task.Timeout = node.ID, showLimit
-	info, err := g.runTask(r, task, func(bus.Chunk) error { return nil })
-	var reply bus.ShowReply
-	if err == nil {
-		reply, err = bus.Result[bus.ShowReply](info)
+	task.Timeout, task.User = showLimit, userOf(r)
+	ctx, leave := context.WithTimeout(r.Context(), showLimit)
+	defer leave()
+	next := time.NewTimer(showNext)
+	defer next.Stop()
+	answers := make(chan showAnswer, len(nodes))
+	asked := 0
+	ask := func() {
+		if asked == len(nodes) {
+			return
+		}
+		t := task
+		t.Node = nodes[asked].ID
+		asked++
+		next.Reset(showNext)
+		go func() { // it may outlast the request by what a cancel takes, for which nobody should wait
+			info, err := g.cfg.Swarm.Stream(ctx, t, func(bus.Chunk) error { return nil })
+			answers <- showAnswer{t.Node, info, err}
+		}()
 	}
-	if err == nil {
-		err = json.Unmarshal(reply.Show, &show)
+	ask()
+	for failed := 0; failed < len(nodes); {
+		select {
+		case a := <-answers:
+			show, err := g.readShow(r, a)
+			if err == nil {
+				answered(w, a.node, false)
+				return show, true
+			}
+			g.cfg.Logger.Info("a node does not tell of a model", "node", a.node, "model", req.Model, "err", err)
+			failed++
+			ask()
+		case <-next.C:
+			ask()
+		case <-ctx.Done():
+			g.cfg.Logger.Info("no node tells of a model in time", "model", req.Model, "asked", asked, "err", ctx.Err())
+			return nil, false
+		}
 	}
-	if err != nil || len(show) == 0 {
-		g.cfg.Logger.Info("a node does not tell of a model", "node", node.ID, "model", req.Model, "err", err)
-		return nil, false
+	return nil, false
+}
+
+// showAnswer is how a task of bus.TypeShow ended.
+type showAnswer struct {
+	node bus.NodeID
+	info bus.TaskInfo
+	err  error
+}
+
+// readShow reads what a node tells of a model.
+func (g *Gateway) readShow(r *http.Request, a showAnswer) (show map[string]json.RawMessage, err error) {
+	if a.err != nil {
+		return nil, a.err
 	}
-	answered(w, node.ID, false)
-	return show, true
+	if err := g.whole(r, &a.info, true); err != nil {
+		return nil, err
+	}
+	reply, err := bus.Result[bus.ShowReply](a.info)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(reply.Show, &show); err != nil {
+		return nil, fmt.Errorf("read what it tells: %w", err)
+	}
+	if len(show) == 0 {
+		return nil, errors.New("it says nothing")
+	}
+	return show, nil
 }

@@ -1,13 +1,18 @@
 package gateway_test
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
 // What an Ollama tells of a model comes from the node that has it, as a task; without such a node, or where
@@ -71,5 +76,81 @@ func TestShowAsksItself(t *testing.T) {
 		if w := local(t, g, "POST", "/api/show", body); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}
+	}
+}
+
+// hanging is an oracle some of whose nodes say nothing, until who asks leaves, or a second after the time of the task.
+type hanging struct {
+	*oracle
+	nodes []bus.NodeID
+	left  chan bus.NodeID // those that were left
+}
+
+func (h *hanging) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) error) (bus.TaskInfo, error) {
+	if !slices.Contains(h.nodes, t.Node) {
+		return h.oracle.Stream(ctx, t, out)
+	}
+	select {
+	case <-ctx.Done():
+		h.left <- t.Node
+		return bus.TaskInfo{}, ctx.Err()
+	case <-time.After(t.Timeout + time.Second):
+		return bus.TaskInfo{}, bus.Errorf(bus.CodeExpired, "its time is over")
+	}
+}
+
+// A node whose engine hangs does not keep another from telling.
+func TestShowAsksTheNext(t *testing.T) {
+	t.Parallel()
+	const third = bus.NodeID("myco-cccccccccccc")
+	for name, c := range map[string]struct {
+		hang, fail []bus.NodeID
+		tells      bus.NodeID
+		after      time.Duration
+	}{
+		"all are well":              {nil, nil, self, 0},
+		"one hangs":                 {[]bus.NodeID{self}, nil, other, time.Second},
+		"two hang":                  {[]bus.NodeID{self, other}, nil, third, 2 * time.Second},
+		"one hangs, the next fails": {[]bus.NodeID{self}, []bus.NodeID{other}, third, time.Second},
+		"two fail":                  {nil, []bus.NodeID{self, other}, third, 0},
+		"all fail":                  {nil, []bus.NodeID{self, other, third}, "", 0},
+		"all hang":                  {[]bus.NodeID{self, other, third}, nil, "", 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				o, _ := newOracle(t, func(t bus.Task, _ func(bus.Chunk) error) (any, error) {
+					if slices.Contains(c.fail, t.Node) {
+						return nil, bus.Errorf(bus.CodeUnavailable, "down")
+					}
+					return bus.ShowReply{Show: []byte(`{"template":"` + t.Node + `"}`)}, nil
+				})
+				o.nodes[2] = o.nodes[1]
+				o.nodes[2].ID = third
+				for i := range o.nodes {
+					o.nodes[i].Types = telling
+				}
+				h := &hanging{o, c.hang, make(chan bus.NodeID, len(o.nodes))}
+				g, err := gateway.New(gateway.Config{Swarm: h, Key: key})
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				w := local(t, g, "POST", "/api/show", `{"model":"m"}`)
+				if took := time.Since(start); took > c.after {
+					t.Errorf("the answer took %v, want %v at most", took, c.after)
+				}
+				if v := object(t, w); w.Code != http.StatusOK || w.Header().Get("X-Myco-Node") != string(c.tells) || at(v, "template") != string(c.tells) {
+					t.Errorf("%d %v %s, want it of %q", w.Code, w.Header(), w.Body, c.tells)
+				}
+				for range c.hang {
+					select {
+					case <-h.left:
+					case <-time.After(time.Minute):
+						t.Error("a node that hangs is asked for ever")
+					}
+				}
+			})
+		})
 	}
 }

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// showSlots is how many questions about models a node answers at once: each takes milliseconds.
-	showSlots = 1
+	// showSlots is how many questions about models a node answers at once. Each takes milliseconds, but one
+	// that an engine leaves open should not hold up the others, and programs ask about all models in a row.
+	showSlots = 4
 	// showTime is for one of them.
 	showTime = 30 * time.Second
 )

@@ -33,7 +33,7 @@ func TestShow(t *testing.T) {
 	for _, bad := range []any{nil, []int{1}, bus.ShowRequest{}} {
 		wantCode(t, handle(t.Context(), h, "", bad).err, bus.CodeInvalid, false)
 	}
-	for off, slots := range map[bool]int{false: 1, true: 0} {
+	for off, slots := range map[bool]int{false: 4, true: 0} {
 		s.off = off
 		if c, err := h.Capability(t.Context()); err != nil || c.Slots != slots || c.Type != bus.TypeShow {
 			t.Errorf("without an Ollama %v: %+v, %v", off, c, err)

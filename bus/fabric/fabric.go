@@ -162,6 +162,10 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 	if protect.RoutePing.Off() {
 		ping = time.Hour
 	}
+	shake := f.handshake
+	if protect.Handshake.Off() {
+		shake = authTimeout * time.Second
+	}
 	return &server.Options{
 		ServerName: string(f.cfg.ID),
 		Host:       clientHost,
@@ -181,7 +185,7 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			Advertise:      f.cfg.Advertise,
 			NoAdvertise:    true, // clients are local: do not tell them of other nodes' ports
 			TLSConfig:      f.cfg.TLS.Clone(),
-			TLSTimeout:     f.handshake.Seconds(),
+			TLSTimeout:     shake.Seconds(),
 			TLSPinnedCerts: pinned,
 			AuthTimeout:    authTimeout,
 			PoolSize:       -1,

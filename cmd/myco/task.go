@@ -47,6 +47,7 @@ func viewTask(i bus.TaskInfo) taskView {
 }
 
 type taskLsCmd struct {
+	All   bool            `short:"a" help:"Also what nodes ask each other to answer a request, such as what an Ollama tells of a model."`
 	State []bus.TaskState `help:"Only tasks in this state (queued, running, done, failed, cancelled, expired, dead); repeatable." placeholder:"STATE"`
 }
 
@@ -66,9 +67,9 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if len(c.State) > 0 {
-		tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool { return !slices.Contains(c.State, t.State) })
-	}
+	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool {
+		return !c.All && bus.Internal(t.Type) || len(c.State) > 0 && !slices.Contains(c.State, t.State)
+	})
 	a.tasks(tasks)
 	return nil
 }

@@ -19,7 +19,8 @@ func TestTasks(t *testing.T) {
 		"t1": {ID: "t1", Type: bus.TypeInference, Model: "m:latest", State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self, Result: result},
 		"t3": {ID: "t3", Type: "echo", State: bus.StateDead, Attempts: 3, NodeID: self, Error: bus.Errorf(bus.CodeDead, "it crashed 3 nodes").WithHint("myco task show t3")},
 	}
-	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{tasks["t1"], tasks["t2"], tasks["t3"]} })
+	internal := bus.TaskInfo{ID: "t0", Type: bus.TypeShow, State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self}
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{internal, tasks["t1"], tasks["t2"], tasks["t3"]} })
 	find := func(r bus.TaskRequest) any {
 		if i, ok := tasks[r.ID]; ok {
 			return i
@@ -33,6 +34,15 @@ func TestTasks(t *testing.T) {
 		t.Errorf("a durable task that ended, of which no copies are kept any more:\n%s", out)
 	}
 	golden(t, "task_ls.golden", d.myco("task", "ls").want(t, 0).out)
+	golden(t, "task_ls_all.golden", d.myco("task", "ls", "--all").want(t, 0).out)
+	for _, args := range [][]string{{"--json"}, {"--json", "--state", "done"}} {
+		var few, all []map[string]any
+		must(t, json.Unmarshal([]byte(d.myco(append([]string{"task", "ls"}, args...)...).want(t, 0).out), &few))
+		must(t, json.Unmarshal([]byte(d.myco(append([]string{"task", "ls", "-a"}, args...)...).want(t, 0).out), &all))
+		if len(all) != len(few)+1 || all[0]["id"] != "t0" || few[0]["id"] != "t1" {
+			t.Errorf("%v lists %v, and with -a %v: want one more there, of type show", args, few, all)
+		}
+	}
 	golden(t, "task_ls_json.golden", d.myco("task", "ls", "--state", "queued", "--state", "dead", "--json").want(t, 0).out)
 	for _, id := range []string{"t1", "t2", "t3"} {
 		golden(t, "task_show_"+id+".golden", d.myco("task", "show", id).want(t, 0).out)

@@ -21,6 +21,7 @@ const (
 	RoutePing Protection = "a route is pinged every second"
 	Lease     Protection = "a lease that is not renewed runs out"
 	OneHost   Protection = "of two queue hosts the one with the lower term steps down"
+	Handshake Protection = "a route has 2 s for its handshake"
 	Restart   Protection = "a node that starts again takes the place of its last start"
 	Alone     Protection = "a start looks for another daemon with its identity"
 	JoinProof Protection = "a joiner proves that it knows the secret of its token"
