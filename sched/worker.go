@@ -263,14 +263,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 
 // waited returns how long a delivered job has been on its way and in the queue: by the clock of
 // who fed it, and at least by that of the queue's host.
-func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) (long time.Duration) {
-	if at, ok := w.n.members.clockOf(q.Host, now); ok && !d.At.IsZero() {
-		long = max(long, at.Sub(d.At))
-	}
-	if at, ok := w.n.members.clockOf(j.By, now); ok && j.By != "" {
-		long = max(long, at.Sub(j.Stamp))
-	}
-	return long
+func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) time.Duration {
+	m := w.n.members
+	return max(m.since(q.Host, d.At, now), m.since(j.By, j.Stamp, now))
 }
 
 var (
