@@ -131,6 +131,8 @@ type InferenceChunk struct {
 	// Logprobs are of tokens of this piece, or of text that comes with a later one: together they are
 	// those of the answer, in order.
 	Logprobs []Logprob `json:"logprobs,omitempty"`
+	// Pieces is how many an engine has made of it, where several were put together; 0 stands for one.
+	Pieces int `json:"pieces,omitempty"`
 	// Demo is as in InferenceResult.
 	Demo bool `json:"demo,omitempty"`
 	// Loading tells, in a piece that says nothing, that the model must be loaded first.
@@ -164,7 +166,7 @@ func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
 		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
 		s.Logprobs = append(s.Logprobs, c.Logprobs...)
 		if !c.Empty() {
-			s.Tokens++
+			s.Tokens += max(1, c.Pieces)
 		}
 	}
 	if n := len(s.Logprobs); n > 0 { // a token may be told in one piece and its text come in another
