@@ -12,8 +12,8 @@ import (
 type answer struct {
 	emit    func(bus.InferenceChunk) error
 	emitErr error
-	held    bus.InferenceChunk // what is told next; Pieces is 0 where there is nothing
-	gathers bool               // pieces are held until the body is read again, see paced
+	held    *bus.InferenceChunk // what is told next
+	gathers bool                // pieces are held until the body is read again, see paced
 	started time.Time
 	text    strings.Builder
 	thought strings.Builder

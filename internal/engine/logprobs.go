@@ -49,14 +49,6 @@ func logprobSize(l bus.Logprob) int {
 	return n
 }
 
-// oddsSize is about the length of all as JSON.
-func oddsSize(all []bus.Logprob) (size int) {
-	for _, l := range all {
-		size += logprobSize(l)
-	}
-	return size
-}
-
 func tokenSize(t bus.TokenLogprob) int {
 	const names = len(`{"token":"","logprob":-12.345678901234567,"bytes":[]},`)
 	return names + jsonSize(t.Token) + len(t.Bytes)*len("255,")

@@ -45,7 +45,7 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 			if chunks == 0 {
 				first = last
 			}
-			chunks += max(1, c.Pieces)
+			chunks += 1 + len(c.Cuts)
 		}
 		return emit(c)
 	})

@@ -69,7 +69,7 @@ func TestOllamaAnswers(t *testing.T) {
 		res.PromptTokens != 9 || res.OutputTokens != 2 || res.DoneReason != "stop" || res.TTFT <= 0 || res.Duration < res.TTFT {
 		t.Errorf("got %+v, %v", res, err)
 	}
-	if len(chunks) != 2 || chunks[0].Thinking != "hm" || chunks[1].Text != "Paris" || chunks[1].Pieces != 2 {
+	if len(chunks) != 2 || chunks[0].Thinking != "hm" || chunks[1].Text != "Paris" || len(chunks[1].Parts()) != 2 {
 		t.Errorf("chunks %+v", chunks)
 	}
 	sent, _ := json.Marshal(got)

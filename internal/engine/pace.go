@@ -54,18 +54,17 @@ func (p *paced) Read(b []byte) (int, error) {
 
 // gather hands on c, or where the body is paced keeps it until that is read again.
 func (a *answer) gather(c bus.InferenceChunk) error {
-	if a.held.Pieces > 0 && !together(a.held, c) {
+	if a.held != nil && !together(*a.held, c) {
 		if err := a.tell(); err != nil {
 			return err
 		}
 	}
-	if a.held.Pieces++; a.held.Pieces == 1 {
-		a.held = c
-		a.held.Pieces = 1
+	if a.held == nil {
+		a.held = &c
 	} else {
+		a.held.Cuts = append(a.held.Cuts, len(a.held.Text)+len(a.held.Thinking))
 		a.held.Text += c.Text
 		a.held.Thinking += c.Thinking
-		a.held.Logprobs = append(a.held.Logprobs, c.Logprobs...)
 	}
 	if a.gathers {
 		return nil
@@ -75,8 +74,8 @@ func (a *answer) gather(c bus.InferenceChunk) error {
 
 // together reports whether b may follow a in one piece: text goes with text, and thinking with thinking.
 func together(a, b bus.InferenceChunk) bool {
-	return len(a.ToolCalls)+len(b.ToolCalls) == 0 && (a.Thinking == "") == (b.Thinking == "") &&
-		len(a.Text)+len(a.Thinking)+len(b.Text)+len(b.Thinking) <= maxPiece && oddsSize(a.Logprobs)+oddsSize(b.Logprobs) <= maxPiece
+	return len(a.ToolCalls)+len(b.ToolCalls)+len(a.Logprobs)+len(b.Logprobs) == 0 && (a.Thinking == "") == (b.Thinking == "") &&
+		len(a.Text)+len(a.Thinking)+len(b.Text)+len(b.Thinking) <= maxPiece
 }
 
 // finish hands on the last of an answer, of which res or err is the end.
@@ -90,12 +89,8 @@ func (a *answer) finish(res bus.InferenceResult, err error) (bus.InferenceResult
 // tell hands on what is held.
 func (a *answer) tell() error {
 	c := a.held
-	if a.held = (bus.InferenceChunk{}); c.Pieces == 0 || a.emitErr != nil {
-		return a.emitErr
+	if a.held = nil; c != nil && a.emitErr == nil {
+		a.emitErr = a.emit(*c)
 	}
-	if c.Pieces == 1 {
-		c.Pieces = 0
-	}
-	a.emitErr = a.emit(c)
 	return a.emitErr
 }

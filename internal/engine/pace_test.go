@@ -82,7 +82,7 @@ func TestPace(t *testing.T) {
 					go body.tokens(k.word, k.ends, 100, c.step)
 					var got []told
 					res, err := engine.Readers()[kind](t.Context(), body, func(p bus.InferenceChunk) error {
-						got = append(got, told{p.Text, max(1, p.Pieces), time.Since(begun)})
+						got = append(got, told{p.Text, len(p.Parts()), time.Since(begun)})
 						return nil
 					})
 					if err != nil || len(got) == 0 {
