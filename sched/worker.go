@@ -244,7 +244,10 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 	if err != nil {
 		return d, nil, err
 	}
-	if j, err = readJob(d.Data); err != nil {
+	if j, err = d.Job, nil; j == nil {
+		j, err = readJob(d.Data)
+	}
+	if err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
 		w.countBatch(p, d.Key, -1)
