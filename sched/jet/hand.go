@@ -3,6 +3,7 @@ package jet
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -173,6 +174,7 @@ func (j *Jet) toSlot(m arrival) {
 	if err := j.fabric.nc.PublishMsg(m.Msg); err != nil {
 		j.log.Debug("pass on work", "to", m.Subject, "err", err) // the sweep finds it
 	}
+	runtime.Gosched() // other goroutines send it, and the slot waits for that; nobody waits for what is left to do here
 }
 
 // workSubject is the subject of the work that m delivers.
