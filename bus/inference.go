@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Types of task that every daemon knows.
@@ -145,11 +146,11 @@ type InferenceChunk struct {
 	More bool `json:"-"`
 }
 
-// Parts takes c apart into the pieces of its engine.
+// Parts takes c apart into the pieces of its engine. Where Cuts do not fit what c says it is one piece.
 func (c InferenceChunk) Parts() []InferenceChunk {
 	cuts, s := c.Cuts, c.Text+c.Thinking
 	c.Cuts = nil
-	if len(cuts) == 0 || !slices.IsSorted(cuts) || cuts[0] < 0 || cuts[len(cuts)-1] > len(s) || c.Text != "" && c.Thinking != "" {
+	if c.Text != "" && c.Thinking != "" || len(c.ToolCalls)+len(c.Logprobs) > 0 || !divide(cuts, s) {
 		return []InferenceChunk{c}
 	}
 	parts := make([]InferenceChunk, 0, len(cuts)+1)
@@ -167,6 +168,18 @@ func (c InferenceChunk) Parts() []InferenceChunk {
 		from = to
 	}
 	return parts
+}
+
+// divide reports whether cuts divide s into pieces that all say something, between two characters.
+func divide(cuts []int, s string) bool {
+	from := 0
+	for _, to := range cuts {
+		if to <= from || to >= len(s) || !utf8.RuneStart(s[to]) {
+			return false
+		}
+		from = to
+	}
+	return true
 }
 
 // Empty reports whether c says nothing.
@@ -193,7 +206,7 @@ func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
 		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
 		s.Logprobs = append(s.Logprobs, c.Logprobs...)
 		if !c.Empty() {
-			s.Tokens += 1 + len(c.Cuts)
+			s.Tokens += len(c.Parts())
 		}
 	}
 	if n := len(s.Logprobs); n > 0 { // a token may be told in one piece and its text come in another

@@ -11,7 +11,7 @@ import (
 
 func TestParts(t *testing.T) {
 	t.Parallel()
-	call := []bus.ToolCall{{Name: "f"}}
+	call, odds := []bus.ToolCall{{Name: "f"}}, []bus.Logprob{{TokenLogprob: bus.TokenLogprob{Token: "ab"}}}
 	for name, c := range map[string]struct {
 		chunk bus.InferenceChunk
 		want  []bus.InferenceChunk
@@ -21,6 +21,12 @@ func TestParts(t *testing.T) {
 			{Text: "a", Demo: true, More: true}, {Text: "bc", Demo: true, More: true}, {Text: "d", Demo: true},
 		}},
 		"thinking":         {bus.InferenceChunk{Thinking: "ab", Cuts: []int{1}}, []bus.InferenceChunk{{Thinking: "a", More: true}, {Thinking: "b"}}},
+		"at the start":     {bus.InferenceChunk{Text: "ab", Cuts: []int{0, 1}}, []bus.InferenceChunk{{Text: "ab"}}},
+		"at the end":       {bus.InferenceChunk{Text: "ab", Cuts: []int{1, 2}}, []bus.InferenceChunk{{Text: "ab"}}},
+		"twice":            {bus.InferenceChunk{Text: "ab", Cuts: []int{1, 1}}, []bus.InferenceChunk{{Text: "ab"}}},
+		"in a character":   {bus.InferenceChunk{Text: "aé", Cuts: []int{2}}, []bus.InferenceChunk{{Text: "aé"}}},
+		"with a call":      {bus.InferenceChunk{Text: "ab", Cuts: []int{1}, ToolCalls: call}, []bus.InferenceChunk{{Text: "ab", ToolCalls: call}}},
+		"with odds":        {bus.InferenceChunk{Text: "ab", Cuts: []int{1}, Logprobs: odds}, []bus.InferenceChunk{{Text: "ab", Logprobs: odds}}},
 		"everything":       {bus.InferenceChunk{Text: "a", Thinking: "b", ToolCalls: call}, []bus.InferenceChunk{{Text: "a", Thinking: "b", ToolCalls: call}}},
 		"both, and cuts":   {bus.InferenceChunk{Text: "a", Thinking: "b", Cuts: []int{1}}, []bus.InferenceChunk{{Text: "a", Thinking: "b"}}},
 		"past the end":     {bus.InferenceChunk{Text: "ab", Cuts: []int{1, 3}}, []bus.InferenceChunk{{Text: "ab"}}},

@@ -23,6 +23,8 @@ func (f EventFilter) subject() string {
 
 // Watch returns what happens to the tasks of the swarm from now on, until the loop is broken or
 // ctx ends. Events are told once, to whoever listens: what a reader misses is not told again.
+// Each node tells in order what it does; what two nodes tell may cross, so a task that is short may be done at
+// one before it is heard that another has queued it.
 // The error has CodeUnavailable when the daemon went away.
 func (c *Conn) Watch(ctx context.Context, f EventFilter) iter.Seq2[Event, error] {
 	return watch(c, ctx, f.subject(), event)

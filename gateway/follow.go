@@ -134,7 +134,7 @@ func (f *follower) repeats(p *bus.InferenceChunk) bool {
 			return false
 		}
 		if *t.now, *t.before = (*t.now)[n:], (*t.before)[n:]; n > 0 {
-			p.Cuts = nil // they were of the whole
+			p.Cuts = cutsAfter(p.Cuts, n)
 		}
 	}
 	for len(p.ToolCalls) > 0 && len(f.behind.ToolCalls) > 0 {
@@ -151,4 +151,14 @@ func (f *follower) repeats(p *bus.InferenceChunk) bool {
 		p.Logprobs, f.behind.Logprobs = p.Logprobs[1:], f.behind.Logprobs[1:]
 	}
 	return true
+}
+
+// cutsAfter are those of cuts that lie behind the first n bytes, of what remains without these.
+func cutsAfter(cuts []int, n int) (out []int) {
+	for _, c := range cuts {
+		if c > n {
+			out = append(out, c-n)
+		}
+	}
+	return out
 }

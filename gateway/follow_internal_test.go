@@ -71,3 +71,38 @@ func TestFollowsToTheResult(t *testing.T) {
 		}
 	}
 }
+
+// A node that begins an answer anew may tell other tokens together. What the client has not heard comes as from
+// its engine, whatever of a piece it has heard.
+func TestFollowsInTokens(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first, second bus.InferenceChunk
+		want          []string
+	}{
+		"two tokens of four":     {bus.InferenceChunk{Text: "The capital", Cuts: []int{3}}, bus.InferenceChunk{Text: "The capital of France", Cuts: []int{3, 11, 14}}, []string{"The", " capital", " of", " France"}},
+		"all":                    {bus.InferenceChunk{Text: "The capital"}, bus.InferenceChunk{Text: "The capital", Cuts: []int{3}}, []string{"The capital"}},
+		"to the middle of one":   {bus.InferenceChunk{Text: "The cap"}, bus.InferenceChunk{Text: "The capital of", Cuts: []int{3, 11}}, []string{"The cap", "ital", " of"}},
+		"nothing":                {bus.InferenceChunk{}, bus.InferenceChunk{Text: "The capital", Cuts: []int{3}}, []string{"The", " capital"}},
+		"thoughts, as much":      {bus.InferenceChunk{Thinking: "a"}, bus.InferenceChunk{Thinking: "abc", Cuts: []int{1, 2}}, []string{"a", "b", "c"}},
+		"more than there is now": {bus.InferenceChunk{Text: "The capital of", Cuts: []int{3, 11}}, bus.InferenceChunk{Text: "The capital", Cuts: []int{3}}, []string{"The", " capital", " of"}},
+	} {
+		var got []string
+		f := &follower{out: func(_ bus.NodeID, c bus.InferenceChunk) error {
+			got = append(got, c.Text+c.Thinking)
+			return nil
+		}}
+		for i, piece := range []bus.InferenceChunk{c.first, c.second} {
+			data, err := json.Marshal(piece)
+			if err == nil {
+				err = f.chunk(bus.Chunk{Attempt: i + 1, Data: data})
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

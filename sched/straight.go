@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -41,9 +42,8 @@ func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (tak
 	}
 	r := firstRun(to.Node, to.to, Delivery{})
 	d := Delivery{Key: key}
-	if to.Node == h.n.cfg.ID {
-		own := *j
-		d.Job = &own
+	if h.n.worker.isSlot(to.to) { // not by the node's name, which another process may have too
+		d.Job = j.copied()
 	} else {
 		d.Data = message()
 	}
@@ -61,6 +61,13 @@ func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (tak
 		}
 	})
 	return false
+}
+
+// copied returns a copy of j of which a handler may write over the payload: the next one gets j's.
+func (j *Job) copied() *Job {
+	own := *j
+	own.Task.Payload = bytes.Clone(j.Task.Payload)
+	return &own
 }
 
 // take gives the task of it the slot that is best for it, nil where that does not wait, or something

@@ -21,6 +21,7 @@ type queueOfOne struct {
 
 	mu   sync.Mutex
 	rec  []byte
+	last Delivery // that went past it
 	fed  int
 	said []string // subjects
 }
@@ -40,13 +41,16 @@ func (q *queueOfOne) AddKey(context.Context, QueueID, bus.Key) error { return ni
 
 func (q *queueOfOne) Hand(QueueID, bus.Key, string, Grant) error { return nil }
 
-func (q *queueOfOne) Direct(_ QueueID, _ bus.TaskID, _ Delivery, _ string, c Claim, rec []byte) error {
+func (q *queueOfOne) Direct(_ QueueID, _ bus.TaskID, d Delivery, _ string, c Claim, rec []byte) error {
 	if q.before != nil {
 		q.before()
 	}
 	if q.record() != nil {
 		return ErrConflict
 	}
+	q.mu.Lock()
+	q.last = d
+	q.mu.Unlock()
 	q.write(c, rec)
 	return nil
 }
@@ -192,4 +196,38 @@ func TestEndsOnItsWayPastTheQueue(t *testing.T) {
 			t.Errorf("%d open, %d claimed, %d past the queue, %d slots wait", k.nOpen, k.claims, k.past, len(h.asking))
 		}
 	})
+}
+
+// Only a slot of this process gets a task as it is, and what that writes into it no other sees. Another process
+// in this node's name gets its message.
+func TestHandsTheTaskItselfToOwnSlotsAlone(t *testing.T) {
+	t.Parallel()
+	for name, own := range map[string]bool{"a slot of this process": true, "another process in its name": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h, q := hostOfOne(t)
+				delete(h.asking, (&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work"}, to: "slot.1"}).id())
+				h.n.members.hear(bus.Heartbeat{Node: h.n.cfg.ID, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: h.n.cfg.ID, Types: []string{"work"}, Shares: true}})
+				if own {
+					h.n.worker.noteSlot("own.1")
+				}
+				h.asked(&asking{nextMsg: nextMsg{Node: h.n.cfg.ID, Class: "work", Slots: 1, Grants: true, Direct: true}, to: "own.1"})
+				j := oneJob()
+				j.Task.Payload = []byte(`"as it was"`)
+				if !h.offer(oneKey, Need{}, j, j.message) {
+					t.Fatal("a slot waits, and the task does not go there")
+				}
+				if got := q.last; (got.Job != nil) != own || (len(got.Data) > 0) == own {
+					t.Fatalf("job %v, %d bytes of message", got.Job, len(got.Data))
+				}
+				if own {
+					clear(q.last.Job.Task.Payload)
+				}
+				if string(j.Task.Payload) != `"as it was"` {
+					t.Errorf("the next worker gets %q", j.Task.Payload)
+				}
+			})
+		})
+	}
 }

@@ -25,6 +25,7 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	if err != nil {
 		return nil, reply, err
 	}
+	n.event(bus.EventQueued, &e.job, 0, reply.Why) // before a slot can have it
 	if q, ok := n.queue.get(); ok {
 		feed := func() { n.outbox.feed(context.Background(), q, e) }
 		if q.Host == n.cfg.ID {
@@ -35,7 +36,6 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	} else {
 		n.outbox.wake()
 	}
-	n.event(bus.EventQueued, &e.job, 0, reply.Why)
 	return n.outbox.output(e), reply, nil
 }
 

@@ -18,7 +18,8 @@ const (
 )
 
 // paced reads the body of an answer: the first piece as it comes, and later ones together that come within
-// pieceEvery. Who reads from it takes apart all that was read before it reads on: that is told then.
+// pieceEvery. Who reads from it takes apart all that was read before it reads on: that is told then. After what
+// said nothing (the role that many answers begin with, a comment, half a line) it reads on at once.
 type paced struct {
 	ctx    context.Context
 	body   io.Reader
@@ -34,10 +35,11 @@ func (a *answer) paced(ctx context.Context, body io.Reader) *paced {
 
 // Read implements io.Reader. It returns the error of who is told, too.
 func (p *paced) Read(b []byte) (int, error) {
+	said := p.answer.held != nil
 	if err := p.answer.tell(); err != nil {
 		return 0, err
 	}
-	if wait := time.Until(p.free); wait > 0 {
+	if wait := time.Until(p.free); said && wait > 0 {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:

@@ -107,6 +107,49 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// What says nothing takes no time from the first token: the role that many answers begin with, a comment, and
+// where a line or an event comes in pieces, those before the last.
+func TestPaceAfterWhatSaysNothing(t *testing.T) {
+	t.Parallel()
+	const step = 100 * time.Microsecond
+	role, half := `data: {"choices":[{"delta":{"role":"assistant","content":null}}]}`+"\n\n", line("a")
+	for name, c := range map[string]struct {
+		kind  string
+		comes []string // one every step; the last but one has the first token
+	}{
+		"a role":          {engine.KindOpenAI, []string{role, event("a"), finish + doneEvent}},
+		"a comment":       {engine.KindOpenAI, []string{": working\n\n", role, event("a"), finish + doneEvent}},
+		"half an event":   {engine.KindOpenAI, []string{event("a")[:20], event("a")[20:], finish + doneEvent}},
+		"no empty line":   {engine.KindOpenAI, []string{strings.TrimSuffix(event("a"), "\n"), "\n", finish + doneEvent}},
+		"half a line":     {engine.KindOllama, []string{half[:9], half[9:12], half[12:], doneLine}},
+		"an empty answer": {engine.KindOllama, []string{line(""), line("a"), doneLine}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				body, begun := &socket{come: make(chan string, len(c.comes))}, time.Now()
+				go func() {
+					defer close(body.come)
+					for _, s := range c.comes {
+						time.Sleep(step)
+						body.come <- s
+					}
+				}()
+				first := time.Duration(0)
+				res, err := engine.Readers()[c.kind](t.Context(), body, func(p bus.InferenceChunk) error {
+					if first == 0 && !p.Empty() {
+						first = time.Since(begun)
+					}
+					return nil
+				})
+				if want := time.Duration(len(c.comes)-1) * step; err != nil || res.Text != "a" || first != want {
+					t.Errorf("%q, %v: the first token is told after %v, want %v", res.Text, err, first, want)
+				}
+			})
+		})
+	}
+}
+
 // Who is told no longer listens, or the engine breaks off: what it said before is told.
 func TestPaceEnds(t *testing.T) {
 	t.Parallel()

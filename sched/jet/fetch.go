@@ -81,11 +81,10 @@ func (j *Jet) Await(q sched.QueueID, n int) (to string, wait func(context.Contex
 		if err != nil {
 			return sched.Delivery{}, fmt.Errorf("await work: %w", err)
 		}
-		d, err := delivery(m.Msg)
+		d, err := m.delivery()
 		if err != nil {
 			return d, fmt.Errorf("await work: %w", err)
 		}
-		d.Job = m.job
 		if m.Subject != reply {
 			d.Rev = 0 // what was asked for earlier
 		}
@@ -121,7 +120,13 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	if err != nil {
 		return sched.Delivery{}, err
 	}
-	return delivery(m.Msg)
+	return m.delivery() // what its host hands over may come now, too
+}
+
+func (m arrival) delivery() (sched.Delivery, error) {
+	d, err := delivery(m.Msg)
+	d.Job = m.job
+	return d, err
 }
 
 // delivery reads what came for a slot.

@@ -2,10 +2,13 @@ package jet
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+	"github.com/mycoswarm/mycoswarm/sched"
 )
 
 // What comes for a request that was never sent would be taken for the answer to the next one.
@@ -22,5 +25,33 @@ func TestFetchThatIsNotSentWaitsForNothing(t *testing.T) {
 	}
 	if s.want != "" {
 		t.Errorf("the slot waits for %q", s.want)
+	}
+}
+
+// A slot that looks for itself may be handed a task in that moment, by a host that knows where it waited before.
+func TestFetchTakesWhatIsHandedOver(t *testing.T) {
+	t.Parallel()
+	nc, err := fabrictest.Swarm(t, 1)[0].Store.Conn("jet")
+	fabrictest.Check(t, err)
+	defer nc.Close()
+	key := bus.Key{Lane: bus.Interactive, Priority: 5, Class: "work"}
+	work := bus.SubjectWork("myco-00000000000a", 1, key.String()+".")
+	l, s := &link{nc: nc}, &slot{inbox: "inbox", got: make(chan arrival, 1)}
+	id := slotID{own: true}
+	j := &Jet{slots: map[slotID]*slot{id: s}}
+	handed, over := &sched.Job{}, make(chan struct{})
+	go func() {
+		defer close(over)
+		for armed := false; !armed; time.Sleep(time.Millisecond) {
+			s.mu.Lock()
+			armed = s.want != ""
+			s.mu.Unlock()
+		}
+		j.toSlot(arrival{job: handed, Msg: &nats.Msg{Subject: "inbox.before", Header: nats.Header{hdrWork: {work + "t1"}, hdrRev: {"7"}, hdrDirect: {"1"}}}})
+	}()
+	d, err := j.fetch(t.Context(), id, l, &nats.Msg{Subject: "ask"}, work)
+	<-over
+	if err != nil || d.Job != handed || d.Nonce != "inbox.before" || d.Rev != 7 {
+		t.Errorf("%+v, %v: want the task that was handed over", d, err)
 	}
 }
