@@ -110,3 +110,58 @@ func TestFate(t *testing.T) {
 		})
 	}
 }
+
+// noRoutes is a Wire without routes.
+type noRoutes struct{ Wire }
+
+func (noRoutes) Routes() map[bus.NodeID]bool { return nil }
+
+// A process that stands still hears nobody: that time counts for nothing.
+func TestListened(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	m := newMembers("myco-0000000000b1", noRoutes{}, slog.New(slog.DiscardHandler))
+	m.now = func() time.Time { return now }
+	for _, gap := range []time.Duration{0, time.Second, time.Hour, 500 * time.Millisecond} {
+		now = now.Add(gap)
+		m.tick()
+	}
+	if m.listened != 1500*time.Millisecond {
+		t.Errorf("it has listened for %v, want the hour left out", m.listened)
+	}
+}
+
+// A start that is known counts before one that was not heard, and an end that is known before both.
+func TestMergeCrashes(t *testing.T) {
+	t.Parallel()
+	crash := func(boot string) []Crash { return []Crash{{"myco-0000000000b0", 1, boot}} }
+	for _, c := range [][3]string{{unheard, "first", "first"}, {"first", unheard, "first"}, {unheard, "", ""}, {"first", "", ""}, {"", "first", ""}} {
+		if got := mergeCrashes(crash(c[0]), crash(c[1])); len(got) != 1 || got[0].Boot != c[2] {
+			t.Errorf("%q and %q: %v, want %q", c[0], c[1], got, c[2])
+		}
+	}
+}
+
+// Whoever asks is told for what a task is held back, until nobody holds it back any more.
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	const worker = bus.NodeID("myco-0000000000b0")
+	m := newMembers("myco-0000000000b1", nil, slog.New(slog.DiscardHandler))
+	tells := func(want string) {
+		t.Helper()
+		m.noteHeld("t1", Crash{worker, 1, "first"})
+		if got := m.heldBack("t1"); got != "held back: it may still run on "+want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
+	}
+	tells("myco-0000000000b0, which this node has not heard; after 3m0s the task is dead")
+	m.hear(bus.Heartbeat{Node: worker, Boot: "first", Seq: 1, Info: &bus.NodeInfo{Name: "beta"}})
+	m.listened += 42 * time.Second
+	tells("beta, which has been away for 42s; after 3m0s the task is dead")
+	m.hear(bus.Heartbeat{Node: worker, Boot: "second", Seq: 1})
+	tells("beta, which has started again, and may tell its end; 10s after that the task is dead")
+	m.listened += heldNews
+	if got := m.heldBack("t1"); got != "" {
+		t.Errorf("what is not held back any more is %q", got)
+	}
+}
