@@ -131,6 +131,9 @@ type InferenceChunk struct {
 	// Logprobs are of tokens of this piece, or of text that comes with a later one: together they are
 	// those of the answer, in order.
 	Logprobs []Logprob `json:"logprobs,omitempty"`
+	// Cuts tell where the pieces end that an engine has made of Text, or of Thinking, in bytes, where several
+	// were put together; the last one's end is left out. See Parts.
+	Cuts []int `json:"cuts,omitempty"`
 	// Demo is as in InferenceResult.
 	Demo bool `json:"demo,omitempty"`
 	// Loading tells, in a piece that says nothing, that the model must be loaded first.
@@ -138,6 +141,32 @@ type InferenceChunk struct {
 	// Restarted tells a client that wants it, and no other, that the answer begins anew with this
 	// piece: what it heard before is void.
 	Restarted bool `json:"-"`
+	// More tells that another part of the same piece follows, see Parts.
+	More bool `json:"-"`
+}
+
+// Parts takes c apart into the pieces of its engine.
+func (c InferenceChunk) Parts() []InferenceChunk {
+	cuts, s := c.Cuts, c.Text+c.Thinking
+	c.Cuts = nil
+	if len(cuts) == 0 || !slices.IsSorted(cuts) || cuts[0] < 0 || cuts[len(cuts)-1] > len(s) || c.Text != "" && c.Thinking != "" {
+		return []InferenceChunk{c}
+	}
+	parts := make([]InferenceChunk, 0, len(cuts)+1)
+	for from, i := 0, 0; i <= len(cuts); i++ {
+		part, to := c, len(s)
+		if i < len(cuts) {
+			to = cuts[i]
+		}
+		if part.Text, part.More = "", i < len(cuts); c.Thinking != "" {
+			part.Thinking = s[from:to]
+		} else {
+			part.Text = s[from:to]
+		}
+		parts = append(parts, part)
+		from = to
+	}
+	return parts
 }
 
 // Empty reports whether c says nothing.
@@ -164,7 +193,7 @@ func SaidIn(pieces []json.RawMessage) (s Said, ok bool) {
 		s.ToolCalls = append(s.ToolCalls, c.ToolCalls...)
 		s.Logprobs = append(s.Logprobs, c.Logprobs...)
 		if !c.Empty() {
-			s.Tokens++
+			s.Tokens += 1 + len(c.Cuts)
 		}
 	}
 	if n := len(s.Logprobs); n > 0 { // a token may be told in one piece and its text come in another

@@ -91,6 +91,8 @@ type stream struct {
 	// before and after stand around each object.
 	before, after string
 	begun         bool
+	// more is set where more follows at once: it is sent together.
+	more bool
 }
 
 func newNDJSON(w http.ResponseWriter) *stream {
@@ -157,6 +159,9 @@ func (s *stream) write(text string) error {
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return bus.Errorf(bus.CodeCancelled, "write the answer: %w", err)
+	}
+	if s.more {
+		return nil
 	}
 	if err := s.control.Flush(); err != nil {
 		return bus.Errorf(bus.CodeCancelled, "write the answer: %w", err)

@@ -79,7 +79,12 @@ func (f *follower) hand(node bus.NodeID, piece bus.InferenceChunk) error {
 		return nil
 	}
 	f.told.add(piece)
-	return f.out(node, piece)
+	for _, part := range piece.Parts() {
+		if err := f.out(node, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // restart has the answer begin anew with what is said by now, where the client wants that.
@@ -128,7 +133,9 @@ func (f *follower) repeats(p *bus.InferenceChunk) bool {
 		if (*t.now)[:n] != (*t.before)[:n] {
 			return false
 		}
-		*t.now, *t.before = (*t.now)[n:], (*t.before)[n:]
+		if *t.now, *t.before = (*t.now)[n:], (*t.before)[n:]; n > 0 {
+			p.Cuts = nil // they were of the whole
+		}
 	}
 	for len(p.ToolCalls) > 0 && len(f.behind.ToolCalls) > 0 {
 		now, before := p.ToolCalls[0], f.behind.ToolCalls[0]

@@ -214,6 +214,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	defer out.end()
 	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
+		out.more = c.More
 		return out.send(q.reply(c))
 	})
 	if err != nil && !out.begun {

@@ -246,6 +246,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	defer out.end()
 	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
+		out.more = c.More
 		return out.send(q.piece(c))
 	})
 	switch {

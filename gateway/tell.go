@@ -41,6 +41,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t tel
 	defer out.end()
 	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
+		out.more = c.More
 		return t.piece(out, c)
 	})
 	switch {

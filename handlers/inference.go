@@ -109,7 +109,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 		if c.Empty() { // it is for the watchdog
 			return nil
 		}
-		h.written.note(time.Now())
+		h.written.note(time.Now(), 1+len(c.Cuts))
 		return emit(c)
 	}
 	res, ok, err := h.goOn(ctx, t.Model, req, out)

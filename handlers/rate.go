@@ -26,11 +26,12 @@ func (r *rate) turn(now time.Time) {
 	}
 }
 
-func (r *rate) note(now time.Time) {
+// note counts n more.
+func (r *rate) note(now time.Time, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(now)
-	r.counts[r.second%int64(len(r.counts))]++
+	r.counts[r.second%int64(len(r.counts))] += n
 }
 
 // perSecond is the mean over the last whole seconds.

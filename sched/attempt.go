@@ -27,6 +27,7 @@ var (
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
 	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
 	errStalled       = bus.Errorf(bus.CodeTimeout, "no output in time: the engine hangs")
+	errTooLate       = bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed before it began")
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
 )
 
@@ -346,6 +347,9 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 // handle calls the handler with its deadline and its watchdog.
 func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
 	if left, has := a.job.left(a.w.n.now()); has {
+		if left <= 0 { // this process was stopped since it decided to run it
+			return nil, errTooLate
+		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, left, errDeadline)
 		defer cancel()
@@ -392,8 +396,8 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		return
 	case errors.Is(err, errCancelled):
 		f.State, f.Error = bus.StateCancelled, bus.AsError(err)
-	case errors.Is(err, errDeadline):
-		f.State, f.Error = bus.StateExpired, errDeadline
+	case errors.Is(err, errDeadline), errors.Is(err, errTooLate):
+		f.State, f.Error = bus.StateExpired, bus.AsError(err)
 	default:
 		e = bus.AsError(err)
 		f.State, f.Error = bus.StateFailed, e

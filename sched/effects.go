@@ -46,6 +46,8 @@ type Wire interface {
 type Delivery struct {
 	Key  bus.Key
 	Data []byte
+	// Job is what Data would hold, where it comes from this process; Data is empty then.
+	Job *Job
 	// Ack is the subject on which the delivery is settled, from any node; "" where it never was in the
 	// queue, see Direct.
 	Ack string
@@ -114,7 +116,8 @@ type Queues interface {
 	// the task, it creates the record that grant returns, and the slot need not.
 	Hand(q QueueID, key bus.Key, to string, grant Grant) error
 	// Direct creates the record of task id in this node's queue q, and delivers d to a slot that waits at
-	// to, although the queue has no message of it. d has a key and data alone. ErrConflict: there is a
+	// to, although the queue has no message of it. d has a key and data alone, or its job where the slot is
+	// this node's. ErrConflict: there is a
 	// record.
 	Direct(q QueueID, id bus.TaskID, d Delivery, to string, c Claim, rec []byte) error
 	// Keys returns the keys of queue q, for a worker that looks for itself.

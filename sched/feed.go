@@ -189,18 +189,18 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
 	key = o.n.shared(key, &j)
-	message, need := j.message(), o.n.needOf(&j)
+	message, need := sync.OnceValue(j.message), o.n.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {
-		if !j.Durable() && h.offer(key, j.Task.ID, need, message) {
+		if !j.Durable() && h.offer(key, need, &j, message) {
 			return true
 		}
 		h.expect(key, j.Task.ID, need)
 	}
 	if h == nil && !j.Durable() && !key.Large && o.n.members.offers(q.Host) {
-		return o.offerTo(ctx, q, key, need, message)
+		return o.offerTo(ctx, q, key, need, message())
 	}
-	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, need, message); err != nil {
+	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, need, message()); err != nil {
 		if h != nil {
 			h.missed(j.Task.ID)
 		}

@@ -25,9 +25,6 @@ const (
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
 
-// SkewLimit is how much two clocks may differ before anybody is warned. Nothing depends on it.
-const SkewLimit = 5 * time.Second
-
 // Peer is what is known of one node.
 type Peer struct {
 	Beat  bus.Heartbeat
@@ -127,28 +124,6 @@ type member struct {
 	rival  *rival   // nil, or another process in its name
 }
 
-// ahead is how much a peer's clock is ahead of this node's, by the least delayed heartbeat of
-// the last 30 to 60 s: those that were heard late show less.
-type ahead struct {
-	known     bool
-	now, last time.Duration
-	since     time.Time
-}
-
-const aheadSpan = 30 * time.Second
-
-func (a *ahead) note(by time.Duration, now time.Time) {
-	switch {
-	case !a.known, by < a.by()-SkewLimit: // one of the clocks was set
-		*a = ahead{true, by, by, now}
-	case now.Sub(a.since) > aheadSpan:
-		a.last, a.now, a.since = a.now, by, now
-	}
-	a.now = max(a.now, by)
-}
-
-func (a *ahead) by() time.Duration { return max(a.now, a.last) }
-
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{
 		self: self, wire: wire, log: log, now: time.Now, speaks: bus.ThisWire(), peers: map[bus.NodeID]*member{},
@@ -221,7 +196,7 @@ func (m *members) tellOfWire(p *member) {
 
 // warnOfSkew tells once of a peer whose clock differs. The caller holds mu.
 func (m *members) warnOfSkew(p *member) {
-	p.Skew = p.ahead.by()
+	p.Skew = p.ahead.by
 	differs := p.Skew.Abs() > SkewLimit
 	if differs && !p.skewed {
 		m.log.Warn("the clock of a node differs from this one's; set both by NTP", "node", p.Beat.Node, "name", p.Info.Name,
@@ -422,20 +397,6 @@ func (m *members) boot(id bus.NodeID) string {
 		return p.Beat.Boot
 	}
 	return ""
-}
-
-// clockOf returns what a node's clock shows at now, by its heartbeats.
-func (m *members) clockOf(id bus.NodeID, now time.Time) (time.Time, bool) {
-	if id == m.self {
-		return now, true
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[id]
-	if p == nil || !p.ahead.known {
-		return now, false
-	}
-	return now.Add(p.ahead.by()), true
 }
 
 func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {

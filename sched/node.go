@@ -73,6 +73,7 @@ type Node struct {
 	worker  *worker
 	queue   *current
 	bg      *background
+	events  *events
 	choices *choices
 
 	kick     chan struct{} // the election looks again
@@ -144,6 +145,7 @@ func New(cfg Config, fx Effects) *Node {
 		cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 	}
+	n.events = &events{n: n}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
 	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
@@ -194,6 +196,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err = g.Wait()
 	n.bg.end()
 	n.stopHosting()
+	n.events.close()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -445,14 +448,4 @@ func (n *Node) isDraining() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.draining
-}
-
-func (n *Node) event(k bus.EventKind, j *Job, attempt int, reason string) {
-	e := bus.Event{
-		Kind: k, Task: j.Task.ID, Type: j.Task.Type, Submitter: j.Submitter, Node: n.cfg.ID, Attempt: attempt,
-		Reason: reason, At: n.now(),
-	}
-	if err := n.fx.Publish(Msg{Subject: bus.SubjectEvent(j.Submitter, j.Task.ID, k), Data: marshal(e)}); err != nil {
-		n.log.Debug("publish event", "err", err)
-	}
 }

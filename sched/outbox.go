@@ -166,7 +166,8 @@ func (o *outbox) onKept(k Kept) {
 	if b.Final == nil {
 		t.job.Custodian, t.job.LeftMS, t.job.Stamp = b.Job.Custodian, b.Job.LeftMS, b.Job.Stamp
 		if k.Submitter != o.n.cfg.ID || b.Job.Stamp.IsZero() {
-			t.job.Stamp = k.At // by the clock of this node
+			// By the clock of this node, which may have read it long after it was sent.
+			t.job.Stamp = k.At.Add(-o.n.members.since(b.Job.By, b.Job.Stamp, k.At))
 		}
 		t.job.Task.Payload, t.job.Blob, t.sum = b.Job.Task.Payload, b.Job.Blob, contentOf(b.Job.Task, b.Job.Blob)
 	}
@@ -332,7 +333,7 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 		b.Job = &slim
 	} else if left, has := j.left(o.n.now()); has {
 		now := *j
-		now.LeftMS, now.Stamp = left.Milliseconds(), o.n.now() // its store counts on from here
+		now.LeftMS, now.Stamp, now.By = left.Milliseconds(), o.n.now(), o.n.cfg.ID // its store counts on from here
 		b.Job = &now
 	}
 	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)

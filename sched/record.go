@@ -21,7 +21,7 @@ type Job struct {
 	// Custodian holds the second copy of a durable task; empty for an attached one.
 	Custodian bus.NodeID `json:"custodian,omitempty"`
 	// Stamp is the holder's clock when LeftMS was computed; Accepted is the submitter's. By is
-	// the holder, where it has fed the task.
+	// the holder, where it has sent the task to a queue or a store.
 	LeftMS   int64      `json:"left_ms,omitempty"`
 	Stamp    time.Time  `json:"stamp,omitzero"`
 	By       bus.NodeID `json:"by,omitempty"`

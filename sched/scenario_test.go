@@ -212,6 +212,16 @@ var scenarios = []scenario{
 		}
 		time.Sleep(4 * time.Second)
 	}},
+	{"custodian is frozen before it has an outbox of the submitter", setup{nodes: 2}, func(s *swarm) {
+		h := s.elected()
+		other := s.another(h)
+		s.nodes[h].m.Freeze()
+		if k := s.enqueue(other, script{MS: 10}); !k.accepted {
+			s.note("refused, although the own disk is well: %v", k.err)
+		}
+		s.nodes[h].m.Continue()
+		time.Sleep(4 * time.Second)
+	}},
 	{"frozen host goes on", setup{nodes: 3, split: true}, func(s *swarm) {
 		h := s.elected()
 		s.load(10, 400, 0, 1, 2)

@@ -13,7 +13,7 @@ import (
 // good for, to have the task once more when its worker is lost, the host does itself: both are in the
 // same memory, and so is the entry of its submitter.
 type straight struct {
-	job    []byte // its message
+	job    func() []byte // its message
 	choice *chosen
 	back   bool // it is on its way into the queue
 }
@@ -21,7 +21,8 @@ type straight struct {
 // offer hands an attached task of this node that nobody has run straight to a slot that waits, and
 // reports whether one has it. The store would take longer to keep a message and give it out again than
 // all the rest takes.
-func (h *host) offer(key bus.Key, id bus.TaskID, need Need, job []byte) (taken bool) {
+func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (taken bool) {
+	id := j.Task.ID
 	fresh := h.n.isFresh(id)
 	var to *asking
 	var it *item
@@ -30,7 +31,7 @@ func (h *host) offer(key bus.Key, id bus.TaskID, need Need, job []byte) (taken b
 			taken = has.straight != nil
 		} else if fresh && !key.Large && len(h.asking) > 0 {
 			it = h.insert(key, id, 0, need)
-			if to = h.take(it, job); to == nil {
+			if to = h.take(it, message); to == nil {
 				h.forget(it)
 			}
 		}
@@ -39,7 +40,14 @@ func (h *host) offer(key bus.Key, id bus.TaskID, need Need, job []byte) (taken b
 		return taken
 	}
 	r := firstRun(to.Node, to.to, Delivery{})
-	err := h.n.fx.Direct(h.q, id, Delivery{Key: key, Data: job}, to.to, r.claim(id, Delivery{Key: key}), marshal(r))
+	d := Delivery{Key: key}
+	if to.Node == h.n.cfg.ID {
+		own := *j
+		d.Job = &own
+	} else {
+		d.Data = message()
+	}
+	err := h.n.fx.Direct(h.q, id, d, to.to, r.claim(id, Delivery{Key: key}), marshal(r))
 	if err == nil {
 		return true
 	}
@@ -57,7 +65,7 @@ func (h *host) offer(key bus.Key, id bus.TaskID, need Need, job []byte) (taken b
 
 // take gives the task of it the slot that is best for it, nil where that does not wait, or something
 // else has its turn first.
-func (h *host) take(it *item, job []byte) *asking {
+func (h *host) take(it *item, message func() []byte) *asking {
 	now := h.n.now()
 	heads := h.heads(now)
 	seats := h.seatsFor(heads, now)
@@ -76,7 +84,7 @@ func (h *host) take(it *item, job []byte) *asking {
 			return nil
 		}
 		delete(h.asking, to.id())
-		it.open, it.straight = false, &straight{job: job, choice: &chosen{at: now, seats: before}}
+		it.open, it.straight = false, &straight{job: message, choice: &chosen{at: now, seats: before}}
 		it.k.nOpen--
 		it.k.past++
 		it.claim, it.claimAt = Claim{Task: it.id, State: bus.StateRunning, Worker: to.Node, Attempt: 1, Key: it.k.key}, now
@@ -129,7 +137,7 @@ func (h *host) enqueue(it *item, after time.Duration, first func(context.Context
 			h.do(func() { h.forget(it) })
 			return
 		}
-		if err := h.n.fx.Feed(ctx, h.q, it.k.key, it.id, it.need, job); err != nil {
+		if err := h.n.fx.Feed(ctx, h.q, it.k.key, it.id, it.need, job()); err != nil {
 			h.n.log.Debug("put a task back into the queue", "task", it.id, "err", err)
 			h.do(func() { h.forget(it) }) // its submitter asks for it, and feeds it
 		}
@@ -211,7 +219,7 @@ func (n *Node) onOffer(ctx context.Context, m Msg) {
 			n.log.Debug("answer an offer", "task", id, "err", err)
 		}
 	}
-	if h.offer(key, id, need, r.Job) {
+	if h.offer(key, need, j, func() []byte { return r.Job }) {
 		answer()
 		return
 	}

@@ -92,6 +92,12 @@ const (
 	another   = bus.NodeID("myco-00000000000c")
 )
 
+func oneJob() *Job {
+	j := &Job{}
+	j.Task.ID = "t1"
+	return j
+}
+
 var oneKey = bus.Key{Lane: bus.Interactive, Priority: 5, Class: "work"}
 
 // hostOfOne is a host at which the only slot, that of oneWorker, waits. It runs in a bubble of synctest.
@@ -124,7 +130,7 @@ func TestGivenBackPastTheQueueIsNoCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, q := hostOfOne(t)
 		time.Sleep(time.Second) // its worker is silent, and nobody has looked yet
-		if !h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+		if !h.offer(oneKey, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
 			t.Fatal("a slot waits, and the task does not go there")
 		}
 		q.write(Claim{Task: "t1", State: bus.StateQueued, Worker: oneWorker, Attempt: 1, Key: oneKey}, []byte(`{"state":"queued"}`))
@@ -150,7 +156,7 @@ func TestClaimedBeforeItIsKnownToBeQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, q := hostOfOne(t)
 		time.Sleep(time.Second)
-		if !h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+		if !h.offer(oneKey, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
 			t.Fatal("a slot waits, and the task does not go there")
 		}
 		h.n.members.tick()
@@ -179,7 +185,7 @@ func TestEndsOnItsWayPastTheQueue(t *testing.T) {
 		q.before = func() {
 			q.write(Claim{Task: "t1", State: bus.StateCancelled, Key: oneKey}, []byte(`{}`))
 		}
-		if h.offer(oneKey, "t1", Need{}, []byte(`{}`)) {
+		if h.offer(oneKey, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
 			t.Error("a task that has ended went to a slot")
 		}
 		if it, k := h.state("t1"); it.k != nil || k.nOpen != 0 || k.claims != 0 || k.past != 0 || len(h.asking) != 1 {

@@ -132,8 +132,12 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	want := 1
 	actx, cancel := context.WithTimeout(ctx, acceptWait)
 	defer cancel()
-	if e.job.Custodian != bus.NoCustodian && o.ensure(actx, e.job.Custodian) {
-		want = 2
+	if e.job.Custodian != bus.NoCustodian {
+		ectx, cancel := context.WithTimeout(actx, acceptWait/2) // the own disk has the rest, whatever the other does
+		if o.ensure(ectx, e.job.Custodian) {
+			want = 2
+		}
+		cancel()
 	}
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
 	switch {

@@ -244,7 +244,10 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 	if err != nil {
 		return d, nil, err
 	}
-	if j, err = readJob(d.Data); err != nil {
+	if j, err = d.Job, nil; j == nil {
+		j, err = readJob(d.Data)
+	}
+	if err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
 		w.countBatch(p, d.Key, -1)
@@ -260,14 +263,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 
 // waited returns how long a delivered job has been on its way and in the queue: by the clock of
 // who fed it, and at least by that of the queue's host.
-func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) (long time.Duration) {
-	if at, ok := w.n.members.clockOf(q.Host, now); ok && !d.At.IsZero() {
-		long = max(long, at.Sub(d.At))
-	}
-	if at, ok := w.n.members.clockOf(j.By, now); ok && j.By != "" {
-		long = max(long, at.Sub(j.Stamp))
-	}
-	return long
+func (w *worker) waited(q QueueID, d Delivery, j *Job, now time.Time) time.Duration {
+	m := w.n.members
+	return max(m.since(q.Host, d.At, now), m.since(j.By, j.Stamp, now))
 }
 
 var (

@@ -12,6 +12,8 @@ import (
 type answer struct {
 	emit    func(bus.InferenceChunk) error
 	emitErr error
+	held    *bus.InferenceChunk // what is told next
+	gathers bool                // pieces are held until the body is read again, see paced
 	started time.Time
 	text    strings.Builder
 	thought strings.Builder
@@ -75,7 +77,7 @@ func (a *answer) hand(c bus.InferenceChunk) bool {
 	a.size += jsonSize(c.Text) + jsonSize(c.Thinking)
 	a.told(c.Logprobs)
 	c.Demo = a.result.Demo
-	if a.emitErr = a.emit(c); a.emitErr != nil {
+	if a.gather(c) != nil {
 		return false
 	}
 	if a.size >= maxAnswer || a.odds >= maxLogprobs {

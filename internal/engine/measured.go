@@ -42,9 +42,10 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 	res, err := m.Runner.Generate(ctx, model, req, func(c bus.InferenceChunk) error {
 		if !c.Empty() {
 			last = time.Now()
-			if chunks++; chunks == 1 {
+			if chunks == 0 {
 				first = last
 			}
+			chunks += 1 + len(c.Cuts)
 		}
 		return emit(c)
 	})

@@ -139,8 +139,13 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 	return res, err
 }
 
-// read takes an answer from the lines of a stream.
+// read takes an answer from a stream.
 func (o *Ollama) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
+	return a.finish(o.lines(ctx, a.paced(ctx, body), a))
+}
+
+// lines takes an answer from the lines of a stream.
+func (o *Ollama) lines(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	var same repetition

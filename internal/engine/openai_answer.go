@@ -83,9 +83,13 @@ func (o *OpenAI) end(a *answer, calls toolCalls, reason string) (bus.InferenceRe
 	return a.done(reason), nil
 }
 
-// read takes an answer from the events of a stream, or from the object that a server sends which
-// does not stream.
+// read takes an answer from a stream, or from the object that a server sends which does not stream.
 func (o *OpenAI) read(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
+	return a.finish(o.events(ctx, a.paced(ctx, body), a))
+}
+
+// events takes an answer from the events of a stream.
+func (o *OpenAI) events(ctx context.Context, body io.Reader, a *answer) (bus.InferenceResult, error) {
 	reason, calls, before := "", toolCalls{}, a.size
 	in := bufio.NewReader(body)
 	if atOnce(in) {

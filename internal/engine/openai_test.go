@@ -54,7 +54,7 @@ func TestOpenAIAnswers(t *testing.T) {
 		r.PromptTokens != 9 || r.OutputTokens != 2 || r.TTFT <= 0 {
 		t.Errorf("got %+v, %v", a.res, a.err)
 	}
-	if len(a.chunks) != 3 || a.chunks[0].Thinking != "hm" {
+	if len(a.chunks) != 2 || a.chunks[0].Thinking != "hm" || a.chunks[1].Text != "Paris" || len(a.chunks[1].Parts()) != 2 {
 		t.Errorf("chunks %+v", a.chunks)
 	}
 	sent, _ := json.Marshal(got)

@@ -32,6 +32,12 @@ type slotID struct {
 	own bool // fetches from the own store
 }
 
+// arrival is a message for a slot. Where it comes from this process, job is what it would hold.
+type arrival struct {
+	*nats.Msg
+	job *sched.Job
+}
+
 // slot fills one place of a worker. A message that is delivered carries its original subject
 // and not that of the request, so what tells a wanted message is its key alone; a status is
 // told by the subject of its request.
@@ -40,7 +46,7 @@ type slot struct {
 	link  *link
 	inbox string
 	sub   *nats.Subscription
-	got   chan *nats.Msg // holds one
+	got   chan arrival // holds one
 
 	mu    sync.Mutex
 	n     uint64
@@ -75,14 +81,15 @@ func (j *Jet) Await(q sched.QueueID, n int) (to string, wait func(context.Contex
 		if err != nil {
 			return sched.Delivery{}, fmt.Errorf("await work: %w", err)
 		}
-		d, err := delivery(m)
+		d, err := delivery(m.Msg)
 		if err != nil {
 			return d, fmt.Errorf("await work: %w", err)
 		}
+		d.Job = m.job
 		if m.Subject != reply {
 			d.Rev = 0 // what was asked for earlier
 		}
-		d.Key, _, err = workOf(workSubject(m), prefix)
+		d.Key, _, err = workOf(workSubject(m.Msg), prefix)
 		return d, err
 	}, nil
 }
@@ -114,7 +121,7 @@ func (j *Jet) fetch(ctx context.Context, id slotID, l *link, ask *nats.Msg, want
 	if err != nil {
 		return sched.Delivery{}, err
 	}
-	return delivery(m)
+	return delivery(m.Msg)
 }
 
 // delivery reads what came for a slot.
@@ -159,8 +166,8 @@ func (j *Jet) slot(id slotID, l *link) (*slot, error) {
 	if closed {
 		return nil, nats.ErrConnectionClosed
 	}
-	s = &slot{j: j, link: l, inbox: l.nc.NewInbox(), got: make(chan *nats.Msg, 1)}
-	sub, err := subscribeAll(l.nc, s.inbox+".*", s.deliver)
+	s = &slot{j: j, link: l, inbox: l.nc.NewInbox(), got: make(chan arrival, 1)}
+	sub, err := subscribeAll(l.nc, s.inbox+".*", func(m *nats.Msg) { s.deliver(arrival{Msg: m}) })
 	if err != nil {
 		return nil, fmt.Errorf("listen for deliveries: %w", err)
 	}
@@ -187,22 +194,22 @@ func (s *slot) arm(want string) string {
 }
 
 // deliver hands m to who asked. Work that nobody asked for any more goes back at once.
-func (s *slot) deliver(m *nats.Msg) {
-	work := isDelivery(m)
+func (s *slot) deliver(m arrival) {
+	work := isDelivery(m.Msg)
 	s.mu.Lock()
-	wanted := s.want != "" && (work && strings.HasPrefix(workSubject(m), s.want) || !work && m.Subject == s.reply)
+	wanted := s.want != "" && (work && strings.HasPrefix(workSubject(m.Msg), s.want) || !work && m.Subject == s.reply)
 	if wanted {
 		s.want = ""
 		s.got <- m
 	}
 	s.mu.Unlock()
 	if !wanted && work {
-		s.j.refuse(m)
+		s.j.refuse(m.Msg)
 	}
 }
 
 // wait returns what came, or the error of ctx or, where late fires first, errLate.
-func (s *slot) wait(ctx context.Context, late <-chan time.Time) (*nats.Msg, error) {
+func (s *slot) wait(ctx context.Context, late <-chan time.Time) (arrival, error) {
 	var err error
 	select {
 	case m := <-s.got:
@@ -212,15 +219,15 @@ func (s *slot) wait(ctx context.Context, late <-chan time.Time) (*nats.Msg, erro
 	case <-late:
 		err = errLate
 	}
-	if m := s.disarm(); m != nil {
+	if m := s.disarm(); m.Msg != nil {
 		return m, nil
 	}
-	return nil, err
+	return arrival{}, err
 }
 
-// disarm ends the wait for an answer. It returns one that came in the very moment of giving up, or
-// nil.
-func (s *slot) disarm() *nats.Msg {
+// disarm ends the wait for an answer. It returns one that came in the very moment of giving up, if
+// there is one.
+func (s *slot) disarm() arrival {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.want = ""
@@ -228,6 +235,6 @@ func (s *slot) disarm() *nats.Msg {
 	case m := <-s.got:
 		return m
 	default:
-		return nil
+		return arrival{}
 	}
 }

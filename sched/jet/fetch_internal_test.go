@@ -14,7 +14,7 @@ func TestFetchThatIsNotSentWaitsForNothing(t *testing.T) {
 	nc, err := fabrictest.Swarm(t, 1)[0].Store.Conn("jet")
 	fabrictest.Check(t, err)
 	l := &link{nc: nc}
-	s := &slot{link: l, inbox: "inbox", got: make(chan *nats.Msg, 1)}
+	s := &slot{link: l, inbox: "inbox", got: make(chan arrival, 1)}
 	j := &Jet{slots: map[slotID]*slot{{}: s}}
 	nc.Close()
 	if _, err := j.fetch(t.Context(), slotID{}, l, &nats.Msg{Subject: "ask"}, "work."); err == nil {

@@ -3,6 +3,7 @@ package jet
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +102,7 @@ func (j *Jet) openHands() error {
 func (j *Jet) pass(m *nats.Msg) {
 	if !isDelivery(m) {
 		if a, ok := j.hands.take(func(o hand) bool { return o.reply == m.Subject }); ok {
-			j.toSlot(&nats.Msg{Subject: a.to, Header: m.Header})
+			j.toSlot(arrival{Msg: &nats.Msg{Subject: a.to, Header: m.Header}})
 		}
 		return
 	}
@@ -113,10 +114,10 @@ func (j *Jet) pass(m *nats.Msg) {
 		return
 	}
 	rev := j.claimFor(a, m)
-	j.toSlot(&nats.Msg{
+	j.toSlot(arrival{Msg: &nats.Msg{
 		Subject: a.to, Data: m.Data,
 		Header: nats.Header{hdrWork: {m.Subject}, hdrAck: {m.Reply}, hdrRev: {strconv.FormatUint(rev, 10)}},
-	})
+	}})
 }
 
 // hdrDirect marks what was never in the queue: there is nothing to settle.
@@ -132,9 +133,9 @@ func (j *Jet) Direct(q sched.QueueID, id bus.TaskID, d sched.Delivery, to string
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", id, err)
 	}
-	j.toSlot(&nats.Msg{Subject: to, Data: d.Data, Header: nats.Header{
+	j.toSlot(arrival{job: d.Job, Msg: &nats.Msg{Subject: to, Data: d.Data, Header: nats.Header{
 		hdrWork: {bus.SubjectWork(q.Host, q.Term, d.Key.String()+"."+string(id))}, hdrRev: {strconv.FormatUint(rev, 10)}, hdrDirect: {"1"},
-	}})
+	}}})
 	return nil
 }
 
@@ -160,7 +161,7 @@ func (j *Jet) claimFor(a hand, m *nats.Msg) uint64 {
 }
 
 // toSlot delivers m to a slot that waits, here without the way through the server.
-func (j *Jet) toSlot(m *nats.Msg) {
+func (j *Jet) toSlot(m arrival) {
 	j.mu.Lock()
 	for id, s := range j.slots {
 		if id.own && strings.HasPrefix(m.Subject, s.inbox+".") {
@@ -170,9 +171,10 @@ func (j *Jet) toSlot(m *nats.Msg) {
 		}
 	}
 	j.mu.Unlock()
-	if err := j.fabric.nc.PublishMsg(m); err != nil {
+	if err := j.fabric.nc.PublishMsg(m.Msg); err != nil {
 		j.log.Debug("pass on work", "to", m.Subject, "err", err) // the sweep finds it
 	}
+	runtime.Gosched() // other goroutines send it, and the slot waits for that; nobody waits for what is left to do here
 }
 
 // workSubject is the subject of the work that m delivers.

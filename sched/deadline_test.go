@@ -1,0 +1,135 @@
+package sched_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
+)
+
+// A host that was stopped finds in its buffers a task whose deadline has passed, and beside it old heartbeats
+// of the submitter, by which that one's clock seems to have been set back. It hears no new one.
+func TestDeadlinePassesWhileTheHostIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, durable := range []bool{false, true} {
+		c := parts(2, theHost)
+		c.split = true
+		play(t, c, func(s *swarm) {
+			s.elected()
+			s.enqueue(theSubmitter, script{}) // from now on the host's store has the submitter's outbox
+			time.Sleep(2 * time.Second)
+			s.nodes[theHost].m.Freeze()
+			var k *tracked
+			if durable {
+				k = s.enqueue(theSubmitter, script{}, timeout(1500*time.Millisecond))
+			} else {
+				k = s.submit(theSubmitter, script{}, timeout(1500*time.Millisecond))
+			}
+			time.Sleep(300 * time.Millisecond)
+			s.net.Link(nodeID(theHost), nodeID(theSubmitter), false) // nor does it hear that the task has ended
+			time.Sleep(9 * time.Second)
+			s.nodes[theHost].m.Continue()
+			time.Sleep(2 * time.Second)
+			s.neverBegan(k)
+		})
+	}
+}
+
+// A custodian that was stopped counts from when a task was sent to it, and not from when it read it.
+func TestDeadlinePassesWhileTheCustodianIsStopped(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theHost), func(s *swarm) {
+		s.elected()
+		s.enqueue(theSubmitter, script{}) // from now on the host's store has the submitter's outbox
+		time.Sleep(2 * time.Second)
+		s.nodes[theHost].m.Freeze()
+		s.net.SetDrop(func(m sim.Traffic) bool { return m.Op == "Feed" && m.From == nodeID(theSubmitter) })
+		k := s.enqueue(theSubmitter, script{}, timeout(1500*time.Millisecond))
+		time.Sleep(time.Second)
+		s.kill(theSubmitter)
+		time.Sleep(time.Second)
+		s.nodes[theHost].m.Continue()
+		time.Sleep(3 * time.Second)
+		s.neverBegan(k)
+		s.restart(theSubmitter)
+	})
+}
+
+// A worker that is stopped after it has decided to run a task looks at the deadline again.
+func TestDeadlinePassesWhileTheWorkerIsStopped(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		stopped := false
+		s.net.SetCrash(func(p sim.Step) bool {
+			if p.Op == "Begin" && !stopped {
+				stopped = true
+				s.nodes[theWorker].m.Freeze()
+			}
+			return false
+		})
+		k := s.submit(theSubmitter, script{}, timeout(time.Second))
+		time.Sleep(2 * time.Second)
+		s.nodes[theWorker].m.Continue()
+		time.Sleep(2 * time.Second)
+		if !stopped {
+			s.note("the worker was not stopped")
+		}
+		s.neverBegan(k)
+	})
+}
+
+// TestRandomDeadlines plays tasks that all have a deadline while nodes are stopped for long, and cut off.
+func TestRandomDeadlines(t *testing.T) {
+	t.Parallel()
+	random(t, randomSetup, deadlinePlay)
+}
+
+func deadlinePlay(s *swarm, r *rand.Rand) {
+	s.elected()
+	for range 40 {
+		i := r.IntN(len(s.nodes))
+		n := s.nodes[i]
+		sc, late := script{MS: 5 + r.IntN(600), Chunks: r.IntN(5)}, timeout(time.Duration(100+r.IntN(4000))*time.Millisecond)
+		switch k := r.IntN(20); {
+		case k < 12 && !n.m.Running():
+		case k < 6:
+			s.submit(i, sc, late)
+		case k < 12:
+			s.wg.Go(func() { s.enqueue(i, sc, late) })
+		case k < 15:
+			n.m.Freeze()
+			d := time.Duration(r.IntN(12_000)) * time.Millisecond
+			s.wg.Go(func() {
+				time.Sleep(d)
+				n.m.Continue()
+			})
+		case k == 15:
+			s.kill(i)
+		case k == 16:
+			for j := range s.nodes {
+				s.restart(j)
+			}
+		case k == 17:
+			s.net.Partition(s.ids(r.Perm(len(s.nodes))...)) // whole
+		default:
+			s.net.Link(n.id, s.nodes[(i+1)%len(s.nodes)].id, r.IntN(2) == 0)
+		}
+		time.Sleep(time.Duration(r.IntN(700)) * time.Millisecond)
+	}
+}
+
+// neverBegan notes what is wrong with a task that should have expired before it began.
+func (s *swarm) neverBegan(k *tracked) {
+	if runs := s.ledger.of(k.id); len(runs) > 0 {
+		s.note("task %s was begun: %v", k.id, runs)
+	}
+	if n := s.nodes[k.from]; !n.m.Running() {
+		return
+	}
+	if ends := s.ends(k); len(ends) != 1 || ends[0].End.State != bus.StateExpired {
+		s.note("task %s, %v: ended as %v, want it expired", k.id, k.err, states(ends))
+	}
+}
