@@ -168,6 +168,9 @@ func TestPoisonTask(t *testing.T) {
 		for _, m := range c.Members {
 			if m.Name == runs[k-1].Engine {
 				m.Kill()
+				if k == 3 { // it may be behind a link that is down
+					heldFor(t, from, m.Name)
+				}
 				m.Start(t, m.Flags...)
 			}
 		}
@@ -197,6 +200,19 @@ func TestPoisonTask(t *testing.T) {
 	retryDead(t, c)
 	reach(t, "poison", 1, fmt.Sprintf("dead after %d crashes, and names them", len(runs)))
 	c.Tidy()
+}
+
+// heldFor waits until the poison task is held back for the node of a name.
+func heldFor(t *testing.T, from *lab.Member, name string) {
+	t.Helper()
+	want := "held back: it may still run on " + name + ", which has been away for "
+	harness.Poll(t, harness.Patience/3, "it is told for whom the task is held back", func() string {
+		show, why := from.Myco(t, "task", "show", "poison"), from.Myco(t, "task", "why", "poison")
+		if !strings.Contains(show.Stdout, want) || !strings.Contains(why.Stdout, want) {
+			return show.String() + why.String()
+		}
+		return ""
+	})
 }
 
 // retryDead hands the one dead letter over again, from some node, and wants it done and the letter gone.

@@ -90,7 +90,7 @@ func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequ
 	for failed := 0; failed < len(nodes); {
 		select {
 		case a := <-answers:
-			show, err := g.readShow(r, a)
+			show, err := g.readShow(r.WithContext(ctx), a)
 			if err == nil {
 				answered(w, a.node, false)
 				return show, true

@@ -154,3 +154,36 @@ func TestShowAsksTheNext(t *testing.T) {
 		})
 	}
 }
+
+// stuck is an oracle whose results are large, and do not come.
+type stuck struct{ *oracle }
+
+func (s stuck) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) error) (bus.TaskInfo, error) {
+	info, err := s.oracle.Stream(ctx, t, out)
+	info.Result, info.ResultBlob = nil, &bus.Blob{SHA256: strings.Repeat("0", 64), Size: 3 << 20}
+	return info, err
+}
+
+func (stuck) Whole(ctx context.Context, _ *bus.TaskInfo, _ bool) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// A node that tells, and whose answer does not come, is not waited for longer than one that says nothing.
+func TestShowDoesNotWaitForALargeAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) { return bus.ShowReply{}, nil })
+		for i := range o.nodes {
+			o.nodes[i].Types = telling
+		}
+		g, err := gateway.New(gateway.Config{Swarm: stuck{o}, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if w := local(t, g, "POST", "/api/show", `{"model":"m"}`); w.Code != http.StatusOK || time.Since(start) > 10*time.Second {
+			t.Errorf("%d %s after %v", w.Code, w.Body, time.Since(start))
+		}
+	})
+}

@@ -159,6 +159,9 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	switch act.Kind {
 	case HoldBack:
 		w.n.log.Debug("hold back", "task", j.Task.ID, "why", act.Why)
+		if act.Unsure != nil {
+			w.n.members.noteHeld(j.Task.ID, *act.Unsure)
+		}
 		w.decline(ctx, a)
 	case Skip:
 		w.ack(d.Ack)

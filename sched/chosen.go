@@ -157,7 +157,9 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 	}
 	var best *bus.Why
 	var info *bus.TaskInfo
+	held := ""
 	err := n.askAll(ctx, findMsg{ID: id, Why: true}, func(r findReply) {
+		held = cmp.Or(held, r.Held)
 		if r.Why != nil && (best == nil || r.Why.At.After(best.At)) {
 			best = r.Why
 		}
@@ -171,6 +173,9 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 	case err != nil:
 		return bus.Why{}, err
 	case best != nil:
+		if best.NodeID == "" {
+			best.Note = cmp.Or(held, best.Note)
+		}
 		return *best, nil
 	case info == nil:
 		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
@@ -178,7 +183,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 	w := bus.Why{Task: id, NodeID: info.NodeID, Attempt: info.Attempts, Bids: []bus.NodeBid{}}
 	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, runs an earlier version, or has given away more than %d tasks since", chosenMost)
 	if info.State == bus.StateQueued {
-		w.Note = "it is not in the queue of a host at present: it is fed again by the node that has it"
+		w.Note = cmp.Or(held, "it is not in the queue of a host at present: it is fed again by the node that has it")
 	}
 	return w, nil
 }

@@ -44,6 +44,8 @@ type Action struct {
 	Attempt int
 	Crashes []Crash
 	Why     string
+	// Unsure is set where a task is held back that would be dead, if its worker had crashed there.
+	Unsure *Crash
 }
 
 // Sighting is what a worker knows of a delivered task beside the record.
@@ -125,7 +127,7 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Kind, a.Why = Bury, "it was tried too often"
 	}
 	if a.Kind == Bury && unsure != nil {
-		return Action{Kind: HoldBack, Why: "it may still run on " + string(unsure.Node) + ", which is lost"}
+		return Action{Kind: HoldBack, Why: "it may still run on " + string(unsure.Node) + ", which is lost", Unsure: unsure}
 	}
 	return a
 }

@@ -123,6 +123,7 @@ func TestPoisonSaysNothing(t *testing.T) {
 			if s.over() {
 				s.note("task %s has ended, and a worker of it may return", k.id)
 			}
+			s.tellsHeld(k)
 			if !s.until(2*time.Minute, s.over) {
 				s.note("task %s has no end 4 minutes after the last of its workers died: %v", k.id, s.ledger.of(k.id))
 			}
@@ -154,5 +155,22 @@ func TestPoisonSaysNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// tellsHeld checks that any node tells why a task is neither run nor ended.
+func (s *swarm) tellsHeld(k *tracked) {
+	const want = "held back: it may still run on myco-"
+	for _, n := range s.nodes {
+		if !n.m.Running() {
+			continue
+		}
+		p := n.now()
+		if i, err := p.node.Task(p.life, k.id); err != nil || !strings.HasPrefix(i.Warning, want) || !strings.Contains(i.Warning, "has been away for 2m") {
+			s.note("node %d shows task %s as %s, warning %q, error %v", n.i, k.id, i.State, i.Warning, err)
+		}
+		if w, err := p.node.Why(p.life, k.id); err != nil || !strings.HasPrefix(w.Note, want) {
+			s.note("node %d tells why of task %s %q, error %v", n.i, k.id, w.Note, err)
+		}
 	}
 }

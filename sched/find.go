@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -20,7 +21,7 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 
 // warn says of a task that waits what it waits for, where none of nodes can run it, as self sees them.
 func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
-	if f.Info.State != bus.StateQueued {
+	if f.Info.State != bus.StateQueued || f.Info.Warning != "" {
 		return
 	}
 	if !canRunFor(f.Key, nodes, f.Info.Submitter) {
@@ -32,8 +33,10 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	var all gathered
 	var at *place
+	held := ""
 	err := n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
 		all.add(r)
+		held = cmp.Or(held, r.Held)
 		if r.Place != nil {
 			at = r.Place
 		}
@@ -47,6 +50,9 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	}
 	if at != nil && f.Info.State == bus.StateQueued {
 		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
+	}
+	if f.Info.State == bus.StateQueued {
+		f.Info.Warning = held
 	}
 	return f, nil
 }
@@ -166,6 +172,9 @@ func (o *outbox) onFind(m Msg) {
 		return
 	}
 	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
+	if q.ID != "" {
+		r.Held = o.n.members.heldBack(q.ID)
+	}
 	if q.Why {
 		r.Why = o.n.whyHere(q.ID)
 	} else if h := o.n.host(); h != nil && q.ID != "" {

@@ -88,7 +88,6 @@ type members struct {
 	now  func() time.Time
 	// hasty judges others right after a gap: tests only.
 	hasty bool
-	began time.Time // when this process did
 	// speaks is what this node speaks.
 	speaks bus.Wire
 
@@ -98,6 +97,7 @@ type members struct {
 	pruned   time.Time
 	lastTick time.Time
 	wokeAt   time.Time
+	listened time.Duration // how long this process has run, without the gaps in which it heard nobody
 	maxTerm  uint64
 }
 
@@ -106,12 +106,15 @@ type told struct {
 	attempt int
 	crashes []Crash
 	at      time.Time
-	asked   map[Crash]time.Time // when fate was asked first
+	lost    map[Crash]*lostRun // of crashes with a Boot
+	held    string             // why its end waits, and until when that is news
+	heldFor time.Duration
 }
 
 type member struct {
 	Peer
 	told   *bus.NodeInfo // Info with its Wire, never changed; nil before the first
+	heard  time.Duration // what members.listened was when it was Seen
 	routed bool          // a route was seen since the last beat began
 	misses int           // polls without a route
 	gone   bool          // said goodbye
@@ -145,7 +148,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	changed = changed || p.gone || !p.Live() || p.Beat.Term != b.Term || p.Beat.Host != b.Host ||
 		p.Beat.Heir != b.Heir || p.Beat.Boot != b.Boot
 	p.gone = false
-	p.Beat, p.Seen, p.State = b, now, bus.NodeReady
+	p.Beat, p.Seen, p.State, p.heard = b, now, bus.NodeReady, m.listened
 	if b.Info != nil {
 		told := *b.Info
 		told.Wire = b.Wire
@@ -242,10 +245,14 @@ func (m *members) tick() (lost []bus.NodeID) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.lastTick.IsZero() && now.Sub(m.lastTick) > wakeGap {
+	switch gap := now.Sub(m.lastTick); {
+	case m.lastTick.IsZero():
+	case gap > wakeGap:
 		// This process was stopped: what it has not heard says nothing about the others.
-		m.log.Warn("woke from a gap", "gap", now.Sub(m.lastTick))
+		m.log.Warn("woke from a gap", "gap", gap)
 		m.wokeAt = now
+	default:
+		m.listened += gap
 	}
 	m.lastTick = now
 	m.prune(now)

@@ -147,7 +147,7 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	n.events = &events{n: n}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
-	n.members.now, n.members.speaks, n.members.began = cfg.Clock, cfg.Wire, cfg.Clock()
+	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.choices = &choices{by: map[bus.TaskID]*chosen{}}

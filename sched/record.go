@@ -187,6 +187,8 @@ type findReply struct {
 	Why *bus.Why `json:"why,omitempty"`
 	// Place is told by the queue host of the one task that was asked for, while that waits.
 	Place *place `json:"place,omitempty"`
+	// Held tells why the one task that was asked for is neither run nor ended, by who has looked at it.
+	Held string `json:"held,omitempty"`
 }
 
 type found struct {
@@ -197,15 +199,15 @@ type found struct {
 }
 
 // mergeCrashes returns the union of a and b, in order of a then b. Of one attempt, what is known to have
-// ended counts before what was lost.
+// ended counts before what was lost, and that before what was lost unheard.
 func mergeCrashes(a, b []Crash) []Crash {
 	out := append([]Crash(nil), a...)
 	for _, c := range b {
 		i := slices.IndexFunc(out, func(o Crash) bool { return o.Node == c.Node && o.Attempt == c.Attempt })
 		if i < 0 {
 			out = append(out, c)
-		} else if c.Boot == "" {
-			out[i].Boot = ""
+		} else if c.Boot == "" || out[i].Boot == unheard {
+			out[i].Boot = c.Boot
 		}
 	}
 	return out

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"slices"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -67,64 +66,4 @@ func (m *members) noteRun(r runMsg) {
 	}
 	// Not in place: a View may hold the list.
 	p.Beat.Running = append(slices.Clone(p.Beat.Running), bus.Running{Task: r.Task, Submitter: r.Submitter, Attempt: r.Attempt})
-}
-
-// Times after which a lost worker counts as crashed, though nobody has heard that.
-const (
-	returnWithin = 3 * time.Minute  // of silence: a machine without power says nothing
-	handsBack    = 10 * time.Second // after its next start, which tells by then what had ended
-)
-
-// fateOf tells what has become of workers that were lost while they ran task, as far as is known here.
-func (n *Node) fateOf(task bus.TaskID) func(Crash) Fate {
-	return func(c Crash) Fate {
-		if n.off(ProtectReturn) {
-			return Ended
-		}
-		return n.members.fate(task, c)
-	}
-}
-
-func (m *members) fate(task bus.TaskID, c Crash) Fate {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := m.now()
-	asked := m.askedFor(task, c, now)
-	p := m.peers[c.Node]
-	if p == nil {
-		p = &member{}
-	}
-	back := p.Beat.Boot == c.Boot
-	switch {
-	case back && (p.gone || p.State != bus.NodeLost && p.Seen.Sub(asked) > suspectAfter): // others may notice sooner than this node that it is lost
-		return Returned
-	case !back && p.Beat.Boot != "" && now.Sub(p.Seen)+time.Duration(p.Beat.UptimeMS)*time.Millisecond > handsBack:
-		return Ended // its journal may be lost with the power
-	case now.Sub(latest(p.Seen, m.began, m.wokeAt)) > returnWithin: // what was not heard before this process began, or while it slept, says nothing
-		return Ended
-	}
-	return Unsure
-}
-
-// askedFor returns when fate was asked first. The caller holds mu.
-func (m *members) askedFor(task bus.TaskID, c Crash, now time.Time) time.Time {
-	t := m.tell(task, 0, now)
-	if t.asked == nil {
-		t.asked = map[Crash]time.Time{}
-	}
-	at, ok := t.asked[c]
-	if !ok {
-		at = now
-		t.asked[c] = at
-	}
-	return at
-}
-
-func latest(t time.Time, others ...time.Time) time.Time {
-	for _, o := range others {
-		if o.After(t) {
-			t = o
-		}
-	}
-	return t
 }
