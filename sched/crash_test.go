@@ -166,7 +166,7 @@ func (s *swarm) tellsHeld(k *tracked) {
 			continue
 		}
 		p := n.now()
-		if i, err := p.node.Task(p.life, k.id); err != nil || !strings.HasPrefix(i.Warning, want) || !strings.Contains(i.Warning, "has been away for 2m") {
+		if i, err := p.node.Task(p.life, k.id); err != nil || i.Position != 0 || !strings.HasPrefix(i.Warning, want) || !strings.Contains(i.Warning, "has been away for 2m") {
 			s.note("node %d shows task %s as %s, warning %q, error %v", n.i, k.id, i.State, i.Warning, err)
 		}
 		if w, err := p.node.Why(p.life, k.id); err != nil || !strings.HasPrefix(w.Note, want) {

@@ -48,11 +48,12 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	if !ok {
 		return found{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
 	}
-	if at != nil && f.Info.State == bus.StateQueued {
-		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
-	}
-	if f.Info.State == bus.StateQueued {
+	switch {
+	case f.Info.State != bus.StateQueued:
+	case held != "": // it waits for a node, and not for others in the queue
 		f.Info.Warning = held
+	case at != nil:
+		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
 	}
 	return f, nil
 }
