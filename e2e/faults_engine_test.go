@@ -169,7 +169,7 @@ func TestPoisonTask(t *testing.T) {
 			if m.Name == runs[k-1].Engine {
 				m.Kill()
 				if k == 3 { // it may be behind a link that is down
-					heldFor(t, from, m.Name)
+					heldFor(t, c, from, m.Name)
 				}
 				m.Start(t, m.Flags...)
 			}
@@ -203,10 +203,13 @@ func TestPoisonTask(t *testing.T) {
 }
 
 // heldFor waits until the poison task is held back for the node of a name.
-func heldFor(t *testing.T, from *lab.Member, name string) {
+func heldFor(t *testing.T, c *lab.Crew, from *lab.Member, name string) {
 	t.Helper()
 	want := "held back: it may still run on " + name + ", which has been away for "
 	harness.Poll(t, harness.Patience/3, "it is told for whom the task is held back", func() string {
+		if n := len(c.Ledger.Runs()); n > 3 {
+			t.Fatalf("the task begins %d times: it is not held back after 3 crashes", n)
+		}
 		show, why := from.Myco(t, "task", "show", "poison"), from.Myco(t, "task", "why", "poison")
 		if !strings.Contains(show.Stdout, want) || !strings.Contains(why.Stdout, want) {
 			return show.String() + why.String()

@@ -122,7 +122,7 @@ var catalogue = []lab.Fault{
 	{
 		Key: "poison", Event: "a task kills whoever runs it", Promise: "dead after at most 3 crashes, with the nodes it killed",
 		Test:    "TestPoisonTask",
-		Without: []protect.Protection{protect.Bury}, Then: `the task is dead: not within \S+: running, attempt 4`,
+		Without: []protect.Protection{protect.Bury}, Then: `the task begins 4 times: it is not held back after 3 crashes`,
 	},
 	{
 		Key: "flood", Event: "a flood of tasks", Promise: "refused beyond a limit, with the depth and the time to come back; a person goes first",
