@@ -117,6 +117,7 @@ type member struct {
 	heard  time.Duration // what members.listened was when it was Seen
 	routed bool          // a route was seen since the last beat began
 	misses int           // polls without a route
+	upAt   time.Time     // since when there is the route that was seen last
 	gone   bool          // said goodbye
 	ahead  ahead
 	skewed bool     // it was told that its clock differs
@@ -276,6 +277,9 @@ func (m *members) tick() (lost []bus.NodeID) {
 // stateOf decides on one peer. The caller holds mu.
 func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus.NodeState {
 	if routed {
+		if !p.routed || p.misses > 0 {
+			p.upAt = now
+		}
 		p.routed, p.misses = true, 0
 	} else {
 		p.misses++
@@ -284,7 +288,7 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 	switch {
 	case p.gone || p.State == bus.NodeLost:
 		return bus.NodeLost // until it is heard again
-	case !awake, m.unheard(p, now): // routes that broke while this process was stopped are made again in a moment
+	case !awake, m.unheard(p, now), m.brokeAsleep(p, now):
 		return p.State
 	case p.routed && p.misses >= 2:
 		p.routed = false
@@ -305,6 +309,13 @@ func (m *members) stateOf(p *member, routed bool, now time.Time, awake bool) bus
 // what it was before. The caller holds mu.
 func (m *members) unheard(p *member, now time.Time) bool {
 	return !m.hasty && p.Seen.Before(m.wokeAt) && now.Sub(m.wokeAt) < lostAfter
+}
+
+// brokeAsleep reports whether a peer has no route since this process was stopped, and may yet have one again: the
+// others have closed it meanwhile, and make it again in a moment. What lay in this process's buffers was
+// heard before it saw that. The caller holds mu.
+func (m *members) brokeAsleep(p *member, now time.Time) bool {
+	return !m.hasty && p.misses > 0 && !p.upAt.After(m.wokeAt) && now.Sub(m.wokeAt) < lostAfter
 }
 
 // awake reports whether this process has run without a gap for a while: only then may it
