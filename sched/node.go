@@ -176,16 +176,18 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.crashed = crashed
 	n.mu.Unlock()
-	if err := n.outbox.load(ctx); err != nil {
-		return err
-	}
-	stops, err := n.subscribe(ctx)
+	var stops []func()
 	defer func() {
 		for _, stop := range stops {
 			stop()
 		}
 	}()
+	stop, err := n.takeIn(ctx)
 	if err != nil {
+		return err
+	}
+	stops, err = n.subscribe(ctx)
+	if stops = append(stops, stop); err != nil {
 		return err
 	}
 	close(n.ready)
@@ -205,6 +207,19 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Ready is closed once the node listens.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// takeIn takes in what the store has, and from then on what it gets. It listens first: others write to it as soon as
+// it is there, and an end that came between would be on this disk and not be known here.
+func (n *Node) takeIn(ctx context.Context) (stop func(), err error) {
+	if stop, err = n.fx.Outbox.Watch(n.outbox.onStored); err != nil {
+		return nil, err
+	}
+	if err := n.outbox.load(ctx); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
 
 func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	stop, err := n.asker.start()
@@ -231,11 +246,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		}
 		stops = append(stops, stop)
 	}
-	stop, err = n.fx.Outbox.Watch(n.outbox.onStored)
-	if err != nil {
-		return stops, err
-	}
-	return append(stops, stop), nil
+	return stops, nil
 }
 
 // ---- heartbeats

@@ -175,6 +175,8 @@ func (o *outbox) onKept(k Kept) {
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final, t.endAt = b.Final, k.At
+	}
+	if t.final != nil { // which may be known before the task, see takeIn
 		t.job.Task.Payload, t.job.Task.Later = nil, nil
 	}
 	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}

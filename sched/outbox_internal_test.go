@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"context"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -33,4 +34,50 @@ func TestEndsWhileItsCustodianIsReplaced(t *testing.T) {
 		}
 	}
 	<-replaced
+}
+
+// starting is a store that gets the end of a task right after that was read from it.
+type starting struct {
+	Outboxes
+	task, end Kept
+	tell      func(Kept)
+}
+
+func (s *starting) Watch(fn func(Kept)) (stop func(), err error) {
+	s.tell = fn
+	return func() { s.tell = nil }, nil
+}
+
+func (s *starting) Load(context.Context) ([]Kept, error) {
+	if s.tell != nil {
+		s.tell(s.end)
+	}
+	return []Kept{s.task}, nil
+}
+
+// What others write to the store while this node starts is known here, too: a custodian that does not know of an end
+// which it has on disk feeds the task again, and nobody tells it.
+func TestEndComesWhileTheStoreIsRead(t *testing.T) {
+	t.Parallel()
+	const self, submitter = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b")
+	for _, from := range []bus.NodeID{submitter, self} {
+		j := Job{Task: bus.Task{ID: "t1", Type: "work", Payload: []byte(`"x"`)}, Submitter: from, Custodian: self}
+		if from == self {
+			j.Custodian = submitter
+		}
+		kept := func(b keptBody) Kept {
+			return Kept{Submitter: from, Custodian: j.Custodian, Task: "t1", Data: marshal(b)}
+		}
+		store := &starting{task: kept(keptBody{Job: &j}), end: kept(keptBody{Job: &j, Final: &Final{Task: "t1", State: bus.StateDone, Node: oneWorker, Attempt: 1}})}
+		n := New(Config{ID: self}, Effects{Wire: &queueOfOne{}, Outbox: store})
+		stop, err := n.takeIn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		k := n.outbox.kept["t1"]
+		if f, ok := n.outbox.endOf("t1"); !ok || f.State != bus.StateDone || len(n.outbox.entries) != 0 || len(k.job.Task.Payload) != 0 || k.sum == (contentSum{}) {
+			t.Errorf("of a task of %s: %+v, %v, %d open, %+v", from, f, ok, len(n.outbox.entries), k)
+		}
+	}
 }
