@@ -40,12 +40,12 @@ func TestFetchTakesWhatIsHandedOver(t *testing.T) {
 	id := slotID{own: true}
 	j := &Jet{slots: map[slotID]*slot{id: s}}
 	handed, over := &sched.Job{}, make(chan struct{})
+	asked, err := nc.SubscribeSync("ask")
+	fabrictest.Check(t, err)
 	go func() {
 		defer close(over)
-		for armed := false; !armed; time.Sleep(time.Millisecond) {
-			s.mu.Lock()
-			armed = s.want != ""
-			s.mu.Unlock()
+		if _, err := asked.NextMsg(30 * time.Second); err != nil {
+			t.Error(err)
 		}
 		j.toSlot(arrival{job: handed, Msg: &nats.Msg{Subject: "inbox.before", Header: nats.Header{hdrWork: {work + "t1"}, hdrRev: {"7"}, hdrDirect: {"1"}}}})
 	}()
