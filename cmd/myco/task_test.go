@@ -18,6 +18,8 @@ func TestTasks(t *testing.T) {
 		"t2": {ID: "t2", Type: bus.TypeInference, Model: "m:latest", State: bus.StateQueued, Durable: true, Copies: 2, Warning: "no node has m:latest"},
 		"t1": {ID: "t1", Type: bus.TypeInference, Model: "m:latest", State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self, Result: result},
 		"t3": {ID: "t3", Type: "echo", State: bus.StateDead, Attempts: 3, NodeID: self, Error: bus.Errorf(bus.CodeDead, "it crashed 3 nodes").WithHint("myco task show t3")},
+		"t4": {ID: "t4", Type: "echo", State: bus.StateDone, Durable: true},
+		"t5": {ID: "t5", Type: "echo", State: bus.StateQueued, Position: 3, Wait: 4200 * time.Millisecond},
 	}
 	internal := bus.TaskInfo{ID: "t0", Type: bus.TypeShow, State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self}
 	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{internal, tasks["t1"], tasks["t2"], tasks["t3"]} })
@@ -29,7 +31,6 @@ func TestTasks(t *testing.T) {
 	}
 	on(d, payload(bus.VerbTask), find)
 	on(d, payload(bus.VerbCancel), find)
-	tasks["t4"] = bus.TaskInfo{ID: "t4", Type: "echo", State: bus.StateDone, Durable: true}
 	if out := d.myco("task", "show", "t4").want(t, 0).out; !strings.Contains(out, "durable   yes") {
 		t.Errorf("a durable task that ended, of which no copies are kept any more:\n%s", out)
 	}
@@ -48,7 +49,6 @@ func TestTasks(t *testing.T) {
 		golden(t, "task_show_"+id+".golden", d.myco("task", "show", id).want(t, 0).out)
 		golden(t, "task_show_"+id+"_json.golden", d.myco("task", "show", id, "--json").want(t, 0).out)
 	}
-	tasks["t5"] = bus.TaskInfo{ID: "t5", Type: "echo", State: bus.StateQueued, Position: 3, Wait: 4200 * time.Millisecond}
 	if out := d.myco("task", "show", "t5").want(t, 0).out; !strings.Contains(out, "3 in the queue, for about 4.2 s") {
 		t.Errorf("a task that waits:\n%s", out)
 	}
