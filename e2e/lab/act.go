@@ -36,8 +36,14 @@ func (c *Crew) Run(steps []Step, more func() bool) {
 		c.until(c.due[0].at)
 	}
 	for _, m := range c.Members {
-		harness.Poll(c.t, harness.Patience, m.Name+" is back", func() string { return string(m.doing()) })
+		c.back(m)
 	}
+}
+
+// back waits until m is well, once nothing more is to be done to it.
+func (c *Crew) back(m *Member) {
+	c.t.Helper()
+	harness.Poll(c.t, harness.Patience, m.Name+" is back", func() string { return string(m.doing()) })
 }
 
 // until waits, and ends what is over by then.
@@ -292,6 +298,7 @@ func (c *Crew) putOut(m *Member) {
 	for (c.cut || !c.Members[0].Well()) && len(c.due) > 0 { // the news, and the new one, need a way
 		c.until(c.due[0].at)
 	}
+	c.back(c.Members[0]) // one that was started again is well once its client has found it
 	harness.Poll(c.t, harness.Patience, m.Name+" knows that it is out", func() string {
 		ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
 		defer cancel()

@@ -139,6 +139,15 @@ func (a answer) streamed() string {
 	return b.String()
 }
 
+// pieces counts what the engine made, where several pieces may have come together.
+func (a answer) pieces() int {
+	n := 0
+	for _, c := range a.chunks {
+		n += len(c.Parts())
+	}
+	return n
+}
+
 type generator interface {
 	Generate(context.Context, string, bus.InferenceRequest, func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 }

@@ -143,8 +143,8 @@ func TestRealOllamaAnswers(t *testing.T) {
 		t.Errorf("before: %+v", m)
 	}
 	a := ask(t.Context(), e, "tinylm:latest", question)
-	if a.err != nil || strings.TrimSpace(a.res.Text) != knownAnswer || a.streamed() != a.res.Text || len(a.chunks) < 3 {
-		t.Errorf("got %q in %d pieces, %+v, %v", a.streamed(), len(a.chunks), a.res, a.err)
+	if a.err != nil || strings.TrimSpace(a.res.Text) != knownAnswer || a.streamed() != a.res.Text || a.pieces() < 3 {
+		t.Errorf("got %q in %d pieces, %+v, %v", a.streamed(), a.pieces(), a.res, a.err)
 	}
 	if r := a.res; r.PromptTokens == 0 || r.OutputTokens == 0 || r.DoneReason != "stop" || r.TTFT <= 0 || r.Duration < r.TTFT || r.Demo {
 		t.Errorf("result %+v", r)
@@ -155,7 +155,7 @@ func TestRealOllamaAnswers(t *testing.T) {
 	long := ask(t.Context(), e, "tinylm", strings.Repeat("z ", 2000))
 	wantError(t, long.err, bus.CodeTooLarge, false, "too long")
 	loop := ask(t.Context(), e, "tinylm", endless)
-	if loop.err != nil || loop.res.DoneReason != "length" || len(loop.chunks) < 30 {
+	if loop.err != nil || loop.res.DoneReason != "length" || loop.pieces() < 30 {
 		t.Errorf("a model that repeats itself: %+v, %v", loop.res, loop.err)
 	}
 	none := ask(t.Context(), e, "llama3.2", question)
