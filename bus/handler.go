@@ -28,9 +28,14 @@ func WithPhase(ctx context.Context, set func(name string, limit time.Duration)) 
 	return context.WithValue(ctx, phaseKey{}, set)
 }
 
+// ErrStalled is the cause of a handler's context that its watchdog ended, see SetPhase. The task is given
+// back once the handler returns.
+var ErrStalled = Errorf(CodeTimeout, "no output in time: the engine hangs")
+
 // SetPhase tells the watchdog of the running task what comes next and how long it may take
 // without an emit: loading a model (minutes), reading the prompt, the pause between tokens.
-// A task whose watchdog is not content loses its lease. Outside a task it does nothing.
+// A task whose watchdog is not content loses its lease, and its handler's context ends with
+// ErrStalled. Outside a task it does nothing.
 func SetPhase(ctx context.Context, name string, limit time.Duration) {
 	if set, ok := ctx.Value(phaseKey{}).(func(string, time.Duration)); ok {
 		set(name, limit)

@@ -26,7 +26,6 @@ var (
 	errCancelled     = bus.Errorf(bus.CodeCancelled, "cancelled by its submitter")
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
 	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
-	errStalled       = bus.Errorf(bus.CodeTimeout, "no output in time: the engine hangs")
 	errTooLate       = bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed before it began")
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
 )
@@ -70,7 +69,7 @@ func (a *attempt) stall(now time.Time) {
 	phase, silent := a.phase, now.Sub(a.fed)
 	a.mu.Unlock()
 	a.w.n.log.Warn("watchdog", "task", a.job.Task.ID, "phase", phase, "silent", silent.Round(time.Millisecond))
-	a.cancel(errStalled)
+	a.cancel(bus.ErrStalled)
 }
 
 func (a *attempt) setPhase(name string, limit time.Duration) {
@@ -388,7 +387,7 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 	case errors.Is(err, errSuperseded):
 		w.ack(a.ack())
 		return
-	case errors.Is(err, errStalled), bus.IsRetry(err):
+	case errors.Is(err, bus.ErrStalled), bus.IsRetry(err):
 		w.release(ctx, a, err.Error())
 		return
 	case errors.Is(err, errSubmitterGone):

@@ -152,3 +152,8 @@ func (o *Ollama) traits(ctx context.Context, m ollamaModel) (traits, error) {
 	o.mu.Unlock()
 	return t, nil
 }
+
+// Unload has the server end the runner of a model, once the requests that it is at are over.
+func (o *Ollama) Unload(ctx context.Context, model string) error {
+	return o.c.call(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "keep_alive": 0}, &struct{}{})
+}

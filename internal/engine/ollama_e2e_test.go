@@ -187,6 +187,42 @@ func TestRealOllamaStopsWhenCancelled(t *testing.T) {
 	// request after one that was cancelled, and that is for the watchdog.
 }
 
+// A runner of Ollama 0.17.4 sometimes takes no request any more after one that was cancelled. It is ended, and
+// the next request is answered by another.
+func TestRealOllamaHangs(t *testing.T) {
+	t.Parallel()
+	o := startOllama(t)
+	w := watch(t, engine.Config{Env: withOllama(o.addr)})
+	await(t, w, "the engine", hasModel("tinylm:latest"))
+	left := errors.New("the reader left")
+	for i := range 1000 { // as a rule it hangs within 100
+		ctx, cancel := context.WithCancelCause(t.Context())
+		_, err := w.Generate(ctx, "tinylm", bus.InferenceRequest{Prompt: endless, Threads: 1}, func(bus.InferenceChunk) error {
+			cancel(left)
+			return nil
+		})
+		if !errors.Is(err, left) {
+			t.Fatalf("a reader that left: %v", err)
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		stalled := time.AfterFunc(2*time.Second, func() { cancel(bus.ErrStalled) })
+		a := ask(ctx, w, "tinylm", question)
+		if stalled.Stop() {
+			cancel(nil)
+			continue
+		}
+		if !errors.Is(a.err, bus.ErrStalled) {
+			t.Fatalf("a request that hangs: %+v, %v", a.res, a.err)
+		}
+		t.Logf("it hangs after %d readers that left", i+1)
+		if a := ask(patiently(t), w, "tinylm", question); a.err != nil || strings.TrimSpace(a.res.Text) != knownAnswer {
+			t.Errorf("the next request: %+v, %v", a.res, a.err)
+		}
+		return
+	}
+	t.Error("it never hung: where this version does not, the test, and perhaps unhang, can go")
+}
+
 func TestRealOllamaKilledWhileItAnswers(t *testing.T) {
 	t.Parallel()
 	o := startOllama(t)

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -81,6 +83,7 @@ func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceReque
 	if !ok {
 		return bus.InferenceResult{}, bus.Retry(s.missing(model))
 	}
+	defer unhang(ctx, e, name)
 	return e.Generate(ctx, name, req, emit)
 }
 
@@ -91,6 +94,7 @@ func (s *Set) Continue(ctx context.Context, model string, req bus.InferenceReque
 	if !ok || !can || !continuable(req, said) {
 		return bus.InferenceResult{}, false, nil
 	}
+	defer unhang(ctx, e, name)
 	return c.Continue(ctx, name, req, said, goesOn, emit)
 }
 
@@ -100,7 +104,26 @@ func (s *Set) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bu
 	if !ok {
 		return bus.EmbedResult{}, bus.Retry(s.missing(model))
 	}
+	defer unhang(ctx, e, name)
 	return e.Embed(ctx, name, req)
+}
+
+// unloadTime is for an engine to say that it lets go of a model: milliseconds, where it answers at all.
+const unloadTime = 2 * time.Second
+
+// unhang has an engine let go of a model of which the watchdog stopped a request: a runner that hangs is
+// ended with it, and the next request gets another. Ollama's sometimes takes no request any more after one
+// that was cancelled (seen of 0.17.4), while its server answers everything else.
+func unhang(ctx context.Context, e Engine, model string) {
+	u, can := e.(interface {
+		Unload(ctx context.Context, model string) error
+	})
+	if !can || !errors.Is(context.Cause(ctx), bus.ErrStalled) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unloadTime)
+	defer cancel()
+	_ = u.Unload(ctx, model) // where this hangs too, the next request ends as this one did
 }
 
 // find returns the first engine that has the model, and the model's name there.

@@ -2,6 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -170,4 +173,57 @@ func TestWatcherStopsWhileAnEngineHangs(t *testing.T) {
 	}()
 	cancel()
 	wait(t, done, "Run does not return")
+}
+
+// Of a request that the watchdog stopped the engine lets go of the model, and of no other.
+func TestStalledModelIsUnloaded(t *testing.T) {
+	t.Parallel()
+	unloads, asked := make(chan string, 9), make(chan struct{}, 9)
+	hang := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees the client leave only then
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "GET /api/ps": text(ollamaPS),
+		"POST /api/show": ollamaShow, "POST /api/chat": hang, "POST /api/embed": hang,
+		"POST /api/generate": func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			unloads <- string(body)
+			fmt.Fprint(w, `{"done":true,"done_reason":"unload"}`)
+		},
+	})
+	w := watch(t, engine.Config{Env: withOllama(s.URL)})
+	await(t, w, "the engine", hasModel("tinylm:latest"))
+	left := errors.New("the reader left")
+	for what, do := range map[string]func(context.Context) error{
+		"generate": func(ctx context.Context) error { return ask(ctx, w, "tinylm", "hello").err },
+		"embed": func(ctx context.Context) error {
+			_, err := w.Embed(ctx, "tinylm", bus.EmbedRequest{Inputs: []string{"a"}})
+			return err
+		},
+	} {
+		for _, cause := range []error{left, bus.ErrStalled} {
+			ctx, cancel := context.WithCancelCause(patiently(t))
+			go func() {
+				<-asked
+				cancel(cause)
+			}()
+			if err := do(ctx); !errors.Is(err, cause) {
+				t.Errorf("%s, %v: got %v", what, cause, err)
+			}
+			want := 0
+			if cause != left {
+				want = 1
+			}
+			if len(unloads) != want {
+				t.Errorf("%s, %v: %d times unloaded, want %d", what, cause, len(unloads), want)
+			}
+			for range len(unloads) {
+				if body := <-unloads; body != `{"keep_alive":0,"model":"tinylm:latest"}` {
+					t.Errorf("%s, %v: unloaded with %s", what, cause, body)
+				}
+			}
+		}
+	}
 }
