@@ -34,7 +34,7 @@ func (c *Conn) handOver(ctx context.Context, t *Task) (*Blob, error) {
 		return nil, nil //nolint:nilnil // there is nothing to hand over
 	}
 	b, err := c.upload(ctx, t.Payload)
-	t.Payload = nil
+	t.DropPayload()
 	return b, err
 }
 

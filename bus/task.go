@@ -66,6 +66,8 @@ type Task struct {
 
 	// Later are fields of a later version.
 	Later Later `json:",embed"`
+	// Original is what Payload was made from, in the process that did, see NewTask.
+	Original Original `json:"-"`
 }
 
 // plainTask is Task without its methods.
@@ -219,4 +221,6 @@ type Chunk struct {
 	Continues *Continues `json:"continues,omitempty"`
 	// End is set on the last chunk alone: what became of the task, with its result.
 	End *TaskInfo `json:"end,omitempty"`
+	// Original is what Data was made from, in the process that did, see From.
+	Original Original `json:"-"`
 }

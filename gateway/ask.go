@@ -55,7 +55,7 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 
 // run runs an attached task of a type, with payload as JSON, and returns its end with the result.
 func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
-	t, err := taskOf(typ, payload)
+	t, err := bus.NewTask(typ, payload)
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}

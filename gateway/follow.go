@@ -59,8 +59,8 @@ func (f *follower) chunk(c bus.Chunk) error {
 	if c.Continues != nil && f.note != nil {
 		return f.note(fmt.Sprintf("node %s was lost, %s goes on", c.Continues.Lost, c.Node))
 	}
-	var piece bus.InferenceChunk
-	if err := bus.Unmarshal(c.Data, &piece); err != nil {
+	piece, err := bus.Piece[bus.InferenceChunk](c)
+	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "read a piece of the answer: %w", err)
 	}
 	said, whole := f.said(), piece

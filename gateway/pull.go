@@ -55,7 +55,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	task, err := taskOf(bus.TypePull, req)
+	task, err := bus.NewTask(bus.TypePull, req)
 	if err != nil {
 		return err
 	}
@@ -91,15 +91,6 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
 	}
 	return nil
-}
-
-// taskOf makes a task with payload as JSON.
-func taskOf(typ string, payload any) (bus.Task, error) {
-	data, err := json.Marshal(payload)
-	if err != nil {
-		return bus.Task{}, bus.Errorf(bus.CodeInternal, "encode the request: %w", err)
-	}
-	return bus.Task{Type: typ, Payload: data}, nil
 }
 
 // deletion is what became of a model. Ollama says nothing; its clients do not read it.
@@ -158,7 +149,7 @@ func (g *Gateway) deleteOn(r *http.Request, model string, nodes []bus.NodeInfo, 
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		wg.Go(func() {
-			task, err := taskOf(bus.TypeDelete, bus.DeleteRequest{Model: model})
+			task, err := bus.NewTask(bus.TypeDelete, bus.DeleteRequest{Model: model})
 			if err == nil {
 				task.Node, task.Timeout = n.ID, deleteLimit
 				_, err = g.runTask(r, task, func(bus.Chunk) error { return nil })

@@ -62,7 +62,7 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 // showNext. The first that tells is the answer, and the others are left. ok is false where none tells.
 func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequest) (show map[string]json.RawMessage, ok bool) {
 	nodes := bus.ShowNodes(g.cfg.Swarm.Nodes(), req.Model, g.cfg.Swarm.Identity().NodeID)
-	task, err := taskOf(bus.TypeShow, req)
+	task, err := bus.NewTask(bus.TypeShow, req)
 	if err != nil {
 		return nil, false
 	}

@@ -88,8 +88,8 @@ func (h *Inference) Capability(context.Context) (bus.Capability, error) {
 // none, CodeTooLarge for one over a limit, CodeNotFound, marked by bus.Retry, for a
 // model that this node does not have (any more), or are those of the engine.
 func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
-	var req bus.InferenceRequest
-	if err := bus.Unmarshal(t.Payload, &req); err != nil {
+	req, err := bus.Payload[bus.InferenceRequest](t)
+	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 	}
 	if err := req.Validate(); err != nil {

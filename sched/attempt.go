@@ -99,6 +99,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	for a.size += len(data); a.size > resendBytes && len(a.kept) > 1; a.kept = a.kept[1:] {
 		a.size -= len(a.kept[0].Data)
 	}
+	m.chunk = chunk
 	return a.send(m)
 }
 

@@ -89,7 +89,8 @@ func (j *Job) detach() (data []byte) {
 	if len(j.Task.Payload) <= bus.MaxInline {
 		return nil
 	}
-	data, j.Task.Payload = j.Task.Payload, nil
+	data = j.Task.Payload
+	j.Task.DropPayload()
 	b := bus.BlobOf(data)
 	j.Blob = &b
 	return data

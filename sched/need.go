@@ -45,22 +45,39 @@ func needOf(j *Job, self bus.NodeID, closed bool) Need {
 	return n
 }
 
+// opening is what of a request tells which conversation it belongs to.
+type opening struct {
+	Session  string `json:"session"`
+	System   string `json:"system"`
+	Prompt   string `json:"prompt"`
+	Messages []turn `json:"messages"`
+}
+
+type turn struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+func openingOf(t *bus.Task) (o opening, ok bool) {
+	q, ok := bus.OriginalPayload[bus.InferenceRequest](t)
+	if !ok {
+		return o, bus.Unmarshal(t.Payload, &o) == nil
+	}
+	o = opening{System: q.System, Prompt: q.Prompt}
+	for _, m := range q.Messages {
+		o.Messages = append(o.Messages, turn{m.Role, m.Content})
+	}
+	return o, true
+}
+
 // affinityOf returns a hash that is the same for the turns of one conversation with one model: of its
 // session where the request names one, else of how it begins. 0 where there is none.
 func affinityOf(t *bus.Task) uint64 {
 	if len(t.Payload) == 0 || len(t.Payload) > affinityMost {
 		return 0
 	}
-	var r struct {
-		Session  string `json:"session"`
-		System   string `json:"system"`
-		Prompt   string `json:"prompt"`
-		Messages []struct {
-			Role    string `json:"role"`
-			Content string `json:"content"`
-		} `json:"messages"`
-	}
-	if bus.Unmarshal(t.Payload, &r) != nil || r.Session+r.System+r.Prompt == "" && len(r.Messages) == 0 {
+	r, ok := openingOf(t)
+	if !ok || r.Session+r.System+r.Prompt == "" && len(r.Messages) == 0 {
 		return 0
 	}
 	h := sha256.New()

@@ -18,7 +18,15 @@ func TestAffinity(t *testing.T) {
 	if one == 0 {
 		t.Fatal("a conversation has no affinity")
 	}
+	own, err := bus.NewTask(bus.TypeInference, bus.InferenceRequest{Messages: []bus.Message{
+		{Role: "system", Content: "be kind"}, {Role: "user", Content: "hi"}, {Role: "assistant", Content: "hello"}, {Role: "user", Content: "bye"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Model = "m"
 	for name, same := range map[string]uint64{
+		"a request of this process": affinityOf(&own),
 		"a later turn":              of("m", strings.TrimSuffix(first, "]}")+`,{"role":"assistant","content":"hello"},{"role":"user","content":"and now?"}]}`),
 		"the model by another name": of("m:latest", first),
 	} {

@@ -177,7 +177,7 @@ func (o *outbox) onKept(k Kept) {
 		t.final, t.endAt = b.Final, k.At
 	}
 	if t.final != nil { // which may be known before the task, see takeIn
-		t.job.Task.Payload, t.job.Task.Later = nil, nil
+		t.job.slim()
 	}
 	fed, payload := t.fed, Job{Task: bus.Task{ID: k.Task}, Blob: t.job.Blob}
 	if e := o.entries[k.Task]; e != nil {
@@ -246,7 +246,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	}
 	if !j.Durable() {
 		slim := j
-		slim.Task.Payload, slim.Task.Later = nil, nil
+		slim.slim()
 		o.ended[id] = ended{slim, f}
 		if f.Blob != nil {
 			o.results[id] = e.out.readers
@@ -331,7 +331,7 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 	b := keptBody{Job: j, Final: f}
 	if f != nil {
 		slim := *j
-		slim.Task.Payload = nil
+		slim.Task.DropPayload()
 		b.Job = &slim
 	} else if left, has := j.left(o.n.now()); has {
 		now := *j

@@ -36,6 +36,12 @@ type Job struct {
 	Later bus.Later `json:",embed"`
 }
 
+// slim takes out of j what only a run of it needs.
+func (j *Job) slim() {
+	j.Task.DropPayload()
+	j.Task.Later = nil
+}
+
 // Durable reports whether the task is promised to survive its submitter.
 func (j *Job) Durable() bool { return j.Custodian != "" }
 
@@ -103,6 +109,8 @@ type outMsg struct {
 	Final   *Final          `json:"final,omitempty"`
 	// After is what the attempt continues; nil where it begins anew.
 	After *after `json:"after,omitempty"`
+
+	chunk any // what Data encodes, where it stays in this process
 }
 
 // resendMsg asks the worker of an attempt for its chunks from From on.

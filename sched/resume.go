@@ -167,7 +167,7 @@ func (o *outbox) keepTail(id bus.TaskID, e *entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	slim := &entry{job: e.job, out: e.out}
-	slim.job.Task.Payload, slim.job.Task.Later = nil, nil
+	slim.job.slim()
 	now := o.n.now()
 	for len(o.tails) >= tailsMost || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
 		o.tails = o.tails[1:]

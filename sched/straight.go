@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -66,7 +65,7 @@ func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (tak
 // copied returns a copy of j of which a handler may write over the payload: the next one gets j's.
 func (j *Job) copied() *Job {
 	own := *j
-	own.Task.Payload = bytes.Clone(j.Task.Payload)
+	own.Task = j.Task.Copied()
 	return &own
 }
 

@@ -119,7 +119,7 @@ func (s *stream) advance() {
 			break
 		}
 		delete(s.early, m.Seq)
-		c := bus.Chunk{Attempt: s.attempt, Seq: s.next, Node: m.Node, Data: m.Data}
+		c := bus.Chunk{Attempt: s.attempt, Seq: s.next, Node: m.Node, Data: m.Data}.From(m.chunk)
 		if m.After != nil && m.Seq == 0 && s.attempt != s.run {
 			c.Continues = &bus.Continues{Attempt: m.Attempt, Lost: s.lost}
 		}

@@ -250,7 +250,8 @@ func (k *kind) job(t *bus.Task) (data []byte, parcel string, err error) {
 	if err != nil {
 		return nil, "", bus.Retry(err)
 	}
-	j.Task.Payload, j.Payload = nil, &b
+	j.Task.DropPayload()
+	j.Payload = &b
 	data, err = bus.Marshal(j)
 	return data, b.Token, err
 }

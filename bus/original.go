@@ -1,0 +1,78 @@
+package bus
+
+import (
+	"bytes"
+	"encoding/json"
+	"unsafe"
+)
+
+// Original is what data was encoded from, for whoever reads it in the same process: to decode it takes
+// longer than the rest of its way there. The zero value is for data that came from elsewhere.
+type Original struct {
+	v  any
+	of *byte // the first of data
+}
+
+func originalOf(v any, data []byte) Original { return Original{v, unsafe.SliceData(data)} }
+
+// Equal is true: what counts is the data.
+func (Original) Equal(Original) bool { return true }
+
+// originalAs returns what data was made from, where that is known, and is a T.
+func originalAs[T any](o Original, data []byte) (v T, ok bool) {
+	if o.of == unsafe.SliceData(data) {
+		v, ok = o.v.(T)
+	}
+	return v, ok
+}
+
+// originalOr returns what data was made from, or else decodes it.
+func originalOr[T any](o Original, data []byte) (T, error) {
+	v, ok := originalAs[T](o, data)
+	if ok {
+		return v, nil
+	}
+	err := Unmarshal(data, &v)
+	return v, err
+}
+
+// NewTask returns a task with payload as JSON. A handler in this process may get payload itself, see
+// Payload: nobody changes it any more.
+func NewTask(typ string, payload any) (Task, error) {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return Task{}, Errorf(CodeInternal, "encode the request: %w", err)
+	}
+	return Task{Type: typ, Payload: data, Original: originalOf(payload, data)}, nil
+}
+
+// Payload decodes the payload of a task. What it returns is not to be changed: the next attempt may get it
+// too.
+func Payload[T any](t *Task) (T, error) { return originalOr[T](t.Original, t.Payload) }
+
+// OriginalPayload returns what NewTask made the payload of a task from, in the process that did. It is not
+// to be changed.
+func OriginalPayload[T any](t *Task) (v T, ok bool) { return originalAs[T](t.Original, t.Payload) }
+
+// DropPayload takes the payload out of t.
+func (t *Task) DropPayload() { t.Payload, t.Original = nil, Original{} }
+
+// Copied returns t with a payload that is its reader's to write over.
+func (t Task) Copied() Task {
+	own := bytes.Clone(t.Payload)
+	if t.Original.v != nil && t.Original.of == unsafe.SliceData(t.Payload) {
+		t.Original.of = unsafe.SliceData(own)
+	}
+	t.Payload = own
+	return t
+}
+
+// From returns c, of which Data encodes v, for readers in this process, see Piece: nobody changes v any
+// more.
+func (c Chunk) From(v any) Chunk {
+	c.Original = originalOf(v, c.Data)
+	return c
+}
+
+// Piece decodes the data of a chunk. What it returns is not to be changed: other readers may get it too.
+func Piece[T any](c Chunk) (T, error) { return originalOr[T](c.Original, c.Data) }
