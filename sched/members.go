@@ -374,6 +374,9 @@ func (m *members) infos() []bus.NodeInfo {
 			i = bus.NodeInfo{ID: id, Name: string(id)}
 		}
 		i.State, i.Seen, i.Wire, i.Busy = p.State, p.Seen, p.Beat.Wire, max(i.Busy, 0)
+		if i.State == bus.NodeLost { // what it was at goes on elsewhere
+			i.Busy = 0
+		}
 		out = append(out, i)
 	}
 	return out

@@ -65,3 +65,20 @@ func TestRoutesThatBrokeWhileAsleep(t *testing.T) {
 		}
 	}
 }
+
+// A node that is lost is at nothing: what it ran goes on elsewhere.
+func TestLostNodeIsNotBusy(t *testing.T) {
+	t.Parallel()
+	const other = bus.NodeID("myco-0000000000b0")
+	m := newMembers("myco-0000000000b1", &routesNow{}, slog.New(slog.DiscardHandler))
+	m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: 1})
+	m.peers[other].Info = bus.NodeInfo{ID: other, Slots: 4, Busy: 3}
+	for state, want := range map[bus.NodeState]int{bus.NodeReady: 3, bus.NodeLost: 0} {
+		m.peers[other].State = state
+		for _, i := range m.infos() {
+			if i.ID == other && (i.Busy != want || i.Slots != 4) {
+				t.Errorf("%s: %d of %d slots are busy, want %d of 4", state, i.Busy, i.Slots, want)
+			}
+		}
+	}
+}

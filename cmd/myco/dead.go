@@ -61,6 +61,9 @@ func (c *deadShowCmd) Run(ctx context.Context, a *app) error {
 	defer conn.Close()
 	info, err := conn.Task(ctx, c.ID)
 	if err != nil {
+		if e := bus.AsError(err); e.Code == bus.CodeNotFound {
+			return e.WithHint("myco dead ls")
+		}
 		return err
 	}
 	if info.State != bus.StateDead {

@@ -19,7 +19,12 @@ func TestDead(t *testing.T) {
 		"t3": {ID: "t3", Type: "echo", State: bus.StateDone, Durable: true},
 	}
 	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{tasks["t1"], tasks["t2"], tasks["t3"]} })
-	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any { return tasks[r.ID] })
+	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
+		if t, ok := tasks[r.ID]; ok {
+			return t
+		}
+		return bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", r.ID).WithHint("myco task ls")
+	})
 	asked := make(chan bus.DeadRequest, 8)
 	on(d, payload(bus.VerbRetry), func(r bus.DeadRequest) any {
 		asked <- r
@@ -37,6 +42,7 @@ func TestDead(t *testing.T) {
 	if o := d.myco("dead", "show", "t1").want(t, 0).out; !strings.Contains(o, "gave up") {
 		t.Errorf("dead show:\n%s", o)
 	}
+	d.myco("dead", "show", "t9").want(t, 3, "no node of the swarm knows task t9", "try: myco dead ls")
 	d.myco("dead", "show", "t3").want(t, 1, "t3 is done, not dead", "try: myco task show t3")
 	if o := d.myco("dead", "retry", "t1").want(t, 0).out; o != "t1 goes again as new; it waits: no node has it\n" {
 		t.Errorf("dead retry printed %q", o)
