@@ -382,6 +382,14 @@ func (m *members) infos() []bus.NodeInfo {
 	return out
 }
 
+// alone reports whether no other node was heard of late.
+func (m *members) alone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, self := m.peers[m.self]
+	return len(m.peers) == boolInt(self)
+}
+
 func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
 
 // left reports whether a node said goodbye, and was not heard since.

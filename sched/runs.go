@@ -15,9 +15,10 @@ func (n *Node) tellRun(m runMsg) {
 	}
 }
 
-// beginsHere tells of an attempt that is about to begin, where its record is in this process.
+// beginsHere tells of an attempt that is about to begin, where its record is in this process, and there is
+// somebody to tell.
 func (w *worker) beginsHere(a *attempt) {
-	if a.q.Host == w.n.cfg.ID && !w.n.off(ProtectTellBegin) {
+	if a.q.Host == w.n.cfg.ID && !w.n.members.alone() && !w.n.off(ProtectTellBegin) {
 		w.n.tellRun(runMsg{Task: a.job.Task.ID, Submitter: a.job.Submitter, Begins: true, Attempt: a.rec.Attempt, Crashes: a.rec.Crashes})
 	}
 }
