@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -123,10 +124,22 @@ func jsonSize(s string) int {
 func (a *answer) loaded(req bus.InferenceRequest, reason string) bus.InferenceResult {
 	res := a.done(reason)
 	res.DoneReason = reasonLoad
-	if k := strings.Trim(string(req.KeepAlive), `"`); k == "0" || k == "0s" || k == "0m" {
+	if unloads(req.KeepAlive) {
 		res.DoneReason = reasonUnload
 	}
 	return res
+}
+
+// unloads reports whether a KeepAlive is no time at all: 0, "0s", "0h0m".
+func unloads(keepAlive json.RawMessage) bool {
+	var seconds *float64
+	if json.Unmarshal(keepAlive, &seconds) == nil {
+		return seconds != nil && *seconds == 0
+	}
+	var text string
+	_ = json.Unmarshal(keepAlive, &text) // where it is neither it is empty, and no time
+	d, err := time.ParseDuration(text)
+	return err == nil && d == 0
 }
 
 // done returns the result of a finished answer.

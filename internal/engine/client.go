@@ -207,6 +207,8 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s refuses requests with status %d: %s", c, s, msg))
+	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(msg):
+		return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
 		return bus.Errorf(bus.CodeInvalid, "%s cannot do this: %s", c, msg)
 	case s >= 500, s < 400:
@@ -245,6 +247,13 @@ func shorten(s string) string {
 		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
+}
+
+// faulty recognises errors of Ollama about the request itself, which it tells with the status of a failure of
+// its own: no other node would take it either.
+func faulty(msg string) bool {
+	return strings.HasPrefix(msg, "option ") && strings.Contains(msg, "must be of type") ||
+		strings.HasPrefix(msg, "invalid format:") || strings.HasPrefix(msg, "invalid JSON schema in format")
 }
 
 // tooLong recognises the errors of engines for a prompt over the context length.

@@ -107,6 +107,9 @@ func TestOllamaFailures(t *testing.T) {
 		"busy":                {status(503, `{"error":"server busy, please try again"}`), bus.CodeBusy, true, "server busy"},
 		"too many":            {status(429, ``), bus.CodeBusy, true, "Too Many Requests"},
 		"no memory":           {status(500, `{"error":"model requires more system memory"}`), bus.CodeUnavailable, true, "more system memory"},
+		"type of an option":   {status(500, `{"error":"option \"stop\" must be of type array"}`), bus.CodeInvalid, false, "must be of type array"},
+		"no format":           {status(500, `{"error":"invalid format: \"xml\"; expected \"json\" or a valid JSON Schema object"}`), bus.CodeInvalid, false, "invalid format"},
+		"no schema":           {status(500, `{"error":"invalid JSON schema in format"}`), bus.CodeInvalid, false, "invalid JSON schema"},
 		"forbidden":           {status(403, ``), bus.CodeUnavailable, true, "status 403"},
 		"redirect":            {status(302, ``), bus.CodeUnavailable, true, "status 302"},
 		"error in a 200":      {text(line("Pa") + `{"error":"an error was encountered while running the model"}` + "\n"), bus.CodeUnavailable, true, "while running the model"},
@@ -127,6 +130,25 @@ func TestOllamaFailures(t *testing.T) {
 			a := ask(t.Context(), probe(t, ollama(t, c.chat)), "tinylm", "capital?")
 			wantError(t, a.err, c.code, c.retry, c.contains)
 		})
+	}
+}
+
+// A keep_alive of no time, however it is spelled, unloads.
+func TestOllamaTellsWhatItUnloads(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "GET /api/ps": text(ollamaPS),
+		"POST /api/show": ollamaShow, "POST /api/generate": text(`{"done":true,"done_reason":"load"}` + "\n"),
+	})
+	e := probe(t, s)
+	for keep, want := range map[string]string{
+		`0`: "unload", `0.0`: "unload", `-0`: "unload", `"0"`: "unload", `"0h"`: "unload", `"0m0s"`: "unload",
+		``: "load", `null`: "load", `0.5`: "load", `-1`: "load", `"1ms"`: "load", `"x"`: "load", `""`: "load",
+	} {
+		res, err := e.Generate(t.Context(), "tinylm", bus.InferenceRequest{Load: true, KeepAlive: raw(keep)}, nil)
+		if err != nil || res.DoneReason != want {
+			t.Errorf("keep_alive %s: %q, %v, want %q", keep, res.DoneReason, err, want)
+		}
 	}
 }
 
