@@ -54,7 +54,7 @@ func TestKeysOfDialects(t *testing.T) {
 		for addr, free := range map[string]bool{
 			"127.0.0.1:5": dialect, "[::1]:5": dialect, "[::ffff:127.0.0.1]:5": dialect, "192.0.2.1:5": false, "[fe80::1%eth0]:5": false, "": false, "@": false,
 		} {
-			for auth, ok := range map[string]bool{"": free, "Bearer wrong": free, "Bearer " + key: true} {
+			for auth, ok := range map[string]bool{"": free, "Bearer wrong": free, "Basic " + key: free, "Bearer " + key: true, "bearer " + key: true} {
 				w := from(t, g, addr, method, target, body, "Authorization", auth)
 				if got := w.Code != http.StatusUnauthorized; got != ok {
 					t.Errorf("%s from %q with %q: %d, want it let in: %v", route, addr, auth, w.Code, ok)

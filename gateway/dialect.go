@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -20,6 +22,8 @@ type dialect struct {
 	// lax takes bodies that do not say that they are JSON, as curl sends them, unless they come from a
 	// browser.
 	lax bool
+	// anyCase reads names of fields in any case of letters.
+	anyCase bool
 }
 
 // nativeDialect is the swarm's own.
@@ -205,7 +209,23 @@ func (d *dialect) readFields(r *http.Request) (*fields, error) {
 			delete(f.left, name)
 		}
 	}
+	if d.anyCase {
+		f.lower()
+	}
 	return f, in.whole()
+}
+
+// lower spells the names of fields in small letters, but for one whose name in small letters is there too.
+func (f *fields) lower() {
+	for _, name := range slices.Sorted(maps.Keys(f.left)) {
+		small := strings.ToLower(name)
+		if _, is := f.left[small]; !is {
+			f.left[small] = f.left[name]
+		}
+		if small != name {
+			delete(f.left, name)
+		}
+	}
 }
 
 // wantJSON refuses a body that does not say that it is JSON.

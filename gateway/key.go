@@ -109,7 +109,7 @@ func (g *Gateway) holders() map[[sha256.Size]byte]*holder {
 
 // presented returns what a request presents as key: as a bearer, or as clients of Anthropic do.
 func presented(r *http.Request) (keys []string) {
-	if key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+	if scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		keys = append(keys, strings.TrimSpace(key))
 	}
 	if key := r.Header.Get("X-Api-Key"); key != "" {

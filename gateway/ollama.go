@@ -10,7 +10,7 @@ import (
 )
 
 // ollamaDialect is Ollama's interface: https://github.com/ollama/ollama/blob/main/docs/api.md
-var ollamaDialect = &dialect{prefix: "/api/", lax: true, failure: func(_ int, e *bus.Error, _ string) any {
+var ollamaDialect = &dialect{prefix: "/api/", lax: true, anyCase: true, failure: func(_ int, e *bus.Error, _ string) any {
 	return map[string]string{"error": sentence(e)}
 }}
 

@@ -129,6 +129,13 @@ func TestOllamaFields(t *testing.T) {
 				Truncate: true, Shift: true, Dialect: "ollama",
 			},
 		},
+		"names in any case": {
+			"/api/generate", `{"Model":"m","PROMPT":"no","prompt":"p","Keep_Alive":"5m","Later":1,"Options":{"Num_Predict":5}}`,
+			bus.InferenceRequest{
+				Mode: bus.ModeGenerate, Prompt: "p", KeepAlive: raw(`"5m"`), Truncate: true, Shift: true, Dialect: "ollama",
+				Options: map[string]json.RawMessage{"Num_Predict": raw("5")}, Extra: map[string]json.RawMessage{"later": raw("1")},
+			},
+		},
 		"load":   {"/api/generate", `{"model":"m"}`, bus.InferenceRequest{Mode: bus.ModeGenerate, Load: true, Truncate: true, Shift: true, Dialect: "ollama"}},
 		"unload": {"/api/chat", `{"model":"m","messages":[],"keep_alive":0}`, bus.InferenceRequest{Load: true, KeepAlive: raw("0"), Truncate: true, Shift: true, Dialect: "ollama"}},
 	} {
