@@ -170,7 +170,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Expire:
 		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
 	case Bury:
-		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s (%s)", act.Why, crashNames(a.rec.Crashes))})
+		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s%s", act.Why, crashNames(a.rec.Crashes))})
 	case Abandon:
 		w.drop(ctx, a)
 	case Run, TakeOver:
@@ -188,12 +188,16 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	}
 }
 
+// crashNames tells which attempts ended with their worker; nothing where none did.
 func crashNames(cs []Crash) string {
+	if len(cs) == 0 {
+		return ""
+	}
 	names := make([]string, len(cs))
 	for i, c := range cs {
 		names[i] = string(c.Node)
 	}
-	return fmt.Sprintf("%d attempts ended with their worker: %s", len(cs), strings.Join(names, ", "))
+	return fmt.Sprintf(" (%d attempts ended with their worker: %s)", len(cs), strings.Join(names, ", "))
 }
 
 // claim writes the record that lets this worker run a, unless its host has, or says why not.

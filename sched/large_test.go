@@ -448,6 +448,9 @@ func TestLargeDead(t *testing.T) {
 		if info.State != bus.StateDead {
 			s.note("it is %s: %v", info.State, info.Error)
 		}
+		if e := info.Error; e == nil || e.Message != "gave up: it was tried too often; last: not today" {
+			s.note("it tells of %v", e)
+		}
 		s.wantBlobs(2, 0)
 		remove()
 		s.mirror(w)
