@@ -34,6 +34,7 @@ func (o *outbox) care(ctx context.Context) {
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)
 		o.handBack(ctx, now)
+		o.writeHeard()
 		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
 			collected = now
 			o.collect(ctx, now)
@@ -108,26 +109,12 @@ func (o *outbox) askFirst(ctx context.Context, js []Job) {
 	o.ask(ctx, ids)
 }
 
-// isOver reports whether the end of a durable task is in this node's store.
+// isOver reports whether a durable task has an end: in this node's store, or as another node has told.
 func (o *outbox) isOver(id bus.TaskID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := o.kept[id]
-	return k != nil && k.final != nil
-}
-
-// awaitOver waits until the store has told of an end that it has just taken: who asked for ends
-// feeds what is open then.
-func (o *outbox) awaitOver(ctx context.Context, id bus.TaskID) {
-	t := time.NewTicker(time.Millisecond)
-	defer t.Stop()
-	for !o.isOver(id) {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	return o.heard[id] != nil || k != nil && k.final != nil
 }
 
 // closeOverdue ends streams whose missing output will not come.
