@@ -13,6 +13,9 @@ import (
 const (
 	forgetEvery = 10 * time.Minute
 	expireMost  = 64 // tasks whose end is written at one time
+
+	missedFor = 30 * 24 * time.Hour // an end is kept for a node that is away
+	askedBy   = time.Minute         // who is there for so long has asked for the ends of its tasks
 )
 
 // care looks after open tasks whatever the host does: deadlines, missing output, cancels that
@@ -256,12 +259,12 @@ func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) b
 	return true
 }
 
-// forgetOld deletes ends that are older than the retention.
+// forgetOld deletes ends that are older than the retention, and that are known to all who keep their tasks.
 func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 	var old []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {
-		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) {
+		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) && !o.missedBy(k, now) {
 			old = append(old, k)
 			delete(o.kept, id)
 		}
@@ -272,4 +275,22 @@ func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 			o.n.log.Warn("forget an old task", "task", k.job.Task.ID, "err", err)
 		}
 	}
+}
+
+// missedBy reports whether the end of k may be unknown to another node that keeps the task: it would have it
+// run again when it is back. The caller holds mu.
+func (o *outbox) missedBy(k *kept, now time.Time) bool {
+	if now.Sub(k.endAt) > max(missedFor, o.n.cfg.Retention) {
+		return false
+	}
+	keep := []bus.NodeID{k.job.Submitter, k.job.Custodian}
+	for _, p := range k.places {
+		keep = append(keep, p.Custodian)
+	}
+	for _, id := range keep {
+		if id != "" && id != bus.NoCustodian && id != o.n.cfg.ID && !o.n.members.met(id, now) {
+			return true
+		}
+	}
+	return false
 }
