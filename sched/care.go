@@ -13,6 +13,9 @@ import (
 const (
 	forgetEvery = 10 * time.Minute
 	expireMost  = 64 // tasks whose end is written at one time
+
+	missedFor = 30 * 24 * time.Hour // an end is kept for a node that is away
+	askedBy   = time.Minute         // who is there for so long has asked for the ends of its tasks
 )
 
 // care looks after open tasks whatever the host does: deadlines, missing output, cancels that
@@ -34,6 +37,7 @@ func (o *outbox) care(ctx context.Context) {
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)
 		o.handBack(ctx, now)
+		o.writeHeard()
 		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
 			collected = now
 			o.collect(ctx, now)
@@ -108,26 +112,12 @@ func (o *outbox) askFirst(ctx context.Context, js []Job) {
 	o.ask(ctx, ids)
 }
 
-// isOver reports whether the end of a durable task is in this node's store.
+// isOver reports whether a durable task has an end: in this node's store, or as another node has told.
 func (o *outbox) isOver(id bus.TaskID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := o.kept[id]
-	return k != nil && k.final != nil
-}
-
-// awaitOver waits until the store has told of an end that it has just taken: who asked for ends
-// feeds what is open then.
-func (o *outbox) awaitOver(ctx context.Context, id bus.TaskID) {
-	t := time.NewTicker(time.Millisecond)
-	defer t.Stop()
-	for !o.isOver(id) {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	return o.heard[id] != nil || k != nil && k.final != nil
 }
 
 // closeOverdue ends streams whose missing output will not come.
@@ -269,12 +259,12 @@ func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) b
 	return true
 }
 
-// forgetOld deletes ends that are older than the retention.
+// forgetOld deletes ends that are older than the retention, and that are known to all who keep their tasks.
 func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 	var old []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {
-		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) {
+		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) && !o.missedBy(k, now) {
 			old = append(old, k)
 			delete(o.kept, id)
 		}
@@ -285,4 +275,22 @@ func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
 			o.n.log.Warn("forget an old task", "task", k.job.Task.ID, "err", err)
 		}
 	}
+}
+
+// missedBy reports whether the end of k may be unknown to another node that keeps the task: it would have it
+// run again when it is back. The caller holds mu.
+func (o *outbox) missedBy(k *kept, now time.Time) bool {
+	if now.Sub(k.endAt) > max(missedFor, o.n.cfg.Retention) {
+		return false
+	}
+	keep := []bus.NodeID{k.job.Submitter, k.job.Custodian}
+	for _, p := range k.places {
+		keep = append(keep, p.Custodian)
+	}
+	for _, id := range keep {
+		if id != "" && id != bus.NoCustodian && id != o.n.cfg.ID && !o.n.members.met(id, now) {
+			return true
+		}
+	}
+	return false
 }

@@ -83,14 +83,15 @@ func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) {
 func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	told := func(id bus.TaskID) bool { h := o.heard[id]; return h != nil && h.final != nil }
 	for id, e := range o.entries {
-		if now.Sub(e.born) >= askAfter && now.Sub(e.askedAt) >= askAfter {
+		if now.Sub(e.born) >= askAfter && now.Sub(e.askedAt) >= askAfter && !told(id) {
 			e.askedAt = o.n.now()
 			ids = append(ids, id)
 		}
 	}
 	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter {
+		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter && !told(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -126,8 +127,9 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	var due []*entry
 	o.mu.Lock()
 	inQueue, bytes := 0, 0
-	for _, e := range o.entries {
+	for id, e := range o.entries {
 		switch {
+		case o.heard[id] != nil: // it has ended
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
 				inQueue++
@@ -219,7 +221,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	var due []*kept
 	o.mu.Lock()
 	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
+		if k.final == nil && o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
 			due = append(due, k)
 		}
 	}
@@ -238,7 +240,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	for _, k := range due {
 		// Noted before it is fed: an end that comes meanwhile is then told to q.
 		o.mu.Lock()
-		open, before := k.final == nil, k.fed
+		open, before := k.final == nil && o.heard[k.job.Task.ID] == nil, k.fed
 		j := k.job
 		k.fed, k.fedAt = q, now
 		o.mu.Unlock()

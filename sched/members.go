@@ -392,6 +392,14 @@ func (m *members) alone() bool {
 
 func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
 
+// met reports whether a node is there, and was long enough to have asked for what it has missed.
+func (m *members) met(id bus.NodeID, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	return p != nil && p.Live() && p.routed && now.Sub(p.upAt) > askedBy
+}
+
 // left reports whether a node said goodbye, and was not heard since.
 func (m *members) left(id bus.NodeID) bool {
 	m.mu.Lock()

@@ -3,6 +3,7 @@ package sched_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,47 @@ func TestRetention(t *testing.T) {
 			s.note("the stores still hold %d messages", s.held())
 		}
 	})
+}
+
+// What ended while one who keeps it was away is kept for longer: it would have it run again. Once all who keep it
+// know the end, it goes.
+func TestRetentionWhileSomebodyIsAway(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string][]int{"submitter": {theSubmitter}, "custodian": {theHost}, "both": {theHost, theSubmitter}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := parts(4, theWorker)
+			c.retention = 5 * time.Minute
+			play(t, c, func(s *swarm) {
+				s.elected()
+				k := s.enqueue(theSubmitter, script{MS: 2000})
+				s.running(k)
+				s.kill(away...)
+				time.Sleep(30 * time.Minute)
+				for i := range s.nodes { // with what they remember
+					s.kill(i)
+					if !slices.Contains(away, i) {
+						s.restart(i)
+					}
+				}
+				time.Sleep(3 * time.Second)
+				for _, i := range away {
+					s.restart(i)
+					time.Sleep(10 * time.Second)
+				}
+				s.ranOnce("it had ended while one who keeps it was away", k.id)
+				if i, err := s.nodes[theSubmitter].now().node.Task(context.Background(), k.id); err != nil || i.State != bus.StateDone {
+					s.note("half an hour later it is %+v, error %v", i, err)
+				}
+				if !s.until(40*time.Minute, func() bool { return s.held() == 0 }) {
+					s.note("the stores still hold %d messages", s.held())
+				}
+				s.mu.Lock()
+				s.tasks = nil // nobody has it any more
+				s.mu.Unlock()
+			})
+		})
+	}
 }
 
 // A handler that comes and goes, and what it can do, is known everywhere at once.

@@ -41,6 +41,9 @@ type outbox struct {
 	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
 	standing              map[bus.TaskID]*standing
 	handing               bool // ends are being handed back
+	heard                 map[bus.TaskID]*heard
+	heardBytes            int  // of ends in heard
+	hearing               bool // they are being written
 	count                 uint64
 	copies                int                 // of payloads, under way
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
@@ -94,7 +97,7 @@ type cancelling struct {
 func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -175,6 +178,7 @@ func (o *outbox) onKept(k Kept) {
 	news := b.Final != nil && t.final == nil
 	if news {
 		t.final, t.endAt = b.Final, k.At
+		o.unhear(k.Task)
 	}
 	if t.final != nil { // which may be known before the task, see takeIn
 		t.job.slim()
@@ -300,29 +304,7 @@ func (o *outbox) take(id bus.TaskID, out outMsg) {
 		o.complete(id, *ended)
 	case out.Final != nil && e.job.Durable():
 		// It ends by its record in the store, which this one may have missed.
-		o.n.bg.run(func() { o.learn(context.Background(), *out.Final) })
-	}
-}
-
-// learn takes in an end that another node knows.
-func (o *outbox) learn(ctx context.Context, f Final) {
-	o.mu.Lock()
-	k, e := o.kept[f.Task], o.entries[f.Task]
-	open := k != nil && k.final == nil
-	var j Job
-	if open {
-		j = k.job
-	}
-	o.mu.Unlock()
-	switch {
-	case open:
-		pctx, cancel := context.WithTimeout(ctx, keepWait)
-		defer cancel()
-		if o.put(pctx, &j, j.Custodian, &f, 1).Stores > 0 {
-			o.awaitOver(pctx, f.Task)
-		}
-	case e != nil && !e.job.Durable():
-		o.complete(f.Task, f)
+		o.learn(*out.Final)
 	}
 }
 

@@ -222,6 +222,36 @@ var scenarios = []scenario{
 		s.nodes[h].m.Continue()
 		time.Sleep(4 * time.Second)
 	}},
+	{"a submitter returns with a slow disk to a custodian that knows many ends", setup{
+		nodes: 5, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, theWorker: -1, theOther: 2}, net: sim.Config{Sync: 20 * time.Millisecond},
+		work: nobody,
+	}, func(s *swarm) {
+		s.elected()
+		s.enqueueAll(theSubmitter, 60, script{MS: 10})
+		s.kill(theSubmitter)
+		s.handle(theWorker)
+		s.until(30*time.Second, s.over)
+		time.Sleep(time.Second)
+		s.kill(theHost, theWorker)
+		time.Sleep(3 * time.Second) // another hosts, who has not heard of them
+		s.restart(theHost)
+		s.handle(4)
+		time.Sleep(3 * time.Second)
+		s.restart(theSubmitter)
+		time.Sleep(6 * time.Second)
+		for _, k := range s.tasks {
+			s.ranOnce("its custodian knew its end", k.id)
+		}
+	}},
+	{"the own disk misses a durable task, and its end", setup{nodes: 3, work: func(i int) bool { return i == theWorker }, rank: map[int]int{theHost: 1}}, func(s *swarm) {
+		s.elected()
+		s.lose(1, func(m sim.Traffic) bool { return m.Op == "PutTask" && m.To == nodeID(theSubmitter) && !m.Answer })
+		k := s.enqueue(theSubmitter, script{MS: 500})
+		s.to(theSubmitter, func(m sim.Traffic) bool { return m.Op == "PutEnd" && !m.Answer })
+		if !s.until(5*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+			s.note("who has submitted task %s waits for its end, which others have", k.id)
+		}
+	}},
 	{"frozen host goes on", setup{nodes: 3, split: true}, func(s *swarm) {
 		h := s.elected()
 		s.load(10, 400, 0, 1, 2)

@@ -25,7 +25,7 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 			return false
 		}
 		for _, f := range r.Ended {
-			n.outbox.learn(ctx, f)
+			n.outbox.learn(f)
 		}
 		n.outbox.orphan(r.Node, r.Unknown)
 		if r.Beat != nil && r.Beat.Node != n.cfg.ID {

@@ -54,6 +54,8 @@ type Config struct {
 	Loss, Repeat float64
 	// Deaf is the share of a queue's announcements, of what it stored, that are lost.
 	Deaf float64
+	// Sync is how long a store takes to have a message of an outbox on disk. It refuses one at once.
+	Sync time.Duration
 	// Drop loses a message where it says so. It is called with the network locked.
 	Drop func(Traffic) bool
 	// Crash kills the process before or after an effect where it says so.

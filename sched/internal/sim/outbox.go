@@ -29,14 +29,7 @@ func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
 	if k.Submitter != m.id && !m.custody[k.Submitter] {
 		return stored{}
 	}
-	have := 0
-	for _, o := range m.kept {
-		if o.Submitter == k.Submitter && o.Custodian == k.Custodian && o.Task == k.Task {
-			have++
-		}
-	}
-	off := m.net.cfg.Without
-	if have >= 2 && !off[RuleTwoMessages] || first && have > 0 && !off[RuleTaskFirst] {
+	if m.refuses(k, first) {
 		return stored{refused: true}
 	}
 	k.At = now.Add(m.skew)
@@ -51,6 +44,18 @@ func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
 		}
 	}
 	return stored{ok: true}
+}
+
+// refuses reports whether a store that has an outbox for k has all that it may hold of it.
+func (m *Machine) refuses(k sched.Kept, first bool) bool {
+	have := 0
+	for _, o := range m.kept {
+		if o.Submitter == k.Submitter && o.Custodian == k.Custodian && o.Task == k.Task {
+			have++
+		}
+	}
+	off := m.net.cfg.Without
+	return have >= 2 && !off[RuleTwoMessages] || first && have > 0 && !off[RuleTaskFirst]
 }
 
 func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) sched.Put {
@@ -69,14 +74,7 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 	answers := make(chan stored, 2)
 	reached := 0
 	for _, id := range to {
-		ok := o.ask(id, Traffic{Op: s.Op, Task: k.Task}, func(m *Machine, now time.Time) (any, error) {
-			return m.keep(k, first, now), nil
-		}, func(r result) {
-			if v, _ := r.val.(stored); v.ok || v.refused {
-				answers <- v
-			}
-		})
-		if ok {
+		if o.write(id, Traffic{Op: s.Op, Task: k.Task}, k, first, answers) {
 			reached++
 		}
 	}
@@ -100,6 +98,38 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 		return sched.Put{}
 	}
 	return out
+}
+
+// write asks a machine's store to keep k, and reports whether there is one. What it says goes to answers. The
+// caller holds mu.
+func (o outboxes) write(at bus.NodeID, t Traffic, k sched.Kept, first bool, answers chan stored) bool {
+	m := o.net.machines[at]
+	if m == nil || m.proc == nil || !o.net.routed(o.proc, m.proc, time.Now()) {
+		return false
+	}
+	q := m.proc
+	answer := func(v stored) {
+		t.Answer = true
+		o.net.send(q, o.proc, t, func(time.Time) {
+			if v.ok || v.refused {
+				answers <- v
+			}
+		})
+	}
+	o.net.send(o.proc, q, t, func(now time.Time) {
+		if o.net.cfg.Sync == 0 || m.refuses(k, first) {
+			answer(m.keep(k, first, now))
+			return
+		}
+		time.AfterFunc(o.net.cfg.Sync, func() {
+			o.net.mu.Lock()
+			defer o.net.mu.Unlock()
+			if q.thaw() {
+				answer(m.keep(k, first, time.Now()))
+			}
+		})
+	})
+	return true
 }
 
 func (o outboxes) Load(context.Context) (out []sched.Kept, err error) {
