@@ -176,7 +176,7 @@ func outboxStream(submitter, custodian bus.NodeID) string {
 	if submitter == custodian {
 		return "OUTBOX_" + string(submitter)
 	}
-	return "CUSTODY_" + string(submitter) + "_at_" + string(custodian)
+	return custodies + string(submitter) + "_at_" + string(custodian)
 }
 
 // ours reports whether stream is in this node's store.

@@ -26,7 +26,7 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 	var streams []string
 	names := o.js.StreamNames(ctx)
 	for n := range names.Name() {
-		if n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, "CUSTODY_") {
+		if n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, custodies) {
 			streams = append(streams, n)
 		}
 	}
