@@ -29,7 +29,7 @@ type cli struct {
 
 	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
 	Chat    chatCmd    `cmd:"" help:"Talk with the swarm, and go on later."`
-	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
+	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
 	Top     topCmd     `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
@@ -78,7 +78,7 @@ type app struct {
 	quiet   bool
 	now     func() time.Time
 	known   []bus.NodeInfo // where their names are wanted; see know
-	code    int // exit code of a command that has said all itself
+	code    int            // exit code of a command that has said all itself
 }
 
 // run parses args, runs the command, and returns its exit code.

@@ -154,7 +154,7 @@ func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, stream bool) 
 		return err
 	}
 	p.task = s.Reply.ID
-	err = p.follow(s.Chunks(), namesFrom(ctx, conn))
+	err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
 	if e := bus.AsError(err); e != nil && e.Code == bus.CodeExpired && e.Hint == "" {
 		return e.WithHint("myco ask --timeout %v ...", 2*t.Timeout)
 	}

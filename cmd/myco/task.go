@@ -230,21 +230,26 @@ func (a *app) task(i bus.TaskInfo) {
 	if !i.Submitted.IsZero() {
 		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
 	}
-	if i.Position > 0 {
-		at := "next in the queue"
-		if i.Position > 1 {
-			at = strconv.Itoa(i.Position) + " in the queue"
-		}
-		if i.Wait > 0 {
-			at += ", for about " + shortTime(i.Wait)
-		}
-		pairs = append(pairs, [2]string{"waits", at})
-	}
-	pairs = append(pairs, [2]string{"warning", i.Warning})
+	pairs = append(pairs, [2]string{"waits", place(i)}, [2]string{"warning", i.Warning})
 	if i.Error != nil {
 		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", i.Error.Hint})
 	}
 	a.fields(append(pairs, [2]string{"result", resultText(i)}))
+}
+
+// place tells where a task stands in the queue; empty where that is not known.
+func place(i bus.TaskInfo) string {
+	if i.Position == 0 {
+		return ""
+	}
+	at := "next in the queue"
+	if i.Position > 1 {
+		at = strconv.Itoa(i.Position) + " in the queue"
+	}
+	if i.Wait > 0 {
+		at += ", for about " + shortTime(i.Wait)
+	}
+	return at
 }
 
 // resultText is a result for people: the answer of an inference, else the JSON.
@@ -292,5 +297,5 @@ func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
 	}
 	p := a.printer(c.Stream)
 	p.task = info.ID
-	return p.follow(chunks, namesFrom(ctx, conn))
+	return p.follow(patient(chunks, patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
 }
