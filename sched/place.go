@@ -151,7 +151,7 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 		return "waits: " + strings.Join(who, "; ")
 	}
 	if who := drained(key, nodes); len(who) > 0 {
-		return "waits: " + strings.Join(who, "; ")
+		return "waits: node " + strings.Join(who, " is draining; node ") + " is draining"
 	}
 	if key.Pin != "" {
 		return "waits: " + lacks(key.Pin, nodes, "have "+what)
@@ -165,11 +165,11 @@ func wouldRun(n bus.NodeInfo, key bus.Key) bool {
 	return can
 }
 
-// drained tells which nodes would run key, if they were not draining; empty where none would.
+// drained names the nodes that would run key, if they were not draining.
 func drained(key bus.Key, nodes []bus.NodeInfo) (who []string) {
 	for _, n := range nodes {
 		if n.State == bus.NodeDraining && wouldRun(n, key) {
-			who = append(who, "node "+n.Name+" is draining")
+			who = append(who, n.Name)
 		}
 	}
 	return who
@@ -235,8 +235,8 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	if who := drained(bus.KeyOf(&t), nodes); len(who) > 0 {
-		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no more work (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
-		return e.WithHint("myco drain NODE --off; or ask another node, see myco swarm")
+		e := bus.Errorf(bus.CodeNoWorker, "node %s is draining: it takes no more work (%s)", strings.Join(who, " is draining; node "), strings.Join(has, "; "))
+		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
 	if t.Model != "" {
