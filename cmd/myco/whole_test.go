@@ -12,8 +12,10 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	tasks := []bus.TaskInfo{
-		{ID: "abc1", Type: "echo", State: bus.StateDone}, {ID: "abc2", Type: "echo", State: bus.StateDead, Durable: true},
-		{ID: "abc22", Type: "echo", State: bus.StateDead, Durable: true}, {ID: "xyz", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "abc1", Type: "echo", State: bus.StateDone},
+		{ID: "abc2", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "abc22", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "xyz", Type: "echo", State: bus.StateDead, Durable: true},
 	}
 	on(d, payload(bus.VerbTasks), func(struct{}) any { return tasks })
 	find := func(id bus.TaskID) any {
