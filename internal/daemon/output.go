@@ -70,23 +70,26 @@ func (s *rpcServer) submit(ctx context.Context, data []byte) (answer, error) {
 // submitSoon is Submit with a moment's patience for a type that nobody serves: the program that
 // does may be starting, perhaps in the same process. What an engine lacks does not come so fast.
 func submitSoon(ctx context.Context, n *sched.Node, t bus.Task) (*sched.Output, bus.SubmitReply, error) {
+	out, reply, err := n.Submit(t)
+	nobody := func() bool { return errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) }
+	if !nobody() || t.Type == bus.TypeInference || t.Type == bus.TypeEmbed {
+		return out, reply, err
+	}
 	limit := time.NewTimer(serveWait)
 	defer limit.Stop()
 	tick := time.NewTicker(servePoll)
 	defer tick.Stop()
-	for {
-		out, reply, err := n.Submit(t)
-		if t.Type == bus.TypeInference || t.Type == bus.TypeEmbed || !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) {
-			return out, reply, err
-		}
+	for nobody() {
 		select {
 		case <-tick.C:
+			out, reply, err = n.Submit(t)
 		case <-limit.C:
 			return out, reply, err
 		case <-ctx.Done():
 			return out, reply, err
 		}
 	}
+	return out, reply, err
 }
 
 func (d *Daemon) errInbox(inbox string) error {
