@@ -84,6 +84,9 @@ func TestPlaceOnClosedNodes(t *testing.T) {
 			t.Errorf("%s: %v, want that beta is closed", name, err)
 		}
 	}
+	if p, err := sched.Place(bus.Task{Type: bus.TypeInference, Node: b}, nodes, a, "", true); err != nil || p.Task.Model != "large:14b" {
+		t.Errorf("a durable question that is pinned is for %q, %v; want that it waits, for the model of the closed node", p.Task.Model, err)
+	}
 	beta.Types = append(beta.Types, bus.TypePull)
 	_, err := sched.Place(bus.Task{Type: bus.TypePull, Node: b}, []bus.NodeInfo{alpha, beta}, a, "", false)
 	if e := bus.AsError(err); e == nil || e.Code != bus.CodeNoWorker || strings.Contains(e.Hint, "ask") || !strings.Contains(e.Hint, "myco swarm") {

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -25,6 +26,9 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	ready := usable(nodes, t, self)
 	if t.Type == bus.TypeInference && t.Model == "" {
 		m, why, ok := chooseModel(ready, defaultModel)
+		if !ok && durable && (defaultModel == "" || t.Node != "") {
+			m, why, ok = chooseModel(candidates(nodes, t, self), defaultModel)
+		}
 		if !ok && !durable {
 			return p, noWorker(t, nodes, self)
 		}
@@ -72,6 +76,13 @@ func usable(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
 		out = append(out, n)
 	}
 	return out
+}
+
+// candidates returns the nodes that t may go to some day: also those that drain, are closed or are away.
+func candidates(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n bus.NodeInfo) bool {
+		return t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self
+	})
 }
 
 // chooseModel picks a model where none is named: the configured default, else the largest
@@ -139,8 +150,11 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 	if who := keptBy(key, nodes, submitter); len(who) > 0 {
 		return "waits: " + strings.Join(who, "; ")
 	}
+	if who := drained(key, nodes); len(who) > 0 {
+		return "waits: node " + strings.Join(who, " is draining; node ") + " is draining"
+	}
 	if key.Pin != "" {
-		return fmt.Sprintf("waits: node %s is not there or does not have %s", key.Pin, what)
+		return "waits: " + lacks(key.Pin, nodes, "have "+what)
 	}
 	return "waits: no node of the swarm has " + what
 }
@@ -149,6 +163,30 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 func wouldRun(n bus.NodeInfo, key bus.Key) bool {
 	can, _ := Runs(n, key)
 	return can
+}
+
+// drained names the nodes that would run key, if they were not draining.
+func drained(key bus.Key, nodes []bus.NodeInfo) (who []string) {
+	for _, n := range nodes {
+		if n.State == bus.NodeDraining && wouldRun(n, key) {
+			who = append(who, n.Name)
+		}
+	}
+	return who
+}
+
+// lacks tells why a node that a task is pinned to does not what it should.
+func lacks(pin bus.NodeID, nodes []bus.NodeInfo, what string) string {
+	for _, n := range nodes {
+		switch {
+		case n.ID != pin:
+		case n.State.Live():
+			return "node " + n.Name + " does not " + what
+		default:
+			return "node " + n.Name + " is not there: it is " + string(n.State)
+		}
+	}
+	return "node " + string(pin) + " is not there"
 }
 
 // noWorker tells who has what.
@@ -160,17 +198,12 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Type == bus.TypeInference:
 		what = "an engine with a model"
 	}
-	where := "no node"
+	cause := "no node has " + what
 	switch {
 	case t.Node != "":
-		where = "node " + string(t.Node) + " is not there or does not"
-		what = "have " + what
+		cause = lacks(t.Node, nodes, "have "+what)
 	case t.Remote:
-		where = "no other node"
-	}
-	sep := " has "
-	if t.Node != "" {
-		sep = " "
+		cause = "no other node has " + what
 	}
 	var has []string
 	for _, n := range nodes {
@@ -201,7 +234,11 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		}
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
-	e := bus.Errorf(bus.CodeNoWorker, "%s%s%s (%s)", where, sep, what, strings.Join(has, "; "))
+	if who := drained(bus.KeyOf(&t), nodes); len(who) > 0 {
+		e := bus.Errorf(bus.CodeNoWorker, "node %s is draining: it takes no more work (%s)", strings.Join(who, " is draining; node "), strings.Join(has, "; "))
+		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
+	}
+	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
 	if t.Model != "" {
 		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,16 +44,18 @@ type printer struct {
 	start   time.Time
 	ttft    time.Duration // 0 before the first text
 	attempt int
-	begun   bool // text of this attempt is on the screen
-	column  bool // the cursor is behind text
+	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
+	begun   bool                  // text of this attempt is on the screen
+	column  bool                  // the cursor is behind text
 }
 
 func (a *app) printer(stream bool) *printer {
 	return &printer{app: a, stream: stream, start: a.now()}
 }
 
-// follow prints chunks to the end. nodes is asked for names once the answer is whole.
+// follow prints chunks to the end. nodes is asked for names once one is needed.
 func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
+	p.nodes = nodes
 	for chunk, err := range chunks {
 		if err != nil {
 			p.newline()
@@ -84,7 +87,7 @@ func (p *printer) chunk(c bus.Chunk) {
 		return
 	}
 	if piece.Loading && p.interactive {
-		p.hint("[%s loads the model]", c.Node)
+		p.hint("[%s loads the model]", p.who(c.Node))
 	}
 	if piece.Text == "" {
 		return
@@ -106,7 +109,7 @@ func (p *printer) chunk(c bus.Chunk) {
 func (p *printer) anew(c bus.Chunk) {
 	if p.begun {
 		p.newline()
-		fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, c.Node)
+		fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, p.who(c.Node))
 	}
 	p.attempt, p.begun = c.Attempt, false
 }
@@ -116,15 +119,23 @@ func (p *printer) goesOn(c bus.Chunk) {
 	if p.json && p.stream {
 		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Continues: c.Continues})
 	}
-	lost := string(c.Continues.Lost)
-	if lost == "" {
-		lost = "the node that answered"
+	lost := "the node that answered"
+	if c.Continues.Lost != "" {
+		lost = p.who(c.Continues.Lost)
 	}
 	line := ""
 	if p.column && p.interactive {
 		line = "\n"
 	}
-	p.hint("%s[%s was lost; %s continues]", line, lost, c.Node)
+	p.hint("%s[%s was lost; %s continues]", line, lost, p.who(c.Node))
+}
+
+// who is what a person calls a node.
+func (p *printer) who(id bus.NodeID) string {
+	if p.nodes == nil {
+		return string(id)
+	}
+	return cmp.Or(nameOf(p.nodes(), id), string(id))
 }
 
 // newline ends the line on the screen, if one is begun.

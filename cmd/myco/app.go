@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +24,12 @@ type cli struct {
 	DataDir string `help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
 	JSON    bool   `help:"Print JSON; one object a line for what goes on."`
 	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
+	// ShowVersion is what many type for the command version.
+	ShowVersion kong.VersionFlag `name:"version" hidden:""`
 
 	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
 	Chat    chatCmd    `cmd:"" help:"Talk with the swarm, and go on later."`
-	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm."`
+	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
 	Top     topCmd     `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
@@ -73,18 +77,22 @@ type app struct {
 	dataDir string
 	quiet   bool
 	now     func() time.Time
-	code    int // exit code of a command that has said all itself
+	known   []bus.NodeInfo // where their names are wanted; see know
+	code    int            // exit code of a command that has said all itself
 }
 
 // run parses args, runs the command, and returns its exit code.
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
 	exited := -1
+	build, _ := debug.ReadBuildInfo()
 	parser, err := kong.New(&c, kong.Name("myco"),
 		kong.Description("Ask a swarm of machines. The daemon of this machine is found by itself; mycod starts it."),
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }),
+		kong.Vars{"version": buildVersion(version, build).String()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 96}),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)))
 	if err != nil {
 		fmt.Fprintln(s.err, "myco:", err)
 		return 1
@@ -106,6 +114,20 @@ func run(ctx context.Context, args []string, s streams) int {
 		err = fmt.Errorf("write the result: %w", a.lost)
 	}
 	return a.finish(ctx, err)
+}
+
+// duration reads a flag that is a time.
+func duration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var s string
+	if err := ctx.Scan.PopValueInto("time", &s); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is no time: want one such as 90s, 15m or 168h", s)
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 // usage turns an error of the parser into one of the swarm.

@@ -132,7 +132,11 @@ func (a *app) detach(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 		return nil
 	}
 	a.text(string(r.ID) + "\n")
-	a.hint("accepted, on the disks of %d node(s). Its answer: myco task attach %s", r.Copies, r.ID)
+	disks := "on the disk of 1 node"
+	if r.Copies != 1 {
+		disks = fmt.Sprintf("on the disks of %d nodes", r.Copies)
+	}
+	a.hint("accepted, %s. Its answer: myco task attach %s", disks, r.ID)
 	return nil
 }
 
@@ -150,5 +154,9 @@ func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, stream bool) 
 		return err
 	}
 	p.task = s.Reply.ID
-	return p.follow(s.Chunks(), namesFrom(ctx, conn))
+	err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeExpired && e.Hint == "" {
+		return e.WithHint("myco ask --timeout %v ...", 2*t.Timeout)
+	}
+	return err
 }

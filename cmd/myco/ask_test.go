@@ -62,7 +62,7 @@ func TestAskMarksARestart(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	answers(d, piece(1, 0, "Lon"), piece(2, 0, "Paris it is."), done(2, paris))
-	o := d.myco("ask", "Which city?").want(t, 0, "[attempt 2, on myco-ba9876543210: the answer starts anew, what is above is void]", "2 attempts")
+	o := d.myco("ask", "Which city?").want(t, 0, "[attempt 2, on tower: the answer starts anew, what is above is void]", "2 attempts")
 	if o.out != "Lon\nParis it is.\n" {
 		t.Errorf("printed %q", o.out)
 	}
@@ -76,7 +76,7 @@ func TestAskGoesOn(t *testing.T) {
 	end := done(2, paris)
 	end.Attempt = 1
 	answers(d, piece(1, 0, "Paris"), marker, piece(1, 2, " it is."), end)
-	o := d.myco("ask", "Which city?").want(t, 0, "[myco-000000000001 was lost; myco-ba9876543210 continues]", "2 attempts")
+	o := d.myco("ask", "Which city?").want(t, 0, "[myco-000000000001 was lost; tower continues]", "2 attempts")
 	if o.out != "Paris it is.\n" {
 		t.Errorf("printed %q", o.out)
 	}

@@ -11,7 +11,7 @@ import (
 // deadCmd holds the commands about dead letters: durable tasks that ended their workers, or failed,
 // too often to be tried again.
 type deadCmd struct {
-	Ls    deadLsCmd    `cmd:"" help:"List the durable tasks that were given up."`
+	Ls    deadLsCmd    `cmd:"" default:"1" help:"List the durable tasks that were given up (default)."`
 	Show  deadShowCmd  `cmd:"" help:"Show one of them, and why it was given up."`
 	Retry deadRetryCmd `cmd:"" help:"Hand them over again, as new tasks, and remove the dead ones."`
 	Rm    deadRmCmd    `cmd:"" help:"Remove them."`
@@ -59,23 +59,29 @@ func (c *deadShowCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	info, err := conn.Task(ctx, c.ID)
+	info, err := whole(ctx, conn, c.ID, func(id bus.TaskID) (bus.TaskInfo, error) { return conn.Task(ctx, id) })
 	if err != nil {
-		if e := bus.AsError(err); e.Code == bus.CodeNotFound {
-			return e.WithHint("myco dead ls")
-		}
-		return err
+		return notDead(err)
 	}
 	if info.State != bus.StateDead {
-		return bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", c.ID, info.State).WithHint("myco task show %s", c.ID)
+		return bus.Errorf(bus.CodeConflict, "task %s is %s, not dead", info.ID, info.State).WithHint("myco task show %s", info.ID)
 	}
+	a.know(ctx, conn)
 	a.task(info)
 	return nil
 }
 
+// notDead leads whoever named a task that nobody knows to those that are dead.
+func notDead(err error) error {
+	if e := bus.AsError(err); e.Code == bus.CodeNotFound {
+		return e.WithHint("myco dead ls")
+	}
+	return err
+}
+
 // deadArgs are the dead tasks that a command is about.
 type deadArgs struct {
-	IDs []bus.TaskID `arg:"" optional:"" name:"id" help:"Ids of dead tasks."`
+	IDs []bus.TaskID `arg:"" optional:"" name:"id" help:"Ids of dead tasks, or their beginnings."`
 	All bool         `help:"All dead tasks."`
 	// Force is told to the daemon.
 	Force bool `help:"Also where a node that keeps the task is away: it may come back with it."`
@@ -112,10 +118,14 @@ func (d *deadArgs) each(ctx context.Context, a *app, do func(*bus.Conn, bus.Task
 	}
 	var failed error
 	for _, id := range ids {
-		object, line, err := do(conn, id)
+		var object any
+		line, err := whole(ctx, conn, id, func(id bus.TaskID) (line string, err error) {
+			object, line, err = do(conn, id)
+			return line, err
+		})
 		switch {
 		case err != nil && len(ids) == 1:
-			return err
+			return notDead(err)
 		case err != nil:
 			a.hint("%s: %v", id, err)
 			if failed == nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/config"
@@ -81,6 +83,7 @@ func defaultPorts(ctx context.Context) []doctor.PortFacts {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", ports[i].Addr)
 		if err != nil {
 			ports[i].Error = err.Error()
+			ports[i].Node = ports[i].Addr == config.HTTPListen && isNode(ctx, ports[i].Addr)
 			continue
 		}
 		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -88,6 +91,26 @@ func defaultPorts(ctx context.Context) []doctor.PortFacts {
 		}
 	}
 	return ports
+}
+
+// nodeLimit is how long what has the port of HTTP may take to say that it is a node.
+const nodeLimit = 2 * time.Second
+
+// isNode reports whether a daemon answers HTTP at addr.
+func isNode(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, nodeLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/health", nil)
+	if err != nil {
+		return false
+	}
+	t := &http.Transport{DisableKeepAlives: true}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.Header.Get(bus.HeaderGateway) != ""
 }
 
 // ownAddrs are this machine's addresses.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +77,7 @@ func TestDoctorWithoutDaemon(t *testing.T) {
 		info, says string
 	}{
 		{`{"node_id":"myco-0123456789ab","bus_url":"nats://127.0.0.1:9"}`, "did not stop in good order"},
-		{"", "it is not running"},
+		{"", " running"},
 	} {
 		path := filepath.Join(d.dir, bus.DaemonFile)
 		must(t, os.Remove(path))
@@ -85,8 +87,26 @@ func TestDoctorWithoutDaemon(t *testing.T) {
 		o := d.myco("doctor", "--json").want(t, 1)
 		var r doctor.Report
 		must(t, json.Unmarshal([]byte(o.out), &r))
-		if r.OK || r.Checks[0].Status != doctor.Fail || !strings.Contains(r.Checks[0].Detail, c.says) || r.Checks[0].Hint != "mycod --data-dir "+d.dir {
+		if r.OK || r.Checks[0].Status != doctor.Fail || !strings.Contains(r.Checks[0].Detail, c.says) || !strings.HasSuffix(r.Checks[0].Hint, "mycod --data-dir "+d.dir) {
 			t.Errorf("%+v, want %q", r.Checks[0], c.says)
 		}
+	}
+}
+
+func TestDaemonOfAnotherUserIsNoticed(t *testing.T) {
+	t.Parallel()
+	for gateway, want := range map[string]bool{"true": true, "": false} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if gateway != "" {
+				w.Header().Set(bus.HeaderGateway, gateway)
+			}
+		}))
+		t.Cleanup(srv.Close)
+		if got := isNode(t.Context(), srv.Listener.Addr().String()); got != want {
+			t.Errorf("header %q: a node %t, want %t", gateway, got, want)
+		}
+	}
+	if isNode(t.Context(), "127.0.0.1:9") {
+		t.Error("where nothing listens there is a node")
 	}
 }

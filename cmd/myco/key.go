@@ -11,7 +11,7 @@ import (
 // keyCmd holds the commands about keys of HTTP.
 type keyCmd struct {
 	Create keyCreateCmd `cmd:"" help:"Make a key for programs that speak Ollama, OpenAI or Anthropic to this node."`
-	Ls     keyLsCmd     `cmd:"" default:"1" help:"List the keys of this node."`
+	Ls     keyLsCmd     `cmd:"" default:"1" help:"List the keys of this node (default)."`
 	Revoke keyRevokeCmd `cmd:"" help:"End a key: it is refused at once, and what it has under way is cut."`
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -12,7 +15,7 @@ import (
 
 // taskCmd holds the commands about tasks.
 type taskCmd struct {
-	Ls     taskLsCmd     `cmd:"" help:"List the tasks that the swarm knows."`
+	Ls     taskLsCmd     `cmd:"" default:"1" help:"List the tasks that the swarm knows (default)."`
 	Show   taskShowCmd   `cmd:"" help:"Show what became of a task, and its result."`
 	Why    taskWhyCmd    `cmd:"" help:"Show which node got a task, or would get it, and what each node bid for it."`
 	Attach taskAttachCmd `cmd:"" help:"Print a task's output as it is made, to its end."`
@@ -70,8 +73,16 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool {
 		return !c.All && bus.Internal(t.Type) || len(c.State) > 0 && !slices.Contains(c.State, t.State)
 	})
+	a.know(ctx, conn)
 	a.tasks(tasks)
 	return nil
+}
+
+// know asks for the nodes, so that people read their names; programs have the ids.
+func (a *app) know(ctx context.Context, conn *bus.Conn) {
+	if !a.json {
+		a.known = namesFrom(ctx, conn)()
+	}
 }
 
 // tasks lists tasks, the newest last.
@@ -83,7 +94,7 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 		views[i] = viewTask(t)
 		rows[i] = []string{
 			string(t.ID), t.Type, orDash(t.Model), state(string(t.State)), strconv.Itoa(t.Attempts),
-			orDash(string(t.NodeID)), age(t.Submitted, a.now()),
+			orDash(a.nameOrID(t.NodeID)), age(t.Submitted, a.now()),
 		}
 	}
 	switch {
@@ -94,6 +105,17 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 	default:
 		a.table([]string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows)
 	}
+}
+
+// nameOrID is what a person calls a node, in a table.
+func (a *app) nameOrID(id bus.NodeID) string { return cmp.Or(nameOf(a.known, id), string(id)) }
+
+// nameAndID is a node where there is room for both.
+func (a *app) nameAndID(id bus.NodeID) string {
+	if name := nameOf(a.known, id); name != "" {
+		return name + " (" + string(id) + ")"
+	}
+	return string(id)
 }
 
 func orDash(s string) string {
@@ -122,11 +144,43 @@ func age(t, now time.Time) string {
 
 // taskArg is the task that a command is about.
 type taskArg struct {
-	ID bus.TaskID `arg:"" help:"The task's id."`
+	ID bus.TaskID `arg:"" help:"The task's id, or its beginning."`
 }
 
-// Validate implements kong's check of arguments.
-func (t taskArg) Validate() error { return t.ID.Validate() }
+// Validate implements kong's check of arguments. That one is missing, kong says itself.
+func (t taskArg) Validate() error {
+	if t.ID == "" {
+		return nil
+	}
+	return t.ID.Validate()
+}
+
+// whole calls ask with the id that a person means: as it is, else that of the one task whose id
+// begins like this.
+func whole[T any](ctx context.Context, conn *bus.Conn, id bus.TaskID, ask func(bus.TaskID) (T, error)) (T, error) {
+	v, unknown := ask(id)
+	if !errors.Is(unknown, &bus.Error{Code: bus.CodeNotFound}) {
+		return v, unknown
+	}
+	tasks, err := conn.Tasks(ctx)
+	if err != nil {
+		return v, err
+	}
+	var found []string
+	for _, t := range tasks {
+		if strings.HasPrefix(string(t.ID), string(id)) {
+			found = append(found, string(t.ID))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return v, unknown
+	case 1:
+		return ask(bus.TaskID(found[0]))
+	}
+	slices.Sort(found)
+	return v, bus.Errorf(bus.CodeInvalid, "%d tasks begin with %q: %s", len(found), id, strings.Join(found[:min(3, len(found))], ", ")).WithHint("myco task ls")
+}
 
 type taskShowCmd struct{ taskArg }
 
@@ -142,10 +196,11 @@ func (a *app) about(ctx context.Context, id bus.TaskID, ask func(*bus.Conn, cont
 		return err
 	}
 	defer conn.Close()
-	info, err := ask(conn, ctx, id)
+	info, err := whole(ctx, conn, id, func(id bus.TaskID) (bus.TaskInfo, error) { return ask(conn, ctx, id) })
 	if err != nil {
 		return err
 	}
+	a.know(ctx, conn)
 	print(info)
 	return nil
 }
@@ -162,8 +217,8 @@ func (a *app) task(i bus.TaskInfo) {
 		{"model", i.Model},
 		{"state", state(string(i.State))},
 		{"attempts", strconv.Itoa(i.Attempts)},
-		{"node", string(i.NodeID)},
-		{"submitter", string(i.Submitter)},
+		{"node", a.nameAndID(i.NodeID)},
+		{"submitter", a.nameAndID(i.Submitter)},
 	}
 	if i.Durable {
 		durable := "yes"
@@ -175,21 +230,26 @@ func (a *app) task(i bus.TaskInfo) {
 	if !i.Submitted.IsZero() {
 		pairs = append(pairs, [2]string{"age", age(i.Submitted, a.now())})
 	}
-	if i.Position > 0 {
-		at := "next in the queue"
-		if i.Position > 1 {
-			at = strconv.Itoa(i.Position) + " in the queue"
-		}
-		if i.Wait > 0 {
-			at += ", for about " + shortTime(i.Wait)
-		}
-		pairs = append(pairs, [2]string{"waits", at})
-	}
-	pairs = append(pairs, [2]string{"warning", i.Warning})
+	pairs = append(pairs, [2]string{"waits", place(i)}, [2]string{"warning", i.Warning})
 	if i.Error != nil {
 		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", i.Error.Hint})
 	}
 	a.fields(append(pairs, [2]string{"result", resultText(i)}))
+}
+
+// place tells where a task stands in the queue; empty where that is not known.
+func place(i bus.TaskInfo) string {
+	if i.Position == 0 {
+		return ""
+	}
+	at := "next in the queue"
+	if i.Position > 1 {
+		at = strconv.Itoa(i.Position) + " in the queue"
+	}
+	if i.Wait > 0 {
+		at += ", for about " + shortTime(i.Wait)
+	}
+	return at
 }
 
 // resultText is a result for people: the answer of an inference, else the JSON.
@@ -227,15 +287,15 @@ func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	info, err := conn.Task(ctx, c.ID)
+	info, err := whole(ctx, conn, c.ID, func(id bus.TaskID) (bus.TaskInfo, error) { return conn.Task(ctx, id) })
 	if err != nil {
 		return err
 	}
-	chunks := conn.Attach(ctx, c.ID, c.From)
+	chunks := conn.Attach(ctx, info.ID, c.From)
 	if info.Type != bus.TypeInference {
 		return a.raw(chunks, c.Stream)
 	}
 	p := a.printer(c.Stream)
-	p.task = c.ID
-	return p.follow(chunks, namesFrom(ctx, conn))
+	p.task = info.ID
+	return p.follow(patient(chunks, patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
 }

@@ -27,8 +27,12 @@ func (versionCmd) Run(a *app) error { //nolint:unparam // kong wants an error
 		a.object(v)
 		return nil
 	}
-	a.text(fmt.Sprintf("myco %s (%s, %s, %s)\n", v.Version, v.Revision, v.Go, v.Platform))
+	a.text(v.String() + "\n")
 	return nil
+}
+
+func (v versionView) String() string {
+	return fmt.Sprintf("myco %s (%s, %s, %s)", v.Version, v.Revision, v.Go, v.Platform)
 }
 
 // buildVersion reads what the linker and the build wrote into the program.

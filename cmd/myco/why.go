@@ -20,10 +20,11 @@ func (c *taskWhyCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	w, err := conn.Why(ctx, c.ID)
+	w, err := whole(ctx, conn, c.ID, func(id bus.TaskID) (bus.Why, error) { return conn.Why(ctx, id) })
 	if err != nil {
 		return err
 	}
+	a.know(ctx, conn)
 	a.why(w)
 	return nil
 }
@@ -34,9 +35,9 @@ func (a *app) why(w bus.Why) {
 		a.object(w)
 		return
 	}
-	pairs := [][2]string{{"task", string(w.Task)}, {"node", orDash(string(w.NodeID))}}
+	pairs := [][2]string{{"task", string(w.Task)}, {"node", orDash(a.nameAndID(w.NodeID))}}
 	if w.By != "" {
-		pairs = append(pairs, [2]string{"decided by", string(w.By)}, [2]string{"waited", shortTime(w.Waited)})
+		pairs = append(pairs, [2]string{"decided by", a.nameAndID(w.By)}, [2]string{"waited", shortTime(w.Waited)})
 	}
 	if w.Attempt > 1 {
 		pairs = append(pairs, [2]string{"attempt", strconv.Itoa(w.Attempt)})

@@ -44,7 +44,9 @@ func (d *Daemon) discover(ctx context.Context) {
 				d.trust.hint(f.NodeID, f.FabricAddrs...)
 				return
 			}
-			strangers.tell(f)
+			if isForeign(f, d.id.Swarm().ID, d.isMember) {
+				strangers.tell(f)
+			}
 		},
 	})
 	if err != nil {
@@ -81,6 +83,12 @@ func (d *Daemon) isMember(fingerprint string) bool {
 	return member
 }
 
+// isForeign reports whether f is of a swarm that this node could join. Who announces the own one and is
+// no member here is one that this node has yet to hear of or, where it was put out, will not hear of.
+func isForeign(f discovery.Found, own identity.SwarmID, isMember func(fingerprint string) bool) bool {
+	return len(f.JoinAddrs) > 0 && f.SwarmID != own.Short() && !isMember(f.Fingerprint)
+}
+
 // strangersMost is how many foreign nodes the log tells of: anybody on the LAN can make up more.
 const strangersMost = 16
 
@@ -92,7 +100,7 @@ type strangers struct {
 
 // tell is called by one goroutine at a time.
 func (s *strangers) tell(f discovery.Found) {
-	if len(f.JoinAddrs) == 0 || s.told[f.NodeID] || len(s.told) >= strangersMost {
+	if s.told[f.NodeID] || len(s.told) >= strangersMost {
 		return
 	}
 	if s.told == nil {

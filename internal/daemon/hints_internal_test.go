@@ -29,6 +29,26 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	}
 }
 
+// A node that was put out hears its swarm go on: that is no other one, which it could join.
+func TestOwnSwarmIsNotForeign(t *testing.T) {
+	t.Parallel()
+	own := identity.SwarmID("0123456789abcdef")
+	isMember := func(fingerprint string) bool { return fingerprint == "member" }
+	for what, c := range map[string]struct {
+		found discovery.Found
+		want  bool
+	}{
+		"another swarm":          {discovery.Found{SwarmID: "ba9876543210", JoinAddrs: []string{"192.0.2.1:7423"}}, true},
+		"no way to join it":      {discovery.Found{SwarmID: "ba9876543210"}, false},
+		"a member":               {discovery.Found{SwarmID: "ba9876543210", Fingerprint: "member", JoinAddrs: []string{"192.0.2.1:7423"}}, false},
+		"of this, and no member": {discovery.Found{SwarmID: "0123456789ab", JoinAddrs: []string{"192.0.2.1:7423"}}, false},
+	} {
+		if got := isForeign(c.found, own, isMember); got != c.want {
+			t.Errorf("%s: foreign %t, want %t", what, got, c.want)
+		}
+	}
+}
+
 // Anybody on the LAN can announce a member's name with addresses of their own.
 func TestHintsDoNotDisplaceWhatMembersSay(t *testing.T) {
 	t.Parallel()

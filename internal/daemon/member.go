@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -125,7 +123,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 
 func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up *lifeline) (*jet.Jet, error) {
 	j, err := jet.New(jet.Config{
-		Node: d.id.NodeID(), Fabric: onFabric, Store: onStore, Dir: filepath.Join(d.cfg.DataDir, "sched"),
+		Node: d.id.NodeID(), Fabric: onFabric, Store: onStore, Dir: d.schedDir(),
 		Domain: func(id bus.NodeID) string { return string(id) },
 		Routes: func() map[bus.NodeID]bool {
 			routes := map[bus.NodeID]bool{}
@@ -250,29 +248,17 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 	return bus.JoinReply{Swarm: d.swarm(), Changed: true}, nil
 }
 
-// dropCustody deletes the copies of others' tasks from the own store: their submitters have
-// them, and make a second copy elsewhere.
+// dropCustody deletes the copies of others' tasks from the own store.
 func (d *Daemon) dropCustody(ctx context.Context) error {
 	js := d.store.JetStream()
 	if js == nil {
 		return errNoMember
 	}
-	names := js.StreamNames(ctx)
-	var drop []string
-	for name := range names.Name() {
-		if strings.HasPrefix(name, "CUSTODY_") {
-			drop = append(drop, name)
-		}
-	}
-	err := names.Err()
-	for _, name := range drop {
-		err = errors.Join(err, js.DeleteStream(ctx, name))
-	}
-	if err != nil {
-		return fmt.Errorf("delete the copies of others' tasks: %w", err)
-	}
-	return nil
+	return jet.DropCustody(ctx, js, d.schedDir())
 }
+
+// schedDir is where the scheduler keeps its files.
+func (d *Daemon) schedDir() string { return filepath.Join(d.cfg.DataDir, "sched") }
 
 // swarmChanged tells everybody here that the node is in another swarm.
 func (d *Daemon) swarmChanged() {

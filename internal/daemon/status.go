@@ -168,7 +168,7 @@ func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
 	return nil
 }
 
-// nearby are foreign swarms that announce themselves on the LAN.
+// nearby are foreign swarms that announce themselves on the LAN. One that has put this node out is none.
 func (d *Daemon) nearby() []bus.NearbySwarm {
 	d.mu.Lock()
 	m := d.mdns
@@ -178,7 +178,7 @@ func (d *Daemon) nearby() []bus.NearbySwarm {
 	}
 	var out []bus.NearbySwarm
 	for _, f := range m.Nearby() {
-		if d.isMember(f.Fingerprint) || len(f.JoinAddrs) == 0 {
+		if !isForeign(f, d.id.Swarm().ID, d.isMember) {
 			continue
 		}
 		out = append(out, bus.NearbySwarm{NodeID: f.NodeID, Name: f.SwarmID, JoinAddr: f.JoinAddrs[0]})

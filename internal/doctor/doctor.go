@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -66,6 +67,8 @@ type Facts struct {
 type PortFacts struct {
 	What, Addr string
 	Error      string // empty where it is free
+	// Node is set where a daemon answers there: of another user, or with another data directory.
+	Node bool
 }
 
 // Examine judges all facts.
@@ -102,7 +105,11 @@ func daemon(f Facts) Check {
 	}
 	c := Check{"daemon", Fail, "it is not running", f.Start}
 	e := f.DaemonError
+	other := slices.IndexFunc(f.Ports, func(p PortFacts) bool { return p.Node })
 	switch {
+	case other >= 0 && !f.Known && (e == nil || e.Code == bus.CodeUnavailable):
+		c.Detail = fmt.Sprintf("none of this user with this data directory is running, but another answers at %s", f.Ports[other].Addr)
+		c.Hint = "run myco as the user that runs it, or with its --data-dir; a second one: " + f.Start
 	case e == nil, e.Code == bus.CodeUnavailable && !f.Known:
 	case e.Code == bus.CodeTimeout:
 		c.Detail, c.Hint = "it is there and does not answer: "+e.Message, "look at its log, and start it anew: "+f.Start

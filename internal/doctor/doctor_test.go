@@ -101,7 +101,7 @@ func TestExamine(t *testing.T) {
 			func(f *doctor.Facts) { f.Daemon.Store.Unreadable = 7 }, "store", doctor.Warn, []string{"7 messages", "/data"},
 		},
 		"put out": {
-			func(f *doctor.Facts) { f.Daemon.Revoked = true }, "identity", doctor.Fail, []string{"put out", "home", "myco leave"},
+			func(f *doctor.Facts) { f.Daemon.Revoked = true }, "identity", doctor.Fail, []string{"put out", "home", "myco leave", "move /data/identity away"},
 		},
 		"twins": {
 			func(f *doctor.Facts) {
@@ -332,6 +332,21 @@ func TestWithoutADaemon(t *testing.T) {
 				t.Errorf("%+v", r.Checks[3])
 			}
 		})
+	}
+}
+
+// The daemon of another user, or of another data directory, is told from none, and from what else has the port.
+func TestAnotherDaemonAnswers(t *testing.T) {
+	t.Parallel()
+	f := well()
+	f.Daemon, f.DaemonError, f.Dir.Missing = nil, bus.Errorf(bus.CodeUnavailable, "no daemon is running"), true
+	f.Ports = []doctor.PortFacts{{What: "HTTP", Addr: "127.0.0.1:7890", Error: "in use", Node: true}}
+	r := doctor.Examine(f)
+	if c := r.Checks[0]; c.Status != doctor.Fail || !strings.Contains(c.Detail, "another answers at 127.0.0.1:7890") || !strings.Contains(c.Hint, "--data-dir") {
+		t.Errorf("%+v", c)
+	}
+	if c := r.Checks[3]; c.Name != "ports" || c.Status != doctor.OK {
+		t.Errorf("%+v: that a daemon has its ports is no fault", c)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -109,6 +110,9 @@ func ports(f Facts) Check {
 	}
 	if len(taken) == 0 {
 		return Check{"ports", OK, "those that mycod takes by default are free", ""}
+	}
+	if slices.ContainsFunc(f.Ports, func(p PortFacts) bool { return p.Node }) {
+		return Check{"ports", OK, "taken by the other daemon: " + some(taken) + "; a second one takes the next free ones", ""}
 	}
 	return Check{
 		"ports", Warn, "taken by another program: " + some(taken) + "; mycod takes the next free ones, and others do not find it there without mDNS",

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ func identity(d bus.Diagnosis) Check {
 	case d.Revoked:
 		return Check{
 			"identity", Fail, fmt.Sprintf("this node was put out of the swarm %s: no member lets it in", d.Swarm.Name),
-			"myco leave, then: myco join TOKEN, with a token of the swarm that it is to be in",
+			"for another swarm: myco leave, then myco join TOKEN; for this one it has to be a new node: stop mycod, move " + filepath.Join(d.DataDir, "identity") + " away, start it, then myco join TOKEN",
 		}
 	case len(d.Twins) > 0:
 		t := d.Twins[0]

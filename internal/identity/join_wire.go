@@ -63,7 +63,7 @@ func (r refusal) asError() error {
 		refusedUsed:     {Kind: ErrTokenUsed, Cause: "the join token was already used by another node"},
 		refusedRevoked: {
 			Kind: ErrRevoked, Cause: "this node was put out of the swarm and its key stays out",
-			Next: "move the identity directory away to start as a new node, then run `myco invite` on a member",
+			Next: "stop mycod here, move `identity` in its data directory away, and start it as a new node; then run `myco invite` on a member",
 		},
 		refusedTooMany: {
 			Kind: ErrTooMany, Cause: "the inviter has seen too many wrong tokens from this address",

@@ -36,11 +36,12 @@ func openCounter(path string) (*counter, error) {
 	return c, nil
 }
 
-// loaded sets the count to what was read back, and returns how many messages are missing.
-func (c *counter) loaded(n int, from map[string]uint64) (missing int64, err error) {
+// loaded sets the count to what was read back, and returns how many messages are missing: others
+// are still there, but of an identity that is not this node's any more.
+func (c *counter) loaded(n int, others int64, from map[string]uint64) (missing int64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	missing = max(0, c.n-int64(n))
+	missing = max(0, c.n-int64(n)-others)
 	c.n, c.from = int64(n), from
 	return missing, c.write()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/jet"
 )
 
 // logged is a log that a test can look into.
@@ -88,4 +89,72 @@ func TestDamagedStoreIsNoticed(t *testing.T) {
 	load(true)
 	n.harm = nil
 	load(false) // what is gone is told of once
+}
+
+// Copies of others' tasks that a node deletes, because it leaves its swarm, are no damage.
+func TestDroppedCopiesAreNotMissed(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 2, 0)
+	a, b := nodes[0], nodes[1]
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	seen := make(chan sched.Kept, 8)
+	_, err := b.jet.Effects().Outbox.Watch(func(k sched.Kept) { seen <- k })
+	check(t, err)
+	_, err = b.jet.Effects().Outbox.Load(ctx) // from here on it counts
+	check(t, err)
+	check(t, a.jet.Effects().Outbox.Ensure(ctx, a.ID, b.ID))
+	for _, id := range []bus.TaskID{"t1", "t2"} {
+		k := sched.Kept{Submitter: a.ID, Custodian: b.ID, Task: id, Data: []byte("x")}
+		if p := a.jet.Effects().Outbox.Put(ctx, k, true, 2); p.Stores != 2 {
+			t.Fatalf("put %s: %+v, want two copies", id, p)
+		}
+		select {
+		case <-seen: // and what came before is counted
+		case <-ctx.Done():
+			t.Fatal("the copy did not arrive")
+		}
+	}
+	b.stop(t)
+	check(t, jet.DropCustody(ctx, b.Store.JetStream(), b.dir))
+	b.start(t)
+	left, err := b.jet.Effects().Outbox.Load(ctx)
+	check(t, err)
+	if len(left) > 0 || b.jet.Unreadable() > 0 {
+		t.Errorf("%d messages are left and %d are missed, want none", len(left), b.jet.Unreadable())
+	}
+}
+
+// A node that was put out starts with a new key on the old data directory: what the old one had handed
+// over is no damage.
+func TestTasksOfAnotherKeyAreNotMissed(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	seen := make(chan sched.Kept, 8)
+	_, err := n.jet.Effects().Outbox.Watch(func(k sched.Kept) { seen <- k })
+	check(t, err)
+	_, err = n.jet.Effects().Outbox.Load(ctx)
+	check(t, err)
+	for _, id := range []bus.TaskID{"t1", "t2"} {
+		k := sched.Kept{Submitter: n.ID, Custodian: bus.NoCustodian, Task: id, Data: []byte("x")}
+		if p := n.jet.Effects().Outbox.Put(ctx, k, true, 1); p.Stores != 1 {
+			t.Fatalf("put %s: %+v", id, p)
+		}
+		select {
+		case <-seen: // and what came before is counted
+		case <-ctx.Done():
+			t.Fatal("the message did not arrive")
+		}
+	}
+	old := n.ID
+	n.stop(t)
+	n.Node.ID = "myco-newnewnewnew"
+	n.start(t)
+	left, err := n.jet.Effects().Outbox.Load(ctx)
+	check(t, err)
+	if len(left) > 0 || n.jet.Unreadable() > 0 {
+		t.Errorf("%d messages of %s are left and %d are missed, want none", len(left), old, n.jet.Unreadable())
+	}
 }

@@ -167,6 +167,9 @@ func (j *Jet) at(host bus.NodeID) (*link, string) {
 	return j.fabric, "$JS." + j.cfg.Domain(host) + ".API."
 }
 
+// outboxesOwn is what the names of the streams with nodes' own tasks begin with.
+const outboxesOwn = "OUTBOX_"
+
 // Names of streams. Node ids hold no underscore.
 func workStream(q sched.QueueID) string { return fmt.Sprintf("%s%d", workStreams(q.Host), q.Term) }
 
@@ -174,9 +177,9 @@ func workStreams(host bus.NodeID) string { return "WORK_" + string(host) + "_" }
 
 func outboxStream(submitter, custodian bus.NodeID) string {
 	if submitter == custodian {
-		return "OUTBOX_" + string(submitter)
+		return outboxesOwn + string(submitter)
 	}
-	return "CUSTODY_" + string(submitter) + "_at_" + string(custodian)
+	return custodies + string(submitter) + "_at_" + string(custodian)
 }
 
 // ours reports whether stream is in this node's store.

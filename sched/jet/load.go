@@ -24,10 +24,18 @@ const (
 // within each.
 func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 	var streams []string
+	var others int64 // messages of identities that this data directory had before
 	names := o.js.StreamNames(ctx)
 	for n := range names.Name() {
-		if n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, "CUSTODY_") {
+		switch {
+		case n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, custodies):
 			streams = append(streams, n)
+		case strings.HasPrefix(n, outboxesOwn):
+			s, err := o.js.Stream(ctx, n)
+			if err != nil {
+				return nil, fmt.Errorf("look at %s: %w", n, err)
+			}
+			others += int64(s.CachedInfo().State.Msgs)
 		}
 	}
 	if err := names.Err(); err != nil {
@@ -41,7 +49,7 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 			return nil, fmt.Errorf("load %s: %w", s, err)
 		}
 	}
-	missing, err := o.count.loaded(len(out), from)
+	missing, err := o.count.loaded(len(out), others, from)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// A task is meant by its id, and else by the beginning of its id where no other begins like this.
+func TestTaskByTheBeginningOfItsID(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	tasks := []bus.TaskInfo{
+		{ID: "abc1", Type: "echo", State: bus.StateDone},
+		{ID: "abc2", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "abc22", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "xyz", Type: "echo", State: bus.StateDead, Durable: true},
+	}
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return tasks })
+	find := func(id bus.TaskID) any {
+		for _, i := range tasks {
+			if i.ID == id {
+				return i
+			}
+		}
+		return bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	ask := func(r bus.TaskRequest) any { return find(r.ID) }
+	on(d, payload(bus.VerbTask), ask)
+	on(d, payload(bus.VerbCancel), ask)
+	on(d, payload(bus.VerbWhy), func(r bus.TaskRequest) any {
+		if e, unknown := find(r.ID).(*bus.Error); unknown {
+			return e
+		}
+		return bus.Why{Task: r.ID, Bids: []bus.NodeBid{}}
+	})
+	on(d, payload(bus.VerbRemove), func(r bus.DeadRequest) any {
+		if e, unknown := find(r.ID).(*bus.Error); unknown {
+			return e
+		}
+		return struct{}{}
+	})
+	for _, args := range [][]string{{"task", "show", "x"}, {"task", "why", "xy"}, {"task", "cancel", "xyz"}, {"dead", "show", "x"}, {"dead", "rm", "xy"}} {
+		if o := d.myco(args...).want(t, 0).out; !strings.Contains(o, "xyz") {
+			t.Errorf("%v: %q, want it to be about xyz", args, o)
+		}
+	}
+	if o := d.myco("task", "show", "abc2").want(t, 0).out; strings.Contains(o, "abc22") {
+		t.Errorf("a whole id is not that of the task: %q", o)
+	}
+	d.myco("task", "cancel", "ab").want(t, 2, `3 tasks begin with "ab": abc1, abc2, abc22`, "try: myco task ls")
+	d.myco("task", "show", "q").want(t, 3, "no node of the swarm knows task q", "try: myco task ls")
+	d.myco("dead", "rm", "q").want(t, 3, "no node of the swarm knows task q", "try: myco dead ls")
+	if o := d.myco("dead").want(t, 0).out; !strings.Contains(o, "xyz") {
+		t.Errorf("dead without more does not list: %q", o)
+	}
+	if o := d.myco("task").want(t, 0).out; !strings.Contains(o, "abc1") {
+		t.Errorf("task without more does not list: %q", o)
+	}
+}
