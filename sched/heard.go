@@ -113,13 +113,11 @@ func (o *outbox) dueHeard() (due []ended) {
 		case h.final == nil || now.Before(h.next):
 		default:
 			h.next = now.Add(heardEvery)
-			j := Job{}
 			if k != nil {
-				j = k.job
+				due = append(due, ended{k.job, *h.final})
 			} else {
-				j = e.job
+				due = append(due, ended{e.job, *h.final})
 			}
-			due = append(due, ended{j, *h.final})
 		}
 	}
 	o.hearing = len(due) > 0

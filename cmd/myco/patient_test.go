@@ -24,7 +24,10 @@ func TestPatient(t *testing.T) {
 			}
 		}
 		var got []int
-		for c := range patient(chunks, 3*time.Second, func() { got = append(got, -1) }) {
+		for c, err := range patient(chunks, 3*time.Second, func() { got = append(got, -1) }) {
+			if err != nil {
+				t.Error(err)
+			}
 			if got = append(got, c.Seq); c.Seq == 2 {
 				break
 			}
@@ -33,7 +36,10 @@ func TestPatient(t *testing.T) {
 			t.Errorf("got %v, and the loop was left: %t; want %v, looks as -1, and true", got, left, want)
 		}
 		got = nil
-		for c := range patient(chunks, time.Hour, nil) {
+		for c, err := range patient(chunks, time.Hour, nil) {
+			if err != nil {
+				t.Error(err)
+			}
 			got = append(got, c.Seq)
 		}
 		if want := []int{0, 1, 2, 3}; !slices.Equal(got, want) {

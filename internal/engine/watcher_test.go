@@ -213,7 +213,7 @@ func TestStalledModelIsUnloaded(t *testing.T) {
 				t.Errorf("%s, %v: got %v", what, cause, err)
 			}
 			want := 0
-			if cause != left {
+			if errors.Is(cause, bus.ErrStalled) {
 				want = 1
 			}
 			if len(unloads) != want {

@@ -150,7 +150,7 @@ func TestTasksOfAnotherKeyAreNotMissed(t *testing.T) {
 	}
 	old := n.ID
 	n.stop(t)
-	n.Node.ID = "myco-newnewnewnew"
+	n.ID = "myco-newnewnewnew"
 	n.start(t)
 	left, err := n.jet.Effects().Outbox.Load(ctx)
 	check(t, err)
