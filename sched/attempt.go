@@ -350,8 +350,8 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 
 // handle calls the handler with its deadline and its watchdog.
 func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
-	if left, has := a.job.left(a.w.n.now()); has {
-		if left <= 0 { // this process was stopped since it decided to run it
+	if left, has := a.w.n.left(a.job, a.w.n.now()); has {
+		if left <= 0 { // this process was stopped, or the machine suspended, since it decided to run it
 			return nil, errTooLate
 		}
 		var cancel context.CancelFunc

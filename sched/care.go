@@ -57,7 +57,7 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 	var late []Job
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if e.job.expired(now) {
+		if o.n.expired(&e.job, now) {
 			late = append(late, e.job)
 		}
 	}

@@ -181,8 +181,9 @@ func (o *outbox) feed(ctx context.Context, q QueueID, e *entry) bool {
 }
 
 func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now time.Time) bool {
-	if left, has := j.left(now); has {
-		j.LeftMS, j.Stamp, j.By = left.Milliseconds(), now, o.n.cfg.ID
+	if left, has := o.n.left(&j, now); has {
+		o.n.stamp(&j, left, now)
+		j.By = o.n.cfg.ID
 	}
 	if !o.n.off(ProtectJournal) {
 		n, cs := o.n.members.known(j.Task.ID)

@@ -86,6 +86,8 @@ type members struct {
 	wire Wire
 	log  *slog.Logger
 	now  func() time.Time
+	// slept is Config.Slept.
+	slept func() time.Duration
 	// hasty judges others right after a gap: tests only.
 	hasty bool
 	// speaks is what this node speaks.
@@ -96,6 +98,7 @@ type members struct {
 	told     map[bus.TaskID]*told // outlives the peers that told
 	pruned   time.Time
 	lastTick time.Time
+	sleptBy  time.Duration // what slept was then
 	wokeAt   time.Time
 	listened time.Duration // how long this process has run, without the gaps in which it heard nobody
 	maxTerm  uint64
@@ -127,7 +130,7 @@ type member struct {
 
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{
-		self: self, wire: wire, log: log, now: time.Now, speaks: bus.ThisWire(), peers: map[bus.NodeID]*member{},
+		self: self, wire: wire, log: log, now: time.Now, slept: func() time.Duration { return 0 }, speaks: bus.ThisWire(), peers: map[bus.NodeID]*member{},
 		told: map[bus.TaskID]*told{},
 	}
 }
@@ -243,19 +246,19 @@ func (m *members) bye(b bus.Heartbeat) {
 // tick reads the routes and the clock, and returns the peers that are lost since last time.
 func (m *members) tick() (lost []bus.NodeID) {
 	routes := m.wire.Routes()
-	now := m.now()
+	now, slept := m.now(), m.slept()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch gap := now.Sub(m.lastTick); {
+	switch gap := now.Sub(m.lastTick) + max(slept-m.sleptBy, 0); {
 	case m.lastTick.IsZero():
 	case gap > wakeGap:
-		// This process was stopped: what it has not heard says nothing about the others.
+		// This process was stopped, or the machine suspended: what it has not heard says nothing about the others.
 		m.log.Warn("woke from a gap", "gap", gap)
 		m.wokeAt = now
 	default:
 		m.listened += gap
 	}
-	m.lastTick = now
+	m.lastTick, m.sleptBy = now, slept
 	m.prune(now)
 	awake := m.awakeAt(now)
 	for id, p := range m.peers {

@@ -56,6 +56,9 @@ type Config struct {
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
 	// that agree.
 	Clock func() time.Time
+	// Slept is for how long the machine was suspended since any moment, where Clock stands still meanwhile. It
+	// must not block. Default: it never was.
+	Slept func() time.Duration
 	Log   *slog.Logger
 
 	without map[Protection]bool // tests only
@@ -129,6 +132,9 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
+	if cfg.Slept == nil {
+		cfg.Slept = func() time.Duration { return 0 }
+	}
 	if cfg.Hold == 0 {
 		cfg.Hold = holdDefault
 	}
@@ -147,7 +153,7 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	n.events = &events{n: n}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
-	n.members.now, n.members.speaks = cfg.Clock, cfg.Wire
+	n.members.now, n.members.slept, n.members.speaks = cfg.Clock, cfg.Slept, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
 	n.choices = &choices{by: map[bus.TaskID]*chosen{}}

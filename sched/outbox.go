@@ -315,9 +315,10 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 		slim := *j
 		slim.Task.DropPayload()
 		b.Job = &slim
-	} else if left, has := j.left(o.n.now()); has {
+	} else if left, has := o.n.left(j, o.n.now()); has {
 		now := *j
-		now.LeftMS, now.Stamp, now.By = left.Milliseconds(), o.n.now(), o.n.cfg.ID // its store counts on from here
+		o.n.stamp(&now, left, o.n.now()) // its store counts on from here
+		now.By = o.n.cfg.ID
 		b.Job = &now
 	}
 	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)

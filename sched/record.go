@@ -33,6 +33,9 @@ type Job struct {
 	// Shows tells that the submitter can be asked for what it has shown of an earlier attempt.
 	Shows bool `json:"shows,omitempty"`
 
+	here  bool          // this process has stamped it
+	slept time.Duration // what Config.Slept was at Stamp then
+
 	Later bus.Later `json:",embed"`
 }
 

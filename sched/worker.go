@@ -255,8 +255,9 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 	}
 	now := w.n.now()
 	if !protect.TimeLeft.Off() {
-		j.LeftMS -= w.waited(q, d, j, now).Milliseconds()
-		j.Stamp, j.By = now, w.n.cfg.ID
+		left := time.Duration(j.LeftMS)*time.Millisecond - w.waited(q, d, j, now) - w.n.sleptSince(j)
+		w.n.stamp(j, left, now)
+		j.By = w.n.cfg.ID
 	}
 	return d, j, nil
 }

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package node
+
+import "time"
+
+func slept() time.Duration { return 0 }
