@@ -151,7 +151,7 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 		return "waits: " + strings.Join(who, "; ")
 	}
 	if who := drained(key, nodes); len(who) > 0 {
-		return "waits: node " + strings.Join(who, " is draining; node ") + " is draining"
+		return "waits: " + draining(who)
 	}
 	if key.Pin != "" {
 		return "waits: " + lacks(key.Pin, nodes, "have "+what)
@@ -173,6 +173,10 @@ func drained(key bus.Key, nodes []bus.NodeInfo) (who []string) {
 		}
 	}
 	return who
+}
+
+func draining(names []string) string {
+	return "node " + strings.Join(names, " is draining; node ") + " is draining"
 }
 
 // lacks tells why a node that a task is pinned to does not what it should.
@@ -235,7 +239,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	if who := drained(bus.KeyOf(&t), nodes); len(who) > 0 {
-		e := bus.Errorf(bus.CodeNoWorker, "node %s is draining: it takes no more work (%s)", strings.Join(who, " is draining; node "), strings.Join(has, "; "))
+		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no more work (%s)", draining(who), strings.Join(has, "; "))
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))

@@ -91,6 +91,33 @@ func TestDamagedStoreIsNoticed(t *testing.T) {
 	load(false) // what is gone is told of once
 }
 
+// putCounted has from hand over two tasks, with a custodian or none, and returns once the store of at has
+// them, and has counted the first.
+func putCounted(ctx context.Context, t *testing.T, from, at *node, custodian bus.NodeID) {
+	t.Helper()
+	seen := make(chan sched.Kept, 8)
+	_, err := at.jet.Effects().Outbox.Watch(func(k sched.Kept) { seen <- k })
+	check(t, err)
+	_, err = at.jet.Effects().Outbox.Load(ctx) // from here on it counts
+	check(t, err)
+	want := 1
+	if custodian != bus.NoCustodian {
+		want = 2
+		check(t, from.jet.Effects().Outbox.Ensure(ctx, from.ID, custodian))
+	}
+	for _, id := range []bus.TaskID{"t1", "t2"} {
+		k := sched.Kept{Submitter: from.ID, Custodian: custodian, Task: id, Data: []byte("x")}
+		if p := from.jet.Effects().Outbox.Put(ctx, k, true, want); p.Stores != want {
+			t.Fatalf("put %s: %+v, want it on %d disks", id, p, want)
+		}
+		select {
+		case <-seen:
+		case <-ctx.Done():
+			t.Fatal("it did not arrive")
+		}
+	}
+}
+
 // Copies of others' tasks that a node deletes, because it leaves its swarm, are no damage.
 func TestDroppedCopiesAreNotMissed(t *testing.T) {
 	t.Parallel()
@@ -98,23 +125,7 @@ func TestDroppedCopiesAreNotMissed(t *testing.T) {
 	a, b := nodes[0], nodes[1]
 	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
 	defer cancel()
-	seen := make(chan sched.Kept, 8)
-	_, err := b.jet.Effects().Outbox.Watch(func(k sched.Kept) { seen <- k })
-	check(t, err)
-	_, err = b.jet.Effects().Outbox.Load(ctx) // from here on it counts
-	check(t, err)
-	check(t, a.jet.Effects().Outbox.Ensure(ctx, a.ID, b.ID))
-	for _, id := range []bus.TaskID{"t1", "t2"} {
-		k := sched.Kept{Submitter: a.ID, Custodian: b.ID, Task: id, Data: []byte("x")}
-		if p := a.jet.Effects().Outbox.Put(ctx, k, true, 2); p.Stores != 2 {
-			t.Fatalf("put %s: %+v, want two copies", id, p)
-		}
-		select {
-		case <-seen: // and what came before is counted
-		case <-ctx.Done():
-			t.Fatal("the copy did not arrive")
-		}
-	}
+	putCounted(ctx, t, a, b, b.ID)
 	b.stop(t)
 	check(t, jet.DropCustody(ctx, b.Store.JetStream(), b.dir))
 	b.start(t)
@@ -132,22 +143,7 @@ func TestTasksOfAnotherKeyAreNotMissed(t *testing.T) {
 	n := swarm(t, 1, 0)[0]
 	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
 	defer cancel()
-	seen := make(chan sched.Kept, 8)
-	_, err := n.jet.Effects().Outbox.Watch(func(k sched.Kept) { seen <- k })
-	check(t, err)
-	_, err = n.jet.Effects().Outbox.Load(ctx)
-	check(t, err)
-	for _, id := range []bus.TaskID{"t1", "t2"} {
-		k := sched.Kept{Submitter: n.ID, Custodian: bus.NoCustodian, Task: id, Data: []byte("x")}
-		if p := n.jet.Effects().Outbox.Put(ctx, k, true, 1); p.Stores != 1 {
-			t.Fatalf("put %s: %+v", id, p)
-		}
-		select {
-		case <-seen: // and what came before is counted
-		case <-ctx.Done():
-			t.Fatal("the message did not arrive")
-		}
-	}
+	putCounted(ctx, t, n, n, bus.NoCustodian)
 	old := n.ID
 	n.stop(t)
 	n.ID = "myco-newnewnewnew"
