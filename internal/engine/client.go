@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,29 +28,17 @@ const (
 	dialTimeout = 5 * time.Second
 )
 
-// client speaks JSON over HTTP to one engine.
+// client speaks JSON over HTTP to one engine. It follows no redirect: that would take a prompt to a place that
+// nobody configured.
 type client struct {
 	kind string
 	base *url.URL
-	http *http.Client
+	http *straight
 }
-
-// idleLimit is how long a connection is kept for the next request. Engines close theirs after 5 s at
-// the earliest.
-const idleLimit = 4 * time.Second
 
 // newClient returns a client of the engine at base.
 func newClient(kind string, base *url.URL) *client {
-	return &client{kind: kind, base: base, http: &http.Client{
-		Transport: &http.Transport{
-			Proxy:               proxy,
-			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			MaxIdleConnsPerHost: 16,
-			IdleConnTimeout:     idleLimit,
-		},
-		// A redirect would take a prompt to a place that nobody configured.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &client{kind: kind, base: base, http: newStraight()}
 }
 
 // proxy leaves engines on this machine to themselves.
@@ -71,7 +58,7 @@ func loopback(host string) bool {
 
 // direct makes c ask no proxy: its address is one of this machine.
 func (c *client) direct() *client {
-	c.http.Transport.(*http.Transport).Proxy = nil
+	c.http.other.Proxy = nil
 	return c
 }
 
@@ -118,18 +105,24 @@ func leave(body io.ReadCloser, whole bool) {
 
 // send sends one request; host replaces the Host header unless it is empty.
 func (c *client) send(ctx context.Context, method, path string, data []byte, host string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "", bytes.NewReader(data))
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInternal, "make the request to the engine: %w", err)
 	}
+	req.URL = c.base.JoinPath(path)
+	req.URL.Path = "/" + strings.TrimPrefix(req.URL.Path, "/") // a base without a path makes it relative
 	if data != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if user := c.base.User; user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
 	}
 	// A kept connection that the engine has just closed is tried again with a new one: requests to engines
 	// may be repeated. The name without a value says so to net/http, and is not sent.
 	req.Header["Idempotency-Key"] = nil
-	req.Host = cmp.Or(host, req.Host)
-	resp, err := c.http.Do(req)
+	req.Host = cmp.Or(host, req.URL.Host)
+	resp, err := c.http.RoundTrip(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
@@ -170,9 +163,6 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 func (c *client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return bus.AsError(fmt.Errorf("ask %s: %w", c, context.Cause(ctx)))
-	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the method and address, which the message has already
 	}
 	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, err).
 		WithHint("start it, or point --engine at another one"))

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"io"
+	"net/http"
 	"net/url"
+	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -44,3 +46,20 @@ func ReadPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) e
 
 // JSONSize is the length of a text in JSON, without quotes.
 func JSONSize(s string) int { return jsonSize(s) }
+
+// NewTransport is what requests to engines go over. Its connections are closed with the test.
+func NewTransport(t *testing.T) http.RoundTripper {
+	s := newStraight()
+	t.Cleanup(func() {
+		s.other.CloseIdleConnections()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, lines := range s.idle {
+			for _, l := range lines {
+				l.expiry.Stop()
+				l.conn.Close()
+			}
+		}
+	})
+	return s
+}
