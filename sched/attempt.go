@@ -174,6 +174,10 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Abandon:
 		w.drop(ctx, a)
 	case Run, TakeOver:
+		if act.Ask && w.endedAway(ctx, a) {
+			w.finish(ctx, q, d, j)
+			return
+		}
 		if id, large := j.payload(); large {
 			if a.from = w.n.locate(ctx, id, w.n.whoMayHave(j.Submitter, j.Custodian)); a.from == nil {
 				w.unfed(ctx, a)

@@ -46,6 +46,9 @@ type Action struct {
 	Why     string
 	// Unsure is set where a task is held back that would be dead, if its worker had crashed there.
 	Unsure *Crash
+	// Ask tells to ask the others for the task's end first: an attempt of it neither crashed nor was given
+	// back, as far as is known. Its worker may have been away, and have ended it there.
+	Ask bool
 }
 
 // Sighting is what a worker knows of a delivered task beside the record.
@@ -74,14 +77,15 @@ const (
 	Ended                // it has ended, or been away for long
 )
 
-// judge returns those of cs that count, and one of them that may yet turn out to be none.
-func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash) {
+// judge returns those of cs that count, one of them that may yet turn out to be none, and whether one did.
+func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash, back bool) {
 	for _, c := range cs {
 		fate := Ended
 		if c.Boot != "" {
 			fate = s.Fate(c)
 		}
 		if fate == Returned {
+			back = true
 			continue
 		}
 		count = append(count, c)
@@ -89,7 +93,7 @@ func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash) {
 			unsure = &c
 		}
 	}
-	return count, unsure
+	return count, unsure, back
 }
 
 // OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
@@ -97,6 +101,7 @@ func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash) {
 func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Action {
 	a := Action{Kind: Run, Attempt: s.Attempts + 1, Crashes: s.Crashes}
 	var unsure *Crash
+	gaveBack := rec != nil && rec.State == bus.StateQueued
 	if rec != nil {
 		a.Kind = TakeOver
 		a.Attempt = max(a.Attempt, rec.Attempt+1)
@@ -111,7 +116,8 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 	} else if s.RunningAt != "" {
 		return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
 	}
-	a.Crashes, unsure = s.judge(a.Crashes)
+	a.Crashes, unsure, a.Ask = s.judge(a.Crashes)
+	a.Ask = a.Ask || !gaveBack && len(a.Crashes) < a.Attempt-1
 	if s.Unseen && d.Delivered < unseenMost {
 		// Its output could not get there from here; another worker may be nearer.
 		return Action{Kind: HoldBack, Why: "its submitter is not heard here"}

@@ -80,3 +80,29 @@ func TestOnDelivery(t *testing.T) {
 		})
 	}
 }
+
+// The others are asked for the end of what is run again, unless it crashed or was given back each time.
+func TestAskBeforeRunningAgain(t *testing.T) {
+	t.Parallel()
+	record := func(s bus.TaskState) *sched.Record { return &sched.Record{State: s, Worker: b, Attempt: 1, Seq: 5} }
+	fate := func(f sched.Fate) func(sched.Crash) sched.Fate { return func(sched.Crash) sched.Fate { return f } }
+	crash, lost := sched.Crash{Node: b, Attempt: 1}, sched.Crash{Node: b, Attempt: 1, Boot: "first"}
+	for name, tt := range map[string]struct {
+		rec  *sched.Record
+		s    sched.Sighting
+		want bool
+	}{
+		"new":                              {nil, sched.Sighting{}, false},
+		"it crashed":                       {nil, sched.Sighting{Attempts: 1, Crashes: []sched.Crash{crash}}, false},
+		"its worker is lost":               {record(bus.StateRunning), sched.Sighting{Crashes: []sched.Crash{lost}, Fate: fate(sched.Unsure)}, false},
+		"given back":                       {record(bus.StateQueued), sched.Sighting{}, false},
+		"taken from a worker that is back": {record(bus.StateQueued), sched.Sighting{Crashes: []sched.Crash{lost}, Fate: fate(sched.Returned)}, true},
+		"its worker is back":               {record(bus.StateRunning), sched.Sighting{Crashes: []sched.Crash{lost}, Fate: fate(sched.Returned)}, true},
+		"its worker was not noticed away":  {record(bus.StateRunning), sched.Sighting{}, true},
+		"it ran under another host":        {nil, sched.Sighting{Attempts: 1}, true},
+	} {
+		if got := sched.OnDelivery(tt.rec, sched.Delivery{Seq: 5, Delivered: 2}, &sched.Job{}, tt.s, t0); got.Ask != tt.want {
+			t.Errorf("%s: it asks %v, want %v", name, got.Ask, tt.want)
+		}
+	}
+}

@@ -197,6 +197,22 @@ func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
 	w.ack(d.Ack)
 }
 
+// endedAway reports whether a task was ended by a worker that was lost and is back, and writes that end into
+// its record. The host and the custodians may not have heard of it yet: they ask now and then.
+func (w *worker) endedAway(ctx context.Context, a *attempt) bool {
+	if w.n.off(ProtectAskRerun) {
+		return false
+	}
+	f, ok := w.ended(a.job.Task.ID)
+	if !ok {
+		f, ok = w.n.askEnd(ctx, a.job.Task.ID)
+	}
+	if ok {
+		w.settle(ctx, a, f)
+	}
+	return ok
+}
+
 func endMsg(f Final) outMsg {
 	return outMsg{Nonce: f.Nonce, Attempt: f.Attempt, Seq: f.Chunks, Node: f.Node, Final: &f, After: f.After}
 }

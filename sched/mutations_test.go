@@ -135,6 +135,7 @@ var mutations = map[string]scenario{
 		}
 		time.Sleep(15 * time.Second)
 	}},
+	string(sched.ProtectAskRerun): {setup: setup{nodes: 6, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, 5: 2}, work: func(i int) bool { return 1 < i && i < 5 }}, play: comesBack},
 	string(sched.ProtectSync): {setup: parts(5, theWorker), play: func(s *swarm) {
 		// It ends while both custodians are away; the stand-in that has the end is not host
 		// when they return.
@@ -182,7 +183,9 @@ var mutations = map[string]scenario{
 		s.restart(theHost)
 		s.to(theSubmitter, func(m sim.Traffic) bool { return isEnd(m) || isInbox(m) })
 		time.Sleep(2200 * time.Millisecond) // ended: the host of before knows, the submitter does not
-		s.kill(theOther)
+		s.kill(theOther, theSubmitter, theWorker)
+		s.restart(theSubmitter) // it knows of no attempt now,
+		s.restart(theWorker)    // and neither does who runs it next
 		time.Sleep(2 * time.Second)
 		s.net.SetDrop(nil)
 		time.Sleep(4 * time.Second)

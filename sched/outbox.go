@@ -383,21 +383,11 @@ func (o *outbox) hostID() bus.NodeID {
 
 // wroteEnd tells whether the end that the others know is f itself.
 func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
-	if have, ok := o.endOf(f.Task); ok {
-		return have.Nonce == f.Nonce
+	have, ok := o.endOf(f.Task)
+	if !ok {
+		have, ok = o.n.askEnd(ctx, f.Task)
 	}
-	sctx, cancel := context.WithTimeout(ctx, syncWithin)
-	defer cancel()
-	same := false
-	err := o.n.asker.gather(sctx, bus.SubjectSync, marshal(syncMsg{From: o.n.cfg.ID, IDs: []bus.TaskID{f.Task}}), func(m *Msg) bool {
-		var r syncReply
-		if m == nil || bus.Unmarshal(m.Data, &r) != nil || len(r.Ended) == 0 {
-			return false
-		}
-		same = r.Ended[0].Nonce == f.Nonce
-		return true
-	})
-	return err == nil && same
+	return ok && have.Nonce == f.Nonce
 }
 
 // tombstone writes the end of a task into its record under q.

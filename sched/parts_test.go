@@ -59,6 +59,38 @@ func (s *swarm) running(k *tracked) int {
 	return theWorker
 }
 
+// comesBack has two workers of a task crash, and the third end it where only its submitter hears it, which has
+// replaced its custodian meanwhile. That of before still keeps the task on the other side, where it is held
+// back until the third is heard again. Their host is of the later term: they do not ask anew then.
+func comesBack(s *swarm) {
+	s.elected()
+	k := s.enqueue(theSubmitter, script{MS: 14_000})
+	for range 2 {
+		w := s.running(k)
+		time.Sleep(300 * time.Millisecond)
+		s.kill(w)
+		time.Sleep(300 * time.Millisecond)
+		s.restart(w)
+	}
+	w := s.running(k)
+	time.Sleep(time.Second)
+	s.net.Partition(nil, s.ids(theSubmitter, w)) // from all others
+	for _, host := range []int{theHost, 5} {
+		time.Sleep(2 * time.Second)
+		s.kill(host)
+		time.Sleep(2 * time.Second)
+		s.restart(host)
+	}
+	time.Sleep(6500 * time.Millisecond)
+	s.enqueue(theSubmitter, script{MS: 8000}, pin(nodeID(w))) // so that others get what is held back
+	time.Sleep(time.Second)                                   // and the custodian of before has just asked
+	s.net.Heal()
+	time.Sleep(6 * time.Second)
+	if n := len(s.ledger.of(k.id)); n != 3 {
+		s.note("task %s ran %d times: who had ended it was back", k.id, n)
+	}
+}
+
 // crashBefore kills a node before an effect, the next time.
 func (s *swarm) crashBefore(i int, op string) (dead <-chan struct{}) {
 	c := make(chan struct{})

@@ -17,6 +17,7 @@ const (
 	ProtectTellBegin    Protection = "a host tells all of a run of its own before it begins"
 	ProtectTellCrash    Protection = "a host tells all of a crash before it gives the task to another"
 	ProtectReturn       Protection = "give up no task that a lost worker may still end"
+	ProtectAskRerun     Protection = "ask who knows an end before running again what did not crash"
 	ProtectSync         Protection = "ask who knows an end before feeding"
 	ProtectMeetAll      Protection = "a start meets all that the host hears before it feeds"
 	ProtectPreload      Protection = "load the known ends before announcing a term"

@@ -38,6 +38,37 @@ func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
 	})
 }
 
+// askEnd asks every node with a route for the end of one task, and returns the first that is told.
+func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (f Final, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	missing := n.askable()
+	if len(missing) == 0 {
+		return f, false
+	}
+	err := n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: []bus.TaskID{id}}), func(m *Msg) bool {
+		if m == nil {
+			n.stillThere(missing)
+			return len(missing) == 0
+		}
+		var r syncReply
+		if bus.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
+			return false
+		}
+		if len(r.Ended) > 0 {
+			f, ok = r.Ended[0], true
+		}
+		if r.Last {
+			delete(missing, r.Node)
+		}
+		return ok || len(missing) == 0
+	})
+	if err != nil {
+		n.log.Debug("not all nodes answered whether a task has ended", "task", id, "err", err)
+	}
+	return f, ok
+}
+
 // askable returns the other nodes that a question reaches, and that understand it.
 func (n *Node) askable() map[bus.NodeID]bool {
 	ids := n.fx.Routes()
