@@ -345,8 +345,11 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 	a.rec.State, a.rec.Why = bus.StateQueued, errSubmitterGone.Message
 	head := a.head()
 	head.State = bus.StateCancelled // for the host: nothing of it is left to give
-	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
-		return // another has it
+	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev, nil); err != nil {
+		// Another has it, or its record may still say that it runs here. Its message stays then: of what is
+		// fed in its place everybody would think that it is a second copy.
+		w.n.log.Debug("drop", "task", a.job.Task.ID, "err", err)
+		return
 	}
 	w.n.event(bus.EventCancelled, a.job, a.rec.Attempt, errSubmitterGone.Message)
 	w.ack(a.ack())

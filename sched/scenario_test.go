@@ -49,6 +49,13 @@ func TestScenarios(t *testing.T) {
 var scenarios = []scenario{
 	{"host killed under load, 3 nodes", setup{nodes: 3}, hostKilled},
 	{"host killed under load, 2 nodes", setup{nodes: 2}, hostKilled},
+	{"a worker drops what its submitter waits for, and cannot say so", parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		w := s.running(s.submit(theSubmitter, script{MS: 8000}))
+		s.net.Partition(nil, s.ids(w))
+		time.Sleep(3050 * time.Millisecond) // it has just given the submitter up
+		s.net.Heal()
+	}},
 	{"host killed five times", setup{nodes: 3}, func(s *swarm) {
 		for range 5 {
 			hostKilled(s)
