@@ -171,7 +171,7 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) {
 	switch {
 	case key.Pin != "" && key.Pin != seat.Node:
-		return nil, "the task is pinned to " + string(key.Pin)
+		return nil, pinnedTo(string(key.Pin))
 	case seat.State == bus.NodeDraining:
 		return nil, "it is draining: it takes no more work"
 	case seat.State != bus.NodeReady:
@@ -206,6 +206,8 @@ func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) 
 	}
 	return nil, "it does not run tasks of type " + key.Class
 }
+
+func pinnedTo(node string) string { return "the task is pinned to " + node }
 
 // isModel reports whether name means the model of a key, which is canonical.
 func isModel(name, canonical string) bool {

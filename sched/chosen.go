@@ -108,6 +108,8 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why, Last: t.Last})
 		}
 		switch {
+		case x.key.Pin != "" && x.key.Pin != s.Node:
+			b.Not = pinnedTo(x.nameOf(x.key.Pin))
 		case b.Not != "":
 		case s.Free == 0:
 			b.Not = noSlot(s)
@@ -142,8 +144,24 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
+// nameOf returns the name that a node had told then, else its id.
+func (x *chosen) nameOf(id bus.NodeID) string {
+	for i := range x.seats {
+		if s := &x.seats[i]; s.Node == id && s.Info != nil && s.Info.Name != "" {
+			return s.Info.Name
+		}
+	}
+	return string(id)
+}
+
+// noSlot tells why no slot of s could be given the task: all were busy, or none asked for work.
 func noSlot(s *Seat) string {
-	if s.Soon > 0 {
+	switch {
+	case s.Slots == 0: // it does not tell how many it has, or has not asked this host yet
+		return "none of its slots asked for work"
+	case s.Busy < s.Slots: // the others may be at work for a host of before
+		return fmt.Sprintf("none of its slots asked for work just then: %d of %d have a task of this queue", s.Busy, s.Slots)
+	case s.Soon > 0:
 		return fmt.Sprintf("no slot is free, one in about %v", s.Soon.Round(time.Millisecond))
 	}
 	return "no slot is free"
