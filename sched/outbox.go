@@ -26,8 +26,9 @@ const (
 // outbox holds what this node has submitted and what it keeps for others, and feeds it to the
 // present queue host until it ends.
 type outbox struct {
-	n    *Node
-	poke chan struct{}
+	n        *Node
+	poke     chan struct{}
+	refusals Seldom // of custodians: what is not kept is tried again until it is
 
 	mu                    sync.Mutex
 	entries               map[bus.TaskID]*entry   // submitted here, open

@@ -231,7 +231,7 @@ func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
 		return true
 	}
 	if err := o.n.fx.Outbox.Ensure(ctx, o.n.cfg.ID, c); err != nil {
-		o.n.log.Warn("make an outbox at a custodian", "custodian", c, "err", err)
+		o.refusals.Do(string(c)+" "+err.Error(), func() { o.n.log.Warn("make an outbox at a custodian", "custodian", c, "err", err) })
 		return false
 	}
 	o.mu.Lock()

@@ -64,6 +64,7 @@ type Jet struct {
 	hands      hands
 	unreadable atomic.Int64   // messages that were missing when the outboxes were loaded
 	odd        rate.Sometimes // of messages and consumers that are of no key
+	refusals   sched.Seldom   // of stores: what is not kept is tried again until it is
 
 	mu     sync.Mutex
 	keys   map[string]bool // consumers known to exist, by stream and consumer

@@ -134,7 +134,7 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 	}
 	var out sched.Put
 	if err := l.nc.PublishMsg(m); err != nil {
-		o.log.Warn("cannot write to outbox", "task", k.Task, "error", err)
+		o.refusals.Do(err.Error(), func() { o.log.Warn("cannot write to outbox", "task", k.Task, "error", err) })
 		return out
 	}
 	var answered []string
@@ -156,7 +156,9 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			case a.conflict():
 				out.Refused++
 			default:
-				o.log.Warn("a store refused a message of the outbox", "stream", a.Stream, "task", k.Task, "error", a.Error)
+				o.refusals.Do(a.Stream+" "+a.Error.Error(), func() {
+					o.log.Warn("a store refused a message of the outbox", "stream", a.Stream, "task", k.Task, "error", a.Error)
+				})
 			}
 		case <-ctx.Done():
 			o.forgetMade(k)
