@@ -91,7 +91,7 @@ func (o *outbox) expireOne(ctx context.Context, j *Job) {
 	attempts := 0
 	if at, ok := o.runningAt(j.Task.ID); ok {
 		e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
-		attempts, _ = o.n.members.known(j.Task.ID)
+		attempts = o.attempts(j)
 	}
 	if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
 		o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
@@ -181,6 +181,12 @@ func (o *outbox) runningAt(id bus.TaskID) (bus.NodeID, bool) {
 		return o.n.cfg.ID, true
 	}
 	return o.n.members.runningAt(id)
+}
+
+// attempts returns how many attempts a task has had, as far as is known here.
+func (o *outbox) attempts(j *Job) int {
+	told, _ := o.n.members.known(j.Task.ID)
+	return max(j.Attempts, told, o.n.worker.attemptOf(j.Task.ID))
 }
 
 // repeatCancels sends a cancel again while a heartbeat still reports the task.

@@ -163,7 +163,7 @@ func later(a found, atA bus.NodeID, b found, atB bus.NodeID) bool {
 
 func (f found) job() Job {
 	t := bus.Task{ID: f.Info.ID, Type: f.Key.Class, Model: f.Key.Model, Node: f.Key.Pin, Lane: f.Key.Lane, Priority: f.Key.Priority}
-	return Job{Task: t, Submitter: f.Info.Submitter, Custodian: f.Custodian, Accepted: f.Info.Submitted}
+	return Job{Task: t, Submitter: f.Info.Submitter, Custodian: f.Custodian, Accepted: f.Info.Submitted, Attempts: f.Info.Attempts}
 }
 
 // onFind answers find.
@@ -200,14 +200,9 @@ func (o *outbox) known(id bus.TaskID) []found {
 			i.Result, i.ResultBlob = nil, nil
 		}
 		if f == nil {
-			if n, _ := o.n.members.known(i.ID); n > 0 {
-				i.Attempts = n
-			}
+			i.Attempts = o.attempts(j)
 			if at, ok := o.runningAt(i.ID); ok {
 				i.State, i.NodeID = bus.StateRunning, at
-				if at == o.n.cfg.ID {
-					i.Attempts = max(i.Attempts, o.n.worker.attemptOf(i.ID))
-				}
 			}
 		}
 		out = append(out, found{Info: i, Custodian: j.Custodian, Key: j.key()})

@@ -59,8 +59,9 @@ type Crash struct {
 
 // Final is how a task ended. The first that is written stays.
 type Final struct {
-	Task    bus.TaskID      `json:"task"`
-	State   bus.TaskState   `json:"state"`
+	Task  bus.TaskID    `json:"task"`
+	State bus.TaskState `json:"state"`
+	// Node is the worker; empty where the task was ended from outside, by a cancel or its deadline.
 	Node    bus.NodeID      `json:"node,omitempty"`
 	Attempt int             `json:"attempt"`
 	Nonce   string          `json:"nonce,omitempty"`

@@ -64,6 +64,12 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	if s.pending != nil && m.Attempt > s.run && m.Final == nil {
 		return -1 // the task has ended, which who says this does not know
 	}
+	if m.Final != nil && m.Final.Node == "" { // from outside: it says nothing of its own
+		if !s.held {
+			s.finish(*m.Final)
+		}
+		return -1
+	}
 	if m.Attempt > s.run || s.nonce == "" {
 		s.begin(m)
 	} else if m.Nonce != s.nonce && s.strict {
@@ -148,7 +154,7 @@ func (s *stream) wake() {
 func (s *stream) finish(f Final) {
 	if s.end == nil {
 		attempt := max(f.Attempt, s.attempt)
-		if f.Nonce == s.nonce && s.nonce != "" {
+		if f.Nonce == s.nonce && s.nonce != "" || f.Node == "" && s.next > 0 { // what was shown stays
 			attempt = s.attempt
 		} else if f.State == bus.StateDone && s.next > 0 {
 			// The result of another run than the one that was shown: to a reader it starts anew.

@@ -16,7 +16,7 @@ func TestEndBeforeItsOutput(t *testing.T) {
 	s := newStream(true, false)
 	now := time.Unix(0, 0)
 	chunk := func(seq int) outMsg { return outMsg{Nonce: "x", Attempt: 1, Seq: seq, Data: []byte("1")} }
-	final := &Final{Task: "t1", State: bus.StateDone, Attempt: 1, Nonce: "x", Chunks: 2}
+	final := &Final{Task: "t1", State: bus.StateDone, Attempt: 1, Nonce: "x", Node: "x", Chunks: 2}
 	for i, step := range []struct {
 		m     outMsg
 		gap   int
@@ -79,7 +79,7 @@ func TestContinues(t *testing.T) {
 	on := &after{Attempt: 1, Chunks: 2}
 	ends := func(attempt, chunks int, a *after) outMsg {
 		m := piece(attempt, 0, a)
-		return endMsg(Final{Task: "t1", State: bus.StateDone, Attempt: attempt, Nonce: m.Nonce, Chunks: chunks, After: a})
+		return endMsg(Final{Task: "t1", State: bus.StateDone, Attempt: attempt, Nonce: m.Nonce, Node: m.Node, Chunks: chunks, After: a})
 	}
 	for name, c := range map[string]struct {
 		told int // the attempt that asks once two chunks are there
@@ -143,5 +143,22 @@ func TestShownIsBounded(t *testing.T) {
 	}
 	if got, ok := s.shown(2, true); ok {
 		t.Errorf("%d chunks from %d on are told, although the first are gone", len(got), got[0].Seq)
+	}
+}
+
+// A task that is ended from outside in a later attempt than the one that was shown keeps its text.
+func TestEndFromOutsideKeepsWhatWasShown(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*stream, Final) []outMsg{
+		"by a message": func(_ *stream, f Final) []outMsg { return []outMsg{endMsg(f)} },
+		"here":         func(s *stream, f Final) []outMsg { s.close(f); return []outMsg{piece(1, 9, nil)} },
+	} {
+		s := newStream(true, false)
+		out := newOutput(s, time.Now)
+		first, _ := said(t, s, out, piece(1, 0, nil))
+		last, _ := said(t, s, out, end(s, Final{Task: "t1", State: bus.StateCancelled, Attempt: 2, Nonce: "other"})...)
+		if len(first) != 1 || len(last) != 1 || last[0].End == nil || last[0].Attempt != 1 || last[0].End.Attempts != 2 {
+			t.Errorf("%s: %+v, then %+v, want the end of what was shown", name, first, last)
+		}
 	}
 }

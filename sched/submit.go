@@ -297,7 +297,7 @@ func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) 
 		}
 		j = f.job()
 	}
-	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Error: errCancelled})
+	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attempts(&j), Error: errCancelled})
 	if errors.Is(err, ErrConflict) {
 		return n.Task(ctx, id)
 	}

@@ -1,0 +1,43 @@
+package sched_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// What was cancelled while it ran tells the attempts that it had, wherever that was done.
+func TestCancelledTellsItsAttempts(t *testing.T) {
+	t.Parallel()
+	bad := simulate(t, parts(4, theWorker), func(s *swarm) {
+		ctx := context.Background()
+		s.elected()
+		for _, by := range []int{theSubmitter, theWorker, theOther} {
+			for _, give := range []func(int, script, ...option) *tracked{s.enqueue, s.submit} {
+				k := give(theSubmitter, script{MS: 5000})
+				s.running(k)
+				time.Sleep(300 * time.Millisecond) // a heartbeat
+				if err := s.cancel(by, k.id); err != nil {
+					s.note("cancel: %v", err)
+				}
+				time.Sleep(100 * time.Millisecond) // its submitter hears of it
+				i, err := s.nodes[theSubmitter].now().node.Task(ctx, k.id)
+				if err != nil || i.State != bus.StateCancelled || i.Attempts != 1 {
+					s.note("cancelled at node %d, task %s is %s after %d attempts (%v), want 1", by, k.id, i.State, i.Attempts, err)
+				}
+			}
+		}
+		waits := s.enqueue(theSubmitter, script{}, pin("myco-00000000ffff"))
+		if err := s.cancel(theSubmitter, waits.id); err != nil {
+			s.note("cancel: %v", err)
+		}
+		if i, err := s.nodes[theOther].now().node.Task(ctx, waits.id); err != nil || i.Attempts != 0 {
+			s.note("what never ran is %s after %d attempts (%v)", i.State, i.Attempts, err)
+		}
+	})
+	for _, b := range bad {
+		t.Error(b)
+	}
+}
