@@ -91,7 +91,8 @@ func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
 		}
 	}
 	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter && !told(id) {
+		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter && now.Sub(k.askedAt) >= askAfter && !told(id) {
+			k.askedAt = o.n.now()
 			ids = append(ids, id)
 		}
 	}

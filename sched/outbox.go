@@ -83,6 +83,8 @@ type kept struct {
 	places []Kept    // the subjects that hold it, for Forget
 	fed    QueueID
 	fedAt  time.Time
+	// askedAt is when the others were last asked for its end.
+	askedAt time.Time
 }
 
 type ended struct {
