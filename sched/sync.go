@@ -2,15 +2,35 @@ package sched
 
 import (
 	"context"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-const syncPiece = 512 << 10 // bytes of results in one reply
+const (
+	syncPiece = 512 << 10 // bytes of results in one reply, unless one alone has more
+	// syncMost is how many tasks one message asks for: an id has 64 characters at most, and is in it twice
+	// where the task is kept for another. Together they are below what NATS takes as one message, 1 MiB.
+	syncMost = 5000
+)
 
 // sync asks every node with a route which of ids it knows as ended, takes the answers in, and
 // hears a fresh heartbeat of each. It returns once all have answered, or with ctx.
 func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
+	if len(ids) <= syncMost {
+		return n.syncSome(ctx, ids)
+	}
+	var all errgroup.Group // one node that does not answer holds up none of them
+	for some := range slices.Chunk(ids, syncMost) {
+		all.Go(func() error { return n.syncSome(ctx, some) })
+	}
+	return all.Wait()
+}
+
+// syncSome is sync for as many as one message asks for.
+func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID) error {
 	missing := n.askable()
 	if len(missing) == 0 {
 		return nil
@@ -105,14 +125,18 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 				continue
 			}
 		}
-		r.Ended = append(r.Ended, f)
-		if size += len(f.Result) + 500; size > syncPiece {
+		if size += f.size(); size > syncPiece && len(r.Ended) > 0 {
 			send(r)
-			r, size = syncReply{}, 0
+			r, size = syncReply{}, f.size()
 		}
+		r.Ended = append(r.Ended, f)
 	}
-	r.Unknown = n.outbox.unknown(q.Kept[n.cfg.ID])
-	r.Last = true
+	unknown := n.outbox.unknown(q.Kept[n.cfg.ID])
+	if len(unknown) > 0 && len(r.Ended) > 0 {
+		send(r)
+		r = syncReply{}
+	}
+	r.Unknown, r.Last = unknown, true
 	if b := n.ownBeat(true); !n.saidBye() { // after a goodbye it would count as there again
 		r.Beat = &b
 	}
