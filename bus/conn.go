@@ -1,11 +1,13 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,8 +21,10 @@ const rpcLimit = 30 * time.Second
 // A daemon that goes away ends what is under way with CodeUnavailable; the Conn finds it again
 // when it is back, and only then do further calls succeed.
 type Conn struct {
-	nc  *nats.Conn
-	log *slog.Logger
+	dialer *dialer
+	log    *slog.Logger
+	nc     atomic.Pointer[nats.Conn] // replaced by redial
+	dials  sync.WaitGroup            // redial
 
 	mu    sync.Mutex
 	node  NodeID
@@ -38,15 +42,20 @@ type pending struct {
 	cancel  context.CancelCauseFunc
 }
 
-func newConn(log *slog.Logger) *Conn {
-	c := &Conn{log: log, back: make(chan struct{}), calls: map[*pending]struct{}{}}
+func newConn(d *dialer) *Conn {
+	c := &Conn{dialer: d, log: d.log, back: make(chan struct{}), calls: map[*pending]struct{}{}}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c
 }
 
 // options are those of every connection of a client. Nothing is buffered while the daemon is
-// away: a request that has failed must not arrive later.
-func (c *Conn) options() []nats.Option {
+// away: a request that has failed must not arrive later. What becomes of a connection is heard once
+// known is closed, if it is this Conn's by then.
+func (c *Conn) options(known <-chan struct{}) []nats.Option {
+	ours := func(nc *nats.Conn) bool {
+		<-known
+		return c.nc.Load() == nc
+	}
 	return []nats.Option{
 		nats.IgnoreDiscoveredServers(),
 		nats.MaxReconnects(-1),
@@ -55,9 +64,22 @@ func (c *Conn) options() []nats.Option {
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(3),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.down(err) }),
-		nats.ReconnectHandler(c.up),
-		nats.ClosedHandler(func(nc *nats.Conn) { c.closed(nc.LastError()) }),
+		nats.NoCallbacksAfterClientClose(),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if ours(nc) {
+				c.down(cmp.Or(err, nc.LastError()))
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			if ours(nc) {
+				c.up(nc)
+			}
+		}),
+		nats.ClosedHandler(func(nc *nats.Conn) {
+			if ours(nc) {
+				c.abandoned(nc.LastError())
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { c.async(sub, err) }),
 	}
 }
@@ -95,14 +117,14 @@ func (c *Conn) down(err error) {
 }
 
 // closed ends the last link.
-func (c *Conn) closed(err error) {
+func (c *Conn) closed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
 		return
 	}
 	c.over = true
-	c.end(gone(err))
+	c.end(gone(nil))
 	close(c.back)
 }
 
@@ -143,8 +165,9 @@ func (c *Conn) NodeID() NodeID {
 
 // Close ends the connection. The daemon cancels the attached tasks of a closed connection.
 func (c *Conn) Close() {
-	c.closed(nil)
-	c.nc.Close()
+	c.closed()
+	c.dials.Wait()
+	c.nc.Load().Close()
 }
 
 // bound returns ctx limited to the life of the present link.
@@ -191,7 +214,7 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 	if err != nil {
 		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
 	}
-	if most := c.nc.MaxPayload(); int64(len(body)) > most {
+	if most := c.nc.Load().MaxPayload(); int64(len(body)) > most {
 		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
 	}
 	ctx, cancelTime := context.WithTimeoutCause(ctx, limit,
@@ -200,7 +223,7 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 	ctx, cancel := c.bound(ctx)
 	defer cancel(nil)
 	defer c.pend(subject, cancel)()
-	m, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
+	m, err := c.nc.Load().RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
 	if err != nil {
 		return reply, c.requestError(ctx, err)
 	}
@@ -230,6 +253,8 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 			WithHint("myco version, and compare it with: mycod --version")
 	case errors.Is(err, nats.ErrTimeout):
 		return Errorf(CodeTimeout, "the daemon did not answer: %w", err)
+	case errors.Is(err, nats.ErrConnectionClosed): // by what the server said
+		return gone(cmp.Or(c.nc.Load().LastError(), err))
 	}
 	return gone(err)
 }
@@ -238,7 +263,7 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 func (c *Conn) flush(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, rpcLimit)
 	defer cancel()
-	if err := c.nc.FlushWithContext(limited); err != nil {
+	if err := c.nc.Load().FlushWithContext(limited); err != nil {
 		return c.requestError(ctx, err)
 	}
 	return nil

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -100,16 +98,22 @@ func startCommand(dir string) string {
 	return "mycod --data-dir " + dir
 }
 
-// dialer finds the daemon: at first, and again each time it was lost, since a daemon that
-// starts anew may listen elsewhere.
+// dialer is what the options say of how to find the daemon.
 type dialer struct {
 	dir   string
 	url   string
 	creds string
 	name  string
 	log   *slog.Logger
+}
 
-	nc atomic.Pointer[nats.Conn] // nil until the first link is up
+// target returns where the daemon is now, and of which node it says it is; that is empty where a URL was given.
+func (d *dialer) target() (string, NodeID, error) {
+	if d.url != "" {
+		return d.url, "", nil
+	}
+	info, err := ReadDaemonInfo(d.dir)
+	return info.BusURL, info.NodeID, err
 }
 
 // Dial connects to the daemon of this machine, with the credentials that it wrote for its
@@ -126,74 +130,27 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	for _, o := range opts {
 		o(d)
 	}
-	var want NodeID
-	target := d.url
-	if d.url == "" {
-		info, err := ReadDaemonInfo(d.dir)
-		if err != nil {
-			return nil, err
-		}
-		target, want = info.BusURL, info.NodeID
+	target, want, err := d.target()
+	if err != nil {
+		return nil, err
 	}
 	if d.creds == "" || d.url == "" {
 		d.creds = filepath.Join(d.dir, UserCreds)
-	}
-	key, err := nats.NkeyOptionFromSeed(d.creds)
-	if err != nil {
-		return nil, Errorf(CodeForbidden, "cannot use the credentials in %s: %w", d.creds, err).
-			WithHint("run this as the user that runs mycod, or set %s and %s", EnvURL, EnvCreds)
 	}
 	limit := connectLimit
 	if t, ok := ctx.Deadline(); ok {
 		limit = max(min(limit, time.Until(t)), time.Millisecond)
 	}
-	c := newConn(d.log)
-	nc, err := nats.Connect(target, append(c.options(), key,
-		nats.Name(d.name), nats.SetCustomDialer(d), nats.Timeout(limit))...)
-	if err != nil {
-		return nil, d.explain(ctx, target, err)
+	c := newConn(d)
+	if err := c.connect(ctx, target, limit); err != nil {
+		return nil, err
 	}
-	if err := nats.CustomInboxPrefix(UserInbox(NodeID(nc.ConnectedServerName())))(&nc.Opts); err != nil {
-		nc.Close()
-		return nil, Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err)
-	}
-	c.nc = nc
-	d.nc.Store(nc)
-	c.up(nc)
 	if got := c.NodeID(); want != "" && got != want {
 		c.Close()
 		return nil, Errorf(CodeUnavailable, "%s names the daemon %s at %s, but %s answers there",
 			filepath.Join(d.dir, DaemonFile), want, target, got).WithHint("%s", startCommand(d.dir))
 	}
 	return c, nil
-}
-
-// Dial opens the TCP connection to wherever the daemon listens now, to be used with the
-// credentials that it takes now: they may have been rotated.
-func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	if nc := d.nc.Load(); nc != nil {
-		key, err := nats.NkeyOptionFromSeed(d.creds)
-		if err == nil {
-			// nats.go calls this with the connection locked, and reads the key after.
-			err = key(&nc.Opts)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the credentials: %w", err)
-		}
-	}
-	if d.url == "" {
-		info, err := ReadDaemonInfo(d.dir)
-		if err != nil {
-			return nil, err
-		}
-		u, err := url.Parse(info.BusURL)
-		if err != nil {
-			return nil, fmt.Errorf("parse bus_url: %w", err)
-		}
-		address = u.Host
-	}
-	nd := net.Dialer{Timeout: connectLimit}
-	return nd.DialContext(context.Background(), network, address)
 }
 
 // explain turns an error of nats.Connect into one that tells what to do.

@@ -18,7 +18,7 @@ func (c *Conn) inbox() (*nats.Subscription, error) {
 		}
 	}
 	c.mu.Unlock()
-	sub, err := c.nc.SubscribeSync(c.nc.NewInbox())
+	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
 	if err != nil {
 		return nil, gone(err)
 	}

@@ -87,7 +87,7 @@ func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	defer cancelTime()
 	ctx, cancel := c.bound(ctx)
 	defer cancel(nil)
-	r, err := c.nc.RequestMsgWithContext(ctx, m)
+	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return nil, c.requestError(ctx, err)
 	}

@@ -117,12 +117,12 @@ func (s *served) serve(ctx context.Context) error {
 		}
 		return err
 	}
-	jobs, err := s.c.nc.Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
+	jobs, err := s.c.nc.Load().Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
 	if err != nil {
 		return gone(err)
 	}
 	defer s.leave(jobs)
-	cancels, err := s.c.nc.Subscribe(reply.Cancels, s.cancel)
+	cancels, err := s.c.nc.Load().Subscribe(reply.Cancels, s.cancel)
 	if err != nil {
 		return gone(err)
 	}
@@ -349,10 +349,10 @@ func (s *served) send(ctx context.Context, reply string, out ServeOutput) error 
 	if err != nil {
 		return Errorf(CodeInternal, "encode output: %w", err)
 	}
-	if limit := s.c.nc.MaxPayload(); int64(len(b)) > limit {
+	if limit := s.c.nc.Load().MaxPayload(); int64(len(b)) > limit {
 		return Errorf(CodeTooLarge, "output has %d bytes, the limit is %d", len(b), limit)
 	}
-	if err := s.c.nc.Publish(reply, b); err != nil {
+	if err := s.c.nc.Load().Publish(reply, b); err != nil {
 		return s.c.requestError(ctx, err)
 	}
 	return nil

@@ -43,6 +43,12 @@ type service struct {
 func serve(t *testing.T, handle func(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error)) *service {
 	t.Helper()
 	d, c := setup(t)
+	return serveOn(t, d, c, handle)
+}
+
+// serveOn is serve for a daemon and a connection that there are.
+func serveOn(t *testing.T, d *daemon, c *bus.Conn, handle func(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error)) *service {
+	t.Helper()
 	s := &service{daemon: d, offers: make(chan bus.ServeRequest, 100), ended: make(chan error, 1)}
 	on(d, payload(bus.VerbServe), func(r bus.ServeRequest) any {
 		s.offers <- r

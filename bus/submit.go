@@ -135,7 +135,7 @@ func (s *Stream) Close() {
 	if s.sub == nil {
 		return
 	}
-	if s.cancels && !s.done && s.c.nc.IsConnected() {
+	if s.cancels && !s.done && s.c.nc.Load().IsConnected() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelLimit)
 		if _, err := s.c.Cancel(ctx, s.id); err != nil {
 			s.c.log.Debug("cancel a task that was left", "task", s.id, "error", err)
@@ -204,7 +204,7 @@ func (s *Stream) read(m *nats.Msg) {
 	}
 	ack, err := Marshal(ReadAck{Bytes: s.unacked})
 	if err == nil {
-		err = s.c.nc.Publish(m.Reply, ack)
+		err = s.c.nc.Load().Publish(m.Reply, ack)
 	}
 	if err != nil {
 		s.c.log.Debug("tell what was read", "task", s.id, "error", err)

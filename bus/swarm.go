@@ -97,7 +97,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 
 // peers begins to watch the bucket with the nodes.
 func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
-	js, err := jetstream.New(c.nc)
+	js, err := jetstream.New(c.nc.Load())
 	if err != nil {
 		return nil, gone(err)
 	}

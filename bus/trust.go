@@ -142,7 +142,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 	ctx, cancel := c.bound(ctx)
 	defer cancel(nil)
 	defer c.pend(subject, cancel)()
-	sub, err := c.nc.SubscribeSync(c.nc.NewInbox())
+	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
 	if err != nil {
 		return reply, gone(err)
 	}
@@ -151,7 +151,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 			c.log.Debug("leave an inbox", "error", err)
 		}
 	}()
-	if err := c.nc.PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
+	if err := c.nc.Load().PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
 		return reply, gone(err)
 	}
 	m, err := sub.NextMsgWithContext(ctx)

@@ -45,7 +45,7 @@ func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.
 		var none T
 		ctx, cancel := c.bound(ctx)
 		defer cancel(nil)
-		sub, err := c.nc.SubscribeSync(subject)
+		sub, err := c.nc.Load().SubscribeSync(subject)
 		if err != nil {
 			yield(none, gone(err))
 			return
