@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/charmbracelet/x/term"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/flags"
 )
 
 // cli is the command line.
@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		kong.Vars{"version": buildVersion(version, build).String()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 96}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)))
+		flags.Values())
 	if err != nil {
 		fmt.Fprintln(s.err, "myco:", err)
 		return 1
@@ -114,20 +114,6 @@ func run(ctx context.Context, args []string, s streams) int {
 		err = fmt.Errorf("write the result: %w", a.lost)
 	}
 	return a.finish(ctx, err)
-}
-
-// duration reads a flag that is a time.
-func duration(ctx *kong.DecodeContext, target reflect.Value) error {
-	var s string
-	if err := ctx.Scan.PopValueInto("time", &s); err != nil {
-		return err
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is no time: want one such as 90s, 15m or 168h", s)
-	}
-	target.SetInt(int64(d))
-	return nil
 }
 
 // usage turns an error of the parser into one of the swarm.

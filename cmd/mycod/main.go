@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/flags"
 )
 
 func main() { os.Exit(program()) }
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	parser, err := kong.New(&c, kong.Name("mycod"),
 		kong.Description("Runs a node of the swarm, which finds others, joins by token and shares work. Without a command it runs until it is stopped."),
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, flags.Values(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return fail(s.err, err)
 	}

@@ -88,7 +88,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no such flag":      {[]string{"--frobnicate"}, 2, "mycod --help"},
 		"no such command":   {[]string{"frobnicate"}, 2, "mycod --help"},
-		"slots":             {[]string{"--data-dir", dir, "--slots", "many"}, 2, "--slots"},
+		"slots":             {[]string{"--data-dir", dir, "--slots", "many"}, 2, `--slots: "many" is no whole number: want one such as 1 or 20`},
+		"negative slots":    {[]string{"--data-dir", dir, "--slots", "-1"}, 2, "--slots -1: want 1 to 1024"},
+		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
+		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
+		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},

@@ -1,0 +1,57 @@
+// Package flags reads the values of the command lines of both programs, and says what is wanted where one
+// cannot be read. It owns no flag.
+package flags
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Values makes kong read times and whole numbers by this package. Unlike kong's own readers they take a
+// negative one without "=" too.
+func Values() kong.Option {
+	return kong.OptionFunc(func(k *kong.Kong) error {
+		for _, o := range []kong.Option{
+			kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
+			kong.KindMapper(reflect.Int, kong.MapperFunc(number)),
+			kong.KindMapper(reflect.Int64, kong.MapperFunc(number)),
+		} {
+			if err := o.Apply(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func duration(ctx *kong.DecodeContext, target reflect.Value) error {
+	return read(ctx, "time", "90s, 15m or 168h", func(s string) error {
+		d, err := time.ParseDuration(s)
+		target.SetInt(int64(d))
+		return err
+	})
+}
+
+func number(ctx *kong.DecodeContext, target reflect.Value) error {
+	return read(ctx, "whole number", "1 or 20", func(s string) error {
+		n, err := strconv.ParseInt(s, 10, 64)
+		target.SetInt(n)
+		return err
+	})
+}
+
+// read hands the value of a flag to set, and tells what it is to be where there is none or set fails.
+func read(ctx *kong.DecodeContext, what, such string, set func(string) error) error {
+	t := ctx.Scan.Pop()
+	switch {
+	case t.IsEOL(), t.InferredType() == kong.FlagToken:
+		return fmt.Errorf("the %s is missing: want one such as %s", what, such)
+	case set(fmt.Sprint(t.Value)) != nil:
+		return fmt.Errorf("%q is no %s: want one such as %s", t.Value, what, such)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package flags_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/cmd/internal/flags"
+)
+
+type line struct {
+	Hold  time.Duration
+	Slots int
+	Seed  *int64
+	Quiet bool `short:"q"`
+}
+
+func parse(t *testing.T, args string) (line, error) {
+	t.Helper()
+	var l line
+	k, err := kong.New(&l, flags.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.Parse(strings.Fields(args))
+	return l, err
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"--hold 90s --slots 3 --seed 7 -q", "--hold=90s --slots=3 --seed=7 --quiet"} {
+		l, err := parse(t, args)
+		if err != nil || l.Hold != 90*time.Second || l.Slots != 3 || l.Seed == nil || *l.Seed != 7 || !l.Quiet {
+			t.Errorf("%s: %+v, error %v", args, l, err)
+		}
+	}
+	for _, args := range []string{"--hold -1s --slots -1 --seed -7", "--hold=-1s --slots=-1 --seed=-7"} {
+		l, err := parse(t, args)
+		if err != nil || l.Hold != -time.Second || l.Slots != -1 || l.Seed == nil || *l.Seed != -7 {
+			t.Errorf("%s: %+v, error %v", args, l, err)
+		}
+	}
+}
+
+func TestWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"--hold 5":         `--hold: "5" is no time: want one such as 90s, 15m or 168h`,
+		"--hold=":          `--hold: "" is no time: want one such as 90s, 15m or 168h`,
+		"--hold":           "--hold: the time is missing: want one such as 90s, 15m or 168h",
+		"--hold --quiet":   "--hold: the time is missing: want one such as 90s, 15m or 168h",
+		"--slots many":     `--slots: "many" is no whole number: want one such as 1 or 20`,
+		"--slots 1.5":      `--slots: "1.5" is no whole number: want one such as 1 or 20`,
+		"--seed -q":        `--seed: "-q" is no whole number: want one such as 1 or 20`,
+		"--slots 1 --seed": "--seed: the whole number is missing: want one such as 1 or 20",
+	} {
+		if _, err := parse(t, args); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", args, err, want)
+		}
+	}
+}
