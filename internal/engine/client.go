@@ -243,7 +243,8 @@ func shorten(s string) string {
 // its own: no other node would take it either.
 func faulty(msg string) bool {
 	return strings.HasPrefix(msg, "option ") && strings.Contains(msg, "must be of type") ||
-		strings.HasPrefix(msg, "invalid format:") || strings.HasPrefix(msg, "invalid JSON schema in format")
+		strings.HasPrefix(msg, "invalid format:") || strings.HasPrefix(msg, "invalid JSON schema in format") ||
+		strings.HasPrefix(msg, "template: :") || msg == "undefined template specified" // its templates have no name
 }
 
 // tooLong recognises the errors of engines for a prompt over the context length.

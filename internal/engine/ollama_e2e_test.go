@@ -5,6 +5,7 @@ package engine_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"net"
@@ -161,6 +162,28 @@ func TestRealOllamaAnswers(t *testing.T) {
 	}
 	none := ask(t.Context(), e, "llama3.2", question)
 	wantError(t, none.err, bus.CodeNotFound, true, `does not have the model "llama3.2"`)
+}
+
+// What a real server calls a failure of its own, although the request is at fault, is known by its words.
+func TestRealOllamaTellsFaultyRequests(t *testing.T) {
+	t.Parallel()
+	e, err := engine.Probe(patiently(t), startOllama(t).addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, req := range map[string]bus.InferenceRequest{
+		"unclosed action":      {Template: "{{ .Prompt"},
+		"not defined":          {Template: "{{ nope .Prompt }}"},
+		"can't evaluate field": {Template: "{{ .Prompt.X }}"},
+		"undefined template":   {Template: `{{ template "x" }}`},
+		"must be of type":      {Options: map[string]json.RawMessage{"num_ctx": raw(`"a"`)}},
+		"invalid format":       {Format: raw(`"xml"`)},
+		"invalid JSON schema":  {Format: raw(`{"type":"nope"}`)},
+	} {
+		req.Mode, req.Prompt = bus.ModeGenerate, question
+		_, err := e.Generate(t.Context(), "tinylm", req, func(bus.InferenceChunk) error { return nil })
+		wantError(t, err, bus.CodeInvalid, false, says)
+	}
 }
 
 func TestRealOllamaStopsWhenCancelled(t *testing.T) {
