@@ -12,8 +12,9 @@ import (
 
 // asker is who answers a conversation: the swarm, or the engines of this machine.
 type asker interface {
-	// ask runs a task, hands each piece of its output to on, and tells how it ended.
-	ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk)) (bus.TaskInfo, error)
+	// ask runs a task, hands each piece of its output to on, and tells how it ended. Each time that none
+	// has come for a while, waits is told what for; that is empty where the task runs.
+	ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk), waits func(string)) (bus.TaskInfo, error)
 	// nodes are who may answer.
 	nodes(ctx context.Context) ([]bus.NodeInfo, error)
 	// status is for /peers.
@@ -23,13 +24,18 @@ type asker interface {
 // swarmAsker asks through the daemon.
 type swarmAsker struct{ conn *bus.Conn }
 
-func (w swarmAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk)) (bus.TaskInfo, error) {
+func (w swarmAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk), waits func(string)) (bus.TaskInfo, error) {
 	payload, err := json.Marshal(req)
 	if err != nil {
 		return bus.TaskInfo{}, fmt.Errorf("encode the conversation: %w", err)
 	}
 	t.Payload = payload
-	for chunk, err := range w.conn.Submit(ctx, t) {
+	stream, err := w.conn.Start(ctx, t)
+	if err != nil {
+		return bus.TaskInfo{}, err
+	}
+	look := func() { waits(waitsFor(ctx, w.conn, stream.Reply.ID)) }
+	for chunk, err := range patient(stream.Chunks(), patience, look) {
 		if err != nil {
 			return bus.TaskInfo{}, err
 		}
@@ -51,7 +57,7 @@ func (w swarmAsker) status(ctx context.Context) (bus.Status, error) { return w.c
 // localAsker asks the engines of this machine, without a daemon.
 type localAsker struct{}
 
-func (l localAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk)) (bus.TaskInfo, error) {
+func (l localAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk), _ func(string)) (bus.TaskInfo, error) {
 	info := bus.TaskInfo{Type: t.Type, State: bus.StateDone, Attempts: 1}
 	engines, _, err := engine.Find(ctx, engine.Config{})
 	if err != nil {

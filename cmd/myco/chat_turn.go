@@ -65,6 +65,9 @@ type reply struct {
 	ttft    time.Duration
 	attempt int
 	node    bus.NodeID
+	nodes   []bus.NodeInfo // when it was asked for
+	asked   string         // who is to answer
+	told    string         // what it waits for
 	said    strings.Builder
 	waiting bool // a line says so
 	thought bool
@@ -89,12 +92,12 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 		return err
 	}
 	ch.warnOfContext(nodes, task.Model)
-	r := &reply{ch: ch, start: ch.now()}
+	r := &reply{ch: ch, start: ch.now(), nodes: nodes, asked: cmp.Or(task.Model, "the swarm")}
 	if ch.tty {
 		r.screen = &answerScreen{out: ch.view.out, size: terminalSize}
-		r.wait(cmp.Or(task.Model, "the swarm"))
+		r.wait("asking " + r.asked + " …")
 	}
-	info, err := ch.asker.ask(ctx, task, req, r.chunk)
+	info, err := ch.asker.ask(ctx, task, req, r.chunk, r.waits)
 	r.unwait()
 	var result bus.InferenceResult
 	if err == nil {
@@ -139,9 +142,43 @@ func contextOf(nodes []bus.NodeInfo, model string) (most int) {
 	return most
 }
 
-func (r *reply) wait(who string) {
+// wait shows a line until something of the answer is there. It has to fit, to go away again.
+func (r *reply) wait(line string) {
+	r.unwait()
+	line = printable(line)
+	if width, _ := r.screen.size(); width > 0 {
+		line = ansi.Truncate(line, width-1, "…")
+	}
 	r.waiting = true
-	io.WriteString(r.ch.view.out, dimStyle.Render("asking "+printable(who)+" …")) //nolint:errcheck // it goes away again
+	io.WriteString(r.ch.view.out, dimStyle.Render(line)) //nolint:errcheck // it goes away again
+}
+
+// waits tells what an answer waits for that pauses: in the line that is there before it begins, else below
+// what there is of it.
+func (r *reply) waits(why string) {
+	if why == r.told {
+		return
+	}
+	r.told = why
+	switch {
+	case r.waiting:
+		r.wait(strings.TrimSpace("asking " + r.asked + " … " + why))
+	case why != "":
+		r.endScreen()
+		r.ch.note("[%s]", why)
+	}
+}
+
+// endScreen ends what is on a terminal; what goes elsewhere stays as the engine said it.
+func (r *reply) endScreen() {
+	if r.screen == nil {
+		return
+	}
+	if r.thought {
+		r.thought = false
+		io.WriteString(r.ch.view.out, "\n") //nolint:errcheck // it is beside the answer
+	}
+	r.screen.finish()
 }
 
 func (r *reply) unwait() {
@@ -171,6 +208,10 @@ func (r *reply) chunk(c bus.Chunk) {
 	var piece bus.InferenceChunk
 	if json.Unmarshal(c.Data, &piece) != nil {
 		return
+	}
+	if piece.Loading && r.screen != nil {
+		r.endScreen()
+		r.wait(cmp.Or(nameOf(r.nodes, c.Node), string(c.Node), "the engine") + " loads the model …")
 	}
 	if piece.Thinking != "" && r.screen != nil {
 		r.thought = true

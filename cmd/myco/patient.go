@@ -49,21 +49,26 @@ func patient(chunks iter.Seq2[bus.Chunk, error], pause time.Duration, look func(
 	}
 }
 
+// waitsFor tells why a task does not go on; it is empty where it runs, or has ended.
+func waitsFor(ctx context.Context, conn *bus.Conn, id bus.TaskID) string {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	info, err := conn.Task(ctx, id)
+	if err != nil || info.State != bus.StateQueued {
+		return "" // it will be told how it ended
+	}
+	if at := place(info); info.Warning == "" && at != "" {
+		return "waits: " + at
+	}
+	return info.Warning
+}
+
 // waiting returns what tells, once for each cause, why a task does not go on.
 func (p *printer) waiting(ctx context.Context, conn *bus.Conn) func() {
 	told := ""
 	return func() {
-		ctx, cancel := context.WithTimeout(ctx, lookLimit)
-		defer cancel()
-		info, err := conn.Task(ctx, p.task)
-		if err != nil || info.State != bus.StateQueued {
-			return // it runs, or it will be told how it ended
-		}
-		why := info.Warning
-		if why == "" {
-			why = "waits: " + place(info)
-		}
-		if why == "waits: " || why == told {
+		why := waitsFor(ctx, conn, p.task)
+		if why == "" || why == told {
 			return
 		}
 		told = why

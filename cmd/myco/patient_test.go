@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -48,10 +49,8 @@ func TestPatient(t *testing.T) {
 	})
 }
 
-// A question that waits says what for, once.
-func TestAskTellsWhatItWaitsFor(t *testing.T) {
-	t.Parallel()
-	d := setup(t)
+// pausesFor makes d answer a question only after it was asked twice what that waits for.
+func (d *daemon) pausesFor(why string) {
 	inbox, asked := make(chan string, 1), make(chan struct{}, 8)
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
 		inbox <- r.Inbox
@@ -59,10 +58,10 @@ func TestAskTellsWhatItWaitsFor(t *testing.T) {
 	})
 	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
 		asked <- struct{}{}
-		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference, State: bus.StateQueued, Warning: "waits: node tower is draining"}
+		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference, State: bus.StateQueued, Warning: why}
 	})
 	go func() {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		ctx, cancel := context.WithTimeout(d.t.Context(), limit)
 		defer cancel()
 		to := <-inbox
 		for range 2 {
@@ -73,8 +72,63 @@ func TestAskTellsWhatItWaitsFor(t *testing.T) {
 		}
 		d.send(to, piece(1, 0, "Paris it is."), done(1, paris))
 	}()
+}
+
+// A question that waits says what for, once.
+func TestAskTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.pausesFor("waits: node tower is draining")
 	o := d.myco("ask", "Which city?").want(t, 0, "[waits: node tower is draining]\n-- tower")
 	if o.out != "Paris it is.\n" {
 		t.Errorf("printed %q", o.out)
 	}
+}
+
+// So does one in a conversation.
+func TestChatTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.pausesFor("waits: node tower is draining")
+	o := d.chatOf("Which city?", "--no-save").want(t, 0, "[waits: node tower is draining]\n-- tower")
+	if o.out != "Paris it is.\n" {
+		t.Errorf("printed %q", o.out)
+	}
+}
+
+// On a terminal it is told in the line that goes away when the answer begins, and below what there is of one.
+func TestChatWaitsOnTheScreen(t *testing.T) {
+	t.Parallel()
+	s := newScreen(40, 12)
+	size := func() (int, int) { return 40, 12 }
+	ch := &chat{app: &app{view: &view{out: s}, now: time.Now}, notes: s}
+	r := &reply{ch: ch, screen: &answerScreen{out: s, size: size}, asked: "gemma3:1b", nodes: []bus.NodeInfo{{ID: "myco-1", Name: "tower"}}}
+	data := func(attempt, seq int, p bus.InferenceChunk) bus.Chunk {
+		b, err := json.Marshal(p)
+		must(t, err)
+		return bus.Chunk{Attempt: attempt, Seq: seq, Node: "myco-1", Data: b}
+	}
+	shows := func(want string) {
+		t.Helper()
+		if got := s.lines(); got != want {
+			t.Errorf("the screen shows\n%swant\n%s", got, want)
+		}
+	}
+	r.wait("asking gemma3:1b …")
+	r.waits("waits: 3 in the queue, for about 20s")
+	shows("asking gemma3:1b … waits: 3 in the que…\n")
+	r.waits("waits: next in the queue")
+	shows("asking gemma3:1b … waits: next in the …\n")
+	r.waits("")
+	shows("asking gemma3:1b …\n")
+	r.chunk(data(1, 0, bus.InferenceChunk{Loading: true}))
+	shows("tower loads the model …\n")
+	r.chunk(data(1, 1, bus.InferenceChunk{Text: "Paris"}))
+	shows("Paris\n")
+	r.waits("waits: next in the queue")
+	r.waits("waits: next in the queue")
+	shows("Paris\n[waits: next in the queue]\n")
+	r.chunk(data(1, 2, bus.InferenceChunk{Text: "it is."}))
+	r.endLine()
+	shows("Paris\n[waits: next in the queue]\nit is.\n")
 }
