@@ -356,6 +356,7 @@ func TestWireFormat(t *testing.T) {
 		bus.InviteRequest{TTL: time.Minute},
 		bus.Invitation{Token: "mycoT", ExpiresAt: at},
 		bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s"}, Changed: true},
+		bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s"}, Changed: true, Phrase: "p"},
 		bus.Roster{Here: self, Members: []bus.Member{
 			{ID: self, Name: "a", State: bus.NodeReady, Since: at, AddedBy: self, Holder: true},
 			{ID: self, Name: "b", State: bus.NodeRevoked, Since: at, Ended: at, EndedBy: self},

@@ -52,6 +52,7 @@ type joinCmd struct {
 type joinView struct {
 	Swarm   bus.SwarmInfo `json:"swarm"`
 	Changed bool          `json:"changed"`
+	Phrase  string        `json:"phrase,omitempty"`
 }
 
 // Run implements the command.
@@ -137,7 +138,16 @@ func (c *leaveCmd) Run(ctx context.Context, a *app) error {
 		a.object(joinView(r))
 		return nil
 	}
-	a.text(fmt.Sprintf("left; this node is now alone in the swarm %s (%s)\n", r.Swarm.Name, r.Swarm.ID))
+	did := "left; this node is now alone"
+	if !r.Changed {
+		did = "nothing to leave; this node is alone already,"
+	}
+	a.text(fmt.Sprintf("%s in the swarm %s (%s)\n", did, r.Swarm.Name, r.Swarm.ID))
+	if r.Phrase != "" {
+		a.text("If it stays in this swarm, or lets others in, write down the recovery phrase:\n  " + r.Phrase + "\n")
+		a.hint("mycod shows the phrase at its next start too, if this node is still alone by then.")
+	}
+	a.hint("To join another swarm, run `myco invite` on a member of it, then here: myco join TOKEN")
 	return nil
 }
 

@@ -114,8 +114,12 @@ func TestMembership(t *testing.T) {
 		}
 		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s2", Name: "work"}, Changed: r.Token == "mycoNEW"}
 	})
+	alone := false
 	on(d, payload(bus.VerbLeave), func(struct{}) any {
-		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}, Changed: true}
+		if alone {
+			return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}}
+		}
+		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}, Changed: true, Phrase: "abcd-efgh"}
 	})
 
 	if o := d.myco("invite").want(t, 0, "mycod --join mycoTOKEN"); o.out != "mycoTOKEN\n" {
@@ -131,7 +135,8 @@ func TestMembership(t *testing.T) {
 		t.Errorf("join printed %q", o.out)
 	}
 	d.myco("join", "mycoUSED").want(t, 1, "used up", "try: myco invite")
-	if o := d.myco("leave").want(t, 0); !strings.HasPrefix(o.out, "left; ") {
+	o := d.myco("leave").want(t, 0, "mycod shows the phrase at its next start too", "To join another swarm")
+	if !strings.HasPrefix(o.out, "left; this node is now alone in the swarm laptop (s3)\n") || !strings.Contains(o.out, "recovery phrase:\n  abcd-efgh\n") {
 		t.Errorf("leave printed %q", o.out)
 	}
 	golden(t, "leave_json.golden", d.myco("leave", "--json").want(t, 0).out)
@@ -140,6 +145,10 @@ func TestMembership(t *testing.T) {
 		var out, errs bytes.Buffer
 		got := run(t.Context(), []string{"--data-dir", d.dir, "leave"}, streams{in: strings.NewReader(answer), out: &out, err: &errs, interactive: true})
 		outcome{got, out.String(), errs.String()}.want(t, code, "Leave the swarm?")
+	}
+	alone = true
+	if o := d.myco("leave").want(t, 0, "To join another swarm"); o.out != "nothing to leave; this node is alone already, in the swarm laptop (s3)\n" {
+		t.Errorf("leave printed %q", o.out)
 	}
 }
 

@@ -245,7 +245,12 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 		return nil, identityError(err)
 	}
 	d.log.Info("left the swarm", "swarm", d.id.Swarm().Name)
-	return bus.JoinReply{Swarm: d.swarm(), Changed: true}, nil
+	phrase, err := d.id.RecoveryPhrase()
+	if err != nil {
+		return nil, identityError(err)
+	}
+	// It is not noted as shown: the reply may get lost, and the next start shows it again.
+	return bus.JoinReply{Swarm: d.swarm(), Changed: true, Phrase: phrase}, nil
 }
 
 // dropCustody deletes the copies of others' tasks from the own store.

@@ -227,23 +227,51 @@ func TestRecoveryPhraseIsShownOnce(t *testing.T) {
 	_ = n.refused(bus.CodeUnavailable)
 	n.cfg.JoinListen = "127.0.0.1:0"
 	for i, want := range []bool{true, false} {
-		var out bytes.Buffer
-		d, err := daemon.New(n.cfg, daemon.Options{Out: &out})
-		check(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- d.Run(ctx) }()
-		select {
-		case <-d.Ready():
-		case err := <-ended:
-			t.Fatal("ended instead of coming up:", err)
-		}
-		cancel()
-		check(t, <-ended)
-		if got := strings.Contains(out.String(), "recovery phrase"); got != want {
-			t.Errorf("start %d showed the phrase: %t, want %t\n%s", i+1, got, want, out.String())
+		if out := greeting(n); strings.Contains(out, "recovery phrase") != want {
+			t.Errorf("start %d: want it to show the phrase: %t\n%s", i+1, want, out)
 		}
 	}
+}
+
+// Who leaves founds a swarm: its phrase is told at once, and by the next start, for the reply may be lost.
+func TestLeavingTellsTheRecoveryPhrase(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b")
+	_, err := b.conn.Join(b.ctx(), a.invite())
+	check(t, err)
+	left, err := b.conn.Leave(b.ctx())
+	check(t, err)
+	again, err := b.conn.Leave(b.ctx())
+	check(t, err)
+	if left.Phrase == "" || again.Changed || again.Phrase != "" {
+		t.Errorf("left %+v, and again %+v: want a phrase once", left, again)
+	}
+	check(t, b.stop())
+	for i, want := range []bool{true, false} {
+		if out := greeting(b); strings.Contains(out, left.Phrase) != want {
+			t.Errorf("start %d: want it to show the phrase: %t\n%s", i+1, want, out)
+		}
+	}
+}
+
+// greeting runs n until it is ready, and returns what a person reads then.
+func greeting(n *node) string {
+	n.t.Helper()
+	var out bytes.Buffer
+	d, err := daemon.New(n.cfg, daemon.Options{Out: &out})
+	check(n.t, err)
+	ctx, cancel := context.WithCancel(n.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	select {
+	case <-d.Ready():
+	case err := <-ended:
+		n.t.Fatal("ended instead of coming up:", err)
+	}
+	cancel()
+	check(n.t, <-ended)
+	return out.String()
 }
 
 // A stranger's fabric address leads nowhere: it is no member.
