@@ -124,9 +124,14 @@ func (h *host) seatsFor(heads []QueueHead, now time.Time) []Seat {
 			h.free = append(h.free, freeSlot{a, i})
 		}
 	}
-	for id := range h.answers {
-		if i, known := h.seatAt[seatID{id.node, id.class}]; known {
-			seats[i].Busy++ // it has not claimed yet
+	for id, g := range h.answers { // what is on its way there is not claimed yet
+		i, known := h.seatAt[seatID{id.node, id.class}]
+		if !known {
+			continue
+		}
+		seats[i].Busy++
+		if g.k.key.Lane == bus.Batch {
+			seats[i].Batch++
 		}
 	}
 	for i := range seats {
