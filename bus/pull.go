@@ -130,7 +130,7 @@ func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err
 	case len(able) == 0 && len(kept) > 0:
 		return nil, kept, Errorf(CodeInvalid, "%s cannot delete the model %q: it is not in an Ollama there, or mycod is too old", nodeNames(kept), model)
 	case len(able) == 0:
-		return nil, nil, Errorf(CodeNotFound, "model '%s' not found: no node%s has it", model, whichIs(on)).WithHint("myco swarm shows who has what")
+		return nil, nil, Errorf(CodeNotFound, "model '%s' not found: no node%s has it", model, whichIs(on)).WithHint("myco models")
 	}
 	return able, kept, nil
 }

@@ -35,6 +35,7 @@ type cli struct {
 	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
 	Key     keyCmd     `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
+	Models  modelsCmd  `cmd:"" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
 	Pull    pullCmd    `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
 	Rm      rmCmd      `cmd:"" help:"Delete a model on the nodes that have it."`
 	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`

@@ -141,7 +141,7 @@ func (w *Watcher) Delete(ctx context.Context, model string) (string, error) {
 	s, _ := w.Watch()
 	all := slices.DeleteFunc(s.ollamas(), func(o *Ollama) bool { return !s.has(o, model) })
 	if len(all) == 0 {
-		return "", bus.Errorf(bus.CodeNotFound, "no engine here has the model %q", model).WithHint("myco swarm shows who has what")
+		return "", bus.Errorf(bus.CodeNotFound, "no engine here has the model %q", model).WithHint("myco models")
 	}
 	defer w.nudge()
 	var errs error

@@ -57,7 +57,7 @@ func (w *Watcher) Show(ctx context.Context, req bus.ShowRequest) (json.RawMessag
 	all := s.ollamas()
 	at := slices.IndexFunc(all, func(o *Ollama) bool { return s.has(o, req.Model) })
 	if at < 0 {
-		return nil, bus.Errorf(bus.CodeNotFound, "no Ollama here has the model %q", req.Model).WithHint("myco swarm shows who has what")
+		return nil, bus.Errorf(bus.CodeNotFound, "no Ollama here has the model %q", req.Model).WithHint("myco models")
 	}
 	return all[at].Show(ctx, req.Model, req.Verbose)
 }
