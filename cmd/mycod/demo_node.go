@@ -55,7 +55,7 @@ func (n *demoNode) start(flags ...string) error {
 	}, flags...)
 	n.cmd = exec.Command(self, args...) //nolint:noctx // it is killed by its owner, without warning or at the end
 	// An engine on this machine is left alone: the demo shows the built-in model.
-	n.cmd.Env = append(os.Environ(), "OLLAMA_HOST=127.0.0.1:9", envNoContext+"=1")
+	n.cmd.Env = append(os.Environ(), "OLLAMA_HOST=127.0.0.1:9", envNoContext+"=1", envConfig+"="+os.DevNull)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.name, err)

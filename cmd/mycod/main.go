@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("mycod --help"))
+		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", c.settings.blame(err)).WithHint("mycod --help"))
 	}
 	if err := k.Run(); err != nil {
 		return fail(s.err, err)

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envProgram) != "" {
 		os.Exit(program())
 	}
+	if err := os.Setenv(envConfig, os.DevNull); err != nil { // whatever this user has set
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -35,6 +38,7 @@ func mycod(t *testing.T, args ...string) (code int, out, errs string) {
 func TestDemo(t *testing.T) {
 	t.Setenv(envProgram, "1")
 	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv(envConfig, settingsFile(t, "slots = 99999")) // is not for its nodes
 	code, out, errs := mycod(t, "demo")
 	t.Log(out)
 	if code != 0 || errs != "" {
@@ -58,7 +62,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/charmbracelet/x/term"
@@ -47,6 +49,9 @@ type runFlags struct {
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
 	Verbose      bool          `short:"v" help:"Log details."`
+	Config       string        `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
+
+	settings *settings // what Config says
 }
 
 // runCmd runs a node.
@@ -69,9 +74,13 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		}
 		cfg.Join = token
 	}
-	d, err := daemon.New(cfg, daemon.Options{Logger: newLogger(s.err, c.Verbose), Out: s.out})
+	log := newLogger(s.err, c.Verbose)
+	if c.settings != nil {
+		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
+	}
+	d, err := daemon.New(cfg, daemon.Options{Logger: log, Out: s.out})
 	if err != nil {
-		return err
+		return c.settings.explain(err)
 	}
 	return d.Run(ctx)
 }
@@ -98,12 +107,9 @@ func contextDir() string {
 	if os.Getenv(envNoContext) != "" {
 		return ""
 	}
-	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "nats")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
+	home := configHome()
+	if home == "" {
 		return ""
 	}
-	return filepath.Join(home, ".config", "nats")
+	return filepath.Join(home, "nats")
 }

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// envConfig names the file of settings, as --config does.
+const envConfig = "MYCO_CONFIG"
+
+// noSetting are flags that a file cannot set, and why.
+var noSetting = map[string]string{
+	"config":   "this is that file",
+	"data-dir": "myco would look elsewhere. Give both MYCO_DATA_DIR, or mycod --data-dir DIR and myco --data-dir DIR",
+	"help":     "it is for the command line",
+	"join":     "a token is good for one machine, once: mycod --join TOKEN",
+	"version":  "it is for the command line",
+}
+
+// settings are the flags that a file sets: what the command line gives comes before them.
+type settings struct {
+	path   string
+	values map[string]any
+	now    string // the flag that kong reads the value of
+}
+
+// BeforeResolve reads the file of settings, for the command that runs a node.
+func (c *cli) BeforeResolve(ctx *kong.Context) error {
+	if s := ctx.Selected(); s == nil || s.Name != "run" {
+		return nil
+	}
+	named := os.Getenv(envConfig)
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == "config" {
+			named, _ = ctx.FlagValue(p.Flag).(string)
+		}
+	}
+	home := configHome()
+	if named == "" && home == "" {
+		return nil
+	}
+	path := cmp.Or(named, filepath.Join(home, "mycoswarm", "config.toml"))
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && named == "" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	s := &settings{path: path}
+	if s.values, err = readSettings(data, ctx.Model.Flags); err != nil {
+		return fmt.Errorf("%s%w", path, err)
+	}
+	c.settings = s
+	ctx.AddResolver(s)
+	return nil
+}
+
+// readSettings returns the values by the names of flags. Its errors begin with ":LINE:COLUMN: ".
+func readSettings(data []byte, flags []*kong.Flag) (map[string]any, error) {
+	fields := make([]reflect.StructField, len(flags))
+	for i, f := range flags {
+		fields[i] = reflect.StructField{
+			Name: fmt.Sprintf("F%d", i), Type: reflect.TypeFor[any](), Tag: reflect.StructTag(fmt.Sprintf("toml:%q", f.Name)),
+		}
+	}
+	into := reflect.New(reflect.StructOf(fields))
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	var unknown *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch err := d.Decode(into.Interface()); {
+	case errors.As(err, &unknown):
+		row, column := unknown.Errors[0].Position()
+		return nil, fmt.Errorf(":%d:%d: there is no setting %q. They are the flags of mycod --help, without dashes before them",
+			row, column, strings.Join(unknown.Errors[0].Key(), "."))
+	case errors.As(err, &bad):
+		row, column := bad.Position()
+		return nil, fmt.Errorf(":%d:%d: %s", row, column, strings.TrimPrefix(bad.Error(), "toml: "))
+	case err != nil:
+		return nil, fmt.Errorf(": %w", err)
+	}
+	values := map[string]any{}
+	for i, f := range flags {
+		v := into.Elem().Field(i).Interface()
+		if v == nil {
+			continue
+		}
+		if why := noSetting[f.Name]; why != "" {
+			return nil, fmt.Errorf(": %s cannot be set here: %s", f.Name, why)
+		}
+		if err := suits(f, v); err != nil {
+			return nil, fmt.Errorf(": %s: %w", f.Name, err)
+		}
+		values[f.Name] = v
+	}
+	return values, nil
+}
+
+// suits tells whether v is of the kind that the flag is; what it says is the flag's to judge.
+func suits(f *kong.Flag, v any) error {
+	list, isList := v.([]any)
+	_, isText := v.(string)
+	_, isBool := v.(bool)
+	_, isNumber := v.(int64)
+	switch {
+	case f.IsBool() && !isBool:
+		return errors.New("want true or false")
+	case f.IsBool():
+	case f.IsSlice() && isList:
+		for _, e := range list {
+			if _, ok := e.(string); !ok {
+				return fmt.Errorf("want a list of texts, such as [%q]", f.PlaceHolder)
+			}
+		}
+	case isText, isNumber && f.Target.Kind() == reflect.Int:
+	case f.Target.Kind() == reflect.Int:
+		return errors.New("want a whole number")
+	case f.Target.Type() == reflect.TypeFor[time.Duration]():
+		return errors.New(`want a time in quotes, such as "90s"`)
+	default:
+		return fmt.Errorf("want a text in quotes, such as %q", f.PlaceHolder)
+	}
+	return nil
+}
+
+// Validate implements kong.Resolver.
+func (s *settings) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver.
+func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	v, ok := s.values[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	s.now = flag.Name
+	return v, nil
+}
+
+// blame makes an error of reading the command line one of the file, where it is of a value there.
+func (s *settings) blame(err error) error {
+	if s == nil || s.now == "" {
+		return err
+	}
+	if what, ok := strings.CutPrefix(err.Error(), "--"+s.now); ok {
+		return fmt.Errorf("%s: %s%s", s.path, s.now, what)
+	}
+	return err
+}
+
+// explain names the file beside an error of settings that do not go together.
+func (s *settings) explain(err error) error {
+	var e *bus.Error
+	if s == nil || len(s.values) == 0 || !errors.As(err, &e) || e.Code != bus.CodeInvalid {
+		return err
+	}
+	return bus.Errorf(e.Code, "%w (there are settings in %s)", err, s.path).WithHint("%s", e.Hint)
+}
+
+// configHome is the folder of this user's configuration; empty where there is none.
+func configHome() string {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".config")
+}
