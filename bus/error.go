@@ -24,7 +24,7 @@ const (
 	CodeTimeout     Code = "timeout"     // no answer in time
 	CodeCancelled   Code = "cancelled"   // cancelled by its submitter
 	CodeExpired     Code = "expired"     // its deadline passed
-	CodeDead        Code = "dead"        // gave up after too many crashes
+	CodeDead        Code = "dead"        // gave up after too many crashes or failures
 	CodeFailed      Code = "failed"      // the work itself failed
 	CodeSuperseded  Code = "superseded"  // another attempt finished first
 	CodeInternal    Code = "internal"    // a fault of the swarm
@@ -73,6 +73,7 @@ type Error struct {
 	Hint    string `json:"hint,omitempty"` // the next command to try
 	Node    NodeID `json:"node,omitempty"` // the node it happened on
 	retry   bool
+	few     bool
 	cause   error
 }
 
@@ -105,11 +106,25 @@ func (e *Error) Is(target error) bool {
 // to another node.
 func Retry(err error) error {
 	e := *AsError(err)
-	e.retry = true
+	e.retry, e.few = true, false
 	return &e
 }
 
-// IsRetry reports whether err was marked by Retry.
+// RetryFew is Retry for an error that the task itself may cause, wherever it runs: an engine that fails in
+// the midst of it. After three of them the task is given up.
+func RetryFew(err error) error {
+	e := *AsError(err)
+	e.retry, e.few = true, true
+	return &e
+}
+
+// IsRetryFew reports whether err was marked by RetryFew.
+func IsRetryFew(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.few
+}
+
+// IsRetry reports whether err was marked by Retry or RetryFew.
 func IsRetry(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.retry

@@ -12,7 +12,7 @@ type Handler interface {
 	Capability(ctx context.Context) (Capability, error)
 	// Handle runs t, emits its output in order, and returns its result, which is encoded as
 	// JSON. It returns soon after ctx is done. A nil error commits the result; an error marked
-	// by Retry gives the task to another node; any other error fails the task.
+	// by Retry, or by RetryFew, gives the task to another node; any other error fails the task.
 	Handle(ctx context.Context, t *Task, emit Emit) (result any, err error)
 }
 
@@ -29,7 +29,7 @@ func WithPhase(ctx context.Context, set func(name string, limit time.Duration)) 
 }
 
 // ErrStalled is the cause of a handler's context that its watchdog ended, see SetPhase. The task is given
-// back once the handler returns.
+// back once the handler returns, as by RetryFew.
 var ErrStalled = Errorf(CodeTimeout, "no output in time: the engine hangs")
 
 // SetPhase tells the watchdog of the running task what comes next and how long it may take

@@ -219,12 +219,13 @@ type ServeOutput struct {
 	Phase      string        `json:"phase,omitempty"`
 	PhaseLimit time.Duration `json:"phase_limit_ns,omitempty"`
 	End        bool          `json:"end,omitempty"`
-	// Result or Error come with End; Retry asks for another node.
+	// Result or Error come with End; Retry asks for another node, and Few with it for few more tries, see RetryFew.
 	Result json.RawMessage `json:"result,omitempty"`
 	// ResultBlob stands for a Result that was handed over before by VerbUpload.
 	ResultBlob *Blob  `json:"result_blob,omitempty"`
 	Error      *Error `json:"error,omitempty"`
 	Retry      bool   `json:"retry,omitempty"`
+	Few        bool   `json:"few,omitempty"`
 }
 
 // DaemonInfo is the file daemon.json in the data directory: where the daemon of this machine

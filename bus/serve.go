@@ -318,7 +318,7 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
 			err = cause
 		}
-		return ServeOutput{Error: AsError(err), Retry: IsRetry(err)}
+		return ServeOutput{Error: AsError(err), Retry: IsRetry(err), Few: IsRetryFew(err)}
 	}
 	data, err := encodeResult(result)
 	switch {

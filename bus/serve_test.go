@@ -127,6 +127,8 @@ func TestServeTellsWhyATaskFailed(t *testing.T) {
 		switch task.ID {
 		case "retry":
 			return nil, bus.Retry(bus.Errorf(bus.CodeBusy, "later"))
+		case "few":
+			return nil, bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "broken"))
 		case "panic":
 			panic("oh")
 		case "big":
@@ -137,15 +139,15 @@ func TestServeTellsWhyATaskFailed(t *testing.T) {
 		return nil, errors.New("plain")
 	})
 	for id, want := range map[bus.TaskID]struct {
-		code  bus.Code
-		retry bool
+		code       bus.Code
+		retry, few bool
 	}{
-		"retry": {bus.CodeBusy, true}, "panic": {bus.CodeInternal, false}, "big": {bus.CodeTooLarge, false},
-		"odd": {bus.CodeInternal, false}, "plain": {bus.CodeInternal, false},
+		"retry": {bus.CodeBusy, true, false}, "few": {bus.CodeUnavailable, true, true}, "panic": {bus.CodeInternal, false, false},
+		"big": {bus.CodeTooLarge, false, false}, "odd": {bus.CodeInternal, false, false}, "plain": {bus.CodeInternal, false, false},
 	} {
 		o := receive(t, s.run(id), "the end")
-		if !o.End || o.Error == nil || o.Error.Code != want.code || o.Retry != want.retry {
-			t.Errorf("%s: %+v, want an end with %s, retry %v", id, o, want.code, want.retry)
+		if !o.End || o.Error == nil || o.Error.Code != want.code || o.Retry != want.retry || o.Few != want.few {
+			t.Errorf("%s: %+v, want an end with %s, retry %v, few %v", id, o, want.code, want.retry, want.few)
 		}
 	}
 }

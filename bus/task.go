@@ -190,7 +190,7 @@ type TaskInfo struct {
 	// ResultBlob stands for a Result over MaxInline until that is fetched; Conn does so.
 	ResultBlob *Blob  `json:"result_blob,omitempty"`
 	Error      *Error `json:"error,omitempty"`
-	// Warning tells why a queued task cannot run at present.
+	// Warning tells why a queued task cannot run at present, or that engines have hung or failed at an open one.
 	Warning string `json:"warning,omitempty"`
 	// Position is where a queued task stands, 1 for the next, and Wait about how long it waits; 0 where
 	// that is not known. Conn.Task tells them, and Conn.Tasks does not.

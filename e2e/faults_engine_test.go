@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,69 @@ func TestEngineMisbehaves(t *testing.T) {
 		t.Errorf("hung requests ended after %v, want within %v", hung.Median(), limit)
 	}
 	reach(t, "engine", len(faults)*2+1, fmt.Sprintf("a hung request ends after %s, with limits of %v and %v", figures.Format(hung.Median()), first, token))
+}
+
+// A request at which every engine hangs, or breaks off, is given up after three attempts, on both nodes; whoever
+// waits for it is told so, and the other tasks are done.
+func TestEveryEngineMisbehaves(t *testing.T) {
+	t.Parallel()
+	const first, token = 2 * time.Second, time.Second
+	c := lab.Start(t, programs, lab.Options{
+		Size:  2,
+		Flags: []string{"--first-token-limit", first.String(), "--token-limit", token.String()},
+		Script: func(r engine.Request) engine.Script {
+			switch kind, _, _ := strings.Cut(r.Marker, "-"); kind {
+			case "silent":
+				return engine.Script{Words: []string{}, Ending: engine.Hang}
+			case "resets":
+				return engine.Script{Words: []string{}, Ending: engine.Reset}
+			}
+			return engine.Script{}
+		},
+	})
+	d, ctx := newDriver(t), within(t, "engines that never answer")
+	here := c.Members[0]
+	for _, kind := range []string{"silent", "resets"} {
+		var err error
+		for _, e := range here.Conn.Submit(ctx, lab.Task(kind+"-attached")) {
+			err = e // of the end
+		}
+		wantGivenUp(t, kind+"-attached", bus.AsError(err), "mycod --first-token-limit", "the engine's log")
+		if _, err := here.Conn.Enqueue(ctx, lab.Task(kind+"-durable")); err != nil {
+			t.Fatal(err)
+		}
+		id := kind + "-durable"
+		harness.Poll(t, harness.Patience, id+" is dead", func() string {
+			info, err := here.Conn.Task(ctx, bus.TaskID(id))
+			if err != nil || !info.State.Terminal() {
+				return fmt.Sprintf("%s, attempt %d, %v", info.State, info.Attempts, err)
+			}
+			wantGivenUp(t, id, info.Error, "myco dead retry "+id)
+			return ""
+		})
+		if show := here.Myco(t, "dead", "show", id); !strings.Contains(show.Stdout, "gave up after 3 attempts") || !strings.Contains(show.Stdout, "myco dead retry "+id) {
+			t.Errorf("myco dead show: %s", show)
+		}
+	}
+	for marker, runs := range c.Ledger.ByMarker() {
+		if len(runs) != 3 {
+			t.Errorf("task %s: runs %+v, want 3", marker, runs)
+		}
+		if last := runs[len(runs)-1]; last.Engine == runs[0].Engine && last.Engine == runs[1%len(runs)].Engine {
+			t.Errorf("task %s: runs %+v, want some on each node", marker, runs)
+		}
+	}
+	d.enqueue(ctx, here.Conn, "fine-after")
+	d.audit(ctx, here.Conn)
+}
+
+// wantGivenUp wants the error of a task that was given up, with one of hints.
+func wantGivenUp(t *testing.T, id string, e *bus.Error, hints ...string) {
+	t.Helper()
+	if e == nil || e.Code != bus.CodeDead || !strings.HasPrefix(e.Message, "gave up after 3 attempts in which the engine hung or failed, on ") ||
+		!slices.ContainsFunc(hints, func(h string) bool { return strings.Contains(e.Hint, h) }) {
+		t.Errorf("task %s: %+v", id, e)
+	}
 }
 
 // Clients leave at a random byte of their answer: each engine is told within a second.

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 // Limits of the watchdog, until a handler sets its own.
 const (
 	startPhase  = "start"
+	outputPhase = "output"
 	firstOutput = 5 * time.Minute // loading a model, reading the prompt
 	betweenOut  = 30 * time.Second
 	resendBytes = 1 << 20 // of output kept for a resend
@@ -52,6 +53,9 @@ type attempt struct {
 	after *after    // what its output continues
 	kept  []outMsg  // the last resendBytes of output
 	size  int
+	// stalled tells that its watchdog has stopped it. failed is set where its engine hung or failed.
+	stalled bool
+	failed  *Failure
 }
 
 func (a *attempt) ack() string { return a.d.Ack }
@@ -60,16 +64,14 @@ func (a *attempt) ack() string { return a.d.Ack }
 func (a *attempt) healthy(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now.Sub(a.fed) <= a.limit
+	return !a.stalled && now.Sub(a.fed) <= a.limit
 }
 
-// stall stops an attempt whose watchdog is not content.
-func (a *attempt) stall(now time.Time) {
+// stopped reports whether its watchdog has stopped it.
+func (a *attempt) stopped() bool {
 	a.mu.Lock()
-	phase, silent := a.phase, now.Sub(a.fed)
-	a.mu.Unlock()
-	a.w.n.log.Warn("watchdog", "task", a.job.Task.ID, "phase", phase, "silent", silent.Round(time.Millisecond))
-	a.cancel(bus.ErrStalled)
+	defer a.mu.Unlock()
+	return a.stalled
 }
 
 func (a *attempt) setPhase(name string, limit time.Duration) {
@@ -91,7 +93,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	defer a.mu.Unlock()
 	a.fed = a.w.n.now()
 	if a.phase == startPhase { // the handler names no phases
-		a.phase, a.limit = "output", betweenOut
+		a.phase, a.limit = outputPhase, betweenOut
 	}
 	m := outMsg{Nonce: a.rec.Nonce, Attempt: a.rec.Attempt, Seq: a.seq, Node: a.w.n.cfg.ID, Data: data, After: a.after}
 	a.seq++
@@ -150,7 +152,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 		w.decline(ctx, a)
 		return
 	}
-	if w.refuses(j.Submitter, j.Task.Type) || !w.begin(j.Task.ID) {
+	if w.refuses(j.Submitter, j.Task.Type) || slices.Contains(w.n.spares(j.Task.ID, d.Key, j.Submitter), w.n.cfg.ID) || !w.begin(j.Task.ID) {
 		w.decline(ctx, a)
 		return
 	}
@@ -170,7 +172,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Expire:
 		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
 	case Bury:
-		w.end(ctx, a, Final{State: bus.StateDead, Error: bus.Errorf(bus.CodeDead, "gave up: %s%s", act.Why, crashNames(a.rec.Crashes))})
+		w.end(ctx, a, Final{State: bus.StateDead, Error: w.n.givenUp(j, &a.rec, act.Why)})
 	case Abandon:
 		w.drop(ctx, a)
 	case Run, TakeOver:
@@ -192,22 +194,10 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	}
 }
 
-// crashNames tells which attempts ended with their worker; nothing where none did.
-func crashNames(cs []Crash) string {
-	if len(cs) == 0 {
-		return ""
-	}
-	names := make([]string, len(cs))
-	for i, c := range cs {
-		names[i] = string(c.Node)
-	}
-	return fmt.Sprintf(" (%d attempts ended with their worker: %s)", len(cs), strings.Join(names, ", "))
-}
-
 // claim writes the record that lets this worker run a, unless its host has, or says why not.
 func (w *worker) claim(ctx context.Context, a *attempt) Action {
 	q, d, j, id := a.q, a.d, a.job, a.job.Task.ID
-	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes, Fate: w.n.fateOf(id)}
+	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes, Failures: j.Failures, Fate: w.n.fateOf(id)}
 	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
 	if !w.n.off(ProtectHoldBack) {
 		s.RunningAt, _ = w.n.members.runningAt(id)
@@ -276,20 +266,22 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 	return act
 }
 
-// count adds to s what is known here of a task's attempts and crashes.
+// count adds to s what is known here of a task's attempts, crashes and failures.
 func (w *worker) count(s *Sighting, id bus.TaskID) {
 	if w.n.off(ProtectJournal) {
-		s.Attempts, s.Crashes = 0, nil
+		s.Attempts, s.Crashes, s.Failures = 0, nil, nil
 		return
 	}
 	n, cs := w.n.members.known(id)
 	s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
+	fs, _ := w.n.members.failures(id)
+	s.Failures = mergeFailures(s.Failures, fs)
 }
 
 func (w *worker) record(act Action, d Delivery) Record {
 	return Record{
 		State: bus.StateRunning, Worker: w.n.cfg.ID, Attempt: act.Attempt, Nonce: string(bus.NewTaskID()), Ack: d.Ack,
-		Seq: d.Seq, Crashes: act.Crashes,
+		Seq: d.Seq, Crashes: act.Crashes, Failures: act.Failures,
 	}
 }
 
@@ -333,7 +325,9 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	if err := w.n.fx.Finish(id); err != nil {
 		w.n.log.Warn("clear journal", "err", err)
 	}
-	w.n.members.forgetTask(id)
+	if a.rec.State != bus.StateQueued { // given back: how it went here counts for whoever gets it next
+		w.n.members.forgetTask(id)
+	}
 	w.n.beatSoon()
 }
 
@@ -400,6 +394,9 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		w.ack(a.ack())
 		return
 	case errors.Is(err, bus.ErrStalled), bus.IsRetry(err):
+		if bus.IsRetryFew(err) {
+			a.fails(err.Error(), false)
+		}
 		w.release(ctx, a, err.Error())
 		return
 	case errors.Is(err, errSubmitterGone):
@@ -429,6 +426,7 @@ func (w *worker) release(ctx context.Context, a *attempt, why string) {
 	ctx, cancel := context.WithTimeout(ctx, effectWait)
 	defer cancel()
 	a.rec.State, a.rec.Why = bus.StateQueued, why
+	a.rec.Failures = mergeFailures(a.rec.Failures, a.failure())
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
 		return // another has it
 	}

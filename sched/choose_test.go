@@ -37,10 +37,10 @@ type situation struct {
 		Used string
 		// Tasks are the open ones, the oldest first.
 		Tasks []struct {
-			Waited      string
-			Prompt      int
-			Warm, Avoid bus.NodeID
-			From        bus.NodeID
+			Waited     string
+			Prompt     int
+			Warm, From bus.NodeID
+			Avoid      []bus.NodeID
 		}
 	}
 }

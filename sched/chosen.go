@@ -194,6 +194,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		if best.NodeID == "" {
 			best.Note = cmp.Or(held, best.Note)
 		}
+		best.Note = cmp.Or(best.Note, n.failedSoFar(id))
 		return *best, nil
 	case info == nil:
 		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")

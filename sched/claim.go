@@ -10,6 +10,7 @@ import (
 // Limits of an attempt.
 const (
 	maxCrashes   = 3 // attempts that ended with their worker's process, before a task is dead
+	maxFailures  = 3 // attempts in which the engine hung or failed, before a task is dead
 	maxAttempts  = 10
 	renewEvery   = time.Second
 	holdBackMS   = 250
@@ -43,7 +44,9 @@ type Action struct {
 	// Attempt is the number of the attempt to run.
 	Attempt int
 	Crashes []Crash
-	Why     string
+	// Failures are those that count.
+	Failures []Failure
+	Why      string
 	// Unsure is set where a task is held back that would be dead, if its worker had crashed there.
 	Unsure *Crash
 	// Ask tells to ask the others for the task's end first: an attempt of it neither crashed nor was given
@@ -56,9 +59,10 @@ type Sighting struct {
 	// RunningAt is a live peer that reports the task with a healthy lease, or "".
 	RunningAt bus.NodeID
 	// Attempts and Crashes are the highest and the union of the job's, the beats' and the
-	// worker's own journal.
+	// worker's own journal; Failures are the union of the job's and of what workers have told.
 	Attempts int
 	Crashes  []Crash
+	Failures []Failure
 	// Fate tells what has become of a process that was lost while it ran the task. It is asked for crashes
 	// with a Boot.
 	Fate func(Crash) Fate
@@ -99,13 +103,13 @@ func (s Sighting) judge(cs []Crash) (count []Crash, unsure *Crash, back bool) {
 // OnDelivery decides what a worker does with delivery d of job j. rec is the task's record in
 // this term, nil where there is none. It is the table of claims in docs/protocol.md.
 func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Action {
-	a := Action{Kind: Run, Attempt: s.Attempts + 1, Crashes: s.Crashes}
+	a := Action{Kind: Run, Attempt: s.Attempts + 1, Crashes: s.Crashes, Failures: s.Failures}
 	var unsure *Crash
 	gaveBack := rec != nil && rec.State == bus.StateQueued
 	if rec != nil {
 		a.Kind = TakeOver
 		a.Attempt = max(a.Attempt, rec.Attempt+1)
-		a.Crashes = mergeCrashes(rec.Crashes, a.Crashes)
+		a.Crashes, a.Failures = mergeCrashes(rec.Crashes, a.Crashes), mergeFailures(rec.Failures, a.Failures)
 		switch {
 		case rec.State.Terminal():
 			return Action{Kind: Finish, Why: "already " + string(rec.State)}
@@ -129,6 +133,8 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Kind, a.Why = Expire, "its deadline passed"
 	case len(a.Crashes) >= maxCrashes && !protect.Bury.Off():
 		a.Kind, a.Why = Bury, "it ended with its worker too often"
+	case len(a.Failures) >= maxFailures:
+		a.Kind, a.Why = Bury, "its engine hung or failed too often"
 	case a.Attempt > maxAttempts:
 		a.Kind, a.Why = Bury, "it was tried too often"
 	}

@@ -17,6 +17,8 @@ func TestOnDelivery(t *testing.T) {
 	crashes := []sched.Crash{{Node: a, Attempt: 1}, {Node: b, Attempt: 2}, {Node: c, Attempt: 3}}
 	crashed := &sched.Record{State: bus.StateRunning, Worker: b, Attempt: 2, Seq: 5, Crashes: crashes[1:2]}
 	lost := sched.Crash{Node: b, Attempt: 2, Boot: "first"}
+	failed := []sched.Failure{{Node: a, Attempt: 1}, {Node: a, Attempt: 2}, {Node: b, Attempt: 3}}
+	failing := &sched.Record{State: bus.StateQueued, Worker: b, Attempt: 3, Seq: 5, Failures: failed[1:]}
 	fate := func(f sched.Fate) func(sched.Crash) sched.Fate { return func(sched.Crash) sched.Fate { return f } }
 	seen := func(f sched.Fate, cs ...sched.Crash) sched.Sighting {
 		return sched.Sighting{Crashes: cs, Fate: fate(f)}
@@ -40,6 +42,11 @@ func TestOnDelivery(t *testing.T) {
 		{"its deadline is near", nil, first, soon, sched.Sighting{}, sched.Run, 1, 0},
 		{"its deadline passed", nil, first, late, sched.Sighting{}, sched.Expire, 1, 0},
 		{"three crashes", nil, first, sched.Job{}, sched.Sighting{Attempts: 3, Crashes: crashes}, sched.Bury, 4, 3},
+		{"two failures", nil, first, sched.Job{}, sched.Sighting{Attempts: 2, Failures: failed[:2]}, sched.Run, 3, 0},
+		{"three failures", nil, first, sched.Job{}, sched.Sighting{Attempts: 3, Failures: failed}, sched.Bury, 4, 0},
+		{"a failure is counted once", failing, again, sched.Job{}, sched.Sighting{Failures: failed[1:]}, sched.TakeOver, 4, 0},
+		{"one failure only was told", failing, again, sched.Job{}, sched.Sighting{Failures: failed[:1]}, sched.Bury, 4, 0},
+		{"three failures, and the worker of another attempt is lost", failing, again, sched.Job{}, sched.Sighting{Attempts: 4, Crashes: []sched.Crash{lost}, Failures: failed, Fate: fate(sched.Unsure)}, sched.HoldBack, 0, 0},
 		{"ten attempts", nil, first, sched.Job{}, sched.Sighting{Attempts: 10}, sched.Bury, 11, 0},
 		{"late before dead", nil, first, late, sched.Sighting{Attempts: 3, Crashes: crashes}, sched.Expire, 4, 3},
 		{"a live peer runs it", nil, first, sched.Job{}, sched.Sighting{RunningAt: c}, sched.HoldBack, 0, 0},

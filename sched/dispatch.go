@@ -122,8 +122,9 @@ func (h *host) fill(heads []QueueHead) {
 
 func (h *host) headItem(it *item) HeadItem {
 	x := HeadItem{Task: it.id, Since: it.since, Need: it.need, Warm: h.warm.of(it.need.Affinity)}
+	x.Avoid = h.n.spares(it.id, it.k.key, it.need.From)
 	if h.n.now().Sub(it.avoidAt) < avoidFor {
-		x.Avoid = it.avoid
+		x.Avoid = append(x.Avoid, it.avoid)
 	}
 	return x
 }

@@ -189,6 +189,8 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	if !o.n.off(ProtectJournal) {
 		n, cs := o.n.members.known(j.Task.ID)
 		j.Attempts, j.Crashes = max(j.Attempts, n), mergeCrashes(j.Crashes, cs)
+		fs, _ := o.n.members.failures(j.Task.ID)
+		j.Failures = mergeFailures(j.Failures, fs)
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()

@@ -16,6 +16,9 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 		return f.Info, err
 	}
 	f.warn(n.Nodes(), n.cfg.ID)
+	if !f.Info.State.Terminal() && f.Info.Warning == "" {
+		f.Info.Warning = n.failedSoFar(id)
+	}
 	return f.Info, nil
 }
 

@@ -155,7 +155,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	switch {
 	case s.tried[k.id], k.timeout > 0:
 		return // either end is right
-	case k.script.Poison:
+	case k.script.Poison, k.script.Hang == everywhere, k.script.Retry == everywhere:
 		want = bus.StateDead
 	case k.script.Fail, s.owner != nil && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed
 		want = bus.StateFailed

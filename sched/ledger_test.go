@@ -18,12 +18,17 @@ type script struct {
 	Poison bool   `json:"poison,omitempty"` // kills its process halfway
 	Fail   bool   `json:"fail,omitempty"`
 	Retry  string `json:"retry,omitempty"` // the node that gives it back
+	Few    bool   `json:"few,omitempty"`   // with Retry: its engine has failed at it
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
+	Slow   bool   `json:"slow,omitempty"`  // to return then
 	Late   bool   `json:"late,omitempty"`  // after its first output
 	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
 
 	Session string `json:"session,omitempty"` // the conversation whose turn it is
 }
+
+// everywhere stands for each node in Retry and Hang.
+const everywhere = "*"
 
 // output is a chunk, and the result.
 type output struct {
@@ -143,7 +148,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	if err := json.Unmarshal(t.Payload, &s); err != nil {
 		return nil, "unreadable", err
 	}
-	if s.Hang == string(w.m.ID()) {
+	if s.Hang == string(w.m.ID()) || s.Hang == everywhere {
 		bus.SetPhase(ctx, "prefill", 2*time.Second)
 		if s.Late { // in the middle of its answer
 			bus.SetPhase(ctx, "output", 2*time.Second)
@@ -153,6 +158,9 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 		}
 		select {
 		case <-ctx.Done():
+			if s.Slow {
+				time.Sleep(2 * time.Second)
+			}
 			return nil, "stopped", context.Cause(ctx)
 		case <-w.life.Done():
 			return nil, "killed", context.Canceled
@@ -202,7 +210,10 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	switch {
 	case s.Fail:
 		return nil, "failed", errScripted
-	case s.Retry == string(w.m.ID()):
+	case s.Retry != string(w.m.ID()) && s.Retry != everywhere:
+	case s.Few:
+		return nil, "engine failed", bus.RetryFew(errScripted)
+	default:
 		return nil, "gave back", bus.Retry(errScripted)
 	}
 	return output{Run: r.n, I: s.Chunks}, "done", nil

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -22,8 +23,10 @@ type HeadItem struct {
 	Task  bus.TaskID
 	Since time.Time
 	Need  Need
-	// Avoid is a node that has just given it back; Warm one that answered its conversation last.
-	Avoid, Warm bus.NodeID
+	// Avoid are the nodes that do not get it: that which has just given it back, and what Node.spares says.
+	Avoid []bus.NodeID
+	// Warm is the node that answered its conversation last.
+	Warm bus.NodeID
 }
 
 // Rules are the owner's wishes for Match.
@@ -117,7 +120,7 @@ func (m *matching) give(h int) {
 	m.charge(h, s)
 	last := m.at[h].next
 	m.at[h].item++
-	if n := m.item(h); n.Need == last.Need && n.Avoid == last.Avoid && n.Warm == last.Warm {
+	if n := m.item(h); n.Need == last.Need && slices.Equal(n.Avoid, last.Avoid) && n.Warm == last.Warm {
 		m.at[h].next = n // the same bids
 	} else {
 		m.ask(h)
@@ -179,7 +182,7 @@ func (m *matching) bid(h, k int) {
 	head, s, item := &m.heads[h], &m.seats[m.some[k]], &m.at[h].next
 	cost := &m.costs[h*len(m.some)+k]
 	*cost = cannot
-	if s.Class != head.Key.Class || s.Node == item.Avoid && item.Avoid != "" {
+	if s.Class != head.Key.Class || slices.Contains(item.Avoid, s.Node) {
 		return
 	}
 	if head.Key.Lane == bus.Batch && s.Free > 0 && !m.rules.takesBatch(s) {

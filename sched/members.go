@@ -108,6 +108,7 @@ type members struct {
 type told struct {
 	attempt int
 	crashes []Crash
+	failed  failures
 	at      time.Time
 	lost    map[Crash]*lostRun // of crashes with a Boot
 	held    string             // why its end waits, and until when that is news

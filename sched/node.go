@@ -311,7 +311,7 @@ func (n *Node) beat() {
 func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	v := n.members.view()
 	now := n.now()
-	running := n.worker.reported(now)
+	running := n.worker.reported()
 	info := n.ownInfo()
 	n.mu.Lock()
 	defer n.mu.Unlock()

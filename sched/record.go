@@ -30,6 +30,8 @@ type Job struct {
 	Attempts int `json:"attempts,omitempty"`
 	// Crashes are the attempts that ended with their worker's process.
 	Crashes []Crash `json:"crashes,omitempty"`
+	// Failures are the attempts in which the engine hung or failed.
+	Failures []Failure `json:"failures,omitempty"`
 	// Shows tells that the submitter can be asked for what it has shown of an earlier attempt.
 	Shows bool `json:"shows,omitempty"`
 
@@ -90,6 +92,8 @@ type Record struct {
 	Ack     string        `json:"ack,omitempty"`
 	Seq     uint64        `json:"seq,omitempty"`
 	Crashes []Crash       `json:"crashes,omitempty"`
+	// Failures are as in Job.
+	Failures []Failure `json:"failures,omitempty"`
 	// Why tells why the last attempt gave the task back.
 	Why   string `json:"why,omitempty"`
 	Final *Final `json:"final,omitempty"`
@@ -123,15 +127,16 @@ type resendMsg struct {
 	From    int `json:"from"`
 }
 
-// runMsg tells, on bus.SubjectRuns, what a queue host knows of a task's runs.
+// runMsg tells, on bus.SubjectRuns, what a queue host knows of a task's runs, or a worker of its own.
 type runMsg struct {
-	Host      bus.NodeID `json:"host"`
+	Host      bus.NodeID `json:"host"` // who tells it
 	Task      bus.TaskID `json:"task"`
 	Submitter bus.NodeID `json:"submitter,omitempty"`
 	// Begins is set where Host itself is about to run Attempt.
-	Begins  bool    `json:"begins,omitempty"`
-	Attempt int     `json:"attempt"`
-	Crashes []Crash `json:"crashes,omitempty"`
+	Begins   bool      `json:"begins,omitempty"`
+	Attempt  int       `json:"attempt"`
+	Crashes  []Crash   `json:"crashes,omitempty"`
+	Failures []Failure `json:"failures,omitempty"`
 }
 
 // nextMsg is a free slot's request for work.

@@ -6,7 +6,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// tellRun tells everybody what only this queue host knows of a task's runs: its records die with
+// tellRun tells everybody what only this node knows of a task's runs: a queue host's records die with
 // it, and heartbeats tell of a run too late where the run ends its process in a moment.
 func (n *Node) tellRun(m runMsg) {
 	m.Host = n.cfg.ID
@@ -19,7 +19,7 @@ func (n *Node) tellRun(m runMsg) {
 // somebody to tell.
 func (w *worker) beginsHere(a *attempt) {
 	if a.q.Host == w.n.cfg.ID && !w.n.members.alone() && !w.n.off(ProtectTellBegin) {
-		w.n.tellRun(runMsg{Task: a.job.Task.ID, Submitter: a.job.Submitter, Begins: true, Attempt: a.rec.Attempt, Crashes: a.rec.Crashes})
+		w.n.tellRun(runMsg{Task: a.job.Task.ID, Submitter: a.job.Submitter, Begins: true, Attempt: a.rec.Attempt, Crashes: a.rec.Crashes, Failures: a.rec.Failures})
 	}
 }
 
@@ -33,21 +33,22 @@ func (n *Node) tellCrash(task bus.TaskID, c Crash) {
 	n.tellRun(m)
 }
 
-// retell tells a node that has just started of the crashes of what is in the queue: it has heard of none.
+// retell tells a node that has just started of the crashes and failures of what is in the queue: it has heard of none.
 func (h *host) retell() {
 	if h.n.off(ProtectTellCrash) {
 		return
 	}
 	h.do(func() {
 		for id := range h.items {
-			if attempt, cs := h.n.members.known(id); len(cs) > 0 {
-				h.n.tellRun(runMsg{Task: id, Attempt: attempt, Crashes: cs})
+			attempt, cs := h.n.members.known(id)
+			if fs, _ := h.n.members.failures(id); len(cs)+len(fs) > 0 {
+				h.n.tellRun(runMsg{Task: id, Attempt: attempt, Crashes: cs, Failures: fs})
 			}
 		}
 	})
 }
 
-// onRun takes in what another host tells of a run.
+// onRun takes in what another node tells of a run.
 func (n *Node) onRun(m Msg) {
 	var r runMsg
 	if bus.Unmarshal(m.Data, &r) == nil && r.Host != n.cfg.ID && m.Subject == bus.SubjectRuns(r.Host) {
@@ -61,6 +62,7 @@ func (m *members) noteRun(r runMsg) {
 	defer m.mu.Unlock()
 	t := m.tell(r.Task, r.Attempt, m.now())
 	t.crashes = mergeCrashes(t.crashes, r.Crashes)
+	t.failed.note(r.Failures, m.now())
 	p := m.peers[r.Host]
 	if !r.Begins || p == nil || slices.ContainsFunc(p.Beat.Running, func(o bus.Running) bool { return o.Task == r.Task }) {
 		return

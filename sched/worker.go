@@ -331,8 +331,9 @@ func (w *worker) nak(ack string, delayMS int) {
 	}
 }
 
-// reported returns the tasks whose watchdog is content, for a heartbeat.
-func (w *worker) reported(now time.Time) []bus.Running {
+// reported returns the tasks that no watchdog has stopped, for a heartbeat. What is not content is reported
+// until it is stopped: the host gives away at once what is reported no more.
+func (w *worker) reported() []bus.Running {
 	// Not within mu: output is handed to the outbox under the attempt's mutex, and the outbox
 	// looks for who runs a task under its own.
 	w.mu.Lock()
@@ -340,7 +341,7 @@ func (w *worker) reported(now time.Time) []bus.Running {
 	w.mu.Unlock()
 	var out []bus.Running
 	for _, a := range all {
-		if a.healthy(now) {
+		if !a.stopped() {
 			out = append(out, bus.Running{
 				Task: a.job.Task.ID, Submitter: a.job.Submitter, Attempt: a.rec.Attempt,
 				BeganMS: a.began.UnixMilli(), WaitedMS: a.waited.Milliseconds(),
@@ -370,7 +371,7 @@ func (w *worker) renew(ctx context.Context) {
 		w.mu.Unlock()
 		for _, a := range all {
 			if !a.healthy(now) && !protect.Watchdog.Off() {
-				a.stall(now)
+				a.stall(now, waitsBehind(a, all, now))
 			} else if a.ack() == "" {
 				continue // there is no lease; its host looks at heartbeats
 			} else if err := w.n.fx.Progress(a.ack()); err != nil {

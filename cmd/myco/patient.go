@@ -49,12 +49,12 @@ func patient(chunks iter.Seq2[bus.Chunk, error], pause time.Duration, look func(
 	}
 }
 
-// waitsFor tells why a task does not go on; it is empty where it runs, or has ended.
+// waitsFor tells why a task does not go on, or goes again; it is empty where it runs as it should, or has ended.
 func waitsFor(ctx context.Context, conn *bus.Conn, id bus.TaskID) string {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	info, err := conn.Task(ctx, id)
-	if err != nil || info.State != bus.StateQueued {
+	if err != nil || info.State.Terminal() {
 		return "" // it will be told how it ended
 	}
 	if at := place(info); info.Warning == "" && at != "" {

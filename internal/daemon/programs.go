@@ -353,6 +353,8 @@ func (s *served) hear(ctx context.Context, m *nats.Msg) (result any, done bool, 
 	switch {
 	case !out.End:
 		return nil, false, nil
+	case out.Error != nil && out.Few:
+		return nil, true, bus.RetryFew(out.Error)
 	case out.Error != nil && out.Retry:
 		return nil, true, bus.Retry(out.Error)
 	case out.Error != nil:

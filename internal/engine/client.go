@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -164,18 +165,28 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return bus.AsError(fmt.Errorf("ask %s: %w", c, context.Cause(ctx)))
 	}
+	if hungUp(err) {
+		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s hung up instead of answering: %w", c, err))
+	}
 	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, err).
 		WithHint("start it, or point --engine at another one"))
 }
 
+// hungUp reports whether a connection was made, and broke: whoever was at its other end was up before the request.
+func hungUp(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &op) && (op.Op == "read" || op.Op == "write")
+}
+
 // broken tells of an answer that ended too early.
 func (c *client) broken(what string) error {
-	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s broke off its answer: %s", c, what))
+	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s broke off its answer: %s", c, what))
 }
 
 // garbled tells of an answer that cannot be read.
 func (c *client) garbled(err error) error {
-	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
+	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
 }
 
 // refused makes an error of an answer with a status other than 200.
@@ -201,7 +212,9 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
 		return bus.Errorf(bus.CodeInvalid, "%s cannot do this: %s", c, msg)
-	case s >= 500, s < 400:
+	case s == http.StatusInternalServerError && !noMemory(msg):
+		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
+	case s >= 500, s < 400: // of a proxy, say, whose engine starts
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
 	}
 	return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
@@ -246,6 +259,10 @@ func faulty(msg string) bool {
 		strings.HasPrefix(msg, "invalid format:") || strings.HasPrefix(msg, "invalid JSON schema in format") ||
 		strings.HasPrefix(msg, "template: :") || msg == "undefined template specified" // its templates have no name
 }
+
+// noMemory recognises errors of engines that have no room for the model at present: what else the machine does
+// may be why.
+func noMemory(msg string) bool { return strings.Contains(msg, "memory") }
 
 // tooLong recognises the errors of engines for a prompt over the context length.
 func tooLong(msg, kind string) bool {

@@ -172,6 +172,14 @@ func wantError(t *testing.T, err error, code bus.Code, retry bool, contains stri
 	}
 }
 
+// wantFew checks whether an error counts among the few that the task itself may have caused.
+func wantFew(t *testing.T, err error, few bool) {
+	t.Helper()
+	if bus.IsRetryFew(err) != few {
+		t.Errorf("%v: for a few tries %v, want %v", err, !few, few)
+	}
+}
+
 // await waits until the watcher's engines are as wanted.
 func await(t *testing.T, w *engine.Watcher, what string, ok func(*engine.Set) bool) {
 	t.Helper()

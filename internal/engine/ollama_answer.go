@@ -174,7 +174,7 @@ func (o *Ollama) lines(ctx context.Context, body io.Reader, a *answer) (bus.Infe
 		}
 		if line.Done {
 			if a.asks && (line.DoneReason == reasonLoad || line.DoneReason == reasonUnload) {
-				return bus.InferenceResult{}, o.c.broken("it did not see the prompt, and says that the model is loaded")
+				return bus.InferenceResult{}, bus.Retry(o.c.broken("it did not see the prompt, and says that the model is loaded"))
 			}
 			line.figures(&a.result)
 			return a.done(line.DoneReason), nil

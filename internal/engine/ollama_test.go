@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +97,7 @@ func TestOllamaFailures(t *testing.T) {
 			c.Close()
 		}
 	}
+	blameless := []string{"missing model", "busy", "too many", "no memory", "forbidden", "redirect", "loads, no more"} // the request
 	for name, c := range map[string]struct {
 		chat     http.HandlerFunc
 		code     bus.Code
@@ -107,6 +110,7 @@ func TestOllamaFailures(t *testing.T) {
 		"busy":                {status(503, `{"error":"server busy, please try again"}`), bus.CodeBusy, true, "server busy"},
 		"too many":            {status(429, ``), bus.CodeBusy, true, "Too Many Requests"},
 		"no memory":           {status(500, `{"error":"model requires more system memory"}`), bus.CodeUnavailable, true, "more system memory"},
+		"dead runner":         {status(500, `{"error":"an error was encountered while running the model: unexpected EOF"}`), bus.CodeUnavailable, true, "unexpected EOF"},
 		"type of an option":   {status(500, `{"error":"option \"stop\" must be of type array"}`), bus.CodeInvalid, false, "must be of type array"},
 		"no format":           {status(500, `{"error":"invalid format: \"xml\"; expected \"json\" or a valid JSON Schema object"}`), bus.CodeInvalid, false, "invalid format"},
 		"no schema":           {status(500, `{"error":"invalid JSON schema in format"}`), bus.CodeInvalid, false, "invalid JSON schema"},
@@ -132,7 +136,33 @@ func TestOllamaFailures(t *testing.T) {
 			t.Parallel()
 			a := ask(t.Context(), probe(t, ollama(t, c.chat)), "tinylm", "capital?")
 			wantError(t, a.err, c.code, c.retry, c.contains)
+			wantFew(t, a.err, c.retry && !slices.Contains(blameless, name))
 		})
+	}
+}
+
+// The engine was up, and is gone before it answers: the request may have done that. One that is not up has not
+// even seen it.
+func TestEngineThatHangsUp(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 100 << 10} { // which go different ways
+		s := ollama(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+		e, prompt := probe(t, s), strings.Repeat("x", size)
+		err := ask(t.Context(), e, "tinylm", prompt).err
+		wantError(t, err, bus.CodeUnavailable, true, "hung up instead of answering")
+		wantFew(t, err, true)
+		s.Close()
+		err = ask(t.Context(), e, "tinylm", prompt).err
+		wantError(t, err, bus.CodeUnavailable, true, "does not answer")
+		wantFew(t, err, false)
 	}
 }
 
