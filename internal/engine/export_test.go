@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -62,4 +63,16 @@ func NewTransport(t *testing.T) http.RoundTripper {
 		}
 	})
 	return s
+}
+
+// AgeKept has the kept connections of a NewTransport seem kept for an hour, by the clock on the wall.
+func AgeKept(rt http.RoundTripper) {
+	s := rt.(*straight)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, lines := range s.idle {
+		for _, l := range lines {
+			l.since = l.since.Add(-time.Hour)
+		}
+	}
 }
