@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,6 +74,25 @@ func AgeKept(rt http.RoundTripper) {
 	for _, lines := range s.idle {
 		for _, l := range lines {
 			l.since = l.since.Add(-time.Hour)
+		}
+	}
+}
+
+// AwaitWord waits until the other end of a kept connection of a NewTransport has said something on it.
+func AwaitWord(t *testing.T, rt http.RoundTripper) {
+	t.Helper()
+	s := rt.(*straight)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, lines := range s.idle {
+		for _, l := range lines {
+			raw, err := l.conn.(syscall.Conn).SyscallConn()
+			if err == nil {
+				err = raw.Read(func(uintptr) bool { return !silent(l.conn) })
+			}
+			if err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
