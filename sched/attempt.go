@@ -176,9 +176,14 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Abandon:
 		w.drop(ctx, a)
 	case Run, TakeOver:
-		if act.Ask && w.endedAway(ctx, a) {
-			w.finish(ctx, q, d, j)
-			return
+		if act.Ask {
+			if w.endedAway(ctx, a) {
+				w.finish(ctx, q, d, j)
+				return
+			}
+			if !w.holds(ctx, a) {
+				return // it was cancelled or given to another: a task that is asked for is not yet reported as running
+			}
 		}
 		if id, large := j.payload(); large {
 			if a.from = w.n.locate(ctx, id, w.n.whoMayHave(j.Submitter, j.Custodian)); a.from == nil {

@@ -100,16 +100,19 @@ func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
 }
 
 // askAgain asks for tasks that have been open for long, and feeds them again: their end, or
-// their message, may have been lost.
+// their message, may have been lost. Those that become due one after the other are asked for together: each
+// question has every node send a heartbeat to all, and this node feeds nothing until they have answered.
 func (o *outbox) askAgain(ctx context.Context) {
-	if o.n.off(ProtectAskAgain) {
+	now := o.n.now()
+	if o.n.off(ProtectAskAgain) || now.Sub(o.asked) < askPause {
 		return
 	}
-	ids := o.openIDs(o.n.now())
+	ids := o.openIDs(now)
 	if len(ids) == 0 {
 		return
 	}
 	o.ask(ctx, ids)
+	o.asked = o.n.now()
 	o.mu.Lock()
 	for _, id := range ids {
 		if e := o.entries[id]; e != nil {

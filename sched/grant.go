@@ -65,6 +65,12 @@ func (w *worker) renewed(ctx context.Context, a *attempt) bool {
 	if a.d.Rev == 0 || a.rev != a.d.Rev || a.inTime() {
 		return true
 	}
+	return w.holds(ctx, a)
+}
+
+// holds writes a's claim again, and reports whether it still stood: its host has given it to nobody else, and
+// nobody has ended it.
+func (w *worker) holds(ctx context.Context, a *attempt) bool {
 	ctx, cancel := w.n.queue.during(ctx)
 	defer cancel()
 	var err error

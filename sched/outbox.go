@@ -16,6 +16,7 @@ const (
 	feedWindow  = 1000                   // open durable tasks of one submitter in a queue
 	feedBytes   = 64 << 20               // of payload, of these
 	askAfter    = 3 * time.Second        // an open task is asked for again
+	askPause    = time.Second            // between two such questions
 	acceptWait  = time.Second            // for the second custodian
 	replaceWait = 10 * time.Second       // a lost custodian is replaced
 	careEvery   = 50 * time.Millisecond
@@ -28,7 +29,8 @@ const (
 type outbox struct {
 	n        *Node
 	poke     chan struct{}
-	refusals Seldom // of custodians: what is not kept is tried again until it is
+	refusals Seldom    // of custodians: what is not kept is tried again until it is
+	asked    time.Time // for open tasks, the last time; run's own
 
 	mu                    sync.Mutex
 	entries               map[bus.TaskID]*entry   // submitted here, open

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -62,4 +64,35 @@ func NewTransport(t *testing.T) http.RoundTripper {
 		}
 	})
 	return s
+}
+
+// AgeKept has the kept connections of a NewTransport seem kept for an hour, by the clock on the wall.
+func AgeKept(rt http.RoundTripper) {
+	s := rt.(*straight)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, lines := range s.idle {
+		for _, l := range lines {
+			l.since = l.since.Add(-time.Hour)
+		}
+	}
+}
+
+// AwaitWord waits until the other end of a kept connection of a NewTransport has said something on it.
+func AwaitWord(t *testing.T, rt http.RoundTripper) {
+	t.Helper()
+	s := rt.(*straight)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, lines := range s.idle {
+		for _, l := range lines {
+			raw, err := l.conn.(syscall.Conn).SyscallConn()
+			if err == nil {
+				err = raw.Read(func(uintptr) bool { return !silent(l.conn) })
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

@@ -53,6 +53,9 @@ func (s *straight) takes(req *http.Request) bool {
 	if req.URL.Scheme != "http" || req.ContentLength > straightBody {
 		return false
 	}
+	if req.Body != nil && req.Body != http.NoBody && (req.ContentLength <= 0 || req.GetBody == nil) {
+		return false // its length is not known, or it cannot be sent again
+	}
 	if s.other.Proxy == nil {
 		return true
 	}
@@ -60,36 +63,33 @@ func (s *straight) takes(req *http.Request) bool {
 	return via == nil && err == nil
 }
 
-// RoundTrip implements http.RoundTripper. A request whose kept connection is found closed is sent again: requests
-// to engines may be repeated.
+// RoundTrip implements http.RoundTripper. A request whose kept connection is found closed is sent once more, over a
+// new one: requests to engines may be repeated, but one that has its engine hang up is not told so by each.
 func (s *straight) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !s.takes(req) {
 		return s.other.RoundTrip(req)
 	}
 	addr := net.JoinHostPort(req.URL.Hostname(), cmp.Or(req.URL.Port(), "80"))
-	for {
-		l, kept := s.take(addr)
-		if !kept {
-			conn, err := s.dialer.DialContext(req.Context(), "tcp", addr)
-			if err != nil {
-				return nil, err
-			}
-			l = newLine(conn)
-		}
+	if l := s.take(addr); l != nil {
 		resp, err := s.exchange(l, addr, req)
-		if err == nil || !kept || l.heard || req.Context().Err() != nil {
+		if err == nil || l.heard || req.Context().Err() != nil {
 			return resp, err
 		}
 		if req, err = rewound(req); err != nil {
 			return nil, err
 		}
 	}
+	conn, err := s.dialer.DialContext(req.Context(), "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return s.exchange(newLine(conn), addr, req)
 }
 
 // rewound returns req with its body from the beginning.
 func rewound(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
-		return req, nil
+		return req, nil // it has none
 	}
 	again := *req
 	var err error
@@ -121,18 +121,22 @@ func (s *straight) exchange(l *line, addr string, req *http.Request) (*http.Resp
 	return resp, nil
 }
 
-// take returns the connection to addr that was used last.
-func (s *straight) take(addr string) (*line, bool) {
+// take returns the connection to addr that was used last and can be used again, or nil.
+func (s *straight) take(addr string) *line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.idle[addr]) - 1
-	if n < 0 {
-		return nil, false
+	for n := len(s.idle[addr]) - 1; n >= 0; n-- {
+		l := s.idle[addr][n]
+		s.idle[addr][n] = nil
+		s.idle[addr] = s.idle[addr][:n]
+		l.expiry.Stop()
+		// Timers stand still while the machine is suspended, and so does Go's own clock: the wall's tells.
+		if time.Now().Round(0).Sub(l.since) < idleLimit && silent(l.conn) {
+			return l
+		}
+		l.conn.Close()
 	}
-	l := s.idle[addr][n]
-	s.idle[addr] = s.idle[addr][:n]
-	l.expiry.Stop()
-	return l, true
+	return nil
 }
 
 // keep keeps l for the next request, for a while.
@@ -143,6 +147,7 @@ func (s *straight) keep(addr string, l *line) {
 		l.conn.Close()
 		return
 	}
+	l.since = time.Now().Round(0)
 	s.idle[addr] = append(s.idle[addr], l)
 	if l.expiry == nil {
 		l.expiry = time.AfterFunc(idleLimit, func() { s.drop(addr, l) })
@@ -167,7 +172,8 @@ type line struct {
 	head   io.LimitedReader
 	in     *bufio.Reader
 	out    *bufio.Writer
-	heard  bool // of the present request something was answered
+	heard  bool      // of the present request something was answered
+	since  time.Time // when it was kept, without Go's own clock
 	expiry *time.Timer
 }
 

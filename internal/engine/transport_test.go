@@ -250,3 +250,115 @@ func TestRequestIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// What a server says between two requests, such as that it waits no longer, is not the answer to the second.
+func TestSaidBetweenRequests(t *testing.T) {
+	t.Parallel()
+	said408 := make(chan struct{})
+	url := rawServer(t, func(n int, conn net.Conn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err != nil {
+			return
+		}
+		fmt.Fprint(conn, ok2)
+		if n == 0 {
+			<-said408
+			fmt.Fprint(conn, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 3\r\n\r\nbad")
+		}
+		_, _ = in.Peek(1)
+	})
+	rt := engine.NewTransport(t)
+	for i := range 2 {
+		if got, err := said(t, rt, url, 0); err != nil || got != "ok" {
+			t.Errorf("request %d: %q, %v; want ok", i, got, err)
+		}
+		if i == 0 {
+			close(said408)
+			engine.AwaitWord(t, rt)
+		}
+	}
+}
+
+// A request that has its server hang up is sent twice, not once for each connection that was kept.
+func TestHangsUpAtOneRequest(t *testing.T) {
+	t.Parallel()
+	var bad atomic.Int64
+	var meet sync.WaitGroup
+	meet.Add(8)
+	url := rawServer(t, func(_ int, conn net.Conn, in *bufio.Reader) {
+		for {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			if r.URL.Path == "/bad" {
+				bad.Add(1)
+				return
+			}
+			meet.Done()
+			meet.Wait() // each of them has a connection of its own
+			fmt.Fprint(conn, ok2)
+		}
+	})
+	rt := engine.NewTransport(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if got, err := said(t, rt, url, 0); err != nil || got != "ok" {
+				t.Errorf("%q, %v; want ok", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if got, err := said(t, rt, url+"/bad", 0); err == nil || bad.Load() != 2 {
+		t.Errorf("%q, %v after %d times; want an error after 2", got, err, bad.Load())
+	}
+}
+
+// A connection that was kept while the machine was suspended is not used: its other end may be long gone, and
+// nobody may say so.
+func TestKeptForLongOnTheWall(t *testing.T) {
+	t.Parallel()
+	url, conns := counted(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	rt := engine.NewTransport(t)
+	for range 2 {
+		if got, err := said(t, rt, url, 0); err != nil || got != "ok" {
+			t.Errorf("%q, %v; want ok", got, err)
+		}
+		engine.AgeKept(rt)
+	}
+	if conns.Load() != 2 {
+		t.Errorf("%d connections, want 2", conns.Load())
+	}
+}
+
+// A body whose length nobody knows, or that cannot be had again, goes over http.Transport: it may be too long to
+// be written before the answer is read, and a second try would send another one.
+func TestBodyThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	url := rawServer(t, func(n int, conn net.Conn, in *bufio.Reader) {
+		for i := 0; ; i++ {
+			r, err := http.ReadRequest(in)
+			if err != nil || i == 1 && n == 0 {
+				return
+			}
+			b, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+		}
+	})
+	rt := engine.NewTransport(t)
+	if got, err := said(t, rt, url, 0); err != nil || got != "" {
+		t.Fatalf("%q, %v; want nothing", got, err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, io.LimitReader(strings.NewReader("text"), 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); string(b) != "text" || err != nil {
+		t.Errorf("%q, %v; want text", b, err)
+	}
+}
