@@ -120,8 +120,9 @@ func (d *dialer) target() (string, NodeID, error) {
 // user. It looks at the options first, then at MYCO_URL with MYCO_CREDS, then into the data
 // directory (MYCO_DATA_DIR, or the default one).
 //
-// The error has CodeUnavailable where no daemon answers and CodeForbidden where the credentials
-// cannot be read or are refused; its hint is the next command to try.
+// The error has CodeUnavailable where no daemon is found, CodeTimeout where one is there and does not answer
+// within 5 s, and CodeForbidden where the credentials cannot be read or are refused; its hint is the next
+// command to try.
 func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	d := &dialer{
 		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: DefaultDataDir(),
@@ -169,6 +170,8 @@ func (d *dialer) explain(ctx context.Context, target string, err error) error {
 		return Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err).WithHint("%s", start)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
 		return Errorf(CodeUnavailable, "no daemon is running: nothing listens at %s: %w", target, err).WithHint("%s", start)
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
+		return Errorf(CodeTimeout, "no answer from the daemon at %s: %w", target, err).WithHint("myco doctor")
 	}
 	return Errorf(CodeUnavailable, "cannot reach the daemon at %s: %w", target, err).WithHint("%s", start)
 }

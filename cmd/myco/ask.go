@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,8 +40,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	conn, err := a.dial(ctx)
-	if errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) && c.local(a.dataDir) {
-		a.hint("No daemon is running (mycod starts one): asking the engine of this machine directly.")
+	if c.local(a.dataDir) && a.withoutDaemon(err) {
 		return a.askLocally(ctx, t, req, c.Stream)
 	}
 	if err != nil {

@@ -62,8 +62,7 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	case err == nil:
 		defer conn.Close()
 		ch.asker = swarmAsker{conn}
-	case errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) && c.Node == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == ""):
-		a.hint("No daemon is running (mycod starts one): asking the engine of this machine directly.")
+	case c.Node == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == "") && a.withoutDaemon(err):
 		ch.asker, ch.local, ch.s.Node = localAsker{}, true, ""
 	default:
 		return err

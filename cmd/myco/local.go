@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,6 +11,20 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
+
+// withoutDaemon tells that this machine's own engine is asked where err says that no daemon answers, and reports
+// whether it does.
+func (a *app) withoutDaemon(err error) bool {
+	switch {
+	case errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}):
+		a.hint("No daemon is running (mycod starts one): asking the engine of this machine directly.")
+	case errors.Is(err, &bus.Error{Code: bus.CodeTimeout}):
+		a.hint("The daemon of this machine is there and does not answer (myco doctor): asking the engine of this machine directly.")
+	default:
+		return false
+	}
+	return true
+}
 
 // askLocally answers on an engine of this machine, without a daemon. The model is chosen by the
 // same rule as in a swarm.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,5 +114,24 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A daemon that is there and says nothing, as one that is stopped, is told from none.
+func TestDaemonThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer ln.Close()
+	d := &daemon{t: t, dir: t.TempDir()}
+	seed, _ := newUser(t)
+	must(t, os.WriteFile(filepath.Join(d.dir, bus.UserCreds), seed, 0o600))
+	info, err := json.Marshal(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + ln.Addr().String()})
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(d.dir, bus.DaemonFile), info, 0o600))
+	d.myco("swarm").want(t, 5, "no answer from the daemon at nats://"+ln.Addr().String(), "try: myco doctor")
+	d.myco("ask", "--remote", "hello").want(t, 5, "no answer from the daemon")
+	if got := d.myco("ask", "hello").err; !strings.Contains(got, "is there and does not answer") || strings.Contains(got, "No daemon is running") {
+		t.Errorf("ask says %s", got)
 	}
 }

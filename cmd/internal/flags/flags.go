@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Values makes kong read times and whole numbers by this package. Unlike kong's own readers they take a
+// Values makes kong read times and numbers by this package. Unlike kong's own readers they take a
 // negative one without "=" too.
 func Values() kong.Option {
 	return kong.OptionFunc(func(k *kong.Kong) error {
@@ -19,6 +19,7 @@ func Values() kong.Option {
 			kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 			kong.KindMapper(reflect.Int, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Int64, kong.MapperFunc(number)),
+			kong.KindMapper(reflect.Float64, kong.MapperFunc(fraction)),
 		} {
 			if err := o.Apply(k); err != nil {
 				return err
@@ -40,6 +41,14 @@ func number(ctx *kong.DecodeContext, target reflect.Value) error {
 	return read(ctx, "whole number", "1 or 20", func(s string) error {
 		n, err := strconv.ParseInt(s, 10, 64)
 		target.SetInt(n)
+		return err
+	})
+}
+
+func fraction(ctx *kong.DecodeContext, target reflect.Value) error {
+	return read(ctx, "number", "0 or 0.7", func(s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		target.SetFloat(f)
 		return err
 	})
 }

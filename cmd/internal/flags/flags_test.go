@@ -15,6 +15,7 @@ type line struct {
 	Hold  time.Duration
 	Slots int
 	Seed  *int64
+	Heat  *float64
 	Quiet bool `short:"q"`
 }
 
@@ -39,6 +40,9 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s: %+v, error %v", args, l, err)
 		}
 	}
+	if l, err := parse(t, "--heat -0.5"); err != nil || l.Heat == nil || *l.Heat != -0.5 {
+		t.Errorf("%+v, error %v, want a heat of -0.5", l, err)
+	}
 	for _, args := range []string{"--hold -1s --slots -1 --seed -7", "--hold=-1s --slots=-1 --seed=-7"} {
 		l, err := parse(t, args)
 		if err != nil || l.Hold != -time.Second || l.Slots != -1 || l.Seed == nil || *l.Seed != -7 {
@@ -57,6 +61,8 @@ func TestWhatIsWanted(t *testing.T) {
 		"--slots many":     `--slots: "many" is no whole number: want one such as 1 or 20`,
 		"--slots 1.5":      `--slots: "1.5" is no whole number: want one such as 1 or 20`,
 		"--seed -q":        `--seed: "-q" is no whole number: want one such as 1 or 20`,
+		"--heat warm":      `--heat: "warm" is no number: want one such as 0 or 0.7`,
+		"--heat":           "--heat: the number is missing: want one such as 0 or 0.7",
 		"--slots 1 --seed": "--seed: the whole number is missing: want one such as 1 or 20",
 	} {
 		if _, err := parse(t, args); err == nil || err.Error() != want {
