@@ -101,7 +101,7 @@ func (r InferenceRequest) validateOptions() error {
 		return Errorf(CodeInvalid, "max_tokens %d: want 0 to %d", r.MaxTokens, maxTokens)
 	case r.Threads < 0 || r.Threads > maxThreads:
 		return Errorf(CodeInvalid, "threads %d: want 0 to %d", r.Threads, maxThreads)
-	case r.Temperature != nil && (*r.Temperature < 0 || *r.Temperature > 100):
+	case r.Temperature != nil && !(*r.Temperature >= 0 && *r.Temperature <= 100): // it may be NaN
 		return Errorf(CodeInvalid, "temperature %g: want 0 to 100", *r.Temperature)
 	case len(r.Stop) > maxStops || slices.ContainsFunc(r.Stop, long):
 		return Errorf(CodeInvalid, "stop: want at most %d texts of at most %d bytes", maxStops, maxStopSize)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,7 @@ func TestInferenceRequest(t *testing.T) {
 		"tokens without end": {bus.InferenceRequest{Prompt: "hi", MaxTokens: -1}, bus.CodeInvalid},
 		"threads":            {bus.InferenceRequest{Prompt: "hi", Threads: 1_000_000}, bus.CodeInvalid},
 		"temperature":        {bus.InferenceRequest{Prompt: "hi", Temperature: new(-1.0)}, bus.CodeInvalid},
+		"no temperature":     {bus.InferenceRequest{Prompt: "hi", Temperature: new(math.NaN())}, bus.CodeInvalid},
 		"stops":              {bus.InferenceRequest{Prompt: "hi", Stop: make([]string, 65)}, bus.CodeInvalid},
 		"a long stop":        {bus.InferenceRequest{Prompt: "hi", Stop: []string{strings.Repeat("x", 1025)}}, bus.CodeInvalid},
 
