@@ -19,6 +19,9 @@ type lostRun struct {
 	// after one. Heartbeats may come late: only what it says of its own time tells that it lives.
 	up    time.Duration
 	heard bool
+	// other is another start that was known when fate was asked first: it may be an earlier one, whose successor
+	// was not heard here. up is for it then.
+	other string
 	// next is what members.listened was when a later start was noticed; 0 before.
 	next time.Duration
 }
@@ -54,13 +57,20 @@ func (m *members) fate(task bus.TaskID, c Crash) Fate {
 			return Returned
 		}
 	default:
-		if silent+up > handsBack {
-			return Ended // its journal may be lost with the power
+		if !r.heard && r.other == "" {
+			r.other, r.up = p.Beat.Boot, up
 		}
-		if r.next == 0 {
-			r.next = m.listened
+		if r.heard || p.Beat.Boot != r.other || up-r.up > suspectAfter { // it has begun, or lives, since then
+			if silent+up > handsBack {
+				return Ended // its journal may be lost with the power
+			}
+			if r.next == 0 {
+				r.next = m.listened
+			}
 		}
-		silent = m.listened - r.next // it may start again and again
+		if r.next > 0 {
+			silent = m.listened - r.next // it may start again and again
+		}
 	}
 	if silent > returnWithin {
 		return Ended
@@ -95,7 +105,7 @@ func (m *members) noteHeld(task bus.TaskID, c Crash) {
 			name = p.Info.Name
 		}
 		how = fmt.Sprintf("has been away for %v; after %v the task is dead", (m.listened - p.heard).Round(time.Second), returnWithin)
-		if p.Beat.Boot != c.Boot {
+		if m.lostRun(task, c).next > 0 {
 			how = fmt.Sprintf("has started again, and may tell its end; %v after that the task is dead", handsBack)
 		}
 	}

@@ -86,6 +86,26 @@ func TestFate(t *testing.T) {
 			{80 * time.Second, sleep(19 * time.Second), Unsure},
 			{90 * time.Second, nothing, Ended},
 		},
+		"it has started again before this is asked": {
+			{0, beat("second", 1, time.Minute), Unsure},
+			{time.Second, beat("second", 2, time.Minute+time.Second), Ended},
+		},
+		"only its start before was heard here": {
+			{0, beat("before", 9, time.Hour), Unsure},
+			{time.Minute, silent, Unsure},
+			{2 * time.Minute, nothing, Unsure},
+			{4 * time.Minute, nothing, Ended},
+		},
+		"only its start before was heard here, and then itself": {
+			{0, beat("before", 9, time.Hour), Unsure},
+			{time.Minute, beat("first", 1, 2*time.Minute), Unsure},
+			{62 * time.Second, beat("first", 2, 2*time.Minute+2*time.Second), Returned},
+		},
+		"only its start before was heard here, and then its next": {
+			{0, beat("before", 9, time.Hour), Unsure},
+			{time.Minute, beat("second", 1, time.Second), Unsure},
+			{70 * time.Second, nothing, Ended},
+		},
 		"it starts again and again": starts(beat),
 		"it stays away":             {{0, beat("first", 1, time.Minute), Unsure}, {3 * time.Second, silent, Unsure}, {2 * time.Minute, nothing, Unsure}, {4 * time.Minute, nothing, Ended}},
 		"this node has slept": {
@@ -149,6 +169,7 @@ func TestHeld(t *testing.T) {
 	m := newMembers("myco-0000000000b1", nil, slog.New(slog.DiscardHandler))
 	tells := func(want string) {
 		t.Helper()
+		m.fate("t1", Crash{worker, 1, "first"})
 		m.noteHeld("t1", Crash{worker, 1, "first"})
 		if got := m.heldBack("t1"); got != "held back: it may still run on "+want {
 			t.Errorf("it is %q, want %q", got, want)
