@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
@@ -55,13 +56,36 @@ func (d *driver) task(id string) bus.Task {
 // enqueue hands over a durable task, and fails the test where it is not accepted.
 func (d *driver) enqueue(ctx context.Context, c *bus.Conn, id string) {
 	d.t.Helper()
+	if err := d.tryEnqueue(ctx, c, id); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *driver) tryEnqueue(ctx context.Context, c *bus.Conn, id string) error {
 	r, err := c.Enqueue(ctx, d.task(id))
 	if err != nil || !r.Accepted || r.ID != bus.TaskID(id) {
-		d.t.Fatalf("enqueue %s: receipt %+v, error %v", id, r, err)
+		return fmt.Errorf("enqueue %s: receipt %+v, error %w", id, r, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.durable[r.ID] = true
+	return nil
+}
+
+// enqueueAll hands over n durable tasks, eight at a time: each waits for the disks of two nodes.
+func (d *driver) enqueueAll(ctx context.Context, n int, of func(i int) (*bus.Conn, string)) {
+	d.t.Helper()
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i := range n {
+		all.Go(func() error {
+			c, id := of(i)
+			return d.tryEnqueue(ctx, c, id)
+		})
+	}
+	if err := all.Wait(); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // submit hands over an attached task and reads its output in the background.

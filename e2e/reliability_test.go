@@ -77,7 +77,7 @@ var catalogue = []lab.Fault{
 	{
 		Key: "silent", Event: "programs connect to the port for routes and say nothing", Promise: "nodes join meanwhile, the daemon answers, nobody is taken for lost",
 		Test:    "TestSilentConnectionsToTheRoutePort",
-		Without: []protect.Protection{protect.Handshake}, Then: `cannot reach the daemon at \S+: .*: i/o timeout`,
+		Without: []protect.Protection{protect.Handshake}, Then: `no answer from the daemon at \S+: .*: i/o timeout`,
 	},
 	{
 		Key: "reboot", Event: "a node starts again with the same identity", Promise: "ready <= 5 s",

@@ -104,12 +104,10 @@ func revokeUnderLoad(t *testing.T, theHost bool) time.Duration {
 	onA, onB := a.Dial(t), b.Dial(t)
 	for i := range half {
 		d.submit(ctx, onB, fmt.Sprintf("attached-%03d", i))
-		c := onA
-		if i%2 == 0 {
-			c = onB
-		}
-		d.enqueue(ctx, c, fmt.Sprintf("durable-%03d", i))
 	}
+	d.enqueueAll(ctx, half, func(i int) (*bus.Conn, string) {
+		return []*bus.Conn{onB, onA}[i%2], fmt.Sprintf("durable-%03d", i)
+	})
 	finished := func(r engine.Run) bool { return r.Outcome == engine.Finished }
 	if runs, err := ledger.Wait(ctx, func(r []engine.Run) bool { return engine.Count(r, finished) >= before }); err != nil {
 		t.Fatalf("%d runs: %v", len(runs), err)
