@@ -233,7 +233,7 @@ func TestPoisonTask(t *testing.T) {
 			if m.Name == runs[k-1].Engine {
 				m.Kill()
 				if k == 3 { // it may be behind a link that is down
-					heldFor(t, c, from, m.Name)
+					heldFor(t, c, c.Members[(c.Index(m)+1)%len(c.Members)], m.Name)
 				}
 				m.Start(t, m.Flags...)
 			}
