@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,9 +115,9 @@ func TestMembership(t *testing.T) {
 		}
 		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s2", Name: "work"}, Changed: r.Token == "mycoNEW"}
 	})
-	alone := false
+	var alone atomic.Bool
 	on(d, payload(bus.VerbLeave), func(struct{}) any {
-		if alone {
+		if alone.Load() {
 			return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}}
 		}
 		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}, Changed: true, Phrase: "abcd-efgh"}
@@ -146,7 +147,7 @@ func TestMembership(t *testing.T) {
 		got := run(t.Context(), []string{"--data-dir", d.dir, "leave"}, streams{in: strings.NewReader(answer), out: &out, err: &errs, interactive: true})
 		outcome{got, out.String(), errs.String()}.want(t, code, "Leave the swarm?")
 	}
-	alone = true
+	alone.Store(true)
 	if o := d.myco("leave").want(t, 0, "To join another swarm"); o.out != "nothing to leave; this node is alone already, in the swarm laptop (s3)\n" {
 		t.Errorf("leave printed %q", o.out)
 	}
