@@ -32,18 +32,26 @@ type heldTask struct {
 }
 
 // hold notes that a task may be left for the grace, and is cancelled after; not where there is one of
-// that id.
-func (h *heldTasks) hold(id bus.TaskID, cancel func()) bool {
+// that id. Who holds it reads it, until done is called.
+func (h *heldTasks) hold(id bus.TaskID, cancel func()) (done func(), ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.tasks[id] != nil {
-		return false
+		return nil, false
 	}
 	if h.tasks == nil {
 		h.tasks = map[bus.TaskID]*heldTask{}
 	}
-	h.tasks[id] = &heldTask{leave: time.AfterFunc(h.grace, cancel)}
-	return true
+	t := &heldTask{readers: 1}
+	t.leave = time.AfterFunc(h.grace, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if t.readers == 0 {
+			cancel()
+		}
+	})
+	h.tasks[id] = t
+	return h.doneWith(id, t), true
 }
 
 // read notes a reader of a task, which may be held, until done is called.
@@ -56,6 +64,11 @@ func (h *heldTasks) read(id bus.TaskID) (done func()) {
 	}
 	t.readers++
 	t.leave.Stop()
+	return h.doneWith(id, t)
+}
+
+// doneWith is what a reader of t calls in the end.
+func (h *heldTasks) doneWith(id bus.TaskID, t *heldTask) func() {
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -97,13 +110,15 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 	}
 	out := newEvents(w)
 	defer out.end()
+	left := func() {}
 	if err == nil && stays {
-		err = g.stay(t)
+		left, err = g.stay(t)
 	}
 	if err != nil {
 		g.failNative(w, r, err)
 		return
 	}
+	defer left()
 	if stays {
 		if err := out.opens(t.ID); err != nil { // it may leave before the first output
 			g.cfg.Logger.Debug("write a reply", "err", err)
@@ -116,22 +131,23 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 	g.endEvents(r, out, t.ID, info, err)
 }
 
-// stay runs a task that goes on without its client for a while.
-func (g *Gateway) stay(t bus.Task) error {
+// stay runs a task that goes on without its client for a while, from when that has left.
+func (g *Gateway) stay(t bus.Task) (left func(), err error) {
 	ctx, cancel := context.WithCancel(g.life)
-	if !g.held.hold(t.ID, cancel) {
+	left, ok := g.held.hold(t.ID, cancel)
+	if !ok {
 		cancel()
-		return bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("GET /task/%s/events", t.ID)
+		return nil, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("GET /task/%s/events", t.ID)
 	}
 	over := func() {
 		cancel()
 		g.held.ended(t.ID)
 	}
-	err := g.cfg.Swarm.Start(ctx, t, over)
-	if err != nil {
+	if err := g.cfg.Swarm.Start(ctx, t, over); err != nil {
 		over()
+		return nil, err
 	}
-	return err
+	return left, nil
 }
 
 // events streams the output of a task, from what Last-Event-ID names on.

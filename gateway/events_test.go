@@ -21,10 +21,12 @@ type theatre struct {
 	mu       sync.Mutex
 	started  []bus.TaskID
 	life     context.Context //nolint:containedctx // of what was started last
+	slow     time.Duration   // that a start takes
 	attached [][2]int
 }
 
 func (s *theatre) Start(ctx context.Context, t bus.Task, _ func()) error {
+	time.Sleep(s.slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started, s.life = append(s.started, t.ID), ctx
@@ -114,7 +116,7 @@ func TestReattachGrace(t *testing.T) {
 	t.Parallel()
 	for told, grace := range map[time.Duration]time.Duration{0: 30 * time.Second, 5 * time.Minute: 5 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &theatre{swarm: &swarm{}}
+			s := &theatre{swarm: &swarm{}, slow: 2 * grace} // who waits for a start has not left
 			g, err := gateway.New(gateway.Config{Swarm: s, Key: key, ReattachGrace: told})
 			if err != nil {
 				t.Fatal(err)
