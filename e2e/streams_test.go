@@ -104,7 +104,7 @@ func TestClientComesBack(t *testing.T) {
 	var ledger engine.Ledger
 	s := harness.New(t, programs)
 	paced := func(r engine.Request) engine.Script {
-		return engine.Script{Words: scriptedWords(r.Marker), Between: wordEvery}
+		return engine.Script{Words: scriptedWords(r.Marker), Between: 10 * wordEvery} // slow enough for a command to start meanwhile
 	}
 	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger, Script: paced}).URL())
 	b := s.Join(t, a, "b")
@@ -118,7 +118,8 @@ func TestClientComesBack(t *testing.T) {
 		return string(body)
 	}
 	check := func(what, marker string, words []string) {
-		if want := scriptedWords(marker); strings.Join(words, "") != strings.Join(want, "") || len(words) != len(want) {
+		// On a busy machine several words come in one piece.
+		if want := strings.Join(scriptedWords(marker), ""); strings.Join(words, "") != want {
 			t.Errorf("%s: read %q, want %q", what, words, want)
 		}
 		if runs := begun(ledger.Runs(), marker); len(runs) != 1 || runs[0].Outcome != engine.Finished {
