@@ -184,7 +184,7 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			continue // it has slots of its own, beside those that are told
 		}
 		i.Models = append(i.Models, p.cap.Models...)
-		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete && typ != bus.TypeShow { // these have slots of their own
+		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete && typ != bus.TypeShow && typ != bus.TypeFile { // these have slots of their own
 			i.Slots += p.cap.Slots
 			i.Busy += p.busy
 		}

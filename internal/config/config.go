@@ -88,6 +88,8 @@ type Config struct {
 	// OnBattery is what a machine on battery does for others: "use", "last" or "never". Default
 	// "last": what no other machine can do.
 	OnBattery string
+	// NoFiles keeps the machine from reading documents, for others and for its owner.
+	NoFiles bool
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers"
+	"github.com/mycoswarm/mycoswarm/handlers/file"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -94,12 +95,18 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 	}, j.Effects())
-	for _, h := range []bus.Handler{
+	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
 		inference,
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
-	} {
+	}
+	if !d.cfg.NoFiles {
+		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium")})
+		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
+		serves = append(serves, reader)
+	}
+	for _, h := range serves {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}

@@ -1,0 +1,227 @@
+package file
+
+import (
+	"bytes"
+	"encoding/xml"
+	"strconv"
+	"strings"
+)
+
+const (
+	// deepest is the lowest heading of Markdown, and of lists what is still told apart.
+	deepest = 6
+	// maxCells is the most cells of a row that are kept.
+	maxCells = 1000
+)
+
+// body is the text of a DOCX, as it is made.
+type body struct {
+	plain   bool
+	links   map[string]string // targets by id
+	styles  map[string]int    // levels of headings by style
+	numbers map[string]bool   // numbered lists by number and level
+	out     writer
+
+	paras  []*para // a text box in a paragraph has paragraphs of its own
+	tables []*table
+	skip   int    // inside of what says the same again
+	text   bool   // inside of w:t
+	inList bool   // the last paragraph was of a list
+	list   string // the last list, by its number; deeper levels may have others
+}
+
+// para is a paragraph.
+type para struct {
+	b     bytes.Buffer
+	level int // of a heading, 0 for none
+	num   string
+	depth int // of a list
+	link  string
+	from  int // where the link's text begins
+}
+
+// table is a table; of one within a cell the text is kept alone.
+type table struct {
+	rows int
+	row  []string
+	cell []string
+}
+
+// read makes text of the main part.
+func (b *body) read(x *xml.Decoder) error {
+	return each(x, b.start, b.end, func(s string) {
+		if b.text && b.skip == 0 && !b.out.full {
+			b.write(s)
+		}
+	})
+}
+
+func (b *body) para() *para {
+	if len(b.paras) == 0 {
+		return &para{} // its text belongs to nothing
+	}
+	return b.paras[len(b.paras)-1]
+}
+
+func (b *body) write(s string) { b.para().b.WriteString(s) }
+
+func (b *body) start(e xml.StartElement) {
+	name := e.Name.Local
+	if b.skip > 0 || name == "Fallback" || name == "instrText" {
+		b.skip++
+		return
+	}
+	p := b.para()
+	switch name {
+	case "p":
+		b.paras = append(b.paras, &para{})
+	case "pStyle":
+		p.level = b.styles[attr(e, "val")]
+	case "ilvl":
+		p.depth, _ = strconv.Atoi(attr(e, "val"))
+	case "numId":
+		p.num = attr(e, "val")
+	case "t":
+		b.text = true
+	case "tab":
+		if len(e.Attr) == 0 { // one with is a tab stop
+			b.write("\t")
+		}
+	case "br", "cr":
+		b.write("\n")
+	case "hyperlink":
+		if p.link, p.from = b.links[attr(e, "id")], p.b.Len(); p.link != "" && !b.plain {
+			b.write("[")
+		}
+	case "tbl":
+		b.tables = append(b.tables, &table{})
+	case "tr":
+		if t := b.table(); t != nil {
+			t.row = nil
+		}
+	case "tc":
+		if t := b.table(); t != nil {
+			t.cell = nil
+		}
+	}
+}
+
+func (b *body) table() *table {
+	if len(b.tables) == 0 {
+		return nil
+	}
+	return b.tables[len(b.tables)-1]
+}
+
+func (b *body) end(name string) {
+	if b.skip > 0 {
+		b.skip--
+		return
+	}
+	switch name {
+	case "t":
+		b.text = false
+	case "hyperlink":
+		b.endLink(b.para())
+	case "p":
+		if n := len(b.paras); n > 0 {
+			p := b.paras[n-1]
+			b.paras = b.paras[:n-1]
+			b.endPara(p)
+		}
+	case "tc":
+		if t := b.table(); t != nil && len(t.row) < maxCells {
+			t.row = append(t.row, strings.Join(strings.Fields(strings.Join(t.cell, " ")), " "))
+		}
+	case "tr":
+		b.endRow()
+	case "tbl":
+		b.endTable()
+	}
+}
+
+// endLink puts the target of a link behind its text.
+func (b *body) endLink(p *para) {
+	link := p.link
+	p.link = ""
+	if link == "" {
+		return
+	}
+	switch text := string(p.b.Bytes()[p.from:]); {
+	case b.plain && text != link && strings.TrimSpace(text) != "":
+		p.b.WriteString(" (" + link + ")")
+	case b.plain:
+	case text == "[":
+		p.b.Truncate(p.from)
+	default:
+		p.b.WriteString("](" + strings.NewReplacer(" ", "%20", ")", "%29").Replace(link) + ")")
+	}
+}
+
+func (b *body) endPara(p *para) {
+	text := strings.TrimSpace(p.b.String())
+	if text == "" {
+		return
+	}
+	if t := b.table(); t != nil {
+		t.cell = append(t.cell, text)
+		return
+	}
+	isItem := p.num != "" && p.num != "0" && p.level == 0
+	if b.inList && (!isItem || p.depth == 0 && p.num != b.list) {
+		b.out.add("\n")
+	}
+	if b.inList = isItem; isItem && p.depth == 0 {
+		b.list = p.num
+	}
+	switch {
+	case isItem:
+		mark := "- "
+		if b.numbers[p.num+" "+strconv.Itoa(p.depth)] {
+			mark = "1. " // Markdown counts by itself
+		}
+		indent := strings.Repeat("   ", max(0, min(p.depth, deepest)))
+		b.out.add(indent + mark + strings.ReplaceAll(text, "\n", "\n"+indent+"   ") + "\n")
+	case p.level > 0 && !b.plain:
+		b.out.add(strings.Repeat("#", min(p.level, deepest)) + " " + strings.Join(strings.Fields(text), " ") + "\n\n")
+	default:
+		b.out.add(text + "\n\n")
+	}
+}
+
+func (b *body) endRow() {
+	t := b.table()
+	if t == nil || len(t.row) == 0 {
+		return
+	}
+	t.rows++
+	if n := len(b.tables); n > 1 { // within a cell
+		b.tables[n-2].cell = append(b.tables[n-2].cell, strings.Join(t.row, " "))
+		return
+	}
+	if b.inList {
+		b.out.add("\n")
+		b.inList = false
+	}
+	if b.plain {
+		b.out.add(strings.Join(t.row, "\t") + "\n")
+		return
+	}
+	for i := range t.row {
+		t.row[i] = strings.ReplaceAll(t.row[i], "|", `\|`)
+	}
+	b.out.add("| " + strings.Join(t.row, " | ") + " |\n")
+	if t.rows == 1 {
+		b.out.add("|" + strings.Repeat(" --- |", len(t.row)) + "\n")
+	}
+}
+
+func (b *body) endTable() {
+	n := len(b.tables)
+	if n == 0 {
+		return
+	}
+	if b.tables = b.tables[:n-1]; n == 1 {
+		b.out.add("\n")
+	}
+}

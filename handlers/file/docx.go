@@ -1,0 +1,224 @@
+package file
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// docxPart and docxWhole are how much of one part of a DOCX, and of all that are read, is unpacked, in
+	// bytes. A book of a thousand pages has 20 MB.
+	docxPart  = 64 << 20
+	docxWhole = 96 << 20
+	// docxDepth is how deep elements may be nested, and docxEntries how many parts there may be.
+	docxDepth   = 1000
+	docxEntries = 10_000
+)
+
+var errBomb = errors.New("it is larger, unpacked, than what is read")
+
+// isDOCX reports whether content is an archive with what a DOCX must have.
+func isDOCX(content []byte) bool {
+	if !bytes.HasPrefix(content, []byte("PK\x03\x04")) {
+		return false
+	}
+	if z, err := zip.NewReader(bytes.NewReader(content), int64(len(content))); err == nil {
+		f, err := z.Open(docxMain)
+		if err == nil {
+			_ = f.Close() // nothing was read
+		}
+		return err == nil
+	}
+	return bytes.Contains(content, []byte("word/document.xml")) // cut off: it is told that it is broken
+}
+
+const docxMain = "word/document.xml"
+
+// docx is an archive that is read.
+type docx struct {
+	ctx  context.Context // of one reading
+	zip  *zip.Reader
+	left int64 // bytes that may still be unpacked
+}
+
+// readDOCX makes text of a DOCX.
+func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
+	var res bus.FileResult
+	fail := func(err error) (bus.FileResult, error) {
+		if errors.Is(err, errBomb) {
+			return res, bus.Errorf(bus.CodeFailed, "%s is not read: %w", named(req.Name), err)
+		}
+		return res, bus.Errorf(bus.CodeFailed, "%s is broken, or no DOCX that can be read: %w", named(req.Name), err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(req.Content), int64(len(req.Content)))
+	if err != nil {
+		return fail(err)
+	}
+	if len(z.File) > docxEntries {
+		return fail(errBomb)
+	}
+	d := &docx{ctx: ctx, zip: z, left: docxWhole}
+	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}}
+	for _, part := range []struct {
+		name string
+		take func(*xml.Decoder) error
+		must bool
+	}{
+		{"word/_rels/document.xml.rels", b.readLinks, false},
+		{"word/styles.xml", b.readStyles, false},
+		{"word/numbering.xml", b.readNumbers, false},
+		{"docProps/core.xml", func(x *xml.Decoder) error { return readCore(x, &res) }, false},
+		{docxMain, b.read, true},
+	} {
+		if err := d.part(part.name, part.must, part.take); err != nil {
+			return fail(err)
+		}
+	}
+	res.Text, res.Truncated = b.out.text()
+	if strings.TrimSpace(res.Text) == "" {
+		return res, bus.Errorf(bus.CodeFailed, "%s holds no text", named(req.Name))
+	}
+	return res, nil
+}
+
+// part has take read a part of the archive; one that is not there is left out, unless it must be.
+func (d *docx) part(name string, must bool, take func(*xml.Decoder) error) error {
+	f, err := d.zip.Open(name)
+	if err != nil && !must {
+		return nil //nolint:nilerr // what it would tell is an extra
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was read
+	return take(xml.NewDecoder(&capped{d: d, r: f, left: docxPart}))
+}
+
+// capped reads until too much was unpacked, or the time is over.
+type capped struct {
+	d    *docx
+	r    io.Reader
+	left int64
+}
+
+func (c *capped) Read(b []byte) (int, error) {
+	if c.d.ctx.Err() != nil {
+		return 0, context.Cause(c.d.ctx)
+	}
+	n, err := c.r.Read(b)
+	c.left, c.d.left = c.left-int64(n), c.d.left-int64(n)
+	if c.left < 0 || c.d.left < 0 {
+		return 0, errBomb
+	}
+	return n, err
+}
+
+// each calls start and end for every element, and text for what is between them.
+func each(x *xml.Decoder, start func(xml.StartElement), end func(string), text func(string)) error {
+	depth := 0
+	for {
+		t, err := x.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch t := t.(type) {
+		case xml.StartElement:
+			if depth++; depth > docxDepth {
+				return errors.New("its elements are nested too deep")
+			}
+			start(t)
+		case xml.EndElement:
+			depth--
+			end(t.Name.Local)
+		case xml.CharData:
+			text(string(t))
+		}
+	}
+}
+
+// attr is the value of an attribute, whatever its namespace.
+func attr(e xml.StartElement, name string) string {
+	for _, a := range e.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// readCore reads the title and the author.
+func readCore(x *xml.Decoder, res *bus.FileResult) error {
+	at := ""
+	return each(x, func(e xml.StartElement) { at = e.Name.Local }, func(string) { at = "" }, func(s string) {
+		switch at {
+		case "title":
+			res.Title = oneLine(res.Title + s)
+		case "creator":
+			res.Author = oneLine(res.Author + s)
+		}
+	})
+}
+
+func ignore(string) {}
+
+// readLinks reads where links lead, by their ids.
+func (b *body) readLinks(x *xml.Decoder) error {
+	return each(x, func(e xml.StartElement) {
+		if e.Name.Local == "Relationship" && strings.HasSuffix(attr(e, "Type"), "/hyperlink") {
+			b.links[attr(e, "Id")] = oneLine(attr(e, "Target"))
+		}
+	}, ignore, ignore)
+}
+
+// readStyles reads which styles are headings, and of which level: their ids are in the language of whoever
+// wrote the document, their names are not.
+func (b *body) readStyles(x *xml.Decoder) error {
+	id := ""
+	return each(x, func(e xml.StartElement) {
+		switch e.Name.Local {
+		case "style":
+			id = attr(e, "styleId")
+		case "name":
+			name := strings.ToLower(attr(e, "val"))
+			if level, found := strings.CutPrefix(name, "heading "); found {
+				b.styles[id], _ = strconv.Atoi(level)
+			} else if name == "title" {
+				b.styles[id] = 1
+			}
+		}
+	}, ignore, ignore)
+}
+
+// readNumbers reads which lists are numbered: by the number of the list and the level.
+func (b *body) readNumbers(x *xml.Decoder) error {
+	abstract, level, num := "", "", ""
+	kinds := map[string]bool{} // by abstract list and level
+	return each(x, func(e xml.StartElement) {
+		switch e.Name.Local {
+		case "abstractNum":
+			abstract = attr(e, "abstractNumId")
+		case "lvl":
+			level = attr(e, "ilvl")
+		case "numFmt":
+			kinds[abstract+" "+level] = attr(e, "val") != "bullet" && attr(e, "val") != "none"
+		case "num":
+			num = attr(e, "numId")
+		case "abstractNumId":
+			for l := range 9 {
+				at := " " + strconv.Itoa(l)
+				b.numbers[num+at] = kinds[attr(e, "val")+at]
+			}
+		}
+	}, ignore, ignore)
+}

@@ -1,0 +1,181 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// slots is how many documents a node reads at once: a large one takes hundreds of megabytes.
+	slots = 1
+	// readTime is how long one may take. A PDF of a thousand pages takes seconds on a small machine.
+	readTime = 2 * time.Minute
+	// prepareTime is for what comes before the first PDF, see pdf.go.
+	prepareTime = 5 * time.Minute
+	// grace is how much later than the limit the watchdog looks, so that the error is ours.
+	grace = 10 * time.Second
+)
+
+// Config is what a Handler is told.
+type Config struct {
+	// Cache is a folder of the daemon's for what is compiled of PDFium before the first PDF: about 25 MB.
+	// Empty: it is compiled after each start, which takes seconds.
+	Cache string
+	// Limit is how long one document may take. Default 2 min.
+	Limit time.Duration
+	// Memory is the most that PDFium may take, in bytes. Default 256 MiB.
+	Memory int64
+}
+
+// Handler reads documents. The payload of a task is a bus.FileRequest, its result a bus.FileResult; it has no
+// output before.
+type Handler struct {
+	limit time.Duration
+	pdf   *pdfReader
+}
+
+var _ bus.Handler = (*Handler)(nil)
+
+// New returns a handler. It loads nothing before the first PDF.
+func New(c Config) *Handler {
+	h := &Handler{limit: c.Limit, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}}
+	if h.limit == 0 {
+		h.limit = readTime
+	}
+	if h.pdf.memory == 0 {
+		h.pdf.memory = pdfMemory
+	}
+	return h
+}
+
+// Close frees what the first PDF loaded. No task may be running.
+func (h *Handler) Close(ctx context.Context) error { return h.pdf.close(ctx) }
+
+// Capability implements bus.Handler.
+func (*Handler) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: bus.TypeFile, Slots: slots}, nil
+}
+
+// errSlow is the cause of a reading that took longer than its limit.
+var errSlow = errors.New("the time for one document is over")
+
+// Handle implements bus.Handler. Errors have CodeInvalid for a request that is none and a kind of document
+// that is not read, CodeTooLarge for one over a limit, and CodeFailed for one that cannot be read: broken, with
+// a password, without text. All of these are final, as another node would find the same. One that is marked
+// by bus.Retry, with CodeUnavailable, is of this machine: PDFium does not start here.
+func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
+	req, err := bus.Payload[bus.FileRequest](t)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+	}
+	if err := req.Validate(); err != nil {
+		return nil, err
+	}
+	bus.SetPhase(ctx, "read", h.limit+grace)
+	if req.Format == "" {
+		req.Format = bus.FileMarkdown
+	}
+	res, err := h.read(ctx, req)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, err
+	}
+	res.Format = req.Format
+	res.Words = len(strings.Fields(res.Text))
+	return res, nil
+}
+
+// The kinds that are told apart by hand. What is plain text keeps what mimetype says of it.
+const (
+	kindPDF  = "application/pdf"
+	kindDOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	kindHTML = "text/html"
+	kindText = "text/plain"
+)
+
+// read makes text of the document, by what its content is.
+func (h *Handler) read(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
+	kind, is := kindOf(req.Name, req.Content)
+	if req.Pages != "" && kind != kindPDF {
+		return bus.FileResult{}, bus.Errorf(bus.CodeInvalid, "%s has no pages to choose from: it is %s", named(req.Name), kind).WithHint("leave out the pages")
+	}
+	if kind == kindPDF {
+		return h.pdf.read(ctx, req, h.limit)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, h.limit, tooSlow(req.Name, h.limit))
+	defer cancel()
+	var res bus.FileResult
+	var err error
+	switch { // what else is read gets its case here
+	case kind == kindDOCX:
+		res, err = readDOCX(ctx, req)
+	case isText(is):
+		res, err = readText(req)
+	default:
+		return res, bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX and plain text are read", named(req.Name), kind).
+			WithHint("save it as PDF, DOCX or text")
+	}
+	if ctx.Err() != nil {
+		return res, context.Cause(ctx)
+	}
+	res.Kind = kind
+	return res, err
+}
+
+func tooSlow(name string, limit time.Duration) *bus.Error {
+	return bus.Errorf(bus.CodeFailed, "%s was not read within %v: %w", named(name), limit, errSlow).WithHint("read a part of it: --pages 1-50")
+}
+
+// kindOf tells what a document is, by its content; a name counts where a text begins as HTML does, as many
+// Markdown files do.
+func kindOf(name string, content []byte) (string, *mimetype.MIME) {
+	is := mimetype.Detect(content)
+	kind, _, _ := strings.Cut(is.String(), ";")
+	switch ext := strings.ToLower(path.Ext(name)); {
+	case isPDF(content):
+		kind = kindPDF
+	case isDOCX(content):
+		kind = kindDOCX
+	case kind == kindHTML && ext != "" && !slices.Contains([]string{".html", ".htm", ".xhtml"}, ext):
+		kind = kindText
+		is = mimetype.Lookup(kind)
+	case is.Parent() == nil && utf8.Valid(content) && !bytes.ContainsRune(content, 0): // with colours of a terminal, say
+		kind = kindText
+		is = mimetype.Lookup(kind)
+	}
+	return kind, is
+}
+
+// isText reports whether a kind is text that is read as it is.
+func isText(is *mimetype.MIME) bool {
+	if is.Is(kindHTML) || is.Is("text/rtf") {
+		return false
+	}
+	for m := is; m != nil; m = m.Parent() {
+		if m.Is(kindText) {
+			return true
+		}
+	}
+	return false
+}
+
+// named is what a document is called in an error.
+func named(name string) string {
+	if name == "" {
+		return "the document"
+	}
+	return fmt.Sprintf("%q", name)
+}

@@ -1,0 +1,321 @@
+package file_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/file"
+)
+
+func setup(t *testing.T, c file.Config) *file.Handler {
+	t.Helper()
+	if c.Cache == "" {
+		c.Cache = cache
+	}
+	h := file.New(c)
+	t.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func read(t *testing.T, h *file.Handler, req bus.FileRequest) (bus.FileResult, error) {
+	t.Helper()
+	task, err := bus.NewTask(bus.TypeFile, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := h.Handle(t.Context(), &task, nil)
+	if err != nil {
+		return bus.FileResult{}, err
+	}
+	return res.(bus.FileResult), nil
+}
+
+func fixture(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestPDF(t *testing.T) {
+	h := setup(t, file.Config{})
+	// The name says nothing about a PDF: the content does.
+	got, err := read(t, h, bus.FileRequest{Name: "report.txt", Content: fixture(t, "report.pdf")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Kind != "application/pdf" || got.Pages != 3 || got.Title != "Bees in the garden" || got.Author != "Ada Müller" || got.Truncated || got.Words < 60 {
+		t.Errorf("got %+v", got)
+	}
+	at := -1
+	for _, want := range []string{"[page 1]", "Two hives stand behind the shed.", "[page 2]", "17 kg", "[page 3]", "marzipan"} {
+		next := strings.Index(got.Text, want)
+		if next <= at {
+			t.Errorf("%q is not there, or not in order:\n%s", want, got.Text)
+		}
+		at = next
+	}
+	got, err = read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf"), Pages: "3-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "[page 3]\n\nThe secret word of page three is marzipan.\n"; got.Text != want || got.Pages != 3 {
+		t.Errorf("page 3 is %q, want %q", got.Text, want)
+	}
+}
+
+func TestDOCX(t *testing.T) {
+	h := setup(t, file.Config{})
+	for format, name := range map[string]string{bus.FileMarkdown: "report.md", bus.FileText: "report.txt"} {
+		got, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: fixture(t, "report.docx"), Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(fixture(t, name)), got.Text); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+		if got.Title != "Bees in the garden" || got.Author != "Ada Müller" || got.Format != format {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+func TestPlainText(t *testing.T) {
+	h := setup(t, file.Config{})
+	for name, c := range map[string]struct {
+		content, want, charset, media string
+	}{
+		"utf-8.txt":   {"Grüße\r\n\r\nzwei", "Grüße\n\nzwei\n", "utf-8", ""},
+		"bom.txt":     {"\ufeffGrüße", "Grüße\n", "utf-8", ""},
+		"latin.txt":   {"Gr\xfc\xdfe aus K\xf6ln", "Grüße aus Köln\n", "windows-1252", ""},
+		"greek.txt":   {"\xea\xe1\xeb\xe7\xec\xdd\xf1\xe1", "καλημέρα\n", "iso-8859-7", "text/plain; charset=iso-8859-7"},
+		"utf-16.txt":  {"\xff\xfeG\x00r\x00\xfc\x00\xdf\x00e\x00", "Grüße\n", "utf-16le", ""},
+		"README.md":   {"<h1 align=center>Bees</h1>\n\n- one", "<h1 align=center>Bees</h1>\n\n- one\n", "utf-8", ""},
+		"table.csv":   {"a,b\n1,2\n", "a,b\n1,2\n", "utf-8", ""},
+		"data.json":   {`{"a": [1]}`, `{"a": [1]}` + "\n", "utf-8", ""},
+		"main.go":     {"package main\n\nfunc main() {}\n", "package main\n\nfunc main() {}\n", "utf-8", ""},
+		"drawing.svg": {`<svg xmlns="http://www.w3.org/2000/svg"/>`, `<svg xmlns="http://www.w3.org/2000/svg"/>` + "\n", "utf-8", ""},
+		// What a terminal would obey is left out.
+		"escape.txt": {"a\x1b]0;owned\x07b\u009b2Jc", "a]0;ownedb2Jc\n", "utf-8", ""},
+	} {
+		got, err := read(t, h, bus.FileRequest{Name: name, MediaType: c.media, Content: []byte(c.content)})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got.Text != c.want || got.Charset != c.charset {
+			t.Errorf("%s: got %q in %s, want %q in %s", name, got.Text, got.Charset, c.want, c.charset)
+		}
+	}
+	got, err := read(t, h, bus.FileRequest{Content: []byte(strings.Repeat("ä", bus.MaxFileText/2+5))})
+	if err != nil || !got.Truncated || len(got.Text) != bus.MaxFileText {
+		t.Errorf("a text over the limit: %d bytes, truncated %v, %v", len(got.Text), got.Truncated, err)
+	}
+}
+
+// Whatever cannot be read ends with one clear error, which no other node tries again.
+func TestWhatIsNotRead(t *testing.T) {
+	h := setup(t, file.Config{})
+	pdf, docx := fixture(t, "report.pdf"), fixture(t, "report.docx")
+	for name, c := range map[string]struct {
+		req  bus.FileRequest
+		code bus.Code
+		says string
+	}{
+		"locked.pdf":     {bus.FileRequest{Content: fixture(t, "locked.pdf")}, bus.CodeFailed, "has a password"},
+		"scan.pdf":       {bus.FileRequest{Content: fixture(t, "scan.pdf")}, bus.CodeFailed, "they are pictures"},
+		"half.pdf":       {bus.FileRequest{Content: pdf[:200]}, bus.CodeFailed, "is broken"},
+		"noise.pdf":      {bus.FileRequest{Content: []byte("%PDF-1.7\n" + strings.Repeat("7 0 obj <<", 5000))}, bus.CodeFailed, "is broken"},
+		"circle.pdf":     {bus.FileRequest{Content: circle()}, bus.CodeFailed, ""},
+		"page 9 of 3":    {bus.FileRequest{Content: pdf, Pages: "9"}, bus.CodeInvalid, "has 3 pages, none of which is among 9"},
+		"half.docx":      {bus.FileRequest{Content: docx[:len(docx)/2]}, bus.CodeFailed, "is broken"},
+		"bomb.docx":      {bus.FileRequest{Content: bomb(t)}, bus.CodeFailed, "larger, unpacked"},
+		"deep.docx":      {bus.FileRequest{Content: packed(t, strings.Repeat("<a>", 5000))}, bus.CodeFailed, "nested too deep"},
+		"entity.docx":    {bus.FileRequest{Content: packed(t, `<!DOCTYPE a [<!ENTITY b "bb">]><a>&b;</a>`)}, bus.CodeFailed, "is broken"},
+		"empty.docx":     {bus.FileRequest{Content: packed(t, `<document/>`)}, bus.CodeFailed, "holds no text"},
+		"pages of DOCX":  {bus.FileRequest{Content: docx, Pages: "1"}, bus.CodeInvalid, "has no pages to choose from"},
+		"picture.txt":    {bus.FileRequest{Content: []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")}, bus.CodeInvalid, "is image/png"},
+		"archive.docx":   {bus.FileRequest{Content: archive(t, "a.txt", "a")}, bus.CodeInvalid, "is application/zip"},
+		"page.html":      {bus.FileRequest{Content: []byte("<!doctype html><p>a")}, bus.CodeInvalid, "is text/html"},
+		"blank.txt":      {bus.FileRequest{Content: []byte(" \n ")}, bus.CodeFailed, "holds no text"},
+		"noise.bin":      {bus.FileRequest{Content: []byte{0, 1, 2, 3, 250}}, bus.CodeInvalid, "is application/octet-stream"},
+		"nothing":        {bus.FileRequest{}, bus.CodeInvalid, "is empty"},
+		"../../etc/pass": {bus.FileRequest{Content: []byte("a")}, bus.CodeInvalid, "no path"},
+		"some format":    {bus.FileRequest{Content: []byte("a"), Format: "rtf"}, bus.CodeInvalid, "format"},
+		"some pages":     {bus.FileRequest{Content: pdf, Pages: "3-1"}, bus.CodeInvalid, "pages"},
+	} {
+		c.req.Name = name
+		_, err := read(t, h, c.req)
+		e := bus.AsError(err)
+		if e == nil || e.Code != c.code || !strings.Contains(e.Message, c.says) || bus.IsRetry(err) {
+			t.Errorf("%s: %+v, want a final %s that says %q", name, e, c.code, c.says)
+		}
+	}
+	// After all of these, a good one is read.
+	if _, err := read(t, h, bus.FileRequest{Content: pdf}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A PDF that unpacks to more memory than PDFium gets is stopped by its limit.
+func TestPDFMemory(t *testing.T) {
+	h := setup(t, file.Config{Memory: 48 << 20})
+	_, err := read(t, h, bus.FileRequest{Name: "bomb.pdf", Content: pdfOf(t, 400<<20)})
+	if e := bus.AsError(err); e == nil || e.Code != bus.CodeFailed || bus.IsRetry(err) {
+		t.Errorf("a bomb: %v, want a final failure", err)
+	}
+	if _, err := read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf")}); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// A document that takes too long ends with an error of its own, and PDFium with it.
+func TestTime(t *testing.T) {
+	h := setup(t, file.Config{Limit: time.Nanosecond})
+	for _, name := range []string{"report.pdf", "report.docx"} {
+		_, err := read(t, h, bus.FileRequest{Name: name, Content: fixture(t, name)})
+		if e := bus.AsError(err); e == nil || e.Code != bus.CodeFailed || !strings.Contains(e.Message, "was not read within") || bus.IsRetry(err) {
+			t.Errorf("%s: %v, want a final failure by time", name, err)
+		}
+	}
+}
+
+// Who cancels a task is answered with the cause.
+func TestCancel(t *testing.T) {
+	h := setup(t, file.Config{})
+	cause := errors.New("no longer wanted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	task, err := bus.NewTask(bus.TypeFile, bus.FileRequest{Content: fixture(t, "report.pdf")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Handle(ctx, &task, nil); !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v", err, cause)
+	}
+}
+
+// A machine on which PDFium has too little memory to start gives the task to another.
+func TestAnotherNode(t *testing.T) {
+	h := setup(t, file.Config{Memory: 1 << 20})
+	_, err := read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf")})
+	if e := bus.AsError(err); e == nil || e.Code != bus.CodeUnavailable || !bus.IsRetry(err) {
+		t.Errorf("got %v, want one that another node tries", err)
+	}
+}
+
+// pdfOf returns a PDF of one page, whose content is size bytes of blanks, compressed.
+func pdfOf(t *testing.T, size int) []byte {
+	t.Helper()
+	var stream bytes.Buffer
+	z := zlib.NewWriter(&stream)
+	blanks := bytes.Repeat([]byte(" "), 1<<20)
+	for range size / len(blanks) {
+		if _, err := z.Write(blanks); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return objects(
+		"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R>>",
+		fmt.Sprintf("<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream", stream.Len(), stream.Bytes()))
+}
+
+// circle returns a PDF whose pages are their own children.
+func circle() []byte {
+	return objects("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[2 0 R 2 0 R]/Count 1000000/Parent 2 0 R>>")
+}
+
+// objects returns a PDF with these objects, the first of which is its root.
+func objects(all ...string) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.7\n")
+	var at []int
+	for i, o := range all {
+		at = append(at, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
+	}
+	xref := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(all)+1)
+	for _, n := range at {
+		fmt.Fprintf(&b, "%010d 00000 n \n", n)
+	}
+	fmt.Fprintf(&b, "trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(all)+1, xref)
+	return b.Bytes()
+}
+
+// archive returns a zip with one file.
+func archive(t testing.TB, name string, content ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range content {
+		if _, err := io.WriteString(w, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func packed(t testing.TB, xml string) []byte { return archive(t, "word/document.xml", xml) }
+
+// bomb returns a DOCX of 100 KB that unpacks to 100 MB.
+func bomb(t *testing.T) []byte {
+	return archive(t, "word/document.xml", slices.Repeat([]string{strings.Repeat("<w:t> </w:t>", 1<<17)}, 67)...)
+}
+
+// FuzzRead reads whatever there is but PDFs, which PDFium's own fuzzers read.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("a\n\nb"), "")
+	f.Add(packed(f, `<document><p><pPr><numPr><ilvl val="-1"/><numId val="1"/></numPr></pPr><r><t>a</t></r></p><tbl><tr><tc><tbl><tr><tc><p><t>b</t></p></tc></tr></tbl></tc></tr></tbl></document>`), "text")
+	h := file.New(file.Config{})
+	f.Fuzz(func(t *testing.T, content []byte, format string) {
+		if len(content) == 0 || bytes.Contains(content[:min(len(content), 1024)], []byte("%PDF-")) {
+			return
+		}
+		task, err := bus.NewTask(bus.TypeFile, bus.FileRequest{Content: content, Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := h.Handle(t.Context(), &task, nil)
+		if err != nil {
+			if e := bus.AsError(err); e.Code == bus.CodeInternal {
+				t.Error(err)
+			}
+			return
+		}
+		for _, r := range res.(bus.FileResult).Text {
+			if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+				t.Errorf("the text has %U", r)
+			}
+		}
+	})
+}

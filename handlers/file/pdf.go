@@ -1,0 +1,214 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klippa-app/go-pdfium"
+	pdferr "github.com/klippa-app/go-pdfium/errors"
+	"github.com/klippa-app/go-pdfium/references"
+	"github.com/klippa-app/go-pdfium/requests"
+	"github.com/klippa-app/go-pdfium/webassembly"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// pdfMemory is the most that PDFium may take for a document, in bytes, beside the document itself.
+	pdfMemory = 256 << 20
+	// wasmPage is the unit of WebAssembly's memory, in bytes.
+	wasmPage = 64 << 10
+	// pdfHead is where the mark of a PDF may be, in bytes from its beginning: readers take what is before it.
+	pdfHead = 1024
+	// maxPDFPages is the most pages that are read of one document.
+	maxPDFPages = 20_000
+	// maxBadPages is how many pages that cannot be read make a document broken.
+	maxBadPages = 100
+)
+
+func isPDF(content []byte) bool {
+	return bytes.Contains(content[:min(len(content), pdfHead)], []byte("%PDF-"))
+}
+
+// pdfReader runs PDFium. Each document gets an instance of its own, with new memory, and what it did goes
+// with it; what PDFium was compiled to stays.
+type pdfReader struct {
+	cacheDir string
+	memory   int64
+
+	mu    sync.Mutex
+	cache wazero.CompilationCache // nil before the first PDF
+}
+
+// compiled returns where what PDFium was compiled to is kept: in memory, and in a folder, if there is one.
+func (p *pdfReader) compiled() wazero.CompilationCache {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cache == nil && p.cacheDir != "" {
+		if c, err := wazero.NewCompilationCacheWithDir(p.cacheDir); err == nil {
+			p.cache = c
+		}
+	}
+	if p.cache == nil { // the folder cannot be written: it is only slower after the next start
+		p.cache = wazero.NewCompilationCache()
+	}
+	return p.cache
+}
+
+func (p *pdfReader) close(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cache == nil {
+		return nil
+	}
+	err := p.cache.Close(ctx)
+	p.cache = nil
+	return err
+}
+
+// start returns a PDFium that ends with ctx, without files, network or a clock to wait on.
+func (p *pdfReader) start(ctx context.Context) (pdfium.Pool, error) {
+	return webassembly.Init(webassembly.Config{
+		Context: ctx, MaxTotal: 1,
+		FSConfig: wazero.NewFSConfig(), Stdout: io.Discard, Stderr: io.Discard,
+		RuntimeConfig: wazero.NewRuntimeConfig().
+			WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesExceptionHandling).
+			WithMemoryLimitPages(uint32(p.memory / wasmPage)).
+			WithCloseOnContextDone(true).
+			WithCompilationCache(p.compiled()),
+	})
+}
+
+// read makes text of a PDF within limit, which counts from when PDFium is there.
+func (p *pdfReader) read(ctx context.Context, req bus.FileRequest, limit time.Duration) (res bus.FileResult, err error) {
+	bus.SetPhase(ctx, "prepare", prepareTime)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pool, err := p.start(ctx)
+	if err != nil {
+		return res, bus.Retry(bus.Errorf(bus.CodeUnavailable, "PDFium does not start here: %w", err))
+	}
+	defer func() { _ = pool.Close() }() // it has closed what it could
+	f, err := pool.GetInstanceWithContext(ctx)
+	if err != nil {
+		return res, bus.Retry(bus.Errorf(bus.CodeUnavailable, "PDFium does not start here: %w", err))
+	}
+	bus.SetPhase(ctx, "read", limit+grace)
+	slow := time.AfterFunc(limit, func() { cancel(tooSlow(req.Name, limit)) })
+	defer slow.Stop()
+	res, err = readPDF(f, req)
+	if ctx.Err() != nil { // whatever came of it
+		return res, context.Cause(ctx)
+	}
+	return res, err
+}
+
+func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err error) {
+	name := named(req.Name)
+	doc, err := f.OpenDocument(&requests.OpenDocument{FileReader: bytes.NewReader(req.Content), FileReaderSize: int64(len(req.Content))})
+	switch {
+	case errors.Is(err, pdferr.ErrPassword):
+		return res, bus.Errorf(bus.CodeFailed, "%s has a password", name).
+			WithHint("make a copy without: qpdf --decrypt --password=... IN.pdf OUT.pdf")
+	case errors.Is(err, pdferr.ErrSecurity):
+		return res, bus.Errorf(bus.CodeFailed, "%s is encrypted in a way that is not known", name)
+	case err != nil:
+		return res, broken(name, err)
+	}
+	count, err := f.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: doc.Document})
+	if err != nil {
+		return res, broken(name, err)
+	}
+	pages, err := bus.ParsePages(req.Pages)
+	if err != nil {
+		return res, err
+	}
+	res.Kind, res.Pages = kindPDF, count.PageCount
+	res.Title, res.Author = about(f, doc.Document, "Title"), about(f, doc.Document, "Author")
+	var w writer
+	read, bad, failed := 0, error(nil), 0
+	for n := 1; n <= count.PageCount && !w.full; n++ {
+		if !pages.Has(n) {
+			continue
+		}
+		if read++; read > maxPDFPages {
+			w.full = true
+			break
+		}
+		text, err := pageText(f, doc.Document, n)
+		switch {
+		case err != nil:
+			bad = fmt.Errorf("page %d: %w", n, err)
+			if failed++; failed >= maxBadPages {
+				return res, broken(name, bad)
+			}
+			res.PagesEmpty = append(res.PagesEmpty, n)
+		case text == "":
+			res.PagesEmpty = append(res.PagesEmpty, n)
+		default:
+			w.add(fmt.Sprintf("[page %d]\n\n%s\n\n", n, text))
+		}
+	}
+	switch {
+	case count.PageCount == 0:
+		return res, bus.Errorf(bus.CodeFailed, "%s has no pages", name)
+	case read == 0:
+		return res, bus.Errorf(bus.CodeInvalid, "%s has %d pages, none of which is among %s", name, count.PageCount, req.Pages)
+	case len(res.PagesEmpty) == read && bad != nil:
+		return res, broken(name, bad)
+	case len(res.PagesEmpty) == read:
+		return res, bus.Errorf(bus.CodeFailed, "%s has no text in the %d pages that were read: they are pictures, such as of a scanner", name, read).
+			WithHint("recognise the text first: ocrmypdf IN.pdf OUT.pdf")
+	}
+	res.Text, res.Truncated = w.text()
+	return res, nil
+}
+
+// broken is the error for a PDF that PDFium cannot read, or that stopped it.
+func broken(name string, err error) *bus.Error {
+	return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF that can be read: %w", name, err)
+}
+
+// pageText returns the text of page n, counted from 1; empty where it has none.
+func pageText(f pdfium.Pdfium, doc references.FPDF_DOCUMENT, n int) (string, error) {
+	page, err := f.FPDF_LoadPage(&requests.FPDF_LoadPage{Document: doc, Index: n - 1})
+	if err != nil {
+		return "", err
+	}
+	text, err := f.GetPageText(&requests.GetPageText{Page: requests.Page{ByReference: &page.Page}})
+	if err != nil {
+		return "", err
+	}
+	if _, err := f.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page}); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(clean(hyphens.Replace(text.Text))), nil
+}
+
+// hyphens joins words that a line's end divides: PDFium marks those by U+0002 or U+FFFE.
+var hyphens = strings.NewReplacer("\x02\r\n", "", "\x02\n", "", "\ufffe\r\n", "", "\ufffe\n", "", "\x02", "", "\ufffe", "")
+
+// about is what a document says of itself under a tag; empty where it says nothing.
+func about(f pdfium.Pdfium, doc references.FPDF_DOCUMENT, tag string) string {
+	m, err := f.FPDF_GetMetaText(&requests.FPDF_GetMetaText{Document: doc, Tag: tag})
+	if err != nil {
+		return ""
+	}
+	return oneLine(m.Value)
+}
+
+// oneLine is what a document says of itself, within bounds.
+func oneLine(s string) string {
+	const most = 500
+	r := []rune(strings.Join(strings.Fields(clean(s)), " "))
+	return string(r[:min(len(r), most)])
+}
