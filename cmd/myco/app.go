@@ -27,27 +27,29 @@ type cli struct {
 	// ShowVersion is what many type for the command version.
 	ShowVersion kong.VersionFlag `name:"version" hidden:""`
 
-	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
-	Chat    chatCmd    `cmd:"" help:"Talk with the swarm, and go on later."`
-	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
-	Top     topCmd     `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
-	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`
-	Dead    deadCmd    `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
-	Drain   drainCmd   `cmd:"" help:"Have a node finish its work and take no more."`
-	Key     keyCmd     `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
-	Models  modelsCmd  `cmd:"" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
-	Pull    pullCmd    `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
-	Rm      rmCmd      `cmd:"" help:"Delete a model on the nodes that have it."`
-	Ping    pingCmd    `cmd:"" help:"Measure the way to a node, or to all."`
-	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and name the broken hop."`
-	Detect  detectCmd  `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
-	Invite  inviteCmd  `cmd:"" help:"Make a token that lets one node join."`
-	Join    joinCmd    `cmd:"" help:"Take this node into another swarm."`
-	Leave   leaveCmd   `cmd:"" help:"Take this node out of its swarm."`
-	Nodes   nodesCmd   `cmd:"" help:"Show who is in the swarm, and change who may be."`
-	Revoke  revokeCmd  `cmd:"" help:"Put a node out of the swarm, for good."`
-	Rotate  rotateCmd  `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
-	Version versionCmd `cmd:"" help:"Show the version."`
+	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
+	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
+	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX and plain text, on any node."`
+	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
+	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
+	Top       topCmd       `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
+	Task      taskCmd      `cmd:"" help:"Show, follow or cancel tasks."`
+	Dead      deadCmd      `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
+	Drain     drainCmd     `cmd:"" help:"Have a node finish its work and take no more."`
+	Key       keyCmd       `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
+	Models    modelsCmd    `cmd:"" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
+	Pull      pullCmd      `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
+	Rm        rmCmd        `cmd:"" help:"Delete a model on the nodes that have it."`
+	Ping      pingCmd      `cmd:"" help:"Measure the way to a node, or to all."`
+	Doctor    doctorCmd    `cmd:"" help:"Look for what is wrong, and name the broken hop."`
+	Detect    detectCmd    `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
+	Invite    inviteCmd    `cmd:"" help:"Make a token that lets one node join."`
+	Join      joinCmd      `cmd:"" help:"Take this node into another swarm."`
+	Leave     leaveCmd     `cmd:"" help:"Take this node out of its swarm."`
+	Nodes     nodesCmd     `cmd:"" help:"Show who is in the swarm, and change who may be."`
+	Revoke    revokeCmd    `cmd:"" help:"Put a node out of the swarm, for good."`
+	Rotate    rotateCmd    `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
+	Version   versionCmd   `cmd:"" help:"Show the version."`
 }
 
 // streams are what the command reads and writes.

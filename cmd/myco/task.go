@@ -258,6 +258,10 @@ func resultText(i bus.TaskInfo) string {
 	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
 		return r.Text
 	}
+	var f bus.FileResult
+	if i.Type == bus.TypeFile && json.Unmarshal(i.Result, &f) == nil && f.Text != "" {
+		return f.Text
+	}
 	return string(i.Result)
 }
 

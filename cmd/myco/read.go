@@ -1,0 +1,299 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// standardInput is the FILE that is none.
+	standardInput = "-"
+	// readsAtOnce is how many documents are under way at once: each is in memory here.
+	readsAtOnce = 4
+)
+
+// readCmd makes text of documents.
+type readCmd struct {
+	Files  []string `arg:"" optional:"" name:"file" help:"Documents; - for standard input."`
+	Pages  string   `help:"Of a PDF, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
+	Format string   `help:"markdown or text (default: markdown)." placeholder:"FORMAT"`
+	Node   string   `help:"The node that must read them: its name, its id or the beginning of its id." placeholder:"NODE"`
+}
+
+// fileView is a document that was read, or not, with --json.
+type fileView struct {
+	File string `json:"file"`
+	*bus.FileResult
+	TaskID     bus.TaskID `json:"task_id,omitempty"`
+	NodeID     bus.NodeID `json:"node_id,omitempty"`
+	NodeName   string     `json:"node_name,omitempty"`
+	Attempts   int        `json:"attempts,omitempty"`
+	DurationMS float64    `json:"duration_ms"`
+	Error      *bus.Error `json:"error,omitempty"`
+}
+
+// Run implements the command.
+func (c *readCmd) Run(ctx context.Context, a *app) error {
+	files, err := a.filesOf(c.Files, "read")
+	if err != nil {
+		return err
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var pin bus.NodeID
+	if c.Node != "" {
+		n, err := lookUpNode(ctx, conn, c.Node)
+		if err != nil {
+			return err
+		}
+		pin = n.ID
+	}
+	names := namesFrom(ctx, conn)
+	first := true
+	return a.readAll(ctx, conn, files, bus.FileRequest{Pages: c.Pages, Format: c.Format}, pin, func(v fileView) {
+		if v.NodeID != "" && (a.json || !a.quiet) {
+			v.NodeName = nameOf(names(), v.NodeID)
+		}
+		if a.json {
+			a.object(v)
+		}
+		if v.Error != nil {
+			return
+		}
+		if !a.json {
+			if len(files) > 1 {
+				gap := "\n"
+				if first {
+					gap = ""
+				}
+				a.text(gap + "==> " + v.File + " <==\n")
+			}
+			a.text(v.Text)
+			if !strings.HasSuffix(v.Text, "\n") {
+				a.text("\n")
+			}
+			first = false
+		}
+		a.hint("%s", v.footer())
+	})
+}
+
+// kinds are what people call what has a long name.
+var kinds = map[string]string{
+	"application/pdf": "PDF",
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document": "DOCX",
+}
+
+// footer tells what was read, and who read it.
+func (v fileView) footer() string {
+	parts := []string{v.File, cmp.Or(kinds[v.Kind], v.Kind)}
+	if v.File == standardInput {
+		parts[0] = "standard input"
+	}
+	if v.Pages > 0 {
+		parts = append(parts, plural(v.Pages, "page"))
+	}
+	parts = append(parts, plural(v.Words, "word"))
+	if n := len(v.PagesEmpty); n > 0 {
+		parts = append(parts, plural(n, "page")+" without text")
+	}
+	if v.Truncated {
+		parts = append(parts, "cut at its longest")
+	}
+	if v.NodeName != "" {
+		parts = append(parts, v.NodeName+" ("+string(v.NodeID)+")")
+	}
+	parts = append(parts, (time.Duration(v.DurationMS) * time.Millisecond).String())
+	if v.Attempts > 1 {
+		parts = append(parts, fmt.Sprintf("%d attempts", v.Attempts))
+	}
+	return "-- " + strings.Join(parts, ", ")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// filesOf returns the files that a command is about: those named, or what is piped in.
+func (a *app) filesOf(named []string, command string) ([]string, error) {
+	inputs := 0
+	for _, f := range named {
+		if f == standardInput {
+			inputs++
+		}
+	}
+	switch {
+	case inputs > 1:
+		return nil, bus.Errorf(bus.CodeInvalid, "standard input is named %d times", inputs).WithHint("myco %s --help", command)
+	case len(named) > 0:
+		return named, nil
+	case a.piped:
+		return []string{standardInput}, nil
+	}
+	return nil, bus.Errorf(bus.CodeInvalid, "no document is named").WithHint("myco %s FILE", command)
+}
+
+// readAll has the swarm read files side by side, and calls each for them in their order. It returns the error
+// of the first that was not read, once all are done; the others it prints.
+func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask bus.FileRequest, node bus.NodeID, each func(fileView)) error {
+	views := make([]chan fileView, len(files))
+	for i := range views {
+		views[i] = make(chan fileView, 1)
+	}
+	var g errgroup.Group
+	g.SetLimit(readsAtOnce)
+	go func() {
+		for i, f := range files {
+			g.Go(func() error {
+				views[i] <- a.readOne(ctx, conn, f, ask, node)
+				return nil
+			})
+		}
+	}()
+	var failed *bus.Error
+	for _, ready := range views {
+		v := <-ready
+		each(v)
+		switch {
+		case v.Error == nil:
+		case ctx.Err() != nil:
+			failed = v.Error
+		case failed == nil:
+			failed = v.Error
+		default:
+			fmt.Fprintln(a.err, "myco:", v.Error.Message)
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return failed
+}
+
+// readOne has the swarm read one file.
+func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.FileRequest, node bus.NodeID) fileView {
+	start := a.now()
+	v := fileView{File: path}
+	err := func() error {
+		content, err := a.document(path)
+		if err != nil {
+			return err
+		}
+		if ask.Content = content; path != standardInput {
+			ask.Name = filepath.Base(path)
+		}
+		if err := ask.Validate(); err != nil {
+			if len(content) == 0 {
+				err = bus.Errorf(bus.CodeInvalid, "%s is empty", path)
+			}
+			return err
+		}
+		t, err := bus.NewTask(bus.TypeFile, ask)
+		if err != nil {
+			return err
+		}
+		t.Node = node
+		for chunk, err := range conn.Submit(ctx, t) {
+			if chunk.End != nil {
+				v.TaskID, v.NodeID, v.Attempts = chunk.End.ID, chunk.End.NodeID, chunk.End.Attempts
+			}
+			if err != nil {
+				return err
+			}
+			if chunk.End != nil {
+				r, err := bus.Result[bus.FileResult](*chunk.End)
+				v.FileResult = &r
+				return err
+			}
+		}
+		return bus.Errorf(bus.CodeInternal, "the reading of %s ended without an end", path)
+	}()
+	if err != nil {
+		v.FileResult, v.Error = nil, bus.AsError(err)
+	}
+	v.DurationMS = millis(a.now().Sub(start))
+	return v
+}
+
+// document returns what is in a file, or comes from standard input.
+func (a *app) document(path string) ([]byte, error) {
+	in := a.in
+	if path != standardInput {
+		f, err := os.Open(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path)
+		case err != nil:
+			return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
+		}
+		defer f.Close()
+		if i, err := f.Stat(); err == nil && i.IsDir() {
+			return nil, bus.Errorf(bus.CodeInvalid, "%s is a folder", path).WithHint("name the files in it: %s", filepath.Join(path, "*"))
+		}
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, bus.MaxDocument+1))
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
+	}
+	if len(b) > bus.MaxDocument {
+		return nil, bus.Errorf(bus.CodeTooLarge, "%s is over the limit of %d bytes (%d MiB)", path, bus.MaxDocument, bus.MaxDocument>>20)
+	}
+	return b, nil
+}
+
+// withFiles puts the text of the documents before the question.
+func (c *askCmd) withFiles(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, req bus.InferenceRequest) (bus.Task, error) {
+	text, err := a.textOf(ctx, conn, c.File, bus.FileRequest{})
+	if err != nil {
+		return t, err
+	}
+	req.Prompt = text + "\n\n" + req.Prompt
+	if err := req.Validate(); err != nil {
+		return t, err
+	}
+	if t.Payload, err = json.Marshal(req); err != nil {
+		return t, fmt.Errorf("encode the question: %w", err)
+	}
+	return t, nil
+}
+
+// textOf has the swarm read files, and joins their texts, each under its name where there are several.
+func (a *app) textOf(ctx context.Context, conn *bus.Conn, files []string, ask bus.FileRequest) (string, error) {
+	var texts []string
+	names := namesFrom(ctx, conn)
+	err := a.readAll(ctx, conn, files, ask, "", func(v fileView) {
+		if v.Error != nil {
+			return
+		}
+		if !a.quiet {
+			v.NodeName = nameOf(names(), v.NodeID)
+		}
+		a.hint("%s", v.footer())
+		text := strings.TrimSpace(v.Text)
+		if len(files) > 1 {
+			text = "Document " + filepath.Base(v.File) + ":\n\n" + text
+		}
+		texts = append(texts, text)
+	})
+	return strings.Join(texts, "\n\n"), err
+}

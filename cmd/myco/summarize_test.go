@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// library makes d read documents as plain text and answer questions, and returns the questions it got.
+func library(d *daemon) func() []bus.InferenceRequest {
+	var mu sync.Mutex
+	var asked []bus.InferenceRequest
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		end := bus.TaskInfo{ID: r.Task.ID, Type: r.Task.Type, State: bus.StateDone, Attempts: 1, NodeID: other}
+		var result any
+		if r.Task.Type == bus.TypeFile {
+			var req bus.FileRequest
+			_ = json.Unmarshal(r.Task.Payload, &req) // an empty document fails the test
+			result = bus.FileResult{Text: string(req.Content), Kind: "text/plain", Words: len(strings.Fields(string(req.Content)))}
+			if strings.HasPrefix(string(req.Content), "bad") {
+				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "%q is broken", req.Name)
+			}
+		} else {
+			var req bus.InferenceRequest
+			_ = json.Unmarshal(r.Task.Payload, &req)
+			mu.Lock()
+			asked = append(asked, req)
+			result = bus.InferenceResult{Text: fmt.Sprintf("answer %d", len(asked)), Model: "a"}
+			mu.Unlock()
+		}
+		end.Result, _ = json.Marshal(result) // strings and numbers
+		d.send(r.Inbox, bus.Chunk{Attempt: 1, End: &end})
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	return func() []bus.InferenceRequest {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]bus.InferenceRequest(nil), asked...)
+	}
+}
+
+func TestReadPrintsInOrder(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	library(d)
+	one, two, bad := filepath.Join(d.dir, "one.txt"), filepath.Join(d.dir, "two.txt"), filepath.Join(d.dir, "bad.txt")
+	writeFile(t, one, "first\n")
+	writeFile(t, two, "second")
+	writeFile(t, bad, "bad")
+	o := d.myco("read", one, bad, two).want(t, 1, `"bad.txt" is broken`, "one.txt, text/plain, 1 word, tower")
+	if want := "==> " + one + " <==\nfirst\n\n==> " + two + " <==\nsecond\n"; o.out != want {
+		t.Errorf("printed %q, want %q", o.out, want)
+	}
+	if o := d.mycoIn(t.Context(), "piped", "read").want(t, 0, "standard input"); o.out != "piped\n" {
+		t.Errorf("printed %q", o.out)
+	}
+	d.myco("read").want(t, 2, "no document is named")
+	d.myco("read", d.dir).want(t, 2, "is a folder")
+	d.myco("read", d.dir+"/nope").want(t, 2, "there is no file")
+	d.mycoIn(t.Context(), "piped", "read", "-", "-").want(t, 2, "named 2 times")
+}
+
+func TestAskAboutAFile(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	asked := library(d)
+	path := filepath.Join(d.dir, "one.txt")
+	writeFile(t, path, "The shed is red.\n")
+	d.myco("ask", "--file", path, "Which colour?").want(t, 0)
+	if got := asked(); len(got) != 1 || got[0].Prompt != "The shed is red.\n\nWhich colour?" {
+		t.Errorf("asked %+v", got)
+	}
+}
+
+// Every word of a long text is in one part, and the last question is about what came of them.
+func TestSummarize(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	asked := library(d)
+	path := filepath.Join(d.dir, "long.txt")
+	var text strings.Builder
+	const paragraphs = 300
+	for i := range paragraphs {
+		fmt.Fprintf(&text, "Paragraph <%d> tells of bees and of %s.\n\n", i, strings.Repeat("honey ", 10))
+	}
+	writeFile(t, path, text.String())
+	d.myco("summarize", path, "--words", "50").want(t, 0, "parts of 9 KB at most")
+	all := asked()
+	last := all[len(all)-1]
+	if !strings.Contains(last.Prompt, "about 50 words") || !strings.Contains(last.Prompt, "answer 1") || strings.Contains(last.Prompt, "Paragraph") {
+		t.Errorf("the last question is %q", last.Prompt)
+	}
+	for i := range paragraphs {
+		n := 0
+		for _, q := range all {
+			n += strings.Count(q.Prompt, fmt.Sprintf("<%d>", i))
+		}
+		if n != 1 {
+			t.Errorf("paragraph %d is in %d questions", i, n)
+		}
+	}
+}
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "a", "a\n\nb", strings.Repeat("ä", 1000), strings.Repeat("word ", 500), strings.Repeat("a line\n", 300)} {
+		parts := split(text, 100)
+		for _, p := range parts {
+			if len(p) > 100 || p == "" || !utf8.ValidString(p) {
+				t.Errorf("%.20q: a part of %d bytes: %q", text, len(p), p)
+			}
+		}
+		if got, want := strings.Join(strings.Fields(strings.Join(parts, "")), ""), strings.Join(strings.Fields(text), ""); got != want {
+			t.Errorf("%.20q: the parts make %.50q", text, got)
+		}
+	}
+}
