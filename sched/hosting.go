@@ -45,7 +45,7 @@ func (n *Node) electLoop(ctx context.Context) error {
 		case h := <-became:
 			n.became(h)
 		case <-t.C:
-			n.gone(n.members.tick())
+			n.gone(n.members.tick(), errSubmitterLost)
 			if h := n.host(); h != nil {
 				h.supervise()
 			}

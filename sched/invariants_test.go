@@ -130,9 +130,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 
 // checkTold checks that the world was told of one end alone.
 func (s *swarm) checkTold(k *tracked, say sayFunc) {
-	s.toldMu.Lock()
-	defer s.toldMu.Unlock()
-	if n := s.told[k.id]; n > 1 && !s.split && !s.twoEnds {
+	if n := s.toldEnds(k); n > 1 && !s.split && !s.twoEnds {
 		say("the end of task %s was told %d times", k.id, n)
 	}
 }

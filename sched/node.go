@@ -382,7 +382,7 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 	}
 	old := n.members.boot(b.Node)
 	if old != "" && old != b.Boot {
-		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
+		n.worker.submitterGone(b.Node, errSubmitterGone) // another process of it: its clients are gone
 	}
 	if old != b.Boot { // it has not heard what this node can do
 		n.mu.Lock()
@@ -421,15 +421,15 @@ func (n *Node) onBye(m Msg) {
 		return // another process in its name, see meet
 	}
 	n.members.bye(b)
-	n.gone([]bus.NodeID{b.Node})
+	n.gone([]bus.NodeID{b.Node}, errSubmitterGone)
 	poke(n.kick)
 }
 
-// gone reacts to peers that were lost.
-func (n *Node) gone(ids []bus.NodeID) {
+// gone reacts to peers that were lost, or have said goodbye: why tells which, to who runs tasks for them.
+func (n *Node) gone(ids []bus.NodeID, why *bus.Error) {
 	for _, id := range ids {
 		n.log.Info("lost", "node", id)
-		n.worker.submitterGone(id)
+		n.worker.submitterGone(id, why)
 	}
 	if len(ids) > 0 {
 		n.beatSoon()

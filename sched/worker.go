@@ -444,13 +444,13 @@ func (w *worker) drained(ctx context.Context) {
 	}
 }
 
-// submitterGone cancels the attached tasks of a node that was lost.
-func (w *worker) submitterGone(id bus.NodeID) {
+// submitterGone stops the attached tasks of a node that is gone, or was lost: why tells which.
+func (w *worker) submitterGone(id bus.NodeID, why *bus.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.running {
 		if a.job.Submitter == id && !a.job.Durable() {
-			a.cancel(errSubmitterGone)
+			a.cancel(why)
 		}
 	}
 }
