@@ -184,13 +184,18 @@ func (n *Node) became(h *host) {
 		h.dropLater()
 		h = nil
 	}
+	var old *host // of a lower term: made heir while it hosts, it need not step down
 	n.mu.Lock()
 	n.becoming = false
 	if h != nil {
-		n.hosting, n.heir = h, ""
+		old, n.hosting, n.heir = n.hosting, h, ""
 		n.members.term(h.q.Term)
 	}
 	n.mu.Unlock()
+	if old != nil {
+		old.stop()
+		old.dropLater()
+	}
 	n.beat()
 }
 
