@@ -14,10 +14,11 @@ import (
 
 // Times of the worker.
 const (
-	nextWait   = time.Second            // a request for work is renewed after this
+	nextWait   = time.Second            // a request for work is renewed after this, or before; see untilRenewal
+	listedFor  = nextWait / 4           // the slots that look within this time look into one listing
 	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
 	effectWait = 2 * time.Second        // a claim, a commit
-	silentMost = 3                      // seconds without work, after which a slot looks for itself: the host may keep a task for another
+	silentMost = 3                      // renewals without work, after which a slot looks for itself: the host may keep a task for another
 	recentMost = 2000                   // ends of attempts that are remembered for those who ask
 )
 
@@ -26,6 +27,8 @@ type worker struct {
 	n       *Node
 	wg      sync.WaitGroup
 	changed chan struct{} // handlers came or went
+	listing chan struct{} // holds one: it guards list, while a listing is asked for too
+	list    listing
 
 	mu       sync.Mutex
 	pools    map[string]*pool // by task type
@@ -52,7 +55,7 @@ type pool struct {
 
 func newWorker(n *Node) *worker {
 	return &worker{
-		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
+		n: n, changed: make(chan struct{}, 1), listing: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
 		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}, spare: map[string][]int{},
 	}
 }
@@ -287,7 +290,7 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
-	ctx, cancel := context.WithTimeout(ctx, nextWait)
+	ctx, cancel := context.WithTimeout(ctx, untilRenewal(asked.Sub(w.n.start)))
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
 		h.asked(&asking{nextMsg: r, to: to})
@@ -298,6 +301,10 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	d.Until = asked.Add(grantFor)
 	return d, err
 }
+
+// untilRenewal returns how long a request waits that is made when the process has run for up. All slots
+// renew theirs in the same moment, so that an idle node wakes, and writes to its host, once a second.
+func untilRenewal(up time.Duration) time.Duration { return nextWait - max(up, 0)%nextWait }
 
 func (w *worker) load(p *pool) Load {
 	l := w.n.cfg.Load()
