@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ type Config struct {
 	// Twin is called where another process has this node's identity and has run for longer:
 	// this one must stop. It must not block, and may be called again. Default: nothing is done.
 	Twin func(bus.Instance)
+	// News is called within 100 ms of a change in what Nodes tells, but for what changes all the time: Seen,
+	// Use and Queues. It must not block. Default: nothing is done.
+	News func()
 	// Wire is what the node speaks with others. Default bus.ThisWire; tests set another.
 	Wire bus.Wire
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
@@ -125,6 +129,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Take == nil {
 		cfg.Take = func(int) (func(), error) { return func() {}, cfg.Room() }
+	}
+	if cfg.News == nil {
+		cfg.News = func() {}
 	}
 	if cfg.Wire == (bus.Wire{}) {
 		cfg.Wire = bus.ThisWire()
@@ -342,7 +349,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 func sameInfo(a, b bus.NodeInfo) bool {
 	a.Seen, b.Seen = time.Time{}, time.Time{}
 	a.Use, b.Use, a.Queues, b.Queues = nil, nil, nil, nil // they change all the time
-	return string(marshal(a)) == string(marshal(b))
+	return reflect.DeepEqual(a, b)
 }
 
 func (n *Node) ownInfo() bus.NodeInfo {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -134,7 +135,7 @@ func (w *worker) adjust(ctx context.Context) {
 			c = bus.Capability{Type: p.typ}
 		}
 		w.mu.Lock()
-		news = news || string(marshal(c)) != string(marshal(p.cap)) || len(p.slots) != c.Slots
+		news = news || !reflect.DeepEqual(c, p.cap) || len(p.slots) != c.Slots
 		p.cap = c
 		if w.pools[p.typ] == p {
 			p.shrink(c.Slots)
