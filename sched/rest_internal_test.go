@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -114,6 +115,37 @@ func TestLoneNodePollsLess(t *testing.T) {
 		other.Seq = 2
 		if !n.members.hear(other) || n.members.lone() {
 			t.Error("lone, or not kicked, when the other is back")
+		}
+	})
+}
+
+// What is to be said in one moment is said from one goroutine a moment later, and what comes after that too.
+func TestRenewalsLeaveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		bg := newBackground()
+		r := &together{bg: bg, send: func(m Msg) { said = append(said, m.Reply) }}
+		want := []string{}
+		for round := range 3 {
+			for _, slot := range []string{"a", "b", "c"} {
+				r.add(Msg{Reply: slot})
+				want = append(want, slot)
+			}
+			time.Sleep(togetherFor / 2)
+			synctest.Wait()
+			if len(said) != 3*round {
+				t.Errorf("said %v before the rest could come", said)
+			}
+			time.Sleep(togetherFor / 2)
+			synctest.Wait()
+			if !slices.Equal(said, want) {
+				t.Errorf("said %v, want %v", said, want)
+			}
+		}
+		r.add(Msg{Reply: "at the end"})
+		bg.end()
+		if len(said) != len(want)+1 {
+			t.Errorf("said %v, want what came at the end too", said)
 		}
 	})
 }

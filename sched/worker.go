@@ -30,6 +30,8 @@ type worker struct {
 	changed chan struct{} // handlers came or went
 	listing chan struct{} // holds one: it guards list, while a listing is asked for too
 	list    listing
+	// renewals are the requests of idle slots that are about to be sent.
+	renewals *together
 
 	mu       sync.Mutex
 	pools    map[string]*pool // by task type
@@ -55,10 +57,12 @@ type pool struct {
 }
 
 func newWorker(n *Node) *worker {
-	return &worker{
+	w := &worker{
 		n: n, changed: make(chan struct{}, 1), listing: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
 		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}, spare: map[string][]int{},
 	}
+	w.renewals = &together{bg: n.bg, send: w.ask}
+	return w
 }
 
 // Handle makes the node run tasks with h, until remove is called. A second handler of the same
@@ -206,7 +210,7 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 		if err != nil {
 			return
 		}
-		d, j, err := w.take(qctx, q, p, id, missed, silent >= silentMost)
+		d, j, err := w.take(qctx, q, p, id, missed, silent)
 		done()
 		missed = errors.Is(err, ErrNotFound)
 		if silent++; !errors.Is(err, errIdle) {
@@ -226,9 +230,9 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 	}
 }
 
-// take gets one delivery: what the host hands over, or after a second without a word, where it may
-// look, what the slot finds itself. missed tells that it was handed nothing the last time.
-func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed, look bool) (d Delivery, j *Job, err error) {
+// take gets one delivery: what the host hands over, or after a second without a word, where there was nothing
+// for silentMost times before, what the slot finds itself. missed tells that it was handed nothing the last time.
+func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool, silent int) (d Delivery, j *Job, err error) {
 	if w.n.isDraining() {
 		select {
 		case <-time.After(nextWait):
@@ -236,10 +240,10 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 		}
 		return d, nil, errDraining
 	}
-	if d, err = w.next(ctx, q, p, slot, missed); err == nil {
+	if d, err = w.next(ctx, q, p, slot, missed, silent > 0); err == nil {
 		w.countBatch(p, d.Key, 1)
 	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if err = errIdle; look {
+		if err = errIdle; silent >= silentMost {
 			if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
 				err = errIdle
 			}
@@ -278,8 +282,8 @@ var (
 	errIdle     = errors.New("nothing to do")
 )
 
-// next asks the host for work and waits for what it hands over.
-func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed bool) (Delivery, error) {
+// next asks the host for work and waits for what it hands over. again tells that this renews a request.
+func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed, again bool) (Delivery, error) {
 	to, wait, err := w.n.fx.Await(q, slot)
 	if err != nil {
 		return Delivery{}, err
@@ -295,17 +299,15 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
 		h.asked(&asking{nextMsg: r, to: to})
-	} else if err := w.n.fx.Publish(Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); err != nil {
-		w.n.log.Debug("ask for work", "err", err)
+	} else if m := (Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); again {
+		w.renewals.add(m)
+	} else {
+		w.ask(m)
 	}
 	d, err := wait(ctx)
 	d.Until = asked.Add(grantFor)
 	return d, err
 }
-
-// untilRenewal returns how long a request waits that is made when the process has run for up. All slots
-// renew theirs in the same moment, so that an idle node wakes, and writes to its host, once a second.
-func untilRenewal(up time.Duration) time.Duration { return nextWait - max(up, 0)%nextWait }
 
 func (w *worker) load(p *pool) Load {
 	l := w.n.cfg.Load()
