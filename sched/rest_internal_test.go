@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -122,9 +123,19 @@ func TestLoneNodePollsLess(t *testing.T) {
 // What is to be said in one moment is said from one goroutine a moment later, and what comes after that too.
 func TestRenewalsLeaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var said []string
+		var mu sync.Mutex
+		var all []string
+		said := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}
 		bg := newBackground()
-		r := &together{bg: bg, send: func(m Msg) { said = append(said, m.Reply) }}
+		r := &together{bg: bg, send: func(m Msg) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, m.Reply)
+		}}
 		want := []string{}
 		for round := range 3 {
 			for _, slot := range []string{"a", "b", "c"} {
@@ -133,19 +144,19 @@ func TestRenewalsLeaveTogether(t *testing.T) {
 			}
 			time.Sleep(togetherFor / 2)
 			synctest.Wait()
-			if len(said) != 3*round {
-				t.Errorf("said %v before the rest could come", said)
+			if len(said()) != 3*round {
+				t.Errorf("said %v before the rest could come", said())
 			}
 			time.Sleep(togetherFor / 2)
 			synctest.Wait()
-			if !slices.Equal(said, want) {
-				t.Errorf("said %v, want %v", said, want)
+			if !slices.Equal(said(), want) {
+				t.Errorf("said %v, want %v", said(), want)
 			}
 		}
 		r.add(Msg{Reply: "at the end"})
 		bg.end()
-		if len(said) != len(want)+1 {
-			t.Errorf("said %v, want what came at the end too", said)
+		if len(said()) != len(want)+1 {
+			t.Errorf("said %v, want what came at the end too", said())
 		}
 	})
 }
