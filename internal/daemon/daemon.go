@@ -102,7 +102,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
 	d.owner.policy = policy
-	d.programs, d.parcels = newPrograms(d), newParcels()
+	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	return d, nil
 }
 

@@ -37,8 +37,9 @@ func (d *Daemon) current() (*sched.Node, error) {
 
 func (d *Daemon) setMember(m *member) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.member = m
+	d.mu.Unlock()
+	d.table.news()
 }
 
 // startMember starts the part in the swarm; its end is a drain of bounded length.
@@ -93,6 +94,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
+		News: d.table.news,
 	}, j.Effects())
 	for _, h := range []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
@@ -126,8 +128,10 @@ func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up 
 		Node: d.id.NodeID(), Fabric: onFabric, Store: onStore, Dir: d.schedDir(),
 		Domain: func(id bus.NodeID) string { return string(id) },
 		Routes: func() map[bus.NodeID]bool {
-			routes := map[bus.NodeID]bool{}
-			for id := range d.fabric.Routed() {
+			present := d.fabric.Routed()
+			d.trust.saw(present)
+			routes := make(map[bus.NodeID]bool, len(present))
+			for id := range present {
 				routes[id] = true
 			}
 			return routes
