@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +58,36 @@ func TestDemo(t *testing.T) {
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
 		t.Errorf("the demo left %v, error %v", left, err)
 	}
+}
+
+// Ctrl-C ends a daemon that waits for its token, and nothing was begun.
+func TestInterruptedBeforeItsToken(t *testing.T) {
+	t.Parallel()
+	in, open := io.Pipe()
+	defer open.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	dir := filepath.Join(t.TempDir(), "data")
+	var out, errs bytes.Buffer
+	waiting := make(chan struct{})
+	go func() {
+		<-waiting
+		interrupt()
+	}()
+	code := run(ctx, []string{"--data-dir", dir, "--join", "-"}, streams{told{in, waiting}, &out, &errs})
+	if _, err := os.Stat(dir); code != 0 || out.Len() > 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("exit code %d, %s%s, its data directory: %v", code, out.String(), errs.String(), err)
+	}
+}
+
+// told is an input that tells of its first read.
+type told struct {
+	io.Reader
+	waiting chan struct{}
+}
+
+func (r told) Read(p []byte) (int, error) {
+	close(r.waiting)
+	return r.Reader.Read(p)
 }
 
 func TestUsage(t *testing.T) {
