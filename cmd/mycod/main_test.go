@@ -60,6 +60,36 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// Ctrl-C in the middle of the demo is said once, and nothing is left.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv(envProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, interrupt := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer interrupt()
+	out := &until{said: "handing over", then: interrupt}
+	var errs bytes.Buffer
+	code := run(ctx, []string{"demo"}, streams{strings.NewReader(""), out, &errs})
+	if code != 130 || errs.String() != "mycod: interrupted\n" {
+		t.Errorf("exit code %d, stderr %s", code, errs.String())
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("the demo left %v, error %v", left, err)
+	}
+}
+
+// until calls then with the line that holds said.
+type until struct {
+	said string
+	then func()
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(u.said)) {
+		u.then()
+	}
+	return len(b), nil
+}
+
 // Ctrl-C ends a daemon that waits for its token, and nothing was begun.
 func TestInterruptedBeforeItsToken(t *testing.T) {
 	t.Parallel()
