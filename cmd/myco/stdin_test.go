@@ -39,7 +39,7 @@ func TestInterruptedWhileItReads(t *testing.T) {
 			t.Parallel()
 			d := trusting(t)
 			in, open := io.Pipe()
-			defer open.Close()
+			defer func() { _ = open.Close() }() // it has no error
 			s := &asked{in, make(chan struct{})}
 			ctx, interrupt := context.WithCancel(t.Context())
 			go func() {

@@ -5,7 +5,8 @@
 //	mycod demo       show a swarm of three on this machine
 //	mycod version    show the version
 //
-// Exit codes: 0 stopped in good order, 1 failure, 2 usage, 130 a demo that was interrupted.
+// Exit codes: 0 stopped in good order, 1 failure, 2 usage, 130 interrupted, in a demo or before
+// the token was read.
 package main
 
 import (

@@ -94,7 +94,7 @@ func (u *until) Write(b []byte) (int, error) {
 func TestInterruptedBeforeItsToken(t *testing.T) {
 	t.Parallel()
 	in, open := io.Pipe()
-	defer open.Close()
+	defer func() { _ = open.Close() }() // it has no error
 	ctx, interrupt := context.WithCancel(t.Context())
 	dir := filepath.Join(t.TempDir(), "data")
 	var out, errs bytes.Buffer
@@ -104,7 +104,7 @@ func TestInterruptedBeforeItsToken(t *testing.T) {
 		interrupt()
 	}()
 	code := run(ctx, []string{"--data-dir", dir, "--join", "-"}, streams{told{in, waiting}, &out, &errs})
-	if _, err := os.Stat(dir); code != 0 || out.Len() > 0 || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); code != 130 || out.Len() > 0 || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("exit code %d, %s%s, its data directory: %v", code, out.String(), errs.String(), err)
 	}
 }

@@ -71,7 +71,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
 		if ctx.Err() != nil {
-			return nil // it was stopped before it had begun
+			return bus.Errorf(bus.CodeCancelled, "interrupted")
 		}
 		if err != nil {
 			return tokenError(err)

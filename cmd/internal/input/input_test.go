@@ -22,7 +22,7 @@ func TestUntil(t *testing.T) {
 	}
 
 	from, open := io.Pipe()
-	defer open.Close()
+	defer func() { _ = open.Close() }() // it has no error
 	why := errors.New("Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go cancel(why)
