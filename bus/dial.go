@@ -171,7 +171,34 @@ func (d *dialer) explain(ctx context.Context, target string, err error) error {
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
 		return Errorf(CodeUnavailable, "no daemon is running: nothing listens at %s: %w", target, err).WithHint("%s", start)
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
-		return Errorf(CodeTimeout, "no answer from the daemon at %s: %w", target, err).WithHint("myco doctor")
+		return d.silent(target, err)
+	case errors.Is(err, nats.ErrNoInfoReceived):
+		return Errorf(CodeUnavailable, "no daemon is running: what listens at %s is another program: %w", target, err).WithHint("%s", start)
 	}
 	return Errorf(CodeUnavailable, "cannot reach the daemon at %s: %w", target, err).WithHint("%s", start)
+}
+
+// silent tells of a daemon that takes connections and does not answer: it hangs, or it has ended, and
+// another program has its port since.
+func (d *dialer) silent(target string, err error) error {
+	info, unknown := ReadDaemonInfo(d.dir)
+	switch {
+	case d.url != "" || unknown != nil || info.PID <= 0:
+		return Errorf(CodeTimeout, "no answer from the daemon at %s: %w", target, err).WithHint("myco doctor")
+	case ended(info.PID):
+		return Errorf(CodeUnavailable, "no daemon is running: its process %d has ended, and what listens at %s now is another program: %w",
+			info.PID, target, err).WithHint("%s", startCommand(d.dir))
+	}
+	return Errorf(CodeTimeout, "no answer from the daemon at %s: %w; it is process %d", target, err, info.PID).WithHint("myco doctor")
+}
+
+// ended reports whether a process has ended for certain; where the system does not tell, it has not.
+func ended(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer p.Release() //nolint:errcheck // nothing was begun with it
+	err = p.Signal(syscall.Signal(0))
+	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH)
 }

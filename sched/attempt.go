@@ -171,9 +171,9 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Finish:
 		w.finish(ctx, q, d, j)
 	case Expire:
-		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
+		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
 	case Bury:
-		w.end(ctx, a, Final{State: bus.StateDead, Error: w.n.givenUp(j, &a.rec, act.Why)})
+		w.end(ctx, a, Final{State: bus.StateDead, Unrun: true, Error: w.n.givenUp(j, &a.rec, act.Why)})
 	case Abandon:
 		w.drop(ctx, a, w.submitterState(j))
 	case Run, TakeOver:

@@ -196,7 +196,10 @@ func lacks(pin bus.NodeID, nodes []bus.NodeInfo, what string) string {
 // noWorker tells who has what.
 func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	what := fmt.Sprintf("tasks of type %q", t.Type)
+	none := "no model"
 	switch {
+	case t.Type == bus.TypeEmbed:
+		what, none = fmt.Sprintf("model %q for embeddings", t.Model), "none for embeddings"
 	case t.Model != "":
 		what = fmt.Sprintf("model %q", t.Model)
 	case t.Type == bus.TypeInference:
@@ -224,7 +227,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		}
 		sort.Strings(names)
 		if len(names) == 0 {
-			names = []string{"no model"}
+			names = []string{none}
 		}
 		has = append(has, n.Name+": "+strings.Join(names, ", "))
 	}
@@ -243,7 +246,13 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
-	if t.Model != "" {
+	talks := func(n bus.NodeInfo) bool {
+		return slices.ContainsFunc(n.Models, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, t.Model) })
+	}
+	switch {
+	case t.Type == bus.TypeEmbed && slices.ContainsFunc(nodes, talks): // to pull it again is of no use
+		return e.WithHint("take a model for embeddings, such as nomic-embed-text: %s", bus.PullCommand(nodes, "nomic-embed-text", string(t.Node)))
+	case t.Model != "":
 		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
 	}
 	return e.WithHint("myco swarm")

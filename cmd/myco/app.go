@@ -17,6 +17,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/cmd/internal/flags"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // cli is the command line.
@@ -101,6 +102,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help
+	}
+	if s.in != nil {
+		s.in = input.Until(ctx, s.in)
 	}
 	a := &app{
 		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),

@@ -57,6 +57,9 @@ func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
 	f.DaemonError, f.Dir = bus.AsError(err), doctor.Dir(dir)
 	_, err = os.Stat(filepath.Join(dir, bus.DaemonFile))
 	f.Known = err == nil
+	if info, err := bus.ReadDaemonInfo(dir); err == nil {
+		f.PID = info.PID
+	}
 	f.Ports = defaultPorts(ctx)
 	f.Engines, err = engine.Inspect(ctx, engine.Config{}, ownAddrs())
 	return f, err

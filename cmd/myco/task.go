@@ -282,6 +282,9 @@ type taskAttachCmd struct {
 
 // Run implements the command. Ending it leaves the task alone.
 func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
+	if c.From < 0 {
+		return bus.Errorf(bus.CodeInvalid, "--from %d: want 0 or more", c.From).WithHint("myco task attach --help")
+	}
 	conn, err := a.dial(ctx)
 	if err != nil {
 		return err

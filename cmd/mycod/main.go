@@ -5,7 +5,8 @@
 //	mycod demo       show a swarm of three on this machine
 //	mycod version    show the version
 //
-// Exit codes: 0 stopped in good order, 1 failure, 2 usage.
+// Exit codes: 0 stopped in good order, 1 failure, 2 usage, 130 interrupted, in a demo or before
+// the token was read.
 package main
 
 import (
@@ -86,8 +87,9 @@ func fail(w io.Writer, err error) int {
 	if e.Hint != "" {
 		fmt.Fprintf(w, "try: %s\n", e.Hint)
 	}
-	if e.Code == bus.CodeInvalid {
-		return 2
+	switch e.Code {
+	case bus.CodeInvalid, bus.CodeCancelled:
+		return e.Code.ExitCode()
 	}
 	return 1
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +58,66 @@ func TestDemo(t *testing.T) {
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
 		t.Errorf("the demo left %v, error %v", left, err)
 	}
+}
+
+// Ctrl-C in the middle of the demo is said once, and nothing is left.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv(envProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, interrupt := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer interrupt()
+	out := &until{said: "handing over", then: interrupt}
+	var errs bytes.Buffer
+	code := run(ctx, []string{"demo"}, streams{strings.NewReader(""), out, &errs})
+	if code != 130 || errs.String() != "mycod: interrupted\n" {
+		t.Errorf("exit code %d, stderr %s", code, errs.String())
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("the demo left %v, error %v", left, err)
+	}
+}
+
+// until calls then with the line that holds said.
+type until struct {
+	said string
+	then func()
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(u.said)) {
+		u.then()
+	}
+	return len(b), nil
+}
+
+// Ctrl-C ends a daemon that waits for its token, and nothing was begun.
+func TestInterruptedBeforeItsToken(t *testing.T) {
+	t.Parallel()
+	in, open := io.Pipe()
+	defer func() { _ = open.Close() }() // it has no error
+	ctx, interrupt := context.WithCancel(t.Context())
+	dir := filepath.Join(t.TempDir(), "data")
+	var out, errs bytes.Buffer
+	waiting := make(chan struct{})
+	go func() {
+		<-waiting
+		interrupt()
+	}()
+	code := run(ctx, []string{"--data-dir", dir, "--join", "-"}, streams{told{in, waiting}, &out, &errs})
+	if _, err := os.Stat(dir); code != 130 || out.Len() > 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("exit code %d, %s%s, its data directory: %v", code, out.String(), errs.String(), err)
+	}
+}
+
+// told is an input that tells of its first read.
+type told struct {
+	io.Reader
+	waiting chan struct{}
+}
+
+func (r told) Read(p []byte) (int, error) {
+	close(r.waiting)
+	return r.Reader.Read(p)
 }
 
 func TestUsage(t *testing.T) {

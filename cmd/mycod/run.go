@@ -14,6 +14,7 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/daemon"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -68,7 +69,10 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
 	}
 	if c.Join != "" {
-		token, err := identity.ReadToken(c.Join, s.in)
+		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
+		if ctx.Err() != nil {
+			return bus.Errorf(bus.CodeCancelled, "interrupted")
+		}
 		if err != nil {
 			return tokenError(err)
 		}
