@@ -35,6 +35,7 @@ func (d *Daemon) hello() {
 	if d.info.OllamaURL != "" {
 		line("  HTTP, as Ollama        %s", d.info.OllamaURL)
 	}
+	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")
 	if s.Founder && members == 1 && !d.phraseShown() {

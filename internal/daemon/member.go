@@ -184,6 +184,10 @@ func (d *Daemon) describe() bus.NodeInfo {
 	}
 	info.Owner = d.owner.get()
 	info.FreeMemory, info.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
+	info.Memory = int64(p.Memory.TotalMB) << 20
+	for _, g := range p.GPUs {
+		info.VRAM += int64(g.VRAMTotalMB) << 20
+	}
 	return info
 }
 
