@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,11 @@ func newPages(t *testing.T) (at *url.URL) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "<title>Mushrooms</title><p>They grow in the <b>dark</b>: scripted task &lt;from-the-page&gt; <a href=more>more</a>")
+		fmt.Fprintf(w, "<title>Mushrooms</title><p>They grow in the <b>dark</b>: <a href=more>more</a>")
+	})
+	mux.HandleFunc("/marker", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, engine.Prompt("from-the-page"))
 	})
 	mux.HandleFunc("/agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.UserAgent()) })
 	mux.HandleFunc("/hard", func(w http.ResponseWriter, _ *http.Request) {
@@ -55,15 +60,19 @@ func TestAnotherNodeFetches(t *testing.T) {
 		t.Errorf("alone: %s", r)
 	}
 	b := s.Join(t, a, "b", "--web-allow", "127.0.0.1", "--web-port", pages.Port())
+	conn := a.Dial(t)
 	harness.Poll(t, harness.Patience, "a knows that b fetches", func() string {
-		if types := a.View(t).Node("b").Types; !strings.Contains(strings.Join(types, " "), bus.TypeFetch) {
-			return fmt.Sprint(types)
+		status, err := conn.Status(t.Context())
+		for _, n := range status.Nodes {
+			if n.ID == b.Info.NodeID && slices.Contains(n.Types, bus.TypeFetch) {
+				return ""
+			}
 		}
-		return ""
+		return fmt.Sprint(status.Nodes, err)
 	})
-	want := "They grow in the **dark**: scripted task <from-the-page> [more](" + at + "/more)\n"
+	want := "They grow in the **dark**: [more](" + at + "/more)\n"
 	r = a.Myco(t, "fetch", at+"/page")
-	if r.Code != 0 || strings.ReplaceAll(r.Stdout, "\\", "") != want || !strings.Contains(r.Stderr, "Mushrooms\n-- b ("+string(b.Info.NodeID)+"), "+at+"/page, ") {
+	if r.Code != 0 || r.Stdout != want || !strings.Contains(r.Stderr, "Mushrooms\n-- b ("+string(b.Info.NodeID)+"), "+at+"/page, ") {
 		t.Errorf("fetch: %s", r)
 	}
 	r = a.Myco(t, "fetch", "--format", "text", at+"/agent")
@@ -91,7 +100,7 @@ func TestAnotherNodeFetches(t *testing.T) {
 		t.Errorf("POST /task: %d, %d bytes by %s, error %v", status, len(page.Text), info.NodeID, err)
 	}
 
-	r = a.Myco(t, "ask", "--url", at+"/page", "-m", engine.Model, "What is asked there?")
+	r = a.Myco(t, "ask", "--url", at+"/marker", "-m", engine.Model, "What is asked there?")
 	if r.Code != 0 || r.Stdout != "done from-the-page\n" {
 		t.Errorf("ask about a page: %s", r)
 	}
