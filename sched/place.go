@@ -212,6 +212,15 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Remote:
 		cause = "no other node has " + what
 	}
+	fetches := t.Type == bus.TypeFetch
+	switch {
+	case fetches && t.Node != "":
+		cause = lacks(t.Node, nodes, "fetch pages")
+	case fetches && t.Remote:
+		cause = "no other node of the swarm fetches pages"
+	case fetches:
+		cause = "no node of the swarm fetches pages"
+	}
 	var has []string
 	for _, n := range nodes {
 		if n.State == bus.NodeLost {
@@ -254,6 +263,9 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("take a model for embeddings, such as nomic-embed-text: %s", bus.PullCommand(nodes, "nomic-embed-text", string(t.Node)))
 	case t.Model != "":
 		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
+	}
+	if fetches {
+		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("start mycod there without --no-web, in a version that fetches: myco swarm")
 	}
 	return e.WithHint("myco swarm")
 }

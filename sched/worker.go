@@ -192,7 +192,9 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			continue // it has slots of its own, beside those that are told
 		}
 		i.Models = append(i.Models, p.cap.Models...)
-		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete && typ != bus.TypeShow { // these have slots of their own
+		switch typ {
+		case bus.TypePing, bus.TypePull, bus.TypeDelete, bus.TypeShow, bus.TypeFetch: // these have slots of their own
+		default:
 			i.Slots += p.cap.Slots
 			i.Busy += p.busy
 		}

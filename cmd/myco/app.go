@@ -30,6 +30,7 @@ type cli struct {
 
 	Ask     askCmd     `cmd:"" help:"Ask the swarm a question."`
 	Chat    chatCmd    `cmd:"" help:"Talk with the swarm, and go on later."`
+	Fetch   fetchCmd   `cmd:"" help:"Get pages of the web through a node, as Markdown."`
 	Swarm   swarmCmd   `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
 	Top     topCmd     `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
 	Task    taskCmd    `cmd:"" help:"Show, follow or cancel tasks."`

@@ -19,6 +19,7 @@ type askCmd struct {
 	Model       string        `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node        string        `help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
+	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
 	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
 	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
@@ -54,6 +55,11 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 		}
 		t.Node = n.ID
 	}
+	if len(c.URL) > 0 {
+		if t, err = c.withPages(ctx, a, conn, t, req); err != nil {
+			return err
+		}
+	}
 	if c.Detach {
 		return a.detach(ctx, conn, t)
 	}
@@ -63,7 +69,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 // local reports whether this machine alone may answer: nothing of the swarm is asked for, and
 // no daemon elsewhere is named.
 func (c *askCmd) local(dataDir string) bool {
-	return !c.Detach && !c.Remote && c.Node == "" && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
+	return !c.Detach && !c.Remote && c.Node == "" && len(c.URL) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
 }
 
 // task builds the task from the arguments and standard input.

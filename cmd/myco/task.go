@@ -252,11 +252,15 @@ func place(i bus.TaskInfo) string {
 	return at
 }
 
-// resultText is a result for people: the answer of an inference, else the JSON.
+// resultText is a result for people: the answer of an inference, the text of a page, else the JSON.
 func resultText(i bus.TaskInfo) string {
 	var r bus.InferenceResult
 	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
 		return r.Text
+	}
+	var p bus.FetchResult
+	if i.Type == bus.TypeFetch && json.Unmarshal(i.Result, &p) == nil && p.Text != "" {
+		return p.Text
 	}
 	return string(i.Result)
 }

@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)
@@ -160,6 +160,9 @@ func TestRefusals(t *testing.T) {
 		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
 		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
+		"no network":        {[]string{"--data-dir", dir, "--web-allow", "nas.local"}, 2, `--web-allow "nas.local": want an address or a network`},
+		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},
+		"no page":           {[]string{"read-page"}, 1, "read what to do"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},

@@ -49,6 +49,9 @@ type runFlags struct {
 	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
+	NoWeb        bool          `help:"Fetch no pages of the web, for others or from here."`
+	WebAllow     []string      `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
+	WebPort      []string      `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
 	Verbose      bool          `short:"v" help:"Log details."`
 	Config       string        `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
 
@@ -67,6 +70,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
+		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, PageReader: pageReader(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))

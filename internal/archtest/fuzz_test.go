@@ -28,6 +28,7 @@ var foreign = map[string]string{
 	"progress of engines":         "internal/engine.FuzzPull",
 	"errors of engines":           "internal/engine.FuzzErrorText",
 	"model files":                 "internal/engine/demo/gguf.FuzzParse",
+	"pages of the web":            "handlers/web.FuzzRead",
 	"what nvidia-smi says":        "node.FuzzParseSMI",
 }
 

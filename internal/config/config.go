@@ -88,6 +88,15 @@ type Config struct {
 	// OnBattery is what a machine on battery does for others: "use", "last" or "never". Default
 	// "last": what no other machine can do.
 	OnBattery string
+	// NoWeb keeps the machine from fetching pages of the web, for others and for its owner.
+	NoWeb bool
+	// WebAllow are addresses and networks that pages may be fetched from although they are not public, as
+	// web.ParseNetwork reads them; WebPorts are ports beside 80 and 443. Both hold for every member of the
+	// swarm. Default: none.
+	WebAllow, WebPorts []string
+	// PageReader is a program, with its arguments, that is web.Main. Empty: pages are read in this process,
+	// which one that was made for it can hold up.
+	PageReader []string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int

@@ -18,6 +18,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/store"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -51,6 +52,7 @@ type Daemon struct {
 	engines  *engine.Watcher
 	measured *engine.Measured // engines, with how fast they are
 	owner    owner
+	web      web.Policy // what pages are fetched from beside what is public
 	trust    *trust
 	programs *programs
 	parcels  *parcels
@@ -89,6 +91,10 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	fetches, err := webOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -101,7 +107,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	}
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
-	d.owner.policy = policy
+	d.owner.policy, d.web = policy, fetches
 	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	return d, nil
 }

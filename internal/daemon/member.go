@@ -10,6 +10,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers"
+	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -96,12 +97,16 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 		News: d.table.news,
 	}, j.Effects())
-	for _, h := range []bus.Handler{
+	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
 		inference,
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
-	} {
+	}
+	if !d.cfg.NoWeb {
+		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.cfg.PageReader}))
+	}
+	for _, h := range serves {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}
@@ -121,6 +126,11 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		}
 	})
 	return n, j, nil
+}
+
+// webAgent is what servers of pages are told.
+func webAgent(version string) string {
+	return "mycoswarm/" + version + " (+https://github.com/mycoswarm/mycoswarm)"
 }
 
 func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up *lifeline) (*jet.Jet, error) {
