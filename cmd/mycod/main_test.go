@@ -62,7 +62,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)
@@ -98,6 +98,9 @@ func TestRefusals(t *testing.T) {
 		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
+		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},
+		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},
+		"log in a file":     {[]string{"--data-dir", dir, "--log-file", filepath.Join(file, "log")}, 1, "mycod --log-file FILE"},
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
 		"a file for a data": {[]string{"--data-dir", file}, 1, "--data-dir DIR"},

@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/charmbracelet/x/term"
-	"github.com/lmittmann/tint"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/config"
@@ -48,8 +43,8 @@ type runFlags struct {
 	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
-	Verbose      bool          `short:"v" help:"Log details."`
-	Config       string        `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
+	logFlags
+	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
 
 	settings *settings // what Config says
 }
@@ -74,11 +69,16 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		}
 		cfg.Join = token
 	}
-	log := newLogger(s.err, c.Verbose)
+	log, err := c.open(s.err)
+	if err != nil {
+		return c.settings.explain(err)
+	}
+	defer log.close()
+	cfg.Log = log.place
 	if c.settings != nil {
 		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
 	}
-	d, err := daemon.New(cfg, daemon.Options{Logger: log, Out: s.out})
+	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out})
 	if err != nil {
 		return c.settings.explain(err)
 	}
@@ -88,18 +88,6 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 // tokenError is a token that could not be read: a failure of its file, not of the command line.
 func tokenError(err error) error {
 	return bus.Errorf(bus.CodeForbidden, "%w", err).WithHint("run `myco invite` on a member of the swarm, then: mycod --join TOKEN")
-}
-
-// newLogger writes for people on a terminal, and lines of key=value elsewhere.
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(f.Fd()) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}))
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
 // contextDir is the folder of the NATS CLI's configuration; empty where nothing may be written.

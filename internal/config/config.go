@@ -92,6 +92,9 @@ type Config struct {
 	// never. Default 0.
 	Rank int
 
+	// Log is where a person reads the log of this daemon, for `myco doctor`: a file, or a command that
+	// shows it. Empty: standard error.
+	Log string
 	// ContextDir is the folder of the NATS CLI's configuration, where a context named "myco"
 	// is written. Empty: none is written.
 	ContextDir string

@@ -70,6 +70,14 @@ func ownersUse(d bus.Diagnosis) []Check {
 	return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": others work rather than it", ""}}
 }
 
+// logs tells where the daemon's log is, where it knows.
+func logs(d bus.Diagnosis) []Check {
+	if d.Log == "" {
+		return nil
+	}
+	return []Check{{"log", OK, d.Log, ""}}
+}
+
 func disk(d DirFacts) Check {
 	c := Check{Name: "disk", Status: OK}
 	if d.TotalBytes == 0 {
