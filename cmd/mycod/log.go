@@ -191,6 +191,12 @@ func isJournal(f *os.File) bool {
 	return err == nil && is && f == os.Stderr
 }
 
+// underSystemd reports whether this process is a service, whose output the journal keeps.
+func underSystemd() bool {
+	is, err := journal.StdoutIsJournalStream()
+	return err == nil && is || os.Getenv("NOTIFY_SOCKET") != ""
+}
+
 // journalPlace is the command that shows the log of the service whose control groups are these, as in
 // /proc/self/cgroup: that of a user's manager is below user@UID.service.
 func journalPlace(groups string) string {

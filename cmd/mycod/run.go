@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -19,7 +20,7 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
 // runFlags are those of a node.
 type runFlags struct {
-	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
+	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
 	Name         string        `placeholder:"NAME" help:"This node's name. Default: the host's."`
 	BusListen    string        `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
@@ -55,7 +56,7 @@ type runCmd struct{}
 // Run implements the command.
 func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
-		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
+		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
@@ -78,16 +79,45 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	if c.settings != nil {
 		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
 	}
-	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out})
+	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd()})
 	if err != nil {
 		return c.settings.explain(err)
 	}
+	told, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		newSupervisor(log.Logger).run(told, d)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
 	return d.Run(ctx)
 }
 
 // tokenError is a token that could not be read: a failure of its file, not of the command line.
 func tokenError(err error) error {
 	return bus.Errorf(bus.CodeForbidden, "%w", err).WithHint("run `myco invite` on a member of the swarm, then: mycod --join TOKEN")
+}
+
+// dataDir is what --data-dir says, else MYCO_DATA_DIR, else the directory that systemd made for a service;
+// empty for the default one.
+func dataDir(flag string) string {
+	if flag != "" || os.Getenv(bus.EnvDataDir) != "" {
+		return flag
+	}
+	return serviceDir("STATE_DIRECTORY")
+}
+
+// serviceDir is the directory that systemd made for this service and names in env, the first if there are
+// several; empty without one. See "RuntimeDirectory=" in systemd.exec(5).
+func serviceDir(env string) string {
+	dir, _, _ := strings.Cut(os.Getenv(env), ":")
+	if !filepath.IsAbs(dir) {
+		return ""
+	}
+	return dir
 }
 
 // contextDir is the folder of the NATS CLI's configuration; empty where nothing may be written.

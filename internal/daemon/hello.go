@@ -66,6 +66,12 @@ func (d *Daemon) notePhraseShown() {
 
 // helloFounder shows, this once, what restores the swarm's key, and who else is near.
 func (d *Daemon) helloFounder(line func(string, ...any)) {
+	if d.outIsKept {
+		line("This node founded a swarm. Its recovery phrase is not for a log: myco rotate --swarm shows one.")
+		line("To join a swarm instead, run `myco invite` on a member of it, then here: myco join TOKEN")
+		line("")
+		return
+	}
 	phrase, err := d.id.RecoveryPhrase()
 	if err != nil {
 		d.log.Warn("show the recovery phrase", "err", err)
