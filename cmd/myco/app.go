@@ -47,6 +47,7 @@ type cli struct {
 	Nodes   nodesCmd   `cmd:"" help:"Show who is in the swarm, and change who may be."`
 	Revoke  revokeCmd  `cmd:"" help:"Put a node out of the swarm, for good."`
 	Rotate  rotateCmd  `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
+	Service serviceCmd `cmd:"" help:"Have this machine start mycod by itself."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

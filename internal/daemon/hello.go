@@ -40,12 +40,16 @@ func (d *Daemon) hello() {
 	if s.Founder && members == 1 && !d.phraseShown() {
 		d.helloFounder(line)
 	}
-	dir := ""
-	if d.cfg.DataDir != bus.DefaultDataDir() {
-		dir = " --data-dir " + d.cfg.DataDir
+	myco := "myco"
+	switch d.cfg.DataDir {
+	case bus.DefaultDataDir():
+	case bus.SystemDataDir:
+		myco = "sudo myco"
+	default:
+		myco += " --data-dir " + d.cfg.DataDir
 	}
-	line("ask:     myco%s ask \"What is the capital of France?\"", dir)
-	line("invite:  myco%s invite      then on the other machine: mycod --join TOKEN", dir)
+	line("ask:     %s ask \"What is the capital of France?\"", myco)
+	line("invite:  %s invite      then on the other machine: mycod --join TOKEN", myco)
 	fmt.Fprint(d.out, b.String())
 }
 
