@@ -121,6 +121,9 @@ func ReadDaemonInfo(dir string) (DaemonInfo, error) {
 func startCommand(dir string) string {
 	switch dir {
 	case DefaultDataDir():
+		if _, err := os.Stat(filepath.Join(SystemDataDir, DaemonFile)); errors.Is(err, fs.ErrPermission) {
+			return "mycod; or, to use the service of this machine: sudo usermod -aG mycoswarm $USER, and log in anew"
+		}
 		return "mycod"
 	case SystemDataDir:
 		return "systemctl start mycod"

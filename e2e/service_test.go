@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,24 +108,49 @@ func TestService(t *testing.T) {
 	t.Parallel()
 	m := machine.Boot(t, programs)
 	t.Run("of the machine", func(t *testing.T) {
-		s := svc{t: t, m: m}
+		s := svc{t: t, m: m.On(t)}
 		s.want(s.myco("service", "status"), 3, "no service of this machine is installed", "myco service install --system")
 		s.want(s.myco("service", "install", "--", "--slots", "4", "--name", "a b%c$d"), 0,
 			"/etc/systemd/system/mycod.service", "active, running", "started at boot", "/var/lib/mycoswarm", "journalctl -u mycod", "TCP 7422", "join TOKEN")
 		serviceWorks(s, "/var/lib/mycoswarm")
-		if got := strings.TrimSpace(m.Must(m.Root("stat", "-c", "%U %a", "/var/lib/mycoswarm"))); got != "mycoswarm 700" {
-			t.Errorf("the data directory is %s", got)
-		}
+		shared(s)
 		badSettings(s, "/etc/mycoswarm/config.toml")
 	})
 	t.Run("of a user", func(t *testing.T) {
-		s := svc{t: t, m: m, user: true, flags: []string{"--user"}}
+		s := svc{t: t, m: m.On(t), user: true, flags: []string{"--user"}}
 		s.want(s.myco("service", "install", "--system"), 1, "root's to manage")
 		s.want(s.myco("service", "install", "--", "--slots", "4", "--name", "a b%c$d"), 0,
 			"/home/ann/.config/systemd/user/mycod.service", "active, running", "loginctl enable-linger", "/home/ann/.local/state/mycoswarm", "journalctl --user -u mycod")
 		serviceWorks(s, "/home/ann/.local/state/mycoswarm")
 		badSettings(s, "/home/ann/.config/mycoswarm/config.toml")
 	})
+}
+
+// shared has a user of the machine use its service once that is allowed, and read nothing else there.
+func shared(s svc) {
+	t := s.t
+	t.Helper()
+	s.want(s.m.As(machine.Bin+"/myco", "swarm"), 4, "no daemon is running", "usermod -aG mycoswarm")
+	member := func(argv ...string) harness.Result {
+		t.Helper()
+		return s.m.Root(append([]string{"setpriv", "--reuid", "nobody", "--regid", "nogroup", "--groups", "mycoswarm", "env", "HOME=/none"}, argv...)...)
+	}
+	s.want(member(machine.Bin+"/myco", "ask", "What is the capital of France?"), 0, "Paris")
+	s.want(member(machine.Bin+"/myco", "doctor"), 0, "of the machine's service")
+	files := func() string {
+		t.Helper()
+		r := member("find", "/var/lib/mycoswarm", "-type", "f", "-readable", "-printf", "%f\n")
+		names := strings.Fields(r.Stdout)
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	if got := files(); got != "daemon.json http.key user.nk" {
+		t.Errorf("a member of the group reads %s", got)
+	}
+	s.want(s.myco("rotate", "--yes"), 0)
+	if got := files(); got != "daemon.json http.key user.nk" {
+		t.Errorf("with new credentials a member of the group reads %s", got)
+	}
 }
 
 // serviceWorks looks at a service that was installed with four slots and an odd name, and ends it in each way.
@@ -163,11 +189,11 @@ func serviceWorks(s svc, dir string) {
 	// As a crash of a Go program ends: without GOTRACEBACK=crash with exit code 2.
 	s.comesBack("a crash", func(pid string) { s.m.Must(s.m.Root("kill", "-QUIT", pid)) })
 	// A process that is there and does nothing.
-	s.want(s.do("sh", "-c", `d=$(dirname "$0")/mycod.service.d && mkdir -p "$d" && printf '[Service]\nWatchdogSec=4s\nTimeoutAbortSec=1s\n' >"$d/soon.conf"`, s.is("FragmentPath")), 0)
+	s.want(s.do("sh", "-c", `d=$(dirname "$0")/mycod.service.d && mkdir -p "$d" && printf '[Service]\nWatchdogSec=8s\nTimeoutAbortSec=1s\n' >"$d/soon.conf"`, s.is("FragmentPath")), 0)
 	s.m.Must(s.systemctl("daemon-reload"))
 	s.m.Must(s.systemctl("restart", "mycod"))
 	s.comesBack("a stop of the process", func(pid string) { s.m.Must(s.m.Root("kill", "-STOP", pid)) })
-	s.want(s.myco("service", "status"), 0, "active, running", "restarted once", dir)
+	s.want(s.myco("service", "status"), 0, "active, running", "restarted", dir)
 }
 
 // badSettings has the service meet settings that it cannot run with, and takes it away in the end.

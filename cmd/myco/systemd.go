@@ -313,6 +313,9 @@ func (s *systemd) advise(a *app, v serviceView) {
 	if v.DataDir != bus.FindDataDir() {
 		with += " --data-dir " + v.DataDir
 	}
+	if s.system {
+		a.hint("%-9s  `sudo usermod -aG %s NAME` lets NAME use it with myco, from the next login on", "users", service.User)
+	}
 	for _, row := range [][2]string{
 		{"log", sudo + v.Log + " -f"},
 		{"firewall", "let in what `" + with + " doctor` names: TCP 7422, TCP 7423 and UDP 5353 unless told otherwise"},

@@ -44,6 +44,7 @@ type runFlags struct {
 	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
+	GroupAccess  bool          `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
 	logFlags
 	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
 
@@ -61,7 +62,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
-		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, ContextDir: contextDir(),
+		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, ContextDir: contextDir(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, s.in)

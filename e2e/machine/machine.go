@@ -120,6 +120,13 @@ func Boot(t testing.TB, bin harness.Binaries) *Machine {
 	return m
 }
 
+// On returns the same machine for a part of the test.
+func (m *Machine) On(t testing.TB) *Machine {
+	part := *m
+	part.t = t
+	return &part
+}
+
 func (m *Machine) unit(name, text string) {
 	m.t.Helper()
 	must(m.t, os.WriteFile(filepath.Join(m.folder, "units", name), []byte(text), 0o600))

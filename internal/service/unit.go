@@ -32,9 +32,10 @@ var (
 	PerUser string
 )
 
-// shipped is the line that Unit replaces, and mark the one that tells Unit's work from another's.
+// shipped is the beginning of the line that Unit fills in, and mark the line that tells Unit's work from
+// another's.
 const (
-	shipped = "\nExecStart=/usr/bin/mycod\n"
+	shipped = "\nExecStart=/usr/bin/mycod"
 	mark    = "# Written by `myco service install`, which writes it anew; `myco service uninstall` removes it.\n"
 )
 
@@ -59,10 +60,13 @@ func Unit(system bool, path string, flags []string) (string, error) {
 		}
 		words = append(words, q)
 	}
-	if !strings.Contains(unit, shipped) {
+	before, line, ok := strings.Cut(unit, shipped)
+	own, after, more := strings.Cut(line, "\n")
+	if !ok || !more {
 		panic("the shipped unit has no line" + shipped) // a test installs both
 	}
-	return mark + strings.Replace(unit, shipped, "\nExecStart="+strings.Join(words, " ")+"\n", 1), nil
+	// The flags of the unit itself come before those that may say otherwise.
+	return mark + before + "\nExecStart=" + words[0] + strings.TrimRight(own+" "+strings.Join(words[1:], " "), " ") + "\n" + after, nil
 }
 
 // Ours reports whether a unit was written by Unit.

@@ -20,7 +20,11 @@ func TestUnit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "\n" + `ExecStart="/opt/my bin/mycod" --slots 4 --closed "mon-fri 09:00-17:00" "--name=a%%b$$c\"d\\e" ""` + "\n"
+		own := ""
+		if system {
+			own = " --group-access"
+		}
+		want := "\n" + `ExecStart="/opt/my bin/mycod"` + own + ` --slots 4 --closed "mon-fri 09:00-17:00" "--name=a%%b$$c\"d\\e" ""` + "\n"
 		if !strings.Contains(unit, want) || strings.Count(unit, "ExecStart=") != 1 {
 			t.Errorf("system %v: it does not have %s\n%s", system, want, unit)
 		}
