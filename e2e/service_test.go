@@ -157,14 +157,9 @@ func shared(s svc) {
 func serviceWorks(s svc, dir string) {
 	t := s.t
 	t.Helper()
-	var view struct {
-		Node struct {
-			Name  string
-			Slots int
-		}
-	}
+	var view harness.View
 	lastObject(t, s.myco("swarm", "--json"), &view)
-	if view.Node.Slots != 4 {
+	if len(view.Nodes) != 1 || view.Nodes[0].Slots != 4 {
 		t.Errorf("%+v, want what was installed", view)
 	}
 	if got := s.is("StatusText"); !strings.Contains(got, "1 of 1 node here") || !strings.Contains(got, "0 of 4 slots at work") {

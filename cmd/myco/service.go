@@ -28,7 +28,7 @@ type serviceScope struct {
 // serviceInstallCmd writes, enables and starts the unit.
 type serviceInstallCmd struct {
 	serviceScope
-	Mycod string   `placeholder:"FILE" type:"path" help:"The mycod to run. Default: the one beside myco, else in PATH."`
+	Mycod string   `predictor:"file" placeholder:"FILE" type:"path" help:"The mycod to run. Default: the one beside myco, else in PATH."`
 	Flags []string `arg:"" optional:"" help:"Flags for mycod, after --, as in: myco service install -- --slots 4"`
 }
 

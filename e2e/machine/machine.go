@@ -144,6 +144,7 @@ func (m *Machine) group() string {
 		}
 		dir, err := os.MkdirTemp(f[1], "mycobox-") //nolint:usetesting // a control group is made in that file system alone
 		must(m.t, err)
+		must(m.t, os.Chmod(dir, 0o755)) // the user's systemd has to get through
 		m.t.Cleanup(func() {
 			harness.Poll(m.t, harness.Patience, "the control groups of the machine are gone", func() string {
 				return problem(removeGroups(dir))
