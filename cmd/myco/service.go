@@ -82,7 +82,7 @@ func (c *serviceInstallCmd) Run(ctx context.Context, a *app) error {
 	if err := os.MkdirAll(filepath.Dir(s.unit), 0o755); err != nil {
 		return fmt.Errorf("make the folder for the unit: %w", err)
 	}
-	if err := os.WriteFile(s.unit, []byte(unit), 0o644); err != nil { //nolint:gosec // units are read by others
+	if err := os.WriteFile(s.unit, []byte(unit), 0o644); err != nil { // units are read by others
 		return fmt.Errorf("write the unit: %w", err)
 	}
 	if err := s.manage(ctx, "daemon-reload"); err != nil {

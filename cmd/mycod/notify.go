@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -88,7 +89,7 @@ func (s *supervisor) look(ctx context.Context, d running, limit time.Duration, f
 	defer cancel()
 	status, err := d.Alive(ctx)
 	if err != nil {
-		if ctx.Err() == nil || context.Cause(ctx) == context.DeadlineExceeded { //nolint:errorlint // the cause of this very context
+		if ctx.Err() == nil || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 			s.log.Warn("the daemon does not answer itself", "within", limit, "err", err)
 		}
 		return false

@@ -165,7 +165,7 @@ func (d *Daemon) openToGroup() error {
 	mode := os.FileMode(0o600)
 	if d.cfg.GroupAccess {
 		mode = 0o640
-		if err := os.Chmod(d.cfg.DataDir, 0o750); err != nil { //nolint:gosec // to the group, as was asked for
+		if err := os.Chmod(d.cfg.DataDir, 0o750); err != nil {
 			return fileError(d.cfg.DataDir, err)
 		}
 	}
