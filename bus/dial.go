@@ -63,6 +63,33 @@ func DefaultDataDir() string {
 	return filepath.Join(home, ".local", "state", "mycoswarm")
 }
 
+// SystemDataDir is where a daemon keeps its data that is a service of the machine. Its user and root may
+// read it.
+const SystemDataDir = "/var/lib/mycoswarm"
+
+// FindDataDir returns the data directory of the daemon that a client talks to unless told otherwise:
+// DefaultDataDir, or SystemDataDir where MYCO_DATA_DIR is not set, no daemon has left word in the first and
+// one has in the second.
+func FindDataDir() string { return findDataDir(SystemDataDir) }
+
+func findDataDir(system string) string {
+	dir := DefaultDataDir()
+	if os.Getenv(EnvDataDir) != "" || left(dir) || !left(system) {
+		return dir
+	}
+	return system
+}
+
+// left reports whether a daemon has left word in dir that this user may read.
+func left(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, DaemonFile))
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
 // ReadDaemonInfo reads the file daemon.json in dir. Without one the error has CodeUnavailable:
 // no daemon runs there.
 func ReadDaemonInfo(dir string) (DaemonInfo, error) {
@@ -92,8 +119,14 @@ func ReadDaemonInfo(dir string) (DaemonInfo, error) {
 
 // startCommand is what a person types to start the daemon of dir.
 func startCommand(dir string) string {
-	if dir == DefaultDataDir() {
+	switch dir {
+	case DefaultDataDir():
+		if _, err := os.Stat(filepath.Join(SystemDataDir, DaemonFile)); errors.Is(err, fs.ErrPermission) {
+			return "mycod; or, to use the service of this machine: sudo usermod -aG mycoswarm $USER, and log in anew"
+		}
 		return "mycod"
+	case SystemDataDir:
+		return "systemctl start mycod"
 	}
 	return "mycod --data-dir " + dir
 }
@@ -118,14 +151,14 @@ func (d *dialer) target() (string, NodeID, error) {
 
 // Dial connects to the daemon of this machine, with the credentials that it wrote for its
 // user. It looks at the options first, then at MYCO_URL with MYCO_CREDS, then into the data
-// directory (MYCO_DATA_DIR, or the default one).
+// directory (see FindDataDir).
 //
 // The error has CodeUnavailable where no daemon is found, CodeTimeout where one is there and does not answer
 // within 5 s, and CodeForbidden where the credentials cannot be read or are refused; its hint is the next
 // command to try.
 func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	d := &dialer{
-		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: DefaultDataDir(),
+		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: FindDataDir(),
 		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {

@@ -25,6 +25,29 @@ func TestDialFindsTheDaemonOfTheDataDirectory(t *testing.T) {
 	}
 }
 
+// Who has no daemon of its own is led to the machine's, and to no other place than was named.
+func TestFindDataDir(t *testing.T) {
+	home, system := t.TempDir(), t.TempDir()
+	t.Setenv(bus.EnvDataDir, "")
+	t.Setenv("XDG_STATE_HOME", home)
+	own := filepath.Join(home, "mycoswarm")
+	must(t, os.Mkdir(own, 0o700))
+	finds := func(when, want string) {
+		t.Helper()
+		if got := bus.FindDataDirBut(system); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	finds("no daemon", own)
+	must(t, os.WriteFile(filepath.Join(system, bus.DaemonFile), nil, 0o600))
+	finds("the machine's daemon", system)
+	t.Setenv(bus.EnvDataDir, "/named")
+	finds("a directory is named", "/named")
+	t.Setenv(bus.EnvDataDir, "")
+	must(t, os.WriteFile(filepath.Join(own, bus.DaemonFile), nil, 0o600))
+	finds("both", own)
+}
+
 func TestDialByURL(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)

@@ -22,7 +22,7 @@ import (
 
 // cli is the command line.
 type cli struct {
-	DataDir string `help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
+	DataDir string `predictor:"dir" help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
 	JSON    bool   `help:"Print JSON; one object a line for what goes on."`
 	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
 	// ShowVersion is what many type for the command version.
@@ -49,7 +49,10 @@ type cli struct {
 	Nodes   nodesCmd   `cmd:"" help:"Show who is in the swarm, and change who may be."`
 	Revoke  revokeCmd  `cmd:"" help:"Put a node out of the swarm, for good."`
 	Rotate  rotateCmd  `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
-	Version versionCmd `cmd:"" help:"Show the version."`
+	Service serviceCmd `cmd:"" help:"Have this machine start mycod by itself."`
+	// Completion is for shells.
+	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete myco's command line."`
+	Version    versionCmd    `cmd:"" help:"Show the version."`
 }
 
 // streams are what the command reads and writes.
@@ -99,6 +102,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	if err != nil {
 		fmt.Fprintln(s.err, "myco:", err)
 		return 1
+	}
+	if completes(ctx, parser, args, s) {
+		return 0
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {

@@ -16,8 +16,8 @@ import (
 type askCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
 
-	Model       string        `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node        string        `help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Model       string        `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node        string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
 	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`

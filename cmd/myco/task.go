@@ -144,7 +144,7 @@ func age(t, now time.Time) string {
 
 // taskArg is the task that a command is about.
 type taskArg struct {
-	ID bus.TaskID `arg:"" help:"The task's id, or its beginning."`
+	ID bus.TaskID `predictor:"task" arg:"" help:"The task's id, or its beginning."`
 }
 
 // Validate implements kong's check of arguments. That one is missing, kong says itself.

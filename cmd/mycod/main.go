@@ -78,8 +78,10 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	return 0
 }
 
-// fail prints an error and the next command to try, and returns the exit code.
+// fail prints an error and the next command to try, and returns the exit code. Under systemd the error is
+// the service's status too, for a user may not be allowed to read the journal.
 func fail(w io.Writer, err error) int {
+	tellWhy(err)
 	fmt.Fprintf(w, "mycod: %v\n", err)
 	var e *bus.Error
 	if !errors.As(err, &e) {

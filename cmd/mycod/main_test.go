@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--first-token-limit", "--token-limit", "--reattach-grace", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)
@@ -164,6 +164,9 @@ func TestRefusals(t *testing.T) {
 		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},
 		"no page":           {[]string{"read-page"}, 1, "read what to do"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
+		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},
+		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},
+		"log in a file":     {[]string{"--data-dir", dir, "--log-file", filepath.Join(file, "log")}, 1, "mycod --log-file FILE"},
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
 		"a file for a data": {[]string{"--data-dir", file}, 1, "--data-dir DIR"},

@@ -101,6 +101,12 @@ type Config struct {
 	// never. Default 0.
 	Rank int
 
+	// GroupAccess lets members of the daemon's group use it as its own user does: what they need of the data
+	// directory is readable to the group, and nothing else is. Default: its user alone, and root.
+	GroupAccess bool
+	// Log is where a person reads the log of this daemon, for `myco doctor`: a file, or a command that
+	// shows it. Empty: standard error.
+	Log string
 	// ContextDir is the folder of the NATS CLI's configuration, where a context named "myco"
 	// is written. Empty: none is written.
 	ContextDir string

@@ -33,6 +33,8 @@ type Options struct {
 	// Out gets what a person reads at the start, the recovery phrase of a new swarm among it.
 	// Default: discards.
 	Out io.Writer
+	// OutIsKept tells that others read what is written to Out, as in a system's log: no secrets go there.
+	OutIsKept bool
 }
 
 // Daemon is one node of the swarm.
@@ -40,6 +42,8 @@ type Daemon struct {
 	cfg config.Config
 	log *slog.Logger
 	out io.Writer
+	// outIsKept is Options.OutIsKept.
+	outIsKept bool
 
 	ready chan struct{} // closed once the daemon answers its users
 	info  bus.DaemonInfo
@@ -106,7 +110,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 		return nil, bus.Errorf(bus.CodeForbidden, "find the data directory %s: %w", cfg.DataDir, err).WithHint("mycod --data-dir DIR")
 	}
 	cfg.DataDir = dir
-	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
+	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
 	d.owner.policy, d.web = policy, fetches
 	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	return d, nil

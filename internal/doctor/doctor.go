@@ -83,6 +83,7 @@ func Examine(f Facts) Report {
 	} else {
 		d := *f.Daemon
 		all = append(all, store(d), identity(d))
+		all = append(all, logs(d)...)
 		all = append(all, peers(d)...)
 		all = append(all, static(d)...)
 		all = append(all, links(d)...)

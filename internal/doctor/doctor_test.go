@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -348,6 +349,15 @@ func TestAnotherDaemonAnswers(t *testing.T) {
 	}
 	if c := r.Checks[3]; c.Name != "ports" || c.Status != doctor.OK {
 		t.Errorf("%+v: that a daemon has its ports is no fault", c)
+	}
+}
+
+func TestLogIsNamed(t *testing.T) {
+	t.Parallel()
+	f := well()
+	f.Daemon.Log = "journalctl -u mycod"
+	if !slices.Contains(doctor.Examine(f).Checks, doctor.Check{Name: "log", Status: doctor.OK, Detail: "journalctl -u mycod"}) {
+		t.Errorf("%+v does not tell where the log is", doctor.Examine(f))
 	}
 }
 
