@@ -63,6 +63,33 @@ func DefaultDataDir() string {
 	return filepath.Join(home, ".local", "state", "mycoswarm")
 }
 
+// SystemDataDir is where a daemon keeps its data that is a service of the machine. Its user and root may
+// read it.
+const SystemDataDir = "/var/lib/mycoswarm"
+
+// FindDataDir returns the data directory of the daemon that a client talks to unless told otherwise:
+// DefaultDataDir, or SystemDataDir where MYCO_DATA_DIR is not set, no daemon has left word in the first and
+// one has in the second.
+func FindDataDir() string { return findDataDir(SystemDataDir) }
+
+func findDataDir(system string) string {
+	dir := DefaultDataDir()
+	if os.Getenv(EnvDataDir) != "" || left(dir) || !left(system) {
+		return dir
+	}
+	return system
+}
+
+// left reports whether a daemon has left word in dir that this user may read.
+func left(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, DaemonFile))
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
 // ReadDaemonInfo reads the file daemon.json in dir. Without one the error has CodeUnavailable:
 // no daemon runs there.
 func ReadDaemonInfo(dir string) (DaemonInfo, error) {
@@ -92,8 +119,14 @@ func ReadDaemonInfo(dir string) (DaemonInfo, error) {
 
 // startCommand is what a person types to start the daemon of dir.
 func startCommand(dir string) string {
-	if dir == DefaultDataDir() {
+	switch dir {
+	case DefaultDataDir():
+		if _, err := os.Stat(filepath.Join(SystemDataDir, DaemonFile)); errors.Is(err, fs.ErrPermission) {
+			return "mycod; or, to use the service of this machine: sudo usermod -aG mycoswarm $USER, and log in anew"
+		}
 		return "mycod"
+	case SystemDataDir:
+		return "systemctl start mycod"
 	}
 	return "mycod --data-dir " + dir
 }
@@ -118,14 +151,14 @@ func (d *dialer) target() (string, NodeID, error) {
 
 // Dial connects to the daemon of this machine, with the credentials that it wrote for its
 // user. It looks at the options first, then at MYCO_URL with MYCO_CREDS, then into the data
-// directory (MYCO_DATA_DIR, or the default one).
+// directory (see FindDataDir).
 //
 // The error has CodeUnavailable where no daemon is found, CodeTimeout where one is there and does not answer
 // within 5 s, and CodeForbidden where the credentials cannot be read or are refused; its hint is the next
 // command to try.
 func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	d := &dialer{
-		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: DefaultDataDir(),
+		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: FindDataDir(),
 		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
@@ -171,7 +204,34 @@ func (d *dialer) explain(ctx context.Context, target string, err error) error {
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
 		return Errorf(CodeUnavailable, "no daemon is running: nothing listens at %s: %w", target, err).WithHint("%s", start)
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
-		return Errorf(CodeTimeout, "no answer from the daemon at %s: %w", target, err).WithHint("myco doctor")
+		return d.silent(target, err)
+	case errors.Is(err, nats.ErrNoInfoReceived):
+		return Errorf(CodeUnavailable, "no daemon is running: what listens at %s is another program: %w", target, err).WithHint("%s", start)
 	}
 	return Errorf(CodeUnavailable, "cannot reach the daemon at %s: %w", target, err).WithHint("%s", start)
+}
+
+// silent tells of a daemon that takes connections and does not answer: it hangs, or it has ended, and
+// another program has its port since.
+func (d *dialer) silent(target string, err error) error {
+	info, unknown := ReadDaemonInfo(d.dir)
+	switch {
+	case d.url != "" || unknown != nil || info.PID <= 0:
+		return Errorf(CodeTimeout, "no answer from the daemon at %s: %w", target, err).WithHint("myco doctor")
+	case ended(info.PID):
+		return Errorf(CodeUnavailable, "no daemon is running: its process %d has ended, and what listens at %s now is another program: %w",
+			info.PID, target, err).WithHint("%s", startCommand(d.dir))
+	}
+	return Errorf(CodeTimeout, "no answer from the daemon at %s: %w; it is process %d", target, err, info.PID).WithHint("myco doctor")
+}
+
+// ended reports whether a process has ended for certain; where the system does not tell, it has not.
+func ended(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer p.Release() //nolint:errcheck // nothing was begun with it
+	err = p.Signal(syscall.Signal(0))
+	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH)
 }

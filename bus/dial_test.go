@@ -2,8 +2,11 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +23,29 @@ func TestDialFindsTheDaemonOfTheDataDirectory(t *testing.T) {
 	if c.NodeID() != self {
 		t.Errorf("connected to %q, want %q", c.NodeID(), self)
 	}
+}
+
+// Who has no daemon of its own is led to the machine's, and to no other place than was named.
+func TestFindDataDir(t *testing.T) {
+	home, system := t.TempDir(), t.TempDir()
+	t.Setenv(bus.EnvDataDir, "")
+	t.Setenv("XDG_STATE_HOME", home)
+	own := filepath.Join(home, "mycoswarm")
+	must(t, os.Mkdir(own, 0o700))
+	finds := func(when, want string) {
+		t.Helper()
+		if got := bus.FindDataDirBut(system); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	finds("no daemon", own)
+	must(t, os.WriteFile(filepath.Join(system, bus.DaemonFile), nil, 0o600))
+	finds("the machine's daemon", system)
+	t.Setenv(bus.EnvDataDir, "/named")
+	finds("a directory is named", "/named")
+	t.Setenv(bus.EnvDataDir, "")
+	must(t, os.WriteFile(filepath.Join(own, bus.DaemonFile), nil, 0o600))
+	finds("both", own)
 }
 
 func TestDialByURL(t *testing.T) {
@@ -116,6 +142,55 @@ func TestDialGivesUpOnASilentServer(t *testing.T) {
 	_, err = bus.Dial(ctx, bus.WithURL("nats://"+l.Addr().String(), seed))
 	if code := codeOf(err); code != bus.CodeTimeout && code != bus.CodeUnavailable {
 		t.Errorf("error %v, want no answer in time", err)
+	}
+}
+
+// Where nothing answers, the process that daemon.json names tells a daemon that hangs from one that has
+// ended and whose port another program has taken since.
+func TestDialTellsAHungDaemonFromAnotherProgram(t *testing.T) {
+	t.Parallel()
+	gone := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	must(t, gone.Run())
+	for name, test := range map[string]struct {
+		greets string
+		pid    int
+		code   bus.Code
+		says   string
+	}{
+		"it hangs":            {"", os.Getpid(), bus.CodeTimeout, fmt.Sprintf("it is process %d", os.Getpid())},
+		"it has ended":        {"", gone.Process.Pid, bus.CodeUnavailable, fmt.Sprintf("its process %d has ended", gone.Process.Pid)},
+		"its process unknown": {"", 0, bus.CodeTimeout, "no answer from the daemon"},
+		"another protocol":    {"SSH-2.0-x\r\n", 0, bus.CodeUnavailable, "is another program"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			must(t, err)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				c, err := l.Accept()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				if _, err := io.WriteString(c, test.greets); err != nil {
+					t.Error(err)
+				}
+				_, _ = io.Copy(io.Discard, c) // until the client is gone
+			}()
+			d := &daemon{t: t, dir: t.TempDir()}
+			write(t, d, bus.UserCreds, newSeed(t))
+			d.write(bus.DaemonInfo{PID: test.pid, NodeID: "myco-ffffffffffff", BusURL: "nats://" + l.Addr().String()})
+			_, err = bus.Dial(t.Context(), bus.WithDataDir(d.dir))
+			wantCode(t, err, test.code)
+			if e := bus.AsError(err); !strings.Contains(e.Message, test.says) || e.Hint == "" {
+				t.Errorf("message %q, hint %q: want %q and a hint", e.Message, e.Hint, test.says)
+			}
+			must(t, l.Close())
+			<-ended
+		})
 	}
 }
 

@@ -8,11 +8,13 @@ const VerbDoctor = "doctor"
 
 // Diagnosis is what a daemon finds out for `myco doctor`: facts, no judgement.
 type Diagnosis struct {
-	NodeID   NodeID    `json:"node_id"`
-	Name     string    `json:"name"`
-	Version  string    `json:"version"`
-	Wire     Wire      `json:"wire,omitzero"`
-	DataDir  string    `json:"data_dir"`
+	NodeID  NodeID `json:"node_id"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Wire    Wire   `json:"wire,omitzero"`
+	DataDir string `json:"data_dir"`
+	// Log is where its log is: a file, or a command that shows it. Empty: standard error.
+	Log      string    `json:"log,omitempty"`
 	UptimeMS int64     `json:"uptime_ms"`
 	Swarm    SwarmInfo `json:"swarm"`
 	// Revoked is set where this node was put out of its swarm.

@@ -159,6 +159,9 @@ type NodeInfo struct {
 	// all GPUs together.
 	FreeMemory int64 `json:"free_memory,omitempty"`
 	FreeVRAM   int64 `json:"free_vram,omitempty"`
+	// Memory and VRAM are all the bytes that there are, free or not; 0 where it does not tell.
+	Memory int64 `json:"memory,omitempty"`
+	VRAM   int64 `json:"vram,omitempty"`
 	// Use and Queues change all the time: heartbeats and Status have them, the bucket "peers" does not.
 	// Use is nil where a node does not tell; Queues are those that it holds as queue host.
 	Use     *NodeUse     `json:"use,omitempty"`
@@ -285,9 +288,11 @@ type EventKind string
 
 // The kinds of event.
 const (
-	EventQueued     EventKind = "queued"
-	EventClaimed    EventKind = "claimed"
-	EventStarted    EventKind = "started"
+	EventQueued  EventKind = "queued"
+	EventClaimed EventKind = "claimed"
+	EventStarted EventKind = "started"
+	// EventLost tells that a worker has dropped a task whose submitter it does not hear. It is no end: one that
+	// lives has it run again.
 	EventLost       EventKind = "lost"
 	EventRetried    EventKind = "retried"
 	EventSuperseded EventKind = "superseded"

@@ -112,7 +112,8 @@ func gpuRank(n NodeInfo) int {
 }
 
 // DeleteNodes returns the nodes that have a model and can delete it: all, or the one called on. kept are
-// the others that have it. CodeNotFound where there is no such node, or none that has the model.
+// the others that have it. CodeNotFound where there is no such node, or none that has the model;
+// CodeInvalid where it cannot be deleted.
 func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err error) {
 	at, err := called(nodes, on)
 	if err != nil {
@@ -129,6 +130,9 @@ func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err
 	switch {
 	case len(able) == 0 && len(kept) > 0:
 		return nil, kept, Errorf(CodeInvalid, "%s cannot delete the model %q: it is not in an Ollama there, or mycod is too old", nodeNames(kept), model)
+	case len(able) == 0 && slices.ContainsFunc(at, func(n NodeInfo) bool { return has(n, model, func(m ModelInfo) bool { return m.Demo }) }):
+		return nil, nil, Errorf(CodeInvalid, "%s is the demo model, which is part of mycod and cannot be deleted", model).
+			WithHint("start mycod with --no-demo-engine to do without it")
 	case len(able) == 0:
 		return nil, nil, Errorf(CodeNotFound, "model '%s' not found: no node%s has it", model, whichIs(on)).WithHint("myco models")
 	}

@@ -118,6 +118,11 @@ var attacks = []lab.Fault{
 		Test:    "TestWebPage", Without: rules{protect.Hosts, protect.Sites, protect.HTTPKey}, Then: `the own origin fetch reads "[^,]*`,
 	},
 	{
+		Event:   "SSRF: a page is asked for, by a name, a redirect, a rebinding resolver or another spelling, that is inside",
+		Promise: "public addresses only, checked at each connect: 0 connects",
+		Test:    "TestNothingButPublicAddresses", Package: "./handlers/web", Without: rules{protect.Fetches}, Then: `\d+ connects by \d+ ways to what is inside`,
+	},
+	{
 		Key: "logs", Event: "secrets leak into logs, also of commands, joins, failures and crashes", Promise: "prompts, tokens, phrases and keys are never logged",
 		Test: "TestNoSecretIsToldOf", Without: rules{protect.Unlogged}, Then: `a prompt or an answer is in the log of b`,
 	},

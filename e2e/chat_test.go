@@ -35,9 +35,15 @@ type terminal struct {
 // openTerminal runs myco in a terminal of 80 columns and 24 rows.
 func openTerminal(t *testing.T, n *harness.Node, env []string, args ...string) *terminal {
 	t.Helper()
-	x := &terminal{t: t, emu: vt.NewEmulator(80, 24), end: make(chan struct{})}
-	x.cmd = exec.CommandContext(t.Context(), programs.Myco, args...)
-	x.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TERM=xterm-256color", "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", bus.EnvDataDir + "=" + n.Dir}, env...)
+	cmd := exec.CommandContext(t.Context(), programs.Myco, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.Home, "TERM=xterm-256color", "LANG=C.UTF-8", "OLLAMA_HOST=127.0.0.1:9", bus.EnvDataDir + "=" + n.Dir}, env...)
+	return runInTerminal(t, cmd)
+}
+
+// runInTerminal starts a program in such a terminal, until the test ends.
+func runInTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
+	t.Helper()
+	x := &terminal{t: t, cmd: cmd, emu: vt.NewEmulator(80, 24), end: make(chan struct{})}
 	var err error
 	x.pty, err = pty.StartWithSize(x.cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {

@@ -21,6 +21,8 @@
 //	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings
 //	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings, responses, messages
 //
+//	GET  /ui/                       the dashboard, see dashboardRoutes
+//
 // These want the key only of those who do not call from this machine, and spell errors as the interface
 // does. What becomes of each field of a request is in docs/api.md.
 package gateway

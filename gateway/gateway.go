@@ -59,6 +59,14 @@ type Swarm interface {
 	// Whole puts a result into t that Run or Task has left out for its size: t.ResultBlob stands for
 	// it. last tells that nobody asks for it again.
 	Whole(ctx context.Context, t *bus.TaskInfo, last bool) error
+	// Tasks lists the tasks that the swarm knows, newest first, without their results.
+	Tasks(ctx context.Context) ([]bus.TaskInfo, error)
+	// Why tells what the nodes had to offer for a task, and which got it.
+	Why(ctx context.Context, id bus.TaskID) (bus.Why, error)
+	// Beats are the last heartbeats of the nodes that this one hears, itself among them.
+	Beats() []bus.Heartbeat
+	// Probe measures the way to each node, and takes as long as the slowest.
+	Probe(ctx context.Context) []bus.ProbeReply
 }
 
 // Config sets up a Gateway.
@@ -68,7 +76,8 @@ type Config struct {
 	Key string
 	// Keys are those that others present. SetKeys changes them.
 	Keys []Key
-	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health.
+	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health, the login
+	// page and what that loads.
 	KeyAlways bool
 	// Hosts returns the names and addresses, without a port, by which this machine may be
 	// called beside those of loopback. A page on the web that resolves its own name to this
@@ -92,6 +101,7 @@ type Gateway struct {
 	// room is for the bodies of large requests, and for large results.
 	room *semaphore.Weighted
 	held heldTasks
+	feed *feed
 	life context.Context //nolint:containedctx // its own: ends with Close
 	end  context.CancelFunc
 }
@@ -114,10 +124,11 @@ const (
 	forKey                   // who has the owner's key
 	forLocal                 // who has a key, and programs of this machine
 	forManager               // who has a key that says so, and programs of this machine
+	forViewer                // as forManager, and browsers that have shown such a key
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -133,7 +144,7 @@ func Routes() []string {
 func Keyless() []string {
 	var out []string
 	for _, r := range routes {
-		if r.access == forLocal || r.access == forManager {
+		if r.access == forLocal || r.access == forManager || r.access == forViewer {
 			out = append(out, r.pattern)
 		}
 	}
@@ -151,14 +162,18 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom)}
+	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom), feed: newFeed(time.Now)}
 	g.held.grace = cmp.Or(cfg.ReattachGrace, 30*time.Second)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)
 	mux := http.NewServeMux()
 	for _, r := range routes {
-		mux.Handle(r.pattern, g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) })))
+		h := g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) }))
+		if r.pattern == rootRoute {
+			h = leadBrowsers(h)
+		}
+		mux.Handle(r.pattern, h)
 	}
 	for _, d := range dialects {
 		mux.Handle(d.prefix, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -60,6 +60,16 @@ func (s *swarm) Enqueue(_ context.Context, t bus.Task) (bus.Receipt, error) {
 	return bus.Receipt{ID: "x", Accepted: true, Copies: 2}, s.err
 }
 
+func (s *swarm) Tasks(context.Context) ([]bus.TaskInfo, error) { return nil, s.err }
+
+func (s *swarm) Why(_ context.Context, id bus.TaskID) (bus.Why, error) {
+	return bus.Why{Task: id}, s.err
+}
+
+func (*swarm) Beats() []bus.Heartbeat { return nil }
+
+func (*swarm) Probe(context.Context) []bus.ProbeReply { return nil }
+
 func (s *swarm) Task(_ context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	return bus.TaskInfo{ID: id, State: bus.StateQueued}, s.err
 }

@@ -122,16 +122,26 @@ func presented(r *http.Request) (keys []string) {
 // like one that was created here.
 func (g *Gateway) holder(r *http.Request) (h *holder, ended bool) {
 	for _, key := range presented(r) {
-		hash := sha256.Sum256([]byte(key))
-		if owner := g.owner.Load(); subtle.ConstantTimeCompare(hash[:], owner.Hash[:]) == 1 {
-			return owner, false
-		}
-		if h := g.holders()[hash]; h != nil {
+		h, was := g.keyHolder(key)
+		if h != nil {
 			return h, false
 		}
-		ended = ended || strings.HasPrefix(key, bus.KeyPrefix)
+		ended = ended || was
 	}
 	return nil, ended
+}
+
+// keyHolder returns whose key it is; nil where it is nobody's. ended tells that it looks like one that was
+// created here.
+func (g *Gateway) keyHolder(key string) (h *holder, ended bool) {
+	hash := sha256.Sum256([]byte(key))
+	if owner := g.owner.Load(); subtle.ConstantTimeCompare(hash[:], owner.Hash[:]) == 1 {
+		return owner, false
+	}
+	if h := g.holders()[hash]; h != nil {
+		return h, false
+	}
+	return nil, strings.HasPrefix(key, bus.KeyPrefix)
 }
 
 // may reports whether h may call a route.
@@ -141,7 +151,7 @@ func (h *holder) may(a access) bool {
 		return true
 	case a == forKey:
 		return false
-	case a == forManager:
+	case a == forManager, a == forViewer:
 		return h.Admin
 	}
 	return true
@@ -205,11 +215,16 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, ended := g.holder(r)
+		if h == nil && a == forViewer {
+			h = g.viewer(r, time.Now())
+		}
 		switch {
 		case h != nil:
 			g.admit(h, a, next, w, r)
 		case protect.HTTPKey.Off(), a != forKey && !ended && !g.cfg.KeyAlways && ofThisMachine(r):
 			next.ServeHTTP(w, r)
+		case a == forViewer && wantsPage(r):
+			g.loginPage(w, http.StatusUnauthorized, "")
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
 			dialectOf(r).refuse(g, w, http.StatusUnauthorized, noKey(a, ended))
@@ -236,6 +251,9 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 			WithHint("use the content of %s in the data directory", bus.HTTPKeyFile)
 		if a == forManager {
 			e = bus.Errorf(bus.CodeForbidden, "this key may not pull or delete models").WithHint("make one that may: myco key create --admin")
+		}
+		if a == forViewer {
+			e = bus.Errorf(bus.CodeForbidden, "this key does not open the dashboard").WithHint("make one that does: myco key create --admin")
 		}
 		dialectOf(r).refuse(g, w, http.StatusForbidden, e)
 		return

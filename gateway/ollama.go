@@ -14,8 +14,11 @@ var ollamaDialect = &dialect{prefix: "/api/", lax: true, anyCase: true, failure:
 	return map[string]string{"error": sentence(e)}
 }}
 
+// rootRoute is where Ollama's clients look whether there is one, and people with a browser for the dashboard.
+const rootRoute = "GET /{$}"
+
 var ollamaRoutes = []route{
-	{"GET /{$}", forLocal, ollamaDialect.handle((*Gateway).ollamaRoot)},
+	{rootRoute, forLocal, ollamaDialect.handle((*Gateway).ollamaRoot)},
 	{"GET /api/version", forLocal, ollamaDialect.handle((*Gateway).ollamaVersion)},
 	{"GET /api/tags", forLocal, ollamaDialect.handle((*Gateway).ollamaTags)},
 	{"GET /api/ps", forLocal, ollamaDialect.handle((*Gateway).ollamaPS)},

@@ -122,7 +122,25 @@ func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, err
 	if err != nil {
 		t.Fatal(err)
 	}
+	told(t, g)
 	return o, g
+}
+
+// told keeps the news of g's dashboard until the test ends.
+func told(t *testing.T, g *gateway.Gateway) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := g.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
 }
 
 // local is call from this machine, without a key.

@@ -26,6 +26,7 @@ const (
 var (
 	errCancelled     = bus.Errorf(bus.CodeCancelled, "cancelled by its submitter")
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
+	errSubmitterLost = bus.Errorf(bus.CodeCancelled, "its submitter is not heard here: it is gone, or behind a link that is down")
 	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
 	errTooLate       = bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed before it began")
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
@@ -170,11 +171,11 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Finish:
 		w.finish(ctx, q, d, j)
 	case Expire:
-		w.end(ctx, a, Final{State: bus.StateExpired, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
+		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
 	case Bury:
-		w.end(ctx, a, Final{State: bus.StateDead, Error: w.n.givenUp(j, &a.rec, act.Why)})
+		w.end(ctx, a, Final{State: bus.StateDead, Unrun: true, Error: w.n.givenUp(j, &a.rec, act.Why)})
 	case Abandon:
-		w.drop(ctx, a)
+		w.drop(ctx, a, w.submitterState(j))
 	case Run, TakeOver:
 		if act.Ask {
 			if w.endedAway(ctx, a) {
@@ -336,12 +337,24 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.n.beatSoon()
 }
 
-// drop takes an attached task whose submitter is gone out of the queue. It writes no end: a
-// submitter that lives, behind a link that is down, feeds its task again and has it run.
-func (w *worker) drop(ctx context.Context, a *attempt) {
+// submitterState is errSubmitterGone where the submitter of an attached task that is not heard here has said
+// goodbye, or has started anew since: who has waited for the task waits no more. Else it is errSubmitterLost.
+func (w *worker) submitterState(j *Job) *bus.Error {
+	m := w.n.members
+	same := m.boot(j.Submitter) == j.Boot
+	if same && m.left(j.Submitter) || !same && m.alive(j.Submitter) {
+		return errSubmitterGone
+	}
+	return errSubmitterLost
+}
+
+// drop takes an attached task whose submitter is gone, or lost, out of the queue. It writes no end, and tells
+// none where the submitter is lost: one that lives, behind a link that is down, feeds its task again and has
+// it run to its end.
+func (w *worker) drop(ctx context.Context, a *attempt, why *bus.Error) {
 	ctx, cancel := context.WithTimeout(ctx, effectWait)
 	defer cancel()
-	a.rec.State, a.rec.Why = bus.StateQueued, errSubmitterGone.Message
+	a.rec.State, a.rec.Why = bus.StateQueued, why.Message
 	head := a.head()
 	head.State = bus.StateCancelled // for the host: nothing of it is left to give
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, head, marshal(a.rec), a.rev, nil); err != nil {
@@ -350,7 +363,11 @@ func (w *worker) drop(ctx context.Context, a *attempt) {
 		w.n.log.Debug("drop", "task", a.job.Task.ID, "err", err)
 		return
 	}
-	w.n.event(bus.EventCancelled, a.job, a.rec.Attempt, errSubmitterGone.Message)
+	kind := bus.EventLost
+	if errors.Is(why, errSubmitterGone) || w.n.off(ProtectTellLost) {
+		kind = bus.EventCancelled
+	}
+	w.n.event(kind, a.job, a.rec.Attempt, why.Message)
 	w.ack(a.ack())
 }
 
@@ -404,8 +421,8 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		}
 		w.release(ctx, a, err.Error())
 		return
-	case errors.Is(err, errSubmitterGone):
-		w.drop(ctx, a)
+	case errors.Is(err, errSubmitterGone), errors.Is(err, errSubmitterLost):
+		w.drop(ctx, a, bus.AsError(err))
 		return
 	case errors.Is(err, errCancelled):
 		f.State, f.Error = bus.StateCancelled, bus.AsError(err)

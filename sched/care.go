@@ -21,15 +21,8 @@ const (
 // care looks after open tasks whatever the host does: deadlines, missing output, cancels that
 // were not heard, custodians that are lost, and ends that are old.
 func (o *outbox) care(ctx context.Context) {
-	t := time.NewTicker(careEvery)
-	defer t.Stop()
 	var forgot, collected time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for o.next(ctx, &o.cares, nil) {
 		now := o.n.now()
 		o.expire(ctx, now)
 		o.refuseKept(ctx, now)
@@ -151,6 +144,7 @@ func (o *outbox) endTask(ctx context.Context, j *Job, f Final) (bus.TaskInfo, er
 	}
 	o.mu.Lock()
 	o.cancels[j.Task.ID] = cancelling{*j, o.n.now()} // from now on who reports it is told to stop
+	o.stir()
 	o.mu.Unlock()
 	if q, ok := o.n.queue.get(); ok {
 		f.Queue = q

@@ -37,6 +37,24 @@ func TestDeadlinePassesWhileTheHostIsStopped(t *testing.T) {
 	}
 }
 
+// A worker that is handed a task whose deadline has passed ends it, and has not run it.
+func TestExpiredBeforeItsFirstRun(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		for range 4 {
+			k := s.submit(theSubmitter, script{}, timeout(time.Nanosecond))
+			time.Sleep(2 * time.Second)
+			s.neverBegan(k)
+			for _, e := range s.ends(k) {
+				if e.End.Attempts != 0 || e.End.NodeID != "" {
+					s.note("task %s never ran: %+v", k.id, *e.End)
+				}
+			}
+		}
+	})
+}
+
 // A custodian that was stopped counts from when a task was sent to it, and not from when it read it.
 func TestDeadlinePassesWhileTheCustodianIsStopped(t *testing.T) {
 	t.Parallel()

@@ -120,7 +120,7 @@ type Queues interface {
 	// this node's. ErrConflict: there is a
 	// record.
 	Direct(q QueueID, id bus.TaskID, d Delivery, to string, c Claim, rec []byte) error
-	// Keys returns the keys of queue q, for a worker that looks for itself.
+	// Keys returns the keys of queue q that have a message, delivered or not, for a worker that looks for itself.
 	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
 	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.
 	Ack(ack string) error

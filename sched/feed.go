@@ -14,8 +14,6 @@ func (o *outbox) run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { o.care(ctx) })
-	t := time.NewTicker(careEvery)
-	defer t.Stop()
 	var synced QueueID
 	for {
 		if q, ok := o.n.queue.get(); ok && o.n.hearsAll(q.Host, o.n.now()) {
@@ -28,11 +26,8 @@ func (o *outbox) run(ctx context.Context) error {
 			o.feedKept(ctx, q)
 			o.askAgain(ctx)
 		}
-		select {
-		case <-ctx.Done():
+		if !o.next(ctx, &o.feeds, o.poke) {
 			return ctx.Err()
-		case <-t.C:
-		case <-o.poke:
 		}
 	}
 }

@@ -53,6 +53,7 @@ func (o *outbox) hear(f Final) {
 		o.heardBytes += size
 	}
 	o.heard[f.Task] = h
+	o.stir()
 }
 
 // unhear drops what was heard of a task. The caller holds mu.

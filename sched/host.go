@@ -15,7 +15,6 @@ const (
 	answerFor  = 5 * time.Millisecond    // an answer without a claim is given to the next best
 	askedFor   = 1100 * time.Millisecond // a request for work that is older is gone
 	sweepEvery = 100 * time.Millisecond  // finds what is stored and unclaimed
-	idleSweeps = 10                      // one sweep in so many is made while nothing is known to be there
 	missMost   = 100 * time.Millisecond  // the longest pause after fetches that found nothing
 	silentFor  = 1500 * time.Millisecond // a claim that its live worker no longer reports
 	avoidFor   = 2 * time.Second         // a worker that gave a task back does not get it again at once
@@ -34,6 +33,9 @@ type host struct {
 	stp  []func()
 	once sync.Once
 	busy atomic.Bool // something is in the queue, as far as is known
+	// resting is set while the sweeper waits for longer than sweepEvery, until stirred.
+	resting atomic.Bool
+	stirred chan struct{}
 
 	mu      sync.Mutex // of everything below; see do
 	over    bool
@@ -118,7 +120,7 @@ type item struct {
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
-		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), keys: map[bus.Key]*keyQueue{},
+		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), stirred: make(chan struct{}, 1), keys: map[bus.Key]*keyQueue{},
 		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
 		seats: map[seatID]*seatState{}, warm: newWarm(), usage: newUsage(),
 		seatAt: map[seatID]int{},
@@ -179,6 +181,9 @@ func (h *host) do(f func()) {
 	}
 	f()
 	h.busy.Store(len(h.items) > 0)
+	if len(h.items) > 0 && h.resting.CompareAndSwap(true, false) {
+		poke(h.stirred)
+	}
 	now := h.n.now()
 	if next := h.nextTick(now); next > 0 && (h.wake.IsZero() || now.Add(next).Before(h.wake)) {
 		h.wake = now.Add(next)

@@ -21,7 +21,8 @@ const (
 
 // electLoop is the only place that changes who this node follows and whether it hosts.
 func (n *Node) electLoop(ctx context.Context) error {
-	t := time.NewTicker(pollEvery)
+	every := pollEvery
+	t := time.NewTicker(every)
 	defer t.Stop()
 	became := make(chan *host, 1)
 	var hosts sync.WaitGroup
@@ -38,6 +39,7 @@ func (n *Node) electLoop(ctx context.Context) error {
 	if err := n.dropOld(ctx); err != nil {
 		n.log.Warn("drop queues of earlier terms", "err", err)
 	}
+	var told uint64
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,13 +47,25 @@ func (n *Node) electLoop(ctx context.Context) error {
 		case h := <-became:
 			n.became(h)
 		case <-t.C:
-			n.gone(n.members.tick())
+			n.gone(n.members.tick(), errSubmitterLost)
 			if h := n.host(); h != nil {
 				h.supervise()
 			}
 		case <-n.kick:
 		}
 		d := n.elect(n.now())
+		if news := n.members.newsCount(); news != told {
+			told = news
+			n.cfg.News()
+		}
+		next := pollEvery
+		if d.Act == HostFollow && n.members.lone() && !n.isLeaving() {
+			next = lonePoll // whoever comes is heard, which kicks
+		}
+		if next != every {
+			every = next
+			t.Reset(every)
+		}
 		if d.Act != HostClaim {
 			continue
 		}
@@ -92,6 +106,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 		}
 		if n.queue.put(QueueID{d.Host, d.Term}, true) {
 			n.log.Info("queue host", "host", d.Host, "term", d.Term)
+			n.cfg.News()
 			n.beat() // at once: others wait for the word
 			n.outbox.wake()
 		}
@@ -101,6 +116,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 	case HostWait, HostClaim:
 		if n.queue.put(QueueID{}, false) {
 			n.log.Info("no queue host", "why", d.Why)
+			n.cfg.News()
 			n.mu.Lock()
 			n.noHost = now
 			n.mu.Unlock()
@@ -184,13 +200,18 @@ func (n *Node) became(h *host) {
 		h.dropLater()
 		h = nil
 	}
+	var old *host // of a lower term: made heir while it hosts, it need not step down
 	n.mu.Lock()
 	n.becoming = false
 	if h != nil {
-		n.hosting, n.heir = h, ""
+		old, n.hosting, n.heir = n.hosting, h, ""
 		n.members.term(h.q.Term)
 	}
 	n.mu.Unlock()
+	if old != nil {
+		old.stop()
+		old.dropLater()
+	}
 	n.beat()
 }
 

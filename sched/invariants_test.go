@@ -130,9 +130,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 
 // checkTold checks that the world was told of one end alone.
 func (s *swarm) checkTold(k *tracked, say sayFunc) {
-	s.toldMu.Lock()
-	defer s.toldMu.Unlock()
-	if n := s.told[k.id]; n > 1 && !s.split && !s.twoEnds {
+	if n := s.toldEnds(k); n > 1 && !s.split && !s.twoEnds {
 		say("the end of task %s was told %d times", k.id, n)
 	}
 }
@@ -160,16 +158,14 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	case k.script.Fail, s.owner != nil && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed
 		want = bus.StateFailed
 	}
-	killed, gaveBack := 0, 0
-	for _, r := range s.ledger.of(k.id) {
-		switch r.how {
-		case "killed":
+	killed := 0
+	all := s.ledger.of(k.id) // with those whose end was lost on its way: all are attempts
+	for _, r := range all {
+		if r.how == "killed" {
 			killed++
-		case "gave back":
-			gaveBack++
 		}
 	}
-	if got != want && (got != bus.StateDead || killed < maxCrashes && killed+gaveBack < maxAttempts) {
+	if got != want && (got != bus.StateDead || killed < maxCrashes && len(all) < maxAttempts) {
 		say("task %s ended as %s (%v), want %s", k.id, got, cause, want)
 	}
 }

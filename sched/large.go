@@ -343,7 +343,7 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
 			}
 			w.n.log.Info("hand a result over", "task", id.Task, "to", a.job.Submitter, "err", err)
 			if !w.n.members.alive(a.job.Submitter) {
-				w.drop(ctx, a)
+				w.drop(ctx, a, w.submitterState(a.job))
 				return false
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -11,7 +12,7 @@ import (
 // look fetches from whichever queue this slot can serve, without being told. Slots that are kept for
 // interactive work leave the rest alone, as they would with a host that gives out work: it may be about to.
 func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delivery, error) {
-	keys, err := w.n.fx.Keys(ctx, q)
+	keys, err := w.listed(ctx, q)
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -38,6 +39,31 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 		}
 	}
 	return Delivery{}, ErrNotFound
+}
+
+// listing is what one slot has found in a queue, for the others that look in the same moment.
+type listing struct {
+	q    QueueID
+	at   time.Time
+	keys []bus.Key
+	err  error
+}
+
+// listed returns the keys of q that have work, in a slice of the caller's own. An idle node looks with all
+// of its slots once a second, and asks its host once.
+func (w *worker) listed(ctx context.Context, q QueueID) ([]bus.Key, error) {
+	select {
+	case w.listing <- struct{}{}:
+		defer func() { <-w.listing }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	now := w.n.now()
+	if age := now.Sub(w.list.at); w.list.q != q || age < 0 || age > listedFor {
+		keys, err := w.n.fx.Keys(ctx, q)
+		w.list = listing{q, now, keys, err}
+	}
+	return slices.Clone(w.list.keys), w.list.err
 }
 
 // lookIn fetches from one queue. A slot that is to have batch work counts before it has any, so that two

@@ -15,6 +15,7 @@ import (
 // Times of liveness. A killed process is seen by its routes, a silent one by its beats.
 const (
 	pollEvery    = 25 * time.Millisecond  // routes are read this often; a route gone twice is lost
+	lonePoll     = 4 * pollEvery          // by a node that has nobody to lose
 	beatEvery    = 200 * time.Millisecond // small heartbeats
 	beatPause    = 25 * time.Millisecond  // changes in this time are one heartbeat; no host is elected faster
 	infoEvery    = time.Second            // heartbeats with a NodeInfo
@@ -102,6 +103,7 @@ type members struct {
 	wokeAt   time.Time
 	listened time.Duration // how long this process has run, without the gaps in which it heard nobody
 	maxTerm  uint64
+	news     uint64 // counts the changes that Config.News tells of
 }
 
 type member struct {
@@ -139,6 +141,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	if p.Beat.Boot == b.Boot && b.Seq <= p.Beat.Seq {
 		return changed // an old one, overtaken by a reply
 	}
+	was, knew := p.State, p.Info
 	changed = changed || p.gone || !p.Live() || p.Beat.Term != b.Term || p.Beat.Host != b.Host ||
 		p.Beat.Heir != b.Heir || p.Beat.Boot != b.Boot
 	p.gone = false
@@ -154,6 +157,9 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 		p.State = bus.NodeIncompatible
 	case b.Draining:
 		p.State = bus.NodeDraining
+	}
+	if changed || p.State != was || b.Info != nil && !sameInfo(knew, p.Info) {
+		m.news++
 	}
 	m.tellOfWire(p)
 	if b.WallMS > 0 {
@@ -218,6 +224,7 @@ func (m *members) bye(b bus.Heartbeat) {
 	defer m.mu.Unlock()
 	if p := m.peers[b.Node]; p != nil && b.Node != m.self {
 		p.gone, p.State = true, bus.NodeLost
+		m.news++
 		p.Beat.Seq = max(p.Beat.Seq, b.Seq)
 	}
 }
@@ -246,11 +253,15 @@ func (m *members) tick() (lost []bus.NodeID) {
 		}
 		was := p.State
 		p.State = m.stateOf(p, routes[id], now, awake)
+		if p.State != was {
+			m.news++
+		}
 		if p.State == bus.NodeLost && was != bus.NodeLost {
 			lost = append(lost, id)
 		}
 		if p.State == bus.NodeLost && now.Sub(p.Seen) > forgetAfter {
 			delete(m.peers, id)
+			m.news++
 		}
 	}
 	return lost
@@ -362,14 +373,6 @@ func (m *members) infos() []bus.NodeInfo {
 		out = append(out, i)
 	}
 	return out
-}
-
-// alone reports whether no other node was heard of late.
-func (m *members) alone() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, self := m.peers[m.self]
-	return len(m.peers) == boolInt(self)
 }
 
 func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }

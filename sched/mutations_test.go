@@ -46,6 +46,12 @@ var mutations = map[string]scenario{
 	string(sched.ProtectReserved): {setup: withSlots(2, parts(3, theWorker)), play: fill},
 	string(sched.ProtectCommit):   {setup: parts(4, theWorker, theOther), play: lateCommit},
 	string(sim.RuleRevision):      {setup: parts(4, theWorker, theOther), play: lateCommit},
+	string(sched.ProtectTellLost): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 5000})
+		s.net.Link(nodeID(theSubmitter), nodeID(s.running(k)), false)
+		time.Sleep(15 * time.Second) // its worker drops it, and another ends it
+	}},
 	string(sched.ProtectAckLast): {setup: parts(3, theWorker), play: func(s *swarm) {
 		s.elected()
 		dead := s.crashBefore(theWorker, "UpdateClaim")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ type Config struct {
 	// Twin is called where another process has this node's identity and has run for longer:
 	// this one must stop. It must not block, and may be called again. Default: nothing is done.
 	Twin func(bus.Instance)
+	// News is called within 100 ms of a change in what Nodes tells, but for what changes all the time: Seen,
+	// Use and Queues. It must not block. Default: nothing is done.
+	News func()
 	// Wire is what the node speaks with others. Default bus.ThisWire; tests set another.
 	Wire bus.Wire
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
@@ -125,6 +129,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Take == nil {
 		cfg.Take = func(int) (func(), error) { return func() {}, cfg.Room() }
+	}
+	if cfg.News == nil {
+		cfg.News = func() {}
 	}
 	if cfg.Wire == (bus.Wire{}) {
 		cfg.Wire = bus.ThisWire()
@@ -342,7 +349,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 func sameInfo(a, b bus.NodeInfo) bool {
 	a.Seen, b.Seen = time.Time{}, time.Time{}
 	a.Use, b.Use, a.Queues, b.Queues = nil, nil, nil, nil // they change all the time
-	return string(marshal(a)) == string(marshal(b))
+	return reflect.DeepEqual(a, b)
 }
 
 func (n *Node) ownInfo() bus.NodeInfo {
@@ -382,7 +389,7 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 	}
 	old := n.members.boot(b.Node)
 	if old != "" && old != b.Boot {
-		n.worker.submitterGone(b.Node) // another process of it: its clients are gone
+		n.worker.submitterGone(b.Node, errSubmitterGone) // another process of it: its clients are gone
 	}
 	if old != b.Boot { // it has not heard what this node can do
 		n.mu.Lock()
@@ -421,15 +428,15 @@ func (n *Node) onBye(m Msg) {
 		return // another process in its name, see meet
 	}
 	n.members.bye(b)
-	n.gone([]bus.NodeID{b.Node})
+	n.gone([]bus.NodeID{b.Node}, errSubmitterGone)
 	poke(n.kick)
 }
 
-// gone reacts to peers that were lost.
-func (n *Node) gone(ids []bus.NodeID) {
+// gone reacts to peers that were lost, or have said goodbye: why tells which, to who runs tasks for them.
+func (n *Node) gone(ids []bus.NodeID, why *bus.Error) {
 	for _, id := range ids {
 		n.log.Info("lost", "node", id)
-		n.worker.submitterGone(id)
+		n.worker.submitterGone(id, why)
 	}
 	if len(ids) > 0 {
 		n.beatSoon()

@@ -29,10 +29,13 @@ const (
 type outbox struct {
 	n        *Node
 	poke     chan struct{}
+	feeds    pace
+	cares    pace
 	refusals Seldom    // of custodians: what is not kept is tried again until it is
 	asked    time.Time // for open tasks, the last time; run's own
 
 	mu                    sync.Mutex
+	resting               bool                    // nothing is open
 	entries               map[bus.TaskID]*entry   // submitted here, open
 	openBytes             int                     // of payload and unknown fields, in entries
 	durable, durableBytes int                     // of entries, those that are durable, and of what is inline in them
@@ -101,7 +104,7 @@ type cancelling struct {
 
 func newOutbox(n *Node) *outbox {
 	return &outbox{
-		n: n, poke: make(chan struct{}, 1), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
+		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
 		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
@@ -130,6 +133,7 @@ func (o *outbox) load(ctx context.Context) error {
 // open takes in an entry. The caller holds mu.
 func (o *outbox) open(e *entry) {
 	o.entries[e.job.Task.ID] = e
+	o.stir()
 	o.openBytes += e.size()
 	if e.job.Durable() {
 		o.durable++
@@ -170,6 +174,7 @@ func (o *outbox) onKept(k Kept) {
 		o.count++
 		t = &kept{job: *b.Job, order: o.count}
 		o.kept[k.Task] = t
+		o.stir()
 	}
 	if b.Final == nil {
 		t.job.Custodian, t.job.LeftMS, t.job.Stamp = b.Job.Custodian, b.Job.LeftMS, b.Job.Stamp
@@ -194,6 +199,7 @@ func (o *outbox) onKept(k Kept) {
 	}
 	if news && t.standsIn(o.n.cfg.ID) {
 		o.standing[k.Task] = &standing{}
+		o.stir()
 	}
 	o.mu.Unlock()
 	if !news {

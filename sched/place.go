@@ -193,10 +193,25 @@ func lacks(pin bus.NodeID, nodes []bus.NodeInfo, what string) string {
 	return "node " + string(pin) + " is not there"
 }
 
+// unmodelled tells what a node does for a task that needs no model, as in "a node does not read documents" and
+// "no node reads documents", and which flag of mycod keeps it from that; empty for other types.
+func unmodelled(typ string) (does, doing, off string) {
+	switch typ {
+	case bus.TypeFile:
+		return "read documents", "reads documents", "--no-files"
+	case bus.TypeFetch:
+		return "fetch pages", "fetches pages", "--no-web"
+	}
+	return "", "", ""
+}
+
 // noWorker tells who has what.
 func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	what := fmt.Sprintf("tasks of type %q", t.Type)
+	none := "no model"
 	switch {
+	case t.Type == bus.TypeEmbed:
+		what, none = fmt.Sprintf("model %q for embeddings", t.Model), "none for embeddings"
 	case t.Model != "":
 		what = fmt.Sprintf("model %q", t.Model)
 	case t.Type == bus.TypeInference:
@@ -209,14 +224,15 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Remote:
 		cause = "no other node has " + what
 	}
-	reads := t.Type == bus.TypeFile
+	does, doing, off := unmodelled(t.Type)
 	switch {
-	case reads && t.Node != "":
-		cause = lacks(t.Node, nodes, "read documents")
-	case reads && t.Remote:
-		cause = "no other node of the swarm reads documents"
-	case reads:
-		cause = "no node of the swarm reads documents"
+	case does == "":
+	case t.Node != "":
+		cause = lacks(t.Node, nodes, does)
+	case t.Remote:
+		cause = "no other node of the swarm " + doing
+	default:
+		cause = "no node of the swarm " + doing
 	}
 	var has []string
 	for _, n := range nodes {
@@ -233,7 +249,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		}
 		sort.Strings(names)
 		if len(names) == 0 {
-			names = []string{"no model"}
+			names = []string{none}
 		}
 		has = append(has, n.Name+": "+strings.Join(names, ", "))
 	}
@@ -252,11 +268,17 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
-	if t.Model != "" {
+	talks := func(n bus.NodeInfo) bool {
+		return slices.ContainsFunc(n.Models, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, t.Model) })
+	}
+	switch {
+	case t.Type == bus.TypeEmbed && slices.ContainsFunc(nodes, talks): // to pull it again is of no use
+		return e.WithHint("take a model for embeddings, such as nomic-embed-text: %s", bus.PullCommand(nodes, "nomic-embed-text", string(t.Node)))
+	case t.Model != "":
 		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
 	}
-	if reads {
-		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("start mycod there without --no-files, in a version that reads documents: myco swarm")
+	if does != "" {
+		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("start mycod there without %s, in a version that %s: myco swarm", off, doing)
 	}
 	return e.WithHint("myco swarm")
 }

@@ -74,9 +74,13 @@ func TestPlace(t *testing.T) {
 		{name: "remote, nobody else", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node"},
 		{name: "another type", task: bus.Task{Type: "ping"}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{"ping"}}}},
 		{name: "vectors", task: embed("vec"), nodes: []bus.NodeInfo{vectors, beta}, model: "vec:latest"},
-		{name: "vectors of what only answers", task: embed("small:1b"), nodes: []bus.NodeInfo{vectors, beta}, err: "alpha: vec:latest; beta: no model"},
+		{name: "vectors of what only answers", task: embed("small:1b"), nodes: []bus.NodeInfo{vectors, beta}, err: `no node has model "small:1b" for embeddings (alpha: vec:latest; beta: none for embeddings)`},
 		{name: "answers of what only makes vectors", task: askFor("vec"), nodes: []bus.NodeInfo{vectors}, err: "alpha: small:1b"},
 		{name: "what only makes vectors is not chosen", task: ask, nodes: []bus.NodeInfo{with(vectors, func(n *bus.NodeInfo) { n.Models = nil })}, err: "no node has an engine with a model"},
+		{name: "a page, and nobody fetches", task: bus.Task{Type: bus.TypeFetch}, nodes: []bus.NodeInfo{alpha}, err: "no node of the swarm fetches pages"},
+		{name: "a page, by one that does not fetch", task: bus.Task{Type: bus.TypeFetch, Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not fetch pages"},
+		{name: "a page, by any other", task: bus.Task{Type: bus.TypeFetch, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node of the swarm fetches pages"},
+		{name: "a page", task: bus.Task{Type: bus.TypeFetch}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{bus.TypeFetch}}}},
 		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -43,6 +43,7 @@ const (
 	ProtectContinue     Protection = "continue from the text so far"
 	ProtectFence        Protection = "what the next attempt continues is the last of the one before"
 	ProtectOwner        Protection = "a machine that its owner keeps declines what others sent"
+	ProtectTellLost     Protection = "tell no end of a task whose submitter may live"
 	ProtectTwin         Protection = "believe nobody else who speaks in the name of a node that is heard"
 )
 

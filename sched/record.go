@@ -64,10 +64,12 @@ type Final struct {
 	Task  bus.TaskID    `json:"task"`
 	State bus.TaskState `json:"state"`
 	// Node is the worker; empty where the task was ended from outside, by a cancel or its deadline.
-	Node    bus.NodeID      `json:"node,omitempty"`
-	Attempt int             `json:"attempt"`
-	Nonce   string          `json:"nonce,omitempty"`
-	Result  json.RawMessage `json:"result,omitempty"`
+	Node    bus.NodeID `json:"node,omitempty"`
+	Attempt int        `json:"attempt"`
+	// Unrun tells that Attempt was claimed to end the task, and did not run: it had expired, or was given up.
+	Unrun  bool            `json:"unrun,omitempty"`
+	Nonce  string          `json:"nonce,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
 	// Blob stands for a result over bus.MaxInline.
 	Blob    *bus.Blob  `json:"blob,omitempty"`
 	Error   *bus.Error `json:"error,omitempty"`
@@ -251,8 +253,18 @@ func (j *Job) info(state bus.TaskState, f *Final) bus.TaskInfo {
 		Durable: j.Durable(), Submitted: j.Accepted, Attempts: j.Attempts,
 	}
 	if f != nil {
-		t.State, t.Attempts, t.NodeID, t.Result, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Error
-		t.ResultBlob = f.Blob
+		f.tell(&t)
 	}
 	return t
+}
+
+// tell adds to t how its task ended.
+func (f *Final) tell(t *bus.TaskInfo) {
+	t.State, t.Attempts, t.NodeID, t.Result, t.ResultBlob, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Blob, f.Error
+	if f.Unrun {
+		t.Attempts--
+	}
+	if t.Attempts == 0 {
+		t.NodeID = "" // it never ran, whoever ended it
+	}
 }

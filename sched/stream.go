@@ -154,7 +154,7 @@ func (s *stream) wake() {
 func (s *stream) finish(f Final) {
 	if s.end == nil {
 		attempt := max(f.Attempt, s.attempt)
-		if f.Nonce == s.nonce && s.nonce != "" || f.Node == "" && s.next > 0 { // what was shown stays
+		if f.Nonce == s.nonce && s.nonce != "" || (f.Node == "" || f.Unrun) && s.next > 0 { // what was shown stays
 			attempt = s.attempt
 		} else if f.State == bus.StateDone && s.next > 0 {
 			// The result of another run than the one that was shown: to a reader it starts anew.
@@ -162,10 +162,9 @@ func (s *stream) finish(f Final) {
 			s.next, s.chunks = 0, nil
 		}
 		s.final = &f
-		s.end = &bus.Chunk{
-			Attempt: attempt, Seq: s.next, Node: f.Node,
-			End: &bus.TaskInfo{ID: f.Task, State: f.State, Attempts: f.Attempt, NodeID: f.Node, Result: f.Result, ResultBlob: f.Blob, Error: f.Error},
-		}
+		info := bus.TaskInfo{ID: f.Task}
+		f.tell(&info)
+		s.end = &bus.Chunk{Attempt: attempt, Seq: s.next, Node: f.Node, End: &info}
 		s.wake()
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // supervise gives back the work of workers that are gone.
 func (h *host) supervise() {
-	if !h.n.members.awake() || h.n.off(ProtectSupervise) {
+	if !h.busy.Load() || !h.n.members.awake() || h.n.off(ProtectSupervise) {
 		return // what this process has not heard says nothing about the others
 	}
 	h.do(func() {
@@ -83,29 +83,47 @@ func (m *members) reports(node bus.NodeID, task bus.TaskID, since time.Time) boo
 
 // sweeper compares what the host knows with what its queue holds.
 func (h *host) sweeper(ctx context.Context) {
-	t := time.NewTicker(sweepEvery)
+	t := time.NewTimer(sweepEvery)
 	defer t.Stop()
-	for tick := 0; ; tick++ {
+	var last time.Time
+	for {
 		select {
 		case <-h.done:
 			return
 		case <-ctx.Done():
 			return
+		case <-h.stirred:
 		case <-t.C:
+			if h.busy.Load() || h.n.now().Sub(last) >= restEvery {
+				last = h.n.now()
+				h.sweepOnce(ctx)
+			}
 		}
-		if !h.busy.Load() && tick%idleSweeps != 0 {
-			continue
-		}
-		sctx, cancel := context.WithTimeout(ctx, openWithin)
-		counts, err := h.n.fx.Counts(sctx, h.q)
-		cancel()
-		if err != nil {
-			h.n.log.Debug("sweep", "err", err)
-			continue
-		}
-		asked := h.n.now()
-		h.do(func() { h.sweep(counts, asked) })
+		t.Reset(h.untilSweep(last))
 	}
+}
+
+func (h *host) sweepOnce(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	counts, err := h.n.fx.Counts(ctx, h.q)
+	cancel()
+	if err != nil {
+		h.n.log.Debug("sweep", "err", err)
+		return
+	}
+	asked := h.n.now()
+	h.do(func() { h.sweep(counts, asked) })
+}
+
+// untilSweep returns how long to wait for the next sweep. Where nothing is known to be there, what comes
+// before that stirs the sweeper.
+func (h *host) untilSweep(last time.Time) time.Duration {
+	h.resting.Store(true)
+	if h.busy.Load() {
+		h.resting.Store(false)
+		return sweepEvery
+	}
+	return max(0, restEvery-h.n.now().Sub(last))
 }
 
 func (h *host) sweep(counts []KeyCount, asked time.Time) {

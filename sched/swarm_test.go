@@ -49,7 +49,7 @@ type swarm struct {
 	wg     sync.WaitGroup
 
 	toldMu sync.Mutex
-	told   map[bus.TaskID]int // terminal events of each task
+	told   map[bus.TaskID]map[bus.EventKind]int // events of each task, by kind
 
 	mu      sync.Mutex
 	tasks   []*tracked
@@ -103,7 +103,7 @@ func (c setup) start() *swarm {
 		c.slots = 2
 	}
 	c.net.Seed = c.seed
-	s := &swarm{setup: c, told: map[bus.TaskID]int{}, cancels: map[bus.TaskID]time.Time{}, tried: map[bus.TaskID]bool{}}
+	s := &swarm{setup: c, told: map[bus.TaskID]map[bus.EventKind]int{}, cancels: map[bus.TaskID]time.Time{}, tried: map[bus.TaskID]bool{}}
 	c.net.Witness = s.witness
 	s.net = sim.New(c.net)
 	for i := range c.nodes {
@@ -171,15 +171,38 @@ func (s *swarm) can(i int, c bus.Capability) {
 	}
 }
 
-// witness counts the ends that are told to the world. It is called with the network locked.
+// witness counts the events that are told to the world. It is called with the network locked.
 func (s *swarm) witness(_ bus.NodeID, m sched.Msg) {
 	p := strings.Split(m.Subject, ".")
-	if len(p) != 5 || p[1] != "task" || !bus.TaskState(p[4]).Terminal() {
+	if len(p) != 5 || p[1] != "task" {
 		return
 	}
 	s.toldMu.Lock()
 	defer s.toldMu.Unlock()
-	s.told[bus.TaskID(p[3])]++
+	id, kind := bus.TaskID(p[3]), bus.EventKind(p[4])
+	if s.told[id] == nil {
+		s.told[id] = map[bus.EventKind]int{}
+	}
+	s.told[id][kind]++
+}
+
+// events returns how many events of a kind were told of a task.
+func (s *swarm) events(k *tracked, kind bus.EventKind) int {
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	return s.told[k.id][kind]
+}
+
+// toldEnds returns how many ends of a task were told.
+func (s *swarm) toldEnds(k *tracked) (n int) {
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	for kind, count := range s.told[k.id] {
+		if bus.TaskState(kind).Terminal() {
+			n += count
+		}
+	}
+	return n
 }
 
 func (s *swarm) note(format string, args ...any) {

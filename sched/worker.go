@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -14,10 +15,11 @@ import (
 
 // Times of the worker.
 const (
-	nextWait   = time.Second            // a request for work is renewed after this
+	nextWait   = time.Second            // a request for work is renewed after this, or before; see untilRenewal
+	listedFor  = nextWait / 4           // the slots that look within this time look into one listing
 	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
 	effectWait = 2 * time.Second        // a claim, a commit
-	silentMost = 3                      // seconds without work, after which a slot looks for itself: the host may keep a task for another
+	silentMost = 3                      // renewals without work, after which a slot looks for itself: the host may keep a task for another
 	recentMost = 2000                   // ends of attempts that are remembered for those who ask
 )
 
@@ -26,6 +28,10 @@ type worker struct {
 	n       *Node
 	wg      sync.WaitGroup
 	changed chan struct{} // handlers came or went
+	listing chan struct{} // holds one: it guards list, while a listing is asked for too
+	list    listing
+	// renewals are the requests of idle slots that are about to be sent.
+	renewals *together
 
 	mu       sync.Mutex
 	pools    map[string]*pool // by task type
@@ -51,10 +57,12 @@ type pool struct {
 }
 
 func newWorker(n *Node) *worker {
-	return &worker{
-		n: n, changed: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
+	w := &worker{
+		n: n, changed: make(chan struct{}, 1), listing: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
 		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}, spare: map[string][]int{},
 	}
+	w.renewals = &together{bg: n.bg, send: w.ask}
+	return w
 }
 
 // Handle makes the node run tasks with h, until remove is called. A second handler of the same
@@ -131,7 +139,7 @@ func (w *worker) adjust(ctx context.Context) {
 			c = bus.Capability{Type: p.typ}
 		}
 		w.mu.Lock()
-		news = news || string(marshal(c)) != string(marshal(p.cap)) || len(p.slots) != c.Slots
+		news = news || !reflect.DeepEqual(c, p.cap) || len(p.slots) != c.Slots
 		p.cap = c
 		if w.pools[p.typ] == p {
 			p.shrink(c.Slots)
@@ -184,7 +192,9 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			continue // it has slots of its own, beside those that are told
 		}
 		i.Models = append(i.Models, p.cap.Models...)
-		if typ != bus.TypePing && typ != bus.TypePull && typ != bus.TypeDelete && typ != bus.TypeShow && typ != bus.TypeFile { // these have slots of their own
+		switch typ {
+		case bus.TypePing, bus.TypePull, bus.TypeDelete, bus.TypeShow, bus.TypeFetch, bus.TypeFile: // these have slots of their own
+		default:
 			i.Slots += p.cap.Slots
 			i.Busy += p.busy
 		}
@@ -202,7 +212,7 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 		if err != nil {
 			return
 		}
-		d, j, err := w.take(qctx, q, p, id, missed, silent >= silentMost)
+		d, j, err := w.take(qctx, q, p, id, missed, silent)
 		done()
 		missed = errors.Is(err, ErrNotFound)
 		if silent++; !errors.Is(err, errIdle) {
@@ -222,9 +232,9 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 	}
 }
 
-// take gets one delivery: what the host hands over, or after a second without a word, where it may
-// look, what the slot finds itself. missed tells that it was handed nothing the last time.
-func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed, look bool) (d Delivery, j *Job, err error) {
+// take gets one delivery: what the host hands over, or after a second without a word, where there was nothing
+// for silentMost times before, what the slot finds itself. missed tells that it was handed nothing the last time.
+func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool, silent int) (d Delivery, j *Job, err error) {
 	if w.n.isDraining() {
 		select {
 		case <-time.After(nextWait):
@@ -232,10 +242,10 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed,
 		}
 		return d, nil, errDraining
 	}
-	if d, err = w.next(ctx, q, p, slot, missed); err == nil {
+	if d, err = w.next(ctx, q, p, slot, missed, silent > 0); err == nil {
 		w.countBatch(p, d.Key, 1)
 	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if err = errIdle; look {
+		if err = errIdle; silent >= silentMost {
 			if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
 				err = errIdle
 			}
@@ -274,8 +284,8 @@ var (
 	errIdle     = errors.New("nothing to do")
 )
 
-// next asks the host for work and waits for what it hands over.
-func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed bool) (Delivery, error) {
+// next asks the host for work and waits for what it hands over. again tells that this renews a request.
+func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed, again bool) (Delivery, error) {
 	to, wait, err := w.n.fx.Await(q, slot)
 	if err != nil {
 		return Delivery{}, err
@@ -287,12 +297,14 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
-	ctx, cancel := context.WithTimeout(ctx, nextWait)
+	ctx, cancel := context.WithTimeout(ctx, untilRenewal(asked.Sub(w.n.start)))
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
 		h.asked(&asking{nextMsg: r, to: to})
-	} else if err := w.n.fx.Publish(Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); err != nil {
-		w.n.log.Debug("ask for work", "err", err)
+	} else if m := (Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); again {
+		w.renewals.add(m)
+	} else {
+		w.ask(m)
 	}
 	d, err := wait(ctx)
 	d.Until = asked.Add(grantFor)
@@ -444,13 +456,13 @@ func (w *worker) drained(ctx context.Context) {
 	}
 }
 
-// submitterGone cancels the attached tasks of a node that was lost.
-func (w *worker) submitterGone(id bus.NodeID) {
+// submitterGone stops the attached tasks of a node that is gone, or was lost: why tells which.
+func (w *worker) submitterGone(id bus.NodeID, why *bus.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.running {
 		if a.job.Submitter == id && !a.job.Durable() {
-			a.cancel(errSubmitterGone)
+			a.cancel(why)
 		}
 	}
 }

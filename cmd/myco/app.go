@@ -17,11 +17,12 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/cmd/internal/flags"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // cli is the command line.
 type cli struct {
-	DataDir string `help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
+	DataDir string `predictor:"dir" help:"The daemon's data directory (default: $$MYCO_DATA_DIR, else ~/.local/state/mycoswarm)." placeholder:"DIR" type:"path"`
 	JSON    bool   `help:"Print JSON; one object a line for what goes on."`
 	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
 	// ShowVersion is what many type for the command version.
@@ -29,6 +30,7 @@ type cli struct {
 
 	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
 	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
+	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
 	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
 	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
@@ -49,7 +51,10 @@ type cli struct {
 	Nodes     nodesCmd     `cmd:"" help:"Show who is in the swarm, and change who may be."`
 	Revoke    revokeCmd    `cmd:"" help:"Put a node out of the swarm, for good."`
 	Rotate    rotateCmd    `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
-	Version   versionCmd   `cmd:"" help:"Show the version."`
+	Service   serviceCmd   `cmd:"" help:"Have this machine start mycod by itself."`
+	// Completion is for shells.
+	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete myco's command line."`
+	Version    versionCmd    `cmd:"" help:"Show the version."`
 }
 
 // streams are what the command reads and writes.
@@ -100,9 +105,15 @@ func run(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintln(s.err, "myco:", err)
 		return 1
 	}
+	if completes(ctx, parser, args, s) {
+		return 0
+	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help
+	}
+	if s.in != nil {
+		s.in = input.Until(ctx, s.in)
 	}
 	a := &app{
 		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),

@@ -16,17 +16,18 @@ import (
 type askCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
 
-	Model       string        `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node        string        `help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Model       string        `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node        string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
 	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE" type:"path"`
+	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
-	Priority    int           `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
+	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
 	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
 	System      string        `help:"What the model is told before the question." placeholder:"TEXT"`
 	Temperature *float64      `help:"How much the answer may vary; 0 is the likeliest (default: the engine's)." placeholder:"X"`
 	Seed        *int64        `help:"Start of the engine's random numbers (default: the engine's)." placeholder:"N"`
-	MaxTokens   int           `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
+	MaxTokens   *int          `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
 	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object."`
 }
 
@@ -55,8 +56,8 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 		}
 		t.Node = n.ID
 	}
-	if len(c.File) > 0 {
-		if t, err = c.withFiles(ctx, a, conn, t, req); err != nil {
+	if len(c.File)+len(c.URL) > 0 {
+		if t, err = c.about(ctx, a, conn, t, req); err != nil {
 			return err
 		}
 	}
@@ -69,7 +70,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 // local reports whether this machine alone may answer: nothing of the swarm is asked for, and
 // no daemon elsewhere is named.
 func (c *askCmd) local(dataDir string) bool {
-	return !c.Detach && !c.Remote && c.Node == "" && len(c.File) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
+	return !c.Detach && !c.Remote && c.Node == "" && len(c.File)+len(c.URL) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
 }
 
 // task builds the task from the arguments and standard input.
@@ -79,26 +80,44 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 	if err != nil {
 		return bus.Task{}, req, err
 	}
-	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: c.MaxTokens}
+	if err := c.check(); err != nil {
+		return bus.Task{}, req, err.WithHint("myco ask --help")
+	}
+	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: given(c.MaxTokens)}
 	if err := req.Validate(); err != nil {
 		return bus.Task{}, req, err
-	}
-	switch {
-	case c.Timeout < 0:
-		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout).WithHint("myco ask --help")
-	case c.Priority < 0 || c.Priority > 10:
-		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", c.Priority).WithHint("myco ask --help")
-	case c.MaxTokens < 0:
-		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "--max-tokens %d: want more than 0", c.MaxTokens).WithHint("myco ask --help")
 	}
 	payload, err := json.Marshal(req)
 	if err != nil {
 		return bus.Task{}, req, fmt.Errorf("encode the question: %w", err)
 	}
 	t := bus.Task{
-		Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: c.Priority, Timeout: c.Timeout, Payload: payload,
+		Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload,
 	}
 	return t, req, t.Validate()
+}
+
+// check looks at the values of flags, and calls each by its name; nil where all are well.
+func (c *askCmd) check() *bus.Error {
+	switch x := c.Temperature; {
+	case c.Timeout < 0:
+		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout)
+	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):
+		return bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", *c.Priority)
+	case c.MaxTokens != nil && *c.MaxTokens < 1:
+		return bus.Errorf(bus.CodeInvalid, "--max-tokens %d: want more than 0", *c.MaxTokens)
+	case x != nil && !(*x >= 0): // nor is it a number that is none
+		return bus.Errorf(bus.CodeInvalid, "--temperature %v: want 0 or more", *x)
+	}
+	return nil
+}
+
+// given is the value of a flag; zero, which stands for the default, where there is none.
+func given[T any](flag *T) (v T) {
+	if flag != nil {
+		v = *flag
+	}
+	return v
 }
 
 // readPrompt joins the words of the command line and what is piped in.

@@ -19,11 +19,11 @@ import (
 type chatCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The first question. What is piped in is put below it, and is the only one."`
 
-	Model   string `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node    string `help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
+	Model   string `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node    string `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
 	System  string `help:"What the model is told before the conversation." placeholder:"TEXT"`
 	Resume  bool   `short:"r" help:"Go on with the last conversation." xor:"which"`
-	Session string `short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
+	Session string `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
 	List    bool   `short:"l" help:"List the conversations that are saved." xor:"which"`
 	NoSave  bool   `help:"Keep nothing on disk."`
 }

@@ -81,7 +81,7 @@ func notDead(err error) error {
 
 // deadArgs are the dead tasks that a command is about.
 type deadArgs struct {
-	IDs []bus.TaskID `arg:"" optional:"" name:"id" help:"Ids of dead tasks, or their beginnings."`
+	IDs []bus.TaskID `predictor:"dead" arg:"" optional:"" name:"id" help:"Ids of dead tasks, or their beginnings."`
 	All bool         `help:"All dead tasks."`
 	// Force is told to the daemon.
 	Force bool `help:"Also where a node that keeps the task is away: it may come back with it."`

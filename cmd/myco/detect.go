@@ -81,7 +81,7 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 // addSpeeds adds what the daemon of a data directory has measured, as far as it is there.
 func (m *machineView) addSpeeds(dir string) {
 	if dir == "" {
-		dir = bus.DefaultDataDir()
+		dir = bus.FindDataDir()
 	}
 	speeds, err := engine.LoadSpeeds(dir)
 	if err != nil {

@@ -40,10 +40,14 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
 	dir := a.dataDir
 	if dir == "" {
-		dir = bus.DefaultDataDir()
+		dir = bus.FindDataDir()
 	}
 	f := doctor.Facts{Start: "mycod"}
-	if dir != bus.DefaultDataDir() {
+	switch dir {
+	case bus.DefaultDataDir():
+	case bus.SystemDataDir:
+		f.Start = "systemctl start mycod"
+	default:
 		f.Start = "mycod --data-dir " + dir
 	}
 	d, err := a.diagnose(ctx)
@@ -57,6 +61,9 @@ func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
 	f.DaemonError, f.Dir = bus.AsError(err), doctor.Dir(dir)
 	_, err = os.Stat(filepath.Join(dir, bus.DaemonFile))
 	f.Known = err == nil
+	if info, err := bus.ReadDaemonInfo(dir); err == nil {
+		f.PID = info.PID
+	}
 	f.Ports = defaultPorts(ctx)
 	f.Engines, err = engine.Inspect(ctx, engine.Config{}, ownAddrs())
 	return f, err

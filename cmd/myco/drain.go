@@ -9,7 +9,7 @@ import (
 
 // drainCmd takes a node out of work without stopping it.
 type drainCmd struct {
-	Node   string `arg:"" optional:"" help:"A node, by its name, its id or the beginning of its id (default: this one)."`
+	Node   string `predictor:"node" arg:"" optional:"" help:"A node, by its name, its id or the beginning of its id (default: this one)."`
 	Off    bool   `help:"Have it take work again."`
 	NoWait bool   `name:"no-wait" help:"Do not wait until what runs there has ended."`
 }

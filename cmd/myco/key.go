@@ -107,7 +107,7 @@ func yes(b bool) string {
 }
 
 type keyRevokeCmd struct {
-	ID string `arg:"" help:"The id of a key, from myco key ls."`
+	ID string `predictor:"key" arg:"" help:"The id of a key, from myco key ls."`
 }
 
 // Run implements the command.

@@ -16,20 +16,20 @@ import (
 
 // inviteCmd makes a token.
 type inviteCmd struct {
-	TTL time.Duration `name:"ttl" help:"How long the token is good for (default: 15m)." placeholder:"DURATION"`
+	TTL *time.Duration `name:"ttl" help:"How long the token is good for (default: 15m)." placeholder:"DURATION"`
 }
 
 // Run implements the command.
 func (c *inviteCmd) Run(ctx context.Context, a *app) error {
-	if c.TTL < 0 {
-		return bus.Errorf(bus.CodeInvalid, "--ttl %v: want more than 0", c.TTL).WithHint("myco invite --ttl 15m")
+	if c.TTL != nil && *c.TTL <= 0 {
+		return bus.Errorf(bus.CodeInvalid, "--ttl %v: want more than 0", *c.TTL).WithHint("myco invite --ttl 15m")
 	}
 	conn, err := a.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	inv, err := conn.Invite(ctx, c.TTL)
+	inv, err := conn.Invite(ctx, given(c.TTL))
 	if err != nil {
 		return err
 	}

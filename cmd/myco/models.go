@@ -14,8 +14,8 @@ import (
 
 // modelsCmd lists the models of the swarm.
 type modelsCmd struct {
-	Model  string `arg:"" optional:"" help:"This one alone."`
-	Node   string `placeholder:"NODE" help:"What this node has, by its name, its id, or the beginning of its id."`
+	Model  string `predictor:"model" arg:"" optional:"" help:"This one alone."`
+	Node   string `predictor:"node" placeholder:"NODE" help:"What this node has, by its name, its id, or the beginning of its id."`
 	Loaded bool   `help:"Only what is loaded in some node's memory, and there."`
 }
 

@@ -106,7 +106,7 @@ func rosterTable(r bus.Roster) string {
 func day(t time.Time) string { return t.Local().Format(time.DateOnly) }
 
 type nodesPromoteCmd struct {
-	Node string `arg:"" help:"The node to promote, by name, id, or the beginning of its id; it must be up."`
+	Node string `predictor:"node" arg:"" help:"The node to promote, by name, id, or the beginning of its id; it must be up."`
 }
 
 // Run implements the command.
@@ -131,7 +131,7 @@ func (c *nodesPromoteCmd) Run(ctx context.Context, a *app) error {
 
 // revokeCmd puts a node out; it is myco revoke, and myco nodes revoke.
 type revokeCmd struct {
-	Node string `arg:"" help:"The node to put out, by name, id, or the beginning of its id."`
+	Node string `predictor:"node" arg:"" help:"The node to put out, by name, id, or the beginning of its id."`
 	Yes  bool   `short:"y" help:"Do not ask."`
 }
 

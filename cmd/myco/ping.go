@@ -9,7 +9,7 @@ import (
 
 // pingCmd measures the way to nodes.
 type pingCmd struct {
-	Node string `arg:"" optional:"" help:"A node, by its name, its id or the beginning of its id; without one, all."`
+	Node string `predictor:"node" arg:"" optional:"" help:"A node, by its name, its id or the beginning of its id; without one, all."`
 }
 
 // pingView is one element of what ping --json prints.

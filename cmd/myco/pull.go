@@ -10,8 +10,8 @@ import (
 
 // pullCmd has a node's Ollama pull a model.
 type pullCmd struct {
-	Model    string `arg:"" help:"A model of Ollama's library, such as gemma3:1b."`
-	Node     string `placeholder:"NODE" help:"On which node, by its name or id. Default: where it is already, else the best GPU with room."`
+	Model    string `predictor:"model" arg:"" help:"A model of Ollama's library, such as gemma3:1b."`
+	Node     string `predictor:"node" placeholder:"NODE" help:"On which node, by its name or id. Default: where it is already, else the best GPU with room."`
 	Insecure bool   `help:"Let it come from a registry without TLS."`
 }
 
@@ -95,8 +95,8 @@ func (a *app) manage(ctx context.Context, conn *bus.Conn, typ string, n bus.Node
 
 // rmCmd deletes a model.
 type rmCmd struct {
-	Model string `arg:"" help:"A model, as myco swarm names it."`
-	Node  string `placeholder:"NODE" help:"On this node alone, by its name or id. Default: on every node that has it."`
+	Model string `predictor:"model" arg:"" help:"A model, as myco swarm names it."`
+	Node  string `predictor:"node" placeholder:"NODE" help:"On this node alone, by its name or id. Default: on every node that has it."`
 }
 
 // rmView is what rm --json prints.

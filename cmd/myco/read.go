@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -259,22 +258,6 @@ func (a *app) document(path string) ([]byte, error) {
 		return nil, bus.Errorf(bus.CodeTooLarge, "%s is over the limit of %d bytes (%d MiB)", path, bus.MaxDocument, bus.MaxDocument>>20)
 	}
 	return b, nil
-}
-
-// withFiles puts the text of the documents before the question.
-func (c *askCmd) withFiles(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, req bus.InferenceRequest) (bus.Task, error) {
-	text, err := a.textOf(ctx, conn, c.File, bus.FileRequest{})
-	if err != nil {
-		return t, err
-	}
-	req.Prompt = text + "\n\n" + req.Prompt
-	if err := req.Validate(); err != nil {
-		return t, err
-	}
-	if t.Payload, err = json.Marshal(req); err != nil {
-		return t, fmt.Errorf("encode the question: %w", err)
-	}
-	return t, nil
 }
 
 // textOf has the swarm read files, and joins their texts, each under its name where there are several.

@@ -144,7 +144,7 @@ func age(t, now time.Time) string {
 
 // taskArg is the task that a command is about.
 type taskArg struct {
-	ID bus.TaskID `arg:"" help:"The task's id, or its beginning."`
+	ID bus.TaskID `predictor:"task" arg:"" help:"The task's id, or its beginning."`
 }
 
 // Validate implements kong's check of arguments. That one is missing, kong says itself.
@@ -252,7 +252,7 @@ func place(i bus.TaskInfo) string {
 	return at
 }
 
-// resultText is a result for people: the answer of an inference, else the JSON.
+// resultText is a result for people: the answer of an inference, the text of a page, else the JSON.
 func resultText(i bus.TaskInfo) string {
 	var r bus.InferenceResult
 	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
@@ -261,6 +261,10 @@ func resultText(i bus.TaskInfo) string {
 	var f bus.FileResult
 	if i.Type == bus.TypeFile && json.Unmarshal(i.Result, &f) == nil && f.Text != "" {
 		return f.Text
+	}
+	var p bus.FetchResult
+	if i.Type == bus.TypeFetch && json.Unmarshal(i.Result, &p) == nil && p.Text != "" {
+		return p.Text
 	}
 	return string(i.Result)
 }
@@ -286,6 +290,9 @@ type taskAttachCmd struct {
 
 // Run implements the command. Ending it leaves the task alone.
 func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
+	if c.From < 0 {
+		return bus.Errorf(bus.CodeInvalid, "--from %d: want 0 or more", c.From).WithHint("myco task attach --help")
+	}
 	conn, err := a.dial(ctx)
 	if err != nil {
 		return err

@@ -52,7 +52,11 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.start(ctx, root) }, d.join, d.ask, d.loseHost,
 	} {
-		if err := step(ctx); err != nil {
+		err := step(ctx)
+		if ctx.Err() != nil {
+			return bus.Errorf(bus.CodeCancelled, "interrupted") // and not what each of its calls says of that
+		}
+		if err != nil {
 			return err
 		}
 	}

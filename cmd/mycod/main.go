@@ -5,7 +5,8 @@
 //	mycod demo       show a swarm of three on this machine
 //	mycod version    show the version
 //
-// Exit codes: 0 stopped in good order, 1 failure, 2 usage.
+// Exit codes: 0 stopped in good order, 1 failure, 2 usage, 130 interrupted, in a demo or before
+// the token was read.
 package main
 
 import (
@@ -46,6 +47,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" default:"1" hidden:"" help:"Run a node of the swarm."`
 	Demo    demoCmd    `cmd:"" help:"Show a swarm of three on this machine: ask, work, lose a node, go on."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+	Page    pageCmd    `cmd:"" name:"read-page" hidden:"" help:"Make text of a page: a node has it done in a process of its own."`
 }
 
 // exited carries an exit code out of kong, which ends the process after --help.
@@ -76,8 +78,10 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	return 0
 }
 
-// fail prints an error and the next command to try, and returns the exit code.
+// fail prints an error and the next command to try, and returns the exit code. Under systemd the error is
+// the service's status too, for a user may not be allowed to read the journal.
 func fail(w io.Writer, err error) int {
+	tellWhy(err)
 	fmt.Fprintf(w, "mycod: %v\n", err)
 	var e *bus.Error
 	if !errors.As(err, &e) {
@@ -86,8 +90,9 @@ func fail(w io.Writer, err error) int {
 	if e.Hint != "" {
 		fmt.Fprintf(w, "try: %s\n", e.Hint)
 	}
-	if e.Code == bus.CodeInvalid {
-		return 2
+	switch e.Code {
+	case bus.CodeInvalid, bus.CodeCancelled:
+		return e.Code.ExitCode()
 	}
 	return 1
 }

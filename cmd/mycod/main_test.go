@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,12 +60,72 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// Ctrl-C in the middle of the demo is said once, and nothing is left.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv(envProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, interrupt := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer interrupt()
+	out := &until{said: "handing over", then: interrupt}
+	var errs bytes.Buffer
+	code := run(ctx, []string{"demo"}, streams{strings.NewReader(""), out, &errs})
+	if code != 130 || errs.String() != "mycod: interrupted\n" {
+		t.Errorf("exit code %d, stderr %s", code, errs.String())
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("the demo left %v, error %v", left, err)
+	}
+}
+
+// until calls then with the line that holds said.
+type until struct {
+	said string
+	then func()
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(u.said)) {
+		u.then()
+	}
+	return len(b), nil
+}
+
+// Ctrl-C ends a daemon that waits for its token, and nothing was begun.
+func TestInterruptedBeforeItsToken(t *testing.T) {
+	t.Parallel()
+	in, open := io.Pipe()
+	defer func() { _ = open.Close() }() // it has no error
+	ctx, interrupt := context.WithCancel(t.Context())
+	dir := filepath.Join(t.TempDir(), "data")
+	var out, errs bytes.Buffer
+	waiting := make(chan struct{})
+	go func() {
+		<-waiting
+		interrupt()
+	}()
+	code := run(ctx, []string{"--data-dir", dir, "--join", "-"}, streams{told{in, waiting}, &out, &errs})
+	if _, err := os.Stat(dir); code != 130 || out.Len() > 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("exit code %d, %s%s, its data directory: %v", code, out.String(), errs.String(), err)
+	}
+}
+
+// told is an input that tells of its first read.
+type told struct {
+	io.Reader
+	waiting chan struct{}
+}
+
+func (r told) Read(p []byte) (int, error) {
+	close(r.waiting)
+	return r.Reader.Read(p)
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--first-token-limit", "--token-limit", "--reattach-grace", "--config", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--first-token-limit", "--token-limit", "--reattach-grace", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)
@@ -97,7 +160,13 @@ func TestRefusals(t *testing.T) {
 		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
 		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
+		"no network":        {[]string{"--data-dir", dir, "--web-allow", "nas.local"}, 2, `--web-allow "nas.local": want an address or a network`},
+		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},
+		"no page":           {[]string{"read-page"}, 1, "read what to do"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
+		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},
+		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},
+		"log in a file":     {[]string{"--data-dir", dir, "--log-file", filepath.Join(file, "log")}, 1, "mycod --log-file FILE"},
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
 		"a file for a data": {[]string{"--data-dir", file}, 1, "--data-dir DIR"},

@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/term"
-	"github.com/lmittmann/tint"
-
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/daemon"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -24,7 +21,7 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
 // runFlags are those of a node.
 type runFlags struct {
-	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR). Default: ~/.local/state/mycoswarm."`
+	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
 	Name         string        `placeholder:"NAME" help:"This node's name. Default: the host's."`
 	BusListen    string        `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
@@ -49,8 +46,12 @@ type runFlags struct {
 	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
 	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
 	NoFiles      bool          `help:"Read no documents, for others or from here: another node does."`
-	Verbose      bool          `short:"v" help:"Log details."`
-	Config       string        `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
+	NoWeb        bool          `help:"Fetch no pages of the web, for others or from here."`
+	WebAllow     []string      `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
+	WebPort      []string      `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
+	GroupAccess  bool          `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
+	logFlags
+	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
 
 	settings *settings // what Config says
 }
@@ -61,28 +62,47 @@ type runCmd struct{}
 // Run implements the command.
 func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
-		DataDir: c.DataDir, Name: c.Name, Version: shortVersion(),
+		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
-		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, NoFiles: c.NoFiles, ContextDir: contextDir(),
+		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
+		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, PageReader: pageReader(),
 	}
 	if c.Join != "" {
-		token, err := identity.ReadToken(c.Join, s.in)
+		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
+		if ctx.Err() != nil {
+			return bus.Errorf(bus.CodeCancelled, "interrupted")
+		}
 		if err != nil {
 			return tokenError(err)
 		}
 		cfg.Join = token
 	}
-	log := newLogger(s.err, c.Verbose)
-	if c.settings != nil {
-		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
-	}
-	d, err := daemon.New(cfg, daemon.Options{Logger: log, Out: s.out})
+	log, err := c.open(s.err)
 	if err != nil {
 		return c.settings.explain(err)
 	}
+	defer log.close()
+	cfg.Log = log.place
+	if c.settings != nil {
+		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
+	}
+	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd()})
+	if err != nil {
+		return c.settings.explain(err)
+	}
+	told, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		newSupervisor(log.Logger).run(told, d)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
 	return d.Run(ctx)
 }
 
@@ -91,16 +111,23 @@ func tokenError(err error) error {
 	return bus.Errorf(bus.CodeForbidden, "%w", err).WithHint("run `myco invite` on a member of the swarm, then: mycod --join TOKEN")
 }
 
-// newLogger writes for people on a terminal, and lines of key=value elsewhere.
-func newLogger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
+// dataDir is what --data-dir says, else MYCO_DATA_DIR, else the directory that systemd made for a service;
+// empty for the default one.
+func dataDir(flag string) string {
+	if flag != "" || os.Getenv(bus.EnvDataDir) != "" {
+		return flag
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(f.Fd()) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}))
+	return serviceDir("STATE_DIRECTORY")
+}
+
+// serviceDir is the directory that systemd made for this service and names in env, the first if there are
+// several; empty without one. See "RuntimeDirectory=" in systemd.exec(5).
+func serviceDir(env string) string {
+	dir, _, _ := strings.Cut(os.Getenv(env), ":")
+	if !filepath.IsAbs(dir) {
+		return ""
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	return dir
 }
 
 // contextDir is the folder of the NATS CLI's configuration; empty where nothing may be written.

@@ -48,11 +48,10 @@ func (c *cli) BeforeResolve(ctx *kong.Context) error {
 			named, _ = ctx.FlagValue(p.Flag).(string)
 		}
 	}
-	home := configHome()
-	if named == "" && home == "" {
+	path := cmp.Or(named, settingsPath())
+	if path == "" {
 		return nil
 	}
-	path := cmp.Or(named, filepath.Join(home, "mycoswarm", "config.toml"))
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		return nil
@@ -168,6 +167,18 @@ func (s *settings) explain(err error) error {
 		return err
 	}
 	return bus.Errorf(e.Code, "%w (there are settings in %s)", err, s.path).WithHint("%s", e.Hint)
+}
+
+// settingsPath is the file of settings that is read if it is there; empty where there is no place for one.
+func settingsPath() string {
+	if dir := serviceDir("CONFIGURATION_DIRECTORY"); dir != "" {
+		return filepath.Join(dir, "config.toml")
+	}
+	home := configHome()
+	if home == "" {
+		return ""
+	}
+	return filepath.Join(home, "mycoswarm", "config.toml")
 }
 
 // configHome is the folder of this user's configuration; empty where there is none.

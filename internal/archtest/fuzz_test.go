@@ -29,6 +29,7 @@ var foreign = map[string]string{
 	"errors of engines":           "internal/engine.FuzzErrorText",
 	"model files":                 "internal/engine/demo/gguf.FuzzParse",
 	"documents":                   "handlers/file.FuzzRead",
+	"pages of the web":            "handlers/web.FuzzRead",
 	"what nvidia-smi says":        "node.FuzzParseSMI",
 }
 

@@ -90,10 +90,25 @@ type Config struct {
 	OnBattery string
 	// NoFiles keeps the machine from reading documents, for others and for its owner.
 	NoFiles bool
+	// NoWeb keeps the machine from fetching pages of the web, for others and for its owner.
+	NoWeb bool
+	// WebAllow are addresses and networks that pages may be fetched from although they are not public, as
+	// web.ParseNetwork reads them; WebPorts are ports beside 80 and 443. Both hold for every member of the
+	// swarm. Default: none.
+	WebAllow, WebPorts []string
+	// PageReader is a program, with its arguments, that is web.Main. Empty: pages are read in this process,
+	// which one that was made for it can hold up.
+	PageReader []string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int
 
+	// GroupAccess lets members of the daemon's group use it as its own user does: what they need of the data
+	// directory is readable to the group, and nothing else is. Default: its user alone, and root.
+	GroupAccess bool
+	// Log is where a person reads the log of this daemon, for `myco doctor`: a file, or a command that
+	// shows it. Empty: standard error.
+	Log string
 	// ContextDir is the folder of the NATS CLI's configuration, where a context named "myco"
 	// is written. Empty: none is written.
 	ContextDir string

@@ -18,6 +18,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/store"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -32,6 +33,8 @@ type Options struct {
 	// Out gets what a person reads at the start, the recovery phrase of a new swarm among it.
 	// Default: discards.
 	Out io.Writer
+	// OutIsKept tells that others read what is written to Out, as in a system's log: no secrets go there.
+	OutIsKept bool
 }
 
 // Daemon is one node of the swarm.
@@ -39,6 +42,8 @@ type Daemon struct {
 	cfg config.Config
 	log *slog.Logger
 	out io.Writer
+	// outIsKept is Options.OutIsKept.
+	outIsKept bool
 
 	ready chan struct{} // closed once the daemon answers its users
 	info  bus.DaemonInfo
@@ -51,6 +56,7 @@ type Daemon struct {
 	engines  *engine.Watcher
 	measured *engine.Measured // engines, with how fast they are
 	owner    owner
+	web      web.Policy // what pages are fetched from beside what is public
 	trust    *trust
 	programs *programs
 	parcels  *parcels
@@ -89,6 +95,10 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	fetches, err := webOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -100,9 +110,9 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 		return nil, bus.Errorf(bus.CodeForbidden, "find the data directory %s: %w", cfg.DataDir, err).WithHint("mycod --data-dir DIR")
 	}
 	cfg.DataDir = dir
-	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
-	d.owner.policy = policy
-	d.programs, d.parcels = newPrograms(d), newParcels()
+	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
+	d.owner.policy, d.web = policy, fetches
+	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	return d, nil
 }
 

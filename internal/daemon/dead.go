@@ -142,8 +142,12 @@ func (d *Daemon) removeAt(ctx context.Context, n *sched.Node, id bus.TaskID, hol
 // drain has a node take no more work, or take work again.
 func (d *Daemon) drain(ctx context.Context, req bus.DrainRequest) (any, error) {
 	if req.Node != "" && req.Node != d.id.NodeID() {
-		if !slices.ContainsFunc(d.nodes(), func(n bus.NodeInfo) bool { return n.ID == req.Node }) {
+		nodes := d.nodes()
+		switch i := slices.IndexFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == req.Node }); {
+		case i < 0:
 			return nil, bus.Errorf(bus.CodeNotFound, "no node of the swarm has the id %s", req.Node).WithHint("myco swarm")
+		case !nodes[i].State.Live():
+			return nil, bus.Errorf(bus.CodeUnavailable, "node %s is not there: it is %s", nodes[i].Name, nodes[i].State).WithHint("myco swarm")
 		}
 		return askDaemon[bus.NodeInfo](ctx, d, req.Node, bus.VerbDrain, req)
 	}

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -48,6 +49,22 @@ func TestDrainANode(t *testing.T) {
 	if _, err := near.conn.Drain(near.ctx(), "myco-000000000000", false); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		t.Errorf("drain of nobody: %v", err)
 	}
+}
+
+// A node that has gone is named, with what it is, and not by an answer that did not come.
+func TestDrainOfALostNode(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", joining(a))
+	settle(t, a, b)
+	check(t, b.stop())
+	eventually(t, "b is missed", func() string {
+		_, err := a.conn.Drain(a.ctx(), b.id(), false)
+		if e := bus.AsError(err); err == nil || e.Code != bus.CodeUnavailable || e.Message != "node b is not there: it is lost" {
+			return fmt.Sprint(err)
+		}
+		return ""
+	})
 }
 
 // What is not dead is neither handed over again nor removed, from whichever node.

@@ -148,11 +148,32 @@ func (d *Daemon) publishFiles(up *lifeline) error {
 			d.log.Warn("remove the daemon's file", "err", err)
 		}
 	})
+	if err := d.openToGroup(); err != nil {
+		return err
+	}
 	if d.cfg.ContextDir == "" {
 		return nil
 	}
 	if err := d.writeContext(up); err != nil {
 		d.log.Warn("write the context for the NATS CLI", "err", err)
+	}
+	return nil
+}
+
+// openToGroup lets members of the daemon's group read what a client needs, where the owner wants that.
+func (d *Daemon) openToGroup() error {
+	mode := os.FileMode(0o600)
+	if d.cfg.GroupAccess {
+		mode = 0o640
+		if err := os.Chmod(d.cfg.DataDir, 0o750); err != nil {
+			return fileError(d.cfg.DataDir, err)
+		}
+	}
+	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.HTTPKeyFile} {
+		path := filepath.Join(d.cfg.DataDir, name)
+		if err := os.Chmod(path, mode); err != nil {
+			return fileError(path, err)
+		}
 	}
 	return nil
 }

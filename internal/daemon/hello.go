@@ -35,17 +35,22 @@ func (d *Daemon) hello() {
 	if d.info.OllamaURL != "" {
 		line("  HTTP, as Ollama        %s", d.info.OllamaURL)
 	}
+	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")
 	if s.Founder && members == 1 && !d.phraseShown() {
 		d.helloFounder(line)
 	}
-	dir := ""
-	if d.cfg.DataDir != bus.DefaultDataDir() {
-		dir = " --data-dir " + d.cfg.DataDir
+	myco := "myco"
+	switch d.cfg.DataDir {
+	case bus.DefaultDataDir():
+	case bus.SystemDataDir:
+		myco = "sudo myco"
+	default:
+		myco += " --data-dir " + d.cfg.DataDir
 	}
-	line("ask:     myco%s ask \"What is the capital of France?\"", dir)
-	line("invite:  myco%s invite      then on the other machine: mycod --join TOKEN", dir)
+	line("ask:     %s ask \"What is the capital of France?\"", myco)
+	line("invite:  %s invite      then on the other machine: mycod --join TOKEN", myco)
 	fmt.Fprint(d.out, b.String())
 }
 
@@ -66,6 +71,12 @@ func (d *Daemon) notePhraseShown() {
 
 // helloFounder shows, this once, what restores the swarm's key, and who else is near.
 func (d *Daemon) helloFounder(line func(string, ...any)) {
+	if d.outIsKept {
+		line("This node founded a swarm. Its recovery phrase is not for a log: myco rotate --swarm shows one.")
+		line("To join a swarm instead, run `myco invite` on a member of it, then here: myco join TOKEN")
+		line("")
+		return
+	}
 	phrase, err := d.id.RecoveryPhrase()
 	if err != nil {
 		d.log.Warn("show the recovery phrase", "err", err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -54,6 +55,7 @@ const ollamaFlag = "--ollama-listen"
 
 // serveHTTP answers on each listener.
 func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) {
+	up.run(ctx, "keep the dashboard's news", d.gateway.Run)
 	for _, ln := range []net.Listener{d.http, d.ollama} {
 		if ln == nil {
 			continue
@@ -207,6 +209,44 @@ func (a nativeAPI) Queued(ctx context.Context, id bus.TaskID) (position int, wai
 		return 0, 0, false
 	}
 	return n.Queued(ctx, id)
+}
+
+// Tasks implements gateway.Swarm.
+func (a nativeAPI) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
+	n, err := a.d.current()
+	if err != nil {
+		return nil, err
+	}
+	return n.Tasks(ctx)
+}
+
+// Why implements gateway.Swarm.
+func (a nativeAPI) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
+	n, err := a.d.current()
+	if err != nil {
+		return bus.Why{}, err
+	}
+	return n.Why(ctx, id)
+}
+
+// Beats implements gateway.Swarm.
+func (a nativeAPI) Beats() []bus.Heartbeat {
+	n, err := a.d.current()
+	if err != nil {
+		return nil
+	}
+	var out []bus.Heartbeat
+	for _, p := range n.View().Peers {
+		if p.Beat.Node != "" {
+			out = append(out, p.Beat)
+		}
+	}
+	return out
+}
+
+// Probe implements gateway.Swarm. Of nodes that are lost it does not wait for an answer.
+func (a nativeAPI) Probe(ctx context.Context) []bus.ProbeReply {
+	return a.d.pingAll(ctx, slices.DeleteFunc(a.d.nodes(), func(n bus.NodeInfo) bool { return !n.State.Live() || n.ID == a.d.id.NodeID() }))
 }
 
 // Task implements gateway.Swarm.

@@ -11,6 +11,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers"
 	"github.com/mycoswarm/mycoswarm/handlers/file"
+	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -38,8 +39,9 @@ func (d *Daemon) current() (*sched.Node, error) {
 
 func (d *Daemon) setMember(m *member) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.member = m
+	d.mu.Unlock()
+	d.table.news()
 }
 
 // startMember starts the part in the swarm; its end is a drain of bounded length.
@@ -94,6 +96,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
+		News: d.table.news,
 	}, j.Effects())
 	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
@@ -105,6 +108,9 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium")})
 		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
 		serves = append(serves, reader)
+	}
+	if !d.cfg.NoWeb {
+		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.cfg.PageReader}))
 	}
 	for _, h := range serves {
 		if _, err := n.Handle(ctx, h); err != nil {
@@ -128,13 +134,20 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	return n, j, nil
 }
 
+// webAgent is what servers of pages are told.
+func webAgent(version string) string {
+	return "mycoswarm/" + version + " (+https://github.com/mycoswarm/mycoswarm)"
+}
+
 func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up *lifeline) (*jet.Jet, error) {
 	j, err := jet.New(jet.Config{
 		Node: d.id.NodeID(), Fabric: onFabric, Store: onStore, Dir: d.schedDir(),
 		Domain: func(id bus.NodeID) string { return string(id) },
 		Routes: func() map[bus.NodeID]bool {
-			routes := map[bus.NodeID]bool{}
-			for id := range d.fabric.Routed() {
+			present := d.fabric.Routed()
+			d.trust.saw(present)
+			routes := make(map[bus.NodeID]bool, len(present))
+			for id := range present {
 				routes[id] = true
 			}
 			return routes
@@ -187,6 +200,10 @@ func (d *Daemon) describe() bus.NodeInfo {
 	}
 	info.Owner = d.owner.get()
 	info.FreeMemory, info.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
+	info.Memory = int64(p.Memory.TotalMB) << 20
+	for _, g := range p.GPUs {
+		info.VRAM += int64(g.VRAMTotalMB) << 20
+	}
 	return info
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
@@ -30,6 +31,25 @@ func policyOf(c config.Config) (p node.Policy, err error) {
 	case "", node.BatteryUsed, node.BatteryLast, node.BatteryNever:
 	default:
 		return p, bus.Errorf(bus.CodeInvalid, "--on-battery %q: want use, last or never", c.OnBattery).WithHint("mycod --on-battery=last")
+	}
+	return p, nil
+}
+
+// webOf reads what the owner lets others fetch: CodeInvalid, with a hint that names the flag.
+func webOf(c config.Config) (p web.Policy, err error) {
+	for _, s := range c.WebAllow {
+		n, err := web.ParseNetwork(s)
+		if err != nil {
+			return p, bus.Errorf(bus.CodeInvalid, "--web-allow %q: %w", s, err).WithHint("mycod --web-allow 192.168.1.0/24")
+		}
+		p.Allow = append(p.Allow, n)
+	}
+	for _, s := range c.WebPorts {
+		n, err := web.ParsePort(s)
+		if err != nil {
+			return p, bus.Errorf(bus.CodeInvalid, "--web-port %q: %w", s, err).WithHint("mycod --web-port 8080")
+		}
+		p.Ports = append(p.Ports, n)
 	}
 	return p, nil
 }

@@ -23,6 +23,9 @@ func (s *rpcServer) rotate(context.Context, []byte) (answer, error) {
 			{path(bus.HTTPKeyFile), key},
 		})
 	})
+	if err == nil {
+		err = d.openToGroup()
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -298,13 +298,17 @@ func (d *Daemon) probe(ctx context.Context, req bus.ProbeRequest) (any, error) {
 	if len(targets) == 0 {
 		return nil, bus.Errorf(bus.CodeNotFound, "no node of the swarm is called %q", req.Node).WithHint("myco swarm")
 	}
+	return d.pingAll(ctx, targets), nil
+}
+
+func (d *Daemon) pingAll(ctx context.Context, targets []bus.NodeInfo) []bus.ProbeReply {
 	out := make([]bus.ProbeReply, len(targets))
 	var wg sync.WaitGroup
 	for i, n := range targets {
 		wg.Go(func() { out[i] = d.ping(ctx, n) })
 	}
 	wg.Wait()
-	return out, nil
+	return out
 }
 
 func (d *Daemon) ping(ctx context.Context, n bus.NodeInfo) bus.ProbeReply {

@@ -72,8 +72,11 @@ func (d *Daemon) status() bus.Status {
 
 // Times of the table of nodes.
 const (
-	tableEvery = 50 * time.Millisecond // how often changes are looked for
-	rowEvery   = time.Second           // how often small news of a node are told, at most
+	// rowEvery is how often small news of a node are told, at most, and how often they are looked for
+	// where nobody tells of any.
+	rowEvery = time.Second
+	// heldEvery is how often news are looked at that may not be told yet.
+	heldEvery = rowEvery / 10
 )
 
 // table is the KV bucket "peers" in the own store: what this node sees of the swarm. A node whose
@@ -81,9 +84,11 @@ const (
 type table struct {
 	kv    jetstream.KeyValue
 	nodes func() []bus.NodeInfo
+	look  chan struct{} // there is news
 
 	mu   sync.Mutex
 	rows map[bus.NodeID]row
+	held bool // there is news that may not be told yet
 }
 
 // row is what the table has of a node.
@@ -94,31 +99,51 @@ type row struct {
 	at    time.Time
 }
 
+func newTable(d *Daemon) *table {
+	return &table{nodes: d.nodes, look: make(chan struct{}, 1), rows: map[bus.NodeID]row{}}
+}
+
+// news has the table brought up to date soon.
+func (t *table) news() { stir(t.look) }
+
 // startTable keeps the table in step with what this node sees.
 func (d *Daemon) startTable(ctx context.Context, up *lifeline) error {
 	kv, err := d.store.Peers(ctx)
 	if err != nil {
 		return err
 	}
-	d.table = &table{kv: kv, nodes: d.nodes, rows: map[bus.NodeID]row{}}
+	d.table.kv = kv
+	up.later(d.id.OnChange(d.table.news))
 	if err := d.table.write(ctx, time.Now()); err != nil {
 		return err
 	}
 	up.run(ctx, "keep the table of nodes", func(ctx context.Context) error {
-		tick := time.NewTicker(tableEvery)
-		defer tick.Stop()
+		again := time.NewTimer(rowEvery)
+		defer again.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
-			case now := <-tick.C:
-				if err := d.table.write(ctx, now); err != nil && ctx.Err() == nil {
-					d.log.Warn("write the table of nodes", "err", err)
-				}
+			case <-d.table.look:
+			case <-again.C:
 			}
+			if err := d.table.write(ctx, time.Now()); err != nil && ctx.Err() == nil {
+				d.log.Warn("write the table of nodes", "err", err)
+			}
+			again.Reset(d.table.pause())
 		}
 	})
 	return nil
+}
+
+// pause is until the next look where nobody tells of news.
+func (t *table) pause() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held {
+		return heldEvery
+	}
+	return rowEvery
 }
 
 // write brings the rows up to date that may be written again.
@@ -126,6 +151,7 @@ func (t *table) write(ctx context.Context, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	there := map[bus.NodeID]bool{}
+	t.held = false
 	for _, n := range t.nodes() {
 		there[n.ID] = true
 		if err := t.put(ctx, n, now); err != nil {
@@ -154,7 +180,11 @@ func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
 		return fmt.Errorf("encode node %s: %w", n.ID, err)
 	}
 	old := t.rows[n.ID]
-	if old.json == string(b) || old.state == n.State && old.host == n.QueueHost && now.Sub(old.at) < rowEvery {
+	if old.json == string(b) {
+		return nil
+	}
+	if old.state == n.State && old.host == n.QueueHost && now.Sub(old.at) < rowEvery {
+		t.held = true
 		return nil
 	}
 	value, err := bus.Marshal(n)

@@ -23,8 +23,11 @@ import (
 )
 
 const (
-	// trustEvery is how often routes are looked at for new ones.
+	// trustEvery is how often routes, and what new members tell, are looked at for as long as busyFor
+	// after a change, and restEvery how often else: whoever sees another change says so.
 	trustEvery = 100 * time.Millisecond
+	busyFor    = 5 * time.Second
+	restEvery  = time.Second
 	// rosterEvery is how often the roster is sent without a cause, for what was lost.
 	rosterEvery = 30 * time.Second
 	// maxAddrs is how many addresses of one node are kept of those that it told of itself, and
@@ -50,12 +53,14 @@ type trust struct {
 	nodes  func() []bus.NodeInfo
 	routed func() map[bus.NodeID]struct{}
 	kick   chan struct{}
+	look   chan struct{} // there is something to look at, and the roster is as it was
 	d      *Daemon
 
 	mu    sync.Mutex
 	addrs map[bus.NodeID][]string // newest first
 	hints map[bus.NodeID][]string // of nodes without a route; never in place of addrs
 	saved string                  // what is in the file
+	seen  map[bus.NodeID]struct{} // the routes, by whoever looked last
 }
 
 func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
@@ -66,7 +71,7 @@ func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
 	up.later(nc.Close)
 	t := &trust{
 		id: d.id, fabric: d.fabric, nc: nc, static: d.cfg.Peers, path: filepath.Join(d.cfg.DataDir, peersFile), d: d,
-		kick: make(chan struct{}, 1), addrs: map[bus.NodeID][]string{}, hints: map[bus.NodeID][]string{},
+		kick: make(chan struct{}, 1), look: make(chan struct{}, 1), addrs: map[bus.NodeID][]string{}, hints: map[bus.NodeID][]string{},
 		routed: d.fabric.Routed,
 		nodes: func() []bus.NodeInfo {
 			if n, err := d.current(); err == nil {
@@ -92,8 +97,9 @@ func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
 
 // run follows the roster and the routes until ctx ends.
 func (t *trust) run(ctx context.Context) error {
-	tick := time.NewTicker(trustEvery)
+	tick := time.NewTimer(trustEvery)
 	defer tick.Stop()
+	busyTill := time.Now().Add(busyFor)
 	var due []time.Time // when to send the roster
 	routed := map[bus.NodeID]struct{}{}
 	again := time.Now().Add(rosterEvery)
@@ -104,6 +110,7 @@ func (t *trust) run(ctx context.Context) error {
 			return t.save()
 		case <-t.kick:
 			changed = true
+		case <-t.look:
 		case <-tick.C:
 		}
 		now := time.Now()
@@ -118,6 +125,9 @@ func (t *trust) run(ctx context.Context) error {
 			if _, there := present[id]; !there {
 				t.d.log.Info("route is gone", "node", id)
 			}
+		}
+		if changed || len(present) != len(routed) {
+			busyTill = now.Add(busyFor)
 		}
 		routed = present
 		if changed {
@@ -136,13 +146,31 @@ func (t *trust) run(ctx context.Context) error {
 			due = rest
 			t.publish(t.id.Export())
 		}
+		if now.Before(busyTill) {
+			tick.Reset(trustEvery)
+		} else {
+			tick.Reset(restEvery)
+		}
 	}
 }
 
-func (t *trust) poke() {
+func (t *trust) poke() { stir(t.kick) }
+
+func stir(c chan struct{}) {
 	select {
-	case t.kick <- struct{}{}:
-	default:
+	case c <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// saw takes in which routes there are, and has them looked at where they are others than before.
+func (t *trust) saw(routed map[bus.NodeID]struct{}) {
+	t.mu.Lock()
+	same := maps.Equal(routed, t.seen)
+	t.seen = routed
+	t.mu.Unlock()
+	if !same {
+		stir(t.look)
 	}
 }
 
@@ -241,7 +269,12 @@ func (t *trust) hint(id bus.NodeID, addrs ...string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.hints[id] = slices.Clone(addrs[:min(len(addrs), maxHints)])
+	told := addrs[:min(len(addrs), maxHints)]
+	if slices.Equal(told, t.hints[id]) {
+		return
+	}
+	t.hints[id] = slices.Clone(told)
+	stir(t.look)
 }
 
 // learn notes where a node is reached, as it says itself.

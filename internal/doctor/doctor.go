@@ -57,6 +57,8 @@ type Facts struct {
 	Daemon      *bus.Diagnosis
 	DaemonError *bus.Error
 	Known       bool
+	// PID is the process that this file names; 0 for none.
+	PID int
 	// Engines are those found without a daemon.
 	Engines []bus.EngineDiagnosis
 	// Ports are looked at without a daemon.
@@ -81,6 +83,7 @@ func Examine(f Facts) Report {
 	} else {
 		d := *f.Daemon
 		all = append(all, store(d), identity(d))
+		all = append(all, logs(d)...)
 		all = append(all, peers(d)...)
 		all = append(all, static(d)...)
 		all = append(all, links(d)...)
@@ -113,6 +116,9 @@ func daemon(f Facts) Check {
 	case e == nil, e.Code == bus.CodeUnavailable && !f.Known:
 	case e.Code == bus.CodeTimeout:
 		c.Detail, c.Hint = "it is there and does not answer: "+e.Message, "look at its log, and start it anew: "+f.Start
+		if f.PID > 0 { // until that has ended, another is refused
+			c.Hint = fmt.Sprintf("look at its log, end process %d, and start it anew: %s", f.PID, f.Start)
+		}
 	case e.Code == bus.CodeForbidden:
 		c.Detail, c.Hint = e.Message, e.Hint
 	case f.Known:

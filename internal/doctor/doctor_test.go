@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -306,10 +307,11 @@ func TestWithoutADaemon(t *testing.T) {
 		change func(f *doctor.Facts)
 		says   string
 	}{
-		"never":     {func(*doctor.Facts) {}, "it is not running"},
-		"crashed":   {func(f *doctor.Facts) { f.Known = true }, "did not stop in good order"},
-		"hung":      {func(f *doctor.Facts) { f.DaemonError = bus.Errorf(bus.CodeTimeout, "late") }, "does not answer: late"},
-		"forbidden": {func(f *doctor.Facts) { f.DaemonError = bus.Errorf(bus.CodeForbidden, "not yours").WithHint("sudo") }, "not yours"},
+		"never":                  {func(*doctor.Facts) {}, "it is not running"},
+		"crashed":                {func(f *doctor.Facts) { f.Known = true }, "did not stop in good order"},
+		"hung":                   {func(f *doctor.Facts) { f.DaemonError = bus.Errorf(bus.CodeTimeout, "late") }, "does not answer: late"},
+		"hung, with its process": {func(f *doctor.Facts) { f.DaemonError, f.PID = bus.Errorf(bus.CodeTimeout, "late"), 4711 }, "end process 4711"},
+		"forbidden":              {func(f *doctor.Facts) { f.DaemonError = bus.Errorf(bus.CodeForbidden, "not yours").WithHint("sudo") }, "not yours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -319,7 +321,7 @@ func TestWithoutADaemon(t *testing.T) {
 			f.Ports = []doctor.PortFacts{{What: "routes", Addr: "0.0.0.0:7422"}}
 			c.change(&f)
 			r := doctor.Examine(f)
-			if r.OK || r.Checks[0].Name != "daemon" || !strings.Contains(r.Checks[0].Detail, c.says) || r.Checks[0].Hint == "" {
+			if r.OK || r.Checks[0].Name != "daemon" || !strings.Contains(r.Checks[0].Detail+"; "+r.Checks[0].Hint, c.says) || r.Checks[0].Hint == "" {
 				t.Errorf("%+v, want %q", r.Checks[0], c.says)
 			}
 			for _, k := range r.Checks[1:] {
@@ -347,6 +349,15 @@ func TestAnotherDaemonAnswers(t *testing.T) {
 	}
 	if c := r.Checks[3]; c.Name != "ports" || c.Status != doctor.OK {
 		t.Errorf("%+v: that a daemon has its ports is no fault", c)
+	}
+}
+
+func TestLogIsNamed(t *testing.T) {
+	t.Parallel()
+	f := well()
+	f.Daemon.Log = "journalctl -u mycod"
+	if !slices.Contains(doctor.Examine(f).Checks, doctor.Check{Name: "log", Status: doctor.OK, Detail: "journalctl -u mycod"}) {
+		t.Errorf("%+v does not tell where the log is", doctor.Examine(f))
 	}
 }
 

@@ -45,6 +45,8 @@ func directory(d DirFacts) Check {
 	case !d.Mode.IsDir():
 		c.Status, c.Detail = Fail, d.Path+" is not a directory"
 		c.Hint = "use another: mycod --data-dir DIR"
+	case d.Path == bus.SystemDataDir && d.Mode.Perm()&0o027 == 0:
+		c.Detail += fmt.Sprintf(", mode %04o, of the machine's service", d.Mode.Perm())
 	case d.Owner != d.User && d.User != 0:
 		c.Status = Warn
 		c.Detail = fmt.Sprintf("%s belongs to user id %d, and this is user id %d", d.Path, d.Owner, d.User)
@@ -68,6 +70,14 @@ func ownersUse(d bus.Diagnosis) []Check {
 		return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": it runs its own tasks, and none of other nodes (--closed, --on-battery, --yield-gpu)", ""}}
 	}
 	return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": others work rather than it", ""}}
+}
+
+// logs tells where the daemon's log is, where it knows.
+func logs(d bus.Diagnosis) []Check {
+	if d.Log == "" {
+		return nil
+	}
+	return []Check{{"log", OK, d.Log, ""}}
 }
 
 func disk(d DirFacts) Check {

@@ -23,4 +23,5 @@ const (
 	SlowClients Protection = "a header and a body have a time limit"
 	Unlogged    Protection = "the log of a task leaves out what it says"
 	OpenEngine  Protection = "myco doctor looks for engines that are open to the network"
+	Fetches     Protection = "a page is fetched from public addresses alone, whatever a name or a redirect says"
 )

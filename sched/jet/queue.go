@@ -160,15 +160,17 @@ func (j *Jet) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.Tas
 	return nil
 }
 
-// Keys returns the keys of queue q, for a worker that looks for itself.
+// Keys returns the keys of queue q that have a message, delivered or not, for a worker that looks for itself.
 func (j *Jet) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
 	counts, err := j.consumers(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	keys := make([]bus.Key, len(counts))
-	for i, c := range counts {
-		keys[i] = c.Key
+	var keys []bus.Key
+	for _, c := range counts {
+		if c.Pending+c.Unacked > 0 {
+			keys = append(keys, c.Key)
+		}
 	}
 	return keys, nil
 }

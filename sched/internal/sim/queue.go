@@ -173,7 +173,15 @@ func (p *proc) Fetch(ctx context.Context, q sched.QueueID, key bus.Key, _ int) (
 }
 
 func (p *proc) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
-	v, err := p.at(ctx, q, Step{Op: "Keys"}, func(k *queue, _ time.Time) (any, error) { return sorted(k.keys), nil })
+	v, err := p.at(ctx, q, Step{Op: "Keys"}, func(k *queue, _ time.Time) (any, error) {
+		has := map[bus.Key]bool{}
+		for _, m := range k.msgs {
+			if k.keys[m.key] != nil {
+				has[m.key] = true
+			}
+		}
+		return sorted(has), nil
+	})
 	out, _ := v.([]bus.Key)
 	return out, err
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// bytesAToken is how much text makes a token, about.
+const bytesAToken = 4
+
+// about puts the documents of --file and the pages of --url before the question: where a prompt is too long,
+// engines cut its beginning.
+func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, req bus.InferenceRequest) (bus.Task, error) {
+	var before string
+	if len(c.File) > 0 {
+		text, err := a.textOf(ctx, conn, c.File, bus.FileRequest{})
+		if err != nil {
+			return t, err
+		}
+		before = text + "\n\n"
+	}
+	pages, err := c.pages(ctx, a, conn)
+	if err != nil {
+		return t, err
+	}
+	req.Prompt = before + pages + req.Prompt
+	if err := req.Validate(); err != nil {
+		return t, err
+	}
+	whole, err := bus.NewTask(t.Type, req)
+	t.Payload, t.Original = whole.Payload, whole.Original
+	return t, err
+}
+
+// pages is the text of the pages of --url, each with where it is from.
+func (c *askCmd) pages(ctx context.Context, a *app, conn *bus.Conn) (string, error) {
+	tasks, err := (&fetchCmd{URL: c.URL, Timeout: c.Timeout}).tasks()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for i, next := range a.fetch(ctx, conn, tasks) {
+		p := next()
+		if p.err != nil {
+			e := bus.AsError(p.err)
+			return "", bus.Errorf(e.Code, "%s: %w", c.URL[i], p.err).WithHint("%s", e.Hint)
+		}
+		b.WriteString("This is the page " + p.URL)
+		if p.Title != "" {
+			fmt.Fprintf(&b, " (%s)", p.Title)
+		}
+		fmt.Fprintf(&b, ":\n\n%s\n\nThis was the page %s.\n\n", strings.TrimSpace(p.Text), p.URL)
+		cut := ""
+		if p.Truncated {
+			cut = ", cut: it is longer"
+		}
+		a.hint("[%s: about %d tokens%s]", p.URL, len(p.Text)/bytesAToken, cut)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/charmbracelet/x/term"
+	kongcompletion "github.com/jotaen/kong-completion"
+	"github.com/posener/complete"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// completionLimit is how long a shell waits for names from the daemon: a person who pressed Tab would
+// rather have none than wait.
+const completionLimit = time.Second
+
+// completionMost bounds the tasks that are offered: the last ones.
+const completionMost = 100
+
+// envLine has the command line up to the cursor, where a shell asks how it goes on.
+const envLine = "COMP_LINE"
+
+// completionCmd prints what makes a shell complete myco's command line.
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// Help implements kong's HelpProvider.
+func (c *completionCmd) Help() string {
+	return "For every new shell:\n\n" +
+		"  bash, in ~/.bashrc:  source <(myco completion bash)\n" +
+		"  zsh, in ~/.zshrc:    autoload -U compinit && compinit; source <(myco completion zsh)\n" +
+		"  fish, in ~/.config/fish/config.fish:  myco completion fish | source\n\n" +
+		"Commands and flags are completed, and what the swarm has at that moment: nodes, models, tasks, keys, " +
+		"conversations. Without a daemon there are none of these, and no error."
+}
+
+// Run implements the command.
+func (c *completionCmd) Run(k *kong.Context, a *app) error {
+	code := kongcompletion.Completion{Shell: c.Shell, Code: true}
+	if err := code.Run(k); err != nil {
+		return fmt.Errorf("write the code for %s: %w", c.Shell, err)
+	}
+	if f, ok := a.streams.out.(*os.File); ok && term.IsTerminal(f.Fd()) {
+		a.hint("This is for the shell to read: myco completion --help tells where it goes.")
+	}
+	return nil
+}
+
+// completes answers a shell that asks how a command line goes on, and reports whether one asked. args are
+// those of the process: bash gives the word before the cursor as the second.
+func completes(ctx context.Context, parser *kong.Kong, args []string, s streams) bool {
+	line := os.Getenv(envLine)
+	if line == "" {
+		return false
+	}
+	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(predictors(ctx, s)))
+	if err != nil {
+		return true // a shell has no place for it, and a test sees to it
+	}
+	inherit(command, command)
+	var out bytes.Buffer
+	c := complete.New(parser.Model.Name, command)
+	c.Out = &out
+	c.Complete()
+	// To bash a word also begins after a colon, as in gemma3:1b: it wants what comes after that one.
+	begun := ""
+	if len(args) > 1 {
+		words := strings.Fields(line)
+		last := words[len(words)-1]
+		if rest, ok := strings.CutSuffix(last, args[1]); ok && args[1] != "" && strings.HasSuffix(rest, ":") {
+			begun = rest
+		}
+	}
+	for option := range strings.Lines(out.String()) {
+		fmt.Fprint(s.out, strings.TrimPrefix(option, begun))
+	}
+	return true
+}
+
+// inherit tells commands of the flags of all: kong-completion 0.0.4 takes one before an argument for an
+// argument.
+func inherit(command, root complete.Command) {
+	all, ok := root.Args.(*kongcompletion.PositionalPredictor)
+	for _, sub := range command.Sub {
+		if own, is := sub.Args.(*kongcompletion.PositionalPredictor); ok && is {
+			own.ArgFlags = append(own.ArgFlags, all.ArgFlags...)
+			own.BoolFlags = append(own.BoolFlags, all.BoolFlags...)
+		}
+		inherit(sub, root)
+	}
+}
+
+// predictors are the names that fields of commands have in their tag "predictor".
+func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
+	ask := func(names func(context.Context, *bus.Conn) []string) complete.Predictor {
+		return complete.PredictFunc(func(complete.Args) []string {
+			ctx, cancel := context.WithTimeout(ctx, completionLimit)
+			defer cancel()
+			a := &app{streams: s, dataDir: flagValue(strings.Fields(os.Getenv(envLine)), "--data-dir")}
+			conn, err := a.dial(ctx)
+			if err != nil {
+				return nil
+			}
+			defer conn.Close()
+			return names(ctx, conn)
+		})
+	}
+	tasks := func(is func(bus.TaskInfo) bool) complete.Predictor {
+		return ask(func(ctx context.Context, c *bus.Conn) (ids []string) {
+			all, err := c.Tasks(ctx)
+			if err != nil {
+				return nil
+			}
+			for _, t := range all {
+				if is(t) {
+					ids = append(ids, string(t.ID))
+				}
+			}
+			return ids[max(0, len(ids)-completionMost):]
+		})
+	}
+	return map[string]complete.Predictor{
+		"node": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
+			status, err := c.Status(ctx)
+			if err != nil {
+				return nil
+			}
+			for _, n := range status.Nodes {
+				names = append(names, n.Name)
+			}
+			return names
+		}),
+		"model": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
+			status, err := c.Status(ctx)
+			if err != nil {
+				return nil
+			}
+			for _, n := range status.Nodes {
+				for _, m := range n.Models {
+					names = append(names, m.Name)
+				}
+			}
+			return names
+		}),
+		"task": tasks(func(bus.TaskInfo) bool { return true }),
+		"dead": tasks(func(t bus.TaskInfo) bool { return t.State == bus.StateDead }),
+		"key": ask(func(ctx context.Context, c *bus.Conn) (ids []string) {
+			keys, err := c.Keys(ctx)
+			if err != nil {
+				return nil
+			}
+			for _, k := range keys {
+				ids = append(ids, k.ID)
+			}
+			return ids
+		}),
+		"session": complete.PredictFunc(func(complete.Args) (names []string) {
+			all, _ := sessionsOf(s.environ, time.Now).list()
+			for _, one := range all {
+				names = append(names, one.title())
+			}
+			return names
+		}),
+		"file": complete.PredictFiles("*"),
+		"dir":  complete.PredictDirs("*"),
+	}
+}

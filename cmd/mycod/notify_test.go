@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// patient is a daemon that answers as it is told.
+type patient struct {
+	ready chan struct{}
+	mu    sync.Mutex
+	hangs bool
+	fails bool
+}
+
+func (p *patient) Ready() <-chan struct{} { return p.ready }
+
+func (p *patient) set(hangs, fails bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs, p.fails = hangs, fails
+}
+
+func (p *patient) Alive(ctx context.Context) (bus.Status, error) {
+	p.mu.Lock()
+	hangs, fails := p.hangs, p.fails
+	p.mu.Unlock()
+	switch {
+	case hangs:
+		<-ctx.Done()
+		return bus.Status{}, ctx.Err()
+	case fails:
+		return bus.Status{}, errors.New("no route")
+	}
+	me := bus.NodeInfo{ID: "a", Name: "alder", State: bus.NodeReady, Slots: 2, Busy: 1, QueueHost: true}
+	return bus.Status{Node: me, Swarm: bus.SwarmInfo{Name: "home"}, Nodes: []bus.NodeInfo{me, {ID: "b", Name: "birch", State: bus.NodeLost}}}, nil
+}
+
+// manager is what systemd hears.
+type manager struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (m *manager) send(state string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.said = append(m.said, state)
+	return true, nil
+}
+
+// take returns what was heard since, and forgets it.
+func (m *manager) take() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := strings.Join(m.said, "\n")
+	m.said = nil
+	return all
+}
+
+// systemd hears that a daemon is ready, and that it is alive, only while it answers itself.
+func TestSupervisor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, m := &patient{ready: make(chan struct{})}, &manager{}
+		s := &supervisor{log: slog.New(slog.DiscardHandler), watchdog: 60 * time.Second, send: m.send}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.run(ctx, d)
+		}()
+		heard := func(after time.Duration, what string, want, not []string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			got := m.take()
+			for _, w := range want {
+				if !strings.Contains(got, w) {
+					t.Errorf("%s: systemd heard %q, want %q in it", what, got, w)
+				}
+			}
+			for _, n := range not {
+				if strings.Contains(got, n) {
+					t.Errorf("%s: systemd heard %q, and %q is not true", what, got, n)
+				}
+			}
+		}
+		heard(time.Minute, "before it is up", nil, []string{"READY", "WATCHDOG"})
+		d.set(false, true)
+		close(d.ready)
+		heard(time.Minute, "while it does not answer", nil, []string{"READY", "WATCHDOG"})
+		d.set(false, false)
+		heard(16*time.Second, "once it answers", []string{
+			"READY=1", "WATCHDOG=1",
+			"STATUS=swarm home: 1 of 2 nodes here; 1 of 2 slots at work on this one, 1 in the swarm; queue host alder",
+		}, nil)
+		heard(50*time.Second, "in a minute", []string{"WATCHDOG=1"}, []string{"READY", "STATUS"})
+		d.set(true, false)
+		heard(16*time.Second, "when it hangs", nil, []string{"WATCHDOG"})
+		heard(2*time.Minute, "while it hangs", nil, []string{"WATCHDOG"})
+		d.set(false, false)
+		heard(time.Minute, "when it answers again", []string{"WATCHDOG=1"}, []string{"READY"})
+		stop()
+		heard(0, "when it stops", []string{"STOPPING=1"}, []string{"WATCHDOG"})
+		<-ended
+	})
+}
+
+// A whole daemon tells a real socket that it is ready, where it is, and that it stops; and why, where it
+// does not start.
+func TestDaemonTellsItsManager(t *testing.T) {
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "notify")
+	ln, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	next := func() string {
+		b := make([]byte, 4096)
+		if err := ln.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := ln.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	t.Setenv("NOTIFY_SOCKET", socket)
+	t.Setenv(envNoContext, "1")
+	state := filepath.Join(dir, "state")
+	t.Setenv("MYCO_DATA_DIR", "")
+	t.Setenv("STATE_DIRECTORY", state+":"+filepath.Join(dir, "other"))
+	args := []string{
+		"--bus-listen", "127.0.0.1:0", "--fabric-listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--no-mdns",
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var out, errs strings.Builder
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, args, streams{strings.NewReader(""), &out, &errs}) }()
+	for !strings.HasPrefix(next(), "READY=1\n") {
+	}
+	// Whoever hears that can use it.
+	conn, err := bus.Dial(t.Context(), bus.WithDataDir(state))
+	if err != nil {
+		t.Errorf("it is ready, and does not answer in the directory that the manager made: %v", err)
+	} else {
+		conn.Close()
+	}
+	stop()
+	if got := next(); !strings.HasPrefix(got, "STOPPING=1\n") {
+		t.Errorf("it says %q, want that it stops", got)
+	}
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d, %s", code, &errs)
+	}
+	if strings.Contains(out.String(), "Write down its recovery phrase") || !strings.Contains(out.String(), "myco rotate --swarm") {
+		t.Errorf("what a journal would keep has the phrase, or does not tell how to get one:\n%s", &out)
+	}
+	if code, _, _ := mycod(t, "--slots", "99999"); code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	if got := next(); !strings.HasPrefix(got, "STATUS=failed: --slots 99999: want 1 to 1024") {
+		t.Errorf("it says %q, want why it ends", got)
+	}
+}

@@ -1,0 +1,134 @@
+package overview_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway/overview"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const node = bus.NodeID("myco-0123456789ab")
+
+// told is a swarm that tells this.
+type told struct {
+	nodes []bus.NodeInfo
+	tasks []bus.TaskInfo
+	lists *int
+	err   error
+}
+
+func (s told) Status(context.Context) (bus.Status, error) {
+	return bus.Status{Nodes: s.nodes}, s.err
+}
+
+func (s told) Tasks(context.Context) ([]bus.TaskInfo, error) {
+	if s.lists != nil {
+		*s.lists++
+	}
+	return s.tasks, nil
+}
+
+func look(t *testing.T, g *overview.Gather, s told) overview.View {
+	t.Helper()
+	v, err := g.Look(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// A run counts from when it began, by the clock of its node, and not from the submission or from when somebody
+// began to listen; a later attempt counts anew. Of a node that does not tell, it counts from the first word.
+func TestWaitingIsNoRunning(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	g := overview.New(func() time.Time { return now })
+	wall := now.Add(3 * time.Hour).UnixMilli() // its clock is wrong
+	beat := func(r bus.Running) {
+		g.Hear(bus.Heartbeat{Node: node, WallMS: wall, Running: []bus.Running{r}})
+	}
+	view := func() overview.Task {
+		return look(t, g, told{
+			nodes: []bus.NodeInfo{{ID: node, State: bus.NodeReady}},
+			tasks: []bus.TaskInfo{{ID: "t1", Submitted: now.Add(-9 * time.Hour)}},
+		}).Tasks[0]
+	}
+	beat(bus.Running{Task: "t1", Attempt: 1, BeganMS: wall - 7000, WaitedMS: 20_000})
+	if got := view(); got.RunningMS != 7000 || got.WaitedMS == nil || *got.WaitedMS != 20_000 || got.AgeMS != 27_000 {
+		t.Errorf("%+v, want 7 s of running after 20 s of waiting", got)
+	}
+	now, wall = now.Add(time.Second), wall+1000
+	beat(bus.Running{Task: "t1", Attempt: 1, BeganMS: wall - 8000, WaitedMS: 20_000})
+	if got := view(); got.RunningMS != 8000 {
+		t.Errorf("%+v, want 8 s of running a second later", got)
+	}
+	beat(bus.Running{Task: "t1", Attempt: 2, BeganMS: wall, WaitedMS: 28_000})
+	if got := view(); got.RunningMS != 0 || *got.WaitedMS != 28_000 {
+		t.Errorf("%+v, want that the second attempt counts anew", got)
+	}
+	beat(bus.Running{Task: "t1", Attempt: 3})
+	now = now.Add(2 * time.Second)
+	if got := view(); got.RunningMS != 2000 || got.WaitedMS != nil || got.AgeMS < 9*3600_000 {
+		t.Errorf("%+v, want 2 s of running, and nothing of waiting, of a node that does not tell", got)
+	}
+}
+
+// The swarm is asked what its tasks are when one is new, once a second at most.
+func TestListsAreAskedForSeldom(t *testing.T) {
+	t.Parallel()
+	now, lists := time.Unix(1_000, 0), 0
+	g := overview.New(func() time.Time { return now })
+	s := told{nodes: []bus.NodeInfo{{ID: node, State: bus.NodeReady}}, lists: &lists, tasks: []bus.TaskInfo{{ID: "t1", Type: "ping"}}}
+	look(t, g, s)
+	if lists != 0 {
+		t.Errorf("%d lists without a task", lists)
+	}
+	g.Hear(bus.Heartbeat{Node: node, Running: []bus.Running{{Task: "t1", Attempt: 1}, {Task: "unknown", Attempt: 1}}})
+	for range 3 {
+		look(t, g, s)
+	}
+	if lists != 1 {
+		t.Errorf("%d lists within a second, want 1", lists)
+	}
+	now = now.Add(time.Second)
+	if v := look(t, g, s); lists != 2 || v.Running != 2 {
+		t.Errorf("%d lists, %d tasks, want 2 and 2", lists, v.Running)
+	}
+}
+
+// A node that is lost has nothing under way; one that is late for a moment is as it was. A swarm that does
+// not tell is no view.
+func TestStates(t *testing.T) {
+	t.Parallel()
+	g := overview.New(time.Now)
+	use := &bus.NodeUse{TokensPerSecond: 5}
+	g.Hear(bus.Heartbeat{Node: "b", Running: []bus.Running{{Task: "t1"}}})
+	s := told{nodes: []bus.NodeInfo{
+		{ID: "b", Name: "b", State: bus.NodeLost, Busy: 1, Slots: 2, Use: use},
+		{ID: "a", Name: "a", State: bus.NodeSuspect, Busy: 1, Slots: 2, Use: use, Models: []bus.ModelInfo{{Name: "m", Loaded: true}, {Name: "n"}}},
+	}}
+	v := look(t, g, s)
+	if a := v.Nodes[0]; a.ID != "a" || a.State != bus.NodeReady || a.Busy != 1 || a.Models != 2 || len(a.Loaded) != 1 {
+		t.Errorf("%+v, want that a is ready", a)
+	}
+	if b := v.Nodes[1]; b.State != bus.NodeLost || b.Busy != 0 || b.NodeUse != nil || v.Running != 0 || v.TokensPerSecond != 5 {
+		t.Errorf("%+v in %+v, want that b does nothing", b, v)
+	}
+	if g.HeardAll(v) {
+		t.Error("a is live, and was not heard")
+	}
+	if g.Hear(bus.Heartbeat{Node: "a"}); !g.HeardAll(v) {
+		t.Error("a was heard")
+	}
+	s.err = errors.New("away")
+	if _, err := g.Look(t.Context(), s); !errors.Is(err, s.err) {
+		t.Errorf("error %v, want %v", err, s.err)
+	}
+}

@@ -1,0 +1,61 @@
+package service_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	for _, system := range []bool{true, false} {
+		unit, err := service.Unit(system, "/opt/my bin/mycod", []string{"--slots", "4", "--closed", `mon-fri 09:00-17:00`, `--name=a%b$c"d\e`, ""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := ""
+		if system {
+			own = " --group-access"
+		}
+		want := "\n" + `ExecStart="/opt/my bin/mycod"` + own + ` --slots 4 --closed "mon-fri 09:00-17:00" "--name=a%%b$$c\"d\\e" ""` + "\n"
+		if !strings.Contains(unit, want) || strings.Count(unit, "ExecStart=") != 1 {
+			t.Errorf("system %v: it does not have %s\n%s", system, want, unit)
+		}
+		if !service.Ours(unit) || service.Ours(service.System) {
+			t.Error("what was written here is not told from what was not")
+		}
+		if system != strings.Contains(unit, "User=mycoswarm") {
+			t.Errorf("system %v: the wrong unit", system)
+		}
+	}
+}
+
+func TestUnitRefuses(t *testing.T) {
+	t.Parallel()
+	for says, c := range map[string]struct {
+		system bool
+		path   string
+		flags  []string
+	}{
+		"mycod is not an absolute path": {path: "mycod"},
+		"cannot have --join":            {path: "/mycod", flags: []string{"--slots", "1", "--join=TOKEN"}},
+		"keeps its data in":             {path: "/mycod", system: true, flags: []string{"--data-dir", "/data"}},
+		"demo is nothing for a service": {path: "/mycod", flags: []string{"demo"}},
+		"control character":             {path: "/mycod", flags: []string{"--name", "a\nExecStartPre=/bin/false"}},
+	} {
+		_, err := service.Unit(c.system, c.path, c.flags)
+		if !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: error %v, want %s", c, err, says)
+		}
+	}
+	if _, err := service.Unit(false, "/mycod", []string{"--data-dir", "/data"}); err != nil {
+		t.Error(err)
+	}
+}

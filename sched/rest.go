@@ -1,0 +1,68 @@
+package sched
+
+import (
+	"context"
+	"time"
+)
+
+// restEvery is how often the loops that look after open tasks, and a host's sweeper, look where none is. What
+// opens one stirs them; this is for what they do now and then.
+const restEvery = time.Second
+
+// pace paces a loop of the outbox.
+type pace struct {
+	timer   *time.Timer
+	stirred chan struct{}
+}
+
+func newPace() pace { return pace{stirred: make(chan struct{}, 1)} }
+
+// next waits until the loop is to look again: at a poke, and where something is open after careEvery. It
+// returns false once ctx ends. What opens a task does at once what is to be done with it, so a loop that is
+// stirred from its rest does not look before careEvery has passed.
+func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool {
+	if p.timer == nil {
+		p.timer = time.NewTimer(restEvery)
+	}
+	for {
+		every := careEvery
+		if o.rests() {
+			every = restEvery
+		}
+		p.timer.Reset(every)
+		select {
+		case <-ctx.Done():
+			p.timer.Stop()
+			return false
+		case <-p.timer.C:
+			return true
+		case <-poked:
+			return true
+		case <-p.stirred:
+		}
+	}
+}
+
+// rests reports whether nothing is open, so that the loops are to be stirred by what opens.
+func (o *outbox) rests() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.resting = len(o.entries)+len(o.heard)+len(o.standing)+len(o.cancels) == 0
+	for _, k := range o.kept {
+		o.resting = o.resting && k.final != nil
+		if !o.resting {
+			break
+		}
+	}
+	return o.resting
+}
+
+// stir ends the rest of the loops. The caller holds mu, and has put something into one of the maps that rests
+// looks at.
+func (o *outbox) stir() {
+	if o.resting {
+		o.resting = false
+		poke(o.feeds.stirred)
+		poke(o.cares.stirred)
+	}
+}
