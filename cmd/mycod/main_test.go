@@ -162,7 +162,7 @@ func TestRefusals(t *testing.T) {
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
 		"no network":        {[]string{"--data-dir", dir, "--web-allow", "nas.local"}, 2, `--web-allow "nas.local": want an address or a network`},
 		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},
-		"no page":           {[]string{"read-page"}, 1, "read what to do"},
+		"no page":           {[]string{"read", "page"}, 1, "read what to do"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
 		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},
 		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},

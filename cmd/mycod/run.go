@@ -68,7 +68,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
-		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, PageReader: pageReader(),
+		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Reader: reader(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))

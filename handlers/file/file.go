@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,27 +37,26 @@ type Config struct {
 	Limit time.Duration
 	// Memory is the most that PDFium may take, in bytes. Default 256 MiB.
 	Memory int64
+	// Reader is a program, with its arguments, that is Main: documents become text there. Empty: they do in
+	// this process, which keeps the memory that a large one took.
+	Reader []string
+	// ReadMemory is the most that Reader may take, in bytes. Default 512 MiB.
+	ReadMemory int64
 }
 
 // Handler reads documents. The payload of a task is a bus.FileRequest, its result a bus.FileResult; it has no
 // output before.
 type Handler struct {
-	limit time.Duration
-	pdf   *pdfReader
+	cfg Config
+	pdf *pdfReader
 }
 
 var _ bus.Handler = (*Handler)(nil)
 
 // New returns a handler. It loads nothing before the first PDF.
 func New(c Config) *Handler {
-	h := &Handler{limit: c.Limit, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}}
-	if h.limit == 0 {
-		h.limit = readTime
-	}
-	if h.pdf.memory == 0 {
-		h.pdf.memory = pdfMemory
-	}
-	return h
+	c.Limit, c.Memory, c.ReadMemory = cmp.Or(c.Limit, readTime), cmp.Or(c.Memory, pdfMemory), cmp.Or(c.ReadMemory, childMemory)
+	return &Handler{cfg: c, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}}
 }
 
 // Close frees what the first PDF loaded. No task may be running.
@@ -82,19 +82,20 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, err
 	if err := req.Validate(); err != nil {
 		return nil, err
 	}
-	bus.SetPhase(ctx, "read", h.limit+grace)
-	if req.Format == "" {
-		req.Format = bus.FileMarkdown
+	bus.SetPhase(ctx, "read", h.cfg.Limit+grace)
+	req.Format = cmp.Or(req.Format, bus.FileMarkdown)
+	var res bus.FileResult
+	if len(h.cfg.Reader) > 0 {
+		res, err = h.readApart(ctx, req)
+	} else {
+		res, err = h.read(ctx, req)
 	}
-	res, err := h.read(ctx, req)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
 		return nil, err
 	}
-	res.Format = req.Format
-	res.Words = len(strings.Fields(res.Text))
 	return res, nil
 }
 
@@ -106,16 +107,23 @@ const (
 	kindText = "text/plain"
 )
 
-// read makes text of the document, by what its content is.
+// read makes text of the document.
 func (h *Handler) read(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
+	res, err := h.readKind(ctx, req)
+	res.Format, res.Words = req.Format, len(strings.Fields(res.Text))
+	return res, err
+}
+
+// readKind makes text of the document, by what its content is.
+func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	kind, is := kindOf(req.Name, req.Content)
 	if req.Pages != "" && kind != kindPDF {
 		return bus.FileResult{}, bus.Errorf(bus.CodeInvalid, "%s has no pages to choose from: it is %s", named(req.Name), kind).WithHint("leave out the pages")
 	}
 	if kind == kindPDF {
-		return h.pdf.read(ctx, req, h.limit)
+		return h.pdf.read(ctx, req, h.cfg.Limit)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, h.limit, tooSlow(req.Name, h.limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.Limit, tooSlow(req.Name, h.cfg.Limit))
 	defer cancel()
 	var res bus.FileResult
 	var err error

@@ -84,6 +84,44 @@ func TestPDF(t *testing.T) {
 	}
 }
 
+// Another process reads as this one does, and what a document does to it, it does to that alone.
+func TestReaderOfItsOwn(t *testing.T) {
+	here, own := setup(t, file.Config{}), file.Config{Reader: []string{os.Args[0], readDocument}}
+	for _, name := range []string{"report.pdf", "report.docx"} {
+		req := bus.FileRequest{Name: name, Content: fixture(t, name)}
+		want, err := read(t, here, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := read(t, setup(t, own), req)
+		if d := cmp.Diff(want, got); err != nil || d != "" {
+			t.Errorf("%s: another process reads otherwise, error %v: %s", name, err, d)
+		}
+	}
+	_, err := read(t, setup(t, own), bus.FileRequest{Name: "x.png", Content: []byte("\x89PNG\r\n\x1a\n")})
+	if bus.AsError(err).Code != bus.CodeInvalid || !strings.Contains(err.Error(), "image/png") {
+		t.Errorf("a picture: %v", err)
+	}
+	for says, change := range map[string]func(*file.Config){
+		"it takes more than 8 MiB of memory": func(c *file.Config) { c.ReadMemory = 8 << 20 },
+		"its reader ended: exit status ":     func(c *file.Config) { c.Reader = []string{os.Args[0], "-no-such-flag"} },
+	} {
+		c := own
+		change(&c)
+		_, err := read(t, setup(t, c), bus.FileRequest{Name: "report.pdf", Content: fixture(t, "report.pdf")})
+		if bus.AsError(err).Code != bus.CodeFailed || bus.IsRetry(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want %q", err, says)
+		}
+	}
+	// That it is this machine's fault is told as it is: PDFium cannot start in so little.
+	c := own
+	c.Memory = 64 << 10
+	_, err = read(t, setup(t, c), bus.FileRequest{Name: "report.pdf", Content: fixture(t, "report.pdf")})
+	if bus.AsError(err).Code != bus.CodeUnavailable || !bus.IsRetry(err) {
+		t.Errorf("without room for PDFium: %v", err)
+	}
+}
+
 func TestDOCX(t *testing.T) {
 	h := setup(t, file.Config{})
 	for format, name := range map[string]string{bus.FileMarkdown: "report.md", bus.FileText: "report.txt"} {

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/klippa-app/go-pdfium"
@@ -46,7 +44,6 @@ func isPDF(content []byte) bool {
 type pdfReader struct {
 	cacheDir string
 	memory   int64
-	first    atomic.Bool // it was compiled, or read from cacheDir
 
 	mu    sync.Mutex
 	cache wazero.CompilationCache // nil before the first PDF
@@ -97,9 +94,6 @@ func (p *pdfReader) read(ctx context.Context, req bus.FileRequest, limit time.Du
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pool, err := p.start(ctx)
-	if p.first.CompareAndSwap(false, true) {
-		debug.FreeOSMemory() // to compile PDFium takes 400 MB, once
-	}
 	if err != nil {
 		return res, bus.Retry(bus.Errorf(bus.CodeUnavailable, "PDFium does not start here: %w", err))
 	}

@@ -96,9 +96,10 @@ type Config struct {
 	// web.ParseNetwork reads them; WebPorts are ports beside 80 and 443. Both hold for every member of the
 	// swarm. Default: none.
 	WebAllow, WebPorts []string
-	// PageReader is a program, with its arguments, that is web.Main. Empty: pages are read in this process,
-	// which one that was made for it can hold up.
-	PageReader []string
+	// Reader is a program, with its arguments, that makes text of what it is given: with "page" after them it is
+	// web.Main, with "document" file.Main. Empty: text is made in this process, which one page or document that
+	// was made for it can hold up.
+	Reader []string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -105,12 +106,12 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
 	}
 	if !d.cfg.NoFiles {
-		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium")})
+		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium"), Reader: d.reader("document")})
 		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
 		serves = append(serves, reader)
 	}
 	if !d.cfg.NoWeb {
-		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.cfg.PageReader}))
+		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page")}))
 	}
 	for _, h := range serves {
 		if _, err := n.Handle(ctx, h); err != nil {
@@ -132,6 +133,14 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		}
 	})
 	return n, j, nil
+}
+
+// reader is the program that makes text of what it is given; nil for none.
+func (d *Daemon) reader(of string) []string {
+	if len(d.cfg.Reader) == 0 {
+		return nil
+	}
+	return append(slices.Clone(d.cfg.Reader), of)
 }
 
 // webAgent is what servers of pages are told.

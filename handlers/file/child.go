@@ -1,0 +1,54 @@
+package file
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/apart"
+)
+
+// childMemory is what the reader of a document may use, in bytes, PDFium's machine code apart.
+const childMemory = 512 << 20
+
+// job is what the reader of a document is told, beside the content.
+type job struct {
+	Request bus.FileRequest `json:"request"`
+	Cache   string          `json:"cache"`
+	Limit   time.Duration   `json:"limit"`
+	Memory  int64           `json:"memory"`
+}
+
+// readApart makes text of the document in a program of its own. That keeps to the limit by itself, which counts
+// from when PDFium is there; here is the limit for all, should it not.
+func (h *Handler) readApart(ctx context.Context, req bus.FileRequest) (res bus.FileResult, err error) {
+	most := prepareTime + h.cfg.Limit + grace
+	bus.SetPhase(ctx, "read", most+grace)
+	content := req.Content
+	req.Content = nil
+	reader := apart.Program{Argv: h.cfg.Reader, Time: most, Memory: h.cfg.ReadMemory}
+	err = reader.Do(ctx, job{req, h.cfg.Cache, h.cfg.Limit, h.cfg.Memory}, content, &res)
+	var limit *apart.LimitError
+	if errors.As(err, &limit) {
+		return res, bus.Errorf(bus.CodeFailed, "%s cannot be read: %w", named(req.Name), limit)
+	}
+	return res, err
+}
+
+// Main is the program that Config.Reader names: it reads one document from in, writes what it made of it to out,
+// and returns. Its process is to end then, whatever still works on the document.
+func Main(in io.Reader, out io.Writer) error {
+	return apart.Main(in, out, func(raw json.RawMessage, content []byte) (any, error) {
+		var j job
+		if err := json.Unmarshal(raw, &j); err != nil {
+			return nil, fmt.Errorf("read what to do: %w", err)
+		}
+		j.Request.Content = content
+		h := New(Config{Cache: j.Cache, Limit: j.Limit, Memory: j.Memory})
+		return h.read(context.Background(), j.Request) // what it leaves ends with the process
+	})
+}
