@@ -59,6 +59,7 @@ func TestKeysOfDialects(t *testing.T) {
 			continue
 		}
 		_, g := newOracle(t, answers)
+		told(t, g)
 		method, target := path(route)
 		for addr, free := range map[string]bool{
 			"127.0.0.1:5": dialect, "[::1]:5": dialect, "[::ffff:127.0.0.1]:5": dialect, "192.0.2.1:5": false, "[fe80::1%eth0]:5": false, "": false, "@": false,
@@ -126,6 +127,7 @@ func TestCurl(t *testing.T) {
 func TestProxiesNeedTheKey(t *testing.T) {
 	t.Parallel()
 	_, g := newOracle(t, answers)
+	told(t, g)
 	for name, v := range map[string]string{"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Real-Ip": "192.0.2.1", "X-FORWARDED-FOR": "127.0.0.1"} {
 		for route, body := range dialectRoutes {
 			method, target := path(route)
