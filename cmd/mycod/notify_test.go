@@ -126,7 +126,11 @@ func TestDaemonTellsItsManager(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer func() {
+		if err := ln.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	next := func() string {
 		b := make([]byte, 4096)
 		if err := ln.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {

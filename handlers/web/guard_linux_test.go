@@ -131,7 +131,9 @@ func newResolver(t *testing.T) *net.Resolver {
 		if err := srv.Shutdown(); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "udp", pc.LocalAddr().String())

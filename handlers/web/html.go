@@ -144,7 +144,7 @@ func runes(node *html.Node) (n int) {
 		return 0
 	}
 	if node.Type == html.TextNode {
-		for _, f := range strings.Fields(node.Data) {
+		for f := range strings.FieldsSeq(node.Data) {
 			n += utf8.RuneCountInString(f)
 		}
 	}

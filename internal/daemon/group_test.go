@@ -36,7 +36,7 @@ func TestGroupAccess(t *testing.T) {
 			if n.cfg.GroupAccess {
 				want = 3
 			}
-			if len(open) != want || want > 0 && !(open[bus.DaemonFile] && open[bus.UserCreds] && open[bus.HTTPKeyFile]) {
+			if len(open) != want || want > 0 && (!open[bus.DaemonFile] || !open[bus.UserCreds] || !open[bus.HTTPKeyFile]) {
 				t.Errorf("%s, group %v: others read %v", when, n.cfg.GroupAccess, open)
 			}
 		}
