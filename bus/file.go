@@ -73,8 +73,8 @@ type PageRange struct{ From, To int }
 
 // ParsePages reads "1-3,7,9-". Errors have CodeInvalid.
 func ParsePages(s string) (Pages, error) {
-	bad := func() (Pages, error) {
-		return nil, Errorf(CodeInvalid, "pages %q: want numbers and ranges from 1 on, such as 1-3,7 or 5-", s)
+	bad := func() error {
+		return Errorf(CodeInvalid, "pages %q: want numbers and ranges from 1 on, such as 1-3,7 or 5-", s)
 	}
 	if s == "" {
 		return nil, nil
@@ -87,14 +87,14 @@ func ParsePages(s string) (Pages, error) {
 		first, last, ranged := strings.Cut(strings.TrimSpace(part), "-")
 		from, err := strconv.Atoi(first)
 		if err != nil || from < 1 || from > maxPage {
-			return bad()
+			return nil, bad()
 		}
 		r := PageRange{from, from}
 		if ranged && last == "" {
 			r.To = 0
 		} else if ranged {
 			if r.To, err = strconv.Atoi(last); err != nil || r.To < from || r.To > maxPage {
-				return bad()
+				return nil, bad()
 			}
 		}
 		all = append(all, r)

@@ -32,8 +32,7 @@ func (h *Handler) readApart(ctx context.Context, req bus.FileRequest) (res bus.F
 	req.Content = nil
 	reader := apart.Program{Argv: h.cfg.Reader, Time: most, Memory: h.cfg.ReadMemory}
 	err = reader.Do(ctx, job{req, h.cfg.Cache, h.cfg.Limit, h.cfg.Memory}, content, &res)
-	var limit *apart.LimitError
-	if errors.As(err, &limit) {
+	if limit, ok := errors.AsType[*apart.LimitError](err); ok {
 		return res, bus.Errorf(bus.CodeFailed, "%s cannot be read: %w", named(req.Name), limit)
 	}
 	return res, err

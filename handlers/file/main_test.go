@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	var err error
-	if cache, err = os.MkdirTemp("", "pdfium-*"); err != nil { //nolint:usetesting // it is for all tests
+	if cache, err = os.MkdirTemp("", "pdfium-*"); err != nil { // it is for all tests
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

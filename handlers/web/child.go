@@ -38,8 +38,7 @@ func (h *Handler) read(ctx context.Context, p *page, req bus.FetchRequest) (res 
 	}
 	reader := apart.Program{Argv: h.cfg.Reader, Time: h.cfg.ReadTime, Memory: h.cfg.ReadMemory}
 	err = reader.Do(ctx, job{req, p.url.String(), p.status, p.contentType, p.media, p.cut, p.at}, p.body, &res)
-	var limit *apart.LimitError
-	if errors.As(err, &limit) {
+	if limit, ok := errors.AsType[*apart.LimitError](err); ok {
 		return res, unread(limit)
 	}
 	return res, err
