@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,10 @@ import (
 func TestReaderIsKilled(t *testing.T) {
 	s := harness.New(t, programs)
 	a := s.Found(t, "a", "--no-files")
-	const pdf = "../handlers/file/testdata/report.pdf"
+	pdf, err := filepath.Abs("../handlers/file/testdata/report.pdf")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r := a.Myco(t, "read", pdf); r.Code != 3 || !strings.Contains(r.Stderr, "no node of the swarm reads documents") {
 		t.Errorf("without a node that reads: %v", r)
 	}

@@ -187,7 +187,7 @@ var httpAttacks = []struct {
 // huge gives r a body over the limit, told beforehand or not.
 func huge(r *http.Request, told bool) {
 	size := bus.MaxPayload + 65<<10
-	if strings.HasPrefix(r.URL.Path, "/ui/") {
+	if r.URL.Path == "/ui/login" {
 		size = 65 << 10 // a login has less
 	}
 	b := bytes.Repeat([]byte(" "), size) // not so much that the rest is left unread
