@@ -99,7 +99,7 @@ func TestReaderOfItsOwn(t *testing.T) {
 		}
 	}
 	_, err := read(t, setup(t, own), bus.FileRequest{Name: "x.png", Content: []byte("\x89PNG\r\n\x1a\n")})
-	if bus.AsError(err).Code != bus.CodeInvalid || !strings.Contains(err.Error(), "image/png") {
+	if e := bus.AsError(err); e == nil || e.Code != bus.CodeInvalid || !strings.Contains(e.Message, "image/png") {
 		t.Errorf("a picture: %v", err)
 	}
 	for says, change := range map[string]func(*file.Config){
@@ -109,7 +109,7 @@ func TestReaderOfItsOwn(t *testing.T) {
 		c := own
 		change(&c)
 		_, err := read(t, setup(t, c), bus.FileRequest{Name: "report.pdf", Content: fixture(t, "report.pdf")})
-		if bus.AsError(err).Code != bus.CodeFailed || bus.IsRetry(err) || !strings.Contains(err.Error(), says) {
+		if e := bus.AsError(err); e == nil || e.Code != bus.CodeFailed || bus.IsRetry(err) || !strings.Contains(e.Message, says) {
 			t.Errorf("error %v, want %q", err, says)
 		}
 	}
@@ -117,7 +117,7 @@ func TestReaderOfItsOwn(t *testing.T) {
 	c := own
 	c.Memory = 64 << 10
 	_, err = read(t, setup(t, c), bus.FileRequest{Name: "report.pdf", Content: fixture(t, "report.pdf")})
-	if bus.AsError(err).Code != bus.CodeUnavailable || !bus.IsRetry(err) {
+	if e := bus.AsError(err); e == nil || e.Code != bus.CodeUnavailable || !bus.IsRetry(err) {
 		t.Errorf("without room for PDFium: %v", err)
 	}
 }
