@@ -30,6 +30,9 @@ type Config struct {
 	Dir string
 	// LeafURL and LeafSeed are where the fabric takes this store, and its nkey seed there.
 	LeafURL, LeafSeed string
+	// Reached reports whether the fabric's clients reach this store: what it listens to, the fabric
+	// hears of a little later. Start waits for it; nil is not waited for.
+	Reached func() bool
 	// MaxStoreBytes bounds the streams on disk; default 16 GiB.
 	MaxStoreBytes int64
 	// MaxMemoryBytes bounds the streams in memory, the work queue among them; default 1 GiB.
@@ -142,7 +145,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	if err := s.awaitFabric(ctx); err != nil {
+	if err := s.await(ctx, func() bool { return s.srv.NumLeafNodes() > 0 }); err != nil {
 		return err
 	}
 	_, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
@@ -153,7 +156,13 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the bucket of peers: %w", err)
 	}
-	return s.serveCalls()
+	if err := s.serveCalls(); err != nil {
+		return err
+	}
+	if s.cfg.Reached == nil {
+		return nil
+	}
+	return s.await(ctx, s.cfg.Reached)
 }
 
 func (s *Store) options() (*server.Options, error) {
@@ -216,10 +225,11 @@ func (s *Store) dial(name string, opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-func (s *Store) awaitFabric(ctx context.Context) error {
+// await waits for cond, which is of the store and its fabric.
+func (s *Store) await(ctx context.Context, cond func() bool) error {
 	tick := time.NewTicker(startPoll)
 	defer tick.Stop()
-	for s.srv.NumLeafNodes() == 0 {
+	for !cond() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

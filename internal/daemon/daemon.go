@@ -270,6 +270,7 @@ func (d *Daemon) startStore(ctx context.Context, up *lifeline) error {
 	s, err := store.New(store.Config{
 		ID: d.id.NodeID(), Dir: filepath.Join(d.cfg.DataDir, "store"),
 		LeafURL: d.fabric.LeafURL(), LeafSeed: d.fabric.LeafSeed(), Logger: d.log,
+		Reached: func() bool { return d.fabric.Reaches(d.id.NodeID()) },
 	})
 	if err != nil {
 		return err

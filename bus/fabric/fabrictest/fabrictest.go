@@ -189,6 +189,7 @@ func Start(tb testing.TB, k *Key, r *Roster) *Node {
 	n.Dir = tb.TempDir()
 	s, err := store.New(store.Config{
 		ID: k.ID, Dir: n.Dir, LeafURL: n.Fabric.LeafURL(), LeafSeed: n.Fabric.LeafSeed(), Logger: Logger(tb, k),
+		Reached: func() bool { return n.Fabric.Reaches(k.ID) },
 	})
 	Check(tb, err)
 	ctx, cancel := context.WithTimeout(tb.Context(), Limit)
