@@ -160,8 +160,8 @@ func (s *streamed) line(line []byte, asked, got time.Time) error {
 	return s.token(l.Response, asked, got)
 }
 
-// askRelay asks the worker of a raw relay.
-func askRelay(nc *nats.Conn, worker, engine string) func(context.Context, int, int) (streamed, error) {
+// askRelay asks the worker of a raw relay, or through the program at this end: engine has the worker before it then.
+func askRelay(nc *nats.Conn, to, engine string) func(context.Context, int, int) (streamed, error) {
 	return func(ctx context.Context, n, rate int) (s streamed, err error) {
 		inbox := nats.NewInbox()
 		sub, err := nc.SubscribeSync(inbox)
@@ -171,7 +171,7 @@ func askRelay(nc *nats.Conn, worker, engine string) func(context.Context, int, i
 		defer sub.Unsubscribe() //nolint:errcheck // of a test's connection
 		body := fmt.Sprintf("%s/api/generate\n"+`{"model":%q,"prompt":"tokens %d %d","options":{"temperature":0}}`, engine, stamped, n, rate)
 		asked := time.Now()
-		if err := nc.PublishRequest(worker, inbox, []byte(body)); err != nil {
+		if err := nc.PublishRequest(to, inbox, []byte(body)); err != nil {
 			return s, err
 		}
 		for {
@@ -187,6 +187,17 @@ func askRelay(nc *nats.Conn, worker, engine string) func(context.Context, int, i
 			}
 		}
 	}
+}
+
+// dialRelay connects to the server of a raw relay.
+func dialRelay(t *testing.T, addr map[string]string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(addr["url"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
 }
 
 // askBus asks the swarm as a Go program does.
@@ -259,11 +270,9 @@ func TestStreamsOverTheFloor(t *testing.T) {
 	proxy := startRelay(t, program, "proxy", engine)["url"]
 	near := startRelay(t, program, "node")
 	far := startRelay(t, program, "node", near["route"])
-	nc, err := nats.Connect(near["url"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
+	nc := dialRelay(t, near)
+	asks := startRelay(t, program, "daemon")
+	works := startRelay(t, program, "daemon", asks["route"])
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(hc.CloseIdleConnections)
 
@@ -278,10 +287,11 @@ func TestStreamsOverTheFloor(t *testing.T) {
 	direct := &path{name: "straight to the engine", stream: askHTTP(hc, engine)}
 	plain := &path{name: "a plain reverse proxy", stream: again(t, askHTTP(hc, proxy))}
 	raw := &path{name: "a raw relay over a route", stream: askRelay(nc, far["worker"], engine)}
+	least := &path{name: "two daemons that only pass on", stream: askRelay(dialRelay(t, asks), asks["ask"], works["worker"]+"\n"+engine)}
 	gate := &path{name: "the gateway of one node", stream: askHTTP(hc, one.Info.HTTPURL)}
 	two := &path{name: "two nodes, over the bus", stream: askBus(a.Dial(t))}
 	twoHTTP := &path{name: "two nodes, over HTTP", stream: askHTTP(hc, a.Info.HTTPURL)}
-	paths := []*path{direct, plain, raw, gate, two, twoHTTP}
+	paths := []*path{direct, plain, raw, least, gate, two, twoHTTP}
 	var rows []figures.Row
 	for _, load := range []struct{ streams, requests, n int }{{1, 20, 50}, {16, 3, 500}} {
 		for _, p := range paths { // warms up
@@ -293,13 +303,15 @@ func TestStreamsOverTheFloor(t *testing.T) {
 				p.run(ctx, t, load.streams, load.requests, load.n, 1000)
 			}
 		}
-		rows = append(rows, plain.over(direct, load.streams, 0, nil), raw.over(direct, load.streams, 0, nil))
-		for _, p := range []*path{gate, two, twoHTTP} {
+		rows = append(rows, plain.over(direct, load.streams, 0, nil), raw.over(direct, load.streams, 0, nil), least.over(direct, load.streams, 0, nil))
+		for _, p := range []*path{least, gate, two, twoHTTP} {
 			floor, most := raw, 1.5
 			if p == gate {
 				floor, most = plain, 2
 			}
-			rows = append(rows, p.over(direct, load.streams, most, floor))
+			if p != least {
+				rows = append(rows, p.over(direct, load.streams, most, floor))
+			}
 			t.Logf("%2d streams: %s adds %v to the first token, %.2f times %s; %v to each", load.streams, p.name, median(p.first)-median(direct.first),
 				float64(median(p.first)-median(direct.first))/float64(median(floor.first)-median(direct.first)), floor.name, median(p.tokens)-median(direct.tokens))
 		}
@@ -308,7 +320,8 @@ func TestStreamsOverTheFloor(t *testing.T) {
 		"Processes on loopback. An engine sends 1,000 tokens/s in each stream and stamps every token; what is told is the time to the first "+
 			"token beyond the engine's own, less that of a client which asks the engine itself. Each way in turn, in each round; a sample is the "+
 			"median of one round. A stream in which a token is lost or out of order fails the test. The raw relay is the least that NATS does: client, server, "+
-			"route, server, worker, engine, and back, one message a token (`e2e/relay`); no queue, no claim, no retry.", rows...)
+			"route, server, worker, engine, and back, one message a token (`e2e/relay`); no queue, no claim, no retry. Two daemons that only pass on are the "+
+			"same with TLS on the route and a program at the client's node, through which request and answer go: the least of the shape that ours have.", rows...)
 }
 
 // over returns what p adds to the first token of a stream beyond direct, and promises at most so many

@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 2 {
-		log.Fatal("usage: relay engine | proxy URL | node [ROUTE]")
+		log.Fatal("usage: relay engine | proxy URL | node [ROUTE] | daemon [ROUTE]")
 	}
 	var err error
 	switch arg := append(os.Args, "")[2]; os.Args[1] {
@@ -38,7 +39,12 @@ func main() {
 	case "proxy":
 		err = proxy(arg)
 	case "node":
-		err = node(arg)
+		err = node(arg, nil)
+	case "daemon":
+		var secure *tls.Config
+		if secure, err = routeTLS(); err == nil {
+			err = node(arg, secure)
+		}
 	default:
 		err = fmt.Errorf("there is no %q", os.Args[1])
 	}
@@ -91,10 +97,13 @@ func transport() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: 6
 // node is a NATS server, with a route to another where that is named, and a worker on it: a message to
 // "relay.NAME" is an engine's URL and a request for it, and each line of the answer goes to its reply
 // subject, an empty one last.
-func node(route string) error {
+//
+// With secure it is the least that a daemon of ours can be: its route is TLS, and a client's request goes
+// through the program at the client's node, which hears the answer and tells the client.
+func node(route string, secure *tls.Config) error {
 	o := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		Cluster: server.ClusterOpts{Name: "relay", Host: "127.0.0.1", Port: server.RANDOM_PORT},
+		Cluster: server.ClusterOpts{Name: "relay", Host: "127.0.0.1", Port: server.RANDOM_PORT, TLSConfig: secure, TLSTimeout: 30},
 	}
 	if route != "" {
 		u, err := url.Parse(route)
@@ -119,7 +128,12 @@ func node(route string) error {
 	if err := work(nc, "relay."+subject(name)); err != nil {
 		return err
 	}
-	return ready(map[string]string{"url": s.ClientURL(), "route": "nats://" + name, "worker": "relay." + subject(name)})
+	if secure != nil {
+		if err := forward(nc, subject(name)); err != nil {
+			return err
+		}
+	}
+	return ready(map[string]string{"url": s.ClientURL(), "route": "nats://" + name, "worker": "relay." + subject(name), "ask": "ask." + subject(name)})
 }
 
 // subject makes one token of an address.
