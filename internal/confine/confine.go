@@ -1,0 +1,64 @@
+// Package confine starts programs that others wrote so that they can do little harm: each sees a few folders
+// and nothing else of the file system, has no rights beyond its user's, and no network and no children unless
+// that was granted. It is for Linux, by Landlock and seccomp, which need no privileges; elsewhere Supported
+// says that it is not.
+package confine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+)
+
+// Policy is what a program may do. It may always read the system's programs and libraries.
+type Policy struct {
+	// Dir is its working directory, which it may read.
+	Dir string `json:"dir"`
+	// Read and Write are files and folders that it may read, and write too, beside Dir. What is not there is
+	// left out.
+	Read  []string `json:"read,omitempty"`
+	Write []string `json:"write,omitempty"`
+	// Network grants sockets.
+	Network bool `json:"network,omitempty"`
+	// Processes grants starting other programs. They are under the same rules, and in the same process group.
+	Processes bool `json:"processes,omitempty"`
+	// Memory bounds what it may have mapped to write to, in bytes; 0 for no bound. Runtimes map much more than
+	// they use: this is a net under whoever looks at what is used.
+	Memory int64 `json:"memory,omitempty"`
+}
+
+// ExitCode is that of a process in which Main could not do its work, as env and nice have it.
+const ExitCode = 125
+
+// Command returns a command that runs argv under p, with the environment env and no other. self is the program,
+// with its arguments, that is Main. The command has a process group of its own.
+func Command(ctx context.Context, self []string, p Policy, env, argv []string) (*exec.Cmd, error) {
+	policy, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode what a program may do: %w", err)
+	}
+	args := append(append([]string{}, self[1:]...), string(policy))
+	cmd := exec.CommandContext(ctx, self[0], append(args, argv...)...)
+	cmd.Env = append([]string{}, env...)
+	ownGroup(cmd)
+	return cmd, nil
+}
+
+// Plain returns a command that runs argv in dir with the rights of this process, with the environment env and no
+// other, and a process group of its own.
+func Plain(ctx context.Context, dir string, env, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = dir, append([]string{}, env...)
+	ownGroup(cmd)
+	return cmd
+}
+
+// Main makes of this process the program argv under the policy, which is JSON. It returns where it cannot.
+func Main(policy string, argv []string) error {
+	var p Policy
+	if err := json.Unmarshal([]byte(policy), &p); err != nil {
+		return fmt.Errorf("read what a program may do: %w", err)
+	}
+	return become(p, argv)
+}

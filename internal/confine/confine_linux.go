@@ -1,0 +1,206 @@
+package confine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// system is what every program may read: programs, libraries and what these are told, the machine's name of the
+// time, its processors. Nothing of it tells of users or of other programs.
+var system = []string{
+	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store", "/run/current-system",
+	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/timezone", "/etc/fonts", "/etc/ssl/openssl.cnf", "/etc/magic", "/etc/mime.types",
+	"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/loadavg", "/sys/devices/system", "/sys/kernel/mm/transparent_hugepage", "/dev/random", "/dev/urandom",
+}
+
+// devices are what every program may write, too.
+var devices = []string{"/dev/null", "/dev/zero", "/dev/full"}
+
+// online is what a program with network reads beside.
+var online = []string{"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols"}
+
+// maxFiles is how many files a program may have open.
+const maxFiles = 1024
+
+// Supported returns nil where Command can confine programs, and otherwise why not.
+func Supported() error {
+	if v, err := ll.LandlockGetABIVersion(); err != nil || v < 1 {
+		return errors.New("this kernel has no Landlock, or has it turned off: Linux 5.13 or later has it")
+	}
+	return filterSupported()
+}
+
+// ownGroup gives cmd a process group of its own, that ends as a whole with its context, or with this process.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return nil
+	}
+}
+
+// EndGroup ends what is left of the group of a process of Command that has ended.
+func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
+
+// Used is the memory that the process pid has of its system, in bytes; 0 where that is not known. With group it is
+// what its whole group has.
+func Used(pid int, group bool) int64 {
+	if !group {
+		return resident(strconv.Itoa(pid))
+	}
+	var sum int64
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if in, err := unix.Getpgid(n); err == nil && in == pid {
+			sum += resident(e.Name())
+		}
+	}
+	return sum
+}
+
+// resident reads the second number of proc_pid_statm(5).
+func resident(pid string) int64 {
+	data, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
+	if err != nil {
+		return 0
+	}
+	var all, pages int64
+	if _, err := fmt.Sscan(string(data), &all, &pages); err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+func become(p Policy, argv []string) error {
+	if len(argv) == 0 {
+		return errors.New("no program")
+	}
+	// What is set from here on is of this thread, which the program takes over.
+	runtime.LockOSThread()
+	if err := os.Chdir(p.Dir); err != nil {
+		return err
+	}
+	program, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	if err := limit(p); err != nil {
+		return err
+	}
+	if err := dropRights(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("refuse new rights: %w", err)
+	}
+	if err := landlocked(p); err != nil {
+		return err
+	}
+	if err := loadFilter(p); err != nil {
+		return err
+	}
+	return fmt.Errorf("run %s: %w", program, syscall.Exec(program, argv, os.Environ()))
+}
+
+// limit bounds files, dumps and memory.
+func limit(p Policy) error {
+	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: maxFiles}
+	if p.Memory > 0 {
+		limits[unix.RLIMIT_DATA] = uint64(p.Memory)
+	}
+	for what, most := range limits {
+		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+			return fmt.Errorf("limit resource %d to %d: %w", what, most, err)
+		}
+	}
+	return nil
+}
+
+// dropRights gives up what root has beyond other users, for good: a daemon may run as root.
+func dropRights() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) { // this kernel knows fewer
+			return fmt.Errorf("give up capability %d: %w", c, err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("give up capabilities: %w", err)
+	}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+		return fmt.Errorf("give up capabilities: %w", err)
+	}
+	return nil
+}
+
+// landlocked hides the file system, save for what p grants.
+func landlocked(p Policy) error {
+	own := "/proc/" + strconv.Itoa(os.Getpid()) // "self" would be the process that opens it
+	read := append(append([]string{p.Dir, own}, system...), p.Read...)
+	if p.Network {
+		read = append(read, online...)
+	}
+	var rules []landlock.Rule
+	for _, path := range read {
+		if r, ok := rule(path, false); ok {
+			rules = append(rules, r)
+		}
+	}
+	for _, path := range append(append([]string{}, devices...), p.Write...) {
+		if r, ok := rule(path, true); ok {
+			rules = append(rules, r)
+		}
+	}
+	config := landlock.V7
+	config.HandledAccessNet = 0 // sockets are the filter's
+	fd, flags, err := config.BestEffort().NewRulesetFD(rules...)
+	if err != nil {
+		return fmt.Errorf("hide the file system: %w", err)
+	}
+	if fd < 0 {
+		return errors.New("hide the file system: this kernel has no Landlock")
+	}
+	defer func() { _ = syscall.Close(fd) }() // it fails only for what is no file
+	if err := ll.LandlockRestrictSelf(fd, flags); err != nil {
+		return fmt.Errorf("hide the file system: %w", err)
+	}
+	return nil
+}
+
+// rule grants path; false where there is no such thing.
+func rule(path string, write bool) (landlock.Rule, bool) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, false
+	case write && info.IsDir():
+		return landlock.RWDirs(path).WithRefer().WithIoctlDev(), true
+	case write:
+		return landlock.RWFiles(path).WithIoctlDev(), true
+	case info.IsDir():
+		return landlock.RODirs(path), true
+	}
+	return landlock.ROFiles(path), true
+}

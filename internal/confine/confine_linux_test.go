@@ -1,0 +1,219 @@
+package confine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mycoswarm/mycoswarm/internal/confine"
+)
+
+// TestMain is two other programs as well: the one that confines, and the one that is confined and tells what it
+// could do.
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) > 2 && os.Args[1] == "confine":
+		fmt.Fprintln(os.Stderr, confine.Main(os.Args[2], os.Args[3:]))
+		os.Exit(confine.ExitCode)
+	case len(os.Args) > 3 && os.Args[1] == "try":
+		if err := deeds[os.Args[2]](os.Args[3]); err != nil {
+			fmt.Println("refused:", err)
+		} else {
+			fmt.Println("done")
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// deeds are what the confined program tries, each with an argument.
+var deeds = map[string]func(string) error{
+	"read": func(path string) error {
+		_, err := os.ReadFile(path)
+		return err
+	},
+	"write": func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
+	"list": func(path string) error {
+		_, err := os.ReadDir(path)
+		return err
+	},
+	"dial": func(addr string) error {
+		c, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	},
+	"unix": func(path string) error {
+		c, err := new(net.Dialer).DialContext(context.Background(), "unix", path)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	},
+	"pair": func(string) error {
+		_, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		return err
+	},
+	"run":      func(program string) error { return exec.CommandContext(context.Background(), program).Run() },
+	"become":   func(program string) error { return syscall.Exec(program, []string{program}, nil) },
+	"signal":   func(pid string) error { return syscall.Kill(number(pid), 0) },
+	"tgkill":   func(pid string) error { return unix.Tgkill(number(pid), number(pid), 0) },
+	"self":     func(string) error { return syscall.Kill(os.Getpid(), 0) },
+	"trace":    func(pid string) error { return unix.PtraceSeize(number(pid)) },
+	"limits":   func(pid string) error { return unix.Prlimit(number(pid), unix.RLIMIT_CPU, nil, &unix.Rlimit{}) },
+	"priority": func(pid string) error { return syscall.Setpriority(syscall.PRIO_PROCESS, number(pid), 5) },
+	"affinity": func(pid string) error {
+		var set unix.CPUSet
+		set.Set(0)
+		return unix.SchedSetaffinity(number(pid), &set)
+	},
+	"session": func(string) error {
+		_, err := unix.Setsid()
+		return err
+	},
+	"ring": func(string) error {
+		_, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, 0, 0)
+		if e == unix.EFAULT || e == 0 {
+			return nil
+		}
+		return e
+	},
+	"namespace": func(string) error { return unix.Unshare(unix.CLONE_NEWUSER) },
+	"memory": func(mib string) error {
+		_, err := unix.Mmap(-1, 0, number(mib)<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		return err
+	},
+	"rights": func(string) error {
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(status)) {
+			if set, ok := strings.CutPrefix(line, "Cap"); ok && strings.Trim(set[strings.Index(set, ":")+1:], "\t\n0") != "" {
+				return nil
+			}
+		}
+		return errors.New("none")
+	},
+	"environ": func(name string) error {
+		if os.Getenv(name) == "" {
+			return errors.New("not there")
+		}
+		return nil
+	},
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// try has the confined program try a deed, and returns what it says.
+func try(t *testing.T, p confine.Policy, deed, arg string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Read = append(p.Read, self)
+	cmd, err := confine.Command(t.Context(), []string{self, "confine"}, p, []string{"GIVEN=1"}, []string{self, "try", deed, arg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%s%v", out, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestConfined(t *testing.T) {
+	t.Setenv("SECRET", "1")
+	dir, other := t.TempDir(), t.TempDir()
+	secret, note := filepath.Join(other, "secret"), filepath.Join(dir, "note")
+	for _, path := range []string{secret, note} {
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tcp, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	local, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	me := strconv.Itoa(os.Getpid())
+	plain := confine.Policy{Dir: dir}
+	with := func(set func(*confine.Policy)) confine.Policy {
+		p := plain
+		set(&p)
+		return p
+	}
+	network := with(func(p *confine.Policy) { p.Network = true })
+	processes := with(func(p *confine.Policy) { p.Processes = true })
+	for _, c := range []struct {
+		name, deed, arg string
+		policy          confine.Policy
+		done            bool
+	}{
+		{"its own folder", "read", note, plain, true},
+		{"to change its own folder", "write", note, plain, false},
+		{"a file elsewhere", "read", secret, plain, false},
+		{"a file that was granted", "read", secret, with(func(p *confine.Policy) { p.Read = []string{secret} }), true},
+		{"to write what it may read", "write", secret, with(func(p *confine.Policy) { p.Read = []string{secret} }), false},
+		{"to write what was granted", "write", secret, with(func(p *confine.Policy) { p.Write = []string{other} }), true},
+		{"to list the root", "list", "/", plain, false},
+		{"who is on this machine", "read", "/etc/passwd", plain, false},
+		{"its starter's environment", "read", "/proc/" + me + "/environ", plain, false},
+		{"its own status", "read", "/proc/self/status", plain, true},
+		{"the system's programs", "list", "/usr/bin", plain, true},
+		{"the void", "write", "/dev/null", plain, true},
+		{"a socket", "dial", tcp.Addr().String(), plain, false},
+		{"a socket that was granted", "dial", tcp.Addr().String(), network, true},
+		{"a socket of this machine", "unix", local.Addr().String(), plain, false},
+		{"a pair of its own", "pair", "", plain, true},
+		{"a child", "run", "/bin/true", plain, false},
+		{"a child that was granted", "run", "/bin/true", processes, true},
+		{"sockets in the kernel's queue", "ring", "", plain, false},
+		{"its starter", "signal", me, plain, false},
+		{"its starter, with children", "signal", me, processes, false},
+		{"a thread of its starter", "tgkill", me, plain, false},
+		{"itself", "self", "", plain, true},
+		{"its starter's memory", "trace", me, plain, false},
+		{"its starter's limits", "limits", me, plain, false},
+		{"its starter's turn", "priority", me, plain, false},
+		{"its starter's processors", "affinity", me, plain, false},
+		{"to leave its group", "session", "", processes, false},
+		{"a world of its own", "namespace", "", plain, false},
+		{"a variable of its starter", "environ", "SECRET", plain, false},
+		{"a variable that it was given", "environ", "GIVEN", plain, true},
+		{"the rights of root", "rights", "", plain, false},
+		{"much memory", "memory", "2048", with(func(p *confine.Policy) { p.Memory = 1 << 30 }), false},
+		{"less memory", "memory", "64", with(func(p *confine.Policy) { p.Memory = 1 << 30 }), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			said := try(t, c.policy, c.deed, c.arg)
+			if done := said == "done"; done != c.done || !done && !strings.HasPrefix(said, "refused: ") {
+				t.Errorf("it says %q, want done: %v", said, c.done)
+			}
+		})
+	}
+}

@@ -1,0 +1,25 @@
+//go:build !linux
+
+package confine
+
+import (
+	"errors"
+	"os/exec"
+	"runtime"
+)
+
+// Supported returns nil where Command can confine programs, and otherwise why not.
+func Supported() error {
+	return errors.New("programs are confined on Linux only, and this is " + runtime.GOOS)
+}
+
+func ownGroup(*exec.Cmd) {}
+
+// EndGroup ends what is left of the group of a process of Command that has ended.
+func EndGroup(int) {}
+
+// Used is the memory that the process pid has of its system, in bytes; 0 where that is not known. With group it is
+// what its whole group has.
+func Used(int, bool) int64 { return 0 }
+
+func become(Policy, []string) error { return Supported() }
