@@ -164,12 +164,15 @@ func (n *Node) givenUp(j *Job, r *Record, why string) *bus.Error {
 	var e *bus.Error
 	again := fmt.Sprintf("myco dead retry %s", j.Task.ID)
 	switch {
-	case len(fs) >= maxFailures && len(cs) < maxCrashes && j.Task.Type == bus.TypeFetch:
+	case len(fs) >= maxFailures && len(cs) < maxCrashes && j.Task.Model == "": // no engine is in it
 		e = bus.Errorf(bus.CodeDead, "gave up after %d attempts, on %s; last: %s", len(fs), n.named(fs), fs[len(fs)-1].Why)
-		if !j.Durable() {
+		switch {
+		case j.Durable():
+			return e.WithHint("%s", again)
+		case j.Task.Type == bus.TypeFetch:
 			return e.WithHint("check the URL; a node that reaches its server, if there is one, is named with --node")
 		}
-		return e.WithHint("%s", again)
+		return e.WithHint("myco task why %s", j.Task.ID)
 	case len(fs) >= maxFailures && len(cs) < maxCrashes:
 		last := fs[len(fs)-1]
 		e = bus.Errorf(bus.CodeDead, "gave up after %d attempts in which the engine hung or failed, on %s; last: %s", len(fs), n.named(fs), last.Why)

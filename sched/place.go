@@ -1,9 +1,9 @@
 package sched
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -210,6 +210,8 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	what := fmt.Sprintf("tasks of type %q", t.Type)
 	none := "no model"
 	switch {
+	case ofProgram(t):
+		none = "none but mycod's own"
 	case t.Type == bus.TypeEmbed:
 		what, none = fmt.Sprintf("model %q for embeddings", t.Model), "none for embeddings"
 	case t.Model != "":
@@ -243,15 +245,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 			has = append(has, a.String())
 			continue
 		}
-		var names []string
-		for _, m := range n.ModelsFor(t.Type) {
-			names = append(names, m.Name)
-		}
-		sort.Strings(names)
-		if len(names) == 0 {
-			names = []string{none}
-		}
-		has = append(has, n.Name+": "+strings.Join(names, ", "))
+		has = append(has, n.Name+": "+cmp.Or(strings.Join(offered(n, t), ", "), none))
 	}
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
 		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
@@ -280,5 +274,24 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	if does != "" {
 		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("start mycod there without %s, in a version that %s: myco swarm", off, doing)
 	}
+	if ofProgram(t) {
+		return e.WithHint("myco plugins")
+	}
 	return e.WithHint("myco swarm")
+}
+
+// ofProgram reports whether only programs of others, such as plugins, do tasks like t.
+func ofProgram(t bus.Task) bool { return t.Model == "" && !slices.Contains(bus.OwnTypes(), t.Type) }
+
+// offered are the models that n has for t, or the types of task that programs there do.
+func offered(n bus.NodeInfo, t bus.Task) (names []string) {
+	if ofProgram(t) {
+		names = slices.DeleteFunc(slices.Clone(n.Types), func(typ string) bool { return slices.Contains(bus.OwnTypes(), typ) })
+	} else {
+		for _, m := range n.ModelsFor(t.Type) {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

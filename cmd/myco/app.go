@@ -33,6 +33,8 @@ type cli struct {
 	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
 	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
+	Run       runCmd       `cmd:"" help:"Have a task of any type done, such as a plugin's."`
+	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`
 	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
 	Top       topCmd       `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
 	Task      taskCmd      `cmd:"" help:"Show, follow or cancel tasks."`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,6 +137,17 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 				names = append(names, n.Name)
 			}
 			return names
+		}),
+		"type": ask(func(ctx context.Context, c *bus.Conn) (types []string) {
+			nodes, err := c.Nodes(ctx)
+			if err != nil {
+				return nil
+			}
+			for _, n := range nodes {
+				types = append(types, n.Types...)
+			}
+			slices.Sort(types)
+			return slices.Compact(types)
 		}),
 		"model": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
 			status, err := c.Status(ctx)

@@ -47,6 +47,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" default:"1" hidden:"" help:"Run a node of the swarm."`
 	Demo    demoCmd    `cmd:"" help:"Show a swarm of three on this machine: ask, work, lose a node, go on."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+	Confine confineCmd `cmd:"" hidden:"" help:"Become a program that may do little: a node runs plugins so."`
 	Read    readCmd    `cmd:"" hidden:"" help:"Make text of a page or a document: a node has it done in a process of its own."`
 }
 

@@ -27,13 +27,16 @@ func (c readCmd) Run(s streams) error {
 
 // reader is the command line of readCmd, without its argument; empty where this program does not know its own
 // file.
-func reader() []string {
+func reader() []string { return again("read") }
+
+// again is the command line of a command of this program; empty where it does not know its own file.
+func again(command string) []string {
 	if runtime.GOOS == "linux" {
-		return []string{"/proc/self/exe", "read"} // also where the file has been replaced since
+		return []string{"/proc/self/exe", command} // also where the file has been replaced since
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil
 	}
-	return []string{self, "read"}
+	return []string{self, command}
 }

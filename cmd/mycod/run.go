@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"os"
@@ -49,6 +50,8 @@ type runFlags struct {
 	NoWeb        bool          `help:"Fetch no pages of the web, for others or from here."`
 	WebAllow     []string      `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
 	WebPort      []string      `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
+	Plugins      string        `placeholder:"DIR" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
+	NoPlugins    bool          `help:"Run no plugins."`
 	GroupAccess  bool          `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
 	logFlags
 	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
@@ -69,6 +72,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
 		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Reader: reader(),
+		PluginDir: c.pluginDir(), Confiner: confiner(),
 	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
@@ -104,6 +108,14 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		<-ended
 	}()
 	return d.Run(ctx)
+}
+
+// pluginDir is the folder of plugins; empty for none.
+func (c *runFlags) pluginDir() string {
+	if c.NoPlugins {
+		return ""
+	}
+	return cmp.Or(c.Plugins, inConfigDir("plugins"))
 }
 
 // tokenError is a token that could not be read: a failure of its file, not of the command line.

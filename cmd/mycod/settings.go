@@ -170,15 +170,18 @@ func (s *settings) explain(err error) error {
 }
 
 // settingsPath is the file of settings that is read if it is there; empty where there is no place for one.
-func settingsPath() string {
+func settingsPath() string { return inConfigDir("config.toml") }
+
+// inConfigDir is a file or folder of mycod's configuration; empty where there is no place for one.
+func inConfigDir(name string) string {
 	if dir := serviceDir("CONFIGURATION_DIRECTORY"); dir != "" {
-		return filepath.Join(dir, "config.toml")
+		return filepath.Join(dir, name)
 	}
 	home := configHome()
 	if home == "" {
 		return ""
 	}
-	return filepath.Join(home, "mycoswarm", "config.toml")
+	return filepath.Join(home, "mycoswarm", name)
 }
 
 // configHome is the folder of this user's configuration; empty where there is none.

@@ -100,6 +100,10 @@ type Config struct {
 	// web.Main, with "document" file.Main. Empty: text is made in this process, which one page or document that
 	// was made for it can hold up.
 	Reader []string
+	// PluginDir is a folder of programs that do tasks of kinds of their own, see package handlers/plugin. Empty: none.
+	PluginDir string
+	// Confiner is a program, with its arguments, that is confine.Main: plugins run under it.
+	Confiner []string
 	// Rank is the owner's wish for this node to be queue host, higher is likelier; below 0
 	// never. Default 0.
 	Rank int

@@ -59,6 +59,7 @@ type Daemon struct {
 	web      web.Policy // what pages are fetched from beside what is public
 	trust    *trust
 	programs *programs
+	plugins  plugins
 	parcels  *parcels
 	table    *table
 	room     *room
@@ -150,7 +151,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start brings everything up, in the order of the package's comment.
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
-		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startOwner, d.startRoom, d.startMember,
+		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startOwner, d.startRoom, d.startPlugins, d.startMember,
 		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
 	} {
 		if err := step(ctx, up); err != nil {

@@ -113,7 +113,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	if !d.cfg.NoWeb {
 		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page")}))
 	}
-	for _, h := range serves {
+	for _, h := range append(serves, d.plugins.serve()...) {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}

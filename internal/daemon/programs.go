@@ -56,6 +56,9 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 		return nil, bus.Errorf(bus.CodeConflict, "the daemon serves the type %q itself", typ).
 			WithHint("serve another type, or give the daemon an engine: mycod --engine URL")
 	}
+	if p.d.plugins.does(typ) {
+		return nil, bus.Errorf(bus.CodeConflict, "a plugin of this machine serves the type %q", typ).WithHint("myco plugins")
+	}
 	if c := req.Capability; c.Slots > maxOffered || len(c.Models) > maxOffered {
 		return nil, bus.Errorf(bus.CodeInvalid, "the program offers %d slots and %d models, the limit of each is %d", c.Slots, len(c.Models), maxOffered)
 	}

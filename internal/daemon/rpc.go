@@ -137,6 +137,8 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 		bus.SubjectPayloadRPC(id, bus.VerbDoctor): plain(d.diagnose),
 		bus.SubjectPayloadRPC(id, bus.VerbServe):  plain(d.programs.serve),
 
+		bus.SubjectPayloadRPC(id, bus.VerbPlugins): plain(d.listPlugins),
+
 		bus.SubjectPayloadRPC(id, bus.VerbKeyCreate): plain(d.createKey),
 		bus.SubjectPayloadRPC(id, bus.VerbKeys):      plain(d.listKeys),
 		bus.SubjectPayloadRPC(id, bus.VerbKeyRevoke): plain(d.revokeKey),

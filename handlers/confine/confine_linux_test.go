@@ -13,9 +13,10 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/mycoswarm/mycoswarm/internal/confine"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
 // TestMain is two other programs as well: the one that confines, and the one that is confined and tells what it
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // deeds are what the confined program tries, each with an argument.

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// pluginsCmd lists the plugins.
+type pluginsCmd struct{}
+
+// pluginsView is what plugins --json prints.
+type pluginsView struct {
+	Plugins []bus.PluginInfo `json:"plugins"`
+	// Elsewhere are the types that plugins and programs of other nodes do.
+	Elsewhere []typeView `json:"elsewhere"`
+}
+
+// typeView is a type of task, and who does it.
+type typeView struct {
+	Type  string       `json:"type"`
+	Nodes []bus.NodeID `json:"nodes"`
+}
+
+// Run implements the command.
+func (c *pluginsCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	list, err := conn.Plugins(ctx)
+	if err != nil {
+		return err
+	}
+	nodes, err := conn.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	elsewhere := othersTypes(nodes, conn.NodeID())
+	if a.json {
+		a.object(pluginsView{list, elsewhere})
+		return nil
+	}
+	if len(list) > 0 {
+		a.table([]string{"PLUGIN", "TYPE", "SLOTS", "PROCESSES", "MAY", "STATE"}, pluginRows(list))
+	} else {
+		a.hint("no plugins on this machine: a folder each in ~/.config/mycoswarm/plugins, read when mycod starts (docs/plugins.md)")
+	}
+	for _, p := range list {
+		if p.Error != nil {
+			a.hint("%s: %s", p.Name, p.Error.Message)
+			if p.Error.Hint != "" {
+				a.hint("  try: %s", p.Error.Hint)
+			}
+		}
+	}
+	for _, t := range elsewhere {
+		names := make([]string, len(t.Nodes))
+		for i, id := range t.Nodes {
+			names[i] = nameOf(nodes, id)
+		}
+		a.text("tasks of type " + t.Type + " are done by " + strings.Join(names, ", ") + "\n")
+	}
+	return nil
+}
+
+func pluginRows(list []bus.PluginInfo) [][]string {
+	rows := make([][]string, len(list))
+	for i, p := range list {
+		may, is := strings.Join(p.May, ", "), "ready"
+		if !p.Confined && p.Type != "" {
+			may = "anything that mycod may"
+		}
+		if p.Error != nil {
+			is = "failed"
+		}
+		rows[i] = []string{p.Name, orDash(p.Type), strconv.Itoa(p.Slots), strconv.Itoa(p.Processes), orDash(may), state(is)}
+	}
+	return rows
+}
+
+// othersTypes are the types, of no daemon's own, that other nodes do at present.
+func othersTypes(nodes []bus.NodeInfo, self bus.NodeID) []typeView {
+	out := []typeView{}
+	for _, n := range nodes {
+		if n.ID == self || !n.State.Live() {
+			continue
+		}
+		for _, t := range n.Types {
+			if slices.Contains(bus.OwnTypes(), t) {
+				continue
+			}
+			i := slices.IndexFunc(out, func(v typeView) bool { return v.Type == t })
+			if i < 0 {
+				out = append(out, typeView{Type: t})
+				i = len(out) - 1
+			}
+			out[i].Nodes = append(out[i].Nodes, n.ID)
+		}
+	}
+	return out
+}

@@ -1,0 +1,236 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// ManifestName is the file in a plugin's folder that tells of it.
+const ManifestName = "plugin.toml"
+
+// Manifest is what plugin.toml says.
+type Manifest struct {
+	// Type is the kind of task that the plugin does.
+	Type string `toml:"type"`
+	// About tells people what it is, in one line.
+	About string `toml:"about"`
+	// Run is the program with its arguments. A program with a / in its name is in the plugin's folder.
+	Run []string `toml:"run"`
+	// Slots is how many tasks run at once, each in a process of its own. Default 1.
+	Slots int `toml:"slots"`
+	// Silence is how long a task may go without saying anything. Default 5 min.
+	Silence duration `toml:"silence"`
+	// Keep is how long a process waits for its next task. Default 10 min.
+	Keep duration `toml:"keep"`
+	// Memory is what the processes of one task may use together. Default 512 MiB.
+	Memory size `toml:"memory"`
+	// Unconfined lets the program do what mycod may.
+	Unconfined bool `toml:"unconfined"`
+	// Allow is what a confined one may do beside.
+	Allow Allow `toml:"allow"`
+}
+
+// Allow is what a program may do, beside reading its own folder and the system's programs, and writing to a
+// temporary one.
+type Allow struct {
+	Network   bool     `toml:"network"`
+	Processes bool     `toml:"processes"`
+	Read      []string `toml:"read"`
+	Write     []string `toml:"write"`
+}
+
+// List tells of it in words, each grant in one.
+func (a Allow) List() (out []string) {
+	for what, is := range map[string]bool{"network": a.Network, "processes": a.Processes} {
+		if is {
+			out = append(out, what)
+		}
+	}
+	slices.Sort(out)
+	for _, p := range a.Read {
+		out = append(out, "read "+p)
+	}
+	for _, p := range a.Write {
+		out = append(out, "write "+p)
+	}
+	return out
+}
+
+const (
+	maxSlots       = 64
+	defaultSilence = 5 * time.Minute
+	defaultKeep    = 10 * time.Minute
+	defaultMemory  = 512 << 20
+	minMemory      = 64 << 20 // mycod itself, from which the program is made, takes half of it
+)
+
+// duration is a time such as "5m".
+type duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err == nil && v <= 0 {
+		err = fmt.Errorf("%q is not more than nothing", text)
+	}
+	*d = duration(v)
+	return err
+}
+
+// size is a number of bytes such as "512MiB" or "2GiB".
+type size int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *size) UnmarshalText(text []byte) error {
+	for unit, shift := range map[string]int{"MiB": 20, "GiB": 30} {
+		if digits, ok := strings.CutSuffix(string(text), unit); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+			if err != nil || n <= 0 || n > 1<<20 {
+				break
+			}
+			*s = size(n << shift)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a size such as 512MiB or 2GiB", text)
+}
+
+// read reads the manifest in dir. Its errors are CodeInvalid, or CodeForbidden where others may write what would
+// run with the rights of this user.
+func read(dir string) (Manifest, error) {
+	m := Manifest{Slots: 1, Silence: duration(defaultSilence), Keep: duration(defaultKeep), Memory: defaultMemory}
+	path := filepath.Join(dir, ManifestName)
+	for _, p := range []string{dir, path} {
+		if err := ownersOnly(p); err != nil {
+			return m, err
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return m, bus.Errorf(bus.CodeInvalid, "read the plugin: %w", err)
+	}
+	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return m, bus.Errorf(bus.CodeInvalid, "%s%w", path, place(err))
+	}
+	if err := m.check(dir); err != nil {
+		return m, bus.Errorf(bus.CodeInvalid, "%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// place tells where in the file an error is.
+func place(err error) error {
+	var unknown *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
+		e := unknown.Errors[0]
+		row, column := e.Position()
+		return fmt.Errorf(":%d:%d: there is no setting %s", row, column, strings.Join(e.Key(), "."))
+	case errors.As(err, &bad):
+		row, column := bad.Position()
+		return fmt.Errorf(":%d:%d: %s", row, column, strings.TrimPrefix(bad.Error(), "toml: "))
+	}
+	return fmt.Errorf(": %w", err)
+}
+
+func (m *Manifest) check(dir string) error {
+	switch {
+	case (bus.Task{Type: m.Type}).Validate() != nil:
+		return (bus.Task{Type: m.Type}).Validate()
+	case slices.Contains(bus.OwnTypes(), m.Type):
+		return fmt.Errorf("mycod does tasks of type %q itself", m.Type)
+	case len(m.Run) == 0 || m.Run[0] == "":
+		return errors.New(`run is missing: the program and its arguments, as in run = ["./main.py"]`)
+	case m.Slots < 1 || m.Slots > maxSlots:
+		return fmt.Errorf("slots = %d: want 1 to %d", m.Slots, maxSlots)
+	case m.Memory < minMemory:
+		return fmt.Errorf("memory is less than %d MiB", minMemory>>20)
+	}
+	for _, list := range [][]string{m.Allow.Read, m.Allow.Write} {
+		for _, p := range list {
+			if !filepath.IsAbs(p) {
+				return fmt.Errorf("allow: %q does not begin with /", p)
+			}
+			if _, err := os.Stat(p); err != nil {
+				return fmt.Errorf("allow: %w", err)
+			}
+		}
+	}
+	if !strings.Contains(m.Run[0], "/") {
+		return nil
+	}
+	if !filepath.IsAbs(m.Run[0]) {
+		m.Run[0] = filepath.Join(dir, m.Run[0])
+	}
+	info, err := os.Stat(m.Run[0])
+	switch {
+	case err != nil:
+		return fmt.Errorf("run: %w", err)
+	case info.IsDir() || info.Mode()&0o111 == 0 && filepath.Ext(m.Run[0]) != ".exe":
+		return fmt.Errorf("run: %s is not a program: chmod +x %s", m.Run[0], m.Run[0])
+	}
+	return ownersOnly(m.Run[0])
+}
+
+// ownersOnly refuses what others than its owner may write: it would run with this user's rights.
+func ownersOnly(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return bus.Errorf(bus.CodeInvalid, "read the plugin: %w", err)
+	}
+	if othersWrite(info) {
+		return bus.Errorf(bus.CodeForbidden, "%s may be written by others than its owner", path).WithHint("chmod go-w %s", path)
+	}
+	return nil
+}
+
+// Found is a plugin's folder, with what is wrong with it.
+type Found struct {
+	Name, Dir string
+	Manifest  Manifest
+	Err       error
+}
+
+// Find reads the plugins in dir, a folder each, in the order of their names. A folder that is not there has none.
+func Find(dir string) ([]Found, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
+	}
+	var out []Found
+	of := map[string]string{} // by type
+	for _, e := range entries {
+		f := Found{Name: e.Name(), Dir: filepath.Join(dir, e.Name())}
+		if info, err := os.Stat(f.Dir); err != nil || !info.IsDir() || strings.HasPrefix(f.Name, ".") {
+			continue
+		}
+		f.Manifest, f.Err = read(f.Dir)
+		if other := of[f.Manifest.Type]; f.Err == nil && other != "" {
+			f.Err = bus.Errorf(bus.CodeConflict, "the plugin %s does tasks of type %q already", other, f.Manifest.Type)
+		}
+		if f.Err == nil {
+			of[f.Manifest.Type] = f.Name
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b Found) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}

@@ -1,0 +1,208 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
+)
+
+const (
+	// downFor is how long a plugin takes no tasks whose program does not start, or ends again and again.
+	downFor = 30 * time.Second
+	// maxCrashes is how many tasks in a row may end with their program, on this machine, before that is the
+	// plugin's fault. One that is tried again counts once.
+	maxCrashes = 3
+)
+
+// Config is what a Handler is told.
+type Config struct {
+	// Confiner is a program, with its arguments, that is confine.Main.
+	Confiner []string
+	// Temp is a folder of the daemon's for what programs write: each process has one of its own in it.
+	Temp string
+	// Log gets what programs write to standard error.
+	Log *slog.Logger
+}
+
+// Handler runs tasks of one type in the program of one plugin. The output of a task is what the program says,
+// and so is its result.
+type Handler struct {
+	Found
+	cfg Config
+
+	mu      sync.Mutex
+	idle    []*process
+	all     map[*process]bool
+	closed  bool
+	crashed map[bus.TaskID]bool // since one went well
+	down    time.Time           // no tasks until then
+	why     error
+}
+
+var _ bus.Handler = (*Handler)(nil)
+
+// New returns a handler for a plugin. It starts nothing before the first task. The error is CodeUnavailable where
+// the plugin wants to be confined and this machine cannot.
+func New(f Found, c Config) (*Handler, error) {
+	if f.Err != nil {
+		return nil, f.Err
+	}
+	if err := confine.Supported(); err != nil && !f.Manifest.Unconfined {
+		return nil, bus.Errorf(bus.CodeUnavailable, "programs cannot be confined here: %w", err).
+			WithHint("unconfined = true in %s lets it do what mycod may", filepath.Join(f.Dir, ManifestName))
+	}
+	// What a process left that this daemon's last one could not end.
+	if err := os.RemoveAll(c.Temp); err != nil {
+		return nil, bus.Errorf(bus.CodeUnavailable, "empty the plugin's temporary folder: %w", err)
+	}
+	return &Handler{Found: f, cfg: c, all: map[*process]bool{}, crashed: map[bus.TaskID]bool{}}, nil
+}
+
+// Capability implements bus.Handler.
+func (h *Handler) Capability(context.Context) (bus.Capability, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := bus.Capability{Type: h.Manifest.Type, Slots: h.Manifest.Slots}
+	if h.closed || time.Now().Before(h.down) {
+		c.Slots = 0
+	}
+	return c, nil
+}
+
+// State tells how many processes there are, and, where it takes no tasks at present, why.
+func (h *Handler) State() (processes int, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.down) {
+		why = h.why
+	}
+	return len(h.all), why
+}
+
+// Close ends all processes.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.closed = true
+	all := h.all
+	h.all, h.idle = map[*process]bool{}, nil
+	h.mu.Unlock()
+	for p := range all {
+		p.end()
+	}
+}
+
+// Handle implements bus.Handler. An error that the program tells has the code that it names: CodeFailed, CodeInvalid,
+// CodeTooLarge, or CodeUnavailable, which gives the task to another node. So does a program that does not start. One
+// that ends in the midst of a task is tried three times, as the task may be the cause.
+func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
+	bus.SetPhase(ctx, "plugin", time.Duration(h.Manifest.Silence))
+	p, err := h.take()
+	if err != nil {
+		return nil, h.unstarted(err)
+	}
+	res, err := p.run(ctx, t, emit)
+	gone, crashed := errors.AsType[*goneError](err)
+	h.release(p, t.ID, gone)
+	switch {
+	case crashed && gone.unbegun:
+		return nil, h.unstarted(gone)
+	case crashed:
+		return nil, bus.RetryFew(bus.Errorf(bus.CodeFailed, "the plugin %s ended before its task: %w", h.Name, gone))
+	}
+	return res, err
+}
+
+// take returns a process that waits, or a new one.
+func (h *Handler) take() (*process, error) {
+	h.mu.Lock()
+	if n := len(h.idle); n > 0 {
+		p := h.idle[n-1]
+		h.idle = h.idle[:n-1]
+		h.mu.Unlock()
+		if p.fresh() {
+			return p, nil
+		}
+		h.forget(p)
+		return h.take()
+	}
+	h.mu.Unlock()
+	p, err := h.start()
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		go p.end()
+		return nil, errors.New("the daemon ends")
+	}
+	h.all[p] = true
+	return p, nil
+}
+
+// release keeps the process of a task for the next one, or ends it. gone is how it ended, nil where it has not.
+func (h *Handler) release(p *process, id bus.TaskID, gone *goneError) {
+	if p.spoilt {
+		h.forget(p)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if gone == nil {
+		clear(h.crashed)
+	} else {
+		h.crashed[id] = true
+	}
+	if len(h.crashed) >= maxCrashes {
+		h.isDown(fmt.Errorf("it ended in the midst of %d tasks in a row: %w", maxCrashes, gone))
+	}
+	if p.spoilt || h.closed {
+		return
+	}
+	h.idle = append(h.idle, p)
+	p.idleFor(time.Duration(h.Manifest.Keep), func() { h.retire(p) })
+}
+
+// retire ends a process that nobody needed.
+func (h *Handler) retire(p *process) {
+	h.mu.Lock()
+	for i, q := range h.idle {
+		if q == p {
+			h.idle = append(h.idle[:i:i], h.idle[i+1:]...)
+			h.mu.Unlock()
+			h.forget(p)
+			return
+		}
+	}
+	h.mu.Unlock() // it has a task
+}
+
+// forget ends a process.
+func (h *Handler) forget(p *process) {
+	p.end()
+	h.mu.Lock()
+	delete(h.all, p)
+	h.mu.Unlock()
+}
+
+// unstarted notes that the program does not start, and returns what becomes of the task.
+func (h *Handler) unstarted(err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.isDown(fmt.Errorf("it does not start: %w", err))
+	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "the plugin %s does not start: %w", h.Name, err))
+}
+
+// isDown has it take no tasks for a while. The caller holds mu.
+func (h *Handler) isDown(why error) {
+	clear(h.crashed)
+	h.down, h.why = time.Now().Add(downFor), why
+	h.cfg.Log.Warn("a plugin takes no tasks for a while", "plugin", h.Name, "for", downFor, "err", why)
+}
