@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 )
 
@@ -26,6 +27,9 @@ type Policy struct {
 	// Memory bounds what it may have mapped to write to, in bytes; 0 for no bound. Runtimes map much more than
 	// they use: this is a net under whoever looks at what is used.
 	Memory int64 `json:"memory,omitempty"`
+
+	// Starter is the process with which it ends.
+	Starter int `json:"starter"`
 }
 
 // ExitCode is that of a process in which Main could not do its work, as env and nice have it.
@@ -34,6 +38,7 @@ const ExitCode = 125
 // Command returns a command that runs argv under p, with the environment env and no other. self is the program,
 // with its arguments, that is Main. The command has a process group of its own.
 func Command(ctx context.Context, self []string, p Policy, env, argv []string) (*exec.Cmd, error) {
+	p.Starter = os.Getpid()
 	policy, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("encode what a program may do: %w", err)

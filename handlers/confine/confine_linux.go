@@ -99,6 +99,13 @@ func become(p Policy, argv []string) error {
 	if err := os.Chdir(p.Dir); err != nil {
 		return err
 	}
+	// The signal that ownGroup asks for is the first thread's. See PR_SET_PDEATHSIG(2const).
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("end with whoever started it: %w", err)
+	}
+	if os.Getppid() != p.Starter {
+		return errors.New("whoever started it has ended")
+	}
 	program, err := exec.LookPath(argv[0])
 	if err != nil {
 		return err

@@ -1,0 +1,42 @@
+// Words is the program of a plugin: it reads a task a line and counts the words of its text. Build it into a
+// folder of its own, beside its plugin.toml:
+//
+//	mkdir -p ~/.config/mycoswarm/plugins/words
+//	cp examples/plugin/plugin.toml ~/.config/mycoswarm/plugins/words
+//	go build -o ~/.config/mycoswarm/plugins/words/words ./examples/plugin
+//
+// docs/plugins.md tells what the lines are.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"os"
+	"strings"
+)
+
+type task struct {
+	ID      string
+	Cancel  string
+	Payload struct{ Text string }
+}
+
+func main() {
+	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		var t task
+		if err := in.Decode(&t); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			log.Fatal(err)
+		}
+		if t.Cancel != "" {
+			continue // it is done with it already
+		}
+		if err := out.Encode(map[string]any{"id": t.ID, "result": len(strings.Fields(t.Payload.Text))}); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
