@@ -32,6 +32,7 @@ type Diagnosis struct {
 	Waiting []TaskInfo         `json:"waiting,omitempty"` // queued tasks that no node can run
 	Nearby  []NearbySwarm      `json:"nearby,omitempty"`
 	Failed  []DiagnosisFailure `json:"failed,omitempty"`
+	Plugins []PluginInfo       `json:"plugins,omitempty"`
 }
 
 // DiagnosisFailure is something that could not be found out.

@@ -64,17 +64,19 @@ func (p *plugins) does(typ string) bool {
 }
 
 // listPlugins answers bus.VerbPlugins.
-func (d *Daemon) listPlugins(context.Context, none) (any, error) {
+func (d *Daemon) listPlugins(context.Context, none) (any, error) { return d.plugins.list(), nil }
+
+func (p *plugins) list() []bus.PluginInfo {
 	out := []bus.PluginInfo{}
-	for _, f := range d.plugins.found {
+	for _, f := range p.found {
 		m := f.Manifest
 		info := bus.PluginInfo{Name: f.Name, Dir: f.Dir, Type: m.Type, About: m.About, Slots: m.Slots, Confined: !m.Unconfined, May: m.Allow.List()}
 		err := f.Err
-		if h := d.plugins.handlers[f.Name]; h != nil {
+		if h := p.handlers[f.Name]; h != nil {
 			info.Processes, err = h.State()
 		}
 		info.Error = bus.AsError(err)
 		out = append(out, info)
 	}
-	return out, nil
+	return out
 }

@@ -77,6 +77,14 @@ func TestExamine(t *testing.T) {
 		"the directory is open to others": {
 			func(f *doctor.Facts) { f.Dir.Mode = os.ModeDir | 0o755 }, "data directory", doctor.Warn, []string{"0755", "chmod 700 /data"},
 		},
+		"a plugin does not start": {
+			func(f *doctor.Facts) {
+				f.Daemon.Plugins = []bus.PluginInfo{
+					{Name: "ocr", Type: "ocr"},
+					{Name: "words", Error: bus.Errorf(bus.CodeForbidden, "plugin.toml may be written by others").WithHint("chmod go-w plugin.toml")},
+				}
+			}, "plugin words", doctor.Warn, []string{"may be written by others", "chmod go-w plugin.toml"},
+		},
 		"the directory is another user's": {
 			func(f *doctor.Facts) { f.Dir.Owner = 0 }, "data directory", doctor.Warn, []string{"user id 0", "1000"},
 		},

@@ -72,6 +72,22 @@ func ownersUse(d bus.Diagnosis) []Check {
 	return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": others work rather than it", ""}}
 }
 
+// plugins tells of those that take no tasks, and how many do.
+func plugins(d bus.Diagnosis) (out []Check) {
+	well := 0
+	for _, p := range d.Plugins {
+		if p.Error == nil {
+			well++
+			continue
+		}
+		out = append(out, Check{"plugin " + p.Name, Warn, "it takes no tasks: " + p.Error.Message, p.Error.Hint})
+	}
+	if well > 0 {
+		out = append(out, Check{"plugins", OK, count(well, "plugin") + ": myco plugins", ""})
+	}
+	return out
+}
+
 // logs tells where the daemon's log is, where it knows.
 func logs(d bus.Diagnosis) []Check {
 	if d.Log == "" {

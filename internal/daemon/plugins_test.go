@@ -1,0 +1,65 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+)
+
+// served offers the type of a plugin.
+type served struct{ flood }
+
+func (served) Capability(ctx context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "echo", Slots: 1}, nil
+}
+
+// A node has plugins beside those that are wrong, and keeps them in another swarm; no program takes over what
+// one does.
+func TestPlugins(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the plugin of this test is of a shell")
+	}
+	all := t.TempDir()
+	for name, manifest := range map[string]string{
+		"echo":   "type = \"echo\"\nunconfined = true\nrun = [\"sh\", \"-c\", 'while read -r l; do echo \"{\\\"result\\\":$l}\"; done']",
+		"broken": "run = [\"sh\"]",
+	} {
+		check(t, os.Mkdir(filepath.Join(all, name), 0o700))
+		check(t, os.WriteFile(filepath.Join(all, name, "plugin.toml"), []byte(manifest), 0o600))
+	}
+	a := start(t, "a")
+	b := start(t, "b", func(c *config.Config) { c.PluginDir = all })
+	list, err := b.conn.Plugins(b.ctx())
+	check(t, err)
+	if len(list) != 2 || list[0].Name != "broken" || list[0].Error == nil || list[1].Type != "echo" || list[1].Error != nil || list[1].Confined {
+		t.Errorf("%+v", list)
+	}
+	if err := b.conn.Serve(b.ctx(), served{}); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		t.Errorf("a program that serves a plugin's type: %v, want CodeConflict", err)
+	}
+	echo := func(n *node) {
+		t.Helper()
+		for chunk, err := range n.conn.Submit(n.ctx(), bus.Task{ID: bus.NewTaskID(), Type: "echo", Payload: []byte("7")}) {
+			check(t, err)
+			if chunk.End != nil && chunk.End.NodeID != b.Info().NodeID {
+				t.Errorf("done by %+v", chunk.End)
+			}
+		}
+	}
+	echo(b)
+	_, err = b.conn.Join(b.ctx(), a.invite())
+	check(t, err)
+	echo(b)
+	list, err = b.conn.Plugins(b.ctx())
+	check(t, err)
+	if list[1].Processes != 1 {
+		t.Errorf("after another swarm: %+v", list[1])
+	}
+}
