@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
 // memoryEvery is how often the process looks at how much memory it uses.
@@ -30,6 +31,9 @@ type Program struct {
 	Time time.Duration
 	// Memory is what it may use, in bytes; from half of it on it works at using less.
 	Memory int64
+	// Write are folders that it may write to. It sees no other files than the system's and these, and has no sockets
+	// and no children, where package confine can see to that.
+	Write []string
 }
 
 // LimitError is the error for work that took more than it may, or whose process ended in another way. It tells
@@ -45,6 +49,7 @@ var errLong = errors.New("it takes too long")
 // order is the first line of what the process is given; the body follows.
 type order struct {
 	Memory int64           `json:"memory"`
+	Write  []string        `json:"write,omitempty"`
 	Job    json.RawMessage `json:"job"`
 }
 
@@ -63,7 +68,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "encode what to do: %w", err)
 	}
-	head, err := json.Marshal(order{p.Memory, raw})
+	head, err := json.Marshal(order{p.Memory, p.Write, raw})
 	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "encode what to do: %w", err)
 	}
@@ -109,6 +114,9 @@ func Main(in io.Reader, out io.Writer, do func(job json.RawMessage, body []byte)
 	var o order
 	if err := json.Unmarshal(head, &o); err != nil {
 		return fmt.Errorf("read what to do: %w", err)
+	}
+	if err := confine.Self(confine.Policy{Write: o.Write}); err != nil {
+		return err
 	}
 	debug.SetMemoryLimit(o.Memory / 2)
 	body, err := io.ReadAll(r)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
+	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -122,10 +123,23 @@ func become(p Policy, argv []string) error {
 	if err := landlocked(p); err != nil {
 		return err
 	}
-	if err := loadFilter(p); err != nil {
+	if err := loadFilter(p, 0); err != nil {
 		return err
 	}
 	return fmt.Errorf("run %s: %w", program, syscall.Exec(program, argv, os.Environ()))
+}
+
+// Self holds this process back, all threads of it, as Command does a program, for good. It keeps its memory, its
+// limits and what it has open. It does nothing where Supported says no.
+func Self(p Policy) error {
+	if Supported() != nil {
+		return nil //nolint:nilerr // as its comment says
+	}
+	config, rules := visible(p)
+	if err := config.Restrict(rules...); err != nil { // which refuses new rights, too
+		return fmt.Errorf("hide the file system: %w", err)
+	}
+	return loadFilter(p, seccomp.FilterFlagTSync)
 }
 
 // limit bounds files, dumps and memory.
@@ -162,10 +176,13 @@ func dropRights() error {
 	return nil
 }
 
-// landlocked hides the file system, save for what p grants.
-func landlocked(p Policy) error {
+// visible are the rules by which a program sees what p grants of the file system, and nothing else.
+func visible(p Policy) (landlock.Config, []landlock.Rule) {
 	own := "/proc/" + strconv.Itoa(os.Getpid()) // "self" would be the process that opens it
-	read := append(append([]string{p.Dir, own}, system...), p.Read...)
+	read := append(append([]string{own}, system...), p.Read...)
+	if p.Dir != "" {
+		read = append(read, p.Dir)
+	}
 	if p.Network {
 		read = append(read, online...)
 	}
@@ -182,7 +199,13 @@ func landlocked(p Policy) error {
 	}
 	config := landlock.V7
 	config.HandledAccessNet = 0 // sockets are the filter's
-	fd, flags, err := config.BestEffort().NewRulesetFD(rules...)
+	return config.BestEffort(), rules
+}
+
+// landlocked hides the file system from this thread.
+func landlocked(p Policy) error {
+	config, rules := visible(p)
+	fd, flags, err := config.NewRulesetFD(rules...)
 	if err != nil {
 		return fmt.Errorf("hide the file system: %w", err)
 	}

@@ -48,13 +48,14 @@ func filterSupported() error {
 	return nil
 }
 
-// loadFilter refuses calls of the kernel to this thread, and to the program that takes it over.
-func loadFilter(p Policy) error {
+// loadFilter refuses calls of the kernel to this thread, and to the program that takes it over; with
+// FilterFlagTSync to all threads.
+func loadFilter(p Policy, flag seccomp.FilterFlag) error {
 	info, err := arch.GetInfo("")
 	if err != nil {
 		return fmt.Errorf("filter calls: %w", err)
 	}
-	if err := refuseOthers(uint32(info.ID)); err != nil { // the library lets calls of other processors' modes pass
+	if err := refuseOthers(uint32(info.ID), flag); err != nil { // the library lets calls of other processors' modes pass
 		return fmt.Errorf("filter calls of 32-bit programs: %w", err)
 	}
 	known := func(names ...[]string) (out []string) {
@@ -89,7 +90,7 @@ func loadFilter(p Policy) error {
 		}
 	}
 	gone := seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: known(absent)}
-	err = seccomp.LoadFilter(seccomp.Filter{Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{no, gone}}})
+	err = seccomp.LoadFilter(seccomp.Filter{Flag: flag, Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{no, gone}}})
 	if err != nil {
 		return fmt.Errorf("filter calls: %w", err)
 	}
@@ -97,7 +98,7 @@ func loadFilter(p Policy) error {
 }
 
 // refuseOthers ends a process that calls the kernel as another processor's program.
-func refuseOthers(audit uint32) error {
+func refuseOthers(audit uint32, flag seccomp.FilterFlag) error {
 	raw, err := bpf.Assemble(onlyOf(audit))
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func refuseOthers(audit uint32) error {
 		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // four
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))); e != 0 {
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flag), uintptr(unsafe.Pointer(&prog))); e != 0 {
 		return e
 	}
 	return nil

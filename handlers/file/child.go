@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -31,6 +32,12 @@ func (h *Handler) readApart(ctx context.Context, req bus.FileRequest) (res bus.F
 	content := req.Content
 	req.Content = nil
 	reader := apart.Program{Argv: h.cfg.Reader, Time: most, Memory: h.cfg.ReadMemory}
+	if h.cfg.Cache != "" {
+		if err := os.MkdirAll(h.cfg.Cache, 0o700); err != nil {
+			return res, bus.Retry(bus.Errorf(bus.CodeUnavailable, "keep what PDFium is compiled to: %w", err))
+		}
+		reader.Write = []string{h.cfg.Cache}
+	}
 	err = reader.Do(ctx, job{req, h.cfg.Cache, h.cfg.Limit, h.cfg.Memory}, content, &res)
 	if limit, ok := errors.AsType[*apart.LimitError](err); ok {
 		return res, bus.Errorf(bus.CodeFailed, "%s cannot be read: %w", named(req.Name), limit)
