@@ -185,7 +185,7 @@ type JoinReply struct {
 	// Changed is false where the node was a member already.
 	Changed bool `json:"changed"`
 	// Phrase is the recovery phrase of the swarm that a node founds as it leaves another.
-	Phrase string `json:"phrase,omitempty"`
+	Phrase string `json:"recovery_phrase,omitempty"`
 }
 
 // ServeRequest offers to run tasks of one type. Jobs arrive on the reply's subject for as

@@ -70,7 +70,7 @@ type NodeRequest struct {
 
 // RecoverRequest carries the recovery phrase of the swarm.
 type RecoverRequest struct {
-	Phrase string `json:"phrase"`
+	Phrase string `json:"recovery_phrase"`
 }
 
 // TrustReply tells how a node stands to the swarm now.

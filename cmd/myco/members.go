@@ -52,7 +52,7 @@ type joinCmd struct {
 type joinView struct {
 	Swarm   bus.SwarmInfo `json:"swarm"`
 	Changed bool          `json:"changed"`
-	Phrase  string        `json:"phrase,omitempty"`
+	Phrase  string        `json:"recovery_phrase,omitempty"`
 }
 
 // Run implements the command.
