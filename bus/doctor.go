@@ -18,21 +18,29 @@ type Diagnosis struct {
 	UptimeMS int64     `json:"uptime_ms"`
 	Swarm    SwarmInfo `json:"swarm"`
 	// Revoked is set where this node was put out of its swarm.
-	Revoked bool               `json:"revoked,omitempty"`
-	Listens []ListenDiagnosis  `json:"listens"`
-	Peers   []PeerDiagnosis    `json:"peers"`
-	Static  []DialDiagnosis    `json:"static,omitempty"` // the addresses that --peer names
-	MDNS    MDNSDiagnosis      `json:"mdns"`
-	Store   StoreDiagnosis     `json:"store"`
-	Engines []EngineDiagnosis  `json:"engines"`
-	Demo    bool               `json:"demo,omitempty"` // the demo model answers here
-	Links   []LinkDiagnosis    `json:"links,omitempty"`
-	Twins   []Twins            `json:"twins,omitempty"`
-	Owner   *OwnerUse          `json:"owner,omitempty"`   // what this machine's owner leaves to the swarm
-	Waiting []TaskInfo         `json:"waiting,omitempty"` // queued tasks that no node can run
-	Nearby  []NearbySwarm      `json:"nearby,omitempty"`
-	Failed  []DiagnosisFailure `json:"failed,omitempty"`
-	Plugins []PluginInfo       `json:"plugins,omitempty"`
+	Revoked bool              `json:"revoked,omitempty"`
+	Listens []ListenDiagnosis `json:"listens"`
+	Peers   []PeerDiagnosis   `json:"peers"`
+	Static  []DialDiagnosis   `json:"static,omitempty"` // the addresses that --peer names
+	MDNS    MDNSDiagnosis     `json:"mdns"`
+	Store   StoreDiagnosis    `json:"store"`
+	Engines []EngineDiagnosis `json:"engines"`
+	Demo    bool              `json:"demo,omitempty"` // the demo model answers here
+	// DefaultModel is set where no node that is there has the model that --default-model names.
+	DefaultModel *MissingModel      `json:"default_model,omitempty"`
+	Links        []LinkDiagnosis    `json:"links,omitempty"`
+	Twins        []Twins            `json:"twins,omitempty"`
+	Owner        *OwnerUse          `json:"owner,omitempty"`   // what this machine's owner leaves to the swarm
+	Waiting      []TaskInfo         `json:"waiting,omitempty"` // queued tasks that no node can run
+	Nearby       []NearbySwarm      `json:"nearby,omitempty"`
+	Failed       []DiagnosisFailure `json:"failed,omitempty"`
+	Plugins      []PluginInfo       `json:"plugins,omitempty"`
+}
+
+// MissingModel is a model that no node has, and the command that brings it; see PullCommand.
+type MissingModel struct {
+	Model string `json:"model"`
+	Pull  string `json:"pull"`
 }
 
 // DiagnosisFailure is something that could not be found out.

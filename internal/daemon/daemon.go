@@ -173,6 +173,7 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	if err := d.publishFiles(up); err != nil {
 		return err
 	}
+	d.startDefaultModel(ctx, up)
 	d.hello()
 	close(d.ready)
 	return nil

@@ -22,6 +22,7 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), DataDir: d.cfg.DataDir, Log: d.cfg.Log,
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(), Plugins: d.plugins.list(),
+		DefaultModel: missingModel(d.nodes(), d.cfg.DefaultModel),
 	}
 	var wg sync.WaitGroup
 	var engines, swarm error

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/engine/demo"
 )
 
 func diagnose(t *testing.T, n *node) bus.Diagnosis {
@@ -14,12 +16,16 @@ func diagnose(t *testing.T, n *node) bus.Diagnosis {
 	return d
 }
 
+func withDefaultModel(model string) func(*config.Config) {
+	return func(c *config.Config) { c.DefaultModel = model }
+}
+
 // The daemon tells of the ways to others, and dials who has none.
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
-	foreign := start(t, "foreign")
+	foreign := start(t, "foreign", withDefaultModel("qwen3:8b"))
 	a := start(t, "a", withDemo)
-	b := start(t, "b", joining(a), withPeer(foreign.Info().FabricAddr))
+	b := start(t, "b", joining(a), withPeer(foreign.Info().FabricAddr), withDefaultModel(demo.Model)) // which a has
 	settle(t, a, b)
 
 	d := diagnose(t, b)
@@ -32,6 +38,12 @@ func TestDiagnose(t *testing.T) {
 	}
 	if len(d.Static) != 1 || d.Static[0].Result != bus.DialStranger || d.Static[0].Node != foreign.id() {
 		t.Errorf("static %+v, want the stranger", d.Static)
+	}
+	if m := diagnose(t, foreign).DefaultModel; m == nil || m.Model != "qwen3:8b" || m.Pull != "ollama pull qwen3:8b" {
+		t.Errorf("default model %+v, want it told as missing", m)
+	}
+	if m := d.DefaultModel; m != nil {
+		t.Errorf("default model %+v is told as missing, and a has it", m)
 	}
 	if !diagnose(t, a).Demo {
 		t.Error("a does not tell of its demo model")

@@ -206,6 +206,11 @@ func TestExamine(t *testing.T) {
 		"the engine has no model": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "myco pull gemma3:1b --node "},
 		},
+		"no node has the default model": {
+			func(f *doctor.Facts) {
+				f.Daemon.DefaultModel = &bus.MissingModel{Model: "qwen3:8b", Pull: "myco pull qwen3:8b"}
+			}, "default model", doctor.Warn, []string{"no node has qwen3:8b", "--default-model", "myco pull qwen3:8b"},
+		},
 		"the engine is open": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Open = []string{"192.0.2.5:11434"} },
 			"engine", doctor.Warn,

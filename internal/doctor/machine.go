@@ -227,6 +227,18 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 	return out
 }
 
+// defaultModel tells of a model that is to answer, and that no node has.
+func defaultModel(d bus.Diagnosis) []Check {
+	if d.DefaultModel == nil {
+		return nil
+	}
+	return []Check{{
+		"default model", Warn,
+		fmt.Sprintf("no node has %s, which mycod --default-model names here: questions that name no model go to another, if there is one", d.DefaultModel.Model),
+		d.DefaultModel.Pull,
+	}}
+}
+
 func engineUp(e bus.EngineDiagnosis) string {
 	s := fmt.Sprintf("%s at %s is up", e.Kind, e.URL)
 	if len(e.Models) > 0 {
