@@ -26,7 +26,7 @@ type cli struct {
 	JSON    bool   `help:"Print JSON; one object a line for what goes on."`
 	Quiet   bool   `short:"q" help:"No hints, footers or progress on standard error."`
 	// ShowVersion is what many type for the command version.
-	ShowVersion kong.VersionFlag `name:"version" hidden:""`
+	ShowVersion flags.Version `name:"version" hidden:""`
 
 	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
 	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
@@ -102,7 +102,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		kong.Vars{"version": buildVersion(version, build).String()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 96}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		flags.Values())
+		flags.Values(), flags.Help())
 	if err != nil {
 		fmt.Fprintln(s.err, "myco:", err)
 		return 1
@@ -134,6 +134,9 @@ func run(ctx context.Context, args []string, s streams) int {
 
 // usage turns an error of the parser into one of the swarm.
 func usage(err error) error {
+	if lost, ok := errors.AsType[*flags.WriteError](err); ok {
+		return lost // of --help
+	}
 	command := "myco"
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {

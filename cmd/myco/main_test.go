@@ -87,7 +87,9 @@ func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 // A result that cannot be written is a failure, and no crash.
 func TestFullDiskIsAFailure(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"version"}, {"version", "--json"}} {
+	for _, args := range [][]string{
+		{"version"}, {"version", "--json"}, {"--version"}, {"--help"}, {"ask", "--help"}, {"task", "--help"}, {"completion", "bash"},
+	} {
 		var errs strings.Builder
 		code := run(t.Context(), args, streams{in: strings.NewReader(""), out: full{}, err: &errs})
 		if code != 1 || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {

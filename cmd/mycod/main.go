@@ -42,7 +42,7 @@ type streams struct {
 // cli is the command line.
 type cli struct {
 	runFlags
-	Show kong.VersionFlag `name:"version" help:"Show the version and end."`
+	Show flags.Version `name:"version" help:"Show the version and end."`
 
 	Run     runCmd     `cmd:"" default:"1" hidden:"" help:"Run a node of the swarm."`
 	Demo    demoCmd    `cmd:"" help:"Show a swarm of three on this machine: ask, work, lose a node, go on."`
@@ -65,11 +65,14 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	parser, err := kong.New(&c, kong.Name("mycod"),
 		kong.Description("Runs a node of the swarm, which finds others, joins by token and shares work. Without a command it runs until it is stopped."),
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, flags.Values(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, flags.Values(), flags.Help(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return fail(s.err, err)
 	}
 	k, err := parser.Parse(args)
+	if lost, ok := errors.AsType[*flags.WriteError](err); ok {
+		return fail(s.err, lost) // of --help
+	}
 	if err != nil {
 		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", c.settings.blame(err)).WithHint("mycod --help"))
 	}

@@ -141,6 +141,25 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+var errFull = errors.New("no space left on device")
+
+// What cannot be written is a failure, and no mistake in the command line.
+func TestFullDiskIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"demo", "--help"}} {
+		var errs bytes.Buffer
+		code := run(t.Context(), args, streams{strings.NewReader(""), full{}, &errs})
+		if code != 1 || !strings.Contains(errs.String(), errFull.Error()) || strings.Contains(errs.String(), "try") {
+			t.Errorf("%v: exit code %d, %q, want 1 and why", args, code, errs.String())
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
