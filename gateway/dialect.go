@@ -155,19 +155,29 @@ func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Re
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return wrong{err: bus.AsError(err)}
 		}
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
-			_, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL})
-			if strings.HasPrefix(pattern, method+" ") {
-				w.Header().Set("Allow", method)
-				return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method)}
-			}
+		if method := methodFor(mux, r); method != "" {
+			w.Header().Set("Allow", method)
+			return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method), method}
 		}
 		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 	}
 }
 
+// methodFor is the method that mux has a route with for the path of r; empty where it has none.
+func methodFor(mux *http.ServeMux, r *http.Request) string {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); strings.HasPrefix(pattern, method+" ") {
+			return method
+		}
+	}
+	return ""
+}
+
 // badMethod is an error about the method of a request.
-type badMethod struct{ err *bus.Error }
+type badMethod struct {
+	err   *bus.Error
+	allow string // the method to call it with
+}
 
 func (b badMethod) Error() string { return b.err.Error() }
 func (b badMethod) Unwrap() error { return b.err }

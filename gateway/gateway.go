@@ -180,7 +180,7 @@ func New(cfg Config) (*Gateway, error) {
 			dialectOf(r).handle(noSuchCall(mux))(g, w, r)
 		})))
 	}
-	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute)(g, w, r) })))
+	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute(mux))(g, w, r) })))
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "requests of other web sites are refused"))

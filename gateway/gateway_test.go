@@ -306,3 +306,35 @@ func TestNewWantsAKey(t *testing.T) {
 		t.Errorf("without a key: %v, want CodeInvalid", err)
 	}
 }
+
+// Who calls a path of the swarm's own interface with the wrong method is told the right one.
+func TestWrongMethod(t *testing.T) {
+	t.Parallel()
+	_, g := setup(t)
+	for _, c := range []struct{ method, target, allow string }{
+		{"DELETE", "/status", "GET, HEAD"},
+		{"POST", "/health", "GET, HEAD"},
+		{"OPTIONS", "/peers", "GET, HEAD"},
+		{"PUT", "/identity", "GET, HEAD"},
+		{"GET", "/task", "POST"},
+		{"DELETE", "/task/x", "GET, HEAD"},
+		{"POST", "/task/x/events", "GET, HEAD"},
+		{"POST", "/", "GET, HEAD"},
+		{"POST", "/ui/", "GET, HEAD"},
+		{"DELETE", "/ui/login", "POST"},
+	} {
+		w := call(t, g, c.method, c.target, "")
+		wants(t, c.method+" "+c.target, w, http.StatusMethodNotAllowed, bus.CodeInvalid)
+		if w.Header().Get("Allow") != c.allow || !strings.Contains(w.Body.String(), ` `+c.target+`"`) {
+			t.Errorf("%s %s: Allow %q, %s; want %q, and it as the hint", c.method, c.target, w.Header().Get("Allow"), w.Body, c.allow)
+		}
+	}
+	for _, target := range []string{"/none", "/status/x", "/task/x/none"} {
+		if w := call(t, g, "DELETE", target, ""); w.Code != http.StatusNotFound || w.Header().Get("Allow") != "" {
+			t.Errorf("DELETE %s: %d, Allow %q, want 404", target, w.Code, w.Header().Get("Allow"))
+		}
+	}
+	if w := from(t, g, "127.0.0.1:5", "DELETE", "/status", "", "Authorization", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("without the key: %d", w.Code)
+	}
+}

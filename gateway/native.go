@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
@@ -52,12 +53,23 @@ func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) 
 	if e.Code == bus.CodeInternal {
 		g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
 	}
-	g.fail(w, e.Code.HTTPStatus(), e)
+	status := e.Code.HTTPStatus()
+	if m, other := errors.AsType[badMethod](err); other {
+		status = http.StatusMethodNotAllowed
+		w.Header().Set("Allow", strings.Replace(m.allow, http.MethodGet, "GET, HEAD", 1))
+	}
+	g.fail(w, status, e)
 }
 
-// noRoute answers what no route is for.
-func noRoute(_ *Gateway, r *http.Request) (int, any, error) {
-	return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
+// noRoute answers what mux has no route for.
+func noRoute(mux *http.ServeMux) func(*Gateway, *http.Request) (int, any, error) {
+	return func(_ *Gateway, r *http.Request) (int, any, error) {
+		if method := methodFor(mux, r); method != "" {
+			e := bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method)
+			return 0, nil, badMethod{e.WithHint("%s %s", method, r.URL.Path), method}
+		}
+		return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
+	}
 }
 
 func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
