@@ -67,13 +67,21 @@ type streams struct {
 	piped bool
 	// interactive tells that a person sits at in and err.
 	interactive bool
-	environ     []string
+	// columns tells how wide the terminal is that out is; nil where it is none.
+	columns func() int
+	environ []string
 }
 
 // stdio returns the streams of this process.
 func stdio() streams {
 	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
 	s.interactive = term.IsTerminal(os.Stdin.Fd()) && term.IsTerminal(os.Stderr.Fd())
+	if term.IsTerminal(os.Stdout.Fd()) {
+		s.columns = func() int {
+			width, _, _ := term.GetSize(os.Stdout.Fd()) // 0 where that is not known
+			return width
+		}
+	}
 	if info, err := os.Stdin.Stat(); err == nil {
 		s.piped = info.Mode().IsRegular() || info.Mode()&os.ModeNamedPipe != 0
 	}

@@ -65,7 +65,7 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		if err != nil {
 			return err
 		}
-		ch.say(swarmTable(viewSwarm(s.Swarm, s.Nodes), s.Node.ID))
+		ch.say(swarmTable(viewSwarm(s.Swarm, s.Nodes), s.Node.ID, ch.width()))
 	case "/system":
 		if l.set {
 			ch.s.System, ch.s.Tokens = l.arg, 0

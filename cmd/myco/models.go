@@ -83,7 +83,7 @@ func (c *modelsCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if len(v.Models) > 0 {
-		a.text(modelsTable(v.Models))
+		a.text(modelsTable(v.Models, a.width()))
 	}
 	c.hints(a, v.Models, nodes)
 	return nil
@@ -186,8 +186,15 @@ func (c *modelsCmd) hints(a *app, listed []sharedModel, nodes []bus.NodeInfo) {
 	}
 }
 
-// modelsTable renders models for people; a star marks who has one loaded.
-func modelsTable(models []sharedModel) string {
+// modelsGive is the order of what people can do without.
+var modelsGive = giving{
+	shorten: map[string]int{"NODES": 16, "CAN": 14, "MODEL": 24},
+	drop:    []string{"QUANTIZATION", "PARAMETERS", "CONTEXT", "CAN", "SIZE"},
+}
+
+// modelsTable renders models for people, on a terminal of that width, or 0 for any; a star marks who has one
+// loaded.
+func modelsTable(models []sharedModel, width int) string {
 	rows := make([][]string, len(models))
 	for i, m := range models {
 		name := m.Name
@@ -207,7 +214,7 @@ func modelsTable(models []sharedModel) string {
 			strings.Join(m.Can.Names(), ","), strings.Join(nodes, " "),
 		}
 	}
-	return tabulate([]string{"MODEL", "SIZE", "PARAMETERS", "QUANTIZATION", "CONTEXT", "CAN", "NODES"}, rows)
+	return modelsGive.fitted(width, []string{"MODEL", "SIZE", "PARAMETERS", "QUANTIZATION", "CONTEXT", "CAN", "NODES"}, rows)
 }
 
 // diskSize is a size in bytes as disks and Ollama count it, in powers of ten.

@@ -38,5 +38,5 @@ func TestSharedModels(t *testing.T) {
 		{ID: "myco-3", Name: "attic", State: bus.NodeDraining, Models: []bus.ModelInfo{other}},
 		{ID: "myco-4", Name: "cellar", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "gone"}}},
 	})
-	golden(t, "models_shared.golden", ansi.Strip(modelsTable(got)))
+	golden(t, "models_shared.golden", ansi.Strip(modelsTable(got, 0)))
 }

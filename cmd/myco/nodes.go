@@ -47,7 +47,7 @@ func (c *nodesLsCmd) Run(ctx context.Context, a *app) error {
 		a.object(rosterView{Swarm: r.Swarm, Nodes: r.Members})
 		return nil
 	}
-	a.text(rosterTable(r))
+	a.text(rosterTable(r, a.width()))
 	for _, m := range r.Members {
 		if m.Holder && (m.State == bus.NodeRevoked || m.State == bus.NodeLeft) {
 			a.hint("%s is out, and had the swarm's key, which still signs. To replace it: myco rotate --swarm", m.Name)
@@ -63,8 +63,14 @@ func steady(m *bus.Member) {
 	}
 }
 
-// rosterTable renders the roster for people.
-func rosterTable(r bus.Roster) string {
+// rosterGives is the order of what people can do without.
+var rosterGives = giving{
+	shorten: map[string]int{"OUT SINCE": 11, "NAME": 12},
+	drop:    []string{"ADDED BY", "SINCE", "OUT SINCE", "ID", "HOLDS"},
+}
+
+// rosterTable renders the roster for people, on a terminal of that width, or 0 for any.
+func rosterTable(r bus.Roster, width int) string {
 	names := map[bus.NodeID]string{}
 	for _, m := range r.Members {
 		names[m.ID] = m.Name
@@ -99,7 +105,7 @@ func rosterTable(r bus.Roster) string {
 		}
 		rows[i] = []string{who, string(m.ID), state(string(m.State)), day(m.Since), by, key, ended}
 	}
-	return tabulate([]string{"NAME", "ID", "STATE", "SINCE", "ADDED BY", "HOLDS", "OUT SINCE"}, rows)
+	return rosterGives.fitted(width, []string{"NAME", "ID", "STATE", "SINCE", "ADDED BY", "HOLDS", "OUT SINCE"}, rows)
 }
 
 // day is the day of a moment, where this machine is; --json has the rest.

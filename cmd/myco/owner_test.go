@@ -18,7 +18,7 @@ func TestSwarmTellsOwnersUse(t *testing.T) {
 		}},
 	}
 	v := viewSwarm(bus.SwarmInfo{Name: "home"}, nodes)
-	out := swarmTable(v, "")
+	out := swarmTable(v, "", 0)
 	for _, want := range []string{"a is closed until 17:00\n", "b is used by its owner: on battery\n", "m* (31/s)"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing from:\n%s", want, out)

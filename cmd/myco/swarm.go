@@ -98,7 +98,7 @@ func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	if v.Mixed != nil {
 		a.text(v.Mixed.String() + "\n")
 	}
-	a.text(swarmTable(v, status.Node.ID))
+	a.text(swarmTable(v, status.Node.ID, a.width()))
 	for _, n := range status.Nearby {
 		a.hint("nearby: %s (%s) at %s, of another swarm. To join it: myco invite there, then here: myco join TOKEN", n.Name, n.NodeID, n.JoinAddr)
 	}
@@ -135,8 +135,14 @@ func viewSwarm(s bus.SwarmInfo, nodes []bus.NodeInfo) swarmView {
 	return v
 }
 
-// swarmTable renders the swarm for people; here is the node asked.
-func swarmTable(v swarmView, here bus.NodeID) string {
+// swarmGives is the order of what people can do without: the title has the queue host, and names will do.
+var swarmGives = giving{
+	shorten: map[string]int{"MODELS": 16},
+	drop:    []string{"QUEUE", "VERSION", "TIER", "GPU", "ID", "MODELS", "BUSY"},
+}
+
+// swarmTable renders the swarm for people, on a terminal of that width, or 0 for any; here is the node asked.
+func swarmTable(v swarmView, here bus.NodeID, width int) string {
 	host := string(v.Swarm.QueueHost)
 	rows := make([][]string, len(v.Nodes))
 	for i, n := range v.Nodes {
@@ -156,8 +162,11 @@ func swarmTable(v swarmView, here bus.NodeID) string {
 		host = "none yet"
 	}
 	title := fmt.Sprintf("swarm %s (%s), queue host %s, term %d", v.Swarm.Name, v.Swarm.ID, host, v.Swarm.Term)
-	return lipgloss.NewStyle().Bold(true).Render(title) + "\n" +
-		tabulate([]string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows) + owners(v.Nodes)
+	if width > 0 && lipgloss.Width(title) > width {
+		title = fmt.Sprintf("swarm %s (%s), queue host %s, term %d", v.Swarm.Name, ansi.Truncate(v.Swarm.ID, 13, cutMark), host, v.Swarm.Term)
+	}
+	return fit(lipgloss.NewStyle().Bold(true).Render(title), width) + "\n" +
+		swarmGives.fitted(width, []string{"NAME", "ID", "STATE", "TIER", "GPU", "MODELS", "BUSY", "QUEUE", "VERSION"}, rows) + owners(v.Nodes)
 }
 
 // owners tells, a line each, which nodes are not all the swarm's.

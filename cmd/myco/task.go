@@ -85,6 +85,12 @@ func (a *app) know(ctx context.Context, conn *bus.Conn) {
 	}
 }
 
+// tasksGive is the order of what people can do without.
+var tasksGive = giving{
+	shorten: map[string]int{"MODEL": 12, "NODE": 10},
+	drop:    []string{"ATTEMPTS", "TYPE", "NODE", "AGE", "MODEL"},
+}
+
 // tasks lists tasks, the newest last.
 func (a *app) tasks(tasks []bus.TaskInfo) {
 	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
@@ -103,7 +109,7 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 	case len(rows) == 0:
 		a.hint("no tasks")
 	default:
-		a.table([]string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows)
+		a.text(tasksGive.fitted(a.width(), []string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows))
 	}
 }
 
