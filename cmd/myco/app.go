@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -93,10 +94,12 @@ type app struct {
 	streams
 	*view
 	dataDir string
-	quiet   bool
-	now     func() time.Time
-	known   []bus.NodeInfo // where their names are wanted; see know
-	code    int            // exit code of a command that has said all itself
+	// commands finds those in hints, see next.
+	commands *regexp.Regexp
+	quiet    bool
+	now      func() time.Time
+	known    []bus.NodeInfo // where their names are wanted; see know
+	code     int            // exit code of a command that has said all itself
 }
 
 // run parses args, runs the command, and returns its exit code.
@@ -127,7 +130,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	a := &app{
 		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),
-		dataDir: c.DataDir, quiet: c.Quiet, now: time.Now,
+		dataDir: c.DataDir, commands: nextCommands(parser.Model), quiet: c.Quiet, now: time.Now,
 	}
 	if err == nil {
 		err = parsed.Run(a)
@@ -164,6 +167,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		e = bus.Errorf(bus.CodeCancelled, "interrupted")
 	}
+	e = a.nextOf(e)
 	if a.json {
 		a.object(struct {
 			Error *bus.Error `json:"error"`
@@ -179,7 +183,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 // hint tells something beside the result, unless the user wants quiet.
 func (a *app) hint(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprintln(a.err, a.next(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -187,7 +187,7 @@ func (ch *chat) told(err error) {
 	if err == nil {
 		return
 	}
-	e := bus.AsError(err)
+	e := ch.nextOf(bus.AsError(err))
 	if ch.json {
 		ch.object(chatEvent{Event: "error", Error: e})
 	}

@@ -168,14 +168,16 @@ func (d *daemon) myco(args ...string) outcome {
 	return d.mycoIn(d.t.Context(), "", args...)
 }
 
-// mycoIn runs the command with something piped in.
+// mycoIn runs the command with something piped in. Its hints name d's directory, and outcome has them as
+// they are where that is the usual one; see TestHintsNameTheDataDirectory.
 func (d *daemon) mycoIn(ctx context.Context, in string, args ...string) outcome {
 	d.t.Helper()
 	var out, errs bytes.Buffer
 	code := run(ctx, append([]string{"--data-dir", d.dir}, args...), streams{
 		in: strings.NewReader(in), out: &out, err: &errs, piped: in != "",
 	})
-	return outcome{code, out.String(), errs.String()}
+	usual := strings.NewReplacer("myco --data-dir "+d.dir+" ", "myco ")
+	return outcome{code, usual.Replace(out.String()), usual.Replace(errs.String())}
 }
 
 // want fails unless the command ended with code, and its error output holds all of says.

@@ -28,6 +28,9 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	r := doctor.Examine(facts)
+	for i, c := range r.Checks {
+		r.Checks[i].Hint = a.next(c.Hint)
+	}
 	a.report(r)
 	switch worst := r.Worst(); {
 	case worst == doctor.Fail, worst == doctor.Warn && c.Strict:

@@ -157,7 +157,7 @@ func (a *app) page(asked string, p fetched, names func() []bus.NodeInfo, several
 	if p.err == nil {
 		v.FetchResult = &p.FetchResult
 	} else {
-		v.Error = bus.AsError(p.err)
+		v.Error = a.nextOf(bus.AsError(p.err))
 		if a.code == 0 {
 			a.code = v.Error.Code.ExitCode()
 		}

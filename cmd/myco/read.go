@@ -227,7 +227,7 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 		return bus.Errorf(bus.CodeInternal, "the reading of %s ended without an end", path)
 	}()
 	if err != nil {
-		v.FileResult, v.Error = nil, bus.AsError(err)
+		v.FileResult, v.Error = nil, a.nextOf(bus.AsError(err))
 	}
 	v.DurationMS = millis(a.now().Sub(start))
 	return v

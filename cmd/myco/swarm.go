@@ -90,10 +90,10 @@ func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	}
 	switch {
 	case v.Revoked != nil:
-		a.text(putOut(v) + "\n")
+		a.text(a.next(putOut(v)) + "\n")
 	case len(v.RefusedBy) > 0:
-		a.text(fmt.Sprintf("This node is alone: %s will not have it, so it was put out while it was away, or they have not heard of it yet.\n"+
-			"Who is in the swarm, run there: myco nodes. For a swarm of its own, run here: myco leave\n", strings.Join(v.RefusedBy, " and ")))
+		a.text(a.next(fmt.Sprintf("This node is alone: %s will not have it, so it was put out while it was away, or they have not heard of it yet.\n"+
+			"Who is in the swarm, run there: myco nodes. For a swarm of its own, run here: myco leave\n", strings.Join(v.RefusedBy, " and "))))
 	}
 	if v.Mixed != nil {
 		a.text(v.Mixed.String() + "\n")

@@ -238,7 +238,7 @@ func (a *app) task(i bus.TaskInfo) {
 	}
 	pairs = append(pairs, [2]string{"waits", place(i)}, [2]string{"warning", i.Warning})
 	if i.Error != nil {
-		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", i.Error.Hint})
+		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", a.next(i.Error.Hint)})
 	}
 	a.fields(append(pairs, [2]string{"result", resultText(i)}))
 }
