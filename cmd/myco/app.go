@@ -32,7 +32,7 @@ type cli struct {
 	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
 	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
 	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
-	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX and plain text, on any node."`
+	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, HTML and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
 	Run       runCmd       `cmd:"" help:"Have a task of any type done, such as a plugin's."`
 	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`

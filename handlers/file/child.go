@@ -55,6 +55,7 @@ func Main(in io.Reader, out io.Writer) error {
 		}
 		j.Request.Content = content
 		h := New(Config{Cache: j.Cache, Limit: j.Limit, Memory: j.Memory})
+		h.alone = true
 		return h.read(context.Background(), j.Request) // what it leaves ends with the process
 	})
 }

@@ -49,6 +49,8 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	pdf *pdfReader
+	// alone is set in a process that ends with the document.
+	alone bool
 }
 
 var _ bus.Handler = (*Handler)(nil)
@@ -101,10 +103,11 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, err
 
 // The kinds that are told apart by hand. What is plain text keeps what mimetype says of it.
 const (
-	kindPDF  = "application/pdf"
-	kindDOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-	kindHTML = "text/html"
-	kindText = "text/plain"
+	kindPDF   = "application/pdf"
+	kindDOCX  = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	kindHTML  = "text/html"
+	kindXHTML = "application/xhtml+xml"
+	kindText  = "text/plain"
 )
 
 // read makes text of the document.
@@ -123,17 +126,19 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	if kind == kindPDF {
 		return h.pdf.read(ctx, req, h.cfg.Limit)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.Limit, tooSlow(req.Name, h.cfg.Limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.Limit, tooSlow(req.Name, h.cfg.Limit).WithHint("split it, and read its parts"))
 	defer cancel()
 	var res bus.FileResult
 	var err error
 	switch { // what else is read gets its case here
 	case kind == kindDOCX:
 		res, err = readDOCX(ctx, req)
+	case kind == kindHTML:
+		res, err = h.readHTML(ctx, req)
 	case isText(is):
 		res, err = readText(req)
 	default:
-		return res, bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX and plain text are read", named(req.Name), kind).
+		return res, bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, HTML and plain text are read", named(req.Name), kind).
 			WithHint("save it as PDF, DOCX or text")
 	}
 	if ctx.Err() != nil {
@@ -147,8 +152,12 @@ func tooSlow(name string, limit time.Duration) *bus.Error {
 	return bus.Errorf(bus.CodeFailed, "%s was not read within %v: %w", named(name), limit, errSlow).WithHint("read a part of it: --pages 1-50")
 }
 
-// kindOf tells what a document is, by its content; a name counts where a text begins as HTML does, as many
-// Markdown files do.
+// htmlNames are the ends of names of files of HTML.
+var htmlNames = []string{".html", ".htm", ".xhtml"}
+
+// kindOf tells what a document is, by its content; a name counts for text: one that is called otherwise is no
+// HTML though it begins like it, as many files of Markdown do, and one that is called HTML may begin with
+// something else.
 func kindOf(name string, content []byte) (string, *mimetype.MIME) {
 	is := mimetype.Detect(content)
 	kind, _, _ := strings.Cut(is.String(), ";")
@@ -157,7 +166,9 @@ func kindOf(name string, content []byte) (string, *mimetype.MIME) {
 		kind = kindPDF
 	case isDOCX(content):
 		kind = kindDOCX
-	case kind == kindHTML && ext != "" && !slices.Contains([]string{".html", ".htm", ".xhtml"}, ext):
+	case kind == kindXHTML, slices.Contains(htmlNames, ext) && isText(is):
+		kind = kindHTML
+	case kind == kindHTML && ext != "" && !slices.Contains(htmlNames, ext):
 		kind = kindText
 		is = mimetype.Lookup(kind)
 	case is.Parent() == nil && utf8.Valid(content) && !bytes.ContainsRune(content, 0): // with colours of a terminal, say

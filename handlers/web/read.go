@@ -4,12 +4,9 @@ import (
 	"mime"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/net/html/charset"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 // reader makes the text of a page, and may fill in what the page tells of itself.
@@ -57,7 +54,7 @@ func (p *page) readable() error {
 // read makes the result of p.
 func (p *page) read(req bus.FetchRequest) (bus.FetchResult, error) {
 	res := bus.FetchResult{
-		URL: p.url.String(), Status: p.status, ContentType: clean(p.contentType), Format: req.Format,
+		URL: p.url.String(), Status: p.status, ContentType: markup.Clean(p.contentType), Format: req.Format,
 		Bytes: len(p.body), Truncated: p.cut, FetchedAt: p.at,
 	}
 	read := readerOf(p.media)
@@ -68,68 +65,32 @@ func (p *page) read(req bus.FetchRequest) (bus.FetchResult, error) {
 		return res, err
 	}
 	if len(res.Text) > req.MaxBytes {
-		res.Text, res.Truncated = whole(res.Text[:req.MaxBytes]), true
+		res.Text, res.Truncated = markup.Whole(res.Text[:req.MaxBytes]), true
 	}
 	return res, nil
 }
 
+// readHTML is the reader of HTML.
+func readHTML(p *page, req bus.FetchRequest, res *bus.FetchResult) error {
+	source, _ := markup.Decode(p.body, p.contentType, true)
+	doc, err := markup.Read(source, p.url, req.Format == bus.FormatText)
+	if err != nil {
+		return unread(err)
+	}
+	res.Title, res.Byline, res.Site, res.Published, res.Text = doc.Title, doc.Byline, doc.Site, doc.Published, doc.Text
+	res.Truncated = res.Truncated || doc.Cut
+	return nil
+}
+
+func unread(err error) error {
+	return bus.Errorf(bus.CodeFailed, "no text can be made of the page: %w", err).WithHint("myco fetch --format raw URL")
+}
+
 // readText is the reader of what is text already.
 func readText(p *page, _ bus.FetchRequest, res *bus.FetchResult) error {
-	res.Text = clean(p.decode(readerOf(p.media) != nil && isHTML(p.media)))
+	text, _ := markup.Decode(p.body, p.contentType, isHTML(p.media))
+	res.Text = markup.Clean(text)
 	return nil
 }
 
 func isHTML(media string) bool { return media == "text/html" || media == "application/xhtml+xml" }
-
-// decode returns the page as a string of UTF-8. Its charset is that of a byte order mark, of the header, or
-// of what HTML tells of itself, in this order. A page that tells none is UTF-8 where it can be, and else
-// windows-1252, of which Latin-1 is a part: that is how browsers take it.
-func (p *page) decode(asHTML bool) string {
-	head := p.body
-	if !asHTML {
-		head = head[:min(3, len(head))] // room for the mark alone: a text about HTML is not to be taken at its word
-	}
-	e, _, certain := charset.DetermineEncoding(head, p.contentType)
-	if !certain && utf8.Valid(withoutHalf(p.body)) {
-		return withoutMark(string(p.body))
-	}
-	b, err := e.NewDecoder().Bytes(p.body)
-	if err != nil {
-		b = p.body // no decoder fails at what it does not know, but puts a mark in its place
-	}
-	return withoutMark(string(b))
-}
-
-func withoutMark(s string) string {
-	return strings.TrimPrefix(strings.ToValidUTF8(s, "\ufffd"), "\ufeff")
-}
-
-// withoutHalf returns b without the beginning of a character at its end.
-func withoutHalf(b []byte) []byte {
-	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
-		if c := b[len(b)-i]; utf8.RuneStart(c) {
-			if !utf8.FullRune(b[len(b)-i:]) {
-				return b[:len(b)-i]
-			}
-			break
-		}
-	}
-	return b
-}
-
-// whole is withoutHalf for a string.
-func whole(s string) string { return string(withoutHalf([]byte(s))) }
-
-// clean takes out what steers a terminal and stands for nothing to read.
-func clean(s string) string {
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\r':
-			return '\n'
-		case unicode.IsControl(r) && r != '\n' && r != '\t':
-			return -1
-		}
-		return r
-	}, s)
-}

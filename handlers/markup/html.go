@@ -1,4 +1,4 @@
-package web
+package markup
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"codeberg.org/readeck/go-readability/v2"
@@ -17,8 +18,6 @@ import (
 	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/table"
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
-
-	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // Limits of what is made of a page, so that a small one does not become a large one, or take for ever.
@@ -33,55 +32,62 @@ const (
 	fewRunes = 500
 )
 
-// readHTML is the reader of HTML: of an article what there is to read, of other pages everything.
-func readHTML(p *page, req bus.FetchRequest, res *bus.FetchResult) (err error) {
+// Document is what a document of HTML says, and what it tells of itself: empty where it tells nothing.
+type Document struct {
+	// Text is in UTF-8 and ends with one line feed.
+	Text                string
+	Title, Byline, Site string // each on one line
+	Published           time.Time
+	// Cut tells that the document has more than is read of one.
+	Cut bool
+}
+
+// Read makes text of HTML, Markdown or plain: of an article what there is to read, of other documents
+// everything. Links and pictures are told from at, or from the base that the document names, and stay as
+// they are where there is neither. Where it fails the document is deeper, or otherwise more, than its parser
+// takes.
+func Read(source string, at *url.URL, plain bool) (out Document, err error) {
 	defer func() {
 		if r := recover(); r != nil { // in a library: the parser's way to give up is among them
-			err = unread(fmt.Errorf("%v", r))
+			err = fmt.Errorf("%v", r)
 		}
 	}()
-	doc, err := html.Parse(strings.NewReader(p.decode(true)))
+	doc, err := html.Parse(strings.NewReader(source))
 	if err != nil {
-		return unread(err)
+		return out, err
 	}
-	if prune(doc) {
-		res.Truncated = true
-	}
-	absolute(doc, baseOf(doc, p.url))
+	out.Cut = prune(doc)
+	absolute(doc, baseOf(doc, at))
 	parser := readability.NewParser()
 	parser.KeepClasses = true // that of code names its language
-	article, err := parser.ParseDocument(doc, p.url)
+	article, err := parser.ParseDocument(doc, at)
 	if err != nil {
-		return unread(err)
+		return out, err
 	}
-	res.Title, res.Byline, res.Site = line(article.Title()), line(article.Byline()), line(article.SiteName())
+	out.Title, out.Byline, out.Site = line(article.Title()), line(article.Byline()), line(article.SiteName())
 	if at, err := article.PublishedTime(); err == nil {
-		res.Published = at
+		out.Published = at
 	}
 	node := article.Node
 	if text, all := runes(node), runes(doc); node == nil || text < fewRunes && text*4 < all {
 		node = doc
 	}
 	lighten(node)
-	text, err := render(node, req.Format)
+	text, err := render(node, plain)
 	if err != nil {
-		return unread(err)
+		return out, err
 	}
-	res.Text = strings.TrimSpace(clean(text)) + "\n"
-	return nil
-}
-
-func unread(err error) error {
-	return bus.Errorf(bus.CodeFailed, "no text can be made of the page: %w", err).WithHint("myco fetch --format raw URL")
+	out.Text = strings.TrimSpace(Clean(text)) + "\n"
+	return out, nil
 }
 
 // line is s on one line.
-func line(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
+func line(s string) string { return strings.Join(strings.Fields(Clean(s)), " ") }
 
 // render makes text of a part of a page.
-func render(node *html.Node, format string) (string, error) {
+func render(node *html.Node, plain bool) (string, error) {
 	var b bytes.Buffer
-	if format == bus.FormatText {
+	if plain {
 		err := readability.Article{Node: node}.RenderText(&b)
 		return b.String(), err
 	}
@@ -176,11 +182,16 @@ func hasScheme(n *html.Node, name, scheme string) bool {
 	return ok && strings.EqualFold(s, scheme)
 }
 
-// baseOf is what the links of a page are told from.
+// baseOf is what the links of a page are told from; nil where nothing tells.
 func baseOf(doc *html.Node, at *url.URL) *url.URL {
 	for d := range doc.Descendants() {
 		if href := attribute(d, "href"); d.DataAtom == atom.Base && href != "" {
-			if u, err := at.Parse(href); err == nil {
+			u, err := url.Parse(href)
+			switch {
+			case err != nil:
+			case at != nil:
+				return at.ResolveReference(u)
+			case u.IsAbs():
 				return u
 			}
 		}
@@ -190,6 +201,9 @@ func baseOf(doc *html.Node, at *url.URL) *url.URL {
 
 // absolute makes the addresses of links and pictures whole.
 func absolute(doc *html.Node, from *url.URL) {
+	if from == nil {
+		return
+	}
 	for d := range doc.Descendants() {
 		name := map[atom.Atom]string{atom.A: "href", atom.Img: "src"}[d.DataAtom]
 		if name == "" || attribute(d, name) == "" {
