@@ -32,7 +32,8 @@ type FetchRequest struct {
 	// Format is one of the above; empty is FormatMarkdown.
 	Format string `json:"format,omitempty"`
 	// MaxBytes is how much of the page is read, in bytes after decompression, and how long the text is at
-	// most; what comes beyond is left out, see FetchResult.Truncated. 0 is DefaultPage.
+	// most; what comes beyond is left out, see FetchResult.Truncated. 0 is DefaultPage. A document, PDF or
+	// DOCX, is read whole, and one of more than MaxPage fails.
 	MaxBytes int `json:"max_bytes,omitempty"`
 }
 
@@ -81,7 +82,8 @@ type FetchResult struct {
 	// Status is what the server said with it, 200 to 299, and ContentType of what kind it is.
 	Status      int    `json:"status"`
 	ContentType string `json:"content_type,omitempty"`
-	// Title, Byline, Site and Published are what a page of HTML tells of itself, where it does.
+	// Title, Byline, Site and Published are what a page of HTML tells of itself, where it does; a document
+	// tells the first two.
 	Title     string    `json:"title,omitempty"`
 	Byline    string    `json:"byline,omitempty"`
 	Site      string    `json:"site,omitempty"`

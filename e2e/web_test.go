@@ -30,6 +30,9 @@ func newPages(t *testing.T) (at *url.URL) {
 		fmt.Fprint(w, engine.Prompt("from-the-page"))
 	})
 	mux.HandleFunc("/agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.UserAgent()) })
+	mux.HandleFunc("/report.pdf", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, "../handlers/file/testdata/report.pdf")
+	})
 	mux.HandleFunc("/hard", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, strings.Repeat("<blockquote>", 250)+strings.Repeat("<p>x", 100_000)) // who reads may have left
@@ -118,5 +121,23 @@ func TestPageThatIsHardToRead(t *testing.T) {
 	}
 	if r := a.Myco(t, "fetch", pages.String()+"/page"); r.Code != 0 {
 		t.Errorf("the next page: %s", r)
+	}
+}
+
+// A page that is a PDF is read by a node that reads documents, and left to it by one that does not.
+func TestPageThatIsAPDF(t *testing.T) {
+	s := harness.New(t, programs)
+	pages := newPages(t)
+	web := []string{"--web-allow", "127.0.0.1", "--web-port", pages.Port()}
+	a := s.Found(t, "a", append(web, "--no-files")...)
+	r := a.Myco(t, "fetch", pages.String()+"/report.pdf")
+	if r.Code != 1 || !strings.Contains(r.Stderr, "the page is a document, and the node reads none") {
+		t.Errorf("without a node that reads: %s", r)
+	}
+	b := s.Join(t, a, "b", web...)
+	harness.Settle(t, a, b)
+	r = a.Myco(t, "fetch", "--node", "b", pages.String()+"/report.pdf")
+	if r.Code != 0 || !strings.Contains(r.Stdout, "[page 3]\n\nThe secret word of page three is marzipan.\n") || !strings.Contains(r.Stderr, "Bees in the garden | Ada Müller") {
+		t.Errorf("fetch: %s", r)
 	}
 }

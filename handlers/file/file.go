@@ -24,6 +24,8 @@ const (
 	readTime = 2 * time.Minute
 	// prepareTime is for what comes before the first PDF, see pdf.go.
 	prepareTime = 5 * time.Minute
+	// queued is how many documents may have to wait for one another, see Read.
+	queued = 8
 	// grace is how much later than the limit the watchdog looks, so that the error is ours.
 	grace = 10 * time.Second
 )
@@ -49,6 +51,8 @@ type Config struct {
 type Handler struct {
 	cfg Config
 	pdf *pdfReader
+	// reading holds the one document that is read at a time.
+	reading chan struct{}
 	// alone is set in a process that ends with the document.
 	alone bool
 }
@@ -58,10 +62,10 @@ var _ bus.Handler = (*Handler)(nil)
 // New returns a handler. It loads nothing before the first PDF.
 func New(c Config) *Handler {
 	c.Limit, c.Memory, c.ReadMemory = cmp.Or(c.Limit, readTime), cmp.Or(c.Memory, pdfMemory), cmp.Or(c.ReadMemory, childMemory)
-	return &Handler{cfg: c, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}}
+	return &Handler{cfg: c, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}, reading: make(chan struct{}, slots)}
 }
 
-// Close frees what the first PDF loaded. No task may be running.
+// Close frees what the first PDF loaded. Nothing may be read any more.
 func (h *Handler) Close(ctx context.Context) error { return h.pdf.close(ctx) }
 
 // Capability implements bus.Handler.
@@ -81,24 +85,37 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, err
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 	}
-	if err := req.Validate(); err != nil {
+	res, err := h.Read(ctx, req)
+	if err != nil {
 		return nil, err
+	}
+	return res, nil
+}
+
+// Read is what a task has done, for handlers of other tasks, whose phases it sets: it makes text of a document,
+// after those that were here before. Its errors are those of Handle, and the cause of ctx.
+func (h *Handler) Read(ctx context.Context, req bus.FileRequest) (res bus.FileResult, err error) {
+	if err := req.Validate(); err != nil {
+		return res, err
+	}
+	bus.SetPhase(ctx, "wait", queued*(prepareTime+h.cfg.Limit+grace))
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-ctx.Done():
+		return res, context.Cause(ctx)
 	}
 	bus.SetPhase(ctx, "read", h.cfg.Limit+grace)
 	req.Format = cmp.Or(req.Format, bus.FileMarkdown)
-	var res bus.FileResult
 	if len(h.cfg.Reader) > 0 {
 		res, err = h.readApart(ctx, req)
 	} else {
 		res, err = h.read(ctx, req)
 	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil:
-		return nil, err
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return res, nil
+	return res, err
 }
 
 // The kinds that are told apart by hand. What is plain text keeps what mimetype says of it.

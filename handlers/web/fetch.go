@@ -50,6 +50,8 @@ type Config struct {
 	// ReadTime and ReadMemory, in bytes, are what Reader may take for a page. Default: 15 s and 512 MiB.
 	ReadTime   time.Duration
 	ReadMemory int64
+	// Document makes text of a page that is a PDF or a DOCX. Default: such a page is left to another node.
+	Document func(context.Context, bus.FileRequest) (bus.FileResult, error)
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -85,8 +87,9 @@ func (h *Handler) Capability(context.Context) (bus.Capability, error) {
 
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is none; CodeForbidden for an
 // address that this node does not connect to, or a page that the server does not give; CodeNotFound for one
-// that is not there; CodeFailed for what else the server says, and for what is no text. CodeUnavailable and
-// CodeTimeout, where the server is not reached, are marked by bus.RetryFew: another machine may reach it.
+// that is not there; CodeFailed for what else the server says, and for what is no text; CodeTooLarge for a
+// document of more than bus.MaxPage; and those of Config.Document. CodeUnavailable and CodeTimeout, where the
+// server is not reached, or documents are not read, are marked by bus.RetryFew: another machine may do better.
 // Those two name neither the page nor its host, for they are told to observers.
 func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
 	req, err := bus.Payload[bus.FetchRequest](t)
@@ -105,6 +108,13 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, err
 			return nil, context.Cause(ctx)
 		}
 		return nil, err
+	}
+	if isDocument(p.media) {
+		res, err := h.readDocument(ctx, p, req)
+		if err != nil {
+			return nil, err
+		}
+		return res, nil
 	}
 	bus.SetPhase(ctx, "read", (slots+1)*h.cfg.ReadTime) // behind those of the other slots
 	select {
@@ -165,17 +175,30 @@ func (h *Handler) get(ctx context.Context, req bus.FetchRequest) (*page, error) 
 	if err := p.check(resp); err != nil {
 		return nil, err
 	}
+	limit := req.MaxBytes
+	if isDocument(p.media) {
+		if err := h.takes(p.media, req.Format); err != nil {
+			return nil, err
+		}
+		limit = bus.MaxPage // a part of one is of no use
+	}
 	// The limit is for what comes out of the decompression, which the transport does.
-	p.body, err = io.ReadAll(io.LimitReader(resp.Body, int64(req.MaxBytes)+1))
+	p.body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if err != nil {
 		return nil, h.failure(ctx, err)
 	}
-	if p.cut = len(p.body) > req.MaxBytes; p.cut {
-		p.body = p.body[:req.MaxBytes]
+	if p.cut = len(p.body) > limit; p.cut {
+		p.body = p.body[:limit]
 	}
-	if p.media == "" {
-		p.media = mediaOf(http.DetectContentType(p.body))
-		return p, p.readable()
+	if p.media != "" {
+		return p, nil
+	}
+	p.media = mediaOf(http.DetectContentType(p.body))
+	if err := p.readable(); err != nil {
+		return nil, err
+	}
+	if isDocument(p.media) {
+		return p, h.takes(p.media, req.Format)
 	}
 	return p, nil
 }

@@ -186,7 +186,7 @@ func TestFailures(t *testing.T) {
 		s.URL + "/503": {bus.CodeFailed, false, "503"}, s.URL + "/304": {bus.CodeFailed, false, "304"},
 		s.URL + "/away": {bus.CodeFailed, false, "ftp"}, s.URL + "/named": {bus.CodeFailed, false, "password"},
 		s.URL + "/brotli": {bus.CodeFailed, false, `"br"`}, s.URL + "/half": {bus.CodeUnavailable, true, "breaks off"},
-		s.URL + "/pdf": {bus.CodeFailed, false, `"application/pdf"`}, s.URL + "/png": {bus.CodeFailed, false, `"image/png"`},
+		s.URL + "/pdf": {bus.CodeUnavailable, true, "the node reads none"}, s.URL + "/png": {bus.CodeFailed, false, `"image/png"`},
 		s.URL + "/sniffed": {bus.CodeFailed, false, `"image/png"`},
 		secure.URL + "/":   {bus.CodeFailed, false, "not known to be the one"},
 		fmt.Sprintf("http://127.0.0.1:%d/", nobody): {bus.CodeUnavailable, true, "refuses connections"},

@@ -45,18 +45,19 @@ func mediaOf(contentType string) string {
 
 // readable reports a page of a type that nothing here reads.
 func (p *page) readable() error {
-	if readerOf(p.media) == nil {
-		return bus.Errorf(bus.CodeFailed, "the page is %q: pages of HTML and text are read, and no other kinds", p.media)
+	if readerOf(p.media) == nil && !isDocument(p.media) {
+		return unknown(p.media, "pages of HTML and text, PDF and DOCX are read")
 	}
 	return nil
 }
 
+func unknown(media, read string) *bus.Error {
+	return bus.Errorf(bus.CodeFailed, "the page is %q: %s, and no other kinds", media, read)
+}
+
 // read makes the result of p.
 func (p *page) read(req bus.FetchRequest) (bus.FetchResult, error) {
-	res := bus.FetchResult{
-		URL: p.url.String(), Status: p.status, ContentType: markup.Clean(p.contentType), Format: req.Format,
-		Bytes: len(p.body), Truncated: p.cut, FetchedAt: p.at,
-	}
+	res := p.result(req)
 	read := readerOf(p.media)
 	if req.Format == bus.FormatRaw {
 		read = readText
@@ -64,10 +65,23 @@ func (p *page) read(req bus.FetchRequest) (bus.FetchResult, error) {
 	if err := read(p, req, &res); err != nil {
 		return res, err
 	}
+	shorten(&res, req)
+	return res, nil
+}
+
+// result is the result of p without its text.
+func (p *page) result(req bus.FetchRequest) bus.FetchResult {
+	return bus.FetchResult{
+		URL: p.url.String(), Status: p.status, ContentType: markup.Clean(p.contentType), Format: req.Format,
+		Bytes: len(p.body), Truncated: p.cut, FetchedAt: p.at,
+	}
+}
+
+// shorten cuts a text that is longer than what was asked for.
+func shorten(res *bus.FetchResult, req bus.FetchRequest) {
 	if len(res.Text) > req.MaxBytes {
 		res.Text, res.Truncated = markup.Whole(res.Text[:req.MaxBytes]), true
 	}
-	return res, nil
 }
 
 // readHTML is the reader of HTML.

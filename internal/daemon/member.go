@@ -105,13 +105,15 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
 	}
+	var document func(context.Context, bus.FileRequest) (bus.FileResult, error)
 	if !d.cfg.NoFiles {
 		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium"), Reader: d.reader("document")})
 		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
 		serves = append(serves, reader)
+		document = reader.Read
 	}
 	if !d.cfg.NoWeb {
-		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page")}))
+		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
 	}
 	for _, h := range append(serves, d.plugins.serve()...) {
 		if _, err := n.Handle(ctx, h); err != nil {
