@@ -110,11 +110,11 @@ func TestAudit(t *testing.T) {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	p := lab.Page{Faults: []lab.Fault{
-		{Event: "a flood", Promise: "refused", Test: "TestFlood", Count: 2, Figure: "546 accepted", Without: []protect.Protection{"one", "two"}, Harm: "a|b"},
+		{Event: "a flood", Promise: "refused", Test: "TestFlood", Count: 2, Figure: "546 accepted", Without: []protect.Protection{"one", "two"}, Harm: "a|b, <nil>"},
 		{Event: "a clock", Promise: "none", Test: "TestClock", Package: "./sched"},
 	}}
 	for _, want := range []string{
-		"| a flood | refused | `TestFlood` | 2 | 546 accepted | *one*, *two*: a\\|b |\n",
+		"| a flood | refused | `TestFlood` | 2 | 546 accepted | *one*, *two*: a\\|b, \\<nil> |\n",
 		"| a clock | none | `TestClock` in sched |  |  |  |\n",
 	} {
 		if got := p.Markdown(); !strings.Contains(got, want) {

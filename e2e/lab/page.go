@@ -88,6 +88,9 @@ func rows(b *strings.Builder, head string, faults []Fault) {
 	}
 }
 
+// escape keeps what a test says from ending the cell, and from being taken for HTML.
+var escape = strings.NewReplacer("|", `\|`, "<", `\<`)
+
 // without tells what the last column does.
 func (f Fault) without() string {
 	var rules []string
@@ -97,7 +100,7 @@ func (f Fault) without() string {
 	if len(rules) == 0 {
 		return ""
 	}
-	return strings.Join(rules, ", ") + ": " + strings.ReplaceAll(cmp.Or(f.Harm, "not tried"), "|", "\\|")
+	return strings.Join(rules, ", ") + ": " + escape.Replace(cmp.Or(f.Harm, "not tried"))
 }
 
 // Write renders p into the file docs/reliability.md below root.
