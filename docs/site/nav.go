@@ -49,6 +49,7 @@ var order = []chapter{
 	{"Interfaces", []entry{
 		{"Ollama, OpenAI, Anthropic", "docs/api.md", "api.html"},
 		{"Go: package bus", busSrc, "bus.html"},
+		{"Plugins", "docs/plugins.md", "plugins.html"},
 	}},
 	{"Operate", []entry{
 		{"The daemon: mycod", mycodSrc, "mycod.html"},
