@@ -60,7 +60,7 @@ it said then follows. Only the lab builds such a program; in any other there is 
 
 What somebody may try, what holds against it, and what the tests reached; [SECURITY.md](../SECURITY.md)
 says what is promised and what is not. The attacks go against real daemons; the count is how many were
-tried. Archives and documents that others made, and plugins have no rows: those come with the features.
+tried. Documents and archives that others made are attacked by the tests of handlers/file, plugins by TestPlugin.
 
 `)
 	rows(&b, "attack | control", p.Attacks)
