@@ -3,6 +3,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,8 @@ var system = []string{
 }
 
 // devices are what every program may write, too.
-var devices = []string{"/dev/null", "/dev/zero", "/dev/full"}
+// /dev/zero is none of them: mapped, it is memory that nobody sees in the process.
+var devices = []string{"/dev/null", "/dev/full"}
 
 // online is what a program with network reads beside.
 var online = []string{"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols"}
@@ -106,6 +108,10 @@ func become(p Policy, argv []string) error {
 	if os.Getppid() != p.Starter {
 		return errors.New("whoever started it has ended")
 	}
+	// Files that the daemon was started with, and passes on as it did not open them.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("keep files to itself: %w", err)
+	}
 	program, err := exec.LookPath(argv[0])
 	if err != nil {
 		return err
@@ -169,14 +175,18 @@ func landlocked(p Policy) error {
 	if p.Network {
 		read = append(read, online...)
 	}
+	abi, err := ll.LandlockGetABIVersion()
+	if err != nil {
+		return fmt.Errorf("hide the file system: %w", err)
+	}
 	var rules []landlock.Rule
 	for _, path := range read {
-		if r, ok := rule(path, false); ok {
+		if r, ok := rule(path, false, abi); ok {
 			rules = append(rules, r)
 		}
 	}
 	for _, path := range append(append([]string{}, devices...), p.Write...) {
-		if r, ok := rule(path, true); ok {
+		if r, ok := rule(path, true, abi); ok {
 			rules = append(rules, r)
 		}
 	}
@@ -196,12 +206,15 @@ func landlocked(p Policy) error {
 	return nil
 }
 
-// rule grants path; false where there is no such thing.
-func rule(path string, write bool) (landlock.Rule, bool) {
+// rule grants path; false where there is no such thing. The first version of Landlock moves no files between folders,
+// and the library refuses rules for it that ask for that.
+func rule(path string, write bool, abi int) (landlock.Rule, bool) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, false
+	case write && info.IsDir() && abi < 2:
+		return landlock.RWDirs(path), true
 	case write && info.IsDir():
 		return landlock.RWDirs(path).WithRefer().WithIoctlDev(), true
 	case write:
