@@ -56,16 +56,15 @@ func ownGroup(cmd *exec.Cmd) {
 // EndGroup ends what is left of the group of a process of Command that has ended.
 func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
 
-// Used is the memory that the process pid has of its system, in bytes; 0 where that is not known. With group it is
-// what its whole group has.
-func Used(pid int, group bool) int64 {
+// Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
+// not known. With group it is what its whole group has.
+func Used(pid int, group bool) (memory int64, threads int) {
 	if !group {
-		return resident(strconv.Itoa(pid))
+		return used(strconv.Itoa(pid))
 	}
-	var sum int64
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	for _, e := range entries {
 		n, err := strconv.Atoi(e.Name())
@@ -73,15 +72,38 @@ func Used(pid int, group bool) int64 {
 			continue
 		}
 		if in, err := unix.Getpgid(n); err == nil && in == pid {
-			sum += resident(e.Name())
+			m, t := used(e.Name())
+			memory, threads = memory+m, threads+t
 		}
 	}
-	return sum
+	return memory, threads
 }
 
-// resident reads the second number of proc_pid_statm(5).
-func resident(pid string) int64 {
-	data, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
+// used is that of one process. Where its first thread has ended, the system tells of the memory at the others only.
+func used(pid string) (memory int64, threads int) {
+	tasks := filepath.Join("/proc", pid, "task")
+	var st unix.Stat_t
+	if unix.Stat(tasks, &st) == nil {
+		threads = int(st.Nlink) - 2 //nolint:unconvert,gosec // its size is the processor's; the folders in it, as in any
+	}
+	if memory = resident(filepath.Join("/proc", pid)); memory > 0 {
+		return memory, threads
+	}
+	entries, err := os.ReadDir(tasks)
+	if err != nil {
+		return 0, 0
+	}
+	for _, e := range entries {
+		if memory = resident(filepath.Join(tasks, e.Name())); memory > 0 {
+			break
+		}
+	}
+	return memory, threads
+}
+
+// resident reads the second number of proc_pid_statm(5), of the process or thread whose folder is dir.
+func resident(dir string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, "statm"))
 	if err != nil {
 		return 0
 	}
