@@ -1,7 +1,8 @@
 // Package confine starts programs that others wrote so that they can do little harm: each sees a few folders
 // and nothing else of the file system, has no rights beyond its user's, and no network and no children unless
-// that was granted. It is for Linux, by Landlock and seccomp, which need no privileges; elsewhere Supported
-// says that it is not.
+// that was granted. What it may not see it can still ask for: whether a file is there, its size and its times. It
+// changes no rights, owners or attributes of files, its own included. It is for Linux, by Landlock
+// and seccomp, which need no privileges; elsewhere Supported says that it is not.
 package confine
 
 import (
@@ -20,9 +21,10 @@ type Policy struct {
 	// left out.
 	Read  []string `json:"read,omitempty"`
 	Write []string `json:"write,omitempty"`
-	// Network grants sockets.
+	// Network grants sockets of the internet, those of this machine's own services on it as well, but no local ones.
 	Network bool `json:"network,omitempty"`
 	// Processes grants starting other programs. They are under the same rules, and in the same process group.
+	// Where this process is killed, and ends nothing, they live on.
 	Processes bool `json:"processes,omitempty"`
 	// Memory bounds what it may have mapped to write to, in bytes; 0 for no bound. Runtimes map much more than
 	// they use: this is a net under whoever looks at what is used.

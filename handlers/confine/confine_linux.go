@@ -3,6 +3,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ var system = []string{
 }
 
 // devices are what every program may write, too.
-var devices = []string{"/dev/null", "/dev/zero", "/dev/full"}
+// /dev/zero is none of them: mapped, it is memory that nobody sees in the process.
+var devices = []string{"/dev/null", "/dev/full"}
 
 // online is what a program with network reads beside.
 var online = []string{"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols"}
@@ -55,16 +57,15 @@ func ownGroup(cmd *exec.Cmd) {
 // EndGroup ends what is left of the group of a process of Command that has ended.
 func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
 
-// Used is the memory that the process pid has of its system, in bytes; 0 where that is not known. With group it is
-// what its whole group has.
-func Used(pid int, group bool) int64 {
+// Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
+// not known. With group it is what its whole group has.
+func Used(pid int, group bool) (memory int64, threads int) {
 	if !group {
-		return resident(strconv.Itoa(pid))
+		return used(strconv.Itoa(pid))
 	}
-	var sum int64
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	for _, e := range entries {
 		n, err := strconv.Atoi(e.Name())
@@ -72,15 +73,38 @@ func Used(pid int, group bool) int64 {
 			continue
 		}
 		if in, err := unix.Getpgid(n); err == nil && in == pid {
-			sum += resident(e.Name())
+			m, t := used(e.Name())
+			memory, threads = memory+m, threads+t
 		}
 	}
-	return sum
+	return memory, threads
 }
 
-// resident reads the second number of proc_pid_statm(5).
-func resident(pid string) int64 {
-	data, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
+// used is that of one process. Where its first thread has ended, the system tells of the memory at the others only.
+func used(pid string) (memory int64, threads int) {
+	tasks := filepath.Join("/proc", pid, "task")
+	var st unix.Stat_t
+	if unix.Stat(tasks, &st) == nil {
+		threads = int(st.Nlink) - 2 //nolint:unconvert,gosec // its size is the processor's; the folders in it, as in any
+	}
+	if memory = resident(filepath.Join("/proc", pid)); memory > 0 {
+		return memory, threads
+	}
+	entries, err := os.ReadDir(tasks)
+	if err != nil {
+		return 0, 0
+	}
+	for _, e := range entries {
+		if memory = resident(filepath.Join(tasks, e.Name())); memory > 0 {
+			break
+		}
+	}
+	return memory, threads
+}
+
+// resident reads the second number of proc_pid_statm(5), of the process or thread whose folder is dir.
+func resident(dir string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, "statm"))
 	if err != nil {
 		return 0
 	}
@@ -106,6 +130,10 @@ func become(p Policy, argv []string) error {
 	}
 	if os.Getppid() != p.Starter {
 		return errors.New("whoever started it has ended")
+	}
+	// Files that the daemon was started with, and passes on as it did not open them.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("keep files to itself: %w", err)
 	}
 	program, err := exec.LookPath(argv[0])
 	if err != nil {
@@ -135,8 +163,11 @@ func Self(p Policy) error {
 	if Supported() != nil {
 		return nil //nolint:nilerr // as its comment says
 	}
-	config, rules := visible(p)
-	if err := config.Restrict(rules...); err != nil { // which refuses new rights, too
+	config, rules, err := visible(p)
+	if err == nil {
+		err = config.Restrict(rules...) // which refuses new rights, too
+	}
+	if err != nil {
 		return fmt.Errorf("hide the file system: %w", err)
 	}
 	return loadFilter(p, seccomp.FilterFlagTSync)
@@ -177,7 +208,7 @@ func dropRights() error {
 }
 
 // visible are the rules by which a program sees what p grants of the file system, and nothing else.
-func visible(p Policy) (landlock.Config, []landlock.Rule) {
+func visible(p Policy) (landlock.Config, []landlock.Rule, error) {
 	own := "/proc/" + strconv.Itoa(os.Getpid()) // "self" would be the process that opens it
 	read := append(append([]string{own}, system...), p.Read...)
 	if p.Dir != "" {
@@ -186,25 +217,32 @@ func visible(p Policy) (landlock.Config, []landlock.Rule) {
 	if p.Network {
 		read = append(read, online...)
 	}
+	abi, err := ll.LandlockGetABIVersion()
+	if err != nil {
+		return landlock.Config{}, nil, err
+	}
 	var rules []landlock.Rule
 	for _, path := range read {
-		if r, ok := rule(path, false); ok {
+		if r, ok := rule(path, false, abi); ok {
 			rules = append(rules, r)
 		}
 	}
 	for _, path := range append(append([]string{}, devices...), p.Write...) {
-		if r, ok := rule(path, true); ok {
+		if r, ok := rule(path, true, abi); ok {
 			rules = append(rules, r)
 		}
 	}
 	config := landlock.V7
 	config.HandledAccessNet = 0 // sockets are the filter's
-	return config.BestEffort(), rules
+	return config.BestEffort(), rules, nil
 }
 
 // landlocked hides the file system from this thread.
 func landlocked(p Policy) error {
-	config, rules := visible(p)
+	config, rules, err := visible(p)
+	if err != nil {
+		return fmt.Errorf("hide the file system: %w", err)
+	}
 	fd, flags, err := config.NewRulesetFD(rules...)
 	if err != nil {
 		return fmt.Errorf("hide the file system: %w", err)
@@ -219,12 +257,15 @@ func landlocked(p Policy) error {
 	return nil
 }
 
-// rule grants path; false where there is no such thing.
-func rule(path string, write bool) (landlock.Rule, bool) {
+// rule grants path; false where there is no such thing. The first version of Landlock moves no files between folders,
+// and the library refuses rules for it that ask for that.
+func rule(path string, write bool, abi int) (landlock.Rule, bool) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, false
+	case write && info.IsDir() && abi < 2:
+		return landlock.RWDirs(path), true
 	case write && info.IsDir():
 		return landlock.RWDirs(path).WithRefer().WithIoctlDev(), true
 	case write:

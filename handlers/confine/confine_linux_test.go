@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -66,6 +68,61 @@ var deeds = map[string]func(string) error{
 		_, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 		return err
 	},
+	"datagram": func(path string) error { // by a pair, which is no way to ask for a socket
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			return err
+		}
+		return unix.Sendto(pair[0], []byte("x"), 0, &unix.SockaddrUnix{Name: path})
+	},
+	"socket": func(family string) error {
+		_, err := unix.Socket(number(family), unix.SOCK_RAW, 0)
+		return err
+	},
+	"fd": func(fd string) error {
+		_, err := unix.FcntlInt(uintptr(number(fd)), unix.F_GETFD, 0)
+		return err
+	},
+	"chmod": func(path string) error { return os.Chmod(path, 0o777) }, //nolint:gosec // it is to be refused
+	"chmod by number": func(path string) error {
+		fd, err := unix.Open(path, unix.O_PATH, 0)
+		if err != nil {
+			return err
+		}
+		return errno(unix.Syscall6(452, uintptr(fd), uintptr(unsafe.Pointer(new(byte))), 0o777, unix.AT_EMPTY_PATH, 0, 0)) // fchmodat2
+	},
+	"chown":    func(path string) error { return os.Chown(path, os.Getuid(), os.Getgid()) },
+	"xattr":    func(path string) error { return unix.Setxattr(path, "user.x", []byte("x"), 0) },
+	"utime":    func(path string) error { return os.Chtimes(path, time.Time{}, time.Now()) },
+	"truncate": func(path string) error { return os.Truncate(path, 0) },
+	"link":     func(path string) error { return os.Link(path, filepath.Join(os.Getenv("TEMP"), "link")) },
+	"watch": func(path string) error {
+		fd, err := unix.InotifyInit()
+		if err == nil {
+			_, err = unix.InotifyAddWatch(fd, path, unix.IN_OPEN)
+		}
+		return err
+	},
+	"ipc": func(string) error { return errno(unix.Syscall(unix.SYS_SHMGET, 0, 4096, 0o600|unix.IPC_CREAT)) },
+	"memfd": func(string) error {
+		_, err := unix.MemfdCreate("x", 0)
+		return err
+	},
+	"shared": func(string) error {
+		_, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_ANON)
+		return err
+	},
+	"orphan": func(high string) error {
+		return errno(unix.RawSyscall(unix.SYS_PRCTL, uintptr(number(high))<<32|unix.PR_SET_PDEATHSIG, 0, 0))
+	},
+	"own":  func(pid string) error { _, err := unix.FcntlInt(0, unix.F_SETOWN, number(pid)); return err },
+	"hide": func(string) error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) },
+	"user": func(string) error {
+		return errno(unix.RawSyscall(unix.SYS_CLONE, unix.CLONE_NEWUSER|uintptr(unix.SIGCHLD), 0, 0))
+	},
+	"sibling": func(string) error {
+		return errno(unix.RawSyscall(unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0))
+	},
 	"run":      func(program string) error { return exec.CommandContext(context.Background(), program).Run() },
 	"become":   func(program string) error { return syscall.Exec(program, []string{program}, nil) },
 	"signal":   func(pid string) error { return syscall.Kill(number(pid), 0) },
@@ -115,6 +172,19 @@ var deeds = map[string]func(string) error{
 	},
 }
 
+// errno is for the results of unix.Syscall. What a call has made of a second process ends here.
+func errno(r, _ uintptr, e unix.Errno) error {
+	if e != 0 {
+		return e
+	}
+	if r == 0 && os.Getpid() != started {
+		os.Exit(0)
+	}
+	return nil
+}
+
+var started = os.Getpid()
+
 func number(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {
@@ -131,9 +201,17 @@ func try(t *testing.T, p confine.Policy, deed, arg string) string {
 		t.Fatal(err)
 	}
 	p.Read = append(p.Read, self)
-	cmd, err := confine.Command(t.Context(), []string{self, "confine"}, p, []string{"GIVEN=1"}, []string{self, "try", deed, arg})
+	cmd, err := confine.Command(t.Context(), []string{self, "confine"}, p, []string{"GIVEN=1", "TEMP=" + strings.Join(p.Write, "")}, []string{self, "try", deed, arg})
 	if err != nil {
 		t.Fatal(err)
+	}
+	passed, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer passed.Close()
+	for range 60 { // so many that the highest number is one that the program itself has not opened
+		cmd.ExtraFiles = append(cmd.ExtraFiles, passed)
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -161,6 +239,11 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer local.Close()
+	datagrams, err := new(net.ListenConfig).ListenPacket(t.Context(), "unixgram", filepath.Join(dir, "datagrams"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagrams.Close()
 	me := strconv.Itoa(os.Getpid())
 	plain := confine.Policy{Dir: dir}
 	with := func(set func(*confine.Policy)) confine.Policy {
@@ -190,6 +273,30 @@ func TestConfined(t *testing.T) {
 		{"a socket", "dial", tcp.Addr().String(), plain, false},
 		{"a socket that was granted", "dial", tcp.Addr().String(), network, true},
 		{"a socket of this machine", "unix", local.Addr().String(), plain, false},
+		{"a message to a socket of this machine", "datagram", datagrams.LocalAddr().String(), plain, false},
+		{"a socket of this machine, with network", "unix", local.Addr().String(), network, false},
+		{"a message to one, with network", "datagram", datagrams.LocalAddr().String(), network, false},
+		{"the kernel's news of routes, with network", "socket", strconv.Itoa(unix.AF_NETLINK), network, true},
+		{"the machine's host, with network", "socket", strconv.Itoa(unix.AF_VSOCK), network, false},
+		{"a file that its starter had open", "fd", "60", plain, false},
+		{"to open a file to all", "chmod", secret, plain, false},
+		{"to open a file to all, by a new call", "chmod by number", secret, plain, false},
+		{"to give a file away", "chown", secret, plain, false},
+		{"to mark a file", "xattr", secret, plain, false},
+		{"to date a file", "utime", secret, plain, false},
+		{"to empty a file", "truncate", secret, plain, false},
+		{"a second name for a file", "link", secret, with(func(p *confine.Policy) { p.Write = []string{t.TempDir()} }), false},
+		{"names in a folder elsewhere", "watch", other, plain, false},
+		{"memory of other programs", "ipc", "", processes, false},
+		{"memory that is a file", "memfd", "", plain, false},
+		{"memory that is shared", "shared", "", plain, false},
+		{"memory that is a device", "write", "/dev/zero", plain, false},
+		{"to outlive its starter", "orphan", "0", plain, false},
+		{"to outlive its starter, by a long number", "orphan", "1", plain, false},
+		{"to have its starter signalled", "own", me, plain, false},
+		{"to hide what it uses", "hide", "", plain, false},
+		{"a child in a world of its own", "user", "", processes, false},
+		{"a child of its starter", "sibling", "", processes, false},
 		{"a pair of its own", "pair", "", plain, true},
 		{"a child", "run", "/bin/true", plain, false},
 		{"a child that was granted", "run", "/bin/true", processes, true},

@@ -21,8 +21,8 @@ func ownGroup(*exec.Cmd) {}
 // EndGroup ends what is left of the group of a process of Command that has ended.
 func EndGroup(int) {}
 
-// Used is the memory that the process pid has of its system, in bytes; 0 where that is not known. With group it is
-// what its whole group has.
-func Used(int, bool) int64 { return 0 }
+// Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
+// not known. With group it is what its whole group has.
+func Used(int, bool) (memory int64, threads int) { return 0, 0 }
 
 func become(Policy, []string) error { return Supported() }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -15,6 +17,12 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
+
+func init() {
+	if len(os.Args) > 1 && os.Args[1] == "plugin" {
+		runtime.LockOSThread() // work is in the first thread
+	}
+}
 
 // TestMain is two other programs as well: the one that confines, and a plugin's.
 func TestMain(m *testing.M) {
@@ -77,15 +85,18 @@ func work() int {
 			defer cancel()
 			<-stop.Done()
 		case "eat":
-			var all [][]byte
-			for {
-				b := make([]byte, 4<<20)
-				for i := range b {
-					b[i] = 1
-				}
-				all = append(all, b)
-				_ = all
+			eat()
+		case "headless": // it eats in another thread, and its first has ended
+			go eat()
+			endThread()
+		case "threads":
+			for range 1200 {
+				go func() {
+					runtime.LockOSThread()
+					select {}
+				}()
 			}
+			select {}
 		case "long":
 			fmt.Println(strings.Repeat("x", 65<<20))
 		case "child": // that outlives it
@@ -100,3 +111,16 @@ func work() int {
 	}
 	return 0
 }
+
+func eat() {
+	debug.SetGCPercent(-1) // which would wait for a thread that has ended
+	for {
+		b := make([]byte, 4<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		eaten = append(eaten, b)
+	}
+}
+
+var eaten [][]byte

@@ -71,6 +71,7 @@ func (a Allow) List() (out []string) {
 
 const (
 	maxSlots       = 64
+	maxManifest    = 64 << 10
 	defaultSilence = 5 * time.Minute
 	defaultKeep    = 10 * time.Minute
 	defaultMemory  = 512 << 20
@@ -118,6 +119,9 @@ func read(dir string) (Manifest, error) {
 			return m, err
 		}
 	}
+	if info, err := os.Stat(path); err == nil && (!info.Mode().IsRegular() || info.Size() > maxManifest) {
+		return m, bus.Errorf(bus.CodeInvalid, "%s is no file of at most %d KiB", path, maxManifest>>10)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return m, bus.Errorf(bus.CodeInvalid, "read the plugin: %w", err)
@@ -126,7 +130,9 @@ func read(dir string) (Manifest, error) {
 	if err := d.Decode(&m); err != nil {
 		return m, bus.Errorf(bus.CodeInvalid, "%s%w", path, place(err))
 	}
-	if err := m.check(dir); err != nil {
+	if err := m.check(dir); errors.Is(err, &bus.Error{Code: bus.CodeForbidden}) {
+		return m, err
+	} else if err != nil {
 		return m, bus.Errorf(bus.CodeInvalid, "%s: %w", path, err)
 	}
 	return m, nil
@@ -171,6 +177,14 @@ func (m *Manifest) check(dir string) error {
 			}
 		}
 	}
+	for _, arg := range m.Run[1:] { // a script is a program as well
+		script := filepath.Join(dir, arg)
+		if info, err := os.Stat(script); err == nil && info.Mode().IsRegular() {
+			if err := ownersOnly(script); err != nil {
+				return err
+			}
+		}
+	}
 	if !strings.Contains(m.Run[0], "/") {
 		return nil
 	}
@@ -187,11 +201,14 @@ func (m *Manifest) check(dir string) error {
 	return ownersOnly(m.Run[0])
 }
 
-// ownersOnly refuses what others than its owner may write: it would run with this user's rights.
+// ownersOnly refuses what others than this user, or root, may write: it would run with this user's rights.
 func ownersOnly(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return bus.Errorf(bus.CodeInvalid, "read the plugin: %w", err)
+	}
+	if others(info) {
+		return bus.Errorf(bus.CodeForbidden, "%s belongs to another user, who may change what runs here", path).WithHint("chown it to the user of mycod")
 	}
 	if othersWrite(info) {
 		return bus.Errorf(bus.CodeForbidden, "%s may be written by others than its owner", path).WithHint("chmod go-w %s", path)
@@ -215,6 +232,7 @@ func Find(dir string) ([]Found, error) {
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
 	}
+	replaceable := ownersOnly(dir)
 	var out []Found
 	of := map[string]string{} // by type
 	for _, e := range entries {
@@ -223,6 +241,9 @@ func Find(dir string) ([]Found, error) {
 			continue
 		}
 		f.Manifest, f.Err = read(f.Dir)
+		if f.Err == nil {
+			f.Err = replaceable
+		}
 		if other := of[f.Manifest.Type]; f.Err == nil && other != "" {
 			f.Err = bus.Errorf(bus.CodeConflict, "the plugin %s does tasks of type %q already", other, f.Manifest.Type)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -28,8 +27,17 @@ type Config struct {
 	Confiner []string
 	// Temp is a folder of the daemon's for what programs write: each process has one of its own in it.
 	Temp string
+	// Disk tells how many bytes are free where Temp is, and why that is too little where it is. Nil for no bound.
+	Disk func() (free uint64, full error)
 	// Log gets what programs write to standard error.
 	Log *slog.Logger
+}
+
+func (c Config) disk() (free uint64, full error) {
+	if c.Disk == nil {
+		return 0, nil
+	}
+	return c.Disk()
 }
 
 // Handler runs tasks of one type in the program of one plugin. The output of a task is what the program says,
@@ -60,7 +68,7 @@ func New(f Found, c Config) (*Handler, error) {
 			WithHint("unconfined = true in %s lets it do what mycod may", filepath.Join(f.Dir, ManifestName))
 	}
 	// What a process left that this daemon's last one could not end.
-	if err := os.RemoveAll(c.Temp); err != nil {
+	if err := removeAll(c.Temp); err != nil {
 		return nil, bus.Errorf(bus.CodeUnavailable, "empty the plugin's temporary folder: %w", err)
 	}
 	return &Handler{Found: f, cfg: c, all: map[*process]bool{}, crashed: map[bus.TaskID]bool{}}, nil

@@ -47,7 +47,9 @@ func folder(t *testing.T, more string) string {
 }
 
 // open returns the handler of the one plugin in dir.
-func open(t *testing.T, dir string) *plugin.Handler {
+func open(t *testing.T, dir string) *plugin.Handler { return openOn(t, dir, nil) }
+
+func openOn(t *testing.T, dir string, disk func() (uint64, error)) *plugin.Handler {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -58,7 +60,7 @@ func open(t *testing.T, dir string) *plugin.Handler {
 		t.Fatalf("%v, %v", found, err)
 	}
 	h, err := plugin.New(found[0], plugin.Config{
-		Confiner: []string{self, "confine"}, Temp: filepath.Join(t.TempDir(), "temp"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Confiner: []string{self, "confine"}, Temp: filepath.Join(t.TempDir(), "temp"), Disk: disk, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +167,7 @@ func TestPluginTellsErrors(t *testing.T) {
 // A program that breaks the protocol has its task fail, and does not get another one.
 func TestPluginThatTalksNonsense(t *testing.T) {
 	h := open(t, folder(t, ""))
-	for _, said := range []string{"junk", `{"other":1}`, `{"phase":"x","limit":"soon"}`, `[]`, `{"error":7}`} {
+	for _, said := range []string{"junk", `{"other":1}`, `{"phase":"x","limit":"soon"}`, `{"phase":"` + strings.Repeat("x", 101) + `"}`, `[]`, `{"error":7}`} {
 		before := tell(t, h).PID
 		_, _, err := do(t, h, "t1", order{Say: []string{said}})
 		if !errors.Is(err, &bus.Error{Code: bus.CodeFailed}) || bus.IsRetry(err) {

@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -24,16 +24,12 @@ const (
 	maxLine = 64 << 20
 	// stopTime is how long a program may take to end a task that was cancelled.
 	stopTime = 2 * time.Second
-	// lookEvery is how often it is looked at how much memory a task uses.
-	lookEvery = 100 * time.Millisecond
 	// mapped is how much more than it may use a program may map, as runtimes do.
 	mapped = 4
 	// mappedMore is added to that, in bytes.
 	mappedMore = 1 << 30
-	// maxSaid is how much of what a program wrote to standard error at last is told in an error, in bytes.
-	maxSaid = 1 << 10
-	// maxLogged is how many lines of standard error go to the log while one task runs.
-	maxLogged = 200
+	// maxTold is how much of an error that a program tells goes on its way, in bytes, and maxPhase how much of a phase.
+	maxTold, maxPhase = 4 << 10, 100
 )
 
 // request is the line that a program gets: a task, or that one is not wanted any more.
@@ -76,6 +72,11 @@ type process struct {
 	ended  chan struct{} // closed when it has ended, with err set
 	err    error
 	timer  *time.Timer
+	// wrote is closed when it has read all that it was told.
+	wrote chan struct{}
+	busy  atomic.Bool
+	// over is why it was ended, where it took more than it may.
+	over atomic.Pointer[bus.Error]
 	// spoilt is set where it is not to have another task.
 	spoilt bool
 }
@@ -93,7 +94,7 @@ func (h *Handler) start() (*process, error) {
 	p := &process{h: h, cancel: cancel, temp: temp, lines: make(chan []byte), ended: make(chan struct{}), stderr: tail{h: h}}
 	if err := p.open(ctx); err != nil {
 		cancel()
-		_ = os.RemoveAll(temp) // New empties the folder
+		_ = removeAll(temp) // New empties the folder
 		return nil, err
 	}
 	return p, nil
@@ -124,6 +125,7 @@ func (p *process) open(ctx context.Context) error {
 		return err
 	}
 	go p.read(r)
+	go p.watch()
 	go func() {
 		p.err = p.cmd.Wait()
 		if m.Allow.Processes {
@@ -133,6 +135,38 @@ func (p *process) open(ctx context.Context) error {
 		close(p.ended)
 	}()
 	return nil
+}
+
+// tell writes a line to the program. Who does not read ends, or is ended.
+func (p *process) tell(r request) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return bus.Errorf(bus.CodeInternal, "encode the task: %w", err)
+	}
+	before, wrote := p.wrote, make(chan struct{})
+	p.wrote = wrote
+	go func() {
+		defer close(wrote)
+		if before != nil {
+			<-before
+		}
+		_, _ = p.in.Write(append(data, '\n')) // it fails where the program has ended
+	}()
+	return nil
+}
+
+// hears reports whether the program has read, within a moment, all that it was told. Where it has not, that would be
+// in the memory of this process for as long as it runs.
+func (p *process) hears() bool {
+	limit := time.NewTimer(stopTime)
+	defer limit.Stop()
+	select {
+	case <-p.wrote:
+		return true
+	case <-p.ended:
+	case <-limit.C:
+	}
+	return false
 }
 
 var errLongLine = fmt.Errorf("a line of it is longer than %d MiB", maxLine>>20)
@@ -180,7 +214,7 @@ func (p *process) idleFor(keep time.Duration, then func()) { p.timer = time.Afte
 func (p *process) end() {
 	p.cancel()
 	<-p.ended
-	if err := os.RemoveAll(p.temp); err != nil {
+	if err := removeAll(p.temp); err != nil {
 		p.h.cfg.Log.Debug("remove what a plugin wrote", "plugin", p.h.Name, "err", err)
 	}
 }
@@ -188,17 +222,15 @@ func (p *process) end() {
 // run has the process do one task.
 func (p *process) run(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	p.stderr.reset()
-	say := request{ID: t.ID, Type: t.Type, Model: t.Model, Payload: t.Payload}
-	if len(say.Payload) == 0 {
-		say.Payload = json.RawMessage("null")
+	p.busy.Store(true)
+	defer p.busy.Store(false)
+	r := request{ID: t.ID, Type: t.Type, Model: t.Model, Payload: t.Payload}
+	if len(r.Payload) == 0 {
+		r.Payload = json.RawMessage("null")
 	}
-	data, err := json.Marshal(say)
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInternal, "encode the task: %w", err)
+	if err := p.tell(r); err != nil {
+		return nil, err
 	}
-	go func() { _, _ = p.in.Write(append(data, '\n')) }() // who does not read ends, or is ended
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
 		case said, open := <-p.lines:
@@ -206,14 +238,8 @@ func (p *process) run(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 				return nil, p.gone()
 			}
 			if res, done, err := p.hear(ctx, t.ID, said, emit); done {
+				p.spoilt = p.spoilt || !p.hears()
 				return res, err
-			}
-		case <-look.C:
-			if used := confine.Used(p.cmd.Process.Pid, p.h.Manifest.Allow.Processes); used > int64(p.h.Manifest.Memory) {
-				p.spoilt = true
-				p.cancel()
-				return nil, bus.Errorf(bus.CodeFailed, "the plugin %s takes more than %d MiB of memory", p.h.Name, p.h.Manifest.Memory>>20).
-					WithHint("memory in its %s", ManifestName)
 			}
 		case <-ctx.Done():
 			p.stop(t.ID)
@@ -240,6 +266,8 @@ func (p *process) hear(ctx context.Context, id bus.TaskID, said []byte, emit bus
 			p.spoilt = true // it goes on with a task that nobody wants
 			return nil, true, err
 		}
+	case len(l.Phase) > maxPhase:
+		return nil, true, p.wrong(said, fmt.Errorf("a phase is longer than %d bytes", maxPhase))
 	case l.Phase != "":
 		limit, err := time.ParseDuration(cmp.Or(l.Limit, time.Duration(p.h.Manifest.Silence).String()))
 		if err != nil || limit <= 0 {
@@ -268,6 +296,7 @@ func (p *process) failed(said []byte, raw json.RawMessage) error {
 		return p.wrong(said, err)
 	}
 	e.Node = "" // the worker says which
+	e.Message, e.Hint = cut(e.Message), cut(e.Hint)
 	if e.Message == "" {
 		e.Message = "the plugin " + p.h.Name + " failed, and does not say why"
 	}
@@ -281,10 +310,14 @@ func (p *process) failed(said []byte, raw json.RawMessage) error {
 	return &e
 }
 
+// cut returns the first maxTold bytes of s, and no part of a character.
+func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxTold)], "") }
+
 // stop tells the program that its task is not wanted any more, and waits a moment for its end.
 func (p *process) stop(id bus.TaskID) {
-	if data, err := json.Marshal(request{Cancel: id}); err == nil {
-		go func() { _, _ = p.in.Write(append(data, '\n')) }() // as in run
+	if p.tell(request{Cancel: id}) != nil {
+		p.spoilt = true
+		return
 	}
 	limit := time.NewTimer(stopTime)
 	defer limit.Stop()
@@ -297,6 +330,7 @@ func (p *process) stop(id bus.TaskID) {
 				return
 			}
 			if json.Unmarshal(said, &l) == nil && (l.Error != nil || l.Result != nil) {
+				p.spoilt = p.spoilt || !p.hears()
 				return
 			}
 		case <-limit.C:
@@ -311,6 +345,9 @@ func (p *process) gone() error {
 	p.spoilt = true
 	p.cancel()
 	<-p.ended
+	if over := p.over.Load(); over != nil {
+		return over
+	}
 	why := "exit status 0"
 	if p.err != nil {
 		why = p.err.Error()
@@ -320,59 +357,4 @@ func (p *process) gone() error {
 	}
 	exit, is := errors.AsType[*exec.ExitError](p.err)
 	return &goneError{why, is && exit.ExitCode() == confine.ExitCode && !p.h.Manifest.Unconfined}
-}
-
-// tail is what a program writes to standard error: lines for the log, and the last of it for an error.
-type tail struct {
-	h *Handler
-
-	mu     sync.Mutex
-	buf    []byte
-	logged int
-	part   []byte
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, b...)
-	t.buf = t.buf[max(0, len(t.buf)-maxSaid):]
-	t.part = append(t.part, b...)
-	for {
-		l, rest, ok := bytes.Cut(t.part, []byte("\n"))
-		if !ok {
-			break
-		}
-		t.log(l)
-		t.part = rest
-	}
-	if len(t.part) > maxSaid {
-		t.log(t.part)
-		t.part = nil
-	}
-	return len(b), nil
-}
-
-func (t *tail) log(l []byte) {
-	switch t.logged++; {
-	case t.logged < maxLogged:
-		t.h.cfg.Log.Info("a plugin says", "plugin", t.h.Name, "line", string(l))
-	case t.logged == maxLogged:
-		t.h.cfg.Log.Info("a plugin says more than is logged", "plugin", t.h.Name, "lines", maxLogged)
-	}
-}
-
-func (t *tail) note(text string) { _, _ = t.Write([]byte(text + "\n")) } // never an error
-
-func (t *tail) reset() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf, t.logged = nil, 0
-}
-
-func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.buf))
 }

@@ -28,7 +28,7 @@ func (d *Daemon) startPlugins(_ context.Context, up *lifeline) error {
 	for i := range found {
 		f := &found[i]
 		h, err := plugin.New(*f, plugin.Config{
-			Confiner: d.cfg.Confiner, Temp: filepath.Join(d.cfg.DataDir, "plugins", f.Name), Log: d.log,
+			Confiner: d.cfg.Confiner, Temp: filepath.Join(d.cfg.DataDir, "plugins", f.Name), Disk: d.room.disk, Log: d.log,
 		})
 		if err != nil {
 			f.Err = err

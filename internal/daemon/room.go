@@ -70,6 +70,13 @@ func (r *room) check() error {
 	return r.full
 }
 
+// disk is check, with the bytes that were free at the last look.
+func (r *room) disk() (free uint64, full error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.free, r.full
+}
+
 func reserveOf(total uint64) uint64 { return min(max(total/reservePart, reserveLeast), reserveMost) }
 
 // look reads the disk. It has no room once less than the reserve is free, and again once a quarter
