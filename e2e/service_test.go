@@ -113,6 +113,7 @@ func TestService(t *testing.T) {
 		s.want(s.myco("service", "install", "--", "--slots", "4", "--name", "a b%c$d"), 0,
 			"/etc/systemd/system/mycod.service", "active, running", "started at boot", "/var/lib/mycoswarm", "journalctl -u mycod", "TCP 7422", "join TOKEN")
 		serviceWorks(s, "/var/lib/mycoswarm")
+		plugged(s, "/etc/mycoswarm/plugins", "/var/lib/mycoswarm")
 		shared(s)
 		badSettings(s, "/etc/mycoswarm/config.toml")
 	})
@@ -122,8 +123,21 @@ func TestService(t *testing.T) {
 		s.want(s.myco("service", "install", "--", "--slots", "4", "--name", "a b%c$d"), 0,
 			"/home/ann/.config/systemd/user/mycod.service", "active, running", "loginctl enable-linger", "/home/ann/.local/state/mycoswarm", "journalctl --user -u mycod")
 		serviceWorks(s, "/home/ann/.local/state/mycoswarm")
+		plugged(s, "/home/ann/.config/mycoswarm/plugins", "/home/ann/.local/state/mycoswarm")
 		badSettings(s, "/home/ann/.config/mycoswarm/config.toml")
 	})
+}
+
+// plugged gives the service a plugin, which is held back there as well: its unit lets mycod do that.
+func plugged(s svc, plugins, dir string) {
+	t := s.t
+	t.Helper()
+	s.want(s.do("sh", "-c", `mkdir -p "$0/key" && cat >"$0/key/plugin.toml" <<END
+type = "key"
+run = ["sh", "-c", 'while read -r task; do if read -r key <\$1/identity/node.key; then r=reads; else r=held; fi; echo "{\\"result\\":\\"\$r\\"}"; done', "plugin", "$1"]
+END`, plugins, dir), 0)
+	s.m.Must(s.systemctl("restart", "mycod"))
+	s.want(s.myco("run", "key"), 0, "held\n")
 }
 
 // shared has a user of the machine use its service once that is allowed, and read nothing else there.
