@@ -70,11 +70,13 @@ func doOne(t *testing.T, h *plugin.Handler, o order) ([]string, json.RawMessage,
 // A program that may be what fills the disk is ended, and what it wrote is free again.
 func TestPluginFillsTheDisk(t *testing.T) {
 	var full atomic.Bool
-	h := openOn(t, folder(t, ""), func() (uint64, error) {
-		if full.Load() {
-			return 1 << 20, errors.New("1 MiB is free")
+	h := open(t, folder(t, ""), func(c *plugin.Config) {
+		c.Disk = func() (uint64, error) {
+			if full.Load() {
+				return 1 << 20, errors.New("1 MiB is free")
+			}
+			return 1 << 30, nil
 		}
-		return 1 << 30, nil
 	})
 	payload := json.RawMessage(`{"say":["{\"output\":1}"],"do":"hang"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -91,7 +93,7 @@ func TestPluginFillsTheDisk(t *testing.T) {
 
 // A program that does not read its tasks does not have them pile up here.
 func TestPluginIsDeaf(t *testing.T) {
-	h := open(t, folder(t, `run = ["sh", "-c", "echo '{\"result\":1}'; exec sleep 1000"]`))
+	h := open(t, folder(t, `run = ["sh", "-c", "echo '{\"result\":1}'; exec sleep 1000"]`), soon)
 	if _, res, err := doOne(t, h, order{Say: []string{strings.Repeat("x", 1<<20)}}); err != nil || string(res) != "1" {
 		t.Errorf("%s, %v", res, err)
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type Config struct {
 	Temp string
 	// Disk tells how many bytes are free where Temp is, and why that is too little where it is. Nil for no bound.
 	Disk func() (free uint64, full error)
+	// Stop is how long a program may take to end a task that was cancelled, and to read what it was told. Default 2 s.
+	Stop time.Duration
 	// Log gets what programs write to standard error.
 	Log *slog.Logger
 }
@@ -71,6 +74,7 @@ func New(f Found, c Config) (*Handler, error) {
 	if err := removeAll(c.Temp); err != nil {
 		return nil, bus.Errorf(bus.CodeUnavailable, "empty the plugin's temporary folder: %w", err)
 	}
+	c.Stop = cmp.Or(c.Stop, stopTime)
 	return &Handler{Found: f, cfg: c, all: map[*process]bool{}, crashed: map[bus.TaskID]bool{}}, nil
 }
 

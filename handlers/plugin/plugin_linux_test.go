@@ -47,9 +47,7 @@ func folder(t *testing.T, more string) string {
 }
 
 // open returns the handler of the one plugin in dir.
-func open(t *testing.T, dir string) *plugin.Handler { return openOn(t, dir, nil) }
-
-func openOn(t *testing.T, dir string, disk func() (uint64, error)) *plugin.Handler {
+func open(t *testing.T, dir string, change ...func(*plugin.Config)) *plugin.Handler {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -59,15 +57,23 @@ func openOn(t *testing.T, dir string, disk func() (uint64, error)) *plugin.Handl
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%v, %v", found, err)
 	}
-	h, err := plugin.New(found[0], plugin.Config{
-		Confiner: []string{self, "confine"}, Temp: filepath.Join(t.TempDir(), "temp"), Disk: disk, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	c := plugin.Config{
+		Confiner: []string{self, "confine"}, Temp: filepath.Join(t.TempDir(), "temp"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Stop: limit, // however slow this machine is
+	}
+	for _, change := range change {
+		change(&c)
+	}
+	h, err := plugin.New(found[0], c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
 	return h
 }
+
+// soon is for a plugin that does not listen.
+func soon(c *plugin.Config) { c.Stop = 50 * time.Millisecond }
 
 // do runs one task, and returns what it told and its end.
 func do(t *testing.T, h *plugin.Handler, id string, o order) (output []string, result json.RawMessage, err error) {
@@ -246,8 +252,7 @@ func TestPluginThatDoesNotStart(t *testing.T) {
 }
 
 func TestPluginIsCancelled(t *testing.T) {
-	h := open(t, folder(t, ""))
-	cancelled := func(o order) {
+	cancelled := func(h *plugin.Handler, o order) {
 		t.Helper()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gone := errors.New("nobody waits")
@@ -263,12 +268,15 @@ func TestPluginIsCancelled(t *testing.T) {
 			t.Errorf("it ended with %v", err)
 		}
 	}
+	h := open(t, folder(t, ""))
 	before := tell(t, h).PID
-	cancelled(order{Say: []string{`{"output":1}`}})
+	cancelled(h, order{Say: []string{`{"output":1}`}})
 	if after := tell(t, h).PID; after != before {
 		t.Errorf("it heard of the end, and is process %d instead of %d", after, before)
 	}
-	cancelled(order{Say: []string{`{"output":1}`}, Do: "hang"})
+	h = open(t, folder(t, ""), soon)
+	before = tell(t, h).PID
+	cancelled(h, order{Say: []string{`{"output":1}`}, Do: "hang"})
 	if after := tell(t, h).PID; after == before {
 		t.Error("a process that does not listen goes on")
 	}

@@ -22,7 +22,7 @@ import (
 const (
 	// maxLine is the longest line that a program may say, in bytes.
 	maxLine = 64 << 20
-	// stopTime is how long a program may take to end a task that was cancelled.
+	// stopTime is the default of Config.Stop.
 	stopTime = 2 * time.Second
 	// mapped is how much more than it may use a program may map, as runtimes do.
 	mapped = 4
@@ -158,7 +158,7 @@ func (p *process) tell(r request) error {
 // hears reports whether the program has read, within a moment, all that it was told. Where it has not, that would be
 // in the memory of this process for as long as it runs.
 func (p *process) hears() bool {
-	limit := time.NewTimer(stopTime)
+	limit := time.NewTimer(p.h.cfg.Stop)
 	defer limit.Stop()
 	select {
 	case <-p.wrote:
@@ -319,7 +319,7 @@ func (p *process) stop(id bus.TaskID) {
 		p.spoilt = true
 		return
 	}
-	limit := time.NewTimer(stopTime)
+	limit := time.NewTimer(p.h.cfg.Stop)
 	defer limit.Stop()
 	for {
 		select {
