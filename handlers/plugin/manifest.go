@@ -225,6 +225,10 @@ type Found struct {
 
 // Find reads the plugins in dir, a folder each, in the order of their names. A folder that is not there has none.
 func Find(dir string) ([]Found, error) {
+	dir, err := filepath.Abs(dir) // programs run in folders of their own
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

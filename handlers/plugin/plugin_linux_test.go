@@ -141,6 +141,20 @@ func TestPluginWorks(t *testing.T) {
 	}
 }
 
+// The folder may be named from where the daemon was started; the program runs elsewhere.
+func TestPluginInARelativeFolder(t *testing.T) {
+	dir := folder(t, `run = ["./main.sh"]`)
+	script := filepath.Join(dir, "shout", "main.sh")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nread -r task\necho '{\"result\":1}'\nread -r task\n"), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(dir))
+	h := open(t, filepath.Base(dir))
+	if _, res, err := do(t, h, "t1", order{}); err != nil || string(res) != "1" {
+		t.Errorf("%s, %v", res, err)
+	}
+}
+
 // What a program says of an error becomes the error of its task, and no more than that.
 func TestPluginTellsErrors(t *testing.T) {
 	h := open(t, folder(t, ""))
@@ -335,17 +349,7 @@ func TestPluginProcesses(t *testing.T) {
 func TestPluginIsNotKept(t *testing.T) {
 	h := open(t, folder(t, `keep = "1ms"`))
 	tell(t, h)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	end := time.NewTimer(limit)
-	defer end.Stop()
-	for n, _ := h.State(); n > 0; n, _ = h.State() {
-		select {
-		case <-tick.C:
-		case <-end.C:
-			t.Fatalf("%d processes are left", n)
-		}
-	}
+	gone(t, h)
 }
 
 // What a program has started ends with it.
