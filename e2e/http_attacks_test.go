@@ -184,13 +184,15 @@ var httpAttacks = []struct {
 	{"body over the limit, of no length", func(r *http.Request) { huge(r, false) }},
 }
 
-// huge gives r a body over the limit, told beforehand or not.
+// huge gives r a body over the limit, told beforehand or not. The rest fits the server's read buffer: what
+// comes after the answer, on a connection that ends with it, would reset the connection before the answer is
+// read.
 func huge(r *http.Request, told bool) {
 	size := bus.MaxPayload + 65<<10
 	if r.URL.Path == "/ui/login" {
-		size = 65 << 10 // a login has less
+		size = 5 << 10 // of 4 KiB
 	}
-	b := bytes.Repeat([]byte(" "), size) // not so much that the rest is left unread
+	b := bytes.Repeat([]byte(" "), size)
 	r.Header.Set("Expect", "100-continue")
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), -1
 	if told {
