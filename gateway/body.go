@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -89,6 +90,39 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.err = readError(err)
 	return n, b.err
+}
+
+// all reads the body to its end, whose length is what the client tells; -1 if it tells none. What has come is copied
+// seldom, and in steps: a copy into fresh memory takes a second or more on some machines where it is 256 MiB long, and a
+// process whose garbage is collected meanwhile waits for it, its heartbeats too.
+func (b *body) all(length int64) ([]byte, error) {
+	data := make([]byte, 0, max(512, min(length+1, 64<<10)))
+	for {
+		if len(data) == cap(data) {
+			size := 4 * cap(data)
+			if size > step && int64(len(data)) < length { // who has sent so much means what it tells
+				size = int(length) + 1
+			}
+			data = grown(data, size)
+		}
+		n, err := b.Read(data[len(data):min(cap(data), len(data)+step)])
+		data = data[:len(data)+n]
+		if err == io.EOF { //nolint:errorlint // an io.Reader returns it as it is
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// grown returns data with room for size bytes, copied in steps between which the scheduler may stop it.
+func grown(data []byte, size int) []byte {
+	to := make([]byte, 0, size)
+	for piece := range slices.Chunk(data, step) {
+		to = append(to, piece...)
+	}
+	return to
 }
 
 // readError tells why a body ends early; io.EOF and nil are as they are.

@@ -194,7 +194,7 @@ func (d *dialect) readFields(r *http.Request) (*fields, error) {
 		return nil, wrong{err: err}
 	}
 	in, _ := r.Body.(*body)
-	data, err := io.ReadAll(in)
+	data, err := in.all(r.ContentLength)
 	if err != nil {
 		return nil, wrong{err: bus.AsError(err)}
 	}
@@ -205,7 +205,7 @@ func (d *dialect) readFields(r *http.Request) (*fields, error) {
 		return nil, wrong{err: bus.Errorf(bus.CodeInvalid, "the request has more than %d fields", maxNames)}
 	}
 	f := &fields{}
-	if err := json.Unmarshal(data, &f.left); err != nil || f.left == nil {
+	if f.left, err = split(data); err != nil || f.left == nil {
 		why := "it is null"
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			why = thereIs(e)

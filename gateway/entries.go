@@ -1,6 +1,14 @@
 package gateway
 
-import "github.com/mycoswarm/mycoswarm/bus"
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
 
 // Limits of what a request may list, since an entry of two bytes may take hundreds when it is read.
 const (
@@ -56,4 +64,51 @@ func entries(b []byte) (top, all int) {
 		}
 	}
 	return top, all
+}
+
+// splitCopies is up to which length, in bytes, split copies a value, so that it does not keep all the rest in memory.
+const splitCopies = 4 << 10
+
+// split returns the fields of an object. Long values are parts of b, and not copies: a large image is in one of them.
+// Its errors are those of encoding/json, and so is what it takes.
+func split(b []byte) (left map[string]json.RawMessage, err error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if d.PeekKind() == '{' {
+		left, err = splitObject(b, d)
+	}
+	if left == nil || err != nil {
+		left = nil
+		err = json.Unmarshal(b, &left)
+	}
+	return left, err
+}
+
+func splitObject(b []byte, d *jsontext.Decoder) (map[string]json.RawMessage, error) {
+	if _, err := d.ReadToken(); err != nil {
+		return nil, err
+	}
+	left := map[string]json.RawMessage{}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		key := name.String()
+		v, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if end := d.InputOffset(); len(v) > splitCopies {
+			left[key] = b[end-int64(len(v)) : end : end]
+		} else {
+			left[key] = bytes.Clone(v)
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := d.ReadToken(); err != io.EOF { //nolint:errorlint // it says just that at the end
+		return nil, io.ErrUnexpectedEOF
+	}
+	return left, nil
 }

@@ -142,15 +142,12 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
 	}
 	in, _ := r.Body.(*body)
-	dec := json.NewDecoder(in)
-	err = dec.Decode(&t)
+	data, err := in.all(r.ContentLength)
+	if err == nil {
+		err = json.Unmarshal(data, &t)
+	}
 	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
 		err = fmt.Errorf("unknown field %q", names[0])
-	}
-	if err == nil {
-		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is something after the task")
-		}
 	}
 	var refused *bus.Error
 	switch {
