@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -123,8 +124,10 @@ func (h *host) fill(heads []QueueHead) {
 func (h *host) headItem(it *item) HeadItem {
 	x := HeadItem{Task: it.id, Since: it.since, Need: it.need, Warm: h.warm.of(it.need.Affinity)}
 	x.Avoid = h.n.spares(it.id, it.k.key, it.need.From)
-	if h.n.now().Sub(it.avoidAt) < avoidFor {
-		x.Avoid = append(x.Avoid, it.avoid)
+	for _, node := range slices.Sorted(maps.Keys(it.avoid)) {
+		if h.n.now().Before(it.avoid[node]) {
+			x.Avoid = append(x.Avoid, node)
+		}
 	}
 	return x
 }

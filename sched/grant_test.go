@@ -95,6 +95,29 @@ func TestDeclinedTaskHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// What a worker declined goes to another that is free, though the first is the better one for it.
+func TestDeclinedTaskGoesElsewhere(t *testing.T) {
+	t.Parallel()
+	check(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		s.net.Link(nodeID(theSubmitter), nodeID(theWorker), false)
+		time.Sleep(4 * time.Second)
+		s.handle(theOther) // theWorker's slot has waited for longer, and is asked first
+		time.Sleep(1500 * time.Millisecond)
+		for range 3 {
+			at := time.Now()
+			k := s.submit(theSubmitter, script{MS: 1})
+			for len(s.ends(k)) == 0 && time.Since(at) < 20*time.Second {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if took := time.Since(at); took > 1200*time.Millisecond {
+				s.note("a task that one worker declined took %v with another that is free", took)
+			}
+			time.Sleep(1500 * time.Millisecond)
+		}
+	})
+}
+
 // A worker whose end is known to it finishes what it is handed without running it.
 func TestGrantOfWhatHasEnded(t *testing.T) {
 	t.Parallel()

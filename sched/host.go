@@ -18,6 +18,7 @@ const (
 	missMost   = 100 * time.Millisecond  // the longest pause after fetches that found nothing
 	silentFor  = 1500 * time.Millisecond // a claim that its live worker no longer reports
 	avoidFor   = 2 * time.Second         // a worker that gave a task back does not get it again at once
+	declineFor = 500 * time.Millisecond  // nor one that declined it; each time longer, up to avoidFor
 )
 
 // host is the queue host of one term: it knows what is stored and who asks, and answers. It
@@ -108,12 +109,13 @@ type item struct {
 	claim   Claim
 	claimAt time.Time
 	sweeps  int // that saw it delivered and unclaimed
-	avoid   bus.NodeID
-	avoidAt time.Time
-	need    Need
-	at      bus.NodeID    // that runs it, as far as is known
-	began   time.Time     // there
-	charged time.Duration // to its user, until it is known how long it took
+	// avoid are the workers that gave it back, or declined it, and until when they do not get it again.
+	avoid    map[bus.NodeID]time.Time
+	declined int
+	need     Need
+	at       bus.NodeID    // that runs it, as far as is known
+	began    time.Time     // there
+	charged  time.Duration // to its user, until it is known how long it took
 	// straight is set while it runs without having been in the queue.
 	straight *straight
 }
@@ -342,6 +344,7 @@ func (h *host) claimed(c Claim) {
 		}
 		h.chose(it, c, choice)
 	}
+	before := it.claim.Worker
 	it.claim, it.claimAt = c, h.n.now()
 	switch {
 	case c.State == bus.StateRunning:
@@ -350,12 +353,31 @@ func (h *host) claimed(c Claim) {
 		h.rises(it, c.State == bus.StateDone)
 		h.forget(it)
 	case c.State == "": // declined: as if it had never been handed over
+		h.declined(it, before)
 		h.reopen(it)
 	case c.State == bus.StateQueued: // given back
-		it.avoid, it.avoidAt = c.Worker, h.n.now()
+		h.avoid(it, c.Worker, avoidFor)
 		h.reopen(it)
 		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
+}
+
+// avoid keeps it from a worker for a while.
+func (h *host) avoid(it *item, worker bus.NodeID, d time.Duration) {
+	if it.avoid == nil {
+		it.avoid = map[bus.NodeID]time.Time{}
+	}
+	it.avoid[worker] = h.n.now().Add(d)
+}
+
+// declined notes that worker did not want what it was handed. Others that are free shall get it first, and if there
+// are none, the worker may know more by then: it did not hear its submitter, mostly.
+func (h *host) declined(it *item, worker bus.NodeID) {
+	if worker == "" {
+		return
+	}
+	it.declined++
+	h.avoid(it, worker, min(time.Duration(it.declined)*declineFor, avoidFor))
 }
 
 func (h *host) forget(it *item) {

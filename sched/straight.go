@@ -101,6 +101,7 @@ func (h *host) take(it *item, message func() []byte) *asking {
 
 // onStraight notes a claim of a task that was handed over past the queue.
 func (h *host) onStraight(it *item, c Claim) {
+	before := it.claim.Worker
 	it.claim, it.claimAt = c, h.n.now()
 	switch {
 	case c.State == bus.StateRunning:
@@ -110,9 +111,10 @@ func (h *host) onStraight(it *item, c Claim) {
 		h.rises(it, c.State == bus.StateDone)
 		h.forget(it)
 	case c.State == "": // declined
+		h.declined(it, before)
 		h.enqueue(it, holdBackMS*time.Millisecond, nil)
 	case c.State == bus.StateQueued: // given back
-		it.avoid, it.avoidAt = c.Worker, h.n.now()
+		h.avoid(it, c.Worker, avoidFor)
 		h.enqueue(it, giveBackDelay(c.Attempt), nil)
 	}
 }
