@@ -75,6 +75,7 @@ type process struct {
 	// wrote is closed when it has read all that it was told.
 	wrote chan struct{}
 	busy  atomic.Bool
+	begun chan struct{} // has one when it has got a task
 	// over is why it was ended, where it took more than it may.
 	over atomic.Pointer[bus.Error]
 	// spoilt is set where it is not to have another task.
@@ -91,7 +92,7 @@ func (h *Handler) start() (*process, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // it outlives the task
-	p := &process{h: h, cancel: cancel, temp: temp, lines: make(chan []byte), ended: make(chan struct{}), stderr: tail{h: h}}
+	p := &process{h: h, cancel: cancel, temp: temp, lines: make(chan []byte), ended: make(chan struct{}), begun: make(chan struct{}, 1), stderr: tail{h: h}}
 	if err := p.open(ctx); err != nil {
 		cancel()
 		_ = removeAll(temp) // New empties the folder
@@ -223,6 +224,10 @@ func (p *process) end() {
 func (p *process) run(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	p.stderr.reset()
 	p.busy.Store(true)
+	select {
+	case p.begun <- struct{}{}:
+	default:
+	}
 	defer p.busy.Store(false)
 	r := request{ID: t.ID, Type: t.Type, Model: t.Model, Payload: t.Payload}
 	if len(r.Payload) == 0 {

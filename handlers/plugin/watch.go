@@ -15,8 +15,8 @@ const (
 	lookEvery = 100 * time.Millisecond
 	// maxThreads is how many threads, its processes' together, a program may have.
 	maxThreads = 1024
-	// idleLooks is how many times more seldom a process is looked at that has no task.
-	idleLooks = 10
+	// idleEvery is how often at a process that has no task.
+	idleEvery = time.Second
 	// maxFilled is how much of a disk that is nearly full may have gone since a process was started, in bytes.
 	maxFilled = 64 << 20
 )
@@ -24,18 +24,20 @@ const (
 // watch looks at what the process takes, with a task and without, and ends it where that is too much.
 func (p *process) watch() {
 	before, _ := p.h.cfg.disk()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for i := 0; ; i++ {
+	for looked := time.Now(); ; {
+		every := idleEvery
+		if p.busy.Load() {
+			every = lookEvery
+		}
 		select {
 		case <-p.ended:
 			p.h.retire(p) // where it had no task, and nobody sees that it ended
 			return
-		case <-look.C:
-		}
-		if !p.busy.Load() && i%idleLooks != 0 {
+		case <-p.begun: // from now on more often, however many tasks there are
 			continue
+		case <-time.After(time.Until(looked.Add(every))):
 		}
+		looked = time.Now()
 		if over := p.takes(before); over != nil {
 			p.over.Store(over)
 			p.cancel()
