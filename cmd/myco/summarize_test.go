@@ -12,8 +12,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// library makes d read documents as plain text and answer questions, and returns the questions it got.
-func library(d *daemon) func() []bus.InferenceRequest {
+// library makes d read documents as plain text and answer questions, and returns the questions it answered. Where
+// room is given, its model reads so many bytes at once.
+func library(d *daemon, room ...int) func() []bus.InferenceRequest {
 	var mu sync.Mutex
 	var asked []bus.InferenceRequest
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
@@ -30,8 +31,12 @@ func library(d *daemon) func() []bus.InferenceRequest {
 			var req bus.InferenceRequest
 			_ = json.Unmarshal(r.Task.Payload, &req)
 			mu.Lock()
-			asked = append(asked, req)
-			result = bus.InferenceResult{Text: fmt.Sprintf("answer %d", len(asked)), Model: "a"}
+			if len(room) > 0 && len(req.Prompt) > room[0] {
+				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
+			} else {
+				asked = append(asked, req)
+				result = bus.InferenceResult{Text: fmt.Sprintf("answer %d", len(asked)), Model: "a"}
+			}
 			mu.Unlock()
 		}
 		end.Result, _ = json.Marshal(result) // strings and numbers
@@ -73,9 +78,16 @@ func TestAskAboutAFile(t *testing.T) {
 	path := filepath.Join(d.dir, "one.txt")
 	writeFile(t, path, "The shed is red.\n")
 	d.myco("ask", "--file", path, "Which colour?").want(t, 0)
-	if got := asked(); len(got) != 1 || got[0].Prompt != "The shed is red.\n\nWhich colour?" {
-		t.Errorf("asked %+v", got)
+	d.mycoIn(t.Context(), "The shed is red.", "ask", "--file", "-", "Which colour?").want(t, 0)
+	for _, got := range asked() {
+		if got.Prompt != "The shed is red.\n\nWhich colour?" {
+			t.Errorf("asked %+v", got)
+		}
 	}
+	if n := len(asked()); n != 2 {
+		t.Errorf("%d questions", n)
+	}
+	d.mycoIn(t.Context(), "", "ask", "--file", "-", "Which colour?").want(t, 2, "standard input is empty")
 }
 
 // Every word of a long text is in one part, and the last question is about what came of them.
@@ -118,6 +130,61 @@ func TestSplit(t *testing.T) {
 		}
 		if got, want := strings.Join(strings.Fields(strings.Join(parts, "")), ""), strings.Join(strings.Fields(text), ""); got != want {
 			t.Errorf("%.20q: the parts make %.50q", text, got)
+		}
+	}
+}
+
+// A model may read less at once than its context promises: figures have more tokens than words. What is refused
+// goes in halves, and nothing is left out.
+func TestSummarizeInSmallerPartsWhatIsTooLong(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const room = 2500 // bytes that the model reads at once
+	asked := library(d, room)
+	path := filepath.Join(d.dir, "figures.txt")
+	var text strings.Builder
+	const paragraphs = 300
+	for i := range paragraphs {
+		fmt.Fprintf(&text, "Paragraph <%d> counts %s.\n\n", i, strings.Repeat("1234567890 ", 6))
+	}
+	writeFile(t, path, text.String())
+	d.myco("summarize", path).want(t, 0, "parts of 9 KB at most")
+	all := asked()
+	for i := range paragraphs {
+		n := 0
+		for _, q := range all {
+			n += strings.Count(q.Prompt, fmt.Sprintf("<%d>", i))
+		}
+		if n != 1 {
+			t.Errorf("paragraph %d is in %d questions that were answered", i, n)
+		}
+	}
+	if last := all[len(all)-1].Prompt; !strings.HasPrefix(last, "Summarize the following") || strings.Contains(last, "Paragraph") {
+		t.Errorf("the last question is %q", last)
+	}
+	// One paragraph is already too long for a model that reads less than anybody would.
+	d = setup(t)
+	library(d, 10)
+	d.myco("summarize", path).want(t, 2, "too long for the model", "with a longer context: myco models")
+	d.myco("ask", "--file", path, "How many?").want(t, 2, "too long for the model", "myco summarize FILE")
+}
+
+// What embeds reads little at once, and summarises nothing.
+func TestContextCountedOn(t *testing.T) {
+	t.Parallel()
+	nodes := []bus.NodeInfo{
+		{ID: "myco-aaaaaaaaaaaa", Models: []bus.ModelInfo{{Name: "all-minilm", ContextLength: 512, Can: bus.Embeds}, {Name: "big", ContextLength: 131072, Can: bus.Answers}}},
+		{ID: "myco-bbbbbbbbbbbb", Models: []bus.ModelInfo{{Name: "small", ContextLength: 2048, Can: bus.Answers}, {Name: "older", ContextLength: 3000}}},
+	}
+	for _, c := range []struct {
+		model string
+		node  bus.NodeID
+		want  int
+	}{
+		{"", "myco-aaaaaaaaaaaa", defaultContext}, {"", "", 2048}, {"big", "", defaultContext}, {"older", "", 3000}, {"small", "", 2048},
+	} {
+		if got := contextFor(nodes, c.model, c.node); got != c.want {
+			t.Errorf("model %q on %q: %d, want %d", c.model, c.node, got, c.want)
 		}
 	}
 }
