@@ -52,8 +52,10 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	on(d, payload(bus.VerbTasks), func(struct{}) any {
 		return []bus.TaskInfo{
 			{ID: "JmGGvp3Ux6TNW8pyJCZNc4", Type: "inference", Model: "qwen2.5-coder:7b-instruct-q4_K_M", State: bus.StateRunning, Attempts: 1, NodeID: other},
-			{ID: "JmGGvp3Ux6TNW8pyJCZNc5", Type: "inference", Model: "日本語のモデル:latest", State: bus.StateDead, Attempts: 3, NodeID: "myco-cccccccccccc",
-				Durable: true, Error: bus.Errorf(bus.CodeDead, "gave up after 3 attempts: it ended with its worker each time, on tower and laptop")},
+			{
+				ID: "JmGGvp3Ux6TNW8pyJCZNc5", Type: "inference", Model: "日本語のモデル:latest", State: bus.StateDead, Attempts: 3, NodeID: "myco-cccccccccccc",
+				Durable: true, Error: bus.Errorf(bus.CodeDead, "gave up after 3 attempts: it ended with its worker each time, on tower and laptop"),
+			},
 		}
 	})
 	on(d, payload(bus.VerbKeys), func(struct{}) any {
