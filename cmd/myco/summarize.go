@@ -199,7 +199,13 @@ func (s *summary) each(ctx context.Context, parts []string) ([]string, error) {
 // part summarises text to a third of its length at most, and tells who did. Where it has more tokens than the
 // model reads at once, as figures and code have, its halves are.
 func (s *summary) part(ctx context.Context, question, text string) (short string, by bus.NodeID, err error) {
-	r, by, err := s.answer(ctx, question, text)
+	r, by, err := s.answer(ctx, question, text, s.answerTokens())
+	if err == nil && strings.TrimSpace(r.Text) == "" { // what thinks first had no room left to speak
+		r, by, err = s.answer(ctx, question, text, 0)
+	}
+	if err == nil && strings.TrimSpace(r.Text) == "" {
+		return "", "", bus.Errorf(bus.CodeFailed, "%s says nothing about a part of the text", r.Model).WithHint("name another model with -m: myco models")
+	}
 	if !tooLong(err) {
 		return beginning(strings.TrimSpace(r.Text), max(len(text), leastPart)/3), by, err
 	}
@@ -216,9 +222,9 @@ func (s *summary) part(ctx context.Context, question, text string) (short string
 	return strings.Join(halves, "\n\n"), by, nil
 }
 
-// answer asks about a part, and says what holds the answer up.
-func (s *summary) answer(ctx context.Context, question, text string) (r bus.InferenceResult, by bus.NodeID, err error) {
-	t, err := s.task(question, text, s.answerTokens())
+// answer asks about a part, and says what holds the answer up. maxTokens is how long it may be, 0 for any length.
+func (s *summary) answer(ctx context.Context, question, text string, maxTokens int) (r bus.InferenceResult, by bus.NodeID, err error) {
+	t, err := s.task(question, text, maxTokens)
 	if err != nil {
 		return r, "", err
 	}

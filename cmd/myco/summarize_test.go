@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,11 @@ func library(d *daemon, room ...int) func() []bus.InferenceRequest {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
 			} else {
 				asked = append(asked, req)
-				result = bus.InferenceResult{Text: fmt.Sprintf("answer %d", len(asked)), Model: "a"}
+				text := fmt.Sprintf("answer %d", len(asked))
+				if strings.Contains(req.Prompt, "<long thought>") && req.MaxTokens > 0 || strings.Contains(req.Prompt, "<silence>") {
+					text = ""
+				}
+				result = bus.InferenceResult{Text: text, Model: "a"}
 			}
 			mu.Unlock()
 		}
@@ -167,6 +172,31 @@ func TestSummarizeInSmallerPartsWhatIsTooLong(t *testing.T) {
 	library(d, 10)
 	d.myco("summarize", path).want(t, 2, "too long for the model", "with a longer context: myco models")
 	d.myco("ask", "--file", path, "How many?").want(t, 2, "too long for the model", "myco summarize FILE")
+}
+
+// A part of which nothing is said is asked for once more, with room for a model that thinks first; no part goes
+// missing in silence.
+func TestSummarizeLeavesNoPartOut(t *testing.T) {
+	t.Parallel()
+	for what, code := range map[string]int{"<long thought>": 0, "<silence>": 1} {
+		d := setup(t)
+		asked := library(d)
+		path := filepath.Join(d.dir, "long.txt")
+		writeFile(t, path, strings.Repeat("Bees make honey. ", 400)+"\n\n"+what+strings.Repeat(" Honey is sweet.", 400))
+		o := d.myco("summarize", path).want(t, code)
+		if code == 1 && (!strings.Contains(o.err, "a says nothing about a part") || !strings.Contains(o.err, "myco models")) {
+			t.Errorf("of %s: %s", what, o.err)
+		}
+		var limits []int
+		for _, q := range asked() {
+			if strings.Contains(q.Prompt, what) {
+				limits = append(limits, q.MaxTokens)
+			}
+		}
+		if !slices.Equal(limits, []int{defaultContext / 4, 0}) {
+			t.Errorf("%s is asked about with %d tokens at most", what, limits)
+		}
+	}
 }
 
 // What embeds reads little at once, and summarises nothing.
