@@ -37,7 +37,7 @@ func TestReasonsStayWhole(t *testing.T) {
 	on(d, payload(bus.VerbWhy), func(bus.TaskRequest) any { return manyReasons })
 	for _, columns := range []int{40, 60, 80} {
 		o := d.mycoAt(columns, "task", "why", "t1").want(t, 0)
-		for _, want := range strings.Fields("writes 32 tokens, 32 a second as measured; 200 ms: CPU 97 % it does not have the model m:latest") {
+		for want := range strings.FieldsSeq("writes 32 tokens, 32 a second as measured; 200 ms: CPU 97 % it does not have the model m:latest") {
 			if !strings.Contains(o.out, want) {
 				t.Errorf("%q is missing on %d columns:\n%s", want, columns, o.out)
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -58,7 +57,7 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	s := &summary{app: a, conn: conn, model: c.Model}
+	s := &summary{app: a, conn: conn, model: c.Model, told: map[string]bool{}}
 	if c.Node != "" {
 		n, err := lookUpNode(ctx, conn, c.Node)
 		if err != nil {
@@ -100,8 +99,10 @@ type summary struct {
 	conn    *bus.Conn
 	model   string
 	node    bus.NodeID
-	context int      // tokens
-	told    sync.Map // what held parts up, by its text
+	context int // tokens
+
+	mu   sync.Mutex      // held, too, while something is told of one part beside others
+	told map[string]bool // what held parts up
 }
 
 // answerTokens is how long the answer for a part may be.
@@ -174,7 +175,7 @@ func withLongerContext(err error) error {
 // each summarises parts, and returns their summaries in their order.
 func (s *summary) each(ctx context.Context, parts []string) ([]string, error) {
 	short := make([]string, len(parts))
-	var done atomic.Int32
+	done := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(partsAtOnce)
 	names := namesFrom(ctx, s.conn)
@@ -187,9 +188,14 @@ func (s *summary) each(ctx context.Context, parts []string) ([]string, error) {
 				return err
 			}
 			short[i] = text
-			if !s.quiet {
-				s.hint("[%d of %d: part %d, by %s]", done.Add(1), len(parts), i+1, nameOf(names(), by))
+			if s.quiet {
+				return nil
 			}
+			who := nameOf(names(), by)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			done++
+			s.hint("[%d of %d: part %d, by %s]", done, len(parts), i+1, who)
 			return nil
 		})
 	}
@@ -253,7 +259,10 @@ func (s *summary) held(ctx context.Context, id bus.TaskID) {
 	if err != nil || info.State.Terminal() || info.Warning == "" {
 		return
 	}
-	if _, told := s.told.LoadOrStore(info.Warning, true); !told {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.told[info.Warning] {
+		s.told[info.Warning] = true
 		s.hint("[%s]", info.Warning)
 	}
 }
