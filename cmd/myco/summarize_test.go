@@ -218,3 +218,47 @@ func TestContextCountedOn(t *testing.T) {
 		}
 	}
 }
+
+// What holds parts up is told once, not for each of them.
+func TestSummarizeTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const why = "waits: no node of the swarm has model a"
+	var mu sync.Mutex
+	inboxes := map[bus.TaskID]string{}
+	end := func(id bus.TaskID, inbox string, result any) {
+		info := bus.TaskInfo{ID: id, State: bus.StateDone, Attempts: 1, NodeID: other}
+		info.Result, _ = json.Marshal(result) // strings and numbers
+		d.send(inbox, bus.Chunk{Attempt: 1, End: &info})
+	}
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.Task.Type == bus.TypeFile:
+			end(r.Task.ID, r.Inbox, bus.FileResult{Text: strings.Repeat("Bees make honey. ", 1000)})
+		case strings.Contains(string(r.Task.Payload), "This is part "):
+			inboxes[r.Task.ID] = r.Inbox
+		default:
+			end(r.Task.ID, r.Inbox, bus.InferenceResult{Text: "Honey."})
+		}
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	asked := 0
+	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked == len(inboxes) { // each was asked about
+			for id, inbox := range inboxes {
+				end(id, inbox, bus.InferenceResult{Text: "Bees make it."})
+			}
+		}
+		return bus.TaskInfo{ID: r.ID, State: bus.StateQueued, Warning: why}
+	})
+	path := filepath.Join(d.dir, "long.txt")
+	writeFile(t, path, "read elsewhere")
+	o := d.myco("summarize", path).want(t, 0, "["+why+"]\n")
+	if n := strings.Count(o.err, why); n != 1 {
+		t.Errorf("it is told %d times:\n%s", n, o.err)
+	}
+}
