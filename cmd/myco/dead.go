@@ -21,7 +21,8 @@ type deadLsCmd struct{}
 
 // deadGive is the order of what people can do without; dead show has it all.
 var deadGive = giving{
-	shorten: map[string]int{"MODEL": 12, "WHY": 22},
+	shorten: map[string]int{"MODEL": 12, "WHY": 30},
+	wrap:    []string{"WHY"}, // the last cause is at its end
 	drop:    []string{"ATTEMPTS", "TYPE", "AGE", "MODEL", "WHY"},
 }
 
