@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if c.Detach {
 		return a.detach(ctx, conn, t)
 	}
-	return a.ask(ctx, conn, t, c.Stream)
+	return c.tooMuch(a.ask(ctx, conn, t, c.Stream))
 }
 
 // local reports whether this machine alone may answer: nothing of the swarm is asked for, and
@@ -76,7 +77,11 @@ func (c *askCmd) local(dataDir string) bool {
 // task builds the task from the arguments and standard input.
 func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 	var req bus.InferenceRequest
-	prompt, err := readPrompt(c.Prompt, a.streams)
+	in := a.streams
+	if slices.Contains(c.File, standardInput) { // it is the document
+		in.piped, in.interactive = false, true
+	}
+	prompt, err := readPrompt(c.Prompt, in)
 	if err != nil {
 		return bus.Task{}, req, err
 	}

@@ -11,12 +11,15 @@ import (
 // bytesAToken is how much text makes a token, about.
 const bytesAToken = 4
 
-// about puts the documents of --file and the pages of --url before the question: where a prompt is too long,
-// engines cut its beginning.
+// about puts the documents of --file and the pages of --url before the question.
 func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, req bus.InferenceRequest) (bus.Task, error) {
 	var before string
 	if len(c.File) > 0 {
-		text, err := a.textOf(ctx, conn, c.File, bus.FileRequest{})
+		files, err := a.filesOf(c.File, "ask")
+		if err != nil {
+			return t, err
+		}
+		text, err := a.textOf(ctx, conn, files, bus.FileRequest{})
 		if err != nil {
 			return t, err
 		}
@@ -33,6 +36,20 @@ func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, 
 	whole, err := bus.NewTask(t.Type, req)
 	t.Payload, t.Original = whole.Payload, whole.Original
 	return t, err
+}
+
+// tooMuch tells what helps where the documents and pages are longer than what the model reads at once.
+func (c *askCmd) tooMuch(err error) error {
+	if !tooLong(err) || bus.AsError(err).Hint != "" {
+		return err
+	}
+	switch {
+	case len(c.File) > 0:
+		return bus.AsError(err).WithHint("myco summarize FILE, which takes it in parts; or -m with a longer context: myco models")
+	case len(c.URL) > 0:
+		return bus.AsError(err).WithHint("myco fetch URL | myco summarize, which takes it in parts; or -m with a longer context: myco models")
+	}
+	return err
 }
 
 // pages is the text of the pages of --url, each with where it is from.

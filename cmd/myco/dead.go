@@ -19,6 +19,13 @@ type deadCmd struct {
 
 type deadLsCmd struct{}
 
+// deadGive is the order of what people can do without; dead show has it all.
+var deadGive = giving{
+	shorten: map[string]int{"MODEL": 12, "WHY": 30},
+	wrap:    []string{"WHY"}, // the last cause is at its end
+	drop:    []string{"ATTEMPTS", "TYPE", "AGE", "MODEL", "WHY"},
+}
+
 // Run implements the command.
 func (c *deadLsCmd) Run(ctx context.Context, a *app) error {
 	conn, err := a.dial(ctx)
@@ -46,7 +53,7 @@ func (c *deadLsCmd) Run(ctx context.Context, a *app) error {
 		}
 		rows[i] = []string{string(t.ID), t.Type, orDash(t.Model), strconv.Itoa(t.Attempts), age(t.Submitted, a.now()), why}
 	}
-	a.table([]string{"ID", "TYPE", "MODEL", "ATTEMPTS", "AGE", "WHY"}, rows)
+	a.text(deadGive.fitted(a.width(), []string{"ID", "TYPE", "MODEL", "ATTEMPTS", "AGE", "WHY"}, rows))
 	return nil
 }
 

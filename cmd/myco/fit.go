@@ -13,6 +13,8 @@ import (
 type giving struct {
 	// shorten are those whose cells may be cut, and how wide they stay at least.
 	shorten map[string]int
+	// wrap are those of shorten whose cells go on in the next line instead: what they say is wanted whole.
+	wrap []string
 	// drop are those that are left out where that does not do, the first first.
 	drop []string
 }
@@ -42,13 +44,29 @@ func (g giving) fitted(width int, headers []string, rows [][]string) string {
 		if over > 0 && dropped < len(g.drop) {
 			continue
 		}
+		var lines [][]string
 		for _, row := range cells {
-			for i, c := range row {
-				row[i] = ansi.Truncate(c, widths[i], cutMark)
-			}
+			lines = append(lines, g.within(widths, heads, row)...)
 		}
-		return fitLines(tabulate(heads, cells), width)
+		return fitLines(tabulate(heads, lines), width)
 	}
+}
+
+// within is a row whose cells are no wider than widths: cut, or as several lines.
+func (g giving) within(widths []int, headers, row []string) (lines [][]string) {
+	for i, c := range row {
+		parts := []string{ansi.Truncate(c, widths[i], cutMark)}
+		if slices.Contains(g.wrap, headers[i]) {
+			parts = strings.Split(ansi.Wrap(c, widths[i], ""), "\n")
+		}
+		for k, part := range parts {
+			if k == len(lines) {
+				lines = append(lines, make([]string, len(row)))
+			}
+			lines[k][i] = part
+		}
+	}
+	return lines
 }
 
 // without returns a copy of a table that leaves out the columns called dropped, and says so.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -21,6 +22,29 @@ func (d *daemon) mycoAt(columns int, args ...string) outcome {
 	return outcome{code, out.String(), errs.String()}
 }
 
+// manyReasons is what was bid for a task.
+var manyReasons = bus.Why{Task: "t1", By: other, NodeID: self, Attempt: 1, PromptTokens: 300, Bids: []bus.NodeBid{
+	{NodeID: self, Name: "laptop", Chosen: true, Bid: 1200 * time.Millisecond, Terms: []bus.BidTerm{
+		{Why: "the model is loaded"}, {Cost: time.Second, Why: "writes 32 tokens, 32 a second as measured"}, {Cost: 200 * time.Millisecond, Why: "CPU 97 %"},
+	}},
+	{NodeID: other, Name: "tower", Not: "it does not have the model m:latest"},
+}}
+
+// What a task's bids say goes on in the next line: it is what was asked for.
+func TestReasonsStayWhole(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbWhy), func(bus.TaskRequest) any { return manyReasons })
+	for _, columns := range []int{40, 60, 80} {
+		o := d.mycoAt(columns, "task", "why", "t1").want(t, 0)
+		for want := range strings.FieldsSeq("writes 32 tokens, 32 a second as measured; 200 ms: CPU 97 % it does not have the model m:latest") {
+			if !strings.Contains(o.out, want) {
+				t.Errorf("%q is missing on %d columns:\n%s", want, columns, o.out)
+			}
+		}
+	}
+}
+
 // Tables fit the terminal, whatever its width, lose nothing on a wide one, and no program sees a difference.
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Parallel()
@@ -28,20 +52,40 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	on(d, payload(bus.VerbTasks), func(struct{}) any {
 		return []bus.TaskInfo{
 			{ID: "JmGGvp3Ux6TNW8pyJCZNc4", Type: "inference", Model: "qwen2.5-coder:7b-instruct-q4_K_M", State: bus.StateRunning, Attempts: 1, NodeID: other},
-			{ID: "JmGGvp3Ux6TNW8pyJCZNc5", Type: "inference", Model: "日本語のモデル:latest", State: bus.StateDead, Attempts: 3, NodeID: "myco-cccccccccccc"},
+			{
+				ID: "JmGGvp3Ux6TNW8pyJCZNc5", Type: "inference", Model: "日本語のモデル:latest", State: bus.StateDead, Attempts: 3, NodeID: "myco-cccccccccccc",
+				Durable: true, Error: bus.Errorf(bus.CodeDead, "gave up after 3 attempts: it ended with its worker each time, on tower and laptop"),
+			},
 		}
 	})
+	on(d, payload(bus.VerbKeys), func(struct{}) any {
+		return []bus.KeyInfo{
+			{ID: "aaaa2222", Created: noon, KeyRequest: bus.KeyRequest{Name: "the telephone of a sister who lives elsewhere", PerMinute: 60, Concurrent: 2}},
+			{ID: "bbbb3333", Created: noon, KeyRequest: bus.KeyRequest{Admin: true}},
+		}
+	})
+	on(d, payload(bus.VerbProbe), func(bus.ProbeRequest) any {
+		return []bus.ProbeReply{{NodeID: self, Name: "laptop", RTTMS: 0.031}, {NodeID: other, Name: "tower", Error: "no answer in 1s: no route to it for the last 40s"}}
+	})
+	on(d, payload(bus.VerbWhy), func(bus.TaskRequest) any { return manyReasons })
 	var at strings.Builder
-	for _, args := range [][]string{{"swarm"}, {"nodes"}, {"models"}, {"task", "ls"}} {
+	for _, args := range [][]string{{"swarm"}, {"nodes"}, {"models"}, {"task", "ls"}, {"dead", "ls"}, {"key", "ls"}, {"ping"}, {"task", "why", "t1"}} {
 		whole := d.myco(args...).want(t, 0).out
+		_, bare, above := strings.Cut(whole, "\n\n")
+		if !above {
+			bare = whole
+		}
 		for _, columns := range []int{1, 5, 20, 40, 60, 80, 200} {
 			o := d.mycoAt(columns, args...).want(t, 0)
+			if _, table, above := strings.Cut(o.out, "\n\n"); above { // what is above is no table, and goes on in the next line
+				o.out = table
+			}
 			for line := range strings.Lines(o.out) {
 				if w := ansi.StringWidth(strings.TrimSuffix(line, "\n")); w > columns {
 					t.Errorf("%v: a line of %d columns on a terminal of %d: %q", args, w, columns, line)
 				}
 			}
-			if columns == 200 && o.out != whole || columns < 60 && !strings.Contains(o.out, cutMark) {
+			if columns == 200 && o.out != bare || columns < 60 && !strings.Contains(o.out, cutMark) {
 				t.Errorf("%v on a terminal of %d columns:\n%swant what is cut to be marked, and nothing to be where there is room:\n%s", args, columns, o.out, whole)
 			}
 			if columns == 40 || columns == 80 {

@@ -65,6 +65,12 @@ func perMinute(s string) (int, error) {
 
 type keyLsCmd struct{}
 
+// keysGive is the order of what people can do without.
+var keysGive = giving{
+	shorten: map[string]int{"NAME": 12},
+	drop:    []string{"AGE", "CONCURRENT", "RATE", "ADMIN"},
+}
+
 // Run implements the command.
 func (c *keyLsCmd) Run(ctx context.Context, a *app) error {
 	conn, err := a.dial(ctx)
@@ -88,7 +94,7 @@ func (c *keyLsCmd) Run(ctx context.Context, a *app) error {
 	for i, k := range keys {
 		rows[i] = []string{k.ID, orDash(k.Name), limitOf(k.PerMinute, "/min"), limitOf(k.Concurrent, " at once"), yes(k.Admin), age(k.Created, a.now())}
 	}
-	a.table([]string{"ID", "NAME", "RATE", "CONCURRENT", "ADMIN", "AGE"}, rows)
+	a.text(keysGive.fitted(a.width(), []string{"ID", "NAME", "RATE", "CONCURRENT", "ADMIN", "AGE"}, rows))
 	return nil
 }
 

@@ -47,6 +47,12 @@ func (c *pingCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
+// pingsGive is the order of what people can do without.
+var pingsGive = giving{
+	shorten: map[string]int{"NAME": 12, "ROUND TRIP": 20},
+	drop:    []string{"ID"},
+}
+
 func (a *app) pings(replies []bus.ProbeReply) {
 	views := make([]pingView, len(replies))
 	rows := make([][]string, len(replies))
@@ -62,5 +68,5 @@ func (a *app) pings(replies []bus.ProbeReply) {
 		a.object(views)
 		return
 	}
-	a.table([]string{"NAME", "ID", "ROUND TRIP"}, rows)
+	a.text(pingsGive.fitted(a.width(), []string{"NAME", "ID", "ROUND TRIP"}, rows))
 }

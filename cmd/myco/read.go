@@ -101,10 +101,7 @@ var kinds = map[string]string{
 
 // footer tells what was read, and who read it.
 func (v fileView) footer() string {
-	parts := []string{v.File, cmp.Or(kinds[v.Kind], v.Kind)}
-	if v.File == standardInput {
-		parts[0] = "standard input"
-	}
+	parts := []string{called(v.File), cmp.Or(kinds[v.Kind], v.Kind)}
 	if v.Pages > 0 {
 		parts = append(parts, plural(v.Pages, "page"))
 	}
@@ -123,6 +120,14 @@ func (v fileView) footer() string {
 		parts = append(parts, fmt.Sprintf("%d attempts", v.Attempts))
 	}
 	return "-- " + strings.Join(parts, ", ")
+}
+
+// called is what people call the file at path.
+func called(path string) string {
+	if path == standardInput {
+		return "standard input"
+	}
+	return path
 }
 
 func plural(n int, what string) string {
@@ -202,7 +207,7 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 		}
 		if err := ask.Validate(); err != nil {
 			if len(content) == 0 {
-				err = bus.Errorf(bus.CodeInvalid, "%s is empty", path)
+				err = bus.Errorf(bus.CodeInvalid, "%s is empty", called(path))
 			}
 			return err
 		}
@@ -224,7 +229,7 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 				return err
 			}
 		}
-		return bus.Errorf(bus.CodeInternal, "the reading of %s ended without an end", path)
+		return bus.Errorf(bus.CodeInternal, "the reading of %s ended without an end", called(path))
 	}()
 	if err != nil {
 		v.FileResult, v.Error = nil, a.nextOf(bus.AsError(err))
@@ -255,7 +260,7 @@ func (a *app) document(path string) ([]byte, error) {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
 	}
 	if len(b) > bus.MaxDocument {
-		return nil, bus.Errorf(bus.CodeTooLarge, "%s is over the limit of %d bytes (%d MiB)", path, bus.MaxDocument, bus.MaxDocument>>20)
+		return nil, bus.Errorf(bus.CodeTooLarge, "%s is over the limit of %d bytes (%d MiB)", called(path), bus.MaxDocument, bus.MaxDocument>>20)
 	}
 	return b, nil
 }
@@ -274,7 +279,7 @@ func (a *app) textOf(ctx context.Context, conn *bus.Conn, files []string, ask bu
 		a.hint("%s", v.footer())
 		text := strings.TrimSpace(v.Text)
 		if len(files) > 1 {
-			text = "Document " + filepath.Base(v.File) + ":\n\n" + text
+			text = "Document " + filepath.Base(called(v.File)) + ":\n\n" + text
 		}
 		texts = append(texts, text)
 	})

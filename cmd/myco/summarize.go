@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +23,8 @@ const (
 	// partWords is how long the summary of a part may be, and defaultWords that of the whole.
 	partWords    = 150
 	defaultWords = 200
+	// leastPart is how much text, in bytes, a model must be able to read at once.
+	leastPart = 200
 	// partsAtOnce is how many parts are asked for at once: more than a household has slots.
 	partsAtOnce = 16
 	// maxRounds is how often summaries are summarised. Each round leaves a third at most.
@@ -55,7 +57,7 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	s := summary{app: a, conn: conn, model: c.Model}
+	s := &summary{app: a, conn: conn, model: c.Model, told: map[string]bool{}}
 	if c.Node != "" {
 		n, err := lookUpNode(ctx, conn, c.Node)
 		if err != nil {
@@ -72,14 +74,7 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	s.context = contextFor(status.Nodes, c.Model, s.node)
-	if text, err = s.shorten(ctx, text); err != nil {
-		return err
-	}
-	t, err := s.task(fmt.Sprintf("Summarize the following text in about %d words.", c.Words), text, 0)
-	if err != nil {
-		return err
-	}
-	return a.ask(ctx, conn, t, false)
+	return s.whole(ctx, text, c.Words)
 }
 
 // contextFor is how many tokens a question may have, with its answer, whichever node answers it.
@@ -90,7 +85,7 @@ func contextFor(nodes []bus.NodeInfo, model string, node bus.NodeID) int {
 			continue
 		}
 		for _, m := range n.Models {
-			if m.ContextLength > 0 && !m.Demo && (model == "" || bus.SameModel(m.Name, model)) {
+			if m.ContextLength > 0 && !m.Demo && (m.Can == 0 || m.Can&bus.Answers != 0) && (model == "" || bus.SameModel(m.Name, model)) {
 				least = min(least, m.ContextLength)
 			}
 		}
@@ -105,6 +100,9 @@ type summary struct {
 	model   string
 	node    bus.NodeID
 	context int // tokens
+
+	mu   sync.Mutex      // held, too, while something is told of one part beside others
+	told map[string]bool // what held parts up
 }
 
 // answerTokens is how long the answer for a part may be.
@@ -115,58 +113,158 @@ func (s *summary) partSize() int {
 	return max(64, s.context-s.answerTokens()-promptTokens) * tokenBytes
 }
 
-// shorten summarises the parts of text, side by side, until what comes of them fits into one question.
-func (s *summary) shorten(ctx context.Context, text string) (string, error) {
+// whole prints the summary of text in about so many words. Where even what came of its parts is too long for the
+// model, which counts tokens otherwise than we do, there are more and smaller parts.
+func (s *summary) whole(ctx context.Context, text string, words int) error {
+	for size := s.partSize(); ; size /= 2 {
+		var err error
+		if text, err = s.shorten(ctx, text, size); err != nil {
+			return err
+		}
+		t, err := s.task(fmt.Sprintf("Summarize the following text in about %d words.", words), text, 0)
+		if err != nil {
+			return err
+		}
+		if err = s.ask(ctx, s.conn, t, false); !tooLong(err) {
+			return err
+		}
+		if size = min(size, len(text)); size/2 < leastPart {
+			return withLongerContext(err)
+		}
+	}
+}
+
+// shorten summarises the parts of text, side by side, until what comes of them fits into one question with
+// size bytes of text.
+func (s *summary) shorten(ctx context.Context, text string, size int) (string, error) {
 	for range maxRounds {
-		if len(text) <= s.partSize() {
+		if len(text) <= size {
 			return text, nil
 		}
-		parts := split(text, s.partSize())
-		s.hint("[%d parts of %d KB at most]", len(parts), (s.partSize()+999)/1000)
+		parts := split(text, size)
+		s.hint("[%d parts of %s at most]", len(parts), inKB(size))
 		short, err := s.each(ctx, parts)
 		if err != nil {
 			return "", err
 		}
 		text = strings.Join(short, "\n\n")
 	}
-	return beginning(text, s.partSize()), nil
+	return "", withLongerContext(bus.Errorf(bus.CodeTooLarge, "the summaries of the parts do not fit into one question either"))
+}
+
+// inKB is a number of bytes as people say it.
+func inKB(bytes int) string {
+	if bytes < 1000 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%d KB", (bytes+999)/1000)
+}
+
+// tooLong tells whether a model was asked more than its context holds.
+func tooLong(err error) bool { return err != nil && bus.AsError(err).Code == bus.CodeTooLarge }
+
+// withLongerContext tells what helps where a model reads too little at once.
+func withLongerContext(err error) error {
+	e := bus.AsError(err)
+	if e.Hint != "" {
+		return e
+	}
+	return e.WithHint("name a model with a longer context: myco models")
 }
 
 // each summarises parts, and returns their summaries in their order.
 func (s *summary) each(ctx context.Context, parts []string) ([]string, error) {
 	short := make([]string, len(parts))
-	var done atomic.Int32
+	done := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(partsAtOnce)
 	names := namesFrom(ctx, s.conn)
 	for i, part := range parts {
 		g.Go(func() error {
-			t, err := s.task(fmt.Sprintf("This is part %d of %d of a text. Summarize it in at most %d words; keep names, numbers and facts.",
-				i+1, len(parts), partWords), part, s.answerTokens())
+			question := fmt.Sprintf("This is part %d of %d of a text. Summarize it in at most %d words; keep names, numbers and facts.",
+				i+1, len(parts), partWords)
+			text, by, err := s.part(ctx, question, part)
 			if err != nil {
 				return err
 			}
-			for chunk, err := range s.conn.Submit(ctx, t) {
-				if err != nil {
-					return err
-				}
-				if chunk.End == nil {
-					continue
-				}
-				r, err := bus.Result[bus.InferenceResult](*chunk.End)
-				if err != nil {
-					return err
-				}
-				short[i] = beginning(strings.TrimSpace(r.Text), s.partSize()/3)
-				if !s.quiet {
-					s.hint("[%d of %d: part %d, by %s]", done.Add(1), len(parts), i+1, nameOf(names(), chunk.End.NodeID))
-				}
+			short[i] = text
+			if s.quiet {
 				return nil
 			}
-			return bus.Errorf(bus.CodeInternal, "the answer ended without an end")
+			who := nameOf(names(), by)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			done++
+			s.hint("[%d of %d: part %d, by %s]", done, len(parts), i+1, who)
+			return nil
 		})
 	}
 	return short, g.Wait()
+}
+
+// part summarises text to a third of its length at most, and tells who did. Where it has more tokens than the
+// model reads at once, as figures and code have, its halves are.
+func (s *summary) part(ctx context.Context, question, text string) (short string, by bus.NodeID, err error) {
+	r, by, err := s.answer(ctx, question, text, s.answerTokens())
+	if err == nil && strings.TrimSpace(r.Text) == "" { // what thinks first had no room left to speak
+		r, by, err = s.answer(ctx, question, text, 0)
+	}
+	if err == nil && strings.TrimSpace(r.Text) == "" {
+		return "", "", bus.Errorf(bus.CodeFailed, "%s says nothing about a part of the text", r.Model).WithHint("name another model with -m: myco models")
+	}
+	if !tooLong(err) {
+		return beginning(strings.TrimSpace(r.Text), max(len(text), leastPart)/3), by, err
+	}
+	if len(text)/2 < leastPart {
+		return "", "", withLongerContext(err)
+	}
+	var halves []string // a little more than halves: a cut between paragraphs leaves no third
+	for _, half := range split(text, len(text)*9/16) {
+		if short, by, err = s.part(ctx, question, half); err != nil {
+			return "", "", err
+		}
+		halves = append(halves, short)
+	}
+	return strings.Join(halves, "\n\n"), by, nil
+}
+
+// answer asks about a part, and says what holds the answer up. maxTokens is how long it may be, 0 for any length.
+func (s *summary) answer(ctx context.Context, question, text string, maxTokens int) (r bus.InferenceResult, by bus.NodeID, err error) {
+	t, err := s.task(question, text, maxTokens)
+	if err != nil {
+		return r, "", err
+	}
+	started, err := s.conn.Start(ctx, t)
+	if err != nil {
+		return r, "", err
+	}
+	for chunk, err := range patient(started.Chunks(), patience, func() { s.held(ctx, started.Reply.ID) }) {
+		if err != nil {
+			return r, "", err
+		}
+		if chunk.End != nil {
+			r, err = bus.Result[bus.InferenceResult](*chunk.End)
+			return r, chunk.End.NodeID, err
+		}
+	}
+	return r, "", bus.Errorf(bus.CodeInternal, "the answer ended without an end")
+}
+
+// held says why a task does not go on, once for each cause: it is that of all parts, mostly. That a part waits
+// for others is none.
+func (s *summary) held(ctx context.Context, id bus.TaskID) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	info, err := s.conn.Task(ctx, id)
+	if err != nil || info.State.Terminal() || info.Warning == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.told[info.Warning] {
+		s.told[info.Warning] = true
+		s.hint("[%s]", info.Warning)
+	}
 }
 
 // task is a question about text.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,8 +13,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// library makes d read documents as plain text and answer questions, and returns the questions it got.
-func library(d *daemon) func() []bus.InferenceRequest {
+// library makes d read documents as plain text and answer questions, and returns the questions it answered. Where
+// room is given, its model reads so many bytes at once.
+func library(d *daemon, room ...int) func() []bus.InferenceRequest {
 	var mu sync.Mutex
 	var asked []bus.InferenceRequest
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
@@ -30,8 +32,16 @@ func library(d *daemon) func() []bus.InferenceRequest {
 			var req bus.InferenceRequest
 			_ = json.Unmarshal(r.Task.Payload, &req)
 			mu.Lock()
-			asked = append(asked, req)
-			result = bus.InferenceResult{Text: fmt.Sprintf("answer %d", len(asked)), Model: "a"}
+			if len(room) > 0 && len(req.Prompt) > room[0] {
+				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
+			} else {
+				asked = append(asked, req)
+				text := fmt.Sprintf("answer %d", len(asked))
+				if strings.Contains(req.Prompt, "<long thought>") && req.MaxTokens > 0 || strings.Contains(req.Prompt, "<silence>") {
+					text = ""
+				}
+				result = bus.InferenceResult{Text: text, Model: "a"}
+			}
 			mu.Unlock()
 		}
 		end.Result, _ = json.Marshal(result) // strings and numbers
@@ -73,9 +83,16 @@ func TestAskAboutAFile(t *testing.T) {
 	path := filepath.Join(d.dir, "one.txt")
 	writeFile(t, path, "The shed is red.\n")
 	d.myco("ask", "--file", path, "Which colour?").want(t, 0)
-	if got := asked(); len(got) != 1 || got[0].Prompt != "The shed is red.\n\nWhich colour?" {
-		t.Errorf("asked %+v", got)
+	d.mycoIn(t.Context(), "The shed is red.", "ask", "--file", "-", "Which colour?").want(t, 0)
+	for _, got := range asked() {
+		if got.Prompt != "The shed is red.\n\nWhich colour?" {
+			t.Errorf("asked %+v", got)
+		}
 	}
+	if n := len(asked()); n != 2 {
+		t.Errorf("%d questions", n)
+	}
+	d.mycoIn(t.Context(), "", "ask", "--file", "-", "Which colour?").want(t, 2, "standard input is empty")
 }
 
 // Every word of a long text is in one part, and the last question is about what came of them.
@@ -119,5 +136,129 @@ func TestSplit(t *testing.T) {
 		if got, want := strings.Join(strings.Fields(strings.Join(parts, "")), ""), strings.Join(strings.Fields(text), ""); got != want {
 			t.Errorf("%.20q: the parts make %.50q", text, got)
 		}
+	}
+}
+
+// A model may read less at once than its context promises: figures have more tokens than words. What is refused
+// goes in halves, and nothing is left out.
+func TestSummarizeInSmallerPartsWhatIsTooLong(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const room = 2500 // bytes that the model reads at once
+	asked := library(d, room)
+	path := filepath.Join(d.dir, "figures.txt")
+	var text strings.Builder
+	const paragraphs = 300
+	for i := range paragraphs {
+		fmt.Fprintf(&text, "Paragraph <%d> counts %s.\n\n", i, strings.Repeat("1234567890 ", 6))
+	}
+	writeFile(t, path, text.String())
+	d.myco("summarize", path).want(t, 0, "parts of 9 KB at most")
+	all := asked()
+	for i := range paragraphs {
+		n := 0
+		for _, q := range all {
+			n += strings.Count(q.Prompt, fmt.Sprintf("<%d>", i))
+		}
+		if n != 1 {
+			t.Errorf("paragraph %d is in %d questions that were answered", i, n)
+		}
+	}
+	if last := all[len(all)-1].Prompt; !strings.HasPrefix(last, "Summarize the following") || strings.Contains(last, "Paragraph") {
+		t.Errorf("the last question is %q", last)
+	}
+	// One paragraph is already too long for a model that reads less than anybody would.
+	d = setup(t)
+	library(d, 10)
+	d.myco("summarize", path).want(t, 2, "too long for the model", "with a longer context: myco models")
+	d.myco("ask", "--file", path, "How many?").want(t, 2, "too long for the model", "myco summarize FILE")
+}
+
+// A part of which nothing is said is asked for once more, with room for a model that thinks first; no part goes
+// missing in silence.
+func TestSummarizeLeavesNoPartOut(t *testing.T) {
+	t.Parallel()
+	for what, code := range map[string]int{"<long thought>": 0, "<silence>": 1} {
+		d := setup(t)
+		asked := library(d)
+		path := filepath.Join(d.dir, "long.txt")
+		writeFile(t, path, strings.Repeat("Bees make honey. ", 400)+"\n\n"+what+strings.Repeat(" Honey is sweet.", 400))
+		o := d.myco("summarize", path).want(t, code)
+		if code == 1 && (!strings.Contains(o.err, "a says nothing about a part") || !strings.Contains(o.err, "myco models")) {
+			t.Errorf("of %s: %s", what, o.err)
+		}
+		var limits []int
+		for _, q := range asked() {
+			if strings.Contains(q.Prompt, what) {
+				limits = append(limits, q.MaxTokens)
+			}
+		}
+		if !slices.Equal(limits, []int{defaultContext / 4, 0}) {
+			t.Errorf("%s is asked about with %d tokens at most", what, limits)
+		}
+	}
+}
+
+// What embeds reads little at once, and summarises nothing.
+func TestContextCountedOn(t *testing.T) {
+	t.Parallel()
+	nodes := []bus.NodeInfo{
+		{ID: "myco-aaaaaaaaaaaa", Models: []bus.ModelInfo{{Name: "all-minilm", ContextLength: 512, Can: bus.Embeds}, {Name: "big", ContextLength: 131072, Can: bus.Answers}}},
+		{ID: "myco-bbbbbbbbbbbb", Models: []bus.ModelInfo{{Name: "small", ContextLength: 2048, Can: bus.Answers}, {Name: "older", ContextLength: 3000}}},
+	}
+	for _, c := range []struct {
+		model string
+		node  bus.NodeID
+		want  int
+	}{
+		{"", "myco-aaaaaaaaaaaa", defaultContext}, {"", "", 2048}, {"big", "", defaultContext}, {"older", "", 3000}, {"small", "", 2048},
+	} {
+		if got := contextFor(nodes, c.model, c.node); got != c.want {
+			t.Errorf("model %q on %q: %d, want %d", c.model, c.node, got, c.want)
+		}
+	}
+}
+
+// What holds parts up is told once, not for each of them.
+func TestSummarizeTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const why = "waits: no node of the swarm has model a"
+	var mu sync.Mutex
+	inboxes := map[bus.TaskID]string{}
+	end := func(id bus.TaskID, inbox string, result any) {
+		info := bus.TaskInfo{ID: id, State: bus.StateDone, Attempts: 1, NodeID: other}
+		info.Result, _ = json.Marshal(result) // strings and numbers
+		d.send(inbox, bus.Chunk{Attempt: 1, End: &info})
+	}
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.Task.Type == bus.TypeFile:
+			end(r.Task.ID, r.Inbox, bus.FileResult{Text: strings.Repeat("Bees make honey. ", 1000)})
+		case strings.Contains(string(r.Task.Payload), "This is part "):
+			inboxes[r.Task.ID] = r.Inbox
+		default:
+			end(r.Task.ID, r.Inbox, bus.InferenceResult{Text: "Honey."})
+		}
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	asked := 0
+	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked == len(inboxes) { // each was asked about
+			for id, inbox := range inboxes {
+				end(id, inbox, bus.InferenceResult{Text: "Bees make it."})
+			}
+		}
+		return bus.TaskInfo{ID: r.ID, State: bus.StateQueued, Warning: why}
+	})
+	path := filepath.Join(d.dir, "long.txt")
+	writeFile(t, path, "read elsewhere")
+	o := d.myco("summarize", path).want(t, 0, "["+why+"]\n")
+	if n := strings.Count(o.err, why); n != 1 {
+		t.Errorf("it is told %d times:\n%s", n, o.err)
 	}
 }

@@ -29,6 +29,13 @@ func (c *taskWhyCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
+// bidsGive is the order of what people can do without: the bid is the sum of what WHY tells.
+var bidsGive = giving{
+	shorten: map[string]int{"NAME": 12, "OUTCOME": 10, "WHY": 14},
+	wrap:    []string{"OUTCOME", "WHY"},
+	drop:    []string{"NODE", "BID", "WHY"},
+}
+
 // why prints what the nodes bid for a task.
 func (a *app) why(w bus.Why) {
 	if a.json {
@@ -54,7 +61,7 @@ func (a *app) why(w bus.Why) {
 	for _, b := range w.Bids {
 		rows = append(rows, []string{orDash(b.Name), string(b.NodeID), bidText(b), whatCame(b), termText(b.Terms)})
 	}
-	a.table([]string{"NAME", "NODE", "BID", "OUTCOME", "WHY"}, rows)
+	a.text(bidsGive.fitted(a.width(), []string{"NAME", "NODE", "BID", "OUTCOME", "WHY"}, rows))
 }
 
 func bidText(b bus.NodeBid) string {

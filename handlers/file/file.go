@@ -172,6 +172,9 @@ func tooSlow(name string, limit time.Duration) *bus.Error {
 // htmlNames are the ends of names of files of HTML.
 var htmlNames = []string{".html", ".htm", ".xhtml"}
 
+// tableKinds are what prose is taken for that has as many commas in each paragraph.
+var tableKinds = []string{"text/csv", "text/tab-separated-values"}
+
 // kindOf tells what a document is, by its content; a name counts for text: one that is called otherwise is no
 // HTML though it begins like it, as many files of Markdown do, and one that is called HTML may begin with
 // something else.
@@ -186,6 +189,9 @@ func kindOf(name string, content []byte) (string, *mimetype.MIME) {
 	case kind == kindXHTML, slices.Contains(htmlNames, ext) && isText(is):
 		kind = kindHTML
 	case kind == kindHTML && ext != "" && !slices.Contains(htmlNames, ext):
+		kind = kindText
+		is = mimetype.Lookup(kind)
+	case slices.Contains(tableKinds, kind) && ext != "" && ext != ".csv" && ext != ".tsv" && ext != ".tab":
 		kind = kindText
 		is = mimetype.Lookup(kind)
 	case is.Parent() == nil && utf8.Valid(content) && !bytes.ContainsRune(content, 0): // with colours of a terminal, say

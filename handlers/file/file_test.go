@@ -163,6 +163,13 @@ func TestPlainText(t *testing.T) {
 			t.Errorf("%s: got %q in %s, want %q in %s", name, got.Text, got.Charset, c.want, c.charset)
 		}
 	}
+	// Two paragraphs with as many commas are no table, unless they are called one.
+	for name, want := range map[string]string{"letter.txt": "text/plain", "letter.csv": "text/csv"} {
+		got, err := read(t, h, bus.FileRequest{Name: name, Content: []byte("Dear Anna, the bees are well.\nYours, Bert\n")})
+		if err != nil || got.Kind != want {
+			t.Errorf("%s: %q, %v, want %s", name, got.Kind, err, want)
+		}
+	}
 	got, err := read(t, h, bus.FileRequest{Content: []byte(strings.Repeat("ä", bus.MaxFileText/2+5))})
 	if err != nil || !got.Truncated || len(got.Text) != bus.MaxFileText {
 		t.Errorf("a text over the limit: %d bytes, truncated %v, %v", len(got.Text), got.Truncated, err)

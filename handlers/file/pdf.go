@@ -170,7 +170,7 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 	case len(res.PagesEmpty) == read && bad != nil:
 		return res, broken(name, bad)
 	case len(res.PagesEmpty) == read:
-		return res, bus.Errorf(bus.CodeFailed, "%s has no text in the %d pages that were read: they are pictures, such as of a scanner", name, read).
+		return res, bus.Errorf(bus.CodeFailed, "%s has no text in the pages that were read (%d): they are pictures, such as of a scanner", name, read).
 			WithHint("recognise the text first: ocrmypdf IN.pdf OUT.pdf")
 	}
 	res.Text, res.Truncated = w.text()
