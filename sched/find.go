@@ -29,6 +29,9 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 	}
 	if !canRunFor(f.Key, nodes, f.Info.Submitter) {
 		f.Info.Warning = waitsFor(f.Key, nodes, self, f.Info.Submitter)
+		if f.last != "" {
+			f.Info.Warning += "; last: " + f.last
+		}
 	}
 }
 
@@ -56,7 +59,7 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	case held != "": // it waits for a node, and not for others in the queue
 		f.Info.Warning = held
 	case at != nil:
-		f.Info.Position, f.Info.Wait = at.Position, time.Duration(at.WaitMS)*time.Millisecond
+		f.Info.Position, f.Info.Wait, f.last = at.Position, time.Duration(at.WaitMS)*time.Millisecond, at.Last
 	}
 	return f, nil
 }

@@ -13,6 +13,8 @@ type place struct {
 	Position int `json:"position"`
 	// WaitMS is about how long it waits, in milliseconds; 0 where that is not known.
 	WaitMS int64 `json:"wait_ms,omitempty"`
+	// Last tells why who had it last gave it back.
+	Last string `json:"last,omitempty"`
 }
 
 // placeOf returns where a task stands that is open here; nil where it is not.
@@ -32,7 +34,22 @@ func (h *host) placeOf(id bus.TaskID) (p *place) {
 		}
 		p.WaitMS = waitFor(it.k.key, p.Position, seats).Milliseconds()
 	})
+	if p != nil {
+		p.Last = h.lastOf(id)
+	}
 	return p
+}
+
+// lastOf tells why the worker that had a task last gave it back; empty where none has.
+func (h *host) lastOf(id bus.TaskID) string {
+	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
+	defer cancel()
+	data, _, err := h.n.fx.GetClaim(ctx, h.q, id)
+	var rec Record
+	if err != nil || bus.Unmarshal(data, &rec) != nil || rec.State != bus.StateQueued {
+		return ""
+	}
+	return rec.Why
 }
 
 // before counts the tasks of k that go before it. Users of one lane and priority take turns.

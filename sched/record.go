@@ -215,6 +215,8 @@ type found struct {
 	// Custodian is set for a durable task.
 	Custodian bus.NodeID `json:"custodian,omitempty"`
 	Key       bus.Key    `json:"key"`
+
+	last string // of its place
 }
 
 // mergeCrashes returns the union of a and b, in order of a then b. Of one attempt, what is known to have

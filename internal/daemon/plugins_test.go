@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -62,4 +63,27 @@ func TestPlugins(t *testing.T) {
 	if list[1].Processes != 1 {
 		t.Errorf("after another swarm: %+v", list[1])
 	}
+}
+
+// Whoever waits for a plugin that does not start is told why.
+func TestAPluginThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the plugin of this test is a script")
+	}
+	all := t.TempDir()
+	check(t, os.Mkdir(filepath.Join(all, "late"), 0o700))
+	check(t, os.WriteFile(filepath.Join(all, "late", "plugin.toml"), []byte("type = \"late\"\nunconfined = true\nrun = [\"./late.sh\"]"), 0o600))
+	check(t, os.WriteFile(filepath.Join(all, "late", "late.sh"), []byte("#!/no/shell\n"), 0o700)) //nolint:gosec // it is a program
+	a := start(t, "a", func(c *config.Config) { c.PluginDir = all })
+	s, err := a.conn.Start(a.ctx(), bus.Task{Type: "late", Payload: []byte("7")})
+	check(t, err)
+	eventually(t, "the cause is told", func() string {
+		info, err := a.conn.Task(a.ctx(), s.Reply.ID)
+		check(t, err)
+		if !strings.Contains(info.Warning, `no node of the swarm has type "late"; last: the plugin late does not start: `) {
+			return "it is said: " + info.Warning
+		}
+		return ""
+	})
 }
