@@ -20,6 +20,12 @@ type sessionView struct {
 	First   string    `json:"first"`
 }
 
+// sessionsGive is the order of what people can do without.
+var sessionsGive = giving{
+	shorten: map[string]int{"NAME": 12, "MODEL": 10, "BEGINS WITH": 12},
+	drop:    []string{"ANSWERS", "MODEL", "LAST", "BEGINS WITH"},
+}
+
 // listSessions prints the conversations that are saved, the latest first.
 func (a *app) listSessions(files sessions) error {
 	all, problems := files.list()
@@ -43,7 +49,7 @@ func (a *app) listSessions(files sessions) error {
 		a.hint("No conversation is saved yet. To begin one: myco chat")
 		return nil
 	}
-	a.table([]string{"NAME", "LAST", "ANSWERS", "MODEL", "BEGINS WITH"}, rows)
+	a.text(sessionsGive.fitted(a.width(), []string{"NAME", "LAST", "ANSWERS", "MODEL", "BEGINS WITH"}, rows))
 	a.hint("To go on with one: myco chat --session NAME. They are files in %s", files.dir)
 	return nil
 }

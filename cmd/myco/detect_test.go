@@ -69,7 +69,7 @@ func TestTablesHaveNoColourWhereNoneIsWanted(t *testing.T) {
 		"a dumb terminal": {[]string{"TERM=dumb"}, "STATE\nready\n"},
 	} {
 		var out bytes.Buffer
-		newView(&out, test.environ, false).table([]string{"STATE"}, [][]string{{state("ready")}})
+		newView(&out, test.environ, false).text(tabulate([]string{"STATE"}, [][]string{{state("ready")}}))
 		if out.String() != test.want {
 			t.Errorf("%s: %q, want %q", name, out.String(), test.want)
 		}

@@ -112,3 +112,23 @@ func TestTitleFitsTheTerminal(t *testing.T) {
 		t.Errorf("%q, want %q", title, want)
 	}
 }
+
+// What a plugin may do stays whole as long as there is room for it at all.
+func TestPluginsFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	rows := pluginRows([]bus.PluginInfo{
+		{Name: "word-counter-of-the-library", Type: "words", Slots: 2, Processes: 1, Confined: true, May: []string{"read /srv/books", "network"}},
+		{Name: "old", Error: bus.Errorf(bus.CodeInvalid, "plugin.toml:1:1: there is no setting typ")},
+	})
+	for _, columns := range []int{5, 20, 40, 60, 80} {
+		out := pluginsGive.fitted(columns, pluginsHead, rows)
+		for line := range strings.Lines(out) {
+			if w := ansi.StringWidth(strings.TrimSuffix(line, "\n")); w > columns {
+				t.Errorf("a line of %d columns on a terminal of %d: %q", w, columns, line)
+			}
+		}
+		if columns >= 40 && (!strings.Contains(out, "network") || !strings.Contains(out, "/srv/books")) {
+			t.Errorf("on %d columns:\n%s", columns, out)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (c *pluginsCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if len(list) > 0 {
-		a.table([]string{"PLUGIN", "TYPE", "SLOTS", "PROCESSES", "MAY", "STATE"}, pluginRows(list))
+		a.text(pluginsGive.fitted(a.width(), pluginsHead, pluginRows(list)))
 	} else {
 		a.hint("no plugins on this machine: a folder each in ~/.config/mycoswarm/plugins, read when mycod starts (docs/plugins.md)")
 	}
@@ -66,6 +66,15 @@ func (c *pluginsCmd) Run(ctx context.Context, a *app) error {
 		a.text("tasks of type " + t.Type + " are done by " + strings.Join(names, ", ") + "\n")
 	}
 	return nil
+}
+
+var pluginsHead = []string{"PLUGIN", "TYPE", "SLOTS", "PROCESSES", "MAY", "STATE"}
+
+// pluginsGive is the order of what people can do without.
+var pluginsGive = giving{
+	shorten: map[string]int{"PLUGIN": 10, "TYPE": 8, "MAY": 12},
+	wrap:    []string{"MAY"},
+	drop:    []string{"PROCESSES", "SLOTS", "TYPE", "MAY"},
 }
 
 func pluginRows(list []bus.PluginInfo) [][]string {

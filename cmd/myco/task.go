@@ -228,7 +228,10 @@ func (a *app) task(i bus.TaskInfo) {
 	}
 	if i.Durable {
 		durable := "yes"
-		if i.Copies > 0 { // while it is under way
+		switch { // the copies are told while it is under way
+		case i.Copies == 1:
+			durable = "1 copy"
+		case i.Copies > 1:
 			durable = strconv.Itoa(i.Copies) + " copies"
 		}
 		pairs = append(pairs, [2]string{"durable", durable})

@@ -48,9 +48,7 @@ func (v *view) text(s string) {
 	}
 }
 
-// table prints rows under upper-case headers, without borders.
-func (v *view) table(headers []string, rows [][]string) { v.text(tabulate(headers, rows)) }
-
+// tabulate sets rows under upper-case headers, without borders.
 func tabulate(headers []string, rows [][]string) string {
 	t := table.New().Border(lipgloss.HiddenBorder()).
 		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).
