@@ -197,8 +197,8 @@ func TestPluginThatTalksNonsense(t *testing.T) {
 			t.Errorf("%s: it goes on as process %d", said, after)
 		}
 	}
-	if _, _, err := do(t, h, "t1", order{Do: "long"}); err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
-		t.Errorf("a line without an end: %v", err)
+	if _, _, err := do(t, h, "t1", order{Do: "long"}); !errors.Is(err, &bus.Error{Code: bus.CodeTooLarge}) || bus.IsRetry(err) || !strings.Contains(err.Error(), "longer than 64 MiB") {
+		t.Errorf("a line without an end: %v, want CodeTooLarge, once", err)
 	}
 }
 

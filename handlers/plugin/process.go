@@ -76,7 +76,7 @@ type process struct {
 	wrote chan struct{}
 	busy  atomic.Bool
 	begun chan struct{} // has one when it has got a task
-	// over is why it was ended, where it took more than it may.
+	// over is why it was ended, where it took or said more than it may.
 	over atomic.Pointer[bus.Error]
 	// spoilt is set where it is not to have another task.
 	spoilt bool
@@ -170,7 +170,10 @@ func (p *process) hears() bool {
 	return false
 }
 
-var errLongLine = fmt.Errorf("a line of it is longer than %d MiB", maxLine>>20)
+// errLongLine is the end of a task whatever node has it: another would read no longer lines.
+func (p *process) errLongLine() *bus.Error {
+	return bus.Errorf(bus.CodeTooLarge, "the plugin %s said a line longer than %d MiB, the limit of a result", p.h.Name, maxLine>>20)
+}
 
 // read passes on what the program says, line by line.
 func (p *process) read(from *io.PipeReader) {
@@ -185,8 +188,9 @@ func (p *process) read(from *io.PipeReader) {
 		}
 	}
 	if s.Err() != nil {
-		p.stderr.note(errLongLine.Error())
-		_ = from.CloseWithError(errLongLine)
+		long := p.errLongLine()
+		p.over.CompareAndSwap(nil, long)
+		_ = from.CloseWithError(long)
 		p.cancel()
 	}
 }

@@ -54,8 +54,6 @@ func (t *tail) log(l []byte) {
 	}
 }
 
-func (t *tail) note(text string) { _, _ = t.Write([]byte(text + "\n")) } // never an error
-
 func (t *tail) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
