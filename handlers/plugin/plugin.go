@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	// downFor is how long a plugin takes no tasks whose program does not start, or ends again and again.
+	// downFor is how long a plugin takes no tasks whose program ends again and again.
 	downFor = 30 * time.Second
+	// unstartedFor is how long one whose program does not start: whoever waits for its task hears soon, after three
+	// attempts, that it is given up.
+	unstartedFor = 5 * time.Second
 	// maxCrashes is how many tasks in a row may end with their program, on this machine, before that is the
 	// plugin's fault. One that is tried again counts once.
 	maxCrashes = 3
@@ -112,8 +115,8 @@ func (h *Handler) Close() {
 }
 
 // Handle implements bus.Handler. An error that the program tells has the code that it names: CodeFailed, CodeInvalid,
-// CodeTooLarge, or CodeUnavailable, which gives the task to another node. So does a program that does not start. One
-// that ends in the midst of a task is tried three times, as the task may be the cause.
+// CodeTooLarge, or CodeUnavailable, which gives the task to another node. With a program that does not start, or ends in
+// the midst of a task, that is tried three times: on other nodes, where they have the plugin.
 func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	bus.SetPhase(ctx, "plugin", time.Duration(h.Manifest.Silence))
 	p, err := h.take()
@@ -167,13 +170,14 @@ func (h *Handler) release(p *process, id bus.TaskID, gone *goneError) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if gone == nil {
+	switch {
+	case gone == nil:
 		clear(h.crashed)
-	} else {
+	case !gone.unbegun:
 		h.crashed[id] = true
 	}
 	if len(h.crashed) >= maxCrashes {
-		h.isDown(fmt.Errorf("it ended in the midst of %d tasks in a row: %w", maxCrashes, gone))
+		h.isDown(downFor, fmt.Errorf("it ended in the midst of %d tasks in a row: %w", maxCrashes, gone))
 	}
 	if p.spoilt || h.closed {
 		return
@@ -208,13 +212,16 @@ func (h *Handler) forget(p *process) {
 func (h *Handler) unstarted(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.isDown(fmt.Errorf("it does not start: %w", err))
-	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "the plugin %s does not start: %w", h.Name, err))
+	if h.closed {
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "the daemon ends"))
+	}
+	h.isDown(unstartedFor, fmt.Errorf("it does not start: %w", err))
+	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "the plugin %s does not start: %w", h.Name, err))
 }
 
 // isDown has it take no tasks for a while. The caller holds mu.
-func (h *Handler) isDown(why error) {
+func (h *Handler) isDown(d time.Duration, why error) {
 	clear(h.crashed)
-	h.down, h.why = time.Now().Add(downFor), why
-	h.cfg.Log.Warn("a plugin takes no tasks for a while", "plugin", h.Name, "for", downFor, "err", why)
+	h.down, h.why = time.Now().Add(d), why
+	h.cfg.Log.Warn("a plugin takes no tasks for a while", "plugin", h.Name, "for", d, "err", why)
 }

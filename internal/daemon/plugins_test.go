@@ -65,7 +65,7 @@ func TestPlugins(t *testing.T) {
 	}
 }
 
-// Whoever waits for a plugin that does not start is told why.
+// Whoever waits for a plugin that does not start is told why, and that it was given up before long.
 func TestAPluginThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -86,4 +86,10 @@ func TestAPluginThatDoesNotStart(t *testing.T) {
 		}
 		return ""
 	})
+	for _, e := range s.Chunks() {
+		err = e
+	}
+	if !errors.Is(err, &bus.Error{Code: bus.CodeDead}) || !strings.Contains(err.Error(), "gave up after 3 attempts, on a; last: the plugin late does not start: ") {
+		t.Errorf("it ended with %v", err)
+	}
 }
