@@ -86,42 +86,73 @@ func TestPlugin(t *testing.T) {
 	reach(t, "hostile plugin", 6, "the key, the daemon's environment and process, sockets, programs, its own folder: all refused; all of it without the confinement")
 }
 
-// A node dies with a plugin at work: the work goes on elsewhere, and nothing of it is left there.
-func TestPluginsNodeIsKilled(t *testing.T) {
+// A node dies, stops or leaves with a plugin at work: the work goes on elsewhere, and nothing of it is left there, not
+// what the plugin has started.
+func TestPluginsNodeGoes(t *testing.T) {
+	for how, goes := range map[string]func(*harness.Node){
+		"killed":  func(n *harness.Node) { n.Kill() },
+		"stopped": func(n *harness.Node) { n.Stop(t) },
+		"left": func(n *harness.Node) {
+			if r := n.Myco(t, "leave"); r.Code != 0 {
+				t.Errorf("%s", r)
+			}
+		},
+	} {
+		t.Run(how, func(t *testing.T) { pluginsNodeGoes(t, goes, how == "killed") })
+	}
+}
+
+func pluginsNodeGoes(t *testing.T, goes func(*harness.Node), killed bool) {
+	t.Helper()
 	all, shared := t.TempDir(), t.TempDir()
-	writePlugin(t, all, "once", "e2e/hostile", fmt.Sprintf("[allow]\nwrite = [%q]", shared))
+	writePlugin(t, all, "once", "e2e/hostile", fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
 	with := []*harness.Node{s.Join(t, a, "b", "--plugins", all), s.Join(t, a, "c", "--plugins", all)}
 	harness.Settle(t, a, with[0], with[1])
 	conn := a.Dial(t)
-	var first int
-	var at bus.NodeID
+	var pids []int
+	var at *harness.Node
 	for chunk, err := range conn.Submit(within(t, "a plugin's task"), bus.Task{Type: "once", Payload: fmt.Appendf(nil, `{"Once":%q}`, shared)}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if chunk.End != nil {
-			if chunk.End.Attempts != 2 || chunk.End.NodeID == at {
-				t.Errorf("it ended as %+v, after %s was killed", chunk.End, at)
+			if at == nil || chunk.End.Attempts != 2 || chunk.End.NodeID == at.Info.NodeID {
+				t.Errorf("it ended as %+v, after its node went", chunk.End)
 			}
 			continue
 		}
-		if err := json.Unmarshal(chunk.Data, &first); err != nil || first == 0 {
+		if err := json.Unmarshal(chunk.Data, &pids); err != nil || len(pids) != 2 {
 			t.Fatalf("%s: %v", chunk.Data, err)
 		}
-		at = chunk.Node
 		for _, n := range with {
-			if n.Info.NodeID == at {
-				n.Kill()
+			if n.Info.NodeID == chunk.Node {
+				at = n
+				goes(n)
 			}
 		}
 	}
-	harness.Poll(t, harness.Patience, "the plugin's process ends with its node", func() string {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", first))
-		if errors.Is(syscall.Kill(first, 0), syscall.ESRCH) || err != nil || strings.Contains(string(status), ") Z ") {
-			return ""
+	for _, pid := range pids {
+		harness.Poll(t, harness.Patience, "the plugin's processes end with its node", func() string {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || err != nil || strings.Contains(string(status), ") Z ") {
+				return ""
+			}
+			return string(status)
+		})
+	}
+	if killed { // what is left in its folder goes when it starts again
+		return
+	}
+	harness.Poll(t, harness.Patience, "the plugin's temporary folder is empty", func() string {
+		left, err := os.ReadDir(filepath.Join(at.Dir, "plugins", "once"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return string(status)
+		if len(left) > 0 {
+			return left[0].Name() + " is left"
+		}
+		return ""
 	})
 }

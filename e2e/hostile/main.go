@@ -21,7 +21,8 @@ type attack struct {
 	Key  string // a file to read
 	PID  int    // a process to look into, and to signal
 	Addr string // to dial
-	// Once is a folder: whoever is first to leave a mark there tells its process id, and never ends.
+	// Once is a folder: whoever is first to leave a mark there starts another program, tells the ids of both
+	// processes, and never ends.
 	Once string
 }
 
@@ -36,7 +37,11 @@ func main() {
 			mark, err := os.OpenFile(filepath.Join(task.Payload.Once, "mark"), os.O_CREATE|os.O_EXCL, 0o600)
 			if err == nil {
 				_ = mark.Close() // it is empty
-				fmt.Printf("{\"output\":%d}\n", os.Getpid())
+				child := exec.CommandContext(context.Background(), "/bin/sleep", "1000")
+				if err := child.Start(); err != nil {
+					log.Fatal(err)
+				}
+				fmt.Printf("{\"output\":[%d,%d]}\n", os.Getpid(), child.Process.Pid)
 				select {}
 			}
 		}

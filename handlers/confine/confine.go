@@ -24,7 +24,7 @@ type Policy struct {
 	// Network grants sockets of the internet, those of this machine's own services on it as well, but no local ones.
 	Network bool `json:"network,omitempty"`
 	// Processes grants starting other programs. They are under the same rules, and in the same process group.
-	// Where this process is killed, and ends nothing, they live on.
+	// Where this process is killed, and ends nothing, they live on unless there is a Guard.
 	Processes bool `json:"processes,omitempty"`
 	// Memory bounds what it may have mapped to write to, in bytes; 0 for no bound. Runtimes map much more than
 	// they use: this is a net under whoever looks at what is used.
@@ -32,6 +32,8 @@ type Policy struct {
 
 	// Starter is the process with which it ends.
 	Starter int `json:"starter"`
+	// Guard is set where it is to be no other program, but a Guard.
+	Guard bool `json:"guard,omitempty"`
 }
 
 // ExitCode is that of a process in which Main could not do its work, as env and nice have it.
@@ -61,11 +63,18 @@ func Plain(ctx context.Context, dir string, env, argv []string) *exec.Cmd {
 	return cmd
 }
 
-// Main makes of this process the program argv under the policy, which is JSON. It returns where it cannot.
+// Main makes of this process the program argv under the policy, which is JSON. It returns where it cannot. That of a
+// Guard does not return.
 func Main(policy string, argv []string) error {
 	var p Policy
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
 		return fmt.Errorf("read what a program may do: %w", err)
+	}
+	if p.Guard {
+		if err := guard(); err != nil {
+			return err
+		}
+		os.Exit(0)
 	}
 	return become(p, argv)
 }

@@ -54,6 +54,9 @@ func ownGroup(cmd *exec.Cmd) {
 	}
 }
 
+// apart gives cmd a process group of its own, which does not end with this process.
+func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
 // EndGroup ends what is left of the group of a process of Command that has ended.
 func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
 

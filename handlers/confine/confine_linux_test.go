@@ -21,13 +21,19 @@ import (
 	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
-// TestMain is two other programs as well: the one that confines, and the one that is confined and tells what it
-// could do.
+// TestMain is three other programs as well: the one that confines, the one that is confined and tells what it
+// could do, and a daemon in short.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == "confine":
 		fmt.Fprintln(os.Stderr, confine.Main(os.Args[2], os.Args[3:]))
 		os.Exit(confine.ExitCode)
+	case len(os.Args) > 1 && os.Args[1] == "started":
+		if err := daemonInShort(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	case len(os.Args) > 3 && os.Args[1] == "try":
 		if err := deeds[os.Args[2]](os.Args[3]); err != nil {
 			fmt.Println("refused:", err)

@@ -122,8 +122,22 @@ func (p *process) open(ctx context.Context) error {
 	}
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, &p.stderr
+	var guard *confine.Guard
+	if m.Allow.Processes && !m.Unconfined { // who is not confined may have left the group
+		if guard, err = confine.NewGuard(p.h.cfg.Confiner); err != nil {
+			return err
+		}
+	}
 	if err := p.cmd.Start(); err != nil {
+		if guard != nil {
+			guard.Close()
+		}
 		return err
+	}
+	if guard != nil {
+		if err := guard.Watch(p.cmd.Process.Pid); err != nil {
+			p.h.cfg.Log.Warn("what a plugin starts may outlive this process", "plugin", p.h.Name, "err", err)
+		}
 	}
 	go p.read(r)
 	go p.watch()
@@ -131,6 +145,9 @@ func (p *process) open(ctx context.Context) error {
 		p.err = p.cmd.Wait()
 		if m.Allow.Processes {
 			confine.EndGroup(p.cmd.Process.Pid)
+		}
+		if guard != nil {
+			guard.Close()
 		}
 		_ = w.Close() // never an error, says io.PipeWriter
 		close(p.ended)
