@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers/plugin"
@@ -11,13 +13,15 @@ import (
 // plugins are the programs of the owner's that do tasks here. They are read at the start, and stay when the
 // node goes to another swarm.
 type plugins struct {
+	dir      string // none where it is empty
 	found    []plugin.Found
+	unread   map[string]bool            // by name: those whose folder was wrong
 	handlers map[string]*plugin.Handler // by name
 }
 
 // startPlugins reads the folder of plugins. One that is wrong is told of, and is no reason not to start.
 func (d *Daemon) startPlugins(_ context.Context, up *lifeline) error {
-	d.plugins.handlers = map[string]*plugin.Handler{}
+	d.plugins.dir, d.plugins.unread, d.plugins.handlers = d.cfg.PluginDir, map[string]bool{}, map[string]*plugin.Handler{}
 	if d.cfg.PluginDir == "" {
 		return nil
 	}
@@ -27,6 +31,7 @@ func (d *Daemon) startPlugins(_ context.Context, up *lifeline) error {
 	}
 	for i := range found {
 		f := &found[i]
+		d.plugins.unread[f.Name] = f.Err != nil
 		h, err := plugin.New(*f, plugin.Config{
 			Confiner: d.cfg.Confiner, Temp: filepath.Join(d.cfg.DataDir, "plugins", f.Name), Disk: d.room.disk, Log: d.log,
 		})
@@ -66,9 +71,10 @@ func (p *plugins) does(typ string) bool {
 // listPlugins answers bus.VerbPlugins.
 func (d *Daemon) listPlugins(context.Context, none) (any, error) { return d.plugins.list(), nil }
 
+// list tells of the plugins, and of those that came, or were mended, since the start.
 func (p *plugins) list() []bus.PluginInfo {
 	out := []bus.PluginInfo{}
-	for _, f := range p.found {
+	for _, f := range p.since() {
 		m := f.Manifest
 		info := bus.PluginInfo{Name: f.Name, Dir: f.Dir, Type: m.Type, About: m.About, Slots: m.Slots, Confined: !m.Unconfined, May: m.Allow.List()}
 		err := f.Err
@@ -78,5 +84,34 @@ func (p *plugins) list() []bus.PluginInfo {
 		info.Error = bus.AsError(err)
 		out = append(out, info)
 	}
+	return out
+}
+
+// since returns those that were found at the start; with what is in the folder by now, where that would be read.
+func (p *plugins) since() []plugin.Found {
+	if p.dir == "" {
+		return nil
+	}
+	out := slices.Clone(p.found)
+	now, err := plugin.Find(p.dir)
+	if err != nil {
+		return out // those of the start still work
+	}
+	for _, f := range now {
+		i := slices.IndexFunc(out, func(o plugin.Found) bool { return o.Name == f.Name })
+		switch {
+		case i < 0:
+			if f.Err == nil {
+				f.Err = bus.Errorf(bus.CodeUnavailable, "it came after mycod started, which reads the folder then").WithHint("start mycod anew")
+			}
+			out = append(out, f)
+		case p.unread[f.Name] && f.Err == nil:
+			f.Err = bus.Errorf(bus.CodeUnavailable, "it was mended after mycod started, which reads the folder then").WithHint("start mycod anew")
+			out[i] = f
+		case p.unread[f.Name]:
+			out[i] = f // what is wrong with it by now
+		}
+	}
+	slices.SortFunc(out, func(a, b plugin.Found) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }

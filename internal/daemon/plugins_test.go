@@ -42,6 +42,21 @@ func TestPlugins(t *testing.T) {
 	if len(list) != 2 || list[0].Name != "broken" || list[0].Error == nil || list[1].Type != "echo" || list[1].Error != nil || list[1].Confined {
 		t.Errorf("%+v", list)
 	}
+	// What is done to the folder from now on counts from the next start, and that is told.
+	for _, name := range []string{"broken", "late"} {
+		check(t, os.MkdirAll(filepath.Join(all, name), 0o700))
+		check(t, os.WriteFile(filepath.Join(all, name, "plugin.toml"), []byte("unconfined = true\nrun = [\"sh\"]\ntype = \""+name+"\""), 0o600))
+	}
+	list, err = b.conn.Plugins(b.ctx())
+	check(t, err)
+	if len(list) != 3 || list[1].Error != nil {
+		t.Fatalf("after a change of the folder: %+v", list)
+	}
+	for i, want := range map[int]string{0: "it was mended after mycod started", 2: "it came after mycod started"} {
+		if e := list[i].Error; e == nil || !strings.HasPrefix(e.Message, want) || e.Hint != "start mycod anew" {
+			t.Errorf("%s: %+v, want %s", list[i].Name, e, want)
+		}
+	}
 	if err := b.conn.Serve(b.ctx(), served{}); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
 		t.Errorf("a program that serves a plugin's type: %v, want CodeConflict", err)
 	}
