@@ -47,12 +47,10 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 // have no interface of this kind.
 func (q *anthropicQuestion) takeCommon(f *fields) {
 	var system anthropicText
-	for name, into := range map[string]any{
-		"model": &q.model, "stream": &q.stream, "system": &system, "max_tokens": &q.req.MaxTokens,
-		"temperature": &q.req.Temperature, "stop_sequences": &q.req.Stop,
-	} {
-		f.take(name, into)
-	}
+	f.takeAll(
+		field{"model", &q.model}, field{"stream", &q.stream}, field{"system", &system}, field{"max_tokens", &q.req.MaxTokens},
+		field{"temperature", &q.req.Temperature}, field{"stop_sequences", &q.req.Stop},
+	)
 	if system != "" {
 		q.req.Messages = append(q.req.Messages, bus.Message{Role: "system", Content: string(system)})
 	}

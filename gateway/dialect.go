@@ -270,6 +270,19 @@ func (f *fields) take(name string, into any) {
 	}
 }
 
+// field is one field of a request, and what it is taken into.
+type field struct {
+	name string
+	into any
+}
+
+// takeAll takes fields in this order: of several that do not fit, the first is told.
+func (f *fields) takeAll(all ...field) {
+	for _, x := range all {
+		f.take(x.name, x.into)
+	}
+}
+
 // try is take that leaves a field where it is if it does not fit, or ok refuses it.
 func try[T any](f *fields, name string, into *T, ok func(T) bool) {
 	var v T

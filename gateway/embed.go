@@ -117,9 +117,7 @@ func (g *Gateway) openAIEmbeddings(w http.ResponseWriter, r *http.Request) error
 	var model string
 	var inputs texts
 	format := "float"
-	for name, into := range map[string]any{"model": &model, "input": &inputs, "encoding_format": &format, "dimensions": &req.Dimensions} {
-		f.take(name, into)
-	}
+	f.takeAll(field{"model", &model}, field{"input", &inputs}, field{"encoding_format", &format}, field{"dimensions", &req.Dimensions})
 	f.drop("user")
 	req.Inputs = inputs
 	switch {

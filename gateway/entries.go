@@ -70,8 +70,13 @@ func entries(b []byte) (top, all int) {
 const splitCopies = 4 << 10
 
 // split returns the fields of an object. Long values are parts of b, and not copies: a large image is in one of them.
-// Its errors are those of encoding/json, and so is what it takes.
+// Its errors are those of encoding/json, and so is what it takes. A short object has no long values, and whoever takes
+// its fields needs encoding/json anyway: a second decoder would have to be brought into the caches for it alone.
 func split(b []byte) (left map[string]json.RawMessage, err error) {
+	if len(b) <= splitCopies {
+		err = json.Unmarshal(b, &left)
+		return left, err
+	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.PeekKind() == '{' {
 		left, err = splitObject(b, d)

@@ -27,6 +27,7 @@ func TestMisfits(t *testing.T) {
 		{"/api/chat", chat(`,"think":7`), "think: 7: want true, false, or how much", ""},
 		{"/api/generate", `{"model":"m","prompt":["a"]}`, "prompt: want a text, there is a list", ""},
 		{"/api/generate", `{"model":"m","prompt":"a","context":"x"}`, `context: "x": want a list of tokens`, ""},
+		{"/api/generate", `{"images":1,"raw":1,"suffix":1,"template":1,"system":1,"prompt":1,"think":1,"stream":1,"model":1}`, "model: want a text, there is a number", ""}, // the first of all that do not fit
 		{"/api/show", `{"model":["x"]}`, "model: want a text, there is a list", ""},
 		{"/v1/chat/completions", `{"model":"m","messages":[7]}`, "messages: want an object, there is a number", "messages"},
 		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":{"a":1}}]}`, "messages[0]: the content is neither a text nor a list of parts", "messages[0]"},

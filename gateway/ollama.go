@@ -135,12 +135,10 @@ func (g *Gateway) ollamaGenerate(w http.ResponseWriter, r *http.Request) error {
 	q := ollamaQuestion{}
 	q.takeCommon(f)
 	q.req.Mode = bus.ModeGenerate
-	for name, into := range map[string]any{
-		"prompt": &q.req.Prompt, "suffix": &q.req.Suffix, "system": &q.req.System, "template": &q.req.Template,
-		"images": &q.req.Images, "context": &q.req.Context, "raw": &q.req.Raw,
-	} {
-		f.take(name, into)
-	}
+	f.takeAll(
+		field{"prompt", &q.req.Prompt}, field{"suffix", &q.req.Suffix}, field{"system", &q.req.System}, field{"template", &q.req.Template},
+		field{"images", &q.req.Images}, field{"context", &q.req.Context}, field{"raw", &q.req.Raw},
+	)
 	if string(q.req.Context) == "[]" {
 		q.req.Context = nil
 	}
@@ -153,12 +151,11 @@ func (q *ollamaQuestion) takeCommon(f *fields) {
 	q.stream = true
 	q.req.Dialect = "ollama"
 	q.req.Truncate, q.req.Shift = true, true // as in Ollama
-	for name, into := range map[string]any{
-		"model": &q.model, "stream": &q.stream, "format": &q.req.Format, "think": &q.req.Think, "keep_alive": &q.req.KeepAlive,
-		"truncate": &q.req.Truncate, "shift": &q.req.Shift, "logprobs": &q.req.Logprobs, "top_logprobs": &q.req.TopLogprobs,
-	} {
-		f.take(name, into)
-	}
+	f.takeAll(
+		field{"model", &q.model}, field{"stream", &q.stream}, field{"format", &q.req.Format}, field{"think", &q.req.Think},
+		field{"keep_alive", &q.req.KeepAlive}, field{"truncate", &q.req.Truncate}, field{"shift", &q.req.Shift},
+		field{"logprobs", &q.req.Logprobs}, field{"top_logprobs", &q.req.TopLogprobs},
+	)
 	if string(q.req.Format) == `""` {
 		q.req.Format = nil
 	}

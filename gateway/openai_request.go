@@ -104,12 +104,10 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 	var stop texts
 	var most, whole *tokens
 	choices := 1
-	for name, into := range map[string]any{
-		"model": &q.model, "stream": &q.stream, "stream_options": &stream, "temperature": &q.req.Temperature, "seed": &q.req.Seed,
-		"stop": &stop, "max_tokens": &most, "max_completion_tokens": &whole, "n": &choices,
-	} {
-		f.take(name, into)
-	}
+	f.takeAll(
+		field{"model", &q.model}, field{"stream", &q.stream}, field{"stream_options", &stream}, field{"temperature", &q.req.Temperature}, field{"seed", &q.req.Seed},
+		field{"stop", &stop}, field{"max_tokens", &most}, field{"max_completion_tokens", &whole}, field{"n", &choices},
+	)
 	q.usage, q.req.Stop = stream.IncludeUsage, stop
 	if n := cmp.Or(whole, most); n != nil {
 		q.req.MaxTokens = int(*n)

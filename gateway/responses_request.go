@@ -44,12 +44,10 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	e := &q.echo
 	var include []string
 	e.Truncation, e.TopP, e.Temperature = "disabled", json.RawMessage("1"), json.RawMessage("1")
-	for name, into := range map[string]any{
-		"model": &q.model, "stream": &q.stream, "instructions": &e.Instructions, "max_output_tokens": &e.MaxOutputTokens,
-		"truncation": &e.Truncation, "temperature": &q.req.Temperature, "top_logprobs": &q.req.TopLogprobs, "include": &include,
-	} {
-		f.take(name, into)
-	}
+	f.takeAll(
+		field{"model", &q.model}, field{"stream", &q.stream}, field{"instructions", &e.Instructions}, field{"max_output_tokens", &e.MaxOutputTokens},
+		field{"truncation", &e.Truncation}, field{"temperature", &q.req.Temperature}, field{"top_logprobs", &q.req.TopLogprobs}, field{"include", &include},
+	)
 	q.req.Logprobs = slices.Contains(include, "message.output_text.logprobs")
 	if v, ok := f.left["top_p"]; ok {
 		e.TopP = v
