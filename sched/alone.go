@@ -10,12 +10,13 @@ func (m *members) alone() bool {
 	return len(m.peers) == boolInt(self)
 }
 
-// lone reports whether there is no other node that could be lost: none was heard, or all are lost.
-func (m *members) lone() bool {
+// settled reports whether all other nodes are lost, or are heard and have a route.
+func (m *members) settled() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.now()
 	for id, p := range m.peers {
-		if id != m.self && p.State != bus.NodeLost {
+		if id != m.self && p.State != bus.NodeLost && (!p.routed || p.misses > 0 || now.Sub(p.Seen) > 2*beatEvery) {
 			return false
 		}
 	}

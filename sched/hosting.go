@@ -21,7 +21,7 @@ const (
 
 // electLoop is the only place that changes who this node follows and whether it hosts.
 func (n *Node) electLoop(ctx context.Context) error {
-	every := pollEvery
+	every, closed := pollEvery, time.Time{}
 	t := time.NewTicker(every)
 	defer t.Stop()
 	became := make(chan *host, 1)
@@ -51,6 +51,8 @@ func (n *Node) electLoop(ctx context.Context) error {
 			if h := n.host(); h != nil {
 				h.supervise()
 			}
+		case <-n.cfg.RouteClosed:
+			closed = n.now()
 		case <-n.kick:
 		}
 		d := n.elect(n.now())
@@ -59,8 +61,8 @@ func (n *Node) electLoop(ctx context.Context) error {
 			n.cfg.News()
 		}
 		next := pollEvery
-		if d.Act == HostFollow && n.members.lone() && !n.isLeaving() {
-			next = lonePoll // whoever comes is heard, which kicks
+		if d.Act == HostFollow && !n.isLeaving() && n.now().Sub(closed) > closedFor && n.members.settled() {
+			next = restPoll // whoever comes is heard, which kicks
 		}
 		if next != every {
 			every = next

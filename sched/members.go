@@ -15,7 +15,8 @@ import (
 // Times of liveness. A killed process is seen by its routes, a silent one by its beats.
 const (
 	pollEvery    = 25 * time.Millisecond  // routes are read this often; a route gone twice is lost
-	lonePoll     = 4 * pollEvery          // by a node that has nobody to lose
+	restPoll     = 10 * pollEvery         // by a node that hears all others, and has lost no route of late
+	closedFor    = time.Second            // a route that has closed is gone, or there again
 	beatEvery    = 200 * time.Millisecond // small heartbeats
 	beatPause    = 25 * time.Millisecond  // changes in this time are one heartbeat; no host is elected faster
 	infoEvery    = time.Second            // heartbeats with a NodeInfo

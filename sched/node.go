@@ -55,6 +55,9 @@ type Config struct {
 	// News is called within 100 ms of a change in what Nodes tells, but for what changes all the time: Seen,
 	// Use and Queues. It must not block. Default: nothing is done.
 	News func()
+	// RouteClosed has a value where a route of this node has closed since it was last read. Default: never; the
+	// node reads its routes four times a second at rest, and sees then that one is gone.
+	RouteClosed <-chan struct{}
 	// Wire is what the node speaks with others. Default bus.ThisWire; tests set another.
 	Wire bus.Wire
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks

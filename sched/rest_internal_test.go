@@ -93,30 +93,84 @@ func TestOutboxRests(t *testing.T) {
 	}
 }
 
-// A node that has nobody to lose reads its routes less often, until somebody is heard.
-func TestLoneNodePollsLess(t *testing.T) {
+// wired is a quiet node's wire with routes that the test sets, and counts how often they are read.
+type wired struct {
+	quiet
+	to   atomic.Pointer[bus.NodeID]
+	read atomic.Int64
+}
+
+func (w *wired) Routes() map[bus.NodeID]bool {
+	w.read.Add(1)
+	if id := w.to.Load(); id != nil {
+		return map[bus.NodeID]bool{*id: true}
+	}
+	return nil
+}
+
+func (*wired) Old(context.Context) ([]QueueID, error) { return nil, nil }
+
+// A node that hears all others reads its routes four times a second. It reads them often where one has closed, is not
+// there, or its node is silent, and learns as fast as ever that the node is lost.
+func TestSettledNodeReadsRoutesLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &quiet{}
-		n := q.node()
-		if !n.members.lone() {
-			t.Error("not lone, and nobody was heard")
+		w, closed, other := &wired{}, make(chan struct{}, 1), bus.NodeID("myco-bbbbbbbbbbbb")
+		n := New(Config{ID: "myco-aaaaaaaaaaaa", Rank: -1, RouteClosed: closed}, Effects{Wire: w, Queues: w})
+		ctx, cancel := context.WithCancel(t.Context())
+		var loops sync.WaitGroup
+		loops.Go(func() { _ = n.electLoop(ctx) })
+		silent := atomic.Bool{}
+		loops.Go(func() {
+			for seq := uint64(1); ctx.Err() == nil; seq++ {
+				if !silent.Load() { // it hosts, and is heard
+					n.members.hear(bus.Heartbeat{Node: other, Boot: "y", Seq: seq, Term: 1, Host: other, Wire: bus.ThisWire()})
+				}
+				time.Sleep(beatEvery)
+			}
+		})
+		in := func(d time.Duration, least, most int64, when string) {
+			t.Helper()
+			before := w.read.Load()
+			time.Sleep(d)
+			synctest.Wait()
+			if got := w.read.Load() - before; got < least || got > most {
+				t.Errorf("%s it reads its routes %d times in %v, want %d to %d", when, got, d, least, most)
+			}
 		}
-		n.members.hear(bus.Heartbeat{Node: n.cfg.ID, Boot: "x", Seq: 1, Wire: bus.ThisWire()})
-		if !n.members.lone() {
-			t.Error("not lone, and only itself was heard")
+		in(700*time.Millisecond, 27, 29, "before there is a route")
+		w.to.Store(&other)
+		in(pollEvery, 1, 1, "as it comes")
+		in(10*time.Second, 39, 41, "at rest")
+		closed <- struct{}{}
+		in(closedFor, 39, 41, "once a route has closed")
+		in(10*time.Second, 39, 41, "as it is there again")
+		closed <- struct{}{}
+		w.to.Store(nil)
+		time.Sleep(2*pollEvery + time.Millisecond)
+		if n.members.alive(other) {
+			t.Error("a node whose route has closed is not lost after two looks")
 		}
-		other := bus.Heartbeat{Node: "myco-bbbbbbbbbbbb", Boot: "y", Seq: 1, Wire: bus.ThisWire()}
-		if !n.members.hear(other) || n.members.lone() {
-			t.Error("lone, or not kicked, when another is heard")
+		n.members.mu.Lock()
+		n.members.peers[other].gone = true // it must be heard, and kicks
+		n.members.mu.Unlock()
+		w.to.Store(&other)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		in(2*time.Second, 7, 9, "once it is back")
+		w.to.Store(nil) // and nobody says so
+		time.Sleep(restPoll + pollEvery + time.Millisecond)
+		if n.members.alive(other) {
+			t.Error("a node whose route has closed in silence is not lost by the second look")
 		}
-		n.members.bye(other)
-		if !n.members.lone() {
-			t.Error("not lone, and the other has left")
-		}
-		other.Seq = 2
-		if !n.members.hear(other) || n.members.lone() {
-			t.Error("lone, or not kicked, when the other is back")
-		}
+		time.Sleep(time.Second)
+		w.to.Store(&other)
+		time.Sleep(time.Second)
+		silent.Store(true)
+		time.Sleep(suspectAfter + restPoll)
+		in(time.Second, 39, 41, "when a node is silent")
+		cancel()
+		loops.Wait()
+		n.bg.end()
 	})
 }
 

@@ -41,6 +41,7 @@ type Fabric struct {
 	log       *slog.Logger
 	keys      *keyring
 	handshake time.Duration // that a route may take for it
+	closed    chan struct{} // see RouteClosed
 
 	changing  sync.Mutex      // held while srv starts, ends, or takes other options; see reload
 	opts      *server.Options // what srv runs with, real ports filled in
@@ -63,7 +64,7 @@ func New(c Config) (*Fabric, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fabric{cfg: c, log: c.Logger, keys: k, handshake: handshake}, nil
+	return &Fabric{cfg: c, log: c.Logger, keys: k, handshake: handshake, closed: make(chan struct{}, 1)}, nil
 }
 
 // Start binds the listeners and returns when the server takes connections. A port that is taken
@@ -220,7 +221,7 @@ func (f *Fabric) try(opts *server.Options) error {
 	}
 	g := install(s, o, f.cfg, f.keys)
 	log := natslog.New(f.log.With("server", "fabric"))
-	s.SetLoggerV2(log, false, false, false)
+	s.SetLoggerV2(routeLog{log, f.closed}, false, false, false)
 	s.Start()
 	if err := await(s, opts, log.Fatal()); err != nil {
 		s.Shutdown()

@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
@@ -163,6 +165,30 @@ func (f *Fabric) RTT() map[bus.NodeID]time.Duration {
 		out[id] = d
 	})
 	return out
+}
+
+// RouteClosed has a value where a route has closed since it was last read. Some moments pass until Routed leaves it out.
+// Who waits here need not ask Routed all the time; now and then all the same, since the server tells of it in its
+// log alone.
+func (f *Fabric) RouteClosed() <-chan struct{} { return f.closed }
+
+// routeLog is a server's log that tells of routes which close, by the words of nats-server 2.15: "Router connection closed:
+// <reason> - Remote: <name>". Who was refused before it had a route, and may try again each second, has no name there. It is
+// called with locks of the server held.
+type routeLog struct {
+	*natslog.Logger
+	closed chan<- struct{}
+}
+
+// Noticef implements the server's Logger.
+func (l routeLog) Noticef(format string, v ...any) {
+	if strings.Contains(format, "connection closed: %s - %s") && slices.Contains(v, any("Router")) {
+		select {
+		case l.closed <- struct{}{}:
+		default:
+		}
+	}
+	l.Logger.Noticef(format, v...)
 }
 
 func (f *Fabric) eachRoute(fn func(id bus.NodeID, rtt string)) {

@@ -71,6 +71,31 @@ func TestUntrustedKeyGetsNoRoute(t *testing.T) {
 	}
 }
 
+// It is told at once that a route has closed, and nothing of strangers that never had one.
+func TestRouteClosed(t *testing.T) {
+	t.Parallel()
+	good, other, evil := fabrictest.NewKey(t), fabrictest.NewKey(t), fabrictest.NewKey(t)
+	r := fabrictest.NewRoster(good, other)
+	a, b := fabrictest.StartFabric(t, good, r), fabrictest.StartFabric(t, other, r)
+	check(t, b.Fabric.SetPeers([]fabric.Peer{a.Peer()}))
+	fabrictest.AwaitMesh(t, a, b)
+	e := fabrictest.StartFabric(t, evil, fabrictest.NewRoster(good, evil))
+	check(t, e.Fabric.SetPeers([]fabric.Peer{a.Peer()}))
+	fabrictest.Eventually(t, func() bool { return r.Refused(evil) >= 2 }, "two refusals")
+	select {
+	case <-a.Fabric.RouteClosed():
+		t.Error("a route has closed, and there is but a stranger")
+	default:
+	}
+	b.Fabric.Shutdown()
+	select {
+	case <-a.Fabric.RouteClosed():
+	case <-within(t).Done():
+		t.Fatal("nothing tells that the route has closed")
+	}
+	fabrictest.Eventually(t, func() bool { return !routed(a, b) }, "the route is gone")
+}
+
 // Without VerifyConnection's help, the pinned set alone keeps a stranger out as well.
 func TestPinnedSetAloneRefuses(t *testing.T) {
 	t.Parallel()

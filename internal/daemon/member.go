@@ -97,7 +97,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
 		Alone: func() bool { return len(d.id.Members()) == 1 },
 		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
-		News: d.table.news,
+		News: d.table.news, RouteClosed: d.fabric.RouteClosed(),
 	}, j.Effects())
 	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
