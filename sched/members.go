@@ -161,6 +161,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	if changed || p.State != was || b.Info != nil && !sameInfo(knew, p.Info) {
 		m.news++
+		changed = true
 	}
 	m.tellOfWire(p)
 	if b.WallMS > 0 {

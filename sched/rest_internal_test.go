@@ -115,15 +115,23 @@ func (*wired) Old(context.Context) ([]QueueID, error) { return nil, nil }
 func TestSettledNodeReadsRoutesLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, closed, other := &wired{}, make(chan struct{}, 1), bus.NodeID("myco-bbbbbbbbbbbb")
-		n := New(Config{ID: "myco-aaaaaaaaaaaa", Rank: -1, RouteClosed: closed}, Effects{Wire: w, Queues: w})
+		var news atomic.Int64
+		n := New(Config{
+			ID: "myco-aaaaaaaaaaaa", Rank: -1, RouteClosed: closed, News: func() { news.Add(1) },
+			Info: func() bus.NodeInfo { return bus.NodeInfo{} }, Load: func() Load { return Load{} },
+		}, Effects{Wire: w, Queues: w})
 		ctx, cancel := context.WithCancel(t.Context())
 		var loops sync.WaitGroup
 		loops.Go(func() { _ = n.electLoop(ctx) })
-		silent := atomic.Bool{}
+		var silent atomic.Bool
+		var seq atomic.Uint64
+		beat := func(i *bus.NodeInfo) { // of who hosts
+			n.hearBeat(bus.Heartbeat{Node: other, Boot: "y", Seq: seq.Add(1), Term: 1, Host: other, Wire: bus.ThisWire(), Info: i})
+		}
 		loops.Go(func() {
-			for seq := uint64(1); ctx.Err() == nil; seq++ {
-				if !silent.Load() { // it hosts, and is heard
-					n.members.hear(bus.Heartbeat{Node: other, Boot: "y", Seq: seq, Term: 1, Host: other, Wire: bus.ThisWire()})
+			for ctx.Err() == nil {
+				if !silent.Load() {
+					beat(nil)
 				}
 				time.Sleep(beatEvery)
 			}
@@ -141,6 +149,13 @@ func TestSettledNodeReadsRoutesLess(t *testing.T) {
 		w.to.Store(&other)
 		in(pollEvery, 1, 1, "as it comes")
 		in(10*time.Second, 39, 41, "at rest")
+		time.Sleep(pollEvery / 2) // between two looks
+		was := news.Load()
+		beat(&bus.NodeInfo{ID: other, Models: []bus.ModelInfo{{Name: "m"}}})
+		synctest.Wait()
+		if got := news.Load() - was; got != 1 {
+			t.Errorf("news of a node's models came %d times with its heartbeat, want 1", got)
+		}
 		closed <- struct{}{}
 		in(closedFor, 39, 41, "once a route has closed")
 		in(10*time.Second, 39, 41, "as it is there again")
