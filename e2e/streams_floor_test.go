@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -227,7 +228,18 @@ func askBus(c *bus.Conn) func(context.Context, int, int) (streamed, error) {
 	}
 }
 
-// startRelay starts a process of e2e/relay, and returns where it is reached.
+// buildRelay builds e2e/relay, and returns where it is.
+func buildRelay(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "relay")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "e2e", "-o", program, "./relay")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build e2e/relay: %v\n%s", err, out)
+	}
+	return program
+}
+
+// startRelay starts a process of e2e/relay, and returns where it is reached, and its id.
 func startRelay(t *testing.T, program string, args ...string) map[string]string {
 	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...) // it ends with its input
@@ -254,6 +266,7 @@ func startRelay(t *testing.T, program string, args ...string) map[string]string 
 	if err := json.NewDecoder(out).Decode(&addr); err != nil {
 		t.Fatalf("relay %v says nothing: %v\n%s", args, err, said.String())
 	}
+	addr["pid"] = strconv.Itoa(cmd.Process.Pid)
 	return addr
 }
 
@@ -261,11 +274,7 @@ func startRelay(t *testing.T, program string, args ...string) map[string]string 
 // same run: none of a token's way is lost, and little time.
 func TestStreamsOverTheFloor(t *testing.T) {
 	ctx := t.Context()
-	program := filepath.Join(t.TempDir(), "relay")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "e2e", "-o", program, "./relay")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build e2e/relay: %v\n%s", err, out)
-	}
+	program := buildRelay(t)
 	engine := startRelay(t, program, "engine")["url"]
 	proxy := startRelay(t, program, "proxy", engine)["url"]
 	near := startRelay(t, program, "node")
