@@ -205,8 +205,11 @@ func (o *outbox) repeatCancels(now time.Time) {
 }
 
 // replaceCustodians gives a durable task a second custodian where it has none, or where that
-// has been lost for long.
+// has been lost for long. Where one does not take a task, the others wait: deadlines come after them.
 func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
+	if now.Before(o.replaceAfter) {
+		return
+	}
 	var due []*entry
 	o.mu.Lock()
 	for _, e := range o.entries {
@@ -231,11 +234,16 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 		if c == bus.NoCustodian || ctx.Err() != nil {
 			return
 		}
-		if e.job.Blob == nil {
-			o.replaceCustodian(ctx, e, c)
+		if e.job.Blob != nil {
+			o.replaceLarge(ctx, e, c)
 			continue
 		}
-		o.replaceLarge(ctx, e, c)
+		if !o.replaceCustodian(ctx, e, c) {
+			o.replacePause = min(max(2*o.replacePause, replacePause), replacePauseMost)
+			o.replaceAfter = o.n.now().Add(o.replacePause)
+			return
+		}
+		o.replacePause = 0
 	}
 }
 

@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,42 @@ func TestDeadlinePassesWhileTheCustodianIsStopped(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		s.neverBegan(k)
 		s.restart(theSubmitter)
+	})
+}
+
+// A custodian that answers nothing is asked again for one task, more and more rarely, and not for each:
+// deadlines pass meanwhile.
+func TestDeadlinePassesWhileNoCustodianAnswers(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 2, work: nobody}, func(s *swarm) {
+		from := s.another(s.elected())
+		var tries atomic.Int32
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			lost := m.Op == "PutTask" && m.From == nodeID(from) && m.To != m.From && !m.Answer
+			if lost {
+				tries.Add(1)
+			}
+			return lost
+		})
+		const tasks = 20
+		s.enqueueAll(from, tasks, script{})
+		time.Sleep(time.Minute)
+		k := s.enqueue(from, script{}, timeout(2*time.Second))
+		began := time.Now()
+		if !s.until(5*time.Minute, func() bool { return len(s.ends(k)) > 0 }) {
+			s.note("task %s has a deadline, and no end", k.id)
+		}
+		if took := time.Since(began); took > 4*time.Second {
+			s.note("a deadline of 2 s passed after %v", took)
+		}
+		if n := int(tries.Load()) - tasks - 1; n < 3 || n > 10 {
+			s.note("a custodian was tried %d times in a minute, want a few", n)
+		}
+		s.net.SetDrop(nil)
+		if !s.until(time.Minute, func() bool { return len(s.keepers(s.tasks[0].id)) == 2 }) {
+			s.note("the custodian answers, and has no copy")
+		}
+		s.handle(from)
 	})
 }
 

@@ -12,16 +12,18 @@ import (
 
 // Times and sizes of the outbox.
 const (
-	feedWait    = 250 * time.Millisecond // a feed without an answer is fed again
-	feedWindow  = 1000                   // open durable tasks of one submitter in a queue
-	feedBytes   = 64 << 20               // of payload, of these
-	askAfter    = 3 * time.Second        // an open task is asked for again
-	askPause    = time.Second            // between two such questions
-	acceptWait  = time.Second            // for the second custodian
-	replaceWait = 10 * time.Second       // a lost custodian is replaced
-	careEvery   = 50 * time.Millisecond
-	endedMost   = 1000             // ends of attached tasks that are remembered
-	cancelFor   = 30 * time.Second // a cancel is repeated while the task is reported
+	feedWait         = 250 * time.Millisecond // a feed without an answer is fed again
+	feedWindow       = 1000                   // open durable tasks of one submitter in a queue
+	feedBytes        = 64 << 20               // of payload, of these
+	askAfter         = 3 * time.Second        // an open task is asked for again
+	askPause         = time.Second            // between two such questions
+	acceptWait       = time.Second            // for the second custodian
+	replaceWait      = 10 * time.Second       // a lost custodian is replaced
+	replacePause     = time.Second            // after one that did not take a task; it doubles with each
+	replacePauseMost = 30 * time.Second
+	careEvery        = 50 * time.Millisecond
+	endedMost        = 1000             // ends of attached tasks that are remembered
+	cancelFor        = 30 * time.Second // a cancel is repeated while the task is reported
 )
 
 // outbox holds what this node has submitted and what it keeps for others, and feeds it to the
@@ -33,6 +35,10 @@ type outbox struct {
 	cares    pace
 	refusals Seldom    // of custodians: what is not kept is tried again until it is
 	asked    time.Time // for open tasks, the last time; run's own
+
+	// A second custodian did not take a task: the next is tried after that. care's own.
+	replacePause time.Duration
+	replaceAfter time.Time
 
 	mu                    sync.Mutex
 	resting               bool                    // nothing is open
