@@ -28,9 +28,17 @@ var (
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
 	errSubmitterLost = bus.Errorf(bus.CodeCancelled, "its submitter is not heard here: it is gone, or behind a link that is down")
 	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
-	errTooLate       = bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed before it began")
+	errTooLate       = errors.New("its deadline passed before it began")
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
 )
+
+// expired is how a task ends whose deadline passes while none of its attempts runs.
+func expired(attempts int) *bus.Error {
+	if attempts > 0 {
+		return bus.Errorf(bus.CodeExpired, "expired: its deadline passed after attempt %d, before the next one began", attempts)
+	}
+	return bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
+}
 
 // attempt is one run of a task by this worker.
 type attempt struct {
@@ -171,7 +179,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Finish:
 		w.finish(ctx, q, d, j)
 	case Expire:
-		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")})
+		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: expired(a.rec.Attempt - 1)})
 	case Bury:
 		w.end(ctx, a, Final{State: bus.StateDead, Unrun: true, Error: w.n.givenUp(j, &a.rec, act.Why)})
 	case Abandon:
@@ -426,7 +434,9 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		return
 	case errors.Is(err, errCancelled):
 		f.State, f.Error = bus.StateCancelled, bus.AsError(err)
-	case errors.Is(err, errDeadline), errors.Is(err, errTooLate):
+	case errors.Is(err, errTooLate):
+		f.State, f.Error = bus.StateExpired, expired(a.rec.Attempt-1)
+	case errors.Is(err, errDeadline):
 		f.State, f.Error = bus.StateExpired, bus.AsError(err)
 	default:
 		e = bus.AsError(err)

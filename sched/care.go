@@ -80,11 +80,10 @@ func (o *outbox) expireOne(ctx context.Context, j *Job) {
 	if j.Durable() && o.isOver(j.Task.ID) {
 		return
 	}
-	e := bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
-	attempts := 0
+	attempts := o.attempts(j)
+	e := expired(attempts)
 	if at, ok := o.runningAt(j.Task.ID); ok {
 		e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
-		attempts = o.attempts(j)
 	}
 	if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
 		o.n.log.Debug("expire", "task", j.Task.ID, "err", err)

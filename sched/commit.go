@@ -40,6 +40,9 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	defer cancel()
 	f.Task, f.Node, f.Attempt, f.Nonce, f.At = a.job.Task.ID, w.n.cfg.ID, a.rec.Attempt, a.rec.Nonce, w.n.now()
 	f.Crashes = a.rec.Crashes
+	if f.Unrun {
+		f.Ran = a.rec.ran()
+	}
 	a.mu.Lock()
 	f.Chunks, f.After = a.seq, a.after
 	a.mu.Unlock()

@@ -25,6 +25,9 @@ func TestDeadLetters(t *testing.T) {
 		if ended.State != bus.StateDead || ended.Attempts != maxCrashes { // what buries it is none
 			s.note("the poison task: %+v", ended)
 		}
+		if runs := s.ledger.of(poison.id); ended.NodeID != runs[len(runs)-1].node {
+			s.note("the poison task is told to have run last on %s: %v", ended.NodeID, runs)
+		}
 		time.Sleep(12 * time.Minute)
 		s.awake()
 		if _, err := s.nodes[from].now().node.Task(ctx, fine.id); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {

@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,28 @@ func TestExpiredBeforeItsFirstRun(t *testing.T) {
 					s.note("task %s never ran: %+v", k.id, *e.End)
 				}
 			}
+		}
+	})
+}
+
+// A task that loses its worker, and finds no other until its deadline, is told to have been tried.
+func TestExpiredAfterAnAttempt(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		for _, hand := range []func(int, script, ...option) *tracked{s.submit, s.enqueue} {
+			k := hand(theSubmitter, script{MS: 60_000}, timeout(10*time.Second))
+			s.running(k)
+			s.kill(theWorker)
+			if !s.until(30*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+				s.note("task %s has no end", k.id)
+				return
+			}
+			info := s.ends(k)[0].End
+			if info.State != bus.StateExpired || info.Attempts != 1 || !strings.Contains(info.Error.Message, "after attempt 1") {
+				s.note("task %s had one attempt: %+v, %v", k.id, *info, info.Error)
+			}
+			s.restart(theWorker)
 		}
 	})
 }

@@ -67,7 +67,9 @@ type Final struct {
 	Node    bus.NodeID `json:"node,omitempty"`
 	Attempt int        `json:"attempt"`
 	// Unrun tells that Attempt was claimed to end the task, and did not run: it had expired, or was given up.
-	Unrun  bool            `json:"unrun,omitempty"`
+	Unrun bool `json:"unrun,omitempty"`
+	// Ran is who ran the last attempt before that, as far as is known.
+	Ran    bus.NodeID      `json:"ran,omitempty"`
 	Nonce  string          `json:"nonce,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
 	// Blob stands for a result over bus.MaxInline.
@@ -265,8 +267,23 @@ func (f *Final) tell(t *bus.TaskInfo) {
 	t.State, t.Attempts, t.NodeID, t.Result, t.ResultBlob, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Blob, f.Error
 	if f.Unrun {
 		t.Attempts--
+		t.NodeID = f.Ran
 	}
-	if t.Attempts == 0 {
-		t.NodeID = "" // it never ran, whoever ended it
+}
+
+// ran returns who ran the latest attempt that was lost or failed.
+func (r *Record) ran() bus.NodeID {
+	var at bus.NodeID
+	latest := 0
+	for _, c := range r.Crashes {
+		if c.Attempt >= latest {
+			at, latest = c.Node, c.Attempt
+		}
 	}
+	for _, f := range r.Failures {
+		if f.Attempt >= latest {
+			at, latest = f.Node, f.Attempt
+		}
+	}
+	return at
 }
