@@ -258,8 +258,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	if j.Durable() {
 		o.durable--
 		o.durableBytes -= inline(&j.Task)
-	}
-	if !j.Durable() {
+	} else {
 		slim := j
 		slim.slim()
 		o.ended[id] = ended{slim, f}
