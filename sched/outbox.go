@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -431,7 +432,7 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 			known = append(known, k)
 		}
 	}
-	sortBy(known, func(a, b *kept) bool { return a.endAt.After(b.endAt) })
+	slices.SortFunc(known, func(a, b *kept) int { return b.endAt.Compare(a.endAt) })
 	var fs []Final
 	for _, k := range known {
 		fs = append(fs, *k.final)
