@@ -282,11 +282,13 @@ func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Rece
 	for _, o := range opts {
 		o(&req)
 	}
-	limit, err := rpcLimit, error(nil)
-	if req.Payload, err = c.handOver(ctx, &req.Task); err != nil {
+	payload, err := c.handOver(ctx, &req.Task)
+	if err != nil {
 		return Receipt{}, err
 	}
-	if req.Payload != nil {
+	req.Payload = payload
+	limit := rpcLimit
+	if payload != nil {
 		limit = largeLimit
 	}
 	return callWithin[Receipt](ctx, c, limit, SubjectPayloadRPC(c.NodeID(), VerbEnqueue), req)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,6 +49,32 @@ func TestSubmitStreamsInOrder(t *testing.T) {
 	must(t, err)
 	if r.N != 1 {
 		t.Errorf("result %+v, want N 1", r)
+	}
+}
+
+// A stream that has ended leaves its inbox to the next one: the whole swarm hears of every subscription that
+// comes or goes.
+func TestStreamsShareAnInboxInTurn(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	var mu sync.Mutex
+	inboxes := map[string]int{}
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		mu.Lock()
+		inboxes[r.Inbox]++
+		mu.Unlock()
+		d.send(r.Inbox, end(bus.StateDone, nil))
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	for range 3 {
+		for _, err := range c.Submit(t.Context(), bus.Task{Type: "ping"}) {
+			must(t, err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(inboxes) != 1 {
+		t.Errorf("three streams, one after the other, had the inboxes %v, want one", inboxes)
 	}
 }
 

@@ -1,11 +1,11 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -140,10 +140,7 @@ func byName(table map[string]NodeInfo) []NodeInfo {
 		nodes = append(nodes, n)
 	}
 	slices.SortFunc(nodes, func(a, b NodeInfo) int {
-		if d := strings.Compare(a.Name, b.Name); d != 0 {
-			return d
-		}
-		return strings.Compare(string(a.ID), string(b.ID))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return nodes
 }

@@ -3,8 +3,6 @@ package sched
 import (
 	"context"
 	"sync"
-
-	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // current is the queue that this node works with, and a signal of its change.
@@ -96,13 +94,4 @@ func (c *current) change() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed
-}
-
-func sortNodes(nodes []bus.NodeInfo) {
-	sortBy(nodes, func(a, b bus.NodeInfo) bool {
-		if a.Name != b.Name {
-			return a.Name < b.Name
-		}
-		return a.ID < b.ID
-	})
 }

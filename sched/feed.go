@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -139,11 +140,11 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 		}
 	}
 	o.mu.Unlock()
-	sortBy(due, func(a, b *entry) bool {
+	slices.SortFunc(due, func(a, b *entry) int {
 		if pa, pb := a.job.Task.Priority, b.job.Task.Priority; pa != pb && a.job.Durable() && b.job.Durable() {
-			return pa > pb
+			return cmp.Compare(pb, pa)
 		}
-		return a.order < b.order
+		return cmp.Compare(a.order, b.order)
 	})
 	for _, e := range due {
 		if e.job.Durable() {
@@ -231,7 +232,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	due = slices.DeleteFunc(due, func(k *kept) bool {
 		return !k.orphan && k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter)
 	})
-	sortBy(due, func(a, b *kept) bool { return a.order < b.order })
+	slices.SortFunc(due, func(a, b *kept) int { return cmp.Compare(a.order, b.order) })
 	// Its end may have been kept by a stand-in while this node was away.
 	ids := make([]bus.TaskID, len(due))
 	for i, k := range due {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -77,7 +78,7 @@ func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
 		f.Info.Result, f.Info.ResultBlob = nil, nil
 		out = append(out, f.Info)
 	}
-	sortBy(out, func(a, b bus.TaskInfo) bool { return a.Submitted.After(b.Submitted) })
+	slices.SortStableFunc(out, func(a, b bus.TaskInfo) int { return b.Submitted.Compare(a.Submitted) })
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,11 +17,8 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 	if err != nil {
 		return Delivery{}, err
 	}
-	sortBy(keys, func(a, b bus.Key) bool {
-		if (a.Lane == bus.Interactive) != (b.Lane == bus.Interactive) {
-			return a.Lane == bus.Interactive
-		}
-		return a.Priority > b.Priority
+	slices.SortStableFunc(keys, func(a, b bus.Key) int {
+		return cmp.Or(boolInt(b.Lane == bus.Interactive)-boolInt(a.Lane == bus.Interactive), cmp.Compare(b.Priority, a.Priority))
 	})
 	w.mu.Lock()
 	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}

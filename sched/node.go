@@ -1,10 +1,12 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -456,7 +458,7 @@ func (n *Node) Nodes() []bus.NodeInfo {
 	for k := range out {
 		out[k].QueueHost = ok && q.Host == out[k].ID
 	}
-	sortNodes(out)
+	slices.SortFunc(out, func(a, b bus.NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 

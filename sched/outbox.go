@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -264,8 +265,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	if j.Durable() {
 		o.durable--
 		o.durableBytes -= inline(&j.Task)
-	}
-	if !j.Durable() {
+	} else {
 		slim := j
 		slim.slim()
 		o.ended[id] = ended{slim, f}
@@ -438,7 +438,7 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 			known = append(known, k)
 		}
 	}
-	sortBy(known, func(a, b *kept) bool { return a.endAt.After(b.endAt) })
+	slices.SortFunc(known, func(a, b *kept) int { return b.endAt.Compare(a.endAt) })
 	var fs []Final
 	for _, k := range known {
 		fs = append(fs, *k.final)

@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -127,6 +129,6 @@ func (m *members) twins() (out []bus.Twins) {
 			out = append(out, p.twins())
 		}
 	}
-	sortBy(out, func(a, b bus.Twins) bool { return a.Node < b.Node })
+	slices.SortFunc(out, func(a, b bus.Twins) int { return cmp.Compare(a.Node, b.Node) })
 	return out
 }

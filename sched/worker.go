@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -199,8 +200,8 @@ func (w *worker) describe(i *bus.NodeInfo) {
 			i.Busy += p.busy
 		}
 	}
-	sortBy(i.Types, func(a, b string) bool { return a < b })
-	sortBy(i.Models, func(a, b bus.ModelInfo) bool { return a.Name < b.Name })
+	slices.Sort(i.Types)
+	slices.SortStableFunc(i.Models, func(a, b bus.ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // slot asks for work, fetches it and runs it, until sctx ends. What runs then goes on until
@@ -360,7 +361,7 @@ func (w *worker) reported() []bus.Running {
 			})
 		}
 	}
-	sortBy(out, func(a, b bus.Running) bool { return a.Task < b.Task })
+	slices.SortFunc(out, func(a, b bus.Running) int { return cmp.Compare(a.Task, b.Task) })
 	return out
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
@@ -111,19 +112,10 @@ func checkVersion(dir string, format int) error {
 	return nil
 }
 
-// writeVersion makes the file whole or not at all.
 func writeVersion(path string, format int) error {
-	f, err := os.CreateTemp(filepath.Dir(path), versionFile+".*")
+	err := errors.Join(atomicfile.Clean(path), atomicfile.Write(path, []byte(strconv.Itoa(format)+"\n")))
 	if err != nil {
 		return dirError(filepath.Dir(path), err)
-	}
-	_, err = f.WriteString(strconv.Itoa(format) + "\n")
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(dirError(filepath.Dir(path), err), os.Remove(f.Name()))
 	}
 	return nil
 }

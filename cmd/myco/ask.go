@@ -50,12 +50,8 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		t.Node = n.ID
+	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
+		return err
 	}
 	if len(c.File)+len(c.URL) > 0 {
 		if t, err = c.about(ctx, a, conn, t, req); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -29,15 +30,11 @@ func (c *drainCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	id := conn.NodeID()
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		id = n.ID
+	id, err := pinTo(ctx, conn, c.Node)
+	if err != nil {
+		return err
 	}
-	n, err := conn.Drain(ctx, id, c.Off)
+	n, err := conn.Drain(ctx, cmp.Or(id, conn.NodeID()), c.Off)
 	if err != nil {
 		return err
 	}

@@ -47,14 +47,12 @@ func (c *fetchCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		for i := range tasks {
-			tasks[i].Node = n.ID
-		}
+	pin, err := pinTo(ctx, conn, c.Node)
+	if err != nil {
+		return err
+	}
+	for i := range tasks {
+		tasks[i].Node = pin
 	}
 	names := namesFrom(ctx, conn)
 	pages := a.fetch(ctx, conn, tasks)

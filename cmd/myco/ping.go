@@ -27,15 +27,11 @@ func (c *pingCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	who := ""
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		who = string(n.ID)
+	who, err := pinTo(ctx, conn, c.Node)
+	if err != nil {
+		return err
 	}
-	replies, err := conn.Probe(ctx, who)
+	replies, err := conn.Probe(ctx, string(who))
 	if err != nil {
 		return err
 	}

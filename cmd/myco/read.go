@@ -55,13 +55,9 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	var pin bus.NodeID
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		pin = n.ID
+	pin, err := pinTo(ctx, conn, c.Node)
+	if err != nil {
+		return err
 	}
 	names := namesFrom(ctx, conn)
 	first := true

@@ -51,12 +51,8 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		t.Node = n.ID
+	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
+		return err
 	}
 	if c.Detach {
 		return a.detach(ctx, conn, t)

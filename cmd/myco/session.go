@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // sessionVersion is the format of a session's file.
@@ -148,33 +149,13 @@ func (d sessions) save(s *session) (copied bool, err error) {
 	s.Saves++
 	b, err := json.MarshalIndent(s, "", " ")
 	if err == nil {
-		err = replaceFile(d.path(s.ID), b)
+		err = atomicfile.Write(d.path(s.ID), b)
 	}
 	if err != nil {
 		s.Saves--
 		return copied, fmt.Errorf("save the conversation: %w", err)
 	}
 	return copied, nil
-}
-
-// replaceFile writes a file of mode 0600 as a whole: who reads has the old or the new one.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // its mode is 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }
 
 func (d sessions) read(path string) (*session, error) {

@@ -58,12 +58,8 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer conn.Close()
 	s := &summary{app: a, conn: conn, model: c.Model, told: map[string]bool{}}
-	if c.Node != "" {
-		n, err := lookUpNode(ctx, conn, c.Node)
-		if err != nil {
-			return err
-		}
-		s.node = n.ID
+	if s.node, err = pinTo(ctx, conn, c.Node); err != nil {
+		return err
 	}
 	text, err := a.textOf(ctx, conn, files, bus.FileRequest{Pages: c.Pages})
 	if err != nil {

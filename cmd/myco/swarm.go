@@ -216,13 +216,17 @@ func perSecond(s *bus.ModelSpeed) string {
 	return fmt.Sprintf(" (%g/s)", s.Writing)
 }
 
-// lookUpNode is findNode among the nodes of the swarm.
-func lookUpNode(ctx context.Context, conn *bus.Conn, want string) (bus.NodeInfo, error) {
+// pinTo returns the id of the node that a person means, see findNode, and "" where none is asked for.
+func pinTo(ctx context.Context, conn *bus.Conn, want string) (bus.NodeID, error) {
+	if want == "" {
+		return "", nil
+	}
 	nodes, err := conn.Nodes(ctx)
 	if err != nil {
-		return bus.NodeInfo{}, err
+		return "", err
 	}
-	return findNode(nodes, want)
+	n, err := findNode(nodes, want)
+	return n.ID, err
 }
 
 // findNode returns the node that a person means: by id, by name, or by the beginning of an id

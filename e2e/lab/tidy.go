@@ -112,7 +112,7 @@ func leftovers(dir string, all bool) ([]string, error) {
 			return err
 		}
 		name := d.Name()
-		if all || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, "store.version.") {
+		if all || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, ".term.") || strings.HasPrefix(name, ".store.version.") {
 			left = append(left, path)
 		}
 		return nil

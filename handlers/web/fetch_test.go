@@ -149,7 +149,7 @@ func TestEndlessServers(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	for path, status := range map[string]int{"/404": 404, "/410": 410, "/401": 401, "/403": 403, "/429": 429, "/500": 500, "/503": 503, "/304": 304} {
+	for path, status := range map[string]int{"/404": 404, "/410": 410, "/401": 401, "/403": 403, "/429": 429, "/500": 500, "/503": 503, "/300": 300, "/304": 304} {
 		s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
 	s.mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
@@ -183,7 +183,7 @@ func TestFailures(t *testing.T) {
 		s.URL + "/404": {bus.CodeNotFound, false, "404 Not Found"}, s.URL + "/410": {bus.CodeNotFound, false, "410 Gone"},
 		s.URL + "/401": {bus.CodeForbidden, false, "401"}, s.URL + "/403": {bus.CodeForbidden, false, "403"},
 		s.URL + "/429": {bus.CodeFailed, false, "429 Too Many"}, s.URL + "/500": {bus.CodeFailed, false, "500"},
-		s.URL + "/503": {bus.CodeFailed, false, "503"}, s.URL + "/304": {bus.CodeFailed, false, "304"},
+		s.URL + "/503": {bus.CodeFailed, false, "503"}, s.URL + "/300": {bus.CodeFailed, false, "300"}, s.URL + "/304": {bus.CodeFailed, false, "304"},
 		s.URL + "/away": {bus.CodeFailed, false, "ftp"}, s.URL + "/named": {bus.CodeFailed, false, "password"},
 		s.URL + "/brotli": {bus.CodeFailed, false, `"br"`}, s.URL + "/half": {bus.CodeUnavailable, true, "breaks off"},
 		s.URL + "/pdf": {bus.CodeUnavailable, true, "the node reads none"}, s.URL + "/png": {bus.CodeFailed, false, `"image/png"`},

@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/store"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // credentials are what clients of this daemon prove themselves with.
@@ -87,36 +87,12 @@ func loadSecret(path string, create func() (string, error)) (string, error) {
 	return s, writeFile(path, []byte(s+"\n"))
 }
 
-// writeFile replaces a file in one step, mode 0600, for good: a power loss does not bring the old one
-// back.
+// writeFile replaces a file, mode 0600; see atomicfile.Write.
 func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fileError(path, err)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fileError(path, err), os.Remove(f.Name()))
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := atomicfile.Write(path, data); err != nil {
 		return fileError(path, err)
 	}
 	return nil
-}
-
-// syncDir makes a rename in dir last. Windows has no such call and needs none.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 func fileError(path string, err error) error {

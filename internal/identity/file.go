@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
+
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 const (
@@ -63,55 +64,12 @@ func readPrivate(path string) ([]byte, error) {
 	return b, nil
 }
 
-// writePrivate replaces path by data in one step: after a crash either the old
-// content is there or the new one, and once it returned nil the new one is on disk.
-func writePrivate(path string, data []byte) (err error) {
-	defer func() {
-		if err != nil {
-			err = unreadable("cannot write the identity", err)
-		}
-	}()
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
+// writePrivate replaces path by data, mode 0600; see atomicfile.Write.
+func writePrivate(path string, data []byte) error {
+	if err := atomicfile.Write(path, data); err != nil {
+		return unreadable("cannot write the identity", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		_ = f.Close()
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		_ = f.Close()
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir last. Windows has no such call and needs none.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		_ = d.Close()
-		return err
-	}
-	return d.Close()
+	return nil
 }
 
 func unreadable(cause string, err error) error {

@@ -32,3 +32,6 @@ const (
 
 // See hands m a record as if it had been heard.
 func (m *MDNS) See(txt []string, port int, addrs ...netip.Addr) { m.see(txt, port, addrs) }
+
+// Interfaces returns the names of interfaces that a Config without any is given by EnvInterfaces.
+func Interfaces(cfg Config) ([]string, error) { err := cfg.prepare(); return cfg.Interfaces, err }

@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -216,6 +217,37 @@ func TestLoopbackOfOthersIsPassedOver(t *testing.T) {
 	m.See(r.TXT(), b.FabricPort, netip.MustParseAddr("127.0.0.1"), one)
 	if len(got) != 1 || !slices.Equal(got[0].FabricAddrs, []string{"192.168.1.1:7422"}) {
 		t.Errorf("told of %+v, want the address on the LAN", got)
+	}
+}
+
+// Nothing has to be set: a node that nobody is known to hears strangers until its table is full.
+func TestFullTableOfWhoKnowsNobody(t *testing.T) {
+	t.Parallel()
+	a := config(t, t.Name())
+	a.Known, a.Interfaces = nil, []string{"none-such0"}
+	told := 0
+	a.OnFound = func(discovery.Found) { told++ }
+	m, err := discovery.New(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range discovery.MaxNodes + 1 {
+		m.See(recordOf(fmt.Sprint(t.Name(), i)).TXT(), 7422, one)
+	}
+	if told != discovery.MaxNodes {
+		t.Errorf("told of %d nodes, want %d", told, discovery.MaxNodes)
+	}
+}
+
+func TestInterfacesOfTheEnvironment(t *testing.T) {
+	for list, want := range map[string][]string{"": nil, " ,": nil, "eth0": {"eth0"}, "eth0, wlan0,": {"eth0", "wlan0"}} {
+		t.Setenv(discovery.EnvInterfaces, list)
+		cfg := config(t, t.Name())
+		cfg.Interfaces = nil
+		got, err := discovery.Interfaces(cfg)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s=%q: %q, error %v, want %q", discovery.EnvInterfaces, list, got, err, want)
+		}
 	}
 }
 

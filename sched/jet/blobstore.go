@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -186,11 +187,7 @@ func (p *part) finish(path string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(p.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // remember puts a blob in memory.

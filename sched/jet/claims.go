@@ -186,7 +186,8 @@ func (j *Jet) answerClaim(c *claims, id bus.TaskID, m *nats.Msg) {
 		return
 	}
 	r := &nats.Msg{Subject: m.Reply, Header: nats.Header{}}
-	rev, err := uint64(0), error(nil)
+	var rev uint64
+	var err error
 	if _, write := m.Header[hdrExpect]; write {
 		rev, err = j.writeClaim(c, id, m)
 	} else {

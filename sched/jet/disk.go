@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -51,6 +52,9 @@ func openDisk(dir string) (*disk, error) {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	d := &disk{dir: dir, crashed: map[bus.TaskID]int{}}
+	if err := atomicfile.Clean(d.path("term")); err != nil {
+		return nil, fmt.Errorf("tidy up the state directory: %w", err)
+	}
 	b, err := os.ReadFile(d.path("journal"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -165,34 +169,10 @@ func (d *disk) Term() (uint64, error) {
 func (d *disk) SetTerm(term uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.replace("term", fmt.Sprintf("%d\n", term)); err != nil {
+	if err := atomicfile.Write(d.path("term"), fmt.Appendf(nil, "%d\n", term)); err != nil {
 		return fmt.Errorf("write term: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file that is, after a crash, either the old one or the new one.
-func (d *disk) replace(name, data string) error {
-	tmp := d.path(name + ".new")
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, d.path(name)); err != nil {
-		return err
-	}
-	dir, err := os.Open(d.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (d *disk) close() error {

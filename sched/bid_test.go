@@ -1,0 +1,46 @@
+package sched_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// What myco task why shows of a bid is all of it.
+func TestTermsOfABidAddUp(t *testing.T) {
+	t.Parallel()
+	work, asked := bus.Key{Class: "work"}, bus.Key{Class: bus.TypeInference, Model: "m:1b"}
+	info := func(models ...bus.ModelInfo) *bus.NodeInfo {
+		return &bus.NodeInfo{ID: "n", Types: []string{"work", bus.TypeInference}, Models: models}
+	}
+	cold, warm := bus.ModelInfo{Name: "m:1b", SizeBytes: 4 << 30, ContextLength: 100}, bus.ModelInfo{Name: "m:1b", Loaded: true, Demo: true}
+	owned := info(warm)
+	owned.Owner = &bus.OwnerUse{Weight: 3, Why: "a game"}
+	for name, tt := range map[string]struct {
+		key   bus.Key
+		seat  sched.Seat
+		terms int
+	}{
+		"no model":                      {work, sched.Seat{Info: info(), Slots: 1, Free: 1}, 1},
+		"no model, and it takes long":   {work, sched.Seat{Info: info(), Slots: 1, Free: 1, Stays: map[string]time.Duration{"": time.Minute}}, 1},
+		"no model, beside others":       {work, sched.Seat{Info: info(), Slots: 2, Busy: 1, Free: 1, CPU: 50, Pulls: 1}, 3},
+		"a cold one, beside a pull":     {asked, sched.Seat{Info: info(cold), Slots: 1, Free: 1, FreeBytes: 1 << 30, Pulls: 1}, 6},
+		"the demo, of a busy owner":     {asked, sched.Seat{Info: owned, Slots: 1, Free: 1, GPU: 10}, 6},
+		"an earlier version, by itself": {work, sched.Seat{Info: info(), Before: 2}, 2},
+	} {
+		tt.seat.Node, tt.seat.State, tt.seat.Class = "n", bus.NodeReady, tt.key.Class
+		bid, terms := sched.Explain(tt.key, sched.Need{Prompt: 1000}, &tt.seat, false)
+		var sum time.Duration
+		for _, term := range terms {
+			sum += term.Cost
+		}
+		if bid.Not != "" || sum != bid.Cost || len(terms) != tt.terms {
+			t.Errorf("%s: %d terms, together %v, of a bid of %v (%s), want %d that add up to it: %+v", name, len(terms), sum, bid.Cost, bid.Not, tt.terms, terms)
+		}
+		if again := sched.BidFor(tt.key, sched.Need{Prompt: 1000}, &tt.seat, false); again != bid {
+			t.Errorf("%s: a bid of %+v, explained as %+v", name, again, bid)
+		}
+	}
+}
