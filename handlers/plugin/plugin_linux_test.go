@@ -22,7 +22,7 @@ import (
 const limit = time.Minute
 
 // folder writes a plugin of type "shout" whose program is this one, with more lines in its plugin.toml.
-func folder(t *testing.T, more string) string {
+func folder(t testing.TB, more string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -47,7 +47,7 @@ func folder(t *testing.T, more string) string {
 }
 
 // open returns the handler of the one plugin in dir.
-func open(t *testing.T, dir string, change ...func(*plugin.Config)) *plugin.Handler {
+func open(t testing.TB, dir string, change ...func(*plugin.Config)) *plugin.Handler {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

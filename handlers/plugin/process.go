@@ -1,8 +1,6 @@
 package plugin
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,8 +18,6 @@ import (
 )
 
 const (
-	// maxLine is the longest line that a program may say, in bytes.
-	maxLine = 64 << 20
 	// stopTime is the default of Config.Stop.
 	stopTime = 2 * time.Second
 	// mapped is how much more than it may use a program may map, as runtimes do.
@@ -195,20 +191,23 @@ func (p *process) errLongLine() *bus.Error {
 // read passes on what the program says, line by line.
 func (p *process) read(from *io.PipeReader) {
 	defer close(p.lines)
-	s := bufio.NewScanner(from)
-	s.Buffer(nil, maxLine)
-	for s.Scan() {
+	in := newLines(from, maxLine)
+	for {
+		said, err := in.next()
+		if errors.Is(err, errTooLong) {
+			long := p.errLongLine()
+			p.over.CompareAndSwap(nil, long)
+			_ = from.CloseWithError(long)
+			p.cancel()
+		}
+		if err != nil {
+			return
+		}
 		select {
-		case p.lines <- bytes.Clone(s.Bytes()):
+		case p.lines <- said:
 		case <-p.ended:
 			return
 		}
-	}
-	if s.Err() != nil {
-		long := p.errLongLine()
-		p.over.CompareAndSwap(nil, long)
-		_ = from.CloseWithError(long)
-		p.cancel()
 	}
 }
 
