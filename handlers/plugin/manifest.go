@@ -2,10 +2,8 @@ package plugin
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,6 +175,9 @@ func (m *Manifest) check(dir string) error {
 			}
 		}
 	}
+	if err := m.changesNone(dir); err != nil {
+		return err
+	}
 	for _, arg := range m.Run[1:] { // a script is a program as well
 		script := filepath.Join(dir, arg)
 		if info, err := os.Stat(script); err == nil && info.Mode().IsRegular() {
@@ -214,48 +215,4 @@ func ownersOnly(path string) error {
 		return bus.Errorf(bus.CodeForbidden, "%s may be written by others than its owner", path).WithHint("chmod go-w %s", path)
 	}
 	return nil
-}
-
-// Found is a plugin's folder, with what is wrong with it.
-type Found struct {
-	Name, Dir string
-	Manifest  Manifest
-	Err       error
-}
-
-// Find reads the plugins in dir, a folder each, in the order of their names. A folder that is not there has none.
-func Find(dir string) ([]Found, error) {
-	dir, err := filepath.Abs(dir) // programs run in folders of their own
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
-	}
-	replaceable := ownersOnly(dir)
-	var out []Found
-	of := map[string]string{} // by type
-	for _, e := range entries {
-		f := Found{Name: e.Name(), Dir: filepath.Join(dir, e.Name())}
-		if info, err := os.Stat(f.Dir); err != nil || !info.IsDir() || strings.HasPrefix(f.Name, ".") {
-			continue
-		}
-		f.Manifest, f.Err = read(f.Dir)
-		if f.Err == nil {
-			f.Err = replaceable
-		}
-		if other := of[f.Manifest.Type]; f.Err == nil && other != "" {
-			f.Err = bus.Errorf(bus.CodeConflict, "the plugin %s does tasks of type %q already", other, f.Manifest.Type)
-		}
-		if f.Err == nil {
-			of[f.Manifest.Type] = f.Name
-		}
-		out = append(out, f)
-	}
-	slices.SortFunc(out, func(a, b Found) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
 }

@@ -26,7 +26,7 @@ func writePlugin(t *testing.T, all, name, manifest string) string {
 
 func TestManifest(t *testing.T) {
 	for name, c := range map[string]struct{ manifest, want string }{
-		"whole": {"type = \"ocr\"\nabout = \"text of pictures\"\nrun = [\"sh\", \"-c\", \"cat\"]\nslots = 3\nsilence = \"1h\"\nkeep = \"5s\"\nmemory = \"2GiB\"\n[allow]\nnetwork = true\nprocesses = true\nread = [\"/\"]\nwrite = [\"/\"]", ""},
+		"whole": {"type = \"ocr\"\nabout = \"text of pictures\"\nrun = [\"sh\", \"-c\", \"cat\"]\nslots = 3\nsilence = \"1h\"\nkeep = \"5s\"\nmemory = \"2GiB\"\n[allow]\nnetwork = true\nprocesses = true\nread = [\"/\"]\nwrite = [\"/dev\"]", ""},
 		"least": {"type = \"ocr\"\nrun = [\"cat\"]", ""},
 
 		"a word too many":       {"type = \"ocr\"\nrun = [\"cat\"]\nslot = 3", "plugin.toml:3:1: there is no setting slot"},

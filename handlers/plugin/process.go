@@ -91,7 +91,7 @@ func (h *Handler) start() (*process, error) {
 	p := &process{h: h, cancel: cancel, temp: temp, lines: make(chan []byte), ended: make(chan struct{}), begun: make(chan struct{}, 1), stderr: tail{h: h}}
 	if err := p.open(ctx); err != nil {
 		cancel()
-		_ = removeAll(temp) // New empties the folder
+		_ = removeAll(temp) // Clean empties the folder
 		return nil, err
 	}
 	return p, nil
@@ -112,7 +112,7 @@ func (p *process) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.cmd.WaitDelay = stopTime
+	p.cmd.WaitDelay = p.h.cfg.Stop
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err
 	}
