@@ -145,6 +145,9 @@ func become(p Policy, argv []string) error {
 	if err := limit(p); err != nil {
 		return err
 	}
+	if err := step(0, p.Nice); err != nil {
+		return err
+	}
 	if err := dropRights(); err != nil {
 		return err
 	}
@@ -186,6 +189,36 @@ func limit(p Policy) error {
 		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 			return fmt.Errorf("limit resource %d to %d: %w", what, most, err)
 		}
+	}
+	return nil
+}
+
+// Nice has the process pid of Plain, all threads of it, step back as Policy.Nice does.
+func Nice(pid, by int) error {
+	threads, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	if err != nil {
+		return fmt.Errorf("step back for others: %w", err)
+	}
+	for _, t := range threads {
+		n, err := strconv.Atoi(t.Name())
+		if err == nil {
+			err = step(n, by)
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) { // it has ended
+			return err
+		}
+	}
+	return nil
+}
+
+// step has a thread be as nice as the calling one, and by more; 0 for the calling one.
+func step(thread, by int) error {
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err == nil {
+		err = unix.Setpriority(unix.PRIO_PROCESS, thread, min(20-now+by, MaxNice)) // the call tells 20 less what it is, see getpriority(2)
+	}
+	if err != nil {
+		return fmt.Errorf("step back for others: %w", err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
 // ManifestName is the file in a plugin's folder that tells of it.
@@ -35,6 +36,8 @@ type Manifest struct {
 	Keep duration `toml:"keep"`
 	// Memory is what the processes of one task may use together. Default 512 MiB.
 	Memory size `toml:"memory"`
+	// Nice is how far it steps back where others want the processor, beyond mycod: 0 to confine.MaxNice. Default 10.
+	Nice int `toml:"nice"`
 	// Unconfined lets the program do what mycod may.
 	Unconfined bool `toml:"unconfined"`
 	// Allow is what a confined one may do beside.
@@ -73,6 +76,7 @@ const (
 	defaultSilence = 5 * time.Minute
 	defaultKeep    = 10 * time.Minute
 	defaultMemory  = 512 << 20
+	defaultNice    = 10
 	minMemory      = 64 << 20 // mycod itself, from which the program is made, takes half of it
 )
 
@@ -110,7 +114,7 @@ func (s *size) UnmarshalText(text []byte) error {
 // read reads the manifest in dir. Its errors are CodeInvalid, or CodeForbidden where others may write what would
 // run with the rights of this user.
 func read(dir string) (Manifest, error) {
-	m := Manifest{Slots: 1, Silence: duration(defaultSilence), Keep: duration(defaultKeep), Memory: defaultMemory}
+	m := Manifest{Slots: 1, Silence: duration(defaultSilence), Keep: duration(defaultKeep), Memory: defaultMemory, Nice: defaultNice}
 	path := filepath.Join(dir, ManifestName)
 	for _, p := range []string{dir, path} {
 		if err := ownersOnly(p); err != nil {
@@ -162,6 +166,8 @@ func (m *Manifest) check(dir string) error {
 		return errors.New(`run is missing: the program and its arguments, as in run = ["./main.py"]`)
 	case m.Slots < 1 || m.Slots > maxSlots:
 		return fmt.Errorf("slots = %d: want 1 to %d", m.Slots, maxSlots)
+	case m.Nice < 0 || m.Nice > confine.MaxNice:
+		return fmt.Errorf("nice = %d: want 0 to %d", m.Nice, confine.MaxNice)
 	case m.Memory < minMemory:
 		return fmt.Errorf("memory is less than %d MiB", minMemory>>20)
 	}

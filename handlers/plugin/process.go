@@ -106,7 +106,7 @@ func (p *process) open(ctx context.Context) error {
 	} else {
 		p.cmd, err = confine.Command(ctx, p.h.cfg.Confiner, confine.Policy{
 			Dir: p.h.Dir, Read: m.Allow.Read, Write: append([]string{p.temp}, m.Allow.Write...),
-			Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore,
+			Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore, Nice: m.Nice,
 		}, env, m.Run)
 	}
 	if err != nil {
@@ -129,6 +129,11 @@ func (p *process) open(ctx context.Context) error {
 			guard.Close()
 		}
 		return err
+	}
+	if m.Unconfined {
+		if err := confine.Nice(p.cmd.Process.Pid, m.Nice); err != nil {
+			p.h.cfg.Log.Warn("a plugin does not step back for others", "plugin", p.h.Name, "err", err)
+		}
 	}
 	if guard != nil {
 		if err := guard.Watch(p.cmd.Process.Pid); err != nil {
