@@ -101,14 +101,20 @@ func TestPluginsNodeGoes(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(how, func(t *testing.T) { pluginsNodeGoes(t, goes, how == "killed") })
+		t.Run(how, func(t *testing.T) {
+			shared := t.TempDir()
+			pluginsNodeGoes(t, goes, how == "killed", shared, fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
+		})
 	}
+	t.Run("killed, and the plugin not held back", func(t *testing.T) {
+		pluginsNodeGoes(t, func(n *harness.Node) { n.Kill() }, true, t.TempDir(), "unconfined = true")
+	})
 }
 
-func pluginsNodeGoes(t *testing.T, goes func(*harness.Node), killed bool) {
+func pluginsNodeGoes(t *testing.T, goes func(*harness.Node), killed bool, shared, more string) {
 	t.Helper()
-	all, shared := t.TempDir(), t.TempDir()
-	writePlugin(t, all, "once", "e2e/hostile", fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
+	all := t.TempDir()
+	writePlugin(t, all, "once", "e2e/hostile", more)
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
 	with := []*harness.Node{s.Join(t, a, "b", "--plugins", all), s.Join(t, a, "c", "--plugins", all)}

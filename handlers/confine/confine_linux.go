@@ -43,22 +43,9 @@ func Supported() error {
 	return filterSupported()
 }
 
-// ownGroup gives cmd a process group of its own, that ends as a whole with its context, or with this process.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error {
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-		return nil
-	}
-}
-
-// apart gives cmd a process group of its own, which does not end with this process.
-func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-
-// EndGroup ends what is left of the group of a process of Command that has ended.
-func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
+// withThis has a process end with the thread that starts it, which is this process's for as long as it runs: no goroutine
+// here takes a thread with it when it ends.
+func withThis(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
 
 // Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
 // not known. With group it is what its whole group has.

@@ -27,7 +27,8 @@ const (
 
 // Config is what a Handler is told.
 type Config struct {
-	// Confiner is a program, with its arguments, that is confine.Main.
+	// Confiner is a program, with its arguments, that is confine.Main. Plugins that are not confined need it, too: it is
+	// the guard of what they start.
 	Confiner []string
 	// Temp is a folder of the daemon's for what programs write: each process has one of its own in it. A daemon that
 	// starts empties it with Clean.

@@ -354,7 +354,14 @@ func TestPluginIsNotKept(t *testing.T) {
 
 // What a program has started ends with it.
 func TestPluginsChildren(t *testing.T) {
-	h := open(t, folder(t, "[allow]\nprocesses = true"))
+	for _, more := range []string{"[allow]\nprocesses = true", "unconfined = true"} {
+		t.Run(more, func(t *testing.T) { pluginsChildren(t, more) })
+	}
+}
+
+func pluginsChildren(t *testing.T, more string) {
+	t.Helper()
+	h := open(t, folder(t, more))
 	out, _, err := do(t, h, "t1", order{Do: "child"})
 	if err == nil || len(out) != 1 {
 		t.Fatalf("%v, %v", out, err)

@@ -119,7 +119,8 @@ func (p *process) open(ctx context.Context) error {
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, &p.stderr
 	var guard *confine.Guard
-	if m.Allow.Processes && !m.Unconfined { // who is not confined may have left the group
+	starts := m.Allow.Processes || m.Unconfined // others, which end with it unless they have left its group; only who is not confined can
+	if starts && confine.Groups {
 		if guard, err = confine.NewGuard(p.h.cfg.Confiner); err != nil {
 			return err
 		}
@@ -144,7 +145,7 @@ func (p *process) open(ctx context.Context) error {
 	go p.watch()
 	go func() {
 		p.err = p.cmd.Wait()
-		if m.Allow.Processes {
+		if starts {
 			confine.EndGroup(p.cmd.Process.Pid)
 		}
 		if guard != nil {
