@@ -42,16 +42,19 @@ func writePlugin(t *testing.T, all, name, program, more string) {
 // A plugin on one machine works for all, and does no harm to its own.
 func TestPlugin(t *testing.T) {
 	all := t.TempDir()
-	writePlugin(t, all, "words", "examples/plugin", "")
 	writePlugin(t, all, "hostile", "e2e/hostile", "")
 	writePlugin(t, all, "trusted", "e2e/hostile", "unconfined = true")
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b", "--plugins", all)
 	harness.Settle(t, a, b)
-	if r := b.Myco(t, "plugins"); r.Code != 0 || strings.Count(r.Stdout, "ready") != 3 || !strings.Contains(r.Stdout, "anything that mycod may") {
-		t.Errorf("%s", r)
-	}
+	writePlugin(t, all, "words", "examples/plugin", "") // while b runs
+	harness.Poll(t, harness.Patience, "b has the plugins", func() string {
+		if r := b.Myco(t, "plugins"); r.Code != 0 || strings.Count(r.Stdout, "ready") != 3 || !strings.Contains(r.Stdout, "anything that mycod may") {
+			return r.String()
+		}
+		return ""
+	})
 	harness.Poll(t, harness.Patience, "a hears of the plugins", func() string {
 		if r := a.Myco(t, "plugins"); !strings.Contains(r.Stdout, "tasks of type words are done by b\n") {
 			return r.String()
@@ -98,14 +101,20 @@ func TestPluginsNodeGoes(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(how, func(t *testing.T) { pluginsNodeGoes(t, goes, how == "killed") })
+		t.Run(how, func(t *testing.T) {
+			shared := t.TempDir()
+			pluginsNodeGoes(t, goes, how == "killed", shared, fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
+		})
 	}
+	t.Run("killed, and the plugin not held back", func(t *testing.T) {
+		pluginsNodeGoes(t, func(n *harness.Node) { n.Kill() }, true, t.TempDir(), "unconfined = true")
+	})
 }
 
-func pluginsNodeGoes(t *testing.T, goes func(*harness.Node), killed bool) {
+func pluginsNodeGoes(t *testing.T, goes func(*harness.Node), killed bool, shared, more string) {
 	t.Helper()
-	all, shared := t.TempDir(), t.TempDir()
-	writePlugin(t, all, "once", "e2e/hostile", fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
+	all := t.TempDir()
+	writePlugin(t, all, "once", "e2e/hostile", more)
 	s := harness.New(t, programs)
 	a := s.Found(t, "a")
 	with := []*harness.Node{s.Join(t, a, "b", "--plugins", all), s.Join(t, a, "c", "--plugins", all)}

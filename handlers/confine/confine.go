@@ -29,12 +29,18 @@ type Policy struct {
 	// Memory bounds what it may have mapped to write to, in bytes; 0 for no bound. Runtimes map much more than
 	// they use: this is a net under whoever looks at what is used.
 	Memory int64 `json:"memory,omitempty"`
+	// Nice is how much further than this process it steps back where others want the processor, as nice(1) has it: 0 to
+	// MaxNice.
+	Nice int `json:"nice,omitempty"`
 
 	// Starter is the process with which it ends.
 	Starter int `json:"starter"`
 	// Guard is set where it is to be no other program, but a Guard.
 	Guard bool `json:"guard,omitempty"`
 }
+
+// MaxNice is the nicest that a process can be.
+const MaxNice = 19
 
 // ExitCode is that of a process in which Main could not do its work, as env and nice have it.
 const ExitCode = 125

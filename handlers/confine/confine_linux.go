@@ -43,22 +43,9 @@ func Supported() error {
 	return filterSupported()
 }
 
-// ownGroup gives cmd a process group of its own, that ends as a whole with its context, or with this process.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error {
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-		return nil
-	}
-}
-
-// apart gives cmd a process group of its own, which does not end with this process.
-func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-
-// EndGroup ends what is left of the group of a process of Command that has ended.
-func EndGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // nothing is left, most times
+// withThis has a process end with the thread that starts it, which is this process's for as long as it runs: no goroutine
+// here takes a thread with it when it ends.
+func withThis(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
 
 // Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
 // not known. With group it is what its whole group has.
@@ -145,6 +132,9 @@ func become(p Policy, argv []string) error {
 	if err := limit(p); err != nil {
 		return err
 	}
+	if err := step(0, p.Nice); err != nil {
+		return err
+	}
 	if err := dropRights(); err != nil {
 		return err
 	}
@@ -186,6 +176,36 @@ func limit(p Policy) error {
 		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 			return fmt.Errorf("limit resource %d to %d: %w", what, most, err)
 		}
+	}
+	return nil
+}
+
+// Nice has the process pid of Plain, all threads of it, step back as Policy.Nice does.
+func Nice(pid, by int) error {
+	threads, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	if err != nil {
+		return fmt.Errorf("step back for others: %w", err)
+	}
+	for _, t := range threads {
+		n, err := strconv.Atoi(t.Name())
+		if err == nil {
+			err = step(n, by)
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) { // it has ended
+			return err
+		}
+	}
+	return nil
+}
+
+// step has a thread be as nice as the calling one, and by more; 0 for the calling one.
+func step(thread, by int) error {
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err == nil {
+		err = unix.Setpriority(unix.PRIO_PROCESS, thread, min(20-now+by, MaxNice)) // the call tells 20 less what it is, see getpriority(2)
+	}
+	if err != nil {
+		return fmt.Errorf("step back for others: %w", err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ package confine
 
 import (
 	"errors"
-	"os/exec"
 	"runtime"
 )
 
@@ -15,13 +14,6 @@ func Supported() error {
 
 // Self holds this process back where Supported says that it can.
 func Self(Policy) error { return nil }
-
-func ownGroup(*exec.Cmd) {}
-
-func apart(*exec.Cmd) {}
-
-// EndGroup ends what is left of the group of a process of Command that has ended.
-func EndGroup(int) {}
 
 // Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is
 // not known. With group it is what its whole group has.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,9 @@ type Guard struct {
 
 // NewGuard starts a guard, which guards nothing yet. self is the program, with its arguments, that is Main.
 func NewGuard(self []string) (*Guard, error) {
+	if len(self) == 0 {
+		return nil, errors.New("start a guard: no program is one")
+	}
 	policy, err := json.Marshal(Policy{Guard: true})
 	if err != nil {
 		return nil, fmt.Errorf("encode what a guard does: %w", err)
@@ -37,7 +41,7 @@ func NewGuard(self []string) (*Guard, error) {
 	return g, nil
 }
 
-// Watch has it guard the group of the process pid of Command.
+// Watch has it guard the group of the process pid of Command or Plain.
 func (g *Guard) Watch(pid int) error {
 	if _, err := fmt.Fprintln(g.in, pid); err != nil {
 		return fmt.Errorf("tell a guard of a group: %w", err)

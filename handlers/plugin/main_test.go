@@ -41,6 +41,8 @@ type order struct {
 	Do string `json:"do"`
 	// Say is what it says, before it does anything.
 	Say []string `json:"say,omitempty"`
+	// Size is how long a result is, in bytes.
+	Size int `json:"size,omitempty"`
 }
 
 // work is the plugin: it says what it is told to, and then does it.
@@ -97,6 +99,8 @@ func work() int {
 				}()
 			}
 			select {}
+		case "big":
+			fmt.Printf("{\"result\":\"%s\"}\n", strings.Repeat("x", task.Payload.Size))
 		case "long":
 			fmt.Println(strings.Repeat("x", 65<<20))
 		case "child": // that outlives it

@@ -2,10 +2,8 @@ package plugin
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
 // ManifestName is the file in a plugin's folder that tells of it.
@@ -37,6 +36,8 @@ type Manifest struct {
 	Keep duration `toml:"keep"`
 	// Memory is what the processes of one task may use together. Default 512 MiB.
 	Memory size `toml:"memory"`
+	// Nice is how far it steps back where others want the processor, beyond mycod: 0 to confine.MaxNice. Default 10.
+	Nice int `toml:"nice"`
 	// Unconfined lets the program do what mycod may.
 	Unconfined bool `toml:"unconfined"`
 	// Allow is what a confined one may do beside.
@@ -75,6 +76,7 @@ const (
 	defaultSilence = 5 * time.Minute
 	defaultKeep    = 10 * time.Minute
 	defaultMemory  = 512 << 20
+	defaultNice    = 10
 	minMemory      = 64 << 20 // mycod itself, from which the program is made, takes half of it
 )
 
@@ -112,7 +114,7 @@ func (s *size) UnmarshalText(text []byte) error {
 // read reads the manifest in dir. Its errors are CodeInvalid, or CodeForbidden where others may write what would
 // run with the rights of this user.
 func read(dir string) (Manifest, error) {
-	m := Manifest{Slots: 1, Silence: duration(defaultSilence), Keep: duration(defaultKeep), Memory: defaultMemory}
+	m := Manifest{Slots: 1, Silence: duration(defaultSilence), Keep: duration(defaultKeep), Memory: defaultMemory, Nice: defaultNice}
 	path := filepath.Join(dir, ManifestName)
 	for _, p := range []string{dir, path} {
 		if err := ownersOnly(p); err != nil {
@@ -164,6 +166,8 @@ func (m *Manifest) check(dir string) error {
 		return errors.New(`run is missing: the program and its arguments, as in run = ["./main.py"]`)
 	case m.Slots < 1 || m.Slots > maxSlots:
 		return fmt.Errorf("slots = %d: want 1 to %d", m.Slots, maxSlots)
+	case m.Nice < 0 || m.Nice > confine.MaxNice:
+		return fmt.Errorf("nice = %d: want 0 to %d", m.Nice, confine.MaxNice)
 	case m.Memory < minMemory:
 		return fmt.Errorf("memory is less than %d MiB", minMemory>>20)
 	}
@@ -176,6 +180,9 @@ func (m *Manifest) check(dir string) error {
 				return fmt.Errorf("allow: %w", err)
 			}
 		}
+	}
+	if err := m.changesNone(dir); err != nil {
+		return err
 	}
 	for _, arg := range m.Run[1:] { // a script is a program as well
 		script := filepath.Join(dir, arg)
@@ -214,48 +221,4 @@ func ownersOnly(path string) error {
 		return bus.Errorf(bus.CodeForbidden, "%s may be written by others than its owner", path).WithHint("chmod go-w %s", path)
 	}
 	return nil
-}
-
-// Found is a plugin's folder, with what is wrong with it.
-type Found struct {
-	Name, Dir string
-	Manifest  Manifest
-	Err       error
-}
-
-// Find reads the plugins in dir, a folder each, in the order of their names. A folder that is not there has none.
-func Find(dir string) ([]Found, error) {
-	dir, err := filepath.Abs(dir) // programs run in folders of their own
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
-	}
-	replaceable := ownersOnly(dir)
-	var out []Found
-	of := map[string]string{} // by type
-	for _, e := range entries {
-		f := Found{Name: e.Name(), Dir: filepath.Join(dir, e.Name())}
-		if info, err := os.Stat(f.Dir); err != nil || !info.IsDir() || strings.HasPrefix(f.Name, ".") {
-			continue
-		}
-		f.Manifest, f.Err = read(f.Dir)
-		if f.Err == nil {
-			f.Err = replaceable
-		}
-		if other := of[f.Manifest.Type]; f.Err == nil && other != "" {
-			f.Err = bus.Errorf(bus.CodeConflict, "the plugin %s does tasks of type %q already", other, f.Manifest.Type)
-		}
-		if f.Err == nil {
-			of[f.Manifest.Type] = f.Name
-		}
-		out = append(out, f)
-	}
-	slices.SortFunc(out, func(a, b Found) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
 }

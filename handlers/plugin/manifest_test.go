@@ -26,7 +26,7 @@ func writePlugin(t *testing.T, all, name, manifest string) string {
 
 func TestManifest(t *testing.T) {
 	for name, c := range map[string]struct{ manifest, want string }{
-		"whole": {"type = \"ocr\"\nabout = \"text of pictures\"\nrun = [\"sh\", \"-c\", \"cat\"]\nslots = 3\nsilence = \"1h\"\nkeep = \"5s\"\nmemory = \"2GiB\"\n[allow]\nnetwork = true\nprocesses = true\nread = [\"/\"]\nwrite = [\"/\"]", ""},
+		"whole": {"type = \"ocr\"\nabout = \"text of pictures\"\nrun = [\"sh\", \"-c\", \"cat\"]\nslots = 3\nsilence = \"1h\"\nkeep = \"5s\"\nmemory = \"2GiB\"\nnice = 19\n[allow]\nnetwork = true\nprocesses = true\nread = [\"/\"]\nwrite = [\"/dev\"]", ""},
 		"least": {"type = \"ocr\"\nrun = [\"cat\"]", ""},
 
 		"a word too many":       {"type = \"ocr\"\nrun = [\"cat\"]\nslot = 3", "plugin.toml:3:1: there is no setting slot"},
@@ -38,6 +38,8 @@ func TestManifest(t *testing.T) {
 		"a program elsewhere":   {"type = \"ocr\"\nrun = [\"./main\"]", "no such file"},
 		"too many slots":        {"type = \"ocr\"\nrun = [\"cat\"]\nslots = 65", "slots = 65: want 1 to 64"},
 		"no slots":              {"type = \"ocr\"\nrun = [\"cat\"]\nslots = 0", "slots = 0"},
+		"too nice":              {"type = \"ocr\"\nrun = [\"cat\"]\nnice = 20", "nice = 20: want 0 to 19"},
+		"before others":         {"type = \"ocr\"\nrun = [\"cat\"]\nnice = -1", "nice = -1"},
 		"little memory":         {"type = \"ocr\"\nrun = [\"cat\"]\nmemory = \"1MiB\"", "less than 64 MiB"},
 		"memory without a unit": {"type = \"ocr\"\nrun = [\"cat\"]\nmemory = \"512\"", "not a size such as 512MiB"},
 		"a time without a unit": {"type = \"ocr\"\nrun = [\"cat\"]\nsilence = \"5\"", "missing unit"},

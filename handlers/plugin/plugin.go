@@ -27,13 +27,19 @@ const (
 
 // Config is what a Handler is told.
 type Config struct {
-	// Confiner is a program, with its arguments, that is confine.Main.
+	// Confiner is a program, with its arguments, that is confine.Main. Plugins that are not confined need it, too: it is
+	// the guard of what they start.
 	Confiner []string
-	// Temp is a folder of the daemon's for what programs write: each process has one of its own in it.
+	// Temp is a folder of the daemon's for what programs write: each process has one of its own in it. A daemon that
+	// starts empties it with Clean.
 	Temp string
+	// Before is the handler whose place this one takes, if there is one, and which was told to Leave: the tasks that it
+	// still has count against the slots.
+	Before *Handler
 	// Disk tells how many bytes are free where Temp is, and why that is too little where it is. Nil for no bound.
 	Disk func() (free uint64, full error)
-	// Stop is how long a program may take to end a task that was cancelled, and to read what it was told. Default 2 s.
+	// Stop is how long a program may take to end a task that was cancelled, and to read what it was told; and how long
+	// what it has started may keep its output open once it has ended. Default 2 s.
 	Stop time.Duration
 	// Log gets what programs write to standard error.
 	Log *slog.Logger
@@ -55,6 +61,8 @@ type Handler struct {
 	mu      sync.Mutex
 	idle    []*process
 	all     map[*process]bool
+	busy    int  // tasks
+	leaving bool // no process gets another task
 	closed  bool
 	crashed map[bus.TaskID]bool // since one went well
 	down    time.Time           // no tasks until then
@@ -73,10 +81,6 @@ func New(f Found, c Config) (*Handler, error) {
 		return nil, bus.Errorf(bus.CodeUnavailable, "programs cannot be confined here: %w", err).
 			WithHint("unconfined = true in %s lets it do what mycod may", filepath.Join(f.Dir, ManifestName))
 	}
-	// What a process left that this daemon's last one could not end.
-	if err := removeAll(c.Temp); err != nil {
-		return nil, bus.Errorf(bus.CodeUnavailable, "empty the plugin's temporary folder: %w", err)
-	}
 	c.Stop = cmp.Or(c.Stop, stopTime)
 	return &Handler{Found: f, cfg: c, all: map[*process]bool{}, crashed: map[bus.TaskID]bool{}}, nil
 }
@@ -86,10 +90,27 @@ func (h *Handler) Capability(context.Context) (bus.Capability, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := bus.Capability{Type: h.Manifest.Type, Slots: h.Manifest.Slots}
-	if h.closed || time.Now().Before(h.down) {
+	if h.closed || h.leaving || time.Now().Before(h.down) {
 		c.Slots = 0
 	}
+	if before := h.cfg.Before; before != nil {
+		busy := before.tasks()
+		if busy == 0 {
+			h.cfg.Before = nil // it has no more
+		}
+		c.Slots = max(0, c.Slots-busy)
+	}
 	return c, nil
+}
+
+// tasks is how many it has, with those of whom it follows.
+func (h *Handler) tasks() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cfg.Before == nil {
+		return h.busy
+	}
+	return h.busy + h.cfg.Before.tasks()
 }
 
 // State tells how many processes there are, and, where it takes no tasks at present, why.
@@ -102,13 +123,28 @@ func (h *Handler) State() (processes int, why error) {
 	return len(h.all), why
 }
 
-// Close ends all processes.
+// Leave ends the processes that have no task at once, and each of the others with its task.
+func (h *Handler) Leave() {
+	h.mu.Lock()
+	h.leaving = true
+	idle := h.idle
+	h.idle = nil
+	h.mu.Unlock()
+	for _, p := range idle {
+		h.forget(p)
+	}
+}
+
+// Close ends all processes, side by side: one whose children keep its output open takes Config.Stop.
 func (h *Handler) Close() {
 	h.mu.Lock()
 	h.closed = true
 	all := h.all
 	h.all, h.idle = map[*process]bool{}, nil
 	h.mu.Unlock()
+	for p := range all {
+		p.cancel()
+	}
 	for p := range all {
 		p.end()
 	}
@@ -119,6 +155,8 @@ func (h *Handler) Close() {
 // the midst of a task, that is tried three times: on other nodes, where they have the plugin.
 func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	bus.SetPhase(ctx, "plugin", time.Duration(h.Manifest.Silence))
+	h.count(1)
+	defer h.count(-1)
 	p, err := h.take()
 	if err != nil {
 		return nil, h.unstarted(err)
@@ -133,6 +171,12 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, 
 		return nil, bus.RetryFew(bus.Errorf(bus.CodeFailed, "the plugin %s ended before its task: %w", h.Name, gone))
 	}
 	return res, err
+}
+
+func (h *Handler) count(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy += n
 }
 
 // take returns a process that waits, or a new one.
@@ -165,9 +209,13 @@ func (h *Handler) take() (*process, error) {
 
 // release keeps the process of a task for the next one, or ends it. gone is how it ended, nil where it has not.
 func (h *Handler) release(p *process, id bus.TaskID, gone *goneError) {
-	if p.spoilt {
+	if !h.keep(p, id, gone) {
 		h.forget(p)
 	}
+}
+
+// keep is release, for a process that goes on. One that does not it leaves to its caller.
+func (h *Handler) keep(p *process, id bus.TaskID, gone *goneError) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -179,11 +227,12 @@ func (h *Handler) release(p *process, id bus.TaskID, gone *goneError) {
 	if len(h.crashed) >= maxCrashes {
 		h.isDown(downFor, fmt.Errorf("it ended in the midst of %d tasks in a row: %w", maxCrashes, gone))
 	}
-	if p.spoilt || h.closed {
-		return
+	if p.spoilt || h.leaving || h.closed {
+		return false
 	}
 	h.idle = append(h.idle, p)
 	p.idleFor(time.Duration(h.Manifest.Keep), func() { h.retire(p) })
+	return true
 }
 
 // retire ends a process that nobody needed.
@@ -214,6 +263,9 @@ func (h *Handler) unstarted(err error) error {
 	defer h.mu.Unlock()
 	if h.closed {
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "the daemon ends"))
+	}
+	if h.leaving {
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "the plugin %s was changed, or removed, as the task came", h.Name))
 	}
 	h.isDown(unstartedFor, fmt.Errorf("it does not start: %w", err))
 	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "the plugin %s does not start: %w", h.Name, err))

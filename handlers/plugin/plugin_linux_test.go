@@ -22,7 +22,7 @@ import (
 const limit = time.Minute
 
 // folder writes a plugin of type "shout" whose program is this one, with more lines in its plugin.toml.
-func folder(t *testing.T, more string) string {
+func folder(t testing.TB, more string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -47,7 +47,7 @@ func folder(t *testing.T, more string) string {
 }
 
 // open returns the handler of the one plugin in dir.
-func open(t *testing.T, dir string, change ...func(*plugin.Config)) *plugin.Handler {
+func open(t testing.TB, dir string, change ...func(*plugin.Config)) *plugin.Handler {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -354,7 +354,14 @@ func TestPluginIsNotKept(t *testing.T) {
 
 // What a program has started ends with it.
 func TestPluginsChildren(t *testing.T) {
-	h := open(t, folder(t, "[allow]\nprocesses = true"))
+	for _, more := range []string{"[allow]\nprocesses = true", "unconfined = true"} {
+		t.Run(more, func(t *testing.T) { pluginsChildren(t, more) })
+	}
+}
+
+func pluginsChildren(t *testing.T, more string) {
+	t.Helper()
+	h := open(t, folder(t, more))
 	out, _, err := do(t, h, "t1", order{Do: "child"})
 	if err == nil || len(out) != 1 {
 		t.Fatalf("%v, %v", out, err)

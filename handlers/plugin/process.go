@@ -1,8 +1,6 @@
 package plugin
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,8 +18,6 @@ import (
 )
 
 const (
-	// maxLine is the longest line that a program may say, in bytes.
-	maxLine = 64 << 20
 	// stopTime is the default of Config.Stop.
 	stopTime = 2 * time.Second
 	// mapped is how much more than it may use a program may map, as runtimes do.
@@ -95,7 +91,7 @@ func (h *Handler) start() (*process, error) {
 	p := &process{h: h, cancel: cancel, temp: temp, lines: make(chan []byte), ended: make(chan struct{}), begun: make(chan struct{}, 1), stderr: tail{h: h}}
 	if err := p.open(ctx); err != nil {
 		cancel()
-		_ = removeAll(temp) // New empties the folder
+		_ = removeAll(temp) // Clean empties the folder
 		return nil, err
 	}
 	return p, nil
@@ -110,20 +106,21 @@ func (p *process) open(ctx context.Context) error {
 	} else {
 		p.cmd, err = confine.Command(ctx, p.h.cfg.Confiner, confine.Policy{
 			Dir: p.h.Dir, Read: m.Allow.Read, Write: append([]string{p.temp}, m.Allow.Write...),
-			Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore,
+			Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore, Nice: m.Nice,
 		}, env, m.Run)
 	}
 	if err != nil {
 		return err
 	}
-	p.cmd.WaitDelay = stopTime
+	p.cmd.WaitDelay = p.h.cfg.Stop
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err
 	}
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, &p.stderr
 	var guard *confine.Guard
-	if m.Allow.Processes && !m.Unconfined { // who is not confined may have left the group
+	starts := m.Allow.Processes || m.Unconfined // others, which end with it unless they have left its group; only who is not confined can
+	if starts && confine.Groups {
 		if guard, err = confine.NewGuard(p.h.cfg.Confiner); err != nil {
 			return err
 		}
@@ -134,6 +131,11 @@ func (p *process) open(ctx context.Context) error {
 		}
 		return err
 	}
+	if m.Unconfined {
+		if err := confine.Nice(p.cmd.Process.Pid, m.Nice); err != nil {
+			p.h.cfg.Log.Warn("a plugin does not step back for others", "plugin", p.h.Name, "err", err)
+		}
+	}
 	if guard != nil {
 		if err := guard.Watch(p.cmd.Process.Pid); err != nil {
 			p.h.cfg.Log.Warn("what a plugin starts may outlive this process", "plugin", p.h.Name, "err", err)
@@ -143,7 +145,7 @@ func (p *process) open(ctx context.Context) error {
 	go p.watch()
 	go func() {
 		p.err = p.cmd.Wait()
-		if m.Allow.Processes {
+		if starts {
 			confine.EndGroup(p.cmd.Process.Pid)
 		}
 		if guard != nil {
@@ -195,20 +197,23 @@ func (p *process) errLongLine() *bus.Error {
 // read passes on what the program says, line by line.
 func (p *process) read(from *io.PipeReader) {
 	defer close(p.lines)
-	s := bufio.NewScanner(from)
-	s.Buffer(nil, maxLine)
-	for s.Scan() {
+	in := newLines(from, maxLine)
+	for {
+		said, err := in.next()
+		if errors.Is(err, errTooLong) {
+			long := p.errLongLine()
+			p.over.CompareAndSwap(nil, long)
+			_ = from.CloseWithError(long)
+			p.cancel()
+		}
+		if err != nil {
+			return
+		}
 		select {
-		case p.lines <- bytes.Clone(s.Bytes()):
+		case p.lines <- said:
 		case <-p.ended:
 			return
 		}
-	}
-	if s.Err() != nil {
-		long := p.errLongLine()
-		p.over.CompareAndSwap(nil, long)
-		_ = from.CloseWithError(long)
-		p.cancel()
 	}
 }
 

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,6 +62,14 @@ func (p *process) takes(before uint64) *bus.Error {
 		return bus.Errorf(bus.CodeFailed, "the plugin %s has more than %d threads and processes", p.h.Name, maxThreads)
 	case full != nil && free+maxFilled < before:
 		return bus.Errorf(bus.CodeFailed, "the plugin %s was ended while it may be what fills the disk: %w", p.h.Name, full)
+	}
+	return nil
+}
+
+// Clean removes what programs left, in the folder that holds Config.Temp, that the last daemon could not end.
+func Clean(dir string) error {
+	if err := removeAll(dir); err != nil {
+		return fmt.Errorf("empty the plugins' temporary folder: %w", err)
 	}
 	return nil
 }

@@ -12,11 +12,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/daemon"
 )
 
+// TestMain is another program as well: the one that confines plugins, and guards them.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "confine" {
+		fmt.Fprintln(os.Stderr, confine.Main(os.Args[2], os.Args[3:]))
+		os.Exit(confine.ExitCode)
+	}
 	// No engine of this machine is found.
 	if err := os.Setenv("OLLAMA_HOST", "127.0.0.1:9"); err != nil {
 		panic(err)
@@ -43,8 +49,10 @@ type node struct {
 // newNode makes a node with a directory of its own, without an engine, that does not run yet.
 func newNode(t *testing.T, name string, change ...func(*config.Config)) *node {
 	t.Helper()
+	self, err := os.Executable()
+	check(t, err)
 	n := &node{t: t, cfg: config.Config{
-		DataDir: t.TempDir(), Name: name, Version: "0.0.1", NoMDNS: true, NoDemoEngine: true,
+		DataDir: t.TempDir(), Confiner: []string{self, "confine"}, Name: name, Version: "0.0.1", NoMDNS: true, NoDemoEngine: true,
 		BusListen: "127.0.0.1:0", FabricListen: "127.0.0.1:0", JoinListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
 	}}
 	for _, c := range change {

@@ -115,11 +115,12 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	if !d.cfg.NoWeb {
 		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
 	}
-	for _, h := range append(serves, d.plugins.serve()...) {
+	for _, h := range serves {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}
 	}
+	d.plugins.offerAll(ctx, n)
 	if err := d.programs.offerAll(ctx, n); err != nil {
 		return nil, nil, err
 	}

@@ -2,11 +2,16 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -42,21 +47,6 @@ func TestPlugins(t *testing.T) {
 	if len(list) != 2 || list[0].Name != "broken" || list[0].Error == nil || list[1].Type != "echo" || list[1].Error != nil || list[1].Confined {
 		t.Errorf("%+v", list)
 	}
-	// What is done to the folder from now on counts from the next start, and that is told.
-	for _, name := range []string{"broken", "late"} {
-		check(t, os.MkdirAll(filepath.Join(all, name), 0o700))
-		check(t, os.WriteFile(filepath.Join(all, name, "plugin.toml"), []byte("unconfined = true\nrun = [\"sh\"]\ntype = \""+name+"\""), 0o600))
-	}
-	list, err = b.conn.Plugins(b.ctx())
-	check(t, err)
-	if len(list) != 3 || list[1].Error != nil {
-		t.Fatalf("after a change of the folder: %+v", list)
-	}
-	for i, want := range map[int]string{0: "it was mended after mycod started", 2: "it came after mycod started"} {
-		if e := list[i].Error; e == nil || !strings.HasPrefix(e.Message, want) || e.Hint != "start mycod anew" {
-			t.Errorf("%s: %+v, want %s", list[i].Name, e, want)
-		}
-	}
 	if err := b.conn.Serve(b.ctx(), served{}); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
 		t.Errorf("a program that serves a plugin's type: %v, want CodeConflict", err)
 	}
@@ -78,6 +68,77 @@ func TestPlugins(t *testing.T) {
 	if list[1].Processes != 1 {
 		t.Errorf("after another swarm: %+v", list[1])
 	}
+}
+
+// A plugin that is put into the folder works, without a start of the daemon, and so does one that was mended. One that is
+// removed takes no more tasks, and ends with that which it has.
+func TestPluginsComeAndGo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the plugins of this test are of a shell")
+	}
+	all := filepath.Join(t.TempDir(), "plugins")
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	check(t, exec.CommandContext(t.Context(), "mkfifo", fifo).Run())
+	a := start(t, "a", func(c *config.Config) { c.PluginDir = all })
+	look := func(what string, good func([]bus.PluginInfo) bool) {
+		t.Helper()
+		eventually(t, what, func() string {
+			list, err := a.conn.Plugins(a.ctx())
+			check(t, err)
+			if good(list) {
+				return ""
+			}
+			return fmt.Sprintf("%+v", list)
+		})
+	}
+	write := func(manifest string) {
+		t.Helper()
+		check(t, os.MkdirAll(filepath.Join(all, "wait"), 0o700))
+		check(t, os.WriteFile(filepath.Join(all, "wait", "plugin.toml"), []byte(manifest), 0o600))
+	}
+	look("no folder", func(list []bus.PluginInfo) bool { return len(list) == 0 })
+	write("type = \"wait\"")
+	look("a broken one is told of", func(list []bus.PluginInfo) bool {
+		return len(list) == 1 && list[0].Error != nil && strings.Contains(list[0].Error.Message, "run is missing")
+	})
+	write(fmt.Sprintf("type = \"wait\"\nunconfined = true\nrun = [\"sh\", \"-c\", 'read -r l; echo \"{\\\"output\\\":$$}\"; read -r x < %s; echo \"{\\\"result\\\":$x}\"; read -r l']", fifo))
+	look("it is mended", func(list []bus.PluginInfo) bool { return len(list) == 1 && list[0].Error == nil })
+
+	pid, done := 0, false
+	s, err := a.conn.Start(a.ctx(), bus.Task{Type: "wait"})
+	check(t, err)
+	for chunk, err := range s.Chunks() {
+		check(t, err)
+		if chunk.End != nil {
+			done = true
+			if string(chunk.End.Result) != "7" || chunk.End.Attempts != 1 {
+				t.Errorf("the task of a plugin that was removed: %+v", chunk.End)
+			}
+			continue
+		}
+		check(t, json.Unmarshal(chunk.Data, &pid))
+		check(t, os.RemoveAll(filepath.Join(all, "wait")))
+		look("it is gone", func(list []bus.PluginInfo) bool { return len(list) == 0 })
+		eventually(t, "the node has the type no more", func() string {
+			nodes, err := a.conn.Nodes(a.ctx())
+			check(t, err)
+			if slices.Contains(nodes[0].Types, "wait") {
+				return fmt.Sprint(nodes[0].Types)
+			}
+			return ""
+		})
+		check(t, os.WriteFile(fifo, []byte("7\n"), 0o600))
+	}
+	if !done || pid == 0 {
+		t.Errorf("the task ended: %v, its process was %d", done, pid)
+	}
+	eventually(t, "its process ends, though it may be kept for 10 minutes", func() string {
+		if p, err := os.FindProcess(pid); err == nil && p.Signal(syscall.Signal(0)) == nil {
+			return fmt.Sprintf("process %d", pid)
+		}
+		return ""
+	})
 }
 
 // Whoever waits for a plugin that does not start is told why, and that it was given up before long.

@@ -95,6 +95,23 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 	return reply, nil
 }
 
+// serves reports whether programs serve a type. One that none serves any more is anybody's.
+func (p *programs) serves(typ string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.kinds[typ]
+	if k == nil {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.offers) > 0 {
+		return true
+	}
+	delete(p.kinds, typ)
+	return false
+}
+
 // offerAll gives the handlers of programs to a node that starts.
 func (p *programs) offerAll(ctx context.Context, n *sched.Node) error {
 	p.mu.Lock()
