@@ -298,6 +298,28 @@ func TestChatKeepsWhatWasNotAnswered(t *testing.T) {
 	d.chatOf("hi", "--node", "nobody").want(t, 3, `no node "nobody"`)
 }
 
+// A model that nobody has is refused before anything is kept: --resume goes on with what was before.
+func TestChatRefusesAModelThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	got := answers(d, piece(1, 0, "Paris it is."), done(1, paris))
+	d.chatOf("Which city?", "-s", "trip").want(t, 0)
+	<-got
+	o := d.chatOf("And then?", "-m", "gemma3:72b").want(t, 3, `no node has the model "gemma3:72b"; there is `, "pull gemma3:72b")
+	if o.out != "" {
+		t.Errorf("printed %q", o.out)
+	}
+	d.chatOf("And then?", "--resume", "-m", "gemma3:72b").want(t, 3)
+	d.chatOf("And then?", "--resume").want(t, 0)
+	if task := <-got; task.Model != "gemma3:27b" {
+		t.Errorf("asked %q, want the model that answered before", task.Model)
+	}
+	all, _ := (sessions{dir: filepath.Join(d.dir, "mycoswarm", "chats")}).list()
+	if len(all) != 1 || all[0].turns() != 2 {
+		t.Errorf("kept %d conversations, want the one of two turns", len(all))
+	}
+}
+
 func TestChatTellsOfALongConversation(t *testing.T) {
 	t.Parallel()
 	var errs strings.Builder
