@@ -21,9 +21,9 @@ type sessionView struct {
 	First   string    `json:"first"`
 }
 
-// sessionsGive is the order of what people can do without.
+// sessionsGive is the order of what people can do without. A name is needed whole: --session NAME.
 var sessionsGive = giving{
-	shorten: map[string]int{"NAME": 12, "MODEL": 10, "BEGINS WITH": 12},
+	shorten: map[string]int{"MODEL": 10, "BEGINS WITH": 12},
 	drop:    []string{"ANSWERS", "MODEL", "LAST", "BEGINS WITH"},
 }
 

@@ -265,6 +265,26 @@ func TestChatGoesOn(t *testing.T) {
 	}
 }
 
+// What goes on with a conversation is its name: on a narrow terminal other columns give way.
+func TestChatListKeepsNamesWhole(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	files := sessions{dir: filepath.Join(state, "mycoswarm", "chats"), now: time.Now}
+	s := files.start()
+	s.Model, s.Unanswered = "qwen2.5-coder:7b-instruct-q4_K_M", strings.Repeat("why ", 30)
+	_, err := files.save(s)
+	must(t, err)
+	for _, columns := range []int{30, 40, 60, 80} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"chat", "--list"}, streams{
+			in: strings.NewReader(""), out: &out, err: &errs, columns: func() int { return columns }, environ: []string{"XDG_STATE_HOME=" + state},
+		})
+		if code != 0 || !strings.Contains(out.String(), s.ID) {
+			t.Errorf("code %d on %d columns:\n%s%swant %s", code, columns, out.String(), errs.String(), s.ID)
+		}
+	}
+}
+
 func TestChatEvents(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
