@@ -199,8 +199,8 @@ func footer(a answerView, r bus.InferenceResult, took time.Duration) string {
 		}
 	}
 	parts := []string{who, a.Model}
-	if busy := r.Duration - r.TTFT; r.OutputTokens > 1 && busy > 0 {
-		parts = append(parts, fmt.Sprintf("%.1f tokens/s", float64(r.OutputTokens-1)/busy.Seconds()))
+	if speed := writingSpeed(r); speed > 0 {
+		parts = append(parts, rate(speed))
 	}
 	parts = append(parts, took.Round(time.Millisecond).String())
 	if a.Attempts > 1 {
@@ -210,6 +210,33 @@ func footer(a answerView, r bus.InferenceResult, took time.Duration) string {
 		parts = append(parts, "cut at its longest")
 	}
 	return "-- " + strings.Join(parts, ", ")
+}
+
+// farOff is how much less time an engine may say that it wrote than the clock saw before its word is not taken.
+const farOff = 10
+
+// writingSpeed is how fast an answer was written, in tokens/s: by the engine's own time where it tells one, and
+// else by the clock, from the first token on. 0 where neither tells: a quick answer may come in one piece, and
+// then the clock sees how fast it was sent.
+func writingSpeed(r bus.InferenceResult) float64 {
+	clock := r.Duration - r.TTFT
+	switch {
+	case r.OutputTokens < 2:
+		return 0
+	case r.Writing > 0 && r.Writing >= clock/farOff:
+		return float64(r.OutputTokens) / r.Writing.Seconds()
+	case clock >= time.Millisecond:
+		return float64(r.OutputTokens-1) / clock.Seconds()
+	}
+	return 0
+}
+
+// rate renders tokens/s: a digit after the point only where that tells something.
+func rate(perSecond float64) string {
+	if perSecond < 100 {
+		return fmt.Sprintf("%.1f tokens/s", perSecond)
+	}
+	return fmt.Sprintf("%.0f tokens/s", perSecond)
 }
 
 // namesFrom returns what tells the nodes' names, once they are needed.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,8 +155,24 @@ func usage(err error) error {
 		for n := parse.Context.Selected(); n != nil && n.Type == kong.CommandNode; n = n.Parent {
 			command = strings.Replace(command, "myco", "myco "+n.Name, 1)
 		}
+		if word, ok := strings.CutPrefix(parse.Error(), "unexpected argument "); ok && command == "myco" {
+			word, _, _ = strings.Cut(word, ",") // did you mean
+			command = cmp.Or(strings.Join(below(parse.Context.Model.Node, word), " --help, or: "), command)
+		}
 	}
 	return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("%s --help", command)
+}
+
+// below are the commands of groups that are called so: myco nodes promote, where myco promote was tried.
+func below(root *kong.Node, name string) (commands []string) {
+	for _, group := range root.Children {
+		for _, n := range group.Children {
+			if n.Name == name {
+				commands = append(commands, root.Name+" "+group.Name+" "+name)
+			}
+		}
+	}
+	return commands
 }
 
 // finish prints what went wrong, and returns the exit code.

@@ -20,7 +20,7 @@ type askCmd struct {
 	Model       string        `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node        string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
-	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE" type:"path"`
+	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE"`
 	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
 	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`

@@ -63,7 +63,9 @@ func (c *askCmd) pages(ctx context.Context, a *app, conn *bus.Conn) (string, err
 		p := next()
 		if p.err != nil {
 			e := bus.AsError(p.err)
-			return "", bus.Errorf(e.Code, "%s: %w", c.URL[i], p.err).WithHint("%s", e.Hint)
+			// --node of ask names who answers, and not who fetches.
+			hint := strings.ReplaceAll(e.Hint, "myco fetch --node NODE URL", "myco fetch --node NODE URL | myco ask PROMPT")
+			return "", bus.Errorf(e.Code, "%s: %w", c.URL[i], p.err).WithHint("%s", hint)
 		}
 		b.WriteString("This is the page " + p.URL)
 		if p.Title != "" {

@@ -58,6 +58,38 @@ func TestAskStreams(t *testing.T) {
 	}
 }
 
+// A quick answer comes in one piece: what the clock sees of it tells nothing, and the engine's own time does.
+func TestSpeedIsTheEngines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		result bus.InferenceResult
+		want   string
+	}{
+		{"by the clock", bus.InferenceResult{OutputTokens: 5, TTFT: time.Second, Duration: 3 * time.Second}, "-- tower, m, 2.0 tokens/s"},
+		{"in one piece", bus.InferenceResult{OutputTokens: 16, TTFT: 30 * time.Millisecond, Duration: 30*time.Millisecond + 66*time.Microsecond}, "-- tower, m"},
+		{
+			"in one piece, and the engine tells its time",
+			bus.InferenceResult{OutputTokens: 16, TTFT: 30 * time.Millisecond, Duration: 30*time.Millisecond + 66*time.Microsecond, Writing: 8 * time.Millisecond},
+			"-- tower, m, 2000 tokens/s",
+		},
+		{
+			"the engine tells much less than the clock saw",
+			bus.InferenceResult{OutputTokens: 5, TTFT: time.Second, Duration: 3 * time.Second, Writing: time.Microsecond},
+			"-- tower, m, 2.0 tokens/s",
+		},
+		{"one token", bus.InferenceResult{OutputTokens: 1, TTFT: time.Second, Duration: 3 * time.Second, Writing: time.Second}, "-- tower, m"},
+	} {
+		a := answerView{NodeName: "tower", Model: "m"}
+		if got := strings.TrimSuffix(footer(a, c.result, time.Second), ", 1s"); got != c.want {
+			t.Errorf("%s: ask says %q, want %q", c.name, got, c.want)
+		}
+		if got := chatFooter(a, c.result, 0); got != c.want {
+			t.Errorf("%s: chat says %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestAskMarksARestart(t *testing.T) {
 	t.Parallel()
 	d := setup(t)

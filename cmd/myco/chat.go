@@ -72,6 +72,11 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
+	if c.Model != "" { // before anything is saved: --resume would go on with a slip of the keys
+		if err := ch.useModel(ctx, c.Model); err != nil {
+			return err
+		}
+	}
 	if a.json {
 		a.object(chatEvent{Event: "session", Session: ch.s.ID, Name: ch.s.Name})
 	}
@@ -99,9 +104,6 @@ func (ch *chat) open(c *chatCmd) (err error) {
 	}
 	if err != nil {
 		return err
-	}
-	if c.Model != "" {
-		ch.s.Model = c.Model
 	}
 	if c.System != "" {
 		ch.s.System = c.System

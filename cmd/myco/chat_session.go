@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +21,9 @@ type sessionView struct {
 	First   string    `json:"first"`
 }
 
-// sessionsGive is the order of what people can do without.
+// sessionsGive is the order of what people can do without. A name is needed whole: --session NAME.
 var sessionsGive = giving{
-	shorten: map[string]int{"NAME": 12, "MODEL": 10, "BEGINS WITH": 12},
+	shorten: map[string]int{"MODEL": 10, "BEGINS WITH": 12},
 	drop:    []string{"ANSWERS", "MODEL", "LAST", "BEGINS WITH"},
 }
 
@@ -135,22 +136,18 @@ func (ch *chat) model(ctx context.Context, l chatLine) error {
 		ch.note("The swarm chooses the model.")
 		return nil
 	}
+	if l.set {
+		if err := ch.useModel(ctx, l.arg); err != nil {
+			return err
+		}
+		ch.note("%s answers from here on.", l.arg)
+		return nil
+	}
 	nodes, err := ch.nodes(ctx)
 	if err != nil {
 		return err
 	}
 	names := modelsOf(nodes)
-	if l.set {
-		for _, name := range names {
-			if bus.SameModel(name, l.arg) {
-				ch.s.Model, ch.s.Tokens = l.arg, 0
-				ch.note("%s answers from here on.", l.arg)
-				return nil
-			}
-		}
-		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", l.arg, cmp.Or(strings.Join(names, ", "), "none")).
-			WithHint("%s", bus.PullCommand(nodes, l.arg, ""))
-	}
 	rows := make([][]string, len(names))
 	for i, name := range names {
 		var on []string
@@ -168,6 +165,24 @@ func (ch *chat) model(ctx context.Context, l chatLine) error {
 		rows[i] = []string{now, name, strings.Join(on, " ")}
 	}
 	ch.say(tabulate([]string{"", "MODEL", "NODES"}, rows))
+	return nil
+}
+
+// useModel has a model answer from here on, which some node must have.
+func (ch *chat) useModel(ctx context.Context, name string) error {
+	nodes, err := ch.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	names := modelsOf(nodes)
+	if !slices.ContainsFunc(names, func(there string) bool { return bus.SameModel(there, name) }) {
+		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", name, cmp.Or(strings.Join(names, ", "), "none")).
+			WithHint("%s", bus.PullCommand(nodes, name, ""))
+	}
+	if !bus.SameModel(name, cmp.Or(ch.s.Model, ch.s.Used)) {
+		ch.s.Tokens = 0
+	}
+	ch.s.Model = name
 	return nil
 }
 

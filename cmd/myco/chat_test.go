@@ -265,6 +265,26 @@ func TestChatGoesOn(t *testing.T) {
 	}
 }
 
+// What goes on with a conversation is its name: on a narrow terminal other columns give way.
+func TestChatListKeepsNamesWhole(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	files := sessions{dir: filepath.Join(state, "mycoswarm", "chats"), now: time.Now}
+	s := files.start()
+	s.Model, s.Unanswered = "qwen2.5-coder:7b-instruct-q4_K_M", strings.Repeat("why ", 30)
+	_, err := files.save(s)
+	must(t, err)
+	for _, columns := range []int{30, 40, 60, 80} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"chat", "--list"}, streams{
+			in: strings.NewReader(""), out: &out, err: &errs, columns: func() int { return columns }, environ: []string{"XDG_STATE_HOME=" + state},
+		})
+		if code != 0 || !strings.Contains(out.String(), s.ID) {
+			t.Errorf("code %d on %d columns:\n%s%swant %s", code, columns, out.String(), errs.String(), s.ID)
+		}
+	}
+}
+
 func TestChatEvents(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
@@ -296,6 +316,28 @@ func TestChatKeepsWhatWasNotAnswered(t *testing.T) {
 	}
 	d.chatOf(" \n").want(t, 2, "there is no question")
 	d.chatOf("hi", "--node", "nobody").want(t, 3, `no node "nobody"`)
+}
+
+// A model that nobody has is refused before anything is kept: --resume goes on with what was before.
+func TestChatRefusesAModelThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	got := answers(d, piece(1, 0, "Paris it is."), done(1, paris))
+	d.chatOf("Which city?", "-s", "trip").want(t, 0)
+	<-got
+	o := d.chatOf("And then?", "-m", "gemma3:72b").want(t, 3, `no node has the model "gemma3:72b"; there is `, "pull gemma3:72b")
+	if o.out != "" {
+		t.Errorf("printed %q", o.out)
+	}
+	d.chatOf("And then?", "--resume", "-m", "gemma3:72b").want(t, 3)
+	d.chatOf("And then?", "--resume").want(t, 0)
+	if task := <-got; task.Model != "gemma3:27b" {
+		t.Errorf("asked %q, want the model that answered before", task.Model)
+	}
+	all, _ := (sessions{dir: filepath.Join(d.dir, "mycoswarm", "chats")}).list()
+	if len(all) != 1 || all[0].turns() != 2 {
+		t.Errorf("kept %d conversations, want the one of two turns", len(all))
+	}
 }
 
 func TestChatTellsOfALongConversation(t *testing.T) {

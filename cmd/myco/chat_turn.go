@@ -324,8 +324,8 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 // chatFooter tells who answered, how fast, and how much of the context is used.
 func chatFooter(a answerView, r bus.InferenceResult, most int) string {
 	parts := []string{cmp.Or(a.NodeName, string(a.NodeID), "this machine"), a.Model}
-	if busy := r.Duration - r.TTFT; r.OutputTokens > 1 && busy > 0 {
-		parts = append(parts, rate(float64(r.OutputTokens-1)/busy.Seconds()))
+	if speed := writingSpeed(r); speed > 0 {
+		parts = append(parts, rate(speed))
 	}
 	if a.TTFTMS > 0 {
 		parts = append(parts, fmt.Sprintf("first token after %v", time.Duration(a.TTFTMS*float64(time.Millisecond)).Round(time.Millisecond)))
@@ -340,14 +340,6 @@ func chatFooter(a answerView, r bus.InferenceResult, most int) string {
 		parts = append(parts, "cut at its longest")
 	}
 	return "-- " + strings.Join(parts, ", ")
-}
-
-// rate renders tokens/s: a digit after the point only where that tells something.
-func rate(perSecond float64) string {
-	if perSecond < 100 {
-		return fmt.Sprintf("%.1f tokens/s", perSecond)
-	}
-	return fmt.Sprintf("%.0f tokens/s", perSecond)
 }
 
 // save writes the session; that it cannot is told, and the conversation goes on.

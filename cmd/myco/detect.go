@@ -136,7 +136,7 @@ func (a *app) machine(m machineView) {
 	if m.LargestModelB > 0 {
 		pairs = append(pairs, [2]string{"fits", fmt.Sprintf("models up to about %.1f billion parameters", m.LargestModelB)})
 	}
-	a.fields(append(pairs, [2]string{"not there", strings.Join(m.Problems, "\n")}))
+	a.fields(wrapPairs(append(pairs, [2]string{"not there", strings.Join(m.Problems, "\n")}), a.width()))
 	a.hint("%s", advice(m))
 }
 

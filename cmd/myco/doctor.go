@@ -154,7 +154,7 @@ func (a *app) report(r doctor.Report) {
 		}
 		rows[i] = [2]string{mark + "  " + c.Name, text}
 	}
-	a.fields(rows)
+	a.fields(wrapPairs(rows, a.width()))
 	switch r.Worst() {
 	case doctor.OK:
 		a.hint("All is well.")

@@ -136,3 +136,13 @@ func TestAskAboutPages(t *testing.T) {
 	}
 	d.myco("ask", "--url", "example.org", "Which city?").want(t, 2, "does not begin with")
 }
+
+// --node of ask names who answers, and not who fetches: where one node alone may fetch a page, fetch does.
+func TestAskAboutAPageOfOneNode(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbSubmit), func(bus.SubmitRequest) any {
+		return bus.Errorf(bus.CodeForbidden, "public pages only").WithHint("mycod --web-port 81 on a node of yours, and then: myco fetch --node NODE URL")
+	})
+	d.myco("ask", "--url", "https://a.example:81/x", "Which city?").want(t, 1, "https://a.example:81/x: public pages only", "myco fetch --node NODE URL | myco ask PROMPT\n")
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,35 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		}
 	}
 	golden(t, "fit.golden", at.String())
+}
+
+// What doctor tells goes on below its beginning, between words: a flag stays whole. A pipe gets a line for each.
+func TestDoctorFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	found := diagnosis(d.dir)
+	found.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Kind: "ollama", Error: "dial tcp 127.0.0.1:1: connect: connection refused"}}
+	on(d, payload(bus.VerbDoctor), func(struct{}) any { return found })
+	for _, columns := range []int{50, 80} {
+		o := d.mycoAt(columns, "doctor")
+		for line := range strings.Lines(o.out) {
+			line = strings.TrimSuffix(line, "\n")
+			long := slices.ContainsFunc(strings.Fields(line), func(word string) bool { return len(word) > columns/2 }) // a path
+			if ansi.StringWidth(line) > columns && !long {
+				t.Errorf("a line of %d columns on a terminal of %d: %q", ansi.StringWidth(line), columns, line)
+			}
+		}
+	}
+	if whole := d.mycoAt(0, "doctor").out; !strings.Contains(whole, "the own announcement comes back, and 1 other node is heard\n") {
+		t.Errorf("a pipe gets\n%s", whole)
+	}
+	text := "it is not as it was\ntry: myco --data-dir /a/b pull gemma3:1b --node laptop, or wait"
+	for columns := range 80 {
+		got := wrapPairs([][2]string{{"warn  engine", text}, {"ok  a", ""}}, columns)[0][1]
+		if columns < 12+2+20 && got != text || strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(text), " ") {
+			t.Errorf("on %d columns: %q", columns, got)
+		}
+	}
 }
 
 // The id of a swarm, of 64 letters, is what makes the title too long.

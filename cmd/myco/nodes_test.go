@@ -89,6 +89,9 @@ func TestPromote(t *testing.T) {
 	golden(t, "promote_json.golden", d.myco("nodes", "promote", string(self), "--json").want(t, 0).out)
 	d.myco("nodes", "promote", "nobody").want(t, 3, "nobody", "try: myco nodes")
 	d.myco("nodes", "promote").want(t, 2, "<node>", "try: myco nodes promote --help")
+	d.myco("promote", "tower").want(t, 2, "unexpected argument promote", "try: myco nodes promote --help\n")
+	d.myco("show", "t1").want(t, 2, "unexpected argument show", "try: myco task show --help, or: myco dead show --help\n")
+	d.myco("frobnicate").want(t, 2, "unexpected argument frobnicate", "try: myco --help\n")
 }
 
 func TestRevoke(t *testing.T) {

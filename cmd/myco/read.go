@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -237,11 +238,18 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 // document returns what is in a file, or comes from standard input.
 func (a *app) document(path string) ([]byte, error) {
 	in := a.in
-	if path != standardInput {
-		f, err := os.Open(path)
+	switch {
+	case path == "":
+		return nil, bus.Errorf(bus.CodeInvalid, "the name of the file is empty").WithHint("give its name; one out of a variable may be missing")
+	case path != standardInput:
+		name := path
+		if strings.HasPrefix(name, "~/") { // a shell leaves it so in --file=~/FILE
+			name = kong.ExpandPath(name)
+		}
+		f, err := os.Open(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path)
+			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path).WithHint("ls %s", quoted(filepath.Dir(path)))
 		case err != nil:
 			return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
 		}

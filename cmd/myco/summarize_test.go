@@ -72,7 +72,8 @@ func TestReadPrintsInOrder(t *testing.T) {
 	}
 	d.myco("read").want(t, 2, "no document is named")
 	d.myco("read", d.dir).want(t, 2, "is a folder")
-	d.myco("read", d.dir+"/nope").want(t, 2, "there is no file")
+	d.myco("read", d.dir+"/nope").want(t, 2, "there is no file "+d.dir+"/nope\n  try: ls "+quoted(d.dir))
+	d.myco("read", "").want(t, 2, "the name of the file is empty")
 	d.mycoIn(t.Context(), "piped", "read", "-", "-").want(t, 2, "named 2 times")
 }
 
@@ -93,6 +94,8 @@ func TestAskAboutAFile(t *testing.T) {
 		t.Errorf("%d questions", n)
 	}
 	d.mycoIn(t.Context(), "", "ask", "--file", "-", "Which colour?").want(t, 2, "standard input is empty")
+	d.myco("ask", "--file", "", "Which colour?").want(t, 2, "the name of the file is empty")
+	d.myco("ask", "--file", "nope/one.txt", "Which colour?").want(t, 2, "there is no file nope/one.txt\n  try: ls nope\n") // as it was named
 }
 
 // Every word of a long text is in one part, and the last question is about what came of them.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -65,21 +66,63 @@ func tabulate(headers []string, rows [][]string) string {
 
 // fields prints names and values below one another; those without a value are left out.
 func (v *view) fields(pairs [][2]string) {
-	width := 0
-	for _, p := range pairs {
-		if p[1] != "" {
-			width = max(width, lipgloss.Width(p[0]))
-		}
-	}
+	width := nameWidth(pairs)
 	var b strings.Builder
 	for _, p := range pairs {
 		if p[1] == "" {
 			continue
 		}
-		indented := strings.ReplaceAll(p[1], "\n", "\n"+strings.Repeat(" ", width+2))
-		b.WriteString(p[0] + strings.Repeat(" ", width+2-lipgloss.Width(p[0])) + indented + "\n")
+		indented := strings.ReplaceAll(p[1], "\n", "\n"+strings.Repeat(" ", width+columnGap))
+		b.WriteString(p[0] + strings.Repeat(" ", width+columnGap-lipgloss.Width(p[0])) + indented + "\n")
 	}
 	v.text(b.String())
+}
+
+// nameWidth is how wide the names are of what has a value.
+func nameWidth(pairs [][2]string) (width int) {
+	for _, p := range pairs {
+		if p[1] != "" {
+			width = max(width, lipgloss.Width(p[0]))
+		}
+	}
+	return width
+}
+
+// leastWrap is how many columns a value has at least where it goes on in the next line.
+const leastWrap = 20
+
+// wrapPairs has values that are too long for a terminal of that width go on below their beginnings, between
+// words; 0 for any width.
+func wrapPairs(pairs [][2]string, width int) [][2]string {
+	room := width - nameWidth(pairs) - columnGap
+	if width <= 0 || room < leastWrap {
+		return pairs
+	}
+	out := slices.Clone(pairs)
+	for i, p := range pairs {
+		var lines []string
+		for line := range strings.SplitSeq(p[1], "\n") {
+			lines = append(lines, wrapWords(line, room)...)
+		}
+		out[i][1] = strings.Join(lines, "\n")
+	}
+	return out
+}
+
+// wrapWords breaks a line between words alone: ansi.Wordwrap breaks at hyphens as well, and so within flags.
+func wrapWords(line string, width int) (lines []string) {
+	last := ""
+	for i, word := range strings.Split(line, " ") {
+		switch longer := last + " " + word; {
+		case i == 0:
+			last = word
+		case lipgloss.Width(longer) > width:
+			lines, last = append(lines, last), word
+		default:
+			last = longer
+		}
+	}
+	return append(lines, last)
 }
 
 // trimmed takes the blanks off the ends of lines, and ends the last.

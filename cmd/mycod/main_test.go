@@ -186,6 +186,8 @@ func TestRefusals(t *testing.T) {
 		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},
 		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},
 		"log in a file":     {[]string{"--data-dir", dir, "--log-file", filepath.Join(file, "log")}, 1, "mycod --log-file FILE"},
+		"a file of plugins": {[]string{"--data-dir", dir, "--plugins", file}, 2, "it is no folder\ntry: mycod --plugins DIR"},
+		"no plugins":        {[]string{"--data-dir", dir, "--plugins", file + ".none", "--slots", "-1"}, 2, "the folder of plugins is not there"}, // a warning
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
 		"a file for a data": {[]string{"--data-dir", file}, 1, "--data-dir DIR"},

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -74,6 +76,10 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Reader: reader(),
 		PluginDir: c.pluginDir(), Confiner: confiner(),
 	}
+	missing, err := c.checkPlugins()
+	if err != nil {
+		return c.settings.explain(err)
+	}
 	if c.Join != "" {
 		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
 		if ctx.Err() != nil {
@@ -92,6 +98,9 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg.Log = log.place
 	if c.settings != nil {
 		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
+	}
+	if missing {
+		log.Warn("the folder of plugins is not there, and none runs", "flag", "--plugins", "dir", c.Plugins)
 	}
 	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd()})
 	if err != nil {
@@ -116,6 +125,24 @@ func (c *runFlags) pluginDir() string {
 		return ""
 	}
 	return cmp.Or(c.Plugins, inConfigDir("plugins"))
+}
+
+// checkPlugins refuses a --plugins that is no folder. One that is not there, as on a disk that comes later, keeps
+// no node from its work: it is missing.
+func (c *runFlags) checkPlugins() (missing bool, err error) {
+	if c.Plugins == "" || c.NoPlugins {
+		return false, nil
+	}
+	info, err := os.Stat(c.Plugins)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err == nil && info.IsDir():
+		return false, nil
+	case err == nil:
+		err = errors.New("it is no folder")
+	}
+	return false, bus.Errorf(bus.CodeInvalid, "--plugins %q: %w", c.Plugins, err).WithHint("mycod --plugins DIR, a folder with one for each plugin")
 }
 
 // tokenError is a token that could not be read: a failure of its file, not of the command line.

@@ -23,13 +23,18 @@ func (shout) Handle(_ context.Context, t *bus.Task, _ bus.Emit) (any, error) {
 }
 
 func main() {
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
 	c, err := bus.Dial(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	go func() { log.Print(c.Serve(ctx, shout{})) }()
+	defer cancel()
+	go func() {
+		if err := c.Serve(ctx, shout{}); ctx.Err() == nil {
+			log.Print(err)
+		}
+	}()
 	for chunk, err := range c.Submit(ctx, bus.Task{Type: "shout", Payload: []byte(`"hello"`)}) {
 		if err != nil {
 			log.Fatal(err)

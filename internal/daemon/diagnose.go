@@ -3,7 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -72,21 +73,34 @@ const waitingMost = 100
 // listens are the addresses that this daemon listens on.
 func (d *Daemon) listens() []bus.ListenDiagnosis {
 	out := []bus.ListenDiagnosis{
-		{What: "routes", Net: "tcp", Addr: d.fabric.FabricAddr(), Others: true},
-		{What: "joining", Net: "tcp", Addr: d.join.Addr().String(), Others: true},
+		{What: "routes", Net: "tcp", Addr: d.fabric.FabricAddr()},
+		{What: "joining", Net: "tcp", Addr: d.join.Addr().String()},
+	}
+	if !d.cfg.NoMDNS {
+		out = append(out, bus.ListenDiagnosis{What: "mDNS", Net: "udp", Addr: "0.0.0.0:5353"})
+	}
+	for i := range out {
+		out[i].Others = forOthers(out[i].Addr)
+	}
+	return append(out, d.programListens()...)
+}
+
+// programListens are those that programs connect to: of this machine, unless told otherwise.
+func (d *Daemon) programListens() []bus.ListenDiagnosis {
+	out := []bus.ListenDiagnosis{
 		{What: "NATS", Net: "tcp", Addr: d.info.BusURL},
 		{What: "HTTP", Net: "tcp", Addr: d.http.Addr().String()},
+	}
+	if host, _, err := net.SplitHostPort(d.cfg.BusListen); err == nil && forOthers(d.cfg.BusListen) {
+		if u, err := url.Parse(d.info.BusURL); err == nil { // it is for this machine
+			out[0].Addr = net.JoinHostPort(host, u.Port())
+		}
 	}
 	if d.ollama != nil {
 		out = append(out, bus.ListenDiagnosis{What: "HTTP, as Ollama", Net: "tcp", Addr: d.ollama.Addr().String()})
 	}
-	if !d.cfg.NoMDNS {
-		out = append(out, bus.ListenDiagnosis{What: "mDNS", Net: "udp", Addr: "0.0.0.0:5353", Others: true})
-	}
-	for i := range out { // who listens on loopback alone wants no others
-		if ap, err := netip.ParseAddrPort(out[i].Addr); err == nil && ap.Addr().IsLoopback() {
-			out[i].Others = false
-		}
+	for i := range out {
+		out[i].Others = forOthers(out[i].Addr)
 	}
 	return out
 }

@@ -35,6 +35,11 @@ func (d *Daemon) hello() {
 	if d.info.OllamaURL != "" {
 		line("  HTTP, as Ollama        %s", d.info.OllamaURL)
 	}
+	for _, l := range d.programListens() {
+		if l.Others {
+			line("  %-22s TCP %s", strings.TrimPrefix(l.What, "HTTP, as ")+", other machines", firewall(l.Addr))
+		}
+	}
 	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -116,6 +117,44 @@ func TestListeningForOthersIsWarnedOf(t *testing.T) {
 		d.warnOfPlaintext()
 		if got := strings.Count(out.String(), "without encryption"); got != want {
 			t.Errorf("%q: %d warnings, want %d", addr, got, want)
+		}
+	}
+}
+
+// listenerAt has an address, and is none.
+type listenerAt struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (l listenerAt) Addr() net.Addr { return l.addr }
+
+// What programs of other machines reach is among what a firewall must let through; what is on loopback is not.
+func TestListeningForOthersIsToldOf(t *testing.T) {
+	t.Parallel()
+	any4 := func(port int) net.Listener { return listenerAt{addr: &net.TCPAddr{IP: net.IPv4zero, Port: port}} }
+	loopback := listenerAt{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7890}}
+	for _, c := range []struct {
+		d    *Daemon
+		want []string
+	}{
+		{&Daemon{info: bus.DaemonInfo{BusURL: "nats://127.0.0.1:4222"}, http: loopback}, nil},
+		{
+			&Daemon{
+				info: bus.DaemonInfo{BusURL: "nats://127.0.0.1:4223"}, cfg: config.Config{BusListen: "0.0.0.0:4223"},
+				http: any4(7890), ollama: any4(11434),
+			},
+			[]string{"NATS 0.0.0.0:4223", "HTTP 0.0.0.0:7890", "HTTP, as Ollama 0.0.0.0:11434"},
+		},
+	} {
+		var got []string
+		for _, l := range c.d.programListens() {
+			if l.Others {
+				got = append(got, l.What+" "+l.Addr)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("others reach %q, want %q", got, c.want)
 		}
 	}
 }

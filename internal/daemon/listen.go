@@ -57,16 +57,22 @@ func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.
 // warnOfPlaintext tells what others on the network can read of programs that do not run here.
 func (d *Daemon) warnOfPlaintext() {
 	for flag, addr := range map[string]string{"--bus-listen": d.cfg.BusListen, "--http-listen": d.cfg.HTTPListen, ollamaFlag: d.cfg.OllamaListen} {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil || host == "localhost" {
-			continue
-		}
-		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		if !forOthers(addr) {
 			continue
 		}
 		d.log.Warn("programs on other machines can connect here, without encryption: who watches the network reads tasks and answers",
 			"flag", flag, "addr", addr, "safer", "listen on 127.0.0.1, and run mycod on the other machine")
 	}
+}
+
+// forOthers reports whether other machines may reach what listens at addr, HOST:PORT; nobody does where it is empty.
+func forOthers(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err != nil || !ip.IsLoopback()
 }
 
 // reachable is addr as a client of this machine dials it.

@@ -236,8 +236,8 @@ func TestExamine(t *testing.T) {
 		},
 		"work that nobody can do": {
 			func(f *doctor.Facts) {
-				f.Daemon.Waiting = []bus.TaskInfo{{ID: "t1", Warning: "no node has m"}, {ID: "t2", Warning: "no node has m"}}
-			}, "queues", doctor.Warn, []string{"2 tasks wait", "no node has m", "myco task cancel t1"},
+				f.Daemon.Waiting = []bus.TaskInfo{{ID: "t1", Warning: "waits: no node has m"}, {ID: "t2", Warning: "waits: no node has m"}}
+			}, "queues", doctor.Warn, []string{"2 tasks wait that no node can run: no node has m", "myco task cancel t1"},
 		},
 		"the daemon cannot tell": {
 			func(f *doctor.Facts) { f.Daemon.Failed = []bus.DiagnosisFailure{{What: "the tasks", Error: "late"}} },

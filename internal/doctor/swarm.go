@@ -275,8 +275,8 @@ func queues(d bus.Diagnosis) Check {
 	}
 	var why []string
 	for _, t := range d.Waiting {
-		if !slices.Contains(why, t.Warning) {
-			why = append(why, t.Warning)
+		if w := strings.TrimPrefix(t.Warning, "waits: "); !slices.Contains(why, w) {
+			why = append(why, w)
 		}
 	}
 	verb := "waits"
