@@ -25,7 +25,7 @@ func (o *outbox) care(ctx context.Context) {
 	for o.next(ctx, &o.cares, nil) {
 		now := o.n.now()
 		o.expire(ctx, now)
-		o.refuseKept(ctx, now)
+		o.refuse(ctx, now)
 		o.closeOverdue(now)
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)

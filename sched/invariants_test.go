@@ -155,7 +155,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 		return // either end is right
 	case k.script.Poison, k.script.Hang == everywhere, k.script.Retry == everywhere:
 		want = bus.StateDead
-	case k.script.Fail, s.owner != nil && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed
+	case k.script.Fail, (s.owner != nil || s.putOut != nil) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed or put out
 		want = bus.StateFailed
 	}
 	killed := 0

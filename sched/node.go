@@ -26,6 +26,9 @@ type Config struct {
 	// Alone reports whether the swarm has no other member, so that a start need not listen for
 	// one. Default: never.
 	Alone func() bool
+	// PutOut reports whether a node was put out of the swarm, for good, and its name there. It must not block.
+	// Default: none was.
+	PutOut func(bus.NodeID) (name string, out bool)
 	// Info is what the node tells of itself; State, Models, Types, Slots, Busy and QueueHost
 	// are filled in. It must not block.
 	Info func() bus.NodeInfo
@@ -122,6 +125,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Alone == nil {
 		cfg.Alone = func() bool { return false }
+	}
+	if cfg.PutOut == nil {
+		cfg.PutOut = func(bus.NodeID) (string, bool) { return "", false }
 	}
 	if cfg.Info == nil {
 		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(cfg.ID)} }

@@ -30,27 +30,40 @@ func keptBy(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) (who []stri
 	return who
 }
 
-// refuseKept ends attached tasks that wait for a node to which they are pinned, where its owner keeps
-// that since they were submitted: whoever asked is told why, as if it were asked now. A durable one waits.
-func (o *outbox) refuseKept(ctx context.Context, now time.Time) {
+// refuse ends tasks that wait for a node to which they are pinned, where it will not run them: whoever asked
+// is told why, as if it were asked now. Where that node was put out of the swarm, which is for good, it ends all of
+// them; where its owner keeps it since they were submitted, attached ones, and a durable one waits.
+func (o *outbox) refuse(ctx context.Context, now time.Time) {
 	var pinned []Job
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if e.key.Pin != "" && e.key.Pin != o.n.cfg.ID && !e.job.Durable() && now.Sub(e.born) > refuseAfter {
+		if e.key.Pin != "" && e.key.Pin != o.n.cfg.ID && now.Sub(e.born) > refuseAfter {
 			pinned = append(pinned, e.job)
 		}
 	}
 	o.mu.Unlock()
-	if len(pinned) == 0 || o.n.off(ProtectOwner) {
+	if len(pinned) == 0 {
 		return
 	}
 	nodes := o.n.Nodes()
 	for i := range pinned {
 		j := &pinned[i]
-		if _, runs := o.runningAt(j.Task.ID); runs || len(keptBy(bus.KeyOf(&j.Task), nodes, o.n.cfg.ID)) == 0 {
+		if _, runs := o.runningAt(j.Task.ID); runs {
 			continue
 		}
-		if _, err := o.endTask(ctx, j, Final{State: bus.StateFailed, Error: noWorker(j.Task, nodes, o.n.cfg.ID)}); err != nil {
+		var why *bus.Error
+		key := bus.KeyOf(&j.Task)
+		name, out := o.n.cfg.PutOut(key.Pin)
+		switch {
+		case out:
+			why = bus.Errorf(bus.CodeNoWorker, "node %s was put out of the swarm, and the task is for that node alone", name).
+				WithHint("leave the node open, without --node, or name another: myco swarm")
+		case !j.Durable() && !o.n.off(ProtectOwner) && len(keptBy(key, nodes, o.n.cfg.ID)) > 0:
+			why = noWorker(j.Task, nodes, o.n.cfg.ID)
+		default:
+			continue
+		}
+		if _, err := o.endTask(ctx, j, Final{State: bus.StateFailed, Error: why, Attempt: o.attempts(j)}); err != nil {
 			o.n.log.Debug("refuse", "task", j.Task.ID, "err", err)
 		}
 	}

@@ -176,6 +176,40 @@ func TestPinThatWaitsWhenItsMachineIsClosed(t *testing.T) {
 	})
 }
 
+// A machine is put out of the swarm while tasks that are pinned to it wait or run there: all end, and say why,
+// durable ones too, for it never comes back. What may run elsewhere does.
+func TestPinToAMachineThatIsPutOut(t *testing.T) {
+	t.Parallel()
+	var out atomic.Bool
+	c := parts(4, theWorker, theOther)
+	c.putOut = func(id bus.NodeID) (string, bool) { return "tower", out.Load() && id == nodeID(theWorker) }
+	play(t, c, func(s *swarm) {
+		s.elected()
+		runs := s.submit(theSubmitter, script{MS: 10_000}, pin(nodeID(theWorker)))
+		s.running(runs)
+		pinned := []*tracked{
+			runs, s.submit(theSubmitter, script{MS: 10}, pin(nodeID(theWorker))),
+			s.enqueue(theSubmitter, script{MS: 10}, pin(nodeID(theWorker))),
+		}
+		out.Store(true)
+		s.killForGood(theWorker)
+		free := s.enqueue(theSubmitter, script{MS: 10})
+		for _, k := range pinned {
+			if !s.until(10*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+				s.note("task %s waits for a node that was put out", k.id)
+				continue
+			}
+			if e := s.ends(k)[0].End; e.State != bus.StateFailed || e.Error == nil || e.Error.Code != bus.CodeNoWorker ||
+				!strings.HasPrefix(e.Error.Message, "node tower was put out of the swarm") || !strings.Contains(e.Error.Hint, "myco swarm") {
+				s.note("task %s ended as %+v, %v", k.id, e, e.Error)
+			}
+		}
+		if !s.until(10*time.Second, func() bool { return len(s.ends(free)) > 0 }) {
+			s.note("a task that is pinned nowhere does not run")
+		}
+	})
+}
+
 // A closed machine whose host does not hear it looks for its own tasks, and takes nothing of others on the
 // way that it would have to give back.
 func TestClosedMachineLooksForItsOwn(t *testing.T) {

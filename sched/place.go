@@ -262,6 +262,9 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
+	if t.Node != "" && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == t.Node && n.State.Live() }) {
+		return e.WithHint("leave the node open, without --node, or wait until it is back: myco swarm")
+	}
 	talks := func(n bus.NodeInfo) bool {
 		return slices.ContainsFunc(n.Models, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, t.Model) })
 	}

@@ -45,6 +45,7 @@ func TestPlace(t *testing.T) {
 		pin      bus.NodeID
 		demo     bool
 		why, err string // parts of them
+		hint     string // a part of it
 	}{
 		{name: "the configured default", task: ask, nodes: []bus.NodeInfo{alpha, beta}, def: "small:1b", model: "small:1b", why: "default"},
 		{name: "the largest loaded", task: ask, nodes: []bus.NodeInfo{alpha, beta, gamma}, model: "large:14b", why: "largest loaded"},
@@ -57,7 +58,8 @@ func TestPlace(t *testing.T) {
 		{name: "a model of one that drains", task: askFor("large:14b"), nodes: []bus.NodeInfo{alpha, draining}, err: "node beta is draining"},
 		{name: "durable, pinned to one that drains", task: bus.Task{Type: bus.TypeInference, Node: b}, nodes: []bus.NodeInfo{alpha, draining}, durable: true, model: "large:14b", pin: b},
 		{name: "durable, pinned to one that drains, with a default of others", task: bus.Task{Type: bus.TypeInference, Node: b}, nodes: []bus.NodeInfo{alpha, draining}, def: "small:1b", durable: true, model: "large:14b", pin: b},
-		{name: "pinned to a lost one", task: bus.Task{Type: bus.TypeInference, Node: b}, nodes: []bus.NodeInfo{alpha, lost}, err: "node beta is not there: it is lost"},
+		{name: "pinned to a lost one", task: bus.Task{Type: bus.TypeInference, Node: b}, nodes: []bus.NodeInfo{alpha, lost}, err: "node beta is not there: it is lost", hint: "without --node"},
+		{name: "a model, pinned to a lost one", task: bus.Task{Type: bus.TypeInference, Model: "large:14b", Node: b}, nodes: []bus.NodeInfo{alpha, lost}, err: "node beta is not there: it is lost", hint: "without --node"},
 		{name: "durable, only a lost one has a model", task: ask, nodes: []bus.NodeInfo{engine(a, "alpha"), lost}, durable: true, model: "large:14b"},
 		{name: "pinned to one that nobody knows", task: bus.Task{Type: bus.TypeInference, Node: c}, nodes: []bus.NodeInfo{alpha}, err: "node " + string(c) + " is not there"},
 		{name: "no model at all", task: ask, nodes: []bus.NodeInfo{engine(a, "alpha")}, err: "no node has an engine with a model"},
@@ -68,7 +70,7 @@ func TestPlace(t *testing.T) {
 		{name: "a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha, beta}, err: "alpha: small:1b; beta: huge:70b, large:14b"},
 		{name: "durable, a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha}, durable: true, model: "nope"},
 		{name: "pinned", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: a}, nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b", pin: a},
-		{name: "pinned to a node without it", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not have model \"small:1b\""},
+		{name: "pinned to a node without it", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not have model \"small:1b\"", hint: "pull small:1b"},
 		{name: "pinned, any model", task: bus.Task{Type: bus.TypeInference, Node: a}, nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b", pin: a},
 		{name: "remote", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{with(alpha, func(n *bus.NodeInfo) { n.Models = []bus.ModelInfo{large} }), beta}, model: "large:14b", pin: b},
 		{name: "remote, nobody else", task: bus.Task{Type: bus.TypeInference, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node"},
@@ -88,8 +90,8 @@ func TestPlace(t *testing.T) {
 			p, err := sched.Place(tt.task, tt.nodes, a, tt.def, tt.durable)
 			if tt.err != "" {
 				var e *bus.Error
-				if !errors.As(err, &e) || e.Code != bus.CodeNoWorker || !strings.Contains(e.Message, tt.err) || e.Hint == "" {
-					t.Fatalf("error %v, want one of no worker with a hint and %q", err, tt.err)
+				if !errors.As(err, &e) || e.Code != bus.CodeNoWorker || !strings.Contains(e.Message, tt.err) || e.Hint == "" || !strings.Contains(e.Hint, tt.hint) {
+					t.Fatalf("error %v, want one of no worker with %q, and a hint with %q: %+v", err, tt.err, tt.hint, e)
 				}
 				return
 			}

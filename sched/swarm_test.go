@@ -35,6 +35,8 @@ type setup struct {
 	wires map[int]bus.Wire          // what nodes speak, by index
 	split bool                      // both sides of a partition may end a task
 	owner func(i int) *bus.OwnerUse // of the machine
+	// putOut is sched.Config's: of the member with an id, and not of one that was not put out.
+	putOut func(bus.NodeID) (string, bool)
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -123,7 +125,7 @@ func (s *swarm) restart(i int) {
 	}
 	life, fx := n.m.Start()
 	start := n.m.Starts()
-	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Wire: s.wires[i], Boot: fmt.Sprintf("boot-%d-%d", i, start)}
+	cfg := sched.Config{ID: n.id, Rank: s.rank[i], Retention: s.retention, Wire: s.wires[i], Boot: fmt.Sprintf("boot-%d-%d", i, start), PutOut: s.putOut}
 	if s.room != nil {
 		cfg.Room = func() error { return s.room(i) }
 	}

@@ -46,6 +46,7 @@ type printer struct {
 	attempt int
 	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
 	begun   bool                  // text of this attempt is on the screen
+	shown   strings.Builder       // that text
 	column  bool                  // the cursor is behind text
 }
 
@@ -96,6 +97,7 @@ func (p *printer) chunk(c bus.Chunk) {
 		p.ttft = p.now().Sub(p.start)
 	}
 	p.begun = true
+	p.shown.WriteString(piece.Text)
 	switch {
 	case !p.json:
 		p.text(piece.Text)
@@ -112,6 +114,7 @@ func (p *printer) anew(c bus.Chunk) {
 		fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, p.who(c.Node))
 	}
 	p.attempt, p.begun = c.Attempt, false
+	p.shown.Reset()
 }
 
 // goesOn says, in a line of its own on the screen alone, who goes on with the text.
@@ -153,9 +156,9 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 		p.newline()
 		return err
 	}
-	if !p.begun && !p.json {
-		p.text(result.Text) // its pieces are gone, or there were none
-		p.column = result.Text != "" && !strings.HasSuffix(result.Text, "\n")
+	if rest := p.rest(result.Text); !p.json {
+		p.text(rest)
+		p.column = p.column && rest == "" || rest != "" && !strings.HasSuffix(rest, "\n")
 	}
 	p.newline()
 	took := p.now().Sub(p.start)
@@ -181,6 +184,22 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 		fmt.Fprint(p.err, demoWarning(there))
 	}
 	return nil
+}
+
+// rest is what is yet to be shown of text, the whole answer: pieces are gone where nobody was attached, and where
+// the node was lost through which they came.
+func (p *printer) rest(text string) string {
+	shown := p.shown.String()
+	switch {
+	case strings.HasSuffix(text, shown) && shown != "": // all, or from a later piece on
+		return ""
+	case strings.HasPrefix(text, shown):
+		return text[len(shown):]
+	case !p.json:
+		p.newline()
+		fmt.Fprintln(p.err, "[pieces of the answer were lost: this is all of it]")
+	}
+	return text
 }
 
 // demoWarning goes with every answer of the demo model, quiet or not.

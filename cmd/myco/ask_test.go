@@ -128,6 +128,34 @@ func TestAskPrintsAnotherResult(t *testing.T) {
 	}
 }
 
+// Pieces are lost with the node through which they came, as where another node is attached to its task: the answer
+// is whole all the same.
+func TestAskPrintsWhatWasLost(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		pieces []string
+		out    string
+		note   []string
+	}{
+		"the end":         {pieces: []string{"Paris"}, out: "Paris it is.\n"},
+		"the beginning":   {pieces: []string{" it is."}, out: " it is.\n"}, // --from leaves it out
+		"a piece between": {pieces: []string{"Paris", " is."}, out: "Paris is.\nParis it is.\n", note: []string{"[pieces of the answer were lost: this is all of it]"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := setup(t)
+			var chunks []bus.Chunk
+			for i, text := range tt.pieces {
+				chunks = append(chunks, piece(1, i, text))
+			}
+			answers(d, append(chunks, done(1, paris))...)
+			if o := d.myco("ask", "Which city?").want(t, 0, tt.note...); o.out != tt.out {
+				t.Errorf("printed %q, want %q", o.out, tt.out)
+			}
+		})
+	}
+}
+
 func TestAskPrintsAnAnswerWithoutPieces(t *testing.T) {
 	t.Parallel()
 	d := setup(t)

@@ -120,7 +120,7 @@ func (ch *chat) once(ctx context.Context, words []string) error {
 	if strings.TrimSpace(question) == "" {
 		return bus.Errorf(bus.CodeInvalid, "there is no question").WithHint(`echo "What is the capital of France?" | myco chat`)
 	}
-	return ch.ask(ctx, question)
+	return ch.unpinned(ch.ask(ctx, question))
 }
 
 // talk goes on until the user leaves. An error ends a turn, never the conversation.
@@ -189,7 +189,7 @@ func (ch *chat) told(err error) {
 	if err == nil {
 		return
 	}
-	e := ch.nextOf(bus.AsError(err))
+	e := ch.nextOf(bus.AsError(ch.unpinned(err)))
 	if ch.json {
 		ch.object(chatEvent{Event: "error", Error: e})
 	}
@@ -197,6 +197,19 @@ func (ch *chat) told(err error) {
 	if e.Hint != "" {
 		io.WriteString(ch.notes, "  try: "+printable(e.Hint)+"\n") //nolint:errcheck // nobody can be told
 	}
+}
+
+// unpinned is err with a hint that is of use in a conversation, which remembers its node though the flag is left out.
+func (ch *chat) unpinned(err error) error {
+	if err == nil || ch.s.Node == "" {
+		return err
+	}
+	open := `with --node ""`
+	if ch.interactive {
+		open = `with /node ""`
+	}
+	e := bus.AsError(err)
+	return e.WithHint("%s", strings.ReplaceAll(e.Hint, "without --node", open))
 }
 
 // short cuts s to at most n characters.

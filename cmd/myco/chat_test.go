@@ -303,12 +303,25 @@ func TestChatEvents(t *testing.T) {
 	}
 }
 
+// Conversations that one chat begins in the same second, as /clear does, are two.
+func TestSessionsOfOneSecond(t *testing.T) {
+	t.Parallel()
+	d := chatsIn(t)
+	at := d.now()
+	d.now = func() time.Time { return at }
+	if a, b := d.start(), d.start(); a.ID == b.ID {
+		t.Errorf("both are %s", a.ID)
+	}
+}
+
 // A question without an answer is on disk all the same.
 func TestChatKeepsWhatWasNotAnswered(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	on(d, payload(bus.VerbSubmit), func(bus.SubmitRequest) any { return bus.Errorf(bus.CodeNoWorker, "nobody can") })
-	d.chatOf("Which city?", "-s", "trip").want(t, 3, "nobody can")
+	on(d, payload(bus.VerbSubmit), func(bus.SubmitRequest) any {
+		return bus.Errorf(bus.CodeNoWorker, "nobody can").WithHint("leave the node open, without --node")
+	})
+	d.chatOf("Which city?", "-s", "trip").want(t, 3, "nobody can", "try: leave the node open, without --node")
 	s, err := sessions{dir: filepath.Join(d.dir, "mycoswarm", "chats")}.find("trip")
 	must(t, err)
 	if s.Unanswered != "Which city?" || s.turns() != 0 {
@@ -316,6 +329,9 @@ func TestChatKeepsWhatWasNotAnswered(t *testing.T) {
 	}
 	d.chatOf(" \n").want(t, 2, "there is no question")
 	d.chatOf("hi", "--node", "nobody").want(t, 3, `no node "nobody"`)
+	// The conversation remembers its node, so the flag cannot be left out.
+	d.chatOf("hi", "-s", "pinned", "--node", "tower").want(t, 3, `try: leave the node open, with --node ""`)
+	d.chatOf("hi", "-s", "pinned").want(t, 3, `try: leave the node open, with --node ""`)
 }
 
 // A model that nobody has is refused before anything is kept: --resume goes on with what was before.

@@ -129,7 +129,8 @@ func sessionsOf(environ []string, now func() time.Time) sessions {
 // start makes a session, in memory.
 func (d sessions) start() *session {
 	now := d.now()
-	id := now.UTC().Format("20060102-150405") + "-" + strings.ToLower(string(bus.NewTaskID()))[:6]
+	unique := string(bus.NewTaskID()) // it begins alike for all of one process
+	id := now.UTC().Format("20060102-150405") + "-" + strings.ToLower(unique[len(unique)-6:])
 	return &session{Version: sessionVersion, ID: id, Created: now, Updated: now, Messages: []bus.Message{}}
 }
 

@@ -95,8 +95,8 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	n := sched.New(sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
 		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
-		Alone: func() bool { return len(d.id.Members()) == 1 },
-		Info:  info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
+		Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
+		Info: info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
 		News: d.table.news, RouteClosed: d.fabric.RouteClosed(),
 	}, j.Effects())
 	serves := []bus.Handler{

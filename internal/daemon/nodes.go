@@ -69,6 +69,16 @@ func viewMember(s identity.Standing, states map[bus.NodeID]bus.NodeState) bus.Me
 	return m
 }
 
+// wasPutOut reports whether a node was put out of this swarm, and the name that it had.
+func (d *Daemon) wasPutOut(node bus.NodeID) (name string, out bool) {
+	for _, s := range d.id.Standings() {
+		if s.Node == node && s.State == identity.StateRevoked {
+			return s.Name, true
+		}
+	}
+	return "", false
+}
+
 // member finds who is meant in the roster.
 func (d *Daemon) memberOf(node bus.NodeID) (bus.Member, error) {
 	members := d.roster().Members

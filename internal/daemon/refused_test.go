@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -30,11 +31,23 @@ func TestNodeThatWasPutOutWhileAway(t *testing.T) {
 	settle(t, a, b, c)
 	b.cfg.Join = ""
 	check(t, b.stop())
+	task := inference(t)
+	task.ID, task.Model, task.Node = "for-b", "absent", b.id()
+	_, err := a.conn.Enqueue(a.ctx(), task)
+	check(t, err)
 	r, err := a.conn.Revoke(a.ctx(), b.id())
 	check(t, err)
 	if !r.Changed || r.Member.State != bus.NodeRevoked {
 		t.Errorf("%+v, want b put out", r)
 	}
+	eventually(t, "a task for b alone ends", func() string {
+		i, err := a.conn.Task(a.ctx(), task.ID)
+		check(t, err)
+		if i.State != bus.StateFailed || i.Error == nil || !strings.HasPrefix(i.Error.Message, "node b was put out of the swarm") {
+			return fmt.Sprintf("%s, %v, %s", i.State, i.Error, i.Warning)
+		}
+		return ""
+	})
 	check(t, c.stop())
 	b.run()
 	refusedBy(t, b, "a")
