@@ -2,7 +2,6 @@ package bus
 
 import (
 	"bytes"
-	"encoding/json"
 	"unsafe"
 )
 
@@ -37,13 +36,17 @@ func originalOr[T any](o Original, data []byte) (T, error) {
 }
 
 // NewTask returns a task with payload as JSON. A handler in this process may get payload itself, see
-// Payload: nobody changes it any more.
+// Payload: nobody changes it any more. One over MaxInline is decoded by whoever runs it, and not kept.
 func NewTask(typ string, payload any) (Task, error) {
-	data, err := json.Marshal(payload)
+	data, err := MarshalOnce(payload)
 	if err != nil {
 		return Task{}, Errorf(CodeInternal, "encode the request: %w", err)
 	}
-	return Task{Type: typ, Payload: data, Original: originalOf(payload, data)}, nil
+	t := Task{Type: typ, Payload: data}
+	if len(data) <= MaxInline {
+		t.Original = originalOf(payload, data)
+	}
+	return t, nil
 }
 
 // Payload decodes the payload of a task. What it returns is not to be changed: the next attempt may get it

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -40,7 +39,7 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 		}
 	}
 	q.begins()
-	return g.tell(w, r, q.question, &q)
+	return g.tell(w, r, &q.question, &q)
 }
 
 // takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which
@@ -122,10 +121,10 @@ type anthropicText string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *anthropicText) UnmarshalJSON(b []byte) error {
-	if json.Unmarshal(b, (*string)(t)) == nil {
-		return nil
+	if b[0] == '"' || string(b) == "null" {
+		return json.Unmarshal(b, (*string)(t))
 	}
-	var blocks []anthropicBlock
+	var blocks []anthropicPart
 	if err := json.Unmarshal(b, &blocks); err != nil {
 		return bus.Errorf(bus.CodeInvalid, "want a text, or a list of blocks")
 	}
@@ -139,65 +138,82 @@ func (t *anthropicText) UnmarshalJSON(b []byte) error {
 
 // anthropicInput is a message of a request.
 type anthropicInput struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
+	Role    string                           `json:"role"`
+	Content anthropicContent[anthropicBlock] `json:"content"`
 }
 
-// anthropicBlock is a block of a message's content.
+// anthropicContent is a text, or blocks. It is read where it stands, since it may be long, and err is told with the message
+// that it is of.
+type anthropicContent[T anthropicBlock | anthropicPart] struct {
+	blocks []T
+	err    error
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *anthropicContent[T]) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		var text string
+		if err := json.Unmarshal(b, &text); err != nil {
+			return err
+		}
+		c.blocks = make([]T, 1)
+		switch to := any(&c.blocks[0]).(type) {
+		case *anthropicBlock:
+			to.Type, to.Text = "text", text
+		case *anthropicPart:
+			to.Type, to.Text = "text", text
+		}
+		return nil
+	}
+	if err := json.Unmarshal(b, &c.blocks); err != nil {
+		c.err = noContent("blocks", err)
+	}
+	return nil
+}
+
+// anthropicBlock is a block of a message's content. The content of a tool_result has no such in it.
 type anthropicBlock struct {
+	anthropicPart
+	Content anthropicContent[anthropicPart] `json:"content"`
+}
+
+// anthropicPart is a block that holds no others.
+type anthropicPart struct {
 	Type     string `json:"type"`
 	Text     string `json:"text"`
 	Thinking string `json:"thinking"`
 	Source   struct {
-		Type string `json:"type"`
-		Data string `json:"data"`
+		Type string      `json:"type"`
+		Data base64Image `json:"data"`
 	} `json:"source"`
-	// ID, Name and Input are of a tool_use, ToolUseID and Content of its tool_result.
+	// ID, Name and Input are of a tool_use, ToolUseID is of its tool_result.
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
 	ToolUseID string          `json:"tool_use_id"`
-	Content   json.RawMessage `json:"content"`
-}
-
-// blocks reads a content, which may be a text.
-func blocks(raw json.RawMessage) ([]anthropicBlock, error) {
-	var text string
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil, nil
-	}
-	if json.Unmarshal(raw, &text) == nil {
-		return []anthropicBlock{{Type: "text", Text: text}}, nil
-	}
-	var out []anthropicBlock
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, noContent("blocks", err)
-	}
-	return out, nil
 }
 
 // add adds m to a conversation: the results of tools are messages of their own there.
 func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
-	in, err := blocks(m.Content)
-	if err != nil {
-		return nil, err
+	in := m.Content.blocks
+	if m.Content.err != nil {
+		return nil, m.Content.err
 	}
 	said := bus.Message{Role: strings.ToLower(m.Role)}
 	if said.Role != "user" && said.Role != "assistant" && said.Role != "system" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the role %q: want user or assistant", m.Role)
 	}
-	var own []anthropicBlock
+	var own []anthropicPart
 	for _, b := range in {
 		if b.Type != "tool_result" {
-			own = append(own, b)
+			own = append(own, b.anthropicPart)
 			continue
 		}
 		result := bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID)}
-		content, err := blocks(b.Content)
-		if err != nil {
-			return nil, err
+		if b.Content.err != nil {
+			return nil, b.Content.err
 		}
-		if err := fill(&result, content); err != nil {
+		if err := fill(&result, b.Content.blocks); err != nil {
 			return nil, err
 		}
 		to = append(to, result)
@@ -212,7 +228,7 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 }
 
 // fill puts blocks into a message.
-func fill(to *bus.Message, in []anthropicBlock) error {
+func fill(to *bus.Message, in []anthropicPart) error {
 	var texts, thoughts []string
 	for _, b := range in {
 		switch b.Type {
@@ -225,11 +241,13 @@ func fill(to *bus.Message, in []anthropicBlock) error {
 			if b.Source.Type != "base64" {
 				return bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", b.Source.Type)
 			}
-			image, err := base64.StdEncoding.DecodeString(b.Source.Data)
-			if err != nil {
-				return bus.Errorf(bus.CodeInvalid, "an image: %w", err)
+			if b.Source.Data.err != nil {
+				return b.Source.Data.err
 			}
-			to.Images = append(to.Images, image)
+			if b.Source.Data.image == nil {
+				return bus.Errorf(bus.CodeInvalid, "an image without data")
+			}
+			to.Images = append(to.Images, b.Source.Data.image)
 		case "tool_use":
 			if b.ID == "" || b.Name == "" {
 				return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")

@@ -25,8 +25,8 @@ const (
 const writeLimit = time.Minute
 
 // ask has the swarm answer req. Each piece goes to piece, unless that is nil, with the node that made
-// it; the result has them all.
-func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
+// it; the result has them all. Of a long request what is long is dropped: an answer may take minutes, and the task has it.
+func (g *Gateway) ask(r *http.Request, model string, req *bus.InferenceRequest, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
 	var res bus.InferenceResult
 	if err := req.Validate(); err != nil {
 		return bus.TaskInfo{}, res, err
@@ -39,30 +39,41 @@ func (g *Gateway) ask(r *http.Request, model string, req bus.InferenceRequest, p
 	default:
 		return bus.TaskInfo{}, res, wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
 	}
-	info, err := g.run(r, bus.TypeInference, model, req, f.chunk)
+	t, err := g.newTask(bus.TypeInference, model, *req)
+	if err != nil {
+		return bus.TaskInfo{}, res, err
+	}
+	leftOut := [2][]string{req.LeftOut(0), req.LeftOut(1)}
+	if len(t.Payload) > bus.MaxInline {
+		*req = bus.InferenceRequest{Load: req.Load, TopLogprobs: req.TopLogprobs}
+	}
+	info, err := g.run(r, model, t, f.chunk)
 	if err == nil {
 		res, err = bus.Result[bus.InferenceResult](info)
 	}
 	if err == nil {
 		err = f.end(info.NodeID, res)
 	}
-	if names := req.LeftOut(res.Version); err == nil && len(names) > 0 {
+	if v := res.Version; err == nil && v < len(leftOut) && len(leftOut[v]) > 0 {
+		names := leftOut[v]
 		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
 			WithHint("upgrade mycod there")
 	}
 	return info, res, err
 }
 
-// run runs an attached task of a type, with payload as JSON, and returns its end with the result.
-func (g *Gateway) run(r *http.Request, typ, model string, payload any, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+// newTask makes a task of a type for a model, with payload as JSON.
+func (g *Gateway) newTask(typ, model string, payload any) (bus.Task, error) {
 	t, err := bus.NewTask(typ, payload)
-	if err != nil {
-		return bus.TaskInfo{}, err
-	}
 	t.Model = g.spelled(model)
+	return t, err
+}
+
+// run is runTask for what newTask made for a model.
+func (g *Gateway) run(r *http.Request, model string, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	info, err := g.runTask(r, t, piece)
 	if err != nil {
-		return info, g.unknownModel(typ, model, err)
+		return info, g.unknownModel(t.Type, model, err)
 	}
 	return info, nil
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
@@ -25,19 +23,25 @@ const (
 	bodyStep  = 4 * time.Second
 	// step is how many bytes are counted at a time. A request that is no longer is not counted.
 	step = 1 << 20
-	// bodyRoom bounds the bodies of all requests that are worked on, and the large results that answer
-	// them, in steps.
+	// bodyRoom is the default of Config.BodyRoom, and its most, in steps.
 	bodyRoom = 512
+	// bodyShare is which part of a machine's memory bodies may take: each may be there a few times until its task is
+	// handed over, and as much again is garbage by then.
+	bodyShare = 16
 )
+
+// BodyRoom is the Config.BodyRoom for a machine with so many bytes of memory: a sixteenth of it, from 16 to 512 MiB.
+func BodyRoom(memory int64) int64 { return min(max(memory/bodyShare, 16*step), bodyRoom*step) }
 
 // body is a request's body, as it comes: within maxBody, bodyLimit and bodyRoom.
 type body struct {
 	in      io.ReadCloser
 	control *http.ResponseController
-	room    *semaphore.Weighted
+	room    *room
 	start   time.Time
 	read    int64
-	held    int64 // steps of room
+	come    int64 // whole steps that were read before the present one
+	held    int64 // steps of room, for what has come or is to come
 	err     error // why it ends early
 }
 
@@ -52,7 +56,7 @@ func (g *Gateway) limitBody(w http.ResponseWriter, r *http.Request) (done func()
 	}
 	b := &body{in: http.MaxBytesReader(w, r.Body, most), control: http.NewResponseController(w), room: g.room}
 	r.Body = b
-	return func() { b.room.Release(b.held) }, nil
+	return func() { b.room.release(b.held) }, nil
 }
 
 // limitRest limits the time of a body that nobody may read: the server waits for one before the next
@@ -78,18 +82,30 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.in.Read(p)
 	b.read += int64(n)
-	for (b.held+1)*step < b.read {
-		if !b.room.TryAcquire(1) {
-			b.err = bus.Errorf(bus.CodeBusy, "%d MiB of large requests are being worked on already", bodyRoom)
-			return 0, b.err
+	for (b.come+1)*step < b.read {
+		b.come++
+		if err := b.hold(b.come); err != nil {
+			return 0, err
 		}
-		b.held++
-		if err := b.deadline(b.start.Add(bodyLimit + time.Duration(b.held)*bodyStep)); err != nil {
+		if err := b.deadline(b.start.Add(bodyLimit + time.Duration(b.come)*bodyStep)); err != nil {
 			return 0, err
 		}
 	}
 	b.err = readError(err)
 	return n, b.err
+}
+
+// hold takes steps of room, all together. Without them the body ends.
+func (b *body) hold(steps int64) error {
+	switch more := steps - b.held; {
+	case more <= 0:
+	case b.room.take(more, b.held):
+		b.held = steps
+	default:
+		b.err = b.room.full()
+		return b.err
+	}
+	return nil
 }
 
 // all reads the body to its end, whose length is what the client tells; -1 if it tells none. What has come is copied
@@ -102,6 +118,10 @@ func (b *body) all(length int64) ([]byte, error) {
 			size := 4 * cap(data)
 			if size > step && int64(len(data)) < length { // who has sent so much means what it tells
 				size = int(length) + 1
+				if err := b.hold((length - 1) / step); err != nil {
+					b.drain()
+					return nil, err
+				}
 			}
 			data = grown(data, size)
 		}
@@ -111,9 +131,21 @@ func (b *body) all(length int64) ([]byte, error) {
 			return data, nil
 		}
 		if err != nil {
+			b.drain()
 			return nil, err
 		}
 	}
+}
+
+// drain reads on where the node has no room, and keeps nothing: many clients do not look for an answer before they have sent
+// all, and would hear of a broken connection where they are to hear that they may try again.
+func (b *body) drain() {
+	if !errors.Is(b.err, &bus.Error{Code: bus.CodeBusy}) || b.deadline(time.Now().Add(bodyLimit)) != nil {
+		return
+	}
+	b.room.release(b.held)
+	b.held = 0
+	_, _ = io.Copy(io.Discard, b.in) // who does not send it all hears the same
 }
 
 // grown returns data with room for size bytes, copied in steps between which the scheduler may stop it.
@@ -141,11 +173,11 @@ func readError(err error) error {
 
 // answered counts a result of size bytes in place of the request, which is over.
 func (b *body) answered(size int64) error {
-	b.room.Release(b.held)
+	b.room.release(b.held)
 	b.held = 0
 	steps := (size + step - 1) / step
-	if !b.room.TryAcquire(steps) {
-		return bus.Errorf(bus.CodeBusy, "%d MiB of large requests and results are being worked on already", bodyRoom)
+	if !b.room.take(steps, 0) {
+		return b.room.full()
 	}
 	b.held = steps
 	return nil

@@ -17,7 +17,7 @@ var embedRoutes = []route{
 	{"POST /v1/embeddings", forLocal, openAIDialect.handle((*Gateway).openAIEmbeddings)},
 }
 
-// embed has the swarm make vectors, and tells in the header who did.
+// embed has the swarm make vectors, and tells in the header who did. The texts may be cleared.
 func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
 	var res bus.EmbedResult
 	if f.err != nil {
@@ -29,11 +29,20 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 	if len(f.left) > 0 {
 		req.Extra = f.left
 	}
-	req.Inputs = append([]string{}, req.Inputs...) // a list, if an empty one
+	if req.Inputs == nil {
+		req.Inputs = []string{} // a list, if an empty one
+	}
 	if err := req.Validate(); err != nil {
 		return res, err
 	}
-	info, err := g.run(r, bus.TypeEmbed, model, req, func(bus.Chunk) error { return nil })
+	t, err := g.newTask(bus.TypeEmbed, model, req)
+	if err != nil {
+		return res, err
+	}
+	if len(t.Payload) > bus.MaxInline {
+		clear(req.Inputs) // the task has them
+	}
+	info, err := g.run(r, model, t, func(bus.Chunk) error { return nil })
 	if err == nil {
 		res, err = bus.Result[bus.EmbedResult](info)
 	}

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
@@ -86,6 +84,10 @@ type Config struct {
 	// ReattachGrace is how long a task whose client asked for that waits for it to come back, from when it
 	// has dropped. Default 30 s.
 	ReattachGrace time.Duration
+	// BodyRoom bounds, in bytes, the bodies of all requests that are worked on, and the large results that answer them, in
+	// steps of 1 MiB after the first of each. One alone may have more. Beyond it requests are refused with CodeBusy. Default
+	// 512 MiB; see the function of this name.
+	BodyRoom int64
 	// Logger gets failures of the swarm; default: discards.
 	Logger *slog.Logger
 }
@@ -98,12 +100,11 @@ type Gateway struct {
 	owner   atomic.Pointer[holder]
 	keys    atomic.Pointer[map[[sha256.Size]byte]*holder]
 	setting sync.Mutex // held while keys change
-	// room is for the bodies of large requests, and for large results.
-	room *semaphore.Weighted
-	held heldTasks
-	feed *feed
-	life context.Context //nolint:containedctx // its own: ends with Close
-	end  context.CancelFunc
+	room    *room
+	held    heldTasks
+	feed    *feed
+	life    context.Context //nolint:containedctx // its own: ends with Close
+	end     context.CancelFunc
 }
 
 // Close cancels the tasks that wait for their clients to come back.
@@ -162,7 +163,7 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{cfg: cfg, room: semaphore.NewWeighted(bodyRoom), feed: newFeed(time.Now)}
+	g := &Gateway{cfg: cfg, room: newRoom(cmp.Or(cfg.BodyRoom, bodyRoom*step)), feed: newFeed(time.Now)}
 	g.held.grace = cmp.Or(cfg.ReattachGrace, 30*time.Second)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)

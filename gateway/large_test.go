@@ -23,6 +23,19 @@ func TestLargeTasksAreSeldomCopied(t *testing.T) {
 	}
 }
 
+// Nor is a question: the body, what it says, and the task's payload are in memory, and the payload alone while the answer is
+// waited for, with what was set aside for it.
+func TestLargeQuestionsAreSeldomCopied(t *testing.T) {
+	const most, mostHeld = 4, 1.5 // times the body
+	for kind, asks := range largeAsks(4 << 20) {
+		for path, body := range asks {
+			if allocates, holds := cost(t, path, body); allocates > most || holds > mostHeld {
+				t.Errorf("%s of %s: allocates %.1f times the body and holds %.1f, want at most %.1f and %.1f", path, kind, allocates, holds, float64(most), mostHeld)
+			}
+		}
+	}
+}
+
 // What a request's fields are, and what is wrong with them, is as encoding/json has it.
 func TestOddFieldsAreRead(t *testing.T) {
 	for body, want := range map[string]string{

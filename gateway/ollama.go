@@ -202,7 +202,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		q.req.Extra = f.left
 	}
 	if !q.stream || q.req.Load { // what loads a model is one object, as in Ollama
-		info, res, err := g.ask(r, q.model, q.req, nil)
+		info, res, err := g.ask(r, q.model, &q.req, nil)
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newNDJSON(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(r), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(r), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return out.send(q.reply(c))

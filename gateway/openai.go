@@ -234,7 +234,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		q.id = "cmpl-" + q.id[len("chatcmpl-"):]
 	}
 	if !q.stream {
-		info, res, err := g.ask(r, q.model, q.req, nil)
+		info, res, err := g.ask(r, q.model, &q.req, nil)
 		if err != nil {
 			return err
 		}
@@ -244,7 +244,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return out.send(q.piece(c))

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -22,56 +21,56 @@ var (
 	responseParts = openAIParts{[]string{"input_text", "output_text", "refusal"}, "input_image", ""}
 )
 
+// openAIContent is the content of a message: a text, or parts. It is read where it stands, since it may be long, and err
+// is told with the message that it is of.
+type openAIContent struct {
+	text  string
+	parts []openAIPart
+	err   error
+}
+
+type openAIPart struct {
+	Type     string   `json:"type"`
+	Text     string   `json:"text"`
+	Refusal  string   `json:"refusal"`
+	ImageURL imageURL `json:"image_url"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *openAIContent) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		return json.Unmarshal(b, &c.text)
+	}
+	if err := json.Unmarshal(b, &c.parts); err != nil {
+		c.err = noContent("parts", err)
+	}
+	return nil
+}
+
 // read puts a content into a message.
-func (c openAIParts) read(raw json.RawMessage, to *bus.Message) error {
-	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &to.Content) == nil {
-		return nil
-	}
-	var parts []struct {
-		Type     string          `json:"type"`
-		Text     string          `json:"text"`
-		Refusal  string          `json:"refusal"`
-		ImageURL json.RawMessage `json:"image_url"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
-		return noContent("parts", err)
+func (c openAIParts) read(in openAIContent, to *bus.Message) error {
+	if to.Content = in.text; in.err != nil || len(in.parts) == 0 {
+		return in.err
 	}
 	var texts []string
-	for _, p := range parts {
+	for _, p := range in.parts {
 		switch {
 		case slices.Contains(c.texts, p.Type):
 			texts = append(texts, p.Text+p.Refusal)
 		case p.Type == c.image:
-			image, err := imageOf(p.ImageURL)
-			if err != nil {
-				return err
+			if p.ImageURL.err != nil {
+				return p.ImageURL.err
 			}
-			to.Images = append(to.Images, image)
+			if p.ImageURL.image == nil {
+				return errNoURL()
+			}
+			to.Images = append(to.Images, p.ImageURL.image)
 		default:
 			return bus.Errorf(bus.CodeInvalid, "a part of the type %q: want %s or %s", p.Type, strings.Join(c.texts, ", "), c.image)
 		}
 	}
 	to.Content = strings.Join(texts, c.joint)
 	return nil
-}
-
-// imageOf takes an image out of its data URL. Nodes fetch nothing from the web for a client.
-func imageOf(raw json.RawMessage) ([]byte, error) {
-	var at struct {
-		URL string `json:"url"`
-	}
-	if json.Unmarshal(raw, &at.URL) != nil && json.Unmarshal(raw, &at) != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "an image_url is neither a text nor an object with a url")
-	}
-	head, data, ok := strings.Cut(at.URL, ",")
-	if !ok || !strings.HasPrefix(head, "data:") || !strings.HasSuffix(head, ";base64") {
-		return nil, bus.Errorf(bus.CodeInvalid, "only images within the request can be seen: data:image/png;base64,...")
-	}
-	image, err := base64.StdEncoding.DecodeString(data)
-	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "an image: %w", err)
-	}
-	return image, nil
 }
 
 // argumentsOf reads the arguments of a call. What a model once said that is no object stays a text.

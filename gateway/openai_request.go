@@ -63,10 +63,9 @@ type texts []string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *texts) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*t = texts{one}
-		return nil
+	if b[0] == '"' || string(b) == "null" {
+		*t = texts{""}
+		return json.Unmarshal(b, &(*t)[0])
 	}
 	var list []string
 	if err := json.Unmarshal(b, &list); err != nil {
@@ -213,7 +212,7 @@ func (q *openAIQuestion) takeEffort(f *fields) {
 // openAIInput is a message of a request.
 type openAIInput struct {
 	Role             string           `json:"role"`
-	Content          json.RawMessage  `json:"content"`
+	Content          openAIContent    `json:"content"`
 	Name             string           `json:"name"`
 	Reasoning        string           `json:"reasoning"`
 	ReasoningContent string           `json:"reasoning_content"`

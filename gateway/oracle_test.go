@@ -106,7 +106,7 @@ var managing = []string{bus.TypeInference, bus.TypeEmbed, bus.TypePull, bus.Type
 // telling are those of one that also tells of models.
 var telling = append(slices.Clone(managing), bus.TypeShow)
 
-func newOracle(t *testing.T, say func(bus.Task, func(bus.Chunk) error) (any, error)) (*oracle, *gateway.Gateway) {
+func newOracle(t testing.TB, say func(bus.Task, func(bus.Chunk) error) (any, error)) (*oracle, *gateway.Gateway) {
 	t.Helper()
 	model := bus.ModelInfo{
 		Name: "m:latest", Loaded: true, SizeBytes: 7, ContextLength: 128, Family: "llama", ParameterSize: "1M", Quantization: "F32",

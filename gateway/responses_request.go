@@ -35,7 +35,7 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.begins()
-	return g.tell(w, r, q.question, &q)
+	return g.tell(w, r, &q.question, &q)
 }
 
 // takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which
@@ -204,7 +204,10 @@ type responsesInput struct {
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (in *responsesInput) UnmarshalJSON(b []byte) error {
-	if json.Unmarshal(b, &in.text) == nil {
+	if b[0] == '"' {
+		return json.Unmarshal(b, &in.text)
+	}
+	if string(b) == "null" {
 		return nil
 	}
 	if !bytes.HasPrefix(b, []byte("[")) {
@@ -215,14 +218,14 @@ func (in *responsesInput) UnmarshalJSON(b []byte) error {
 
 // responsesItem is a message, a call of a tool, its result, or what was thought.
 type responsesItem struct {
-	Type    string          `json:"type"`
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
+	Type    string        `json:"type"`
+	Role    string        `json:"role"`
+	Content openAIContent `json:"content"`
 	// Name, Arguments and CallID are of a function_call, Output of its function_call_output.
-	Name      string          `json:"name"`
-	Arguments string          `json:"arguments"`
-	CallID    string          `json:"call_id"`
-	Output    json.RawMessage `json:"output"`
+	Name      string        `json:"name"`
+	Arguments string        `json:"arguments"`
+	CallID    string        `json:"call_id"`
+	Output    openAIContent `json:"output"`
 	// Summary and EncryptedContent are what was thought, which a node tells in both.
 	Summary          []struct{ Text string } `json:"summary"`
 	EncryptedContent string                  `json:"encrypted_content"`

@@ -24,9 +24,9 @@ type teller interface {
 }
 
 // tell asks the swarm, and has t spell the answer.
-func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t teller) error {
+func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t teller) error {
 	if !q.stream {
-		info, res, err := g.ask(r, q.model, q.req, nil)
+		info, res, err := g.ask(r, q.model, &q.req, nil)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q question, t tel
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return t.piece(out, c)

@@ -61,6 +61,7 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 	if err := json.Unmarshal(t.Payload, &req); err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 	}
+	t.DropPayload() // it is read, and may be large
 	if err := req.Validate(); err != nil {
 		return nil, err
 	}

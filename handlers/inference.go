@@ -99,6 +99,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models; name one with -m")
 	}
 	phase, limit := h.firstPhase(t.Model, len(t.Payload))
+	t.DropPayload() // it is read, and may be large
 	bus.SetPhase(ctx, phase, limit)
 	answering, between := false, h.between(t.Model, req, limit)
 	out := func(c bus.InferenceChunk) error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -69,6 +70,16 @@ func (machine) Memory(ctx context.Context) (Memory, error) {
 		UsedMB:      int(m.Used / mib),
 		PercentUsed: m.UsedPercent,
 	}, nil
+}
+
+// TotalMemory is how much memory this process may take, in bytes: the machine's, or less where GOMEMLIMIT says so, for
+// containers. It is math.MaxInt64 where nobody tells.
+func TotalMemory(ctx context.Context) int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if m, err := (machine{}).Memory(ctx); err == nil && m.TotalMB > 0 {
+		limit = min(limit, int64(m.TotalMB)*mib)
+	}
+	return limit
 }
 
 // CPUTimes implements System.

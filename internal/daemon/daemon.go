@@ -319,7 +319,7 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 	if err := d.listenAsOllama(ctx, up); err != nil {
 		return err
 	}
-	srv, err := d.httpServer()
+	srv, err := d.httpServer(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,15 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
 // httpServer makes the HTTP server.
-func (d *Daemon) httpServer() (*http.Server, error) {
+func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
 		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts,
-		ReattachGrace: d.cfg.ReattachGrace, Logger: d.log,
+		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

@@ -63,13 +63,24 @@ func (c *client) direct() *client {
 	return c
 }
 
+// asks is the body of a request to an engine.
+type asks struct {
+	fields map[string]any
+	size   int // about how long it is as JSON, in bytes
+}
+
 // do sends a request, with body as JSON unless it is nil. A status other than 200
 // is an error.
 func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var data []byte
 	if body != nil {
 		var err error
-		if data, err = json.Marshal(body); err != nil {
+		if a, long := body.(asks); long {
+			data, err = bus.MarshalSized(a.fields, a.size)
+		} else {
+			data, err = json.Marshal(body)
+		}
+		if err != nil {
 			return nil, bus.Errorf(bus.CodeInternal, "encode the request to the engine: %w", err)
 		}
 	}

@@ -104,7 +104,7 @@ func (o *Ollama) Continue(ctx context.Context, model string, req bus.InferenceRe
 	raw.Prompt, raw.MaxTokens = prompt+said.Text, tokens
 	path, body := ollamaBody(model, raw)
 	return rest(said, goesOn,
-		func() (*http.Response, error) { return o.c.do(ctx, http.MethodPost, path, body) },
+		func() (*http.Response, error) { return o.c.do(ctx, http.MethodPost, path, asks{body, raw.JSONSize()}) },
 		func(resp *http.Response) (bus.InferenceResult, error) { return o.read(ctx, resp.Body, a) })
 }
 
@@ -159,7 +159,9 @@ func (o *OpenAI) Continue(ctx context.Context, model string, req bus.InferenceRe
 		body["max_tokens"] = tokens
 	}
 	return rest(said, goesOn,
-		func() (*http.Response, error) { return o.c.do(ctx, http.MethodPost, path, body) },
+		func() (*http.Response, error) {
+			return o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize() + len(said.Text)})
+		},
 		func(resp *http.Response) (bus.InferenceResult, error) { return o.read(ctx, resp.Body, a) })
 }
 

@@ -48,7 +48,7 @@ func (o *Ollama) embed(ctx context.Context, body map[string]any, req bus.EmbedRe
 	if req.Dimensions > 0 {
 		body["dimensions"] = req.Dimensions
 	}
-	if err := o.c.call(ctx, http.MethodPost, "/api/embed", body, &got); err != nil {
+	if err := o.c.call(ctx, http.MethodPost, "/api/embed", asks{body, req.JSONSize()}, &got); err != nil {
 		return err
 	}
 	res.Vectors, res.PromptTokens, res.Loading = got.Embeddings, got.PromptEvalCount, got.LoadDuration
@@ -59,7 +59,7 @@ func (o *Ollama) embedPlain(ctx context.Context, body map[string]any, inputs []s
 	for _, s := range inputs {
 		body["prompt"] = s
 		var got struct{ Embedding []float32 }
-		if err := o.c.call(ctx, http.MethodPost, "/api/embeddings", body, &got); err != nil {
+		if err := o.c.call(ctx, http.MethodPost, "/api/embeddings", asks{body, len(s)}, &got); err != nil {
 			return err
 		}
 		res.Vectors = append(res.Vectors, got.Embedding)
@@ -92,7 +92,7 @@ func (o *OpenAI) Embed(ctx context.Context, model string, req bus.EmbedRequest) 
 			PromptTokens int `json:"prompt_tokens"`
 		}
 	}
-	if err := o.c.call(ctx, http.MethodPost, "/v1/embeddings", body, &got); err != nil {
+	if err := o.c.call(ctx, http.MethodPost, "/v1/embeddings", asks{body, req.JSONSize()}, &got); err != nil {
 		return bus.EmbedResult{}, modelMissing(err, o.c, model, "myco swarm")
 	}
 	if err := o.c.sameCount(len(got.Data), len(req.Inputs)); err != nil {

@@ -127,7 +127,7 @@ func ollamaMessages(in []bus.Message) []bus.OllamaMessage {
 func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	a := newAnswer(KindOllama, model, req, emit)
 	path, body := ollamaBody(model, req)
-	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
+	resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco pull "+model)
 	}

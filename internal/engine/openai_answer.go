@@ -56,7 +56,7 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if err != nil {
 		return bus.InferenceResult{}, err
 	}
-	resp, err := o.c.do(ctx, http.MethodPost, path, body) //nolint:bodyclose // leave does
+	resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 	if err != nil {
 		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
 	}

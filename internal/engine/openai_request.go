@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -165,8 +166,14 @@ func parts(m bus.Message) []map[string]any {
 		out = append(out, map[string]any{"type": "text", "text": m.Content})
 	}
 	for _, b := range m.Images {
-		url := "data:" + http.DetectContentType(b) + ";base64," + base64.StdEncoding.EncodeToString(b)
-		out = append(out, map[string]any{"type": "image_url", "image_url": map[string]string{"url": url}})
+		head := "data:" + http.DetectContentType(b) + ";base64,"
+		var url strings.Builder
+		url.Grow(len(head) + base64.StdEncoding.EncodedLen(len(b)))
+		url.WriteString(head)
+		to := base64.NewEncoder(base64.StdEncoding, &url)
+		_, _ = to.Write(b) // as with Close: a Builder takes all
+		_ = to.Close()
+		out = append(out, map[string]any{"type": "image_url", "image_url": map[string]string{"url": url.String()}})
 	}
 	return out
 }

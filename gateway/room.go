@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"golang.org/x/sync/semaphore"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// room is for the bodies of all requests that are worked on, and the large results that answer them, in steps. Whoever has
+// all of it may have more: what is within the limits of one request is worked on, if alone.
+type room struct {
+	steps int64
+	left  *semaphore.Weighted
+}
+
+func newRoom(bytes int64) *room {
+	steps := max(1, bytes/step)
+	return &room{steps: steps, left: semaphore.NewWeighted(steps)}
+}
+
+// take takes more steps for who has held, if they are there.
+func (r *room) take(more, held int64) bool {
+	return r.left.TryAcquire(min(held+more, r.steps) - min(held, r.steps))
+}
+
+// release gives back all that one had.
+func (r *room) release(held int64) { r.left.Release(min(held, r.steps)) }
+
+// full says that there is no more.
+func (r *room) full() *bus.Error {
+	return bus.Errorf(bus.CodeBusy, "this node works on large requests and results already: it has room for %d MiB of them", r.steps).
+		WithHint("ask again, or ask another node")
+}
