@@ -166,11 +166,11 @@ func TestEndFromOutsideKeepsWhatWasShown(t *testing.T) {
 // What was claimed to end a task, and not to run it, is no attempt of it, and no other text than the one shown.
 func TestEndWithoutARun(t *testing.T) {
 	t.Parallel()
-	const by = bus.NodeID("myco-0000000000c0")
-	for attempt, ran := range map[int]bus.NodeID{1: "", 3: by} {
+	const by, last = bus.NodeID("myco-0000000000c0"), bus.NodeID("myco-0000000000c1")
+	for attempt, ran := range map[int]bus.NodeID{1: "", 3: last} {
 		s := newStream(true, false)
 		s.take(piece(1, 0, nil), time.Now())
-		f := Final{Task: "t1", State: bus.StateExpired, Attempt: attempt, Unrun: true, Nonce: "other", Node: by}
+		f := Final{Task: "t1", State: bus.StateExpired, Attempt: attempt, Unrun: true, Ran: ran, Nonce: "other", Node: by}
 		s.close(f)
 		kept := (&Job{Task: bus.Task{ID: "t1"}}).info(f.State, &f)
 		for _, got := range []bus.TaskInfo{*s.end.End, kept} {

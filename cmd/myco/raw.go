@@ -17,6 +17,9 @@ func (a *app) raw(chunks iter.Seq2[bus.Chunk, error], stream bool) error {
 			a.object(viewTask(*chunk.End))
 		case chunk.End != nil:
 			a.text(string(chunk.End.Result) + "\n")
+			if chunk.End.Warning != "" {
+				a.hint("warning: %s", chunk.End.Warning)
+			}
 		case a.json && stream:
 			a.object(chunk)
 		case !a.json:

@@ -28,13 +28,23 @@ func (a nativeAPI) Attach(ctx context.Context, id bus.TaskID, attempt, from int,
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
+	warning := ""
 	if at := info.Submitter; !info.State.Terminal() && at != "" && at != a.d.id.NodeID() {
-		end, told, err := a.attachFar(ctx, n, at, bus.AttachRequest{ID: id, Attempt: attempt, From: from, Far: true}, piece)
+		pieces := 0
+		counted := func(c bus.Chunk) error {
+			pieces++
+			return piece(c)
+		}
+		end, told, err := a.attachFar(ctx, n, at, bus.AttachRequest{ID: id, Attempt: attempt, From: from, Far: true}, counted)
 		if told || err != nil {
 			return end, err
 		}
+		warning = a.d.brokenOff(pieces, at)
 	}
-	return a.await(ctx, n, id)
+	if info, err = a.await(ctx, n, id); err == nil {
+		info.Warning = warning
+	}
+	return info, err
 }
 
 // attachFar reads output that another daemon sends, to its end; told is false where that node is lost

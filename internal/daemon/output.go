@@ -130,7 +130,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 			return answer{reply, relay}, nil
 		}
 	}
-	return answer{reply, func() { s.follow(n, req) }}, nil
+	return answer{reply, func() { s.follow(n, req, "") }}, nil
 }
 
 func (s *rpcServer) pumpQuietly(n *sched.Node, out *sched.Output, req bus.AttachRequest) {
@@ -239,7 +239,7 @@ func (s *rpcServer) message(inbox string, chunk *bus.Chunk, failed error) (*nats
 }
 
 // follow tells the end of a task whose output nobody has at present.
-func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest) {
+func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest, warning string) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
@@ -263,6 +263,7 @@ func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest) {
 			err = s.d.told(ctx, n, &info)
 		}
 		if err == nil {
+			info.Warning = warning
 			chunk = &bus.Chunk{Attempt: info.Attempts, Node: info.NodeID, End: &info}
 		}
 		if err := s.send(req.Inbox, chunk, err); err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,15 +48,24 @@ func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req b
 				s.d.log.Debug("end a relay", "task", req.ID, "err", err)
 			}
 		}()
-		if !s.passOn(n, at, sub, req) {
-			s.follow(n, req)
+		if pieces, over := s.passOn(n, at, sub, req); !over {
+			s.follow(n, req, s.d.brokenOff(pieces, at))
 		}
 	}
 }
 
-// passOn sends what comes to sub to the client until its end, or until the client has left; false where
-// node at is lost before.
-func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription, req bus.AttachRequest) bool {
+// brokenOff is the warning at the end of an output of which so many pieces had come through node at when that
+// was lost; empty where none had.
+func (d *Daemon) brokenOff(pieces int, at bus.NodeID) string {
+	if pieces == 0 {
+		return ""
+	}
+	return fmt.Sprintf("pieces of the output may be missing: node %s, through which they came, was lost", d.nameOf(at))
+}
+
+// passOn sends what comes to sub to the client until its end, or until the client has left, and counts the
+// pieces; over is false where node at is lost before.
+func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
@@ -65,24 +75,25 @@ func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription,
 		done()
 		switch {
 		case ctx.Err() != nil:
-			return true
+			return pieces, true
 		case errors.Is(err, context.DeadlineExceeded):
 			if !n.View().Alive(at) {
-				return false
+				return pieces, false
 			}
 			continue
 		case err != nil: // too much waits: the end is told all the same
 			s.d.log.Warn("pass output on", "task", req.ID, "from", at, "err", err)
-			return false
+			return pieces, false
 		}
 		m.Subject, m.Reply = req.Inbox, ""
 		if err := s.d.rpc.PublishMsg(m); err != nil {
 			s.d.log.Debug("pass output on", "task", req.ID, "err", err)
-			return true
+			return pieces, true
 		}
 		var chunk bus.Chunk
 		if m.Header.Get(bus.HeaderError) != "" || bus.Unmarshal(m.Data, &chunk) == nil && chunk.End != nil {
-			return true
+			return pieces, true
 		}
+		pieces++
 	}
 }
