@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -46,6 +47,7 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 		return
 	}
 	nodes := o.n.Nodes()
+	putOut := map[bus.NodeID]string{} // the names of those that were, empty for the others
 	for i := range pinned {
 		j := &pinned[i]
 		if _, runs := o.runningAt(j.Task.ID); runs {
@@ -53,9 +55,15 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 		}
 		var why *bus.Error
 		key := bus.KeyOf(&j.Task)
-		name, out := o.n.cfg.PutOut(key.Pin)
+		name, known := putOut[key.Pin]
+		if !known {
+			if n, out := o.n.cfg.PutOut(key.Pin); out {
+				name = cmp.Or(n, string(key.Pin))
+			}
+			putOut[key.Pin] = name
+		}
 		switch {
-		case out:
+		case name != "":
 			why = bus.Errorf(bus.CodeNoWorker, "node %s was put out of the swarm, and the task is for that node alone", name).
 				WithHint("leave the node open, without --node, or name another: myco swarm")
 		case !j.Durable() && !o.n.off(ProtectOwner) && len(keptBy(key, nodes, o.n.cfg.ID)) > 0:

@@ -86,7 +86,7 @@ func (d *Demo) Continue(ctx context.Context, _ string, req bus.InferenceRequest,
 		return bus.InferenceResult{}, true, err
 	}
 	res, err := d.answer(ctx, req, said.Text, newAnswer(KindDemo, d.e.Info().Name, req, emit).follows(said))
-	return res, true, err
+	return asFast(res, said), true, err
 }
 
 // answer makes an answer, or what of it comes after said.

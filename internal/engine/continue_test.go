@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
@@ -102,7 +103,7 @@ func always(s string) func(map[string]any) string { return func(map[string]any) 
 // apart, or does not show, begins anew.
 func TestOllamaContinues(t *testing.T) {
 	t.Parallel()
-	const restOf = `{"response":"ris"}` + "\n" + `{"done":true,"done_reason":"stop","prompt_eval_count":12,"eval_count":1}` + "\n"
+	const restOf = `{"response":"ris"}` + "\n" + `{"done":true,"done_reason":"stop","prompt_eval_count":12,"eval_count":1,"eval_duration":20000000}` + "\n"
 	zero := 0.0
 	req := bus.InferenceRequest{Prompt: "capital?", Temperature: &zero, MaxTokens: 5, Stop: []string{"!"}}
 	for name, c := range map[string]struct {
@@ -130,6 +131,9 @@ func TestOllamaContinues(t *testing.T) {
 		}
 		if r.res.Text != "Paris" || r.pieces != "ris" || r.res.OutputTokens != 3 || r.res.PromptTokens != 10 {
 			t.Errorf("%s: %+v", name, r)
+		}
+		if r.res.Writing != 60*time.Millisecond || r.res.Duration < 40*time.Millisecond { // one token of three took 20 ms
+			t.Errorf("%s: %d tokens in %v of %v, want the speed of the one that was written here", name, r.res.OutputTokens, r.res.Writing, r.res.Duration)
 		}
 		if r := goOn(t.Context(), engine.NewOllama(s), "m", bus.InferenceRequest{Prompt: "x", MaxTokens: 2}, saidBy("P", "a")); !r.ok || !r.went ||
 			r.res.Text != "Pa" || r.res.DoneReason != "length" {
