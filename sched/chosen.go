@@ -173,49 +173,60 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 	if id == "" {
 		return bus.Why{}, bus.Errorf(bus.CodeInvalid, "why of no task: want its id")
 	}
-	var best *bus.Why
-	var info *bus.TaskInfo
+	var waits, decided *bus.Why
+	var all gathered
 	held := ""
 	err := n.askAll(ctx, findMsg{ID: id, Why: true}, func(r findReply) {
 		held = cmp.Or(held, r.Held)
-		if r.Why != nil && (best == nil || r.Why.At.After(best.At)) {
-			best = r.Why
-		}
-		for _, f := range r.Found {
-			if info == nil || f.Info.NodeID != "" {
-				info = &f.Info
+		all.add(r)
+		for _, w := range []*bus.Why{r.Why, r.Decided} {
+			switch {
+			case w == nil:
+			case w.NodeID == "":
+				waits = newer(waits, w)
+			default:
+				decided = newer(decided, w)
 			}
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return bus.Why{}, err
-	case best != nil:
-		if best.NodeID == "" {
-			best.Note = cmp.Or(held, best.Note)
-		}
-		best.Note = cmp.Or(best.Note, n.failedSoFar(id))
-		return *best, nil
-	case info == nil:
+	}
+	f, known := all.found[id]
+	switch {
+	// A queue may still have a copy of what runs or has ended, fed when its host was new.
+	case waits != nil && (!known || f.Info.State == bus.StateQueued):
+		waits.Note = cmp.Or(held, waits.Note)
+		return *waits, nil
+	case decided != nil:
+		decided.Note = cmp.Or(decided.Note, n.failedSoFar(id))
+		return *decided, nil
+	case !known:
 		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
 	}
-	w := bus.Why{Task: id, NodeID: info.NodeID, Attempt: info.Attempts, Bids: []bus.NodeBid{}}
+	w := bus.Why{Task: id, NodeID: f.Info.NodeID, Attempt: f.Info.Attempts, Bids: []bus.NodeBid{}}
 	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, runs an earlier version, or has given away more than %d tasks since", chosenMost)
-	if info.State == bus.StateQueued {
+	if f.Info.State == bus.StateQueued {
 		w.Note = cmp.Or(held, "it is not in the queue of a host at present: it is fed again by the node that has it")
 	}
 	return w, nil
 }
 
-// whyHere is what this node knows of why.
-func (n *Node) whyHere(id bus.TaskID) *bus.Why {
+// newer returns what was told later of the two; a may be nil.
+func newer(a, b *bus.Why) *bus.Why {
+	if a == nil || b.At.After(a.At) {
+		return b
+	}
+	return a
+}
+
+// whyHere is what this node knows of why: how the task stands in the queue here, and what was decided here.
+func (n *Node) whyHere(id bus.TaskID) (waits, decided *bus.Why) {
 	if h := n.host(); h != nil {
-		if w := h.why(id); w != nil {
-			return w
-		}
+		waits = h.why(id)
 	}
 	if x := n.choices.of(id); x != nil {
-		return x.why(n.cfg.ID)
+		decided = x.why(n.cfg.ID)
 	}
-	return nil
+	return waits, decided
 }

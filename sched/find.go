@@ -184,7 +184,9 @@ func (o *outbox) onFind(m Msg) {
 		r.Held = o.n.members.heldBack(q.ID)
 	}
 	if q.Why {
-		r.Why = o.n.whyHere(q.ID)
+		if r.Why, r.Decided = o.n.whyHere(q.ID); r.Why == nil { // as earlier versions expect it
+			r.Why, r.Decided = r.Decided, nil
+		}
 	} else if h := o.n.host(); h != nil && q.ID != "" {
 		r.Place = h.placeOf(q.ID)
 	}

@@ -204,8 +204,10 @@ type findMsg struct {
 type findReply struct {
 	Node  bus.NodeID `json:"node"`
 	Found []found    `json:"found,omitempty"`
-	// Why is told by who decided, where it was asked for.
+	// Why is told by who decided, where it was asked for, and by the host in whose queue the task waits.
 	Why *bus.Why `json:"why,omitempty"`
+	// Decided is what was decided before, where Why tells that it waits.
+	Decided *bus.Why `json:"decided,omitempty"`
 	// Place is told by the queue host of the one task that was asked for, while that waits.
 	Place *place `json:"place,omitempty"`
 	// Held tells why the one task that was asked for is neither run nor ended, by who has looked at it.

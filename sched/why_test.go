@@ -66,3 +66,31 @@ func TestWhyAndPosition(t *testing.T) {
 		t.Error(b)
 	}
 }
+
+// A host that is new has a copy of what runs in its queue, and may have it for a while after the end: who asks then
+// is told what was decided, and not that the task waits.
+func TestWhyOfAnEndedTaskIsNoWaiting(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 3000})
+		s.running(k)
+		s.nodes[theHost].now().node.Drain(true) // it hands over, and remembers
+		asked := s.nodes[theSubmitter].now().node
+		for ended := 0; ended < 100; time.Sleep(5 * time.Millisecond) {
+			i, err := asked.Task(context.Background(), k.id)
+			if err != nil {
+				s.note("%v", err)
+				return
+			}
+			w, err := asked.Why(context.Background(), k.id)
+			if err != nil || i.State != bus.StateQueued && w.NodeID != nodeID(theWorker) {
+				s.note("why of a task that is %s: %+v, error %v", i.State, w, err)
+				return
+			}
+			if i.State.Terminal() {
+				ended++
+			}
+		}
+	})
+}
