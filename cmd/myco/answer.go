@@ -24,6 +24,8 @@ type answerView struct {
 	TTFTMS     float64    `json:"ttft_ms"`
 	DurationMS float64    `json:"duration_ms"`
 	Demo       bool       `json:"demo"`
+	// Sources are the passages that were put before the question, in the order of their numbers.
+	Sources []passageView `json:"sources,omitempty"`
 }
 
 // pieceView is one piece of an answer, with --json --stream.
@@ -41,6 +43,7 @@ type printer struct {
 	*app
 	task    bus.TaskID
 	stream  bool
+	sources []passageView
 	start   time.Time
 	ttft    time.Duration // 0 before the first text
 	attempt int
@@ -164,7 +167,7 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	took := p.now().Sub(p.start)
 	a := answerView{
 		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, Attempts: info.Attempts,
-		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo,
+		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo, Sources: p.sources,
 	}
 	if a.TaskID == "" {
 		a.TaskID = p.task

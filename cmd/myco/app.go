@@ -35,6 +35,7 @@ type cli struct {
 	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
 	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, HTML and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
+	Library   libraryCmd   `cmd:"" help:"Keep documents at hand, to find passages in them and to ask about them."`
 	Run       runCmd       `cmd:"" help:"Have a task of any type done, such as a plugin's."`
 	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`
 	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`

@@ -22,6 +22,7 @@ type askCmd struct {
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
 	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE"`
 	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
+	Library     []string      `predictor:"library" sep:"none" help:"A library that the question is about: those of its passages that tell of it come before the question. Repeatable." placeholder:"LIBRARY"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
 	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
 	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
@@ -53,21 +54,17 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
-	if len(c.File)+len(c.URL) > 0 {
-		if t, err = c.about(ctx, a, conn, t, req); err != nil {
-			return err
-		}
+	x, err := c.about(ctx, a, conn, t, req.Prompt)
+	if err != nil {
+		return err
 	}
-	if c.Detach {
-		return a.detach(ctx, conn, t)
-	}
-	return c.tooMuch(a.ask(ctx, conn, t, c.Stream))
+	return c.askAbout(ctx, a, conn, t, req, x)
 }
 
 // local reports whether this machine alone may answer: nothing of the swarm is asked for, and
 // no daemon elsewhere is named.
 func (c *askCmd) local(dataDir string) bool {
-	return !c.Detach && !c.Remote && c.Node == "" && len(c.File)+len(c.URL) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
+	return !c.Detach && !c.Remote && c.Node == "" && len(c.File)+len(c.URL)+len(c.Library) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
 }
 
 // task builds the task from the arguments and standard input.
@@ -164,15 +161,14 @@ func (a *app) detach(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 	return nil
 }
 
-// ask submits t and prints the answer as it is made.
-func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, stream bool) error {
+// ask submits t, and has p print the answer as it is made.
+func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, p *printer) error {
 	if t.Timeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout+timeoutGrace,
 			bus.Errorf(bus.CodeTimeout, "no answer within %v", t.Timeout).WithHint("myco ask --timeout %v ...", 2*t.Timeout))
 		defer cancel()
 		ctx = limited
 	}
-	p := a.printer(stream)
 	s, err := conn.Start(ctx, t)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
 // completionLimit is how long a shell waits for names from the daemon: a person who pressed Tab would
@@ -128,6 +129,13 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 		})
 	}
 	return map[string]complete.Predictor{
+		"library": complete.PredictFunc(func(complete.Args) (names []string) {
+			all, _ := library.List(librariesDir(s.environ))
+			for _, l := range all {
+				names = append(names, l.Name)
+			}
+			return names
+		}),
 		"node": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
 			status, err := c.Status(ctx)
 			if err != nil {

@@ -174,7 +174,7 @@ func (d *daemon) mycoIn(ctx context.Context, in string, args ...string) outcome 
 	d.t.Helper()
 	var out, errs bytes.Buffer
 	code := run(ctx, append([]string{"--data-dir", d.dir}, args...), streams{
-		in: strings.NewReader(in), out: &out, err: &errs, piped: in != "",
+		in: strings.NewReader(in), out: &out, err: &errs, piped: in != "", environ: []string{"XDG_STATE_HOME=" + d.dir},
 	})
 	usual := strings.NewReplacer("myco --data-dir "+d.dir+" ", "myco ")
 	return outcome{code, usual.Replace(out.String()), usual.Replace(errs.String())}

@@ -162,10 +162,11 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 	}
 	var g errgroup.Group
 	g.SetLimit(readsAtOnce)
+	h := a.holdups(conn)
 	go func() {
 		for i, f := range files {
 			g.Go(func() error {
-				views[i] <- a.readOne(ctx, conn, f, ask, node)
+				views[i] <- h.readOne(ctx, f, ask, bus.Interactive, node)
 				return nil
 			})
 		}
@@ -191,11 +192,11 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 }
 
 // readOne has the swarm read one file.
-func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.FileRequest, node bus.NodeID) fileView {
-	start := a.now()
+func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest, lane bus.Lane, node bus.NodeID) fileView {
+	start := h.now()
 	v := fileView{File: path}
 	err := func() error {
-		content, err := a.document(path)
+		content, err := h.document(path)
 		if err != nil {
 			return err
 		}
@@ -212,26 +213,20 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 		if err != nil {
 			return err
 		}
-		t.Node = node
-		for chunk, err := range conn.Submit(ctx, t) {
-			if chunk.End != nil {
-				v.TaskID, v.NodeID, v.Attempts = chunk.End.ID, chunk.End.NodeID, chunk.End.Attempts
-			}
-			if err != nil {
-				return err
-			}
-			if chunk.End != nil {
-				r, err := bus.Result[bus.FileResult](*chunk.End)
-				v.FileResult = &r
-				return err
-			}
+		t.Lane, t.Node = lane, node
+		end, err := h.done(ctx, t)
+		v.TaskID, v.NodeID, v.Attempts = end.ID, end.NodeID, end.Attempts
+		if err != nil {
+			return err
 		}
-		return bus.Errorf(bus.CodeInternal, "the reading of %s ended without an end", called(path))
+		r, err := bus.Result[bus.FileResult](end)
+		v.FileResult = &r
+		return err
 	}()
 	if err != nil {
-		v.FileResult, v.Error = nil, a.nextOf(bus.AsError(err))
+		v.FileResult, v.Error = nil, h.nextOf(bus.AsError(err))
 	}
-	v.DurationMS = millis(a.now().Sub(start))
+	v.DurationMS = millis(h.now().Sub(start))
 	return v
 }
 

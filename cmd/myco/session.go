@@ -108,8 +108,13 @@ type sessions struct {
 	now func() time.Time
 }
 
-// sessionsOf finds the folder: ${XDG_STATE_HOME:-~/.local/state}/mycoswarm/chats.
+// sessionsOf finds the folder.
 func sessionsOf(environ []string, now func() time.Time) sessions {
+	return sessions{dir: filepath.Join(stateDir(environ), "chats"), now: now}
+}
+
+// stateDir is where the command keeps what lasts: ${XDG_STATE_HOME:-~/.local/state}/mycoswarm.
+func stateDir(environ []string) string {
 	state := ""
 	for _, e := range environ {
 		if v, ok := strings.CutPrefix(e, "XDG_STATE_HOME="); ok {
@@ -123,7 +128,7 @@ func sessionsOf(environ []string, now func() time.Time) sessions {
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	return sessions{dir: filepath.Join(state, "mycoswarm", "chats"), now: now}
+	return filepath.Join(state, "mycoswarm")
 }
 
 // start makes a session, in memory.

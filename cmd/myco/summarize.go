@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -57,7 +56,7 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	s := &summary{app: a, conn: conn, model: c.Model, told: map[string]bool{}}
+	s := &summary{holdups: a.holdups(conn), model: c.Model}
 	if s.node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
@@ -91,14 +90,10 @@ func contextFor(nodes []bus.NodeInfo, model string, node bus.NodeID) int {
 
 // summary is one summary under way.
 type summary struct {
-	*app
-	conn    *bus.Conn
+	*holdups
 	model   string
 	node    bus.NodeID
 	context int // tokens
-
-	mu   sync.Mutex      // held, too, while something is told of one part beside others
-	told map[string]bool // what held parts up
 }
 
 // answerTokens is how long the answer for a part may be.
@@ -121,7 +116,7 @@ func (s *summary) whole(ctx context.Context, text string, words int) error {
 		if err != nil {
 			return err
 		}
-		if err = s.ask(ctx, s.conn, t, false); !tooLong(err) {
+		if err = s.ask(ctx, s.conn, t, s.printer(false)); !tooLong(err) {
 			return err
 		}
 		if size = min(size, len(text)); size/2 < leastPart {
@@ -230,37 +225,12 @@ func (s *summary) answer(ctx context.Context, question, text string, maxTokens i
 	if err != nil {
 		return r, "", err
 	}
-	started, err := s.conn.Start(ctx, t)
+	end, err := s.done(ctx, t)
 	if err != nil {
 		return r, "", err
 	}
-	for chunk, err := range patient(started.Chunks(), patience, func() { s.held(ctx, started.Reply.ID) }) {
-		if err != nil {
-			return r, "", err
-		}
-		if chunk.End != nil {
-			r, err = bus.Result[bus.InferenceResult](*chunk.End)
-			return r, chunk.End.NodeID, err
-		}
-	}
-	return r, "", bus.Errorf(bus.CodeInternal, "the answer ended without an end")
-}
-
-// held says why a task does not go on, once for each cause: it is that of all parts, mostly. That a part waits
-// for others is none.
-func (s *summary) held(ctx context.Context, id bus.TaskID) {
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	info, err := s.conn.Task(ctx, id)
-	if err != nil || info.State.Terminal() || info.Warning == "" {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.told[info.Warning] {
-		s.told[info.Warning] = true
-		s.hint("[%s]", info.Warning)
-	}
+	r, err = bus.Result[bus.InferenceResult](end)
+	return r, end.NodeID, err
 }
 
 // task is a question about text.

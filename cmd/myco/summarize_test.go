@@ -13,9 +13,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// library makes d read documents as plain text and answer questions, and returns the questions it answered. Where
+// answering makes d read documents as plain text and answer questions, and returns the questions it answered. Where
 // room is given, its model reads so many bytes at once.
-func library(d *daemon, room ...int) func() []bus.InferenceRequest {
+func answering(d *daemon, room ...int) func() []bus.InferenceRequest {
 	var mu sync.Mutex
 	var asked []bus.InferenceRequest
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
@@ -58,7 +58,7 @@ func library(d *daemon, room ...int) func() []bus.InferenceRequest {
 func TestReadPrintsInOrder(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	library(d)
+	answering(d)
 	one, two, bad := filepath.Join(d.dir, "one.txt"), filepath.Join(d.dir, "two.txt"), filepath.Join(d.dir, "bad.txt")
 	writeFile(t, one, "first\n")
 	writeFile(t, two, "second")
@@ -80,7 +80,7 @@ func TestReadPrintsInOrder(t *testing.T) {
 func TestAskAboutAFile(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	asked := library(d)
+	asked := answering(d)
 	path := filepath.Join(d.dir, "one.txt")
 	writeFile(t, path, "The shed is red.\n")
 	d.myco("ask", "--file", path, "Which colour?").want(t, 0)
@@ -102,7 +102,7 @@ func TestAskAboutAFile(t *testing.T) {
 func TestSummarize(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	asked := library(d)
+	asked := answering(d)
 	path := filepath.Join(d.dir, "long.txt")
 	var text strings.Builder
 	const paragraphs = 300
@@ -148,7 +148,7 @@ func TestSummarizeInSmallerPartsWhatIsTooLong(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	const room = 2500 // bytes that the model reads at once
-	asked := library(d, room)
+	asked := answering(d, room)
 	path := filepath.Join(d.dir, "figures.txt")
 	var text strings.Builder
 	const paragraphs = 300
@@ -172,7 +172,7 @@ func TestSummarizeInSmallerPartsWhatIsTooLong(t *testing.T) {
 	}
 	// One paragraph is already too long for a model that reads less than anybody would.
 	d = setup(t)
-	library(d, 10)
+	answering(d, 10)
 	d.myco("summarize", path).want(t, 2, "too long for the model", "with a longer context: myco models")
 	d.myco("ask", "--file", path, "How many?").want(t, 2, "too long for the model", "myco summarize FILE")
 }
@@ -183,7 +183,7 @@ func TestSummarizeLeavesNoPartOut(t *testing.T) {
 	t.Parallel()
 	for what, code := range map[string]int{"<long thought>": 0, "<silence>": 1} {
 		d := setup(t)
-		asked := library(d)
+		asked := answering(d)
 		path := filepath.Join(d.dir, "long.txt")
 		writeFile(t, path, strings.Repeat("Bees make honey. ", 400)+"\n\n"+what+strings.Repeat(" Honey is sweet.", 400))
 		o := d.myco("summarize", path).want(t, code)

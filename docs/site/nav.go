@@ -42,6 +42,7 @@ var order = []chapter{
 	{"Use", []entry{
 		{"Chat", "docs/chat.md", "chat.html"},
 		{"Documents", "docs/files.md", "files.html"},
+		{"Libraries", "docs/library.md", "library.html"},
 		{"Pages of the web", "docs/web.md", "web.html"},
 		{"The owner's rules", "docs/policy.md", "policy.html"},
 		{"Commands: myco", mycoSrc, "myco.html"},

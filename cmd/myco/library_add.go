@@ -1,0 +1,380 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/gabriel-vasile/mimetype"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
+)
+
+const (
+	// passageSize is how long a passage is, in bytes, at most: some 250 tokens, which every model takes whole.
+	passageSize = 1000
+	// embedsAtOnce is how many passages go into one task, and embedTasks how many tasks of a document are under
+	// way at once.
+	embedsAtOnce = 64
+	embedTasks   = 4
+	// sniffed is how much of a file tells what it is.
+	sniffed = 3072
+)
+
+// libraryAddCmd takes files into a library.
+type libraryAddCmd struct {
+	Library string   `predictor:"library" arg:"" help:"The library; it is made where there is none of this name."`
+	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
+	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
+}
+
+// Run implements the command.
+func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
+	l, err := library.Create(librariesDir(a.environ), c.Library)
+	if errors.Is(err, library.ErrName) {
+		return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("myco library add papers FILE")
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range c.Files {
+		path, err := absolute(f)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(f)))
+		}
+		if !slices.Contains(l.Sources, path) {
+			l.Sources = append(l.Sources, path)
+		}
+	}
+	return a.updateLibrary(ctx, l, c.Model)
+}
+
+// libraryUpdateCmd brings a library up to date.
+type libraryUpdateCmd struct {
+	Library string `predictor:"library" arg:"" help:"The library."`
+	Model   string `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+}
+
+// Run implements the command.
+func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
+	l, err := a.library(c.Library)
+	if err != nil {
+		return err
+	}
+	return a.updateLibrary(ctx, l, c.Model)
+}
+
+// absolute is the path of a file that a person names.
+func absolute(name string) (string, error) {
+	if strings.HasPrefix(name, "~/") {
+		name = kong.ExpandPath(name)
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", bus.Errorf(bus.CodeInvalid, "%s: %w", name, err)
+	}
+	return path, nil
+}
+
+// libraryUpdate is one update under way.
+type libraryUpdate struct {
+	*holdups
+	l     *library.Library
+	names func() []bus.NodeInfo
+
+	files int // that are read
+	// What is counted is held by holdups.mu.
+	read, failed int
+}
+
+// updateView is what library add --json and library update --json print.
+type updateView struct {
+	libraryView
+	Read    int `json:"read"`
+	Dropped int `json:"dropped"`
+}
+
+// updateLibrary reads what is new or has changed in the sources of l, and forgets what is gone. What was read stays
+// when it ends early.
+func (a *app) updateLibrary(ctx context.Context, l *library.Library, model string) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	u := &libraryUpdate{holdups: a.holdups(conn), l: l, names: namesFrom(ctx, conn)}
+	if err := u.choose(ctx, model); err != nil {
+		return err
+	}
+	if err := l.Save(); err != nil {
+		return fmt.Errorf("save the library %s: %w", l.Name, err)
+	}
+	docs, err := l.Documents()
+	if err != nil {
+		return fmt.Errorf("read the library %s: %w", l.Name, err)
+	}
+	files, gone := u.walk()
+	dropped, err := u.drop(docs, files, gone)
+	if err != nil {
+		return err
+	}
+	if err := u.takeAll(ctx, u.changed(docs, files), files); err != nil {
+		return err
+	}
+	if docs, err = l.Documents(); err != nil {
+		return fmt.Errorf("read the library %s: %w", l.Name, err)
+	}
+	v := updateView{libraryView: viewOf(l, docs), Read: u.read, Dropped: dropped}
+	if a.json {
+		a.object(v)
+	}
+	a.hint("the library %s: %s, %s; %d read now, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
+		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, dropped, v.Failed, l.Name)
+	if len(gone) > 0 {
+		return bus.Errorf(bus.CodeNotFound, "%s is not there at present; what was read of it before stays", strings.Join(gone, ", ")).
+			WithHint("myco library rm %s %s", l.Name, quoted(gone[0]))
+	}
+	return nil
+}
+
+// choose settles which model makes the vectors.
+func (u *libraryUpdate) choose(ctx context.Context, model string) error {
+	if model != "" {
+		u.l.Model = bus.CanonicalModel(model)
+	}
+	if u.l.Model != "" {
+		return nil
+	}
+	status, err := u.conn.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if u.l.Model = embedder(status.Nodes); u.l.Model == "" {
+		u.hint("no node has a model for embeddings: passages are found by their words alone\n  try: %s, and then myco library update %s",
+			bus.PullCommand(status.Nodes, "nomic-embed-text", ""), u.l.Name)
+	}
+	return nil
+}
+
+// walk lists the files of all sources, and the sources that are not there.
+func (u *libraryUpdate) walk() (files map[string]fs.FileInfo, gone []string) {
+	files = map[string]fs.FileInfo{}
+	for _, source := range u.l.Sources {
+		if _, err := os.Stat(source); err != nil {
+			gone = append(gone, source)
+			continue
+		}
+		err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				u.hint("%s: %v", path, err)
+				return nil
+			case path == source && d.Type()&fs.ModeSymlink != 0: // named by a person
+			case strings.HasPrefix(d.Name(), ".") && path != source:
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			case !d.Type().IsRegular():
+				return nil
+			}
+			if i, err := os.Stat(path); err == nil && i.Mode().IsRegular() && (path == source || i.Size() <= bus.MaxDocument && readable(path)) {
+				files[path] = i
+			}
+			return nil
+		})
+		if err != nil {
+			u.hint("%s: %v", source, err)
+		}
+	}
+	return files, gone
+}
+
+// readable tells whether a file that is found in a folder is a document: pictures, videos and programs are not sent
+// to anybody.
+func readable(path string) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".pdf", ".docx":
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, sniffed)
+	n, _ := f.Read(head)
+	if n == 0 {
+		return false
+	}
+	for m := mimetype.Detect(head[:n]); m != nil; m = m.Parent() {
+		if m.Is("text/plain") {
+			return true
+		}
+	}
+	return false
+}
+
+// drop forgets documents that are gone, but for those of sources that are not there as a whole: a disk may be away.
+func (u *libraryUpdate) drop(docs []library.Document, files map[string]fs.FileInfo, gone []string) (dropped int, err error) {
+	for _, d := range docs {
+		away := slices.ContainsFunc(gone, func(s string) bool { return library.Under(d.Path, s) })
+		if _, there := files[d.Path]; there || away {
+			continue
+		}
+		if err := u.l.Drop(d.Path); err != nil {
+			return dropped, fmt.Errorf("forget %s: %w", d.Path, err)
+		}
+		dropped++
+	}
+	return dropped, nil
+}
+
+// changed are the files that are not known as they are, in order.
+func (u *libraryUpdate) changed(docs []library.Document, files map[string]fs.FileInfo) (out []string) {
+	known := map[string]bool{}
+	for _, d := range docs {
+		i := files[d.Path]
+		known[d.Path] = i != nil && i.Size() == d.Size && i.ModTime().Equal(d.ModTime) && (d.Model == u.l.Model || d.Problem != "")
+	}
+	for path := range files {
+		if !known[path] {
+			out = append(out, path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// takeAll takes files in, side by side. An error is not of a document.
+func (u *libraryUpdate) takeAll(ctx context.Context, paths []string, files map[string]fs.FileInfo) error {
+	u.files = len(paths)
+	g, going := errgroup.WithContext(ctx)
+	g.SetLimit(readsAtOnce)
+	for _, path := range paths {
+		if going.Err() != nil {
+			break
+		}
+		g.Go(func() error { return u.take(going, path, files[path]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// take reads one file, and keeps what comes of it.
+func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (err error) {
+	d := library.Document{Path: path, Size: i.Size(), ModTime: i.ModTime(), Model: u.l.Model}
+	v := u.readOne(ctx, path, bus.FileRequest{}, bus.Batch, "")
+	var embedded bus.NodeID
+	switch {
+	case v.Error == nil:
+		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(v.Text)
+		if embedded, err = u.vectors(ctx, &d); err != nil {
+			return err
+		}
+	case ofTheDocument(v.Error.Code):
+		d.Problem = v.Error.Message
+	default:
+		return v.Error
+	}
+	if err := u.l.Put(d); err != nil {
+		return fmt.Errorf("keep %s: %w", path, err)
+	}
+	u.tell(d, v.NodeID, embedded)
+	return nil
+}
+
+// ofTheDocument tells whether another try would find the same.
+func ofTheDocument(code bus.Code) bool {
+	return code == bus.CodeInvalid || code == bus.CodeFailed || code == bus.CodeTooLarge
+}
+
+// tell says how far it is.
+func (u *libraryUpdate) tell(d library.Document, read, embedded bus.NodeID) {
+	var nodes []bus.NodeInfo
+	if !u.quiet {
+		nodes = u.names()
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	what := plural(len(d.Passages), "passage") + ", read by " + nameOf(nodes, read)
+	switch {
+	case d.Problem != "":
+		u.failed++
+		what = "not readable: " + d.Problem
+	case embedded != "":
+		what += ", vectors by " + nameOf(nodes, embedded)
+	}
+	if d.Problem == "" {
+		u.read++
+	}
+	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, filepath.Base(d.Path), what)
+}
+
+// vectors has the model of the library make the vectors of d's passages, and tells who made the last.
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
+	if u.l.Model == "" {
+		return "", nil
+	}
+	called := filepath.Base(d.Path)
+	if d.Title != "" {
+		called = d.Title
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(embedTasks)
+	for part := range slices.Chunk(d.Passages, embedsAtOnce) {
+		g.Go(func() error {
+			texts := make([]string, len(part))
+			for i, p := range part { // what a passage is of tells much of what it is about
+				texts[i] = embedPrompts(u.l.Model).passage + called + "\n" + p.Text
+			}
+			vectors, node, err := u.embed(ctx, u.l.Model, bus.Batch, texts)
+			if err != nil {
+				return err
+			}
+			for i := range part {
+				part[i].Vector = library.Unit(vectors[i])
+			}
+			u.mu.Lock()
+			by = node
+			u.mu.Unlock()
+			return nil
+		})
+	}
+	return by, g.Wait()
+}
+
+// pageLine is the line before a page of a document that has pages.
+var pageLine = regexp.MustCompile(`(?m)^\[page (\d+)\]$`)
+
+// passagesOf splits the text of a document, and knows the page of each part.
+func passagesOf(text string) (out []library.Passage) {
+	add := func(page int, text string) {
+		for _, part := range split(text, passageSize) {
+			out = append(out, library.Passage{Page: page, Text: part})
+		}
+	}
+	page, from := 0, 0
+	for _, at := range pageLine.FindAllStringSubmatchIndex(text, -1) {
+		add(page, text[from:at[0]])
+		page, _ = strconv.Atoi(text[at[2]:at[3]])
+		from = at[1]
+	}
+	add(page, text[from:])
+	return out
+}

@@ -1,0 +1,198 @@
+package library
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/gob"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+)
+
+const (
+	// version is the format of the files.
+	version = 1
+	// metaFile says what a library is made of, and documents end in docSuffix.
+	metaFile  = "library.json"
+	docSuffix = ".doc"
+)
+
+// Meta says what a library is made of.
+type Meta struct {
+	Version int `json:"version"`
+	// Model makes the vectors; empty where passages are found by their words alone.
+	Model string `json:"model,omitempty"`
+	// Sources are the files and folders, as absolute paths.
+	Sources []string `json:"sources"`
+}
+
+// Document is one file of a library.
+type Document struct {
+	Version int
+	Path    string // absolute
+	// Size, in bytes, and ModTime are those of the file when it was read.
+	Size    int64
+	ModTime time.Time
+	// Model made the vectors; empty where there are none.
+	Model string
+	// Problem is why the file was not read; empty where it was.
+	Problem string
+	// Kind is a media type, and Title what the document says of itself; may be empty.
+	Kind, Title string
+	Passages    []Passage
+}
+
+// Passage is a piece of a document.
+type Passage struct {
+	Page int // counted from 1; 0 where there are no pages
+	Text string
+	// Vector has length 1; nil where no model has made one.
+	Vector []float32
+}
+
+// Library is a folder of documents. Two processes may read and write one at a time: each file is whole.
+type Library struct {
+	Name string
+	Meta
+	dir string
+}
+
+// name is what a library may be called: it is a folder on all systems.
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// ErrName is returned for a name that is none, by Open and Create.
+var ErrName = errors.New("the name of a library has small letters, digits, and . _ - within, 64 at most")
+
+// Open reads what the library of this name in dir is made of. The error is fs.ErrNotExist where there is none.
+func Open(dir, called string) (*Library, error) {
+	if !name.MatchString(called) {
+		return nil, fmt.Errorf("%q: %w", called, ErrName)
+	}
+	l := &Library{Name: called, dir: filepath.Join(dir, called)}
+	b, err := os.ReadFile(filepath.Join(l.dir, metaFile))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &l.Meta); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(l.dir, metaFile), err)
+	}
+	if l.Version != version {
+		return nil, fmt.Errorf("%s has format %d, and this program reads %d: it is of another version", l.dir, l.Version, version)
+	}
+	return l, nil
+}
+
+// Create is Open, of a library without documents where there is none. It writes nothing.
+func Create(dir, called string) (*Library, error) {
+	l, err := Open(dir, called)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Library{Name: called, dir: filepath.Join(dir, called), Meta: Meta{Version: version, Sources: []string{}}}, nil
+	}
+	return l, err
+}
+
+// List returns the libraries in dir by their names, and what is wrong with the others.
+func List(dir string) (all []*Library, problems []error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, []error{err}
+	}
+	for _, e := range entries {
+		l, err := Open(dir, e.Name())
+		switch {
+		case err == nil:
+			all = append(all, l)
+		case errors.Is(err, ErrName), errors.Is(err, fs.ErrNotExist): // something else
+		default:
+			problems = append(problems, err)
+		}
+	}
+	return all, problems
+}
+
+// Dir is the folder of l.
+func (l *Library) Dir() string { return l.dir }
+
+// Save writes what l is made of.
+func (l *Library) Save() error {
+	b, err := json.MarshalIndent(l.Meta, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(l.dir, metaFile), b)
+}
+
+// Remove deletes l with all that was made of its documents, which stay.
+func (l *Library) Remove() error { return os.RemoveAll(l.dir) }
+
+// file is where the document of a path is kept.
+func (l *Library) file(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return filepath.Join(l.dir, hex.EncodeToString(sum[:16])+docSuffix)
+}
+
+// Put keeps d in place of what was kept of its path.
+func (l *Library) Put(d Document) error {
+	d.Version = version
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(d); err != nil {
+		return fmt.Errorf("encode %s: %w", d.Path, err)
+	}
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(l.file(d.Path), b.Bytes())
+}
+
+// Drop forgets the document of a path.
+func (l *Library) Drop(path string) error {
+	if err := os.Remove(l.file(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Documents reads all documents, by their paths. What cannot be read is left out, and is nothing but missing: whoever
+// brings the library up to date reads its document anew.
+func (l *Library) Documents() ([]Document, error) {
+	files, err := filepath.Glob(filepath.Join(l.dir, "*"+docSuffix))
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Document, 0, len(files))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // dropped meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		var d Document
+		if gob.NewDecoder(bytes.NewReader(b)).Decode(&d) == nil && d.Version == version && l.file(d.Path) == f {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, func(a, b Document) int { return cmp.Compare(a.Path, b.Path) })
+	return all, nil
+}
+
+// Under tells whether path is source, or within it.
+func Under(path, source string) bool {
+	rel, err := filepath.Rel(source, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}

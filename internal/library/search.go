@@ -1,0 +1,158 @@
+package library
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const (
+	// bm25K and bm25B are the usual constants of Okapi BM25 (Robertson and Zaragoza, The Probabilistic Relevance
+	// Framework, 2009): how soon a word that is repeated counts no more, and how much long passages are marked down.
+	bm25K = 1.2
+	bm25B = 0.75
+	// fusionK is the constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
+	fusionK = 60
+	// fused is how many of each ranking count.
+	fused = 100
+)
+
+// Hit is a passage that was found.
+type Hit struct {
+	Document *Document
+	Passage  *Passage
+	Score    float64 // the more the better; of one search alone
+}
+
+// Query is what is looked for.
+type Query struct {
+	Text string
+	// Vector is that of Text, by Model. Without one passages are found by their words alone.
+	Vector []float32
+	Model  string
+}
+
+// Search returns the n best passages of docs, the best first. The rankings by words and by vectors are put together by
+// their ranks: words find names and numbers, vectors what is said in other words.
+func Search(docs []Document, q Query, n int) []Hit {
+	all := passages(docs)
+	scores := map[*Passage]*Hit{}
+	for _, ranking := range [][]Hit{byWords(all, q.Text), byVector(all, q)} {
+		slices.SortStableFunc(ranking, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
+		for rank, h := range ranking[:min(len(ranking), fused)] {
+			if scores[h.Passage] == nil {
+				scores[h.Passage] = &Hit{Document: h.Document, Passage: h.Passage}
+			}
+			scores[h.Passage].Score += 1 / float64(fusionK+rank+1)
+		}
+	}
+	hits := make([]Hit, 0, len(scores))
+	for _, h := range all { // in their order, for what is equally good
+		if s := scores[h.Passage]; s != nil {
+			hits = append(hits, *s)
+		}
+	}
+	slices.SortStableFunc(hits, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
+	return hits[:min(len(hits), n)]
+}
+
+func passages(docs []Document) (all []Hit) {
+	for i := range docs {
+		for j := range docs[i].Passages {
+			all = append(all, Hit{Document: &docs[i], Passage: &docs[i].Passages[j]})
+		}
+	}
+	return all
+}
+
+// byVector scores by the cosine of the angle to the query's vector.
+func byVector(all []Hit, q Query) (out []Hit) {
+	if len(q.Vector) == 0 {
+		return nil
+	}
+	vector := Unit(q.Vector)
+	for _, h := range all {
+		if h.Document.Model == q.Model && len(h.Passage.Vector) == len(vector) {
+			h.Score = dot(h.Passage.Vector, vector)
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func dot(a, b []float32) (sum float64) {
+	for i := range a {
+		sum += float64(a[i] * b[i])
+	}
+	return sum
+}
+
+// Unit returns v with length 1.
+func Unit(v []float32) []float32 {
+	length := math.Sqrt(dot(v, v))
+	if length == 0 {
+		return v
+	}
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(float64(x) / length)
+	}
+	return out
+}
+
+// byWords scores passages that have a word of the question by Okapi BM25.
+func byWords(all []Hit, question string) (out []Hit) {
+	wanted := map[string]int{} // number of each word
+	for w := range words(question) {
+		if _, has := wanted[w]; !has {
+			wanted[w] = len(wanted)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	type counted struct {
+		hit    Hit
+		times  []int // of each word
+		length int
+	}
+	var found []counted
+	with := make([]int, len(wanted)) // passages that have each word
+	total := 0
+	for _, h := range all {
+		c := counted{hit: h}
+		for w := range words(h.Passage.Text) {
+			c.length++
+			if i, ok := wanted[w]; ok {
+				if c.times == nil {
+					c.times = make([]int, len(wanted))
+				}
+				if c.times[i]++; c.times[i] == 1 {
+					with[i]++
+				}
+			}
+		}
+		total += c.length
+		if c.times != nil {
+			found = append(found, c)
+		}
+	}
+	mean := float64(total) / float64(max(len(all), 1))
+	for _, c := range found {
+		h := c.hit
+		for i, n := range c.times {
+			rare := math.Log(1 + (float64(len(all)-with[i])+0.5)/(float64(with[i])+0.5))
+			tf := float64(n)
+			h.Score += rare * tf * (bm25K + 1) / (tf + bm25K*(1-bm25B+bm25B*float64(c.length)/mean))
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// words are the words and numbers of a text, in small letters.
+func words(s string) func(func(string) bool) {
+	return strings.FieldsFuncSeq(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+}

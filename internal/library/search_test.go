@@ -1,0 +1,142 @@
+package library_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/internal/library"
+)
+
+// texts are those of hits, in their order.
+func texts(hits []library.Hit) (out []string) {
+	for _, h := range hits {
+		out = append(out, h.Passage.Text)
+	}
+	return out
+}
+
+func docs(model string, passages ...library.Passage) []library.Document {
+	return []library.Document{{Path: "/one", Model: model, Passages: passages}}
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	const (
+		boiler = "The boiler of the house was replaced in May; the invoice is number 4711."
+		bees   = "The bees of the garden want the water of the pond, and the flowers of the house."
+		heat   = "What warms the rooms cost 3,200 euros."
+		long   = "boiler boiler boiler"
+	)
+	worded := docs("m", library.Passage{Text: bees}, library.Passage{Text: boiler}, library.Passage{Text: heat})
+	for name, tt := range map[string]struct {
+		docs []library.Document
+		q    library.Query
+		n    int
+		want []string
+	}{
+		"a rare word beats frequent ones": {worded, library.Query{Text: "the boiler of the house"}, 1, []string{boiler}},
+		"numbers are words":               {worded, library.Query{Text: "Invoice 4711?"}, 5, []string{boiler}},
+		"small and large letters":         {worded, library.Query{Text: "BEES"}, 5, []string{bees}},
+		"nothing of it":                   {worded, library.Query{Text: "submarine"}, 5, nil},
+		"no words":                        {worded, library.Query{Text: "?!"}, 5, nil},
+		"a word again counts little more": {
+			docs("", library.Passage{Text: long + strings.Repeat(" filler", 60)}, library.Passage{Text: "boiler cost"}), library.Query{Text: "boiler cost"}, 1, []string{"boiler cost"},
+		},
+		"by meaning, without a word of it": {
+			docs("m", library.Passage{Text: bees, Vector: []float32{1, 0}}, library.Passage{Text: heat, Vector: []float32{0.1, 0.9}}),
+			library.Query{Text: "heating", Vector: []float32{0, 5}, Model: "m"},
+			1,
+			[]string{heat},
+		},
+		"vectors of another model do not count": {
+			docs("old", library.Passage{Text: bees, Vector: []float32{0, 1}}), library.Query{Text: "heating", Vector: []float32{0, 1}, Model: "m"}, 5, nil,
+		},
+		"what both find comes first": {
+			docs("m", library.Passage{Text: "boiler a", Vector: []float32{0, 1}}, library.Passage{Text: "b", Vector: []float32{0.5, 0.5}}, library.Passage{Text: "boiler c", Vector: []float32{1, 0}}),
+			library.Query{Text: "boiler", Vector: []float32{1, 0}, Model: "m"},
+			1,
+			[]string{"boiler c"},
+		},
+	} {
+		got := texts(library.Search(tt.docs, tt.q, tt.n))
+		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
+			t.Errorf("%s: found %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	if v := library.Unit([]float32{3, 4}); v[0] != 0.6 || v[1] != 0.8 {
+		t.Errorf("got %v", v)
+	}
+	if v := library.Unit([]float32{0, 0}); v[0] != 0 {
+		t.Errorf("got %v", v)
+	}
+}
+
+// A question of a library of 10,000 passages with vectors of 768 numbers, as nomic-embed-text makes them: to read it, and
+// to find. The floor reads the same files, and does nothing with them.
+func BenchmarkLibrary(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	l, err := library.Create(b.TempDir(), "papers")
+	if err != nil {
+		b.Fatal(err)
+	}
+	vector := func() []float32 {
+		v := make([]float32, 768)
+		for i := range v {
+			v[i] = float32(r.NormFloat64())
+		}
+		return library.Unit(v)
+	}
+	for i := range 100 {
+		d := library.Document{Path: fmt.Sprintf("/doc%d", i), Model: "m"}
+		for range 100 {
+			var text strings.Builder
+			for text.Len() < 1000 {
+				fmt.Fprintf(&text, "word%d ", int(r.ExpFloat64()*1000))
+			}
+			d.Passages = append(d.Passages, library.Passage{Text: text.String(), Vector: vector()})
+		}
+		if err := l.Put(d); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.Save(); err != nil {
+		b.Fatal(err)
+	}
+	all, err := l.Documents()
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := library.Query{Text: "word3 word700 word2500", Vector: vector(), Model: "m"}
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			files, _ := filepath.Glob(filepath.Join(l.Dir(), "*.doc"))
+			for _, f := range files {
+				if _, err := os.ReadFile(f); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := l.Documents(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("find", func(b *testing.B) {
+		for b.Loop() {
+			if n := len(library.Search(all, q, 12)); n != 12 {
+				b.Fatalf("found %d", n)
+			}
+		}
+	})
+}
