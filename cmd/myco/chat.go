@@ -22,6 +22,7 @@ type chatCmd struct {
 	Model   string `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node    string `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
 	System  string `help:"What the model is told before the conversation." placeholder:"TEXT"`
+	Library string `predictor:"library" help:"A library: those of its passages that tell of a question come before it." placeholder:"LIBRARY"`
 	Resume  bool   `short:"r" help:"Go on with the last conversation." xor:"which"`
 	Session string `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
 	List    bool   `short:"l" help:"List the conversations that are saved." xor:"which"`
@@ -32,9 +33,10 @@ type chatCmd struct {
 type chat struct {
 	*app
 	asker
-	local  bool // there is no daemon
-	keep   bool // on disk
-	tty    bool // answers go to a terminal
+	conn   *bus.Conn // nil where there is no daemon
+	local  bool      // there is no daemon
+	keep   bool      // on disk
+	tty    bool      // answers go to a terminal
 	notes  io.Writer
 	files  sessions
 	s      *session
@@ -61,7 +63,7 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	switch {
 	case err == nil:
 		defer conn.Close()
-		ch.asker = swarmAsker{conn}
+		ch.asker, ch.conn = swarmAsker{conn}, conn
 	case c.Node == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == "") && a.withoutDaemon(err):
 		ch.asker, ch.local, ch.s.Node = localAsker{}, true, ""
 	default:
@@ -74,6 +76,11 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	}
 	if c.Model != "" { // before anything is saved: --resume would go on with a slip of the keys
 		if err := ch.useModel(ctx, c.Model); err != nil {
+			return err
+		}
+	}
+	if c.Library != "" {
+		if err := ch.useLibrary(c.Library); err != nil {
 			return err
 		}
 	}

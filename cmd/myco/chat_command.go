@@ -18,6 +18,7 @@ var chatVerbs = []chatVerb{
 	{name: "/node", arg: "[NAME]", help: `List the nodes, or ask this one; "" leaves it to the swarm.`},
 	{name: "/peers", help: "Show the nodes of the swarm."},
 	{name: "/system", arg: "[TEXT]", help: `Show what the model is told first, or set it; "" for nothing.`},
+	{name: "/library", arg: "[NAME]", help: `List the libraries, or answer from this one; "" from none.`},
 	{name: "/retry", help: "Ask the last question again."},
 	{name: "/save", arg: "[NAME]", help: "Give the conversation a name. It is saved after each answer anyway."},
 	{name: "/load", arg: "NAME", help: "Go on with another conversation.", needs: true},
@@ -136,8 +137,8 @@ func (g *gather) take(last string) string {
 }
 
 // completions returns how a line may go on from its last word, and how much of it is there.
-// models and nodes are asked only where a name is wanted.
-func completions(line string, models, nodes, saved func() []string) (endings []string, length int) {
+// The names that a command takes are asked for only where one is wanted.
+func completions(line string, names map[string]func() []string) (endings []string, length int) {
 	verb, arg, spaced := strings.Cut(line, " ")
 	var words []string
 	typed := line
@@ -154,7 +155,7 @@ func completions(line string, models, nodes, saved func() []string) (endings []s
 		}
 	default:
 		typed = arg
-		if from := map[string]func() []string{"/model": models, "/node": nodes, "/load": saved}[verb]; from != nil {
+		if from := names[verb]; from != nil {
 			words = from()
 		}
 	}

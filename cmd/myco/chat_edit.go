@@ -184,13 +184,15 @@ func (c completer) Do(line []rune, pos int) (endings [][]rune, length int) {
 			return pick(nodes)
 		}
 	}
-	found, length := completions(string(line[:pos]), names(modelsOf), names(namesOf), func() []string {
+	saved := func() (out []string) {
 		all, _ := c.ch.files.list()
-		var out []string
 		for _, s := range all {
 			out = append(out, s.title())
 		}
 		return out
+	}
+	found, length := completions(string(line[:pos]), map[string]func() []string{
+		"/model": names(modelsOf), "/node": names(namesOf), "/load": saved, "/library": func() []string { return libraries(c.ch.environ) },
 	})
 	for _, f := range found {
 		endings = append(endings, []rune(f))

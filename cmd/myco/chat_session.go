@@ -78,6 +78,8 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 			ch.s.System, ch.s.Tokens = l.arg, 0
 		}
 		ch.note("%s", cmp.Or(ch.s.System, "The model is told nothing first."))
+	case "/library":
+		return ch.library(l)
 	case "/retry":
 		if !ch.s.again() {
 			return bus.Errorf(bus.CodeInvalid, "there is no question yet")
@@ -95,7 +97,7 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		ch.greet(ctx)
 	case "/clear":
 		fresh := ch.files.start()
-		fresh.Model, fresh.Node, fresh.System = ch.s.Model, ch.s.Node, ch.s.System
+		fresh.Model, fresh.Node, fresh.System, fresh.Library = ch.s.Model, ch.s.Node, ch.s.System, ch.s.Library
 		ch.s = fresh
 		ch.note("A new conversation.")
 	}

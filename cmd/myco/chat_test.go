@@ -76,10 +76,12 @@ func TestCompletions(t *testing.T) {
 	t.Parallel()
 	give := func(s ...string) func() []string { return func() []string { return s } }
 	for line, want := range map[string][]string{
-		"/mo": {"del "}, "/b": {"ye"}, "/model g": {"emma3:1b", "emma3:27b"}, "/node t": {"ower"}, "/load ho": {"lidays"},
+		"/mo": {"del "}, "/b": {"ye"}, "/model g": {"emma3:1b", "emma3:27b"}, "/node t": {"ower"}, "/load ho": {"lidays"}, "/library p": {"apers"},
 		"hello /m": nil, "/peers x": nil, "/s": {"ystem ", "ave "},
 	} {
-		got, _ := completions(line, give("gemma3:1b", "gemma3:27b"), give("tower"), give("holidays"))
+		got, _ := completions(line, map[string]func() []string{
+			"/model": give("gemma3:1b", "gemma3:27b"), "/node": give("tower"), "/load": give("holidays"), "/library": give("papers"),
+		})
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%q: %s", line, d)
 		}
@@ -234,6 +236,9 @@ func (d *daemon) chatOf(in string, args ...string) outcome {
 	return outcome{code, out.String(), errs.String()}
 }
 
+// chatsOf are the conversations of chatOf.
+func chatsOf(d *daemon) sessions { return sessions{dir: filepath.Join(d.dir, "mycoswarm", "chats")} }
+
 // What is piped in is one question, and a session carries the conversation from one run to the next.
 func TestChatGoesOn(t *testing.T) {
 	t.Parallel()
@@ -260,7 +265,7 @@ func TestChatGoesOn(t *testing.T) {
 		t.Errorf("listed %s", o.out)
 	}
 	d.chatOf("x", "--session", "none", "--no-save").want(t, 0)
-	if all, _ := (sessions{dir: filepath.Join(d.dir, "mycoswarm", "chats")}).list(); len(all) != 1 {
+	if all, _ := chatsOf(d).list(); len(all) != 1 {
 		t.Errorf("%d conversations are kept, want 1", len(all))
 	}
 }

@@ -92,6 +92,10 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 		return err
 	}
 	ch.warnOfContext(nodes, task.Model)
+	sources, err := ch.withPassages(ctx, nodes, &req)
+	if err != nil {
+		return err
+	}
 	r := &reply{ch: ch, start: ch.now(), nodes: nodes, asked: cmp.Or(task.Model, "the swarm")}
 	if ch.tty {
 		r.screen = &answerScreen{out: ch.view.out, size: terminalSize}
@@ -106,7 +110,11 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	return r.end(info, result, nodes)
+	if err := r.end(info, result, nodes, sources); err != nil {
+		return err
+	}
+	tellSources(sources, ch.note)
+	return nil
 }
 
 // sticky is the model that answered before, where some node has it still; never the demo model,
@@ -282,7 +290,7 @@ func (r *reply) failed(ctx context.Context, err error) error {
 }
 
 // end takes a whole answer in.
-func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.NodeInfo) error {
+func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.NodeInfo, sources []passageView) error {
 	ch := r.ch
 	if r.said.Len() == 0 && result.Text != "" && !ch.json {
 		if r.said.WriteString(result.Text); r.screen != nil {
@@ -302,7 +310,7 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	}
 	a := answerView{
 		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, NodeName: nameOf(nodes, info.NodeID), Attempts: info.Attempts,
-		TTFTMS: millis(r.ttft), DurationMS: millis(ch.now().Sub(r.start)), Demo: result.Demo,
+		TTFTMS: millis(r.ttft), DurationMS: millis(ch.now().Sub(r.start)), Demo: result.Demo, Sources: sources,
 	}
 	if ch.json {
 		ch.object(answerEvent{Event: "answer", answerView: a})

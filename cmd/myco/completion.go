@@ -15,7 +15,6 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
 // completionLimit is how long a shell waits for names from the daemon: a person who pressed Tab would
@@ -129,13 +128,7 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 		})
 	}
 	return map[string]complete.Predictor{
-		"library": complete.PredictFunc(func(complete.Args) (names []string) {
-			all, _ := library.List(librariesDir(s.environ))
-			for _, l := range all {
-				names = append(names, l.Name)
-			}
-			return names
-		}),
+		"library": complete.PredictFunc(func(complete.Args) []string { return libraries(s.environ) }),
 		"node": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
 			status, err := c.Status(ctx)
 			if err != nil {

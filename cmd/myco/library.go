@@ -27,6 +27,15 @@ type libraryCmd struct {
 // librariesDir is the folder of all libraries.
 func librariesDir(environ []string) string { return filepath.Join(stateDir(environ), "libraries") }
 
+// libraries are the names of all.
+func libraries(environ []string) (names []string) {
+	all, _ := library.List(librariesDir(environ))
+	for _, l := range all {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
 // library opens a library that is there.
 func (a *app) library(called string) (*library.Library, error) {
 	l, err := library.Open(librariesDir(a.environ), called)
@@ -58,7 +67,7 @@ func (v passageView) place(file string) string {
 	return file
 }
 
-// passages are the n best of the libraries, the best first.
+// passages are the n best of the libraries, the best first. Without a daemon they are found by their words.
 func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, question string, n int) ([]passageView, error) {
 	type ranked struct {
 		passageView
@@ -76,7 +85,7 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 			return nil, fmt.Errorf("read the library %s: %w", called, err)
 		}
 		q := library.Query{Text: question, Model: l.Model}
-		if l.Model != "" {
+		if l.Model != "" && conn != nil {
 			vectors, _, err := h.embed(ctx, l.Model, bus.Interactive, []string{embedPrompts(l.Model).question + question})
 			switch e := bus.AsError(err); {
 			case err == nil:

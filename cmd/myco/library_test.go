@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -20,7 +21,7 @@ type librarian struct {
 	mu     sync.Mutex
 	read   []string // names
 	embeds []string // texts
-	asked  []string // prompts
+	asked  []bus.InferenceRequest
 	lanes  map[bus.Lane]bool
 	gone   bool // the model of the vectors
 	room   int  // what a question may have, in bytes
@@ -59,7 +60,7 @@ func (d *daemon) librarian() *librarian {
 		default:
 			var req bus.InferenceRequest
 			_ = json.Unmarshal(r.Task.Payload, &req)
-			l.asked = append(l.asked, req.Prompt)
+			l.asked = append(l.asked, req)
 			if len(req.Prompt) > l.room {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
 			}
@@ -72,16 +73,24 @@ func (d *daemon) librarian() *librarian {
 	return l
 }
 
-// took returns what was read since it was called last, in order, and what was asked last.
-func (l *librarian) took() (read []string, asked string) {
+// do looks at l, or changes it.
+func (l *librarian) do(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	read, l.read = l.read, nil
+	f()
+}
+
+// took returns what was read since it was called last, in order.
+func (l *librarian) took() (read []string) {
+	l.do(func() { read, l.read = l.read, nil })
 	slices.Sort(read)
-	if n := len(l.asked); n > 0 {
-		asked = l.asked[n-1]
-	}
-	return read, asked
+	return read
+}
+
+// last is what was asked last.
+func (l *librarian) last() (asked bus.InferenceRequest) {
+	l.do(func() { asked = l.asked[len(l.asked)-1] })
+	return asked
 }
 
 // folder makes a folder of documents, and what is none.
@@ -114,7 +123,7 @@ func TestLibrary(t *testing.T) {
 	dir := folder(t, d)
 	is := func(what string, want ...string) {
 		t.Helper()
-		if read, _ := l.took(); !slices.Equal(read, want) {
+		if read := l.took(); !slices.Equal(read, want) {
 			t.Errorf("%s: read %q, want %q", what, read, want)
 		}
 	}
@@ -122,12 +131,14 @@ func TestLibrary(t *testing.T) {
 		"the library papers: 3 documents, 4 passages; 3 read now, 0 gone, 1 not readable", "bees.md, 1 passage, read by tower, vectors by tower",
 		`bad.txt, not readable: "bad.txt" is broken`)
 	is("at first", "bad.txt", "bees.md", "boiler.txt", "pages.txt")
-	if l.lanes[bus.Interactive] || !l.lanes[bus.Batch] {
-		t.Errorf("lanes %v: nobody waits for one document", l.lanes)
-	}
-	if !slices.Contains(l.embeds, "search_document: boiler.txt\nThe boiler was replaced in May, for 3,200 euros.") {
-		t.Errorf("vectors were made of %q", l.embeds)
-	}
+	l.do(func() {
+		if l.lanes[bus.Interactive] || !l.lanes[bus.Batch] {
+			t.Errorf("lanes %v: nobody waits for one document", l.lanes)
+		}
+		if !slices.Contains(l.embeds, "search_document: boiler.txt\nThe boiler was replaced in May, for 3,200 euros.") {
+			t.Errorf("vectors were made of %q", l.embeds)
+		}
+	})
 	d.myco("library", "update", "papers").want(t, 0, "3 documents, 4 passages; 0 read now, 0 gone, 1 not readable")
 	is("nothing has changed")
 
@@ -142,7 +153,7 @@ func TestLibrary(t *testing.T) {
 		t.Errorf("found %q, want %q", found.out, want)
 	}
 	o := d.myco("ask", "--library", "papers", "How old is the heating?").want(t, 0, "[1] "+filepath.Join(dir, "sub", "pages.txt")+", page 2\n")
-	_, asked := l.took()
+	asked := l.last().Prompt
 	if !strings.Contains(asked, "[1] pages.txt, page 2:\nThe heating of the greenhouse is old.\n\n[2]") || !strings.HasSuffix(asked, "\n\nQuestion: How old is the heating?") {
 		t.Errorf("asked %q, answered %q", asked, o.out)
 	}
@@ -184,9 +195,7 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	l := d.librarian()
 	dir := folder(t, d)
 	d.myco("library", "add", "papers", filepath.Join(dir, "boiler.txt"), "-m", "m").want(t, 0)
-	l.mu.Lock()
-	l.gone = true
-	l.mu.Unlock()
+	l.do(func() { l.gone = true })
 	o := d.myco("library", "search", "papers", "Euros?").want(t, 0, "passages are found by their words alone")
 	if !strings.Contains(o.out, "3,200 euros") {
 		t.Errorf("found %q", o.out)
@@ -197,6 +206,63 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
 }
 
+// In a conversation passages come before the open question alone: what is kept of it, and goes out again, is what was said.
+func TestChatFromALibrary(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := folder(t, d)
+	d.myco("library", "add", "papers", dir, "-m", "m").want(t, 0)
+	pages := filepath.Join(dir, "sub", "pages.txt")
+	d.chatOf("How old is the heating?", "-s", "house", "--library", "papers").want(t, 0, "[1] "+pages+", page 2\n")
+	d.chatOf("And what did it cost?", "--resume").want(t, 0, "[1] ")
+	last := l.last().Messages
+	if len(last) != 3 || last[0].Content != "How old is the heating?" || !strings.HasSuffix(last[2].Content, "\n\nQuestion: And what did it cost?") ||
+		!strings.Contains(last[2].Content, "The heating of the greenhouse is old.") {
+		t.Errorf("asked %+v", last)
+	}
+	var v answerEvent
+	lines := strings.Split(strings.TrimSpace(d.chatOf("And when?", "--resume", "--json").want(t, 0).out), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &v); err != nil || len(v.Sources) == 0 || v.Sources[0].File == "" {
+		t.Errorf("%q: %v", lines, err)
+	}
+	s, err := chatsOf(d).find("house")
+	if err != nil || s.Library != "papers" || s.Messages[2].Content != "And what did it cost?" {
+		t.Errorf("kept %+v, %v", s, err)
+	}
+	d.chatOf("x", "--library", "none").want(t, 3, `there is no library "none"`)
+	d.chatOf("How old is the heating?", "--no-save").want(t, 0)
+	if q := l.last().Messages; len(q) != 1 || q[0].Content != "How old is the heating?" {
+		t.Errorf("without a library: asked %+v", q)
+	}
+}
+
+func TestChatLibraryCommand(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	d.myco("library", "add", "papers", folder(t, d), "-m", "m").want(t, 0)
+	var notes bytes.Buffer
+	ch := &chat{app: &app{streams: streams{environ: []string{"XDG_STATE_HOME=" + d.dir}}}, s: &session{}, notes: &notes}
+	for _, tt := range []struct{ line, says, library string }{
+		{"/library papers", "Passages of papers come before each question", "papers"},
+		{"/library", "*  papers", "papers"},
+		{"/library none", `there is no library "none"`, "papers"},
+		{`/library ""`, "from no library", ""},
+	} {
+		notes.Reset()
+		l, err := parseChat(tt.line)
+		must(t, err)
+		said := ""
+		if err := ch.command(t.Context(), l); err != nil {
+			said = err.Error()
+		}
+		if said += notes.String(); !strings.Contains(said, tt.says) || ch.s.Library != tt.library {
+			t.Errorf("%s: says %q, and the library is %q", tt.line, said, ch.s.Library)
+		}
+	}
+}
+
 // A model that reads less at once than it says gets fewer passages, the best ones.
 func TestLibraryForASmallContext(t *testing.T) {
 	t.Parallel()
@@ -204,12 +270,12 @@ func TestLibraryForASmallContext(t *testing.T) {
 	l := d.librarian()
 	dir := folder(t, d)
 	d.myco("library", "add", "papers", dir).want(t, 0)
-	l.room = 330
+	l.do(func() { l.room = 330 })
 	d.myco("ask", "--library", "papers", "bees of the garden and euros for the heating").want(t, 0)
-	if _, asked := l.took(); strings.Contains(asked, "[2]") || !strings.Contains(asked, "[1]") {
+	if asked := l.last().Prompt; strings.Contains(asked, "[2]") || !strings.Contains(asked, "[1]") {
 		t.Errorf("asked at last %q", asked)
 	}
-	l.room = 10
+	l.do(func() { l.room = 10 })
 	d.myco("ask", "--library", "papers", "bees").want(t, 2, "too long for the model", "name a model with a longer context")
 }
 

@@ -33,6 +33,8 @@ type session struct {
 	Model  string     `json:"model,omitempty"`
 	Node   bus.NodeID `json:"node,omitempty"`
 	System string     `json:"system,omitempty"`
+	// Library is the one whose passages come before each question. They are no part of Messages.
+	Library string `json:"library,omitempty"`
 	// Used is the model that answered last, and Tokens how much it had read and written then.
 	Used   string `json:"used,omitempty"`
 	Tokens int    `json:"tokens,omitempty"`
