@@ -181,6 +181,26 @@ func TestClaimedBeforeItIsKnownToBeQueued(t *testing.T) {
 	})
 }
 
+// A claim of what was in the queue is counted, and what comes next is answered at once though fetches found nothing before.
+func TestClaimIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		h.do(func() {
+			h.stored(oneKey, "t1", 7, Need{})
+			h.keys[oneKey].misses = 3
+		})
+		q.write(Claim{Task: "t1", State: bus.StateRunning, Worker: another, Attempt: 1, Ack: "ack.7", Key: oneKey, Seq: 7}, []byte(`{}`))
+		if it, k := h.state("t1"); it.open || k.nOpen != 0 || k.claims != 1 || k.misses != 0 {
+			t.Errorf("open %v; %d open, %d claimed, %d misses", it.open, k.nOpen, k.claims, k.misses)
+		}
+		q.write(Claim{Task: "t1", State: bus.StateDone, Worker: another, Attempt: 1, Ack: "ack.7", Key: oneKey, Seq: 7}, []byte(`{}`))
+		if it, k := h.state("t1"); it.k != nil || k.nOpen != 0 || k.claims != 0 {
+			t.Errorf("ended, and %d open, %d claimed", k.nOpen, k.claims)
+		}
+	})
+}
+
 // An end that is written while a task is on its way past the queue is counted once.
 func TestEndsOnItsWayPastTheQueue(t *testing.T) {
 	t.Parallel()
