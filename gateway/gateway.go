@@ -88,6 +88,8 @@ type Config struct {
 	// steps of 1 MiB after the first of each. One alone may have more. Beyond it requests are refused with CodeBusy. Default
 	// 512 MiB; see the function of this name.
 	BodyRoom int64
+	// Metrics answers GET /metrics; nil: there are none.
+	Metrics http.Handler
 	// Logger gets failures of the swarm; default: discards.
 	Logger *slog.Logger
 }
@@ -129,7 +131,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
