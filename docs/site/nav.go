@@ -41,6 +41,7 @@ var order = []chapter{
 	}},
 	{"Use", []entry{
 		{"Chat", "docs/chat.md", "chat.html"},
+		{"Durable tasks", "docs/tasks.md", "tasks.html"},
 		{"Documents", "docs/files.md", "files.html"},
 		{"Pages of the web", "docs/web.md", "web.html"},
 		{"The owner's rules", "docs/policy.md", "policy.html"},
