@@ -54,6 +54,7 @@ var order = []chapter{
 	}},
 	{"Operate", []entry{
 		{"The daemon: mycod", mycodSrc, "mycod.html"},
+		{"Metrics", "docs/metrics.md", "metrics.html"},
 		{"Reliability", "docs/reliability.md", "reliability.html"},
 		{"Security", "SECURITY.md", "security.html"},
 	}},

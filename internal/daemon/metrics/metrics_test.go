@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,36 @@ func TestPageStaysAsItIs(t *testing.T) {
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
 		if !strings.Contains(page, "\n"+name+" ") {
 			t.Errorf("the page has no %s", name)
+		}
+	}
+}
+
+// The page of docs names what there is, and nothing else.
+func TestDocsNameTheFigures(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New(state)
+	busy(t, m)
+	there, named := map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(own(get(t, m, "/metrics"))) {
+		if head, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			name, kind, _ := strings.Cut(strings.TrimSpace(head), " ")
+			if there[name] = true; kind == "histogram" {
+				there[name+"_bucket"], there[name+"_sum"], there[name+"_count"] = true, true, true
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile(`mycoswarm_\w+`).FindAllString(string(docs), -1) {
+		if named[name] = true; !there[name] {
+			t.Errorf("docs/metrics.md names %s, which there is not", name)
+		}
+	}
+	for name := range there {
+		if base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count"); !named[name] && !named[base] {
+			t.Errorf("docs/metrics.md does not name %s", name)
 		}
 	}
 }
