@@ -90,6 +90,9 @@ type Config struct {
 	BodyRoom int64
 	// Metrics answers GET /metrics; nil: there are none.
 	Metrics http.Handler
+	// Answered is told of each request that was answered: its route, one of Routes or what stands for all others,
+	// empty where it was refused before, and the status. It must not block. Default: nothing is done.
+	Answered func(route string, status int)
 	// Logger gets failures of the swarm; default: discards.
 	Logger *slog.Logger
 }
@@ -162,6 +165,9 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Hosts == nil {
 		cfg.Hosts = func() []string { return nil }
 	}
+	if cfg.Answered == nil {
+		cfg.Answered = func(string, int) {}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -200,7 +206,9 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
-	g.mux.ServeHTTP(w, r)
+	a := &answer{ResponseWriter: w}
+	g.mux.ServeHTTP(a, r)
+	g.cfg.Answered(r.Pattern, cmp.Or(a.status, http.StatusOK))
 }
 
 // Server returns an HTTP server for h with limits on slow and large requests. A reply has no

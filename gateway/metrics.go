@@ -13,6 +13,32 @@ var metricsRoutes = []route{
 	{"GET /metrics", forLocal, bodiless((*Gateway).metrics)},
 }
 
+// answer is a response that remembers its status.
+type answer struct {
+	http.ResponseWriter
+
+	status int // 0 before it is written
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= http.StatusOK { // those below announce another
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// unwrapped is the server's own response: http.MaxBytesReader tells no other that its connection is to be closed.
+func unwrapped(w http.ResponseWriter) http.ResponseWriter {
+	if a, ok := w.(*answer); ok {
+		return a.ResponseWriter
+	}
+	return w
+}
+
 // metrics tells figures of this node.
 func (g *Gateway) metrics(w http.ResponseWriter, r *http.Request) {
 	if g.cfg.Metrics == nil {

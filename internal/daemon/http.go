@@ -22,13 +22,13 @@ import (
 func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
 		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts,
-		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Logger: d.log,
+		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Answered: d.metrics.Answered, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	d.gateway = g
-	return gateway.Server(d.metrics.Count(g)), nil
+	return gateway.Server(g), nil
 }
 
 // listenAsOllama takes the address where programs look for Ollama, if it is asked for.

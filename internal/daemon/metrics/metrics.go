@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -96,10 +97,9 @@ func New(look func() State) *Metrics {
 // ServeHTTP writes the page that Prometheus scrapes.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.page.ServeHTTP(w, r) }
 
-// Count returns next with its requests counted, by the patterns of its http.ServeMux.
-func (m *Metrics) Count(next http.Handler) http.Handler {
-	return promhttp.InstrumentHandlerCounter(m.requests, next,
-		promhttp.WithLabelFromRequest("endpoint", func(r *http.Request) string { return cmp.Or(r.Pattern, other) }))
+// Answered counts a request: its route is empty where it was refused before it was looked at.
+func (m *Metrics) Answered(route string, status int) {
+	m.requests.WithLabelValues(cmp.Or(route, other), strconv.Itoa(status)).Inc()
 }
 
 // TaskEnded implements sched.Meter.
