@@ -86,6 +86,7 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /api/pull":            {{"/api/pull", `{"model":"scripted:latest"}`}},
 	"DELETE /api/delete":        {{"/api/delete", `{"model":"scripted:latest"}`}},
 	"POST /v1/responses":        {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
+	"GET /metrics":              {{"/metrics", ""}},
 	"GET /ui":                   {{"/ui", ""}},
 	"GET /ui/{$}":               {{"/ui/", ""}},
 	"GET /ui/static/{file...}":  {{"/ui/static/app.js", ""}},
@@ -272,7 +273,7 @@ func TestHTTPMatrix(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/nothing", "/api/", "/api/pull", "/api/delete", "/v1/", "/debug/pprof/", "/metrics", "/../status", "//status", "/task/../status", "/task/%2e%2e"} {
+	for _, path := range []string{"/nothing", "/api/", "/api/pull", "/api/delete", "/v1/", "/debug/pprof/", "/metrics/", "/../status", "//status", "/task/../status", "/task/%2e%2e"} {
 		tried++
 		r := httpDo(t, a, http.MethodGet, path, "", func(r *http.Request) {
 			r.Header.Del("Authorization")

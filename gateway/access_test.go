@@ -18,7 +18,7 @@ var dialectRoutes = map[string]string{
 	"POST /api/embed": `{"model":"vec","input":"x"}`, "POST /api/embeddings": `{"model":"vec","prompt":"x"}`, "POST /v1/embeddings": `{"model":"vec","input":"x"}`,
 	"POST /v1/responses": `{"model":"m","input":"hi"}`, "POST /v1/messages": `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
-	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "",
+	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /metrics": "",
 }
 
 // open reports whether a route tells nothing, and is for all.
@@ -145,7 +145,7 @@ func TestProxiesNeedTheKey(t *testing.T) {
 func TestKeyAlways(t *testing.T) {
 	t.Parallel()
 	o, _ := newOracle(t, answers)
-	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, KeyAlways: true})
+	g, err := gateway.New(gateway.Config{Metrics: figures, Swarm: o, Key: key, KeyAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (g *Gateway) limitBody(w http.ResponseWriter, r *http.Request) (done func()
 	if r.ContentLength > most {
 		return nil, bus.TooLarge("request", r.ContentLength) // and what comes is not waited for
 	}
-	b := &body{in: http.MaxBytesReader(w, r.Body, most), control: http.NewResponseController(w), room: g.room}
+	b := &body{in: http.MaxBytesReader(unwrapped(w), r.Body, most), control: http.NewResponseController(w), room: g.room}
 	r.Body = b
 	return func() { b.room.release(b.held) }, nil
 }

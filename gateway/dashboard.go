@@ -84,11 +84,17 @@ func guard(w http.ResponseWriter) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// dashboard makes a handler of a part of the dashboard. The body of a request has nothing to say, and is
-// held to the limits all the same.
+// dashboard makes a handler of a part of the dashboard.
 func dashboard(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
-	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	return bodiless(func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		guard(w)
+		do(g, w, r)
+	})
+}
+
+// bodiless makes a handler of requests whose body has nothing to say. It is held to the limits all the same.
+func bodiless(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
+	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()

@@ -88,6 +88,11 @@ type Config struct {
 	// steps of 1 MiB after the first of each. One alone may have more. Beyond it requests are refused with CodeBusy. Default
 	// 512 MiB; see the function of this name.
 	BodyRoom int64
+	// Metrics answers GET /metrics; nil: there are none.
+	Metrics http.Handler
+	// Answered is told of each request that was answered: its route, one of Routes or what stands for all others,
+	// empty where it was refused before, and the status. It must not block. Default: nothing is done.
+	Answered func(route string, status int)
 	// Logger gets failures of the swarm; default: discards.
 	Logger *slog.Logger
 }
@@ -129,7 +134,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -159,6 +164,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if cfg.Hosts == nil {
 		cfg.Hosts = func() []string { return nil }
+	}
+	if cfg.Answered == nil {
+		cfg.Answered = func(string, int) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -198,7 +206,9 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
-	g.mux.ServeHTTP(w, r)
+	a := &answer{ResponseWriter: w}
+	g.mux.ServeHTTP(a, r)
+	g.cfg.Answered(r.Pattern, cmp.Or(a.status, http.StatusOK))
 }
 
 // Server returns an HTTP server for h with limits on slow and large requests. A reply has no

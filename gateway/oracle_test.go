@@ -118,7 +118,7 @@ func newOracle(t testing.TB, say func(bus.Task, func(bus.Chunk) error) (any, err
 		{ID: other, Name: "b", State: bus.NodeReady, Types: managing, GPUTier: "high", Models: []bus.ModelInfo{model}, Embedders: []bus.ModelInfo{vectors, model}},
 		{ID: "myco-000000000000", Name: "c", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "gone"}}},
 	}}
-	g, err := gateway.New(gateway.Config{Swarm: o, Key: key})
+	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, Metrics: figures})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,16 @@ type Inference struct {
 	engines Engines
 	slots   int
 	limits  Limits
+	tokens  func(model string) Tokens
 	written rate
+}
+
+// Tokens counts the tokens of a model. Its methods are called at the same time, and must not block.
+type Tokens interface {
+	// Wrote counts more of an answer, a piece as one token.
+	Wrote(n int)
+	// Read counts those of a prompt, where the engine tells.
+	Read(n int)
 }
 
 // Limits are how long an engine may say nothing before its task goes to another node.
@@ -75,6 +84,12 @@ func (h *Inference) WithLimits(l Limits) *Inference {
 	return h
 }
 
+// WithTokens has the tokens of each model counted by what of returns, and returns h. It is called before h is used.
+func (h *Inference) WithTokens(of func(model string) Tokens) *Inference {
+	h.tokens = of
+	return h
+}
+
 // Capability implements bus.Handler. There are no slots as long as there is no model.
 func (h *Inference) Capability(context.Context) (bus.Capability, error) {
 	c := bus.Capability{Type: bus.TypeInference, Models: h.engines.Models()}
@@ -98,10 +113,11 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	if t.Model == "" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models; name one with -m")
 	}
-	phase, limit := h.firstPhase(t.Model, len(t.Payload))
+	m := h.model(t.Model)
+	phase, limit := h.firstPhase(m, len(t.Payload))
 	t.DropPayload() // it is read, and may be large
 	bus.SetPhase(ctx, phase, limit)
-	answering, between := false, h.between(t.Model, req, limit)
+	answering, between, tokens := false, h.between(m, req, limit), h.counter(m)
 	out := func(c bus.InferenceChunk) error {
 		if !answering || c.Empty() {
 			answering = true
@@ -111,6 +127,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 			return nil
 		}
 		h.written.note(time.Now(), 1+len(c.Cuts))
+		tokens.Wrote(1 + len(c.Cuts))
 		return emit(c)
 	}
 	res, ok, err := h.goOn(ctx, t.Model, req, out)
@@ -126,6 +143,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	case err == nil && !bus.SameModel(res.Model, t.Model):
 		return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
 	case err == nil:
+		tokens.Read(res.PromptTokens)
 		return res, nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -150,15 +168,35 @@ func (h *Inference) goOn(ctx context.Context, model string, req bus.InferenceReq
 	return h.engines.Continue(ctx, model, req, said, shown.Continue, emit)
 }
 
+// model is what the engines tell of a model; zero where none has it.
+func (h *Inference) model(name string) bus.ModelInfo {
+	for _, m := range h.engines.Models() {
+		if bus.SameModel(m.Name, name) {
+			return m
+		}
+	}
+	return bus.ModelInfo{}
+}
+
+// uncounted are Tokens of who wants none counted, or of a model that is not there.
+type uncounted struct{}
+
+func (uncounted) Wrote(int) {}
+func (uncounted) Read(int)  {}
+
+func (h *Inference) counter(m bus.ModelInfo) Tokens {
+	if h.tokens == nil || m.Name == "" {
+		return uncounted{}
+	}
+	return h.tokens(m.Name)
+}
+
 // firstPhase returns what the engine does before the first piece of an answer, and
 // how long that may take.
-func (h *Inference) firstPhase(model string, promptSize int) (name string, limit time.Duration) {
+func (h *Inference) firstPhase(m bus.ModelInfo, promptSize int) (name string, limit time.Duration) {
 	name, limit = "prompt", promptTime+time.Duration(promptSize/promptRate)*time.Second
-	for _, m := range h.engines.Models() {
-		if bus.SameModel(m.Name, model) && !m.Loaded {
-			name, limit = phaseLoad, limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
-			break
-		}
+	if m.Name != "" && !m.Loaded {
+		name, limit = phaseLoad, limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
 	}
 	return name, cmp.Or(h.limits.First, limit)
 }
@@ -166,15 +204,10 @@ func (h *Inference) firstPhase(model string, promptSize int) (name string, limit
 // between returns how long an engine may take from one piece of an answer to the next, where first is
 // the time for the first one. Ollama says nothing while a model writes a call of a tool, which may be a
 // whole file.
-func (h *Inference) between(model string, req bus.InferenceRequest, first time.Duration) time.Duration {
+func (h *Inference) between(m bus.ModelInfo, req bus.InferenceRequest, first time.Duration) time.Duration {
 	limit := cmp.Or(h.limits.Token, tokenTime)
-	if len(req.Tools) == 0 {
-		return limit
-	}
-	for _, m := range h.engines.Models() {
-		if bus.SameModel(m.Name, model) && m.Engine == "ollama" {
-			return max(limit, first)
-		}
+	if len(req.Tools) > 0 && m.Engine == "ollama" {
+		return max(limit, first)
 	}
 	return limit
 }

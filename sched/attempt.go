@@ -53,11 +53,13 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 	waited time.Duration // from its submission until then
+	result bus.EventKind // how it went
 
 	mu    sync.Mutex
 	phase string
 	limit time.Duration
 	fed   time.Time // the watchdog
+	first time.Time // the first piece of an answer
 	seq   int       // of the next chunk
 	after *after    // what its output continues
 	kept  []outMsg  // the last resendBytes of output
@@ -101,6 +103,9 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fed = a.w.n.now()
+	if a.first.IsZero() && says(chunk) {
+		a.first = a.fed
+	}
 	if a.phase == startPhase { // the handler names no phases
 		a.phase, a.limit = outputPhase, betweenOut
 	}
@@ -310,7 +315,7 @@ func (r Record) claim(id bus.TaskID, d Delivery) Claim {
 func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	id := a.job.Task.ID
 	hctx, cancel := context.WithCancelCause(ctx)
-	a.cancel, a.began = cancel, w.n.now()
+	a.cancel, a.began, a.result = cancel, w.n.now(), bus.EventLost
 	if at, _ := w.n.members.clockOf(a.job.Submitter, a.began); !a.job.Accepted.IsZero() {
 		a.waited = max(at.Sub(a.job.Accepted), 0)
 	}
@@ -333,6 +338,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 		cause = err
 	}
 	w.conclude(ctx, a, result, cause)
+	w.n.cfg.Meter.AttemptEnded(a.ran())
 	w.mu.Lock()
 	delete(w.running, id)
 	w.mu.Unlock()
@@ -375,7 +381,7 @@ func (w *worker) drop(ctx context.Context, a *attempt, why *bus.Error) {
 	if errors.Is(why, errSubmitterGone) || w.n.off(ProtectTellLost) {
 		kind = bus.EventCancelled
 	}
-	w.n.event(kind, a.job, a.rec.Attempt, why.Message)
+	a.tell(kind, why.Message)
 	w.ack(a.ack())
 }
 
@@ -421,6 +427,7 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		w.release(context.WithoutCancel(ctx), a, "worker stops")
 		return
 	case errors.Is(err, errSuperseded):
+		a.result = bus.EventSuperseded
 		w.ack(a.ack())
 		return
 	case errors.Is(err, bus.ErrStalled), bus.IsRetry(err):
@@ -460,12 +467,13 @@ func (w *worker) release(ctx context.Context, a *attempt, why string) {
 	a.rec.State, a.rec.Why = bus.StateQueued, why
 	a.rec.Failures = mergeFailures(a.rec.Failures, a.failure())
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
-		return // another has it
+		a.result = bus.EventSuperseded // another has it
+		return
 	}
 	w.mu.Lock()
 	delete(w.running, a.job.Task.ID) // before another looks for who runs it
 	w.mu.Unlock()
 	w.n.beat()
-	w.n.event(bus.EventRetried, a.job, a.rec.Attempt, why)
+	a.tell(bus.EventRetried, why)
 	w.nak(a.ack(), int(giveBackDelay(a.rec.Attempt).Milliseconds()))
 }

@@ -63,7 +63,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 			w.n.log.Debug("send the end", "task", f.Task, "err", err)
 		}
 	}
-	w.n.event(bus.EventKind(f.State), a.job, f.Attempt, "")
+	a.tell(bus.EventKind(f.State), "")
 	if w.n.off(ProtectKeepFirst) {
 		w.keep(ctx, a.job, f)
 	}
@@ -72,7 +72,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 
 func (w *worker) superseded(a *attempt) {
 	w.n.log.Info("superseded", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
-	w.n.event(bus.EventSuperseded, a.job, a.rec.Attempt, "another attempt finished first")
+	a.tell(bus.EventSuperseded, "another attempt finished first")
 	w.ack(a.ack())
 }
 

@@ -72,6 +72,8 @@ type Config struct {
 	// must not block. Default: it never was.
 	Slept func() time.Duration
 	Log   *slog.Logger
+	// Meter is told what happens. Default: nobody is.
+	Meter Meter
 
 	without map[Protection]bool // tests only
 }
@@ -152,6 +154,9 @@ func New(cfg Config, fx Effects) *Node {
 	}
 	if cfg.Slept == nil {
 		cfg.Slept = func() time.Duration { return 0 }
+	}
+	if cfg.Meter == nil {
+		cfg.Meter = unmetered{}
 	}
 	if cfg.Hold == 0 {
 		cfg.Hold = holdDefault
@@ -447,6 +452,9 @@ func (n *Node) onBye(m Msg) {
 func (n *Node) gone(ids []bus.NodeID, why *bus.Error) {
 	for _, id := range ids {
 		n.log.Info("lost", "node", id)
+		if errors.Is(why, errSubmitterLost) {
+			n.cfg.Meter.PeerLost()
+		}
 		n.worker.submitterGone(id, why)
 	}
 	if len(ids) > 0 {

@@ -282,6 +282,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	if !j.Durable() {
 		o.dropPayload(&j)
 	}
+	o.n.cfg.Meter.TaskEnded(j.Task.Type, f.State, f.Node != "" && !f.Unrun)
 	e.out.close(f)
 	o.keepTail(id, e)
 	o.n.members.forgetTask(id)

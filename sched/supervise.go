@@ -50,16 +50,22 @@ func (h *host) giveBack(it *item, why string, crashed []Crash) {
 	}
 	if it.straight != nil {
 		if !it.straight.back {
-			h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
+			h.lost(it, why)
 		}
 		h.enqueue(it, 0, h.unseat(c, why, crashed))
 		return
 	}
-	h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
+	h.lost(it, why)
 	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
 		h.n.log.Warn("give back", "task", it.id, "err", err)
 	}
 	h.reopen(it)
+}
+
+// lost notes that a task's worker is gone.
+func (h *host) lost(it *item, why string) {
+	h.n.log.Info("give back", "task", it.id, "worker", it.claim.Worker, "attempt", it.claim.Attempt, "why", why)
+	h.n.cfg.Meter.AttemptLost()
 }
 
 // reports tells whether node's beats after since still name task as running.

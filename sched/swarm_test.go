@@ -37,6 +37,7 @@ type setup struct {
 	owner func(i int) *bus.OwnerUse // of the machine
 	// putOut is sched.Config's: of the member with an id, and not of one that was not put out.
 	putOut func(bus.NodeID) (string, bool)
+	meter  func(i int) sched.Meter // of node i
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
@@ -144,6 +145,9 @@ func (s *swarm) restart(i int) {
 	if skew := s.skew[i]; skew != 0 {
 		n.m.Skew(skew)
 		cfg.Clock = func() time.Time { return time.Now().Add(skew) }
+	}
+	if s.meter != nil {
+		cfg.Meter = s.meter(i)
 	}
 	if s.twin != nil {
 		cfg.Twin = func(o bus.Instance) { s.twin(i, o) }

@@ -312,6 +312,21 @@ func (s *Store) Peers(ctx context.Context) (jetstream.KeyValue, error) {
 	return kv, nil
 }
 
+// Used returns how many bytes the streams have on disk, and in memory.
+func (s *Store) Used() (disk, memory uint64, err error) {
+	s.mu.Lock()
+	srv := s.srv
+	s.mu.Unlock()
+	if srv == nil {
+		return 0, 0, errNotRunning
+	}
+	info, err := srv.Jsz(nil)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for the size of the streams: %w", err)
+	}
+	return info.Store, info.Memory, nil
+}
+
 // Linked reports whether the store is connected to the fabric at present.
 func (s *Store) Linked() bool {
 	s.mu.Lock()

@@ -24,6 +24,7 @@ type askCmd struct {
 	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Library     []string      `predictor:"library" sep:"none" help:"A library that the question is about: those of its passages that tell of it come before the question. Repeatable." placeholder:"LIBRARY"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
+	ID          bus.TaskID    `name:"id" help:"With --detach: the id of the task. Handed over again, from any node, the same question with the same id is the same task." placeholder:"ID"`
 	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
 	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
 	System      string        `help:"What the model is told before the question." placeholder:"TEXT"`
@@ -90,7 +91,7 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 		return bus.Task{}, req, fmt.Errorf("encode the question: %w", err)
 	}
 	t := bus.Task{
-		Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload,
+		ID: c.ID, Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload,
 	}
 	return t, req, t.Validate()
 }
@@ -98,6 +99,8 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 // check looks at the values of flags, and calls each by its name; nil where all are well.
 func (c *askCmd) check() *bus.Error {
 	switch x := c.Temperature; {
+	case c.ID != "" && !c.Detach:
+		return bus.Errorf(bus.CodeInvalid, "--id %s: it is for tasks that are handed over with --detach", c.ID)
 	case c.Timeout < 0:
 		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout)
 	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):

@@ -266,8 +266,12 @@ func TestInterruptCancelsTheTask(t *testing.T) {
 func TestDetach(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	on(d, payload(bus.VerbEnqueue), func(bus.EnqueueRequest) any {
-		return bus.Receipt{ID: "t7", Accepted: true, Copies: 2, Warning: "no node has absent:7b now"}
+	on(d, payload(bus.VerbEnqueue), func(r bus.EnqueueRequest) any {
+		id := bus.TaskID("t7")
+		if strings.HasPrefix(string(r.Task.ID), "news") {
+			id = r.Task.ID
+		}
+		return bus.Receipt{ID: id, Accepted: true, Copies: 2, Warning: "no node has absent:7b now"}
 	})
 	if o := d.myco("ask", "--detach", "hello").want(t, 0, "warning: no node has absent:7b now", "myco task attach t7"); o.out != "t7\n" {
 		t.Errorf("printed %q, want the id alone", o.out)
@@ -276,4 +280,10 @@ func TestDetach(t *testing.T) {
 		`{"task_id":"t7","accepted":true,"copies":2,"warning":"no node has absent:7b now"}`+"\n" {
 		t.Errorf("printed %q", o.out)
 	}
+	if o := d.myco("ask", "--detach", "--id", "news-2026-01-02", "hello").want(t, 0, "myco task attach news-2026-01-02"); o.out != "news-2026-01-02\n" {
+		t.Errorf("printed %q, want the id that was given", o.out)
+	}
+	d.myco("ask", "--id", "news", "hello").want(t, 2, "--detach")
+	d.myco("ask", "--detach", "--id", "no id", "hello").want(t, 2, "only letters")
+	d.myco("ask", "--detach", "--id", "", "hello").want(t, 2, "0 characters")
 }

@@ -41,6 +41,7 @@ var order = []chapter{
 	}},
 	{"Use", []entry{
 		{"Chat", "docs/chat.md", "chat.html"},
+		{"Durable tasks", "docs/tasks.md", "tasks.html"},
 		{"Documents", "docs/files.md", "files.html"},
 		{"Libraries", "docs/library.md", "library.html"},
 		{"Pages of the web", "docs/web.md", "web.html"},
@@ -54,6 +55,7 @@ var order = []chapter{
 	}},
 	{"Operate", []entry{
 		{"The daemon: mycod", mycodSrc, "mycod.html"},
+		{"Metrics", "docs/metrics.md", "metrics.html"},
 		{"Reliability", "docs/reliability.md", "reliability.html"},
 		{"Security", "SECURITY.md", "security.html"},
 	}},

@@ -176,6 +176,7 @@ var owners = map[string][]string{
 	"github.com/grandcat/zeroconf":    {"node/discovery"},
 	"github.com/NVIDIA/go-nvml/":      {"node"},
 	"github.com/shirou/gopsutil/":     {"node"},
+	"github.com/prometheus/":          {"internal/daemon/metrics"},
 }
 
 func TestHeavyDependenciesHaveOneOwner(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/gateway"
 	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/config"
+	"github.com/mycoswarm/mycoswarm/internal/daemon/metrics"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/node"
@@ -55,6 +56,7 @@ type Daemon struct {
 	detector *node.Detector
 	engines  *engine.Watcher
 	measured *engine.Measured // engines, with how fast they are
+	metrics  *metrics.Metrics
 	owner    owner
 	web      web.Policy // what pages are fetched from beside what is public
 	trust    *trust
@@ -114,6 +116,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
 	d.owner.policy, d.web = policy, fetches
 	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
+	d.metrics = metrics.New(d.figures)
 	return d, nil
 }
 

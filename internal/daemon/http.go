@@ -22,7 +22,7 @@ import (
 func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
 		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts,
-		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Logger: d.log,
+		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Answered: d.metrics.Answered, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		return nil, nil, err
 	}
 	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
-	inference := handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits)
+	inference := handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits).WithTokens(d.metrics.Tokens)
 	info := func() bus.NodeInfo {
 		i, l := d.describe(), d.detector.Load()
 		i.Use = &bus.NodeUse{CPUPercent: l.CPUPercent, GPUPercent: l.GPUPercent, TokensPerSecond: inference.TokensPerSecond()}
@@ -97,7 +97,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
 		Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
 		Info: info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
-		News: d.table.news, RouteClosed: d.fabric.RouteClosed(),
+		News: d.table.news, RouteClosed: d.fabric.RouteClosed(), Meter: d.metrics,
 	}, j.Effects())
 	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),

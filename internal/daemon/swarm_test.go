@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/daemon"
 )
@@ -378,4 +381,68 @@ func (b *blocking) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any,
 	<-ctx.Done()
 	b.ended <- ctx.Err()
 	return nil, ctx.Err()
+}
+
+// Machines that hand over the same task, each by its own clock, have handed over one: so a line of crontab may be on
+// several, and the work is done while any of them is up.
+func TestSameTaskFromSeveralNodes(t *testing.T) {
+	t.Parallel()
+	var ledger engine.Ledger
+	a := start(t, "a", withEngine(t, &ledger, nil))
+	nodes := []*node{a, start(t, "b", joining(a)), start(t, "c", joining(a))}
+	settle(t, nodes...)
+	task := func(marker string) bus.Task {
+		payload, err := json.Marshal(bus.InferenceRequest{Prompt: engine.Prompt(marker)})
+		check(t, err)
+		return bus.Task{ID: bus.TaskID(marker), Type: bus.TypeInference, Model: engine.Model, Payload: payload}
+	}
+	const rounds = 10
+	for i := range rounds {
+		var all sync.WaitGroup
+		for _, n := range nodes {
+			all.Go(func() {
+				if r, err := n.conn.Enqueue(n.ctx(), task(fmt.Sprint("same-", i))); err != nil || !r.Accepted {
+					t.Errorf("%s: receipt %+v, %v", n.cfg.Name, r, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	done := func(n *node, id bus.TaskID) {
+		eventually(t, fmt.Sprint(id, " is done for ", n.cfg.Name), func() string {
+			info, err := n.conn.Task(n.ctx(), id)
+			check(t, err)
+			if info.State != bus.StateDone || !strings.Contains(string(info.Result), string(id)) {
+				return fmt.Sprintf("%+v", info)
+			}
+			return ""
+		})
+	}
+	for i := range rounds {
+		for _, n := range nodes {
+			done(n, bus.TaskID(fmt.Sprint("same-", i)))
+		}
+	}
+	// One that comes after the end is told so, and gets that.
+	for _, n := range nodes[1:] {
+		late := task("late")
+		r, err := n.conn.Enqueue(n.ctx(), late)
+		if err != nil || !r.Accepted {
+			t.Errorf("%s: receipt %+v, %v", n.cfg.Name, r, err)
+		}
+		done(n, late.ID)
+	}
+	for marker, runs := range ledger.ByMarker() {
+		if len(runs) != 1 {
+			t.Errorf("%s ran %d times", marker, len(runs))
+		}
+	}
+	if got := len(ledger.ByMarker()); got != rounds+1 {
+		t.Errorf("%d tasks ran, want %d", got, rounds+1)
+	}
+	other := task("other")
+	other.ID = "late"
+	if _, err := nodes[1].conn.Enqueue(nodes[1].ctx(), other); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		t.Errorf("other content with the id of another task: %v", err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,14 @@ func (c Config) targets() ([]*url.URL, error) {
 		}
 	}
 	return out, nil
+}
+
+// names reports whether c asks for the engine at u, and does not only look for one there.
+func (c Config) names(u *url.URL) bool {
+	return slices.ContainsFunc(c.URLs, func(raw string) bool {
+		named, err := parseAddress(raw)
+		return err == nil && named.String() == u.String()
+	})
 }
 
 // parseAddress reads an engine's address as Ollama reads OLLAMA_HOST: the scheme,

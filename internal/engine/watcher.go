@@ -19,6 +19,7 @@ import (
 // goroutine that looks.
 type target struct {
 	url    *url.URL
+	named  bool   // the configuration asks for it
 	engine Engine // of the last look that found one
 	member member // valid while err is nil
 	err    error
@@ -95,6 +96,7 @@ type Watcher struct {
 	mu      sync.Mutex
 	seen    []bool    // by target: looked at least once
 	members []*member // by target: nil where there is no engine
+	kinds   []string  // by target: of the engine that answered last; empty where none has yet
 	set     *Set      // nil until every target was looked at
 	changed chan struct{}
 }
@@ -112,10 +114,10 @@ func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
 	}
 	w := &Watcher{
 		cfg: cfg, log: log, changed: make(chan struct{}),
-		seen: make([]bool, len(urls)), members: make([]*member, len(urls)),
+		seen: make([]bool, len(urls)), members: make([]*member, len(urls)), kinds: make([]string, len(urls)),
 	}
 	for _, u := range urls {
-		w.targets = append(w.targets, &target{url: u, nudge: make(chan struct{}, 1)})
+		w.targets = append(w.targets, &target{url: u, named: cfg.names(u), nudge: make(chan struct{}, 1)})
 	}
 	if !cfg.NoDemo {
 		if w.demo, err = NewDemo(); err != nil {
@@ -178,6 +180,7 @@ func (w *Watcher) record(i int, t *target) {
 	w.members[i], w.seen[i] = now, true
 	switch {
 	case now != nil:
+		w.kinds[i] = now.engine.Kind()
 		w.log.Info("engine answers", "engine", now.engine.Kind(), "url", t.url.Redacted(), "models", len(now.models))
 	case before != nil:
 		w.log.Warn("engine does not answer any more", "url", t.url.Redacted(), "error", t.err)
@@ -205,6 +208,28 @@ func (w *Watcher) Watch() (*Set, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.set, w.changed
+}
+
+// Address is a place where an engine is expected.
+type Address struct {
+	URL string // without a user and a password
+	// Kind is of the engine that answered last; empty before one has.
+	Kind string
+	Up   bool
+}
+
+// Addresses are those that the configuration names, and those where an engine has answered since the start.
+func (w *Watcher) Addresses() (out []Address) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, t := range w.targets {
+		if t.named || w.kinds[i] != "" {
+			u := *t.url
+			u.User = nil
+			out = append(out, Address{u.String(), w.kinds[i], w.members[i] != nil})
+		}
+	}
+	return out
 }
 
 // Models returns the models that can answer at present.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func TestWatcherNoticesStartAndStop(t *testing.T) {
 	s.Listener.Close()
 	w := watch(t, engine.Config{Env: withOllama(address), Interval: 10 * time.Millisecond, ProbeTimeout: patience})
 	await(t, w, "demo at first", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
+	wantAddresses(t, w) // nobody has said that there is one
 
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
@@ -49,8 +51,27 @@ func TestWatcherNoticesStartAndStop(t *testing.T) {
 	s.Listener, s.Config.Handler = l, other.Config.Handler
 	s.Start()
 	await(t, w, "engine started", func(s *engine.Set) bool { return len(s.Models()) == 1 && !s.Models()[0].Demo })
+	wantAddresses(t, w, engine.Address{URL: "http://" + address, Kind: engine.KindOllama, Up: true})
 	s.Close()
 	await(t, w, "engine stopped", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
+	wantAddresses(t, w, engine.Address{URL: "http://" + address, Kind: engine.KindOllama})
+}
+
+func wantAddresses(t *testing.T, w *engine.Watcher, want ...engine.Address) {
+	t.Helper()
+	if got := w.Addresses(); !slices.Equal(got, want) {
+		t.Errorf("engines are told at %+v, want %+v", got, want)
+	}
+}
+
+// An engine that is asked for is told before it has answered, without what opens it.
+func TestWatcherTellsNamedAddresses(t *testing.T) {
+	t.Parallel()
+	w, err := engine.NewWatcher(quick(nowhere, "http://token:secret@127.0.0.1:9/v1"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAddresses(t, w, engine.Address{URL: "http://127.0.0.1:9"})
 }
 
 func TestWatcherNoticesModels(t *testing.T) {
