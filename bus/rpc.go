@@ -123,6 +123,8 @@ type EnqueueRequest struct {
 	// Copies is how many nodes must have it on disk before it is accepted: 1 or 2 (the
 	// default, and as many as there are). With 1 it waits at most 1 s for the second.
 	Copies int `json:"copies,omitempty"`
+	// Fresh tells that the task's id was made for this request, so that no node can know another of that id.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // AttachRequest asks for the output of a task from its chunk From on.

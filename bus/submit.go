@@ -272,13 +272,13 @@ type EnqueueOption func(*EnqueueRequest)
 func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies = n } }
 
 // Enqueue hands t over for good: when it returns, t is synced to disk, on Receipt.Copies nodes.
-// Handing over the same task again returns the same receipt; the same id with other content is
-// CodeConflict.
+// Handing over the same task again, at any node, is the same task; the same id with other content is
+// CodeConflict, as far as the nodes know that are there.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err
 	}
-	req := EnqueueRequest{Task: t.WithDefaults(Batch)}
+	req := EnqueueRequest{Task: t.WithDefaults(Batch), Fresh: t.ID == ""}
 	for _, o := range opts {
 		o(&req)
 	}

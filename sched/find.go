@@ -200,21 +200,25 @@ const listMost = 1000 // tasks in one answer
 // known returns what this node knows of a task, or of all.
 func (o *outbox) known(id bus.TaskID) []found {
 	var out []found
-	add := func(j *Job, state bus.TaskState, f *Final, stores int) {
+	add := func(j *Job, state bus.TaskState, end *Final, stores int) {
 		if id != "" && j.Task.ID != id || len(out) >= listMost {
 			return
 		}
-		i := j.info(state, f)
+		i := j.info(state, end)
 		if i.Copies = stores; id == "" {
 			i.Result, i.ResultBlob = nil, nil
 		}
-		if f == nil {
+		if end == nil {
 			i.Attempts = o.attempts(j)
 			if at, ok := o.runningAt(i.ID); ok {
 				i.State, i.NodeID = bus.StateRunning, at
 			}
 		}
-		out = append(out, found{Info: i, Custodian: j.Custodian, Key: j.key()})
+		f := found{Info: i, Custodian: j.Custodian, Key: j.key()}
+		if k := o.kept[i.ID]; id != "" && k != nil && k.sum != (contentSum{}) {
+			f.Sum = k.sum.String()
+		}
+		out = append(out, f)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"sync"
@@ -234,6 +235,8 @@ func (t *kept) addPlace(k Kept) {
 
 // contentSum tells tasks of one id apart by what they ask for.
 type contentSum [sha256.Size]byte
+
+func (s contentSum) String() string { return hex.EncodeToString(s[:]) }
 
 func sumOf(t bus.Task) contentSum {
 	return sha256.Sum256(append([]byte(t.Type+"\x00"), t.Payload...))

@@ -219,6 +219,8 @@ type found struct {
 	// Custodian is set for a durable task.
 	Custodian bus.NodeID `json:"custodian,omitempty"`
 	Key       bus.Key    `json:"key"`
+	// Sum stands for the content of a durable task, by who keeps it, where one task was asked for.
+	Sum string `json:"sum,omitempty"`
 
 	last string // of its place
 }

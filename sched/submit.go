@@ -175,6 +175,27 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	return r, nil
 }
 
+// CheckID reports, as CodeConflict, that another node keeps a durable task of t's id with other content. What this node
+// keeps, Enqueue sees.
+func (n *Node) CheckID(ctx context.Context, t bus.Task) error {
+	n.outbox.mu.Lock()
+	here := n.outbox.kept[t.ID] != nil
+	n.outbox.mu.Unlock()
+	if here {
+		return nil
+	}
+	sum, other := contentOf(t, nil).String(), false
+	err := n.eachFound(ctx, t.ID, func(f found, _ bus.NodeID) { other = other || f.Sum != "" && f.Sum != sum })
+	if err == nil && other {
+		return errOtherContent(t.ID)
+	}
+	return err
+}
+
+func errOtherContent(id bus.TaskID) error {
+	return bus.Errorf(bus.CodeConflict, "task %s exists with other content", id).WithHint("myco task show %s", id)
+}
+
 // again answers for a durable task that was accepted before: the same receipt for the same
 // content, a conflict for other content.
 func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done bool, err error) {
@@ -191,7 +212,7 @@ func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done boo
 	}
 	o.mu.Unlock()
 	if sum != (contentSum{}) && sum != contentOf(t, nil) {
-		return bus.Receipt{}, true, bus.Errorf(bus.CodeConflict, "task %s exists with other content", t.ID).WithHint("myco task show %s", t.ID)
+		return bus.Receipt{}, true, errOtherContent(t.ID)
 	}
 	if open {
 		if err := o.putBack(ctx, &j, t.Payload); err != nil {

@@ -200,6 +200,11 @@ func (a nativeAPI) Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
+	if t.ID != "" {
+		if err := n.CheckID(ctx, t); err != nil {
+			return bus.Receipt{}, err
+		}
+	}
 	return n.Enqueue(ctx, t, 2)
 }
 

@@ -228,6 +228,11 @@ func (d *Daemon) enqueue(ctx context.Context, req bus.EnqueueRequest) (any, erro
 		return nil, err
 	}
 	defer done()
+	if !req.Fresh {
+		if err := n.CheckID(ctx, req.Task); err != nil {
+			return nil, err
+		}
+	}
 	return n.Enqueue(ctx, req.Task, req.Copies)
 }
 

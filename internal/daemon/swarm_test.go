@@ -440,9 +440,14 @@ func TestSameTaskFromSeveralNodes(t *testing.T) {
 	if got := len(ledger.ByMarker()); got != rounds+1 {
 		t.Errorf("%d tasks ran, want %d", got, rounds+1)
 	}
+	if _, err := a.conn.Enqueue(a.ctx(), task("kept")); err != nil { // by two of the three
+		t.Error(err)
+	}
 	other := task("other")
-	other.ID = "late"
-	if _, err := nodes[1].conn.Enqueue(nodes[1].ctx(), other); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
-		t.Errorf("other content with the id of another task: %v", err)
+	other.ID = "kept"
+	for _, n := range nodes {
+		if _, err := n.conn.Enqueue(n.ctx(), other); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+			t.Errorf("%s: other content with the id of another task: %v", n.cfg.Name, err)
+		}
 	}
 }
