@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
-	"github.com/gabriel-vasile/mimetype"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -27,8 +26,6 @@ const (
 	// way at once.
 	embedsAtOnce = 64
 	embedTasks   = 4
-	// sniffed is how much of a file tells what it is.
-	sniffed = 3072
 )
 
 // libraryAddCmd takes files into a library.
@@ -52,8 +49,11 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(path); err != nil {
+		switch i, err := os.Stat(path); {
+		case err != nil:
 			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(f)))
+		case !i.IsDir() && !i.Mode().IsRegular():
+			return bus.Errorf(bus.CodeInvalid, "%s is neither a file nor a folder", f).WithHint("keep what comes out of it in a file, and add that")
 		}
 		if !slices.Contains(l.Sources, path) {
 			l.Sources = append(l.Sources, path)
@@ -126,12 +126,12 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if err != nil {
 		return fmt.Errorf("read the library %s: %w", l.Name, err)
 	}
-	files, gone := u.walk()
-	dropped, err := u.drop(docs, files, gone)
+	f := u.walk(docs)
+	dropped, err := u.drop(docs, f)
 	if err != nil {
 		return err
 	}
-	if err := u.takeAll(ctx, u.changed(docs, files), files); err != nil {
+	if err := u.takeAll(ctx, u.changed(docs, f.files), f.files); err != nil {
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {
@@ -143,9 +143,9 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	}
 	a.hint("the library %s: %s, %s; %d read now, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
 		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, dropped, v.Failed, l.Name)
-	if len(gone) > 0 {
-		return bus.Errorf(bus.CodeNotFound, "%s is not there at present; what was read of it before stays", strings.Join(gone, ", ")).
-			WithHint("myco library rm %s %s", l.Name, quoted(gone[0]))
+	if len(f.gone) > 0 {
+		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
+			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
 	}
 	return nil
 }
@@ -167,80 +167,6 @@ func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 			bus.PullCommand(status.Nodes, "nomic-embed-text", ""), u.l.Name)
 	}
 	return nil
-}
-
-// walk lists the files of all sources, and the sources that are not there.
-func (u *libraryUpdate) walk() (files map[string]fs.FileInfo, gone []string) {
-	files = map[string]fs.FileInfo{}
-	for _, source := range u.l.Sources {
-		if _, err := os.Stat(source); err != nil {
-			gone = append(gone, source)
-			continue
-		}
-		err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				u.hint("%s: %v", path, err)
-				return nil
-			case path == source && d.Type()&fs.ModeSymlink != 0: // named by a person
-			case strings.HasPrefix(d.Name(), ".") && path != source:
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			case !d.Type().IsRegular():
-				return nil
-			}
-			if i, err := os.Stat(path); err == nil && i.Mode().IsRegular() && (path == source || i.Size() <= bus.MaxDocument && readable(path)) {
-				files[path] = i
-			}
-			return nil
-		})
-		if err != nil {
-			u.hint("%s: %v", source, err)
-		}
-	}
-	return files, gone
-}
-
-// readable tells whether a file that is found in a folder is a document: pictures, videos and programs are not sent
-// to anybody.
-func readable(path string) bool {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".pdf", ".docx":
-		return true
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, sniffed)
-	n, _ := f.Read(head)
-	if n == 0 {
-		return false
-	}
-	for m := mimetype.Detect(head[:n]); m != nil; m = m.Parent() {
-		if m.Is("text/plain") {
-			return true
-		}
-	}
-	return false
-}
-
-// drop forgets documents that are gone, but for those of sources that are not there as a whole: a disk may be away.
-func (u *libraryUpdate) drop(docs []library.Document, files map[string]fs.FileInfo, gone []string) (dropped int, err error) {
-	for _, d := range docs {
-		away := slices.ContainsFunc(gone, func(s string) bool { return library.Under(d.Path, s) })
-		if _, there := files[d.Path]; there || away {
-			continue
-		}
-		if err := u.l.Drop(d.Path); err != nil {
-			return dropped, fmt.Errorf("forget %s: %w", d.Path, err)
-		}
-		dropped++
-	}
-	return dropped, nil
 }
 
 // changed are the files that are not known as they are, in order.

@@ -164,7 +164,7 @@ func TestLibrary(t *testing.T) {
 	}
 
 	must(t, os.Rename(dir, dir+" is away"))
-	d.myco("library", "update", "papers").want(t, 3, dir+" is not there at present; what was read of it before stays", "2 documents, 3 passages; 0 read now, 0 gone")
+	d.myco("library", "update", "papers").want(t, 3, "there is nothing to read in "+dir+" at present; what was read of it before stays", "2 documents, 3 passages; 0 read now, 0 gone")
 	must(t, os.Rename(dir+" is away", dir))
 	d.myco("library", "update", "papers", "-m", "other").want(t, 0, "2 read now")
 	is("another model", "bees.md", "pages.txt")

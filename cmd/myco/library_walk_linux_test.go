@@ -1,0 +1,68 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mycoswarm/mycoswarm/internal/library"
+)
+
+// asNobody runs f without the rights of root, which opens everything.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		f()
+		return
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
+		err := unix.Setfsuid(65534)
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	must(t, <-done)
+}
+
+// What cannot be looked into is told, and what was read of it before stays.
+func TestLibraryKeepsWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	locked, file := filepath.Join(dir, "locked"), filepath.Join(dir, "file.txt")
+	must(t, os.Mkdir(locked, 0o700))
+	writeFile(t, filepath.Join(locked, "in.txt"), "x")
+	writeFile(t, file, "x")
+	must(t, os.Chmod(locked, 0))
+	t.Cleanup(func() { must(t, os.Chmod(locked, 0o700)) })
+	must(t, os.Chmod(file, 0))
+	must(t, os.Chmod(dir, 0o755))
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	l, err := library.Create(t.TempDir(), "papers")
+	must(t, err)
+	var told bytes.Buffer
+	for source, gone := range map[string][]string{dir: nil, file: {file}} {
+		told.Reset()
+		l.Sources = []string{source}
+		u := &libraryUpdate{holdups: (&app{streams: streams{err: &told}}).holdups(nil), l: l}
+		docs := []library.Document{{Path: file}, {Path: filepath.Join(locked, "in.txt")}}
+		var f found
+		asNobody(t, func() { f = u.walk(docs) })
+		if len(f.files) > 0 || !slices.Equal(f.gone, gone) || !slices.Contains(f.away, file) || slices.Contains(f.away, locked) != (source == dir) {
+			t.Errorf("%s: %+v", source, f)
+		}
+		if !strings.Contains(told.String(), "open "+file+": permission denied") {
+			t.Errorf("%s: told %q", source, told.String())
+		}
+	}
+}
