@@ -102,8 +102,12 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(b.score, a.score) })
 	out := []passageView{}
-	for _, r := range all[:min(len(all), n)] {
-		out = append(out, r.passageView)
+	seen := map[string]bool{} // two libraries may have the same
+	for _, r := range all {
+		if len(out) < n && !seen[r.Text] {
+			seen[r.Text] = true
+			out = append(out, r.passageView)
+		}
 	}
 	return out, nil
 }

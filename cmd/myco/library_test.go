@@ -203,6 +203,9 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`) // the vectors would be missing for good
 	d.myco("library", "add", "words", dir).want(t, 0, "no node has a model for embeddings: passages are found by their words alone")
 	d.myco("library", "search", "words", "euros").want(t, 0)
+	if o := d.myco("ask", "--library", "words", "--library", "papers", "--library", "words", "euros").want(t, 0, "[1] "); strings.Contains(o.err, "[2] ") {
+		t.Errorf("one passage counts twice:\n%s", o.err)
+	}
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
 }
 

@@ -3,9 +3,12 @@ package library
 import (
 	"cmp"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -34,8 +37,8 @@ type Query struct {
 	Model  string
 }
 
-// Search returns the n best passages of docs, the best first. The rankings by words and by vectors are put together by
-// their ranks: words find names and numbers, vectors what is said in other words.
+// Search returns the n best passages of docs, the best first; of copies of a document one counts. The rankings by words
+// and by vectors are put together by their ranks: words find names and numbers, vectors what is said in other words.
 func Search(docs []Document, q Query, n int) []Hit {
 	all := passages(docs)
 	scores := map[*Passage]*Hit{}
@@ -58,10 +61,15 @@ func Search(docs []Document, q Query, n int) []Hit {
 	return hits[:min(len(hits), n)]
 }
 
+// passages are those of all docs, each text once.
 func passages(docs []Document) (all []Hit) {
+	seen := map[string]bool{}
 	for i := range docs {
 		for j := range docs[i].Passages {
-			all = append(all, Hit{Document: &docs[i], Passage: &docs[i].Passages[j]})
+			if p := &docs[i].Passages[j]; !seen[p.Text] {
+				seen[p.Text] = true
+				all = append(all, Hit{Document: &docs[i], Passage: p})
+			}
 		}
 	}
 	return all
@@ -102,7 +110,8 @@ func Unit(v []float32) []float32 {
 	return out
 }
 
-// byWords scores passages that have a word of the question by Okapi BM25.
+// byWords scores passages that have a word of the question by Okapi BM25. What a document is called counts as a part of
+// each.
 func byWords(all []Hit, question string) (out []Hit) {
 	wanted := map[string]int{} // number of each word
 	for w := range words(question) {
@@ -123,7 +132,8 @@ func byWords(all []Hit, question string) (out []Hit) {
 	total := 0
 	for _, h := range all {
 		c := counted{hit: h}
-		for w := range words(h.Passage.Text) {
+		called := h.Document.Title + " " + filepath.Base(h.Document.Path) // an invoice of a boiler rarely calls it so
+		for w := range words(called + " " + h.Passage.Text) {
 			c.length++
 			if i, ok := wanted[w]; ok {
 				if c.times == nil {
@@ -152,7 +162,18 @@ func byWords(all []Hit, question string) (out []Hit) {
 	return out
 }
 
-// words are the words and numbers of a text, in small letters.
+// words are the words and numbers of a text as they are compared: in small letters, with each letter written in one way
+// (file names and PDFs have ü as two characters, and ﬁ as one), and without the s of a plural.
 func words(s string) func(func(string) bool) {
-	return strings.FieldsFuncSeq(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	all := strings.FieldsFuncSeq(norm.NFKC.String(strings.ToLower(s)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
+	return func(yield func(string) bool) {
+		for w := range all {
+			if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") {
+				w = w[:len(w)-1]
+			}
+			if !yield(w) {
+				return
+			}
+		}
+	}
 }
