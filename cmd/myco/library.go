@@ -61,6 +61,7 @@ type passageView struct {
 
 // place is where v stands in its file, which is called so.
 func (v passageView) place(file string) string {
+	file = oneLine(file)
 	if v.Page > 0 {
 		return file + ", page " + strconv.Itoa(v.Page)
 	}
@@ -243,7 +244,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 		if k := kinds[kind]; k != "" {
 			kind = k
 		}
-		rows = append(rows, []string{d.Path, strconv.Itoa(len(d.Passages)), orDash(kind), orDash(d.Title), orDash(d.Problem)})
+		rows = append(rows, []string{oneLine(d.Path), strconv.Itoa(len(d.Passages)), orDash(kind), orDash(oneLine(d.Title)), orDash(oneLine(d.Problem))})
 	}
 	if a.json {
 		a.object(v)

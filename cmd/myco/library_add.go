@@ -209,7 +209,7 @@ func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (e
 	var embedded bus.NodeID
 	switch {
 	case v.Error == nil:
-		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(v.Text)
+		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
 		if embedded, err = u.vectors(ctx, &d); err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (e
 	if err := u.l.Put(d); err != nil {
 		return fmt.Errorf("keep %s: %w", path, err)
 	}
-	u.tell(d, v.NodeID, embedded)
+	u.tell(d, v, embedded)
 	return nil
 }
 
@@ -231,14 +231,14 @@ func ofTheDocument(code bus.Code) bool {
 }
 
 // tell says how far it is.
-func (u *libraryUpdate) tell(d library.Document, read, embedded bus.NodeID) {
+func (u *libraryUpdate) tell(d library.Document, v fileView, embedded bus.NodeID) {
 	var nodes []bus.NodeInfo
 	if !u.quiet {
 		nodes = u.names()
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what := plural(len(d.Passages), "passage") + ", read by " + nameOf(nodes, read)
+	what := plural(len(d.Passages), "passage") + ", read by " + nameOf(nodes, v.NodeID)
 	switch {
 	case d.Problem != "":
 		u.failed++
@@ -248,8 +248,9 @@ func (u *libraryUpdate) tell(d library.Document, read, embedded bus.NodeID) {
 	}
 	if d.Problem == "" {
 		u.read++
+		what += v.missing()
 	}
-	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, filepath.Base(d.Path), what)
+	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
 }
 
 // vectors has the model of the library make the vectors of d's passages, and tells who made the last.
@@ -288,19 +289,21 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bu
 // pageLine is the line before a page of a document that has pages.
 var pageLine = regexp.MustCompile(`(?m)^\[page (\d+)\]$`)
 
-// passagesOf splits the text of a document, and knows the page of each part.
-func passagesOf(text string) (out []library.Passage) {
+// passagesOf splits the text of a document, and knows the page of each part where there are pages.
+func passagesOf(r bus.FileResult) (out []library.Passage) {
 	add := func(page int, text string) {
 		for _, part := range split(text, passageSize) {
 			out = append(out, library.Passage{Page: page, Text: part})
 		}
 	}
 	page, from := 0, 0
-	for _, at := range pageLine.FindAllStringSubmatchIndex(text, -1) {
-		add(page, text[from:at[0]])
-		page, _ = strconv.Atoi(text[at[2]:at[3]])
-		from = at[1]
+	if r.Pages > 0 { // else such a line is a part of the text
+		for _, at := range pageLine.FindAllStringSubmatchIndex(r.Text, -1) {
+			add(page, r.Text[from:at[0]])
+			page, _ = strconv.Atoi(r.Text[at[2]:at[3]])
+			from = at[1]
+		}
 	}
-	add(page, text[from:])
+	add(page, r.Text[from:])
 	return out
 }

@@ -42,7 +42,11 @@ func (d *daemon) librarian() *librarian {
 			if req.Name == "bad.txt" {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "%q is broken", req.Name)
 			}
-			result = bus.FileResult{Text: string(req.Content), Kind: "text/plain"}
+			r := bus.FileResult{Text: string(req.Content), Kind: "text/plain"}
+			if req.Name == "pages.txt" {
+				r.Pages, r.PagesEmpty, r.Truncated = 3, []int{3}, true
+			}
+			result = r
 		case bus.TypeEmbed:
 			if l.gone {
 				return bus.Errorf(bus.CodeNoWorker, "no node of the swarm has model %q", r.Task.Model)
@@ -127,7 +131,7 @@ func TestLibrary(t *testing.T) {
 			t.Errorf("%s: read %q, want %q", what, read, want)
 		}
 	}
-	d.myco("library", "add", "papers", dir, "-m", "nomic-embed-text").want(t, 0,
+	d.myco("library", "add", "papers", dir, "-m", "nomic-embed-text").want(t, 0, "pages.txt, 2 passages, read by tower, vectors by tower, 1 page without text, cut at its longest]",
 		"the library papers: 3 documents, 4 passages; 3 read now, 0 gone, 1 not readable", "bees.md, 1 passage, read by tower, vectors by tower",
 		`bad.txt, not readable: "bad.txt" is broken`)
 	is("at first", "bad.txt", "bees.md", "boiler.txt", "pages.txt")
@@ -326,7 +330,7 @@ func TestPassagesOf(t *testing.T) {
 		}
 	}
 	seen := map[string]int{}
-	for _, p := range passagesOf("before\n\n" + text.String()) {
+	for _, p := range passagesOf(bus.FileResult{Text: "before\n\n" + text.String(), Pages: 5}) {
 		if len(p.Text) > passageSize || strings.Contains(p.Text, "[page") {
 			t.Errorf("page %d: a passage of %d bytes: %.60q", p.Page, len(p.Text), p.Text)
 		}
@@ -346,6 +350,9 @@ func TestPassagesOf(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s is in %d passages", w, n)
 		}
+	}
+	if p := passagesOf(bus.FileResult{Text: "[page 9]\n\nof a text"}); len(p) != 1 || p[0].Page != 0 || !strings.Contains(p[0].Text, "[page 9]") {
+		t.Errorf("a text without pages: %+v", p)
 	}
 	if len(seen) != 500 {
 		t.Errorf("%d of 500 are in a passage", len(seen))
