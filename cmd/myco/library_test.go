@@ -68,7 +68,7 @@ func (d *daemon) librarian() *librarian {
 			if len(req.Prompt) > l.room {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
 			}
-			result = bus.InferenceResult{Text: "So it is [1].", Model: "a"}
+			result = bus.InferenceResult{Text: "So it is [1].", Model: "a", PromptTokens: 90_000}
 		}
 		end.Result, _ = json.Marshal(result) // strings and numbers
 		d.send(r.Inbox, bus.Chunk{Attempt: 1, End: &end})
@@ -234,10 +234,13 @@ func TestChatFromALibrary(t *testing.T) {
 		t.Errorf("%q: %v", lines, err)
 	}
 	s, err := chatsOf(d).find("house")
-	if err != nil || s.Library != "papers" || s.Messages[2].Content != "And what did it cost?" {
+	if err != nil || s.Library != "papers" || s.size() > 100 || s.Messages[2].Content != "And what did it cost?" {
 		t.Errorf("kept %+v, %v", s, err)
 	}
 	d.chatOf("x", "--library", "none").want(t, 3, `there is no library "none"`)
+	d.myco("library", "rm", "papers").want(t, 0)
+	d.chatOf("And where?", "-s", "house").want(t, 3, `there is no library "papers"`, `try: go on without it: myco --data-dir `+d.dir+` chat --library ""`)
+	d.chatOf("And where?", "-s", "house", "--library", "").want(t, 0, "Answers are made from no library.")
 	d.chatOf("How old is the heating?", "--no-save").want(t, 0)
 	if q := l.last().Messages; len(q) != 1 || q[0].Content != "How old is the heating?" {
 		t.Errorf("without a library: asked %+v", q)
@@ -282,6 +285,7 @@ func TestLibraryForASmallContext(t *testing.T) {
 	if asked := l.last().Prompt; strings.Contains(asked, "[2]") || !strings.Contains(asked, "[1]") {
 		t.Errorf("asked at last %q", asked)
 	}
+	d.chatOf("submarines?", "--no-save", "--library", "papers").want(t, 0, "nothing of that is in the library papers")
 	l.do(func() { l.room = 10 })
 	d.myco("ask", "--library", "papers", "bees").want(t, 2, "too long for the model", "name a model with a longer context")
 }
