@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -37,12 +36,14 @@ type libraryAddCmd struct {
 
 // Run implements the command.
 func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
-	l, err := library.Create(librariesDir(a.environ), c.Library)
-	if errors.Is(err, library.ErrName) {
-		return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("myco library add papers FILE")
-	}
+	release, err := a.hold(c.Library)
 	if err != nil {
 		return err
+	}
+	defer release() //nolint:errcheck // the process ends
+	l, err := library.Create(librariesDir(a.environ), c.Library)
+	if err != nil {
+		return ofLibrary(c.Library, err)
 	}
 	for _, f := range c.Files {
 		path, err := absolute(f)
@@ -70,6 +71,11 @@ type libraryUpdateCmd struct {
 
 // Run implements the command.
 func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
+	release, err := a.hold(c.Library)
+	if err != nil {
+		return err
+	}
+	defer release() //nolint:errcheck // the process ends
 	l, err := a.library(c.Library)
 	if err != nil {
 		return err

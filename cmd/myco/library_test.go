@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
 // librarian is what a daemon was asked for, and does: it reads documents as plain text, makes vectors of what texts are
@@ -297,6 +298,22 @@ func TestLibraryRefuses(t *testing.T) {
 	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder")
 	d.myco("library", "search", "papers", "x", "-n", "0").want(t, 2, "-n 0: want 1 to 100")
 	d.myco("library").want(t, 0, "no libraries yet")
+
+	d.librarian()
+	d.myco("library", "add", "papers", folder(t, d)).want(t, 0)
+	libraries := filepath.Join(d.dir, "mycoswarm", "libraries")
+	release, err := library.Hold(libraries, "papers")
+	must(t, err)
+	for _, args := range [][]string{{"add", "papers", d.dir}, {"update", "papers"}, {"rm", "papers"}} {
+		d.myco(append([]string{"library"}, args...)...).want(t, 1, "another command is changing the library papers")
+	}
+	d.myco("library", "search", "papers", "boiler").want(t, 0)
+	must(t, release())
+	writeFile(t, filepath.Join(libraries, "papers", "library.json"), "{")
+	for _, args := range [][]string{{"add", "papers", d.dir}, {"update", "papers"}, {"ls", "papers"}} {
+		d.myco(append([]string{"library"}, args...)...).want(t, 1, "is damaged", "try: myco library rm papers, and myco library add papers FILE")
+	}
+	d.myco("library", "rm", "papers").want(t, 0, "the library papers is deleted")
 }
 
 func TestEmbedder(t *testing.T) {
