@@ -25,6 +25,8 @@ const (
 	// way at once.
 	embedsAtOnce = 64
 	embedTasks   = 4
+	// embedsTold is after how many passages of a document it is said how far it is: a book takes a while.
+	embedsTold = 1024
 )
 
 // libraryAddCmd takes files into a library.
@@ -103,7 +105,7 @@ type libraryUpdate struct {
 
 	files int // that are read
 	// What is counted is held by holdups.mu.
-	read, failed int
+	read, failed, bare int // bare are those read without vectors
 }
 
 // updateView is what library add --json and library update --json print.
@@ -152,6 +154,10 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if len(f.gone) > 0 {
 		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
 			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
+	}
+	if u.bare > 0 {
+		return bus.Errorf(bus.CodeFailed, "%s without vectors, to be found by words alone: %s failed at it", plural(u.bare, "document"), l.Model).
+			WithHint("myco library update %s, which tries again", l.Name)
 	}
 	return nil
 }
@@ -212,11 +218,11 @@ func (u *libraryUpdate) takeAll(ctx context.Context, paths []string, files map[s
 func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (err error) {
 	d := library.Document{Path: path, Size: i.Size(), ModTime: i.ModTime(), Model: u.l.Model}
 	v := u.readOne(ctx, path, bus.FileRequest{}, bus.Batch, "")
-	var embedded bus.NodeID
+	vectors := "" // what became of them
 	switch {
 	case v.Error == nil:
 		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
-		if embedded, err = u.vectors(ctx, &d); err != nil {
+		if vectors, err = u.vectors(ctx, &d); err != nil {
 			return err
 		}
 	case ofTheDocument(v.Error.Code):
@@ -227,7 +233,7 @@ func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (e
 	if err := u.l.Put(d); err != nil {
 		return fmt.Errorf("keep %s: %w", path, err)
 	}
-	u.tell(d, v, embedded)
+	u.tell(d, v, vectors)
 	return nil
 }
 
@@ -237,37 +243,60 @@ func ofTheDocument(code bus.Code) bool {
 }
 
 // tell says how far it is.
-func (u *libraryUpdate) tell(d library.Document, v fileView, embedded bus.NodeID) {
-	var nodes []bus.NodeInfo
-	if !u.quiet {
-		nodes = u.names()
-	}
+func (u *libraryUpdate) tell(d library.Document, v fileView, vectors string) {
+	by := u.nameOf(v.NodeID)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what := plural(len(d.Passages), "passage") + ", read by " + nameOf(nodes, v.NodeID)
-	switch {
-	case d.Problem != "":
-		u.failed++
-		what = "not readable: " + d.Problem
-	case embedded != "":
-		what += ", vectors by " + nameOf(nodes, embedded)
-	}
+	what := plural(len(d.Passages), "passage") + ", read by " + by + vectors + v.missing()
 	if d.Problem == "" {
 		u.read++
-		what += v.missing()
+	} else {
+		u.failed++
+		what = "not readable: " + d.Problem
+	}
+	if d.Model != u.l.Model {
+		u.bare++
 	}
 	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
 }
 
-// vectors has the model of the library make the vectors of d's passages, and tells who made the last.
-func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
+// nameOf is the name of a node, where somebody is told.
+func (u *libraryUpdate) nameOf(id bus.NodeID) string {
+	if u.quiet {
+		return ""
+	}
+	return nameOf(u.names(), id)
+}
+
+// vectors has the model of the library make the vectors of d's passages, and says what became of them. Where the model
+// fails at one, d has none, and is found by its words until an update tries again.
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
 	if u.l.Model == "" {
 		return "", nil
 	}
+	by, err := u.embedAll(ctx, d)
+	switch {
+	case err == nil && by == "":
+		return "", nil // there are no passages
+	case err == nil:
+		return ", vectors by " + u.nameOf(by), nil
+	case !ofTheDocument(bus.AsError(err).Code):
+		return "", err
+	}
+	d.Model = ""
+	for i := range d.Passages {
+		d.Passages[i].Vector = nil
+	}
+	return ", no vectors: " + bus.AsError(err).Message, nil
+}
+
+// embedAll has vectors made for the passages of d, and tells who made the last.
+func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
 	called := filepath.Base(d.Path)
 	if d.Title != "" {
 		called = d.Title
 	}
+	done := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(embedTasks)
 	for part := range slices.Chunk(d.Passages, embedsAtOnce) {
@@ -284,8 +313,12 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bu
 				part[i].Vector = library.Unit(vectors[i])
 			}
 			u.mu.Lock()
+			defer u.mu.Unlock()
 			by = node
-			u.mu.Unlock()
+			before := done
+			if done += len(part); before/embedsTold < done/embedsTold {
+				u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, len(d.Passages))
+			}
 			return nil
 		})
 	}

@@ -24,8 +24,9 @@ type librarian struct {
 	embeds []string // texts
 	asked  []bus.InferenceRequest
 	lanes  map[bus.Lane]bool
-	gone   bool // the model of the vectors
-	room   int  // what a question may have, in bytes
+	gone   bool   // the model of the vectors
+	poison string // text at which it fails
+	room   int    // what a question may have, in bytes
 }
 
 func (d *daemon) librarian() *librarian {
@@ -57,6 +58,9 @@ func (d *daemon) librarian() *librarian {
 			l.embeds = append(l.embeds, req.Inputs...)
 			res := bus.EmbedResult{Model: r.Task.Model}
 			for _, text := range req.Inputs {
+				if l.poison != "" && strings.Contains(text, l.poison) {
+					end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "the engine choked")
+				}
 				res.Vectors = append(res.Vectors, []float32{
 					float32(strings.Count(text, "bee") + strings.Count(text, "hive")), float32(strings.Count(text, "boiler") + strings.Count(text, "heating")), 0.1,
 				})
@@ -212,6 +216,32 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 		t.Errorf("one passage counts twice:\n%s", o.err)
 	}
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
+}
+
+// A model that fails at one text does not keep the others out, nor that one for good.
+func TestLibraryWithATextThatHasNoVector(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := folder(t, d)
+	var book strings.Builder
+	for i := range 1100 {
+		fmt.Fprintf(&book, "[page %d]\n\nof the book\n\n", i+1)
+	}
+	writeFile(t, filepath.Join(dir, "sub", "pages.txt"), book.String())
+	l.do(func() { l.poison = "boiler" })
+	d.myco("library", "add", "papers", dir, "-m", "m").want(t, 1, "boiler.txt, 1 passage, read by tower, no vectors: the engine choked]",
+		"bees.md, 1 passage, read by tower, vectors by tower]", "[pages.txt: vectors of 10", " of 1100 passages]\n", "3 documents, 1102 passages", "1 document without vectors", "try: myco library update papers")
+	if o := d.myco("library", "search", "papers", "May euros", "-n", "1").want(t, 0); !strings.Contains(o.out, "boiler.txt") {
+		t.Errorf("found %q", o.out)
+	}
+	l.took()
+	l.do(func() { l.poison = "" })
+	d.myco("library", "update", "papers").want(t, 0, "1 read now")
+	if read := l.took(); !slices.Equal(read, []string{"boiler.txt"}) {
+		t.Errorf("read %q", read)
+	}
+	d.myco("library", "update", "papers").want(t, 0, "0 read now")
 }
 
 // In a conversation passages come before the open question alone: what is kept of it, and goes out again, is what was said.
