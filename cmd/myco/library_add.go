@@ -164,7 +164,11 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 
 // choose settles which model makes the vectors.
 func (u *libraryUpdate) choose(ctx context.Context, model string) error {
-	if model != "" {
+	if model != "" && !bus.SameModel(model, u.l.Model) {
+		// Before anything is kept: the vectors that there are count no more, be it for a slip of the keys.
+		if _, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name}); err != nil {
+			return err
+		}
 		u.l.Model = bus.CanonicalModel(model)
 	}
 	if u.l.Model != "" {

@@ -210,6 +210,10 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 		t.Errorf("found %q", o.out)
 	}
 	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`) // the vectors would be missing for good
+	d.myco("library", "update", "papers", "-m", "slip").want(t, 3, `no node of the swarm has model "slip"`)
+	if o := d.myco("library", "ls").want(t, 0); !strings.Contains(o.out, "m:latest") {
+		t.Errorf("the model is another one:\n%s", o.out)
+	}
 	d.myco("library", "add", "words", dir).want(t, 0, "no node has a model for embeddings: passages are found by their words alone")
 	d.myco("library", "search", "words", "euros").want(t, 0)
 	if o := d.myco("ask", "--library", "words", "--library", "papers", "--library", "words", "euros").want(t, 0, "[1] "); strings.Contains(o.err, "[2] ") {
