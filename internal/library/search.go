@@ -122,13 +122,15 @@ func byWords(all []Hit, question string) (out []Hit) {
 	if len(wanted) == 0 {
 		return nil
 	}
+	type times struct{ word, n int }
 	type counted struct {
 		hit    Hit
-		times  []int // of each word
+		has    []times
 		length int
 	}
 	var found []counted
-	with := make([]int, len(wanted)) // passages that have each word
+	with := make([]int, len(wanted))  // passages that have each word
+	tally := make([]int, len(wanted)) // of one passage
 	total := 0
 	for _, h := range all {
 		c := counted{hit: h}
@@ -136,25 +138,26 @@ func byWords(all []Hit, question string) (out []Hit) {
 		for w := range words(called + " " + h.Passage.Text) {
 			c.length++
 			if i, ok := wanted[w]; ok {
-				if c.times == nil {
-					c.times = make([]int, len(wanted))
-				}
-				if c.times[i]++; c.times[i] == 1 {
-					with[i]++
+				if tally[i]++; tally[i] == 1 {
+					c.has = append(c.has, times{word: i})
 				}
 			}
 		}
+		for j, t := range c.has { // a question may have more words than a passage: a document may be piped in
+			c.has[j].n, tally[t.word] = tally[t.word], 0
+			with[t.word]++
+		}
 		total += c.length
-		if c.times != nil {
+		if c.has != nil {
 			found = append(found, c)
 		}
 	}
 	mean := float64(total) / float64(max(len(all), 1))
 	for _, c := range found {
 		h := c.hit
-		for i, n := range c.times {
-			rare := math.Log(1 + (float64(len(all)-with[i])+0.5)/(float64(with[i])+0.5))
-			tf := float64(n)
+		for _, t := range c.has {
+			rare := math.Log(1 + (float64(len(all)-with[t.word])+0.5)/(float64(with[t.word])+0.5))
+			tf := float64(t.n)
 			h.Score += rare * tf * (bm25K + 1) / (tf + bm25K*(1-bm25B+bm25B*float64(c.length)/mean))
 		}
 		out = append(out, h)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -92,6 +93,25 @@ func TestSearch(t *testing.T) {
 		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
 			t.Errorf("%s: found %q, want %q", name, got, tt.want)
 		}
+	}
+}
+
+// A question may be as long as a document that is piped in, and takes little more memory for it.
+func TestSearchForManyWords(t *testing.T) { // alone: it counts what is allocated
+	var question strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&question, "word%d ", i)
+	}
+	var passages []library.Passage
+	for i := range 2000 {
+		passages = append(passages, library.Passage{Text: fmt.Sprintf("word%d", i)})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	hits := library.Search(docs("", passages...), library.Query{Text: question.String()}, 3)
+	runtime.ReadMemStats(&after)
+	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 50 || len(hits) != 3 {
+		t.Errorf("%d MiB for %d hits", used, len(hits))
 	}
 }
 
