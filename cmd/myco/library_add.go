@@ -140,6 +140,7 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 		return err
 	}
 	if err := u.takeAll(ctx, u.changed(docs, f.files), f.files); err != nil {
+		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.read+u.failed, u.files, l.Name)
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {

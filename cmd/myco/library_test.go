@@ -166,6 +166,11 @@ func TestLibrary(t *testing.T) {
 	if !strings.Contains(asked, "[1] pages.txt, page 2:\nThe heating of the greenhouse is old.\n\n[2]") || !strings.HasSuffix(asked, "\n\nQuestion: How old is the heating?") {
 		t.Errorf("asked %q, answered %q", asked, o.out)
 	}
+	d.myco("ask", "--library", "papers", "--file", filepath.Join(dir, "bees.md"), "How old is the heating, and how many hives are there?").want(t, 0)
+	if q := l.last().Prompt; !strings.HasPrefix(q, "Three hives stand there now.\n\nAnswer the question at the end from what comes before it alone") {
+		t.Errorf("with a file: asked %q", q)
+	}
+	l.took()
 	var v answerView
 	if err := json.Unmarshal([]byte(d.myco("--json", "ask", "--library", "papers", "heating").want(t, 0).out), &v); err != nil || len(v.Sources) != 3 ||
 		v.Sources[0].Page != 2 || v.Sources[0].Library != "papers" {
@@ -209,7 +214,7 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	if !strings.Contains(o.out, "3,200 euros") {
 		t.Errorf("found %q", o.out)
 	}
-	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`) // the vectors would be missing for good
+	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`, "they stay, and myco library update papers goes on]") // the vectors would be missing for good
 	d.myco("library", "update", "papers", "-m", "slip").want(t, 3, `no node of the swarm has model "slip"`)
 	if o := d.myco("library", "ls").want(t, 0); !strings.Contains(o.out, "m:latest") {
 		t.Errorf("the model is another one:\n%s", o.out)
