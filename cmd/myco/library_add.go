@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,7 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 		}
 		switch i, err := os.Stat(path); {
 		case err != nil:
-			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(f)))
+			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(path)))
 		case !i.IsDir() && !i.Mode().IsRegular():
 			return bus.Errorf(bus.CodeInvalid, "%s is neither a file nor a folder", f).WithHint("keep what comes out of it in a file, and add that")
 		}
@@ -87,6 +88,9 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 
 // absolute is the path of a file that a person names.
 func absolute(name string) (string, error) {
+	if name == "" { // it would be the folder that the shell is in
+		return "", bus.Errorf(bus.CodeInvalid, "the name of the file is empty").WithHint("give its name; one out of a variable may be missing")
+	}
 	if strings.HasPrefix(name, "~/") {
 		name = kong.ExpandPath(name)
 	}
@@ -270,7 +274,7 @@ func (u *libraryUpdate) nameOf(id bus.NodeID) string {
 	if u.quiet {
 		return ""
 	}
-	return nameOf(u.names(), id)
+	return cmp.Or(nameOf(u.names(), id), string(id))
 }
 
 // vectors has the model of the library make the vectors of d's passages, and says what became of them. Where the model

@@ -191,6 +191,7 @@ func TestLibrary(t *testing.T) {
 		t.Errorf("documents:\n%s", o.out)
 	}
 	d.myco("library", "rm", "papers", filepath.Join(dir, "sub")).want(t, 3, "is not made of")
+	d.myco("library", "rm", "papers", "").want(t, 2, "the name of the file is empty")
 	d.myco("library", "rm", "papers", dir).want(t, 0, "3 documents fewer")
 	d.myco("ask", "--library", "papers", "heating").want(t, 3, "nothing of that is in the library papers")
 	d.myco("library", "rm", "papers").want(t, 0, "is deleted")
@@ -334,7 +335,8 @@ func TestLibraryRefuses(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	d.myco("library", "add", "Papers", d.dir).want(t, 2, "the name of a library has small letters")
-	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder")
+	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder", "try: ls "+d.dir)
+	d.myco("library", "add", "papers", "").want(t, 2, "the name of the file is empty")
 	d.myco("library", "search", "papers", "x", "-n", "0").want(t, 2, "-n 0: want 1 to 100")
 	d.myco("library").want(t, 0, "no libraries yet")
 
