@@ -12,6 +12,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+	"github.com/mycoswarm/mycoswarm/internal/filelock"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
@@ -53,24 +54,22 @@ func Lock(dir string) (unlock func() error, err error) {
 	return l.unlock, nil
 }
 
-var errLocked = errors.New("locked by another process")
-
 func lockDir(dir string) (*dirLock, error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, dirError(dir, err)
 	}
-	if err := lock(f); err != nil {
+	if err := filelock.Lock(f); err != nil {
 		defer f.Close()
-		if !errors.Is(err, errLocked) {
+		if !errors.Is(err, filelock.ErrLocked) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		holder := "another process"
 		if b, err := io.ReadAll(io.LimitReader(f, maxNote)); err == nil && len(b) > 0 {
 			holder = "process " + strings.TrimSpace(string(b))
 		}
-		return nil, bus.Errorf(bus.CodeConflict, "the data directory %s is already in use by %s: %w", dir, holder, errLocked).
+		return nil, bus.Errorf(bus.CodeConflict, "the data directory %s is already in use by %s: %w", dir, holder, filelock.ErrLocked).
 			WithHint("stop that daemon, or use another directory: mycod --data-dir DIR")
 	}
 	err = f.Truncate(0)

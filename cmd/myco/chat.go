@@ -19,14 +19,14 @@ import (
 type chatCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The first question. What is piped in is put below it, and is the only one."`
 
-	Model   string `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node    string `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
-	System  string `help:"What the model is told before the conversation." placeholder:"TEXT"`
-	Library string `predictor:"library" help:"A library: those of its passages that tell of a question come before it." placeholder:"LIBRARY"`
-	Resume  bool   `short:"r" help:"Go on with the last conversation." xor:"which"`
-	Session string `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
-	List    bool   `short:"l" help:"List the conversations that are saved." xor:"which"`
-	NoSave  bool   `help:"Keep nothing on disk."`
+	Model   string  `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node    *string `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
+	System  string  `help:"What the model is told before the conversation." placeholder:"TEXT"`
+	Library *string `predictor:"library" help:"A library: those of its passages that tell of a question come before it." placeholder:"LIBRARY"`
+	Resume  bool    `short:"r" help:"Go on with the last conversation." xor:"which"`
+	Session string  `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
+	List    bool    `short:"l" help:"List the conversations that are saved." xor:"which"`
+	NoSave  bool    `help:"Keep nothing on disk."`
 }
 
 // chat is one run of a conversation.
@@ -64,13 +64,13 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	case err == nil:
 		defer conn.Close()
 		ch.asker, ch.conn = swarmAsker{conn}, conn
-	case c.Node == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == "") && a.withoutDaemon(err):
+	case given(c.Node) == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == "") && a.withoutDaemon(err):
 		ch.asker, ch.local, ch.s.Node = localAsker{}, true, ""
 	default:
 		return err
 	}
-	if c.Node != "" {
-		if err := ch.useNode(ctx, c.Node); err != nil {
+	if c.Node != nil { // "" leaves open again what the conversation remembers
+		if err := ch.useNode(ctx, *c.Node); err != nil {
 			return err
 		}
 	}
@@ -79,8 +79,8 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	if c.Library != "" {
-		if err := ch.useLibrary(c.Library); err != nil {
+	if c.Library != nil {
+		if err := ch.useLibrary(*c.Library); err != nil {
 			return err
 		}
 	}

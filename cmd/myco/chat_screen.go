@@ -113,3 +113,6 @@ func printable(s string) string {
 		return -1
 	}, strings.ReplaceAll(s, "\t", "    "))
 }
+
+// oneLine is a name that anybody may have given to a file, as a part of a line.
+func oneLine(s string) string { return printable(strings.ReplaceAll(s, "\n", " ")) }

@@ -337,6 +337,7 @@ func TestChatKeepsWhatWasNotAnswered(t *testing.T) {
 	// The conversation remembers its node, so the flag cannot be left out.
 	d.chatOf("hi", "-s", "pinned", "--node", "tower").want(t, 3, `try: leave the node open, with --node ""`)
 	d.chatOf("hi", "-s", "pinned").want(t, 3, `try: leave the node open, with --node ""`)
+	d.chatOf("hi", "-s", "pinned", "--node", "").want(t, 3, "try: leave the node open, without --node")
 }
 
 // A model that nobody has is refused before anything is kept: --resume goes on with what was before.

@@ -301,6 +301,9 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	}
 	r.endLine()
 	ch.s.Used, ch.s.Tokens = result.Model, result.PromptTokens+result.OutputTokens
+	if len(sources) > 0 {
+		ch.s.Tokens = 0 // with passages that are not kept
+	}
 	ch.s.answered(result.Text)
 	ch.save()
 	if nameOf(nodes, info.NodeID) == "" {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/filelock"
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
@@ -39,15 +40,30 @@ func libraries(environ []string) (names []string) {
 // library opens a library that is there.
 func (a *app) library(called string) (*library.Library, error) {
 	l, err := library.Open(librariesDir(a.environ), called)
+	return l, ofLibrary(called, err)
+}
+
+// hold keeps a library for this command alone to change.
+func (a *app) hold(called string) (release func() error, err error) {
+	release, err = library.Hold(librariesDir(a.environ), called)
+	return release, ofLibrary(called, err)
+}
+
+// ofLibrary tells what to do about an error of a library.
+func ofLibrary(called string, err error) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, bus.Errorf(bus.CodeNotFound, "there is no library %q", called).WithHint("myco library ls")
+	case err == nil:
+		return nil
+	case errors.Is(err, filelock.ErrLocked):
+		return bus.Errorf(bus.CodeConflict, "another command is changing the library %s", called).WithHint("wait until it is done, or end it")
 	case errors.Is(err, library.ErrName):
-		return nil, bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("myco library ls")
-	case err != nil:
-		return nil, bus.Errorf(bus.CodeFailed, "%w", err).WithHint("myco library rm %s, and myco library add %s FILE", called, called)
+		return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("myco library ls")
+	case errors.Is(err, fs.ErrNotExist):
+		return bus.Errorf(bus.CodeNotFound, "there is no library %q", called).WithHint("myco library ls")
+	case errors.Is(err, library.ErrDamaged):
+		return bus.Errorf(bus.CodeFailed, "%w", err).WithHint("myco library rm %s, and myco library add %s FILE", called, called)
 	}
-	return l, nil
+	return fmt.Errorf("the library %s: %w", called, err)
 }
 
 // passageView is a passage that was found.
@@ -61,6 +77,7 @@ type passageView struct {
 
 // place is where v stands in its file, which is called so.
 func (v passageView) place(file string) string {
+	file = oneLine(file)
 	if v.Page > 0 {
 		return file + ", page " + strconv.Itoa(v.Page)
 	}
@@ -102,8 +119,12 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(b.score, a.score) })
 	out := []passageView{}
-	for _, r := range all[:min(len(all), n)] {
-		out = append(out, r.passageView)
+	seen := map[string]bool{} // two libraries may have the same
+	for _, r := range all {
+		if len(out) < n && !seen[r.Text] {
+			seen[r.Text] = true
+			out = append(out, r.passageView)
+		}
 	}
 	return out, nil
 }
@@ -239,7 +260,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 		if k := kinds[kind]; k != "" {
 			kind = k
 		}
-		rows = append(rows, []string{d.Path, strconv.Itoa(len(d.Passages)), orDash(kind), orDash(d.Title), orDash(d.Problem)})
+		rows = append(rows, []string{oneLine(d.Path), strconv.Itoa(len(d.Passages)), orDash(kind), orDash(oneLine(d.Title)), orDash(oneLine(d.Problem))})
 	}
 	if a.json {
 		a.object(v)
@@ -270,16 +291,21 @@ type libraryRmCmd struct {
 
 // Run implements the command.
 func (c *libraryRmCmd) Run(a *app) error {
-	l, err := a.library(c.Library)
+	release, err := a.hold(c.Library)
 	if err != nil {
 		return err
 	}
+	defer release() //nolint:errcheck // the process ends
 	if len(c.Files) == 0 {
-		if err := l.Remove(); err != nil {
-			return fmt.Errorf("delete the library %s: %w", l.Name, err)
+		if err := library.Remove(librariesDir(a.environ), c.Library); err != nil {
+			return ofLibrary(c.Library, err)
 		}
-		a.hint("the library %s is deleted; its documents are where they were", l.Name)
+		a.hint("the library %s is deleted; its documents are where they were", c.Library)
 		return nil
+	}
+	l, err := a.library(c.Library)
+	if err != nil {
+		return err
 	}
 	for _, f := range c.Files {
 		path, err := absolute(f)

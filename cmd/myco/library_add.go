@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
-	"github.com/gabriel-vasile/mimetype"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -27,8 +26,8 @@ const (
 	// way at once.
 	embedsAtOnce = 64
 	embedTasks   = 4
-	// sniffed is how much of a file tells what it is.
-	sniffed = 3072
+	// embedsTold is after how many passages of a document it is said how far it is: a book takes a while.
+	embedsTold = 1024
 )
 
 // libraryAddCmd takes files into a library.
@@ -40,20 +39,25 @@ type libraryAddCmd struct {
 
 // Run implements the command.
 func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
-	l, err := library.Create(librariesDir(a.environ), c.Library)
-	if errors.Is(err, library.ErrName) {
-		return bus.Errorf(bus.CodeInvalid, "%w", err).WithHint("myco library add papers FILE")
-	}
+	release, err := a.hold(c.Library)
 	if err != nil {
 		return err
+	}
+	defer release() //nolint:errcheck // the process ends
+	l, err := library.Create(librariesDir(a.environ), c.Library)
+	if err != nil {
+		return ofLibrary(c.Library, err)
 	}
 	for _, f := range c.Files {
 		path, err := absolute(f)
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(path); err != nil {
-			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(f)))
+		switch i, err := os.Stat(path); {
+		case err != nil:
+			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(path)))
+		case !i.IsDir() && !i.Mode().IsRegular():
+			return bus.Errorf(bus.CodeInvalid, "%s is neither a file nor a folder", f).WithHint("keep what comes out of it in a file, and add that")
 		}
 		if !slices.Contains(l.Sources, path) {
 			l.Sources = append(l.Sources, path)
@@ -70,6 +74,11 @@ type libraryUpdateCmd struct {
 
 // Run implements the command.
 func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
+	release, err := a.hold(c.Library)
+	if err != nil {
+		return err
+	}
+	defer release() //nolint:errcheck // the process ends
 	l, err := a.library(c.Library)
 	if err != nil {
 		return err
@@ -79,6 +88,9 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 
 // absolute is the path of a file that a person names.
 func absolute(name string) (string, error) {
+	if name == "" { // it would be the folder that the shell is in
+		return "", bus.Errorf(bus.CodeInvalid, "the name of the file is empty").WithHint("give its name; one out of a variable may be missing")
+	}
 	if strings.HasPrefix(name, "~/") {
 		name = kong.ExpandPath(name)
 	}
@@ -97,7 +109,7 @@ type libraryUpdate struct {
 
 	files int // that are read
 	// What is counted is held by holdups.mu.
-	read, failed int
+	read, failed, bare int // bare are those read without vectors
 }
 
 // updateView is what library add --json and library update --json print.
@@ -126,12 +138,13 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if err != nil {
 		return fmt.Errorf("read the library %s: %w", l.Name, err)
 	}
-	files, gone := u.walk()
-	dropped, err := u.drop(docs, files, gone)
+	f := u.walk(docs)
+	dropped, err := u.drop(docs, f)
 	if err != nil {
 		return err
 	}
-	if err := u.takeAll(ctx, u.changed(docs, files), files); err != nil {
+	if err := u.takeAll(ctx, u.changed(docs, f.files), f.files); err != nil {
+		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.read+u.failed, u.files, l.Name)
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {
@@ -143,16 +156,24 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	}
 	a.hint("the library %s: %s, %s; %d read now, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
 		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, dropped, v.Failed, l.Name)
-	if len(gone) > 0 {
-		return bus.Errorf(bus.CodeNotFound, "%s is not there at present; what was read of it before stays", strings.Join(gone, ", ")).
-			WithHint("myco library rm %s %s", l.Name, quoted(gone[0]))
+	if len(f.gone) > 0 {
+		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
+			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
+	}
+	if u.bare > 0 {
+		return bus.Errorf(bus.CodeFailed, "%s without vectors, to be found by words alone: %s failed at it", plural(u.bare, "document"), l.Model).
+			WithHint("myco library update %s, which tries again", l.Name)
 	}
 	return nil
 }
 
 // choose settles which model makes the vectors.
 func (u *libraryUpdate) choose(ctx context.Context, model string) error {
-	if model != "" {
+	if model != "" && !bus.SameModel(model, u.l.Model) {
+		// Before anything is kept: the vectors that there are count no more, be it for a slip of the keys.
+		if _, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name}); err != nil {
+			return err
+		}
 		u.l.Model = bus.CanonicalModel(model)
 	}
 	if u.l.Model != "" {
@@ -167,80 +188,6 @@ func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 			bus.PullCommand(status.Nodes, "nomic-embed-text", ""), u.l.Name)
 	}
 	return nil
-}
-
-// walk lists the files of all sources, and the sources that are not there.
-func (u *libraryUpdate) walk() (files map[string]fs.FileInfo, gone []string) {
-	files = map[string]fs.FileInfo{}
-	for _, source := range u.l.Sources {
-		if _, err := os.Stat(source); err != nil {
-			gone = append(gone, source)
-			continue
-		}
-		err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				u.hint("%s: %v", path, err)
-				return nil
-			case path == source && d.Type()&fs.ModeSymlink != 0: // named by a person
-			case strings.HasPrefix(d.Name(), ".") && path != source:
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			case !d.Type().IsRegular():
-				return nil
-			}
-			if i, err := os.Stat(path); err == nil && i.Mode().IsRegular() && (path == source || i.Size() <= bus.MaxDocument && readable(path)) {
-				files[path] = i
-			}
-			return nil
-		})
-		if err != nil {
-			u.hint("%s: %v", source, err)
-		}
-	}
-	return files, gone
-}
-
-// readable tells whether a file that is found in a folder is a document: pictures, videos and programs are not sent
-// to anybody.
-func readable(path string) bool {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".pdf", ".docx":
-		return true
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, sniffed)
-	n, _ := f.Read(head)
-	if n == 0 {
-		return false
-	}
-	for m := mimetype.Detect(head[:n]); m != nil; m = m.Parent() {
-		if m.Is("text/plain") {
-			return true
-		}
-	}
-	return false
-}
-
-// drop forgets documents that are gone, but for those of sources that are not there as a whole: a disk may be away.
-func (u *libraryUpdate) drop(docs []library.Document, files map[string]fs.FileInfo, gone []string) (dropped int, err error) {
-	for _, d := range docs {
-		away := slices.ContainsFunc(gone, func(s string) bool { return library.Under(d.Path, s) })
-		if _, there := files[d.Path]; there || away {
-			continue
-		}
-		if err := u.l.Drop(d.Path); err != nil {
-			return dropped, fmt.Errorf("forget %s: %w", d.Path, err)
-		}
-		dropped++
-	}
-	return dropped, nil
 }
 
 // changed are the files that are not known as they are, in order.
@@ -280,11 +227,11 @@ func (u *libraryUpdate) takeAll(ctx context.Context, paths []string, files map[s
 func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (err error) {
 	d := library.Document{Path: path, Size: i.Size(), ModTime: i.ModTime(), Model: u.l.Model}
 	v := u.readOne(ctx, path, bus.FileRequest{}, bus.Batch, "")
-	var embedded bus.NodeID
+	vectors := "" // what became of them
 	switch {
 	case v.Error == nil:
-		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(v.Text)
-		if embedded, err = u.vectors(ctx, &d); err != nil {
+		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
+		if vectors, err = u.vectors(ctx, &d); err != nil {
 			return err
 		}
 	case ofTheDocument(v.Error.Code):
@@ -295,7 +242,7 @@ func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (e
 	if err := u.l.Put(d); err != nil {
 		return fmt.Errorf("keep %s: %w", path, err)
 	}
-	u.tell(d, v.NodeID, embedded)
+	u.tell(d, v, vectors)
 	return nil
 }
 
@@ -305,36 +252,60 @@ func ofTheDocument(code bus.Code) bool {
 }
 
 // tell says how far it is.
-func (u *libraryUpdate) tell(d library.Document, read, embedded bus.NodeID) {
-	var nodes []bus.NodeInfo
-	if !u.quiet {
-		nodes = u.names()
-	}
+func (u *libraryUpdate) tell(d library.Document, v fileView, vectors string) {
+	by := u.nameOf(v.NodeID)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what := plural(len(d.Passages), "passage") + ", read by " + nameOf(nodes, read)
-	switch {
-	case d.Problem != "":
-		u.failed++
-		what = "not readable: " + d.Problem
-	case embedded != "":
-		what += ", vectors by " + nameOf(nodes, embedded)
-	}
+	what := plural(len(d.Passages), "passage") + ", read by " + by + vectors + v.missing()
 	if d.Problem == "" {
 		u.read++
+	} else {
+		u.failed++
+		what = "not readable: " + d.Problem
 	}
-	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, filepath.Base(d.Path), what)
+	if d.Model != u.l.Model {
+		u.bare++
+	}
+	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
 }
 
-// vectors has the model of the library make the vectors of d's passages, and tells who made the last.
-func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
+// nameOf is the name of a node, where somebody is told.
+func (u *libraryUpdate) nameOf(id bus.NodeID) string {
+	if u.quiet {
+		return ""
+	}
+	return cmp.Or(nameOf(u.names(), id), string(id))
+}
+
+// vectors has the model of the library make the vectors of d's passages, and says what became of them. Where the model
+// fails at one, d has none, and is found by its words until an update tries again.
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
 	if u.l.Model == "" {
 		return "", nil
 	}
+	by, err := u.embedAll(ctx, d)
+	switch {
+	case err == nil && by == "":
+		return "", nil // there are no passages
+	case err == nil:
+		return ", vectors by " + u.nameOf(by), nil
+	case !ofTheDocument(bus.AsError(err).Code):
+		return "", err
+	}
+	d.Model = ""
+	for i := range d.Passages {
+		d.Passages[i].Vector = nil
+	}
+	return ", no vectors: " + bus.AsError(err).Message, nil
+}
+
+// embedAll has vectors made for the passages of d, and tells who made the last.
+func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
 	called := filepath.Base(d.Path)
 	if d.Title != "" {
 		called = d.Title
 	}
+	done := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(embedTasks)
 	for part := range slices.Chunk(d.Passages, embedsAtOnce) {
@@ -351,8 +322,12 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bu
 				part[i].Vector = library.Unit(vectors[i])
 			}
 			u.mu.Lock()
+			defer u.mu.Unlock()
 			by = node
-			u.mu.Unlock()
+			before := done
+			if done += len(part); before/embedsTold < done/embedsTold {
+				u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, len(d.Passages))
+			}
 			return nil
 		})
 	}
@@ -362,19 +337,21 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (by bu
 // pageLine is the line before a page of a document that has pages.
 var pageLine = regexp.MustCompile(`(?m)^\[page (\d+)\]$`)
 
-// passagesOf splits the text of a document, and knows the page of each part.
-func passagesOf(text string) (out []library.Passage) {
+// passagesOf splits the text of a document, and knows the page of each part where there are pages.
+func passagesOf(r bus.FileResult) (out []library.Passage) {
 	add := func(page int, text string) {
 		for _, part := range split(text, passageSize) {
 			out = append(out, library.Passage{Page: page, Text: part})
 		}
 	}
 	page, from := 0, 0
-	for _, at := range pageLine.FindAllStringSubmatchIndex(text, -1) {
-		add(page, text[from:at[0]])
-		page, _ = strconv.Atoi(text[at[2]:at[3]])
-		from = at[1]
+	if r.Pages > 0 { // else such a line is a part of the text
+		for _, at := range pageLine.FindAllStringSubmatchIndex(r.Text, -1) {
+			add(page, r.Text[from:at[0]])
+			page, _ = strconv.Atoi(r.Text[at[2]:at[3]])
+			from = at[1]
+		}
 	}
-	add(page, text[from:])
+	add(page, r.Text[from:])
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
 // librarian is what a daemon was asked for, and does: it reads documents as plain text, makes vectors of what texts are
@@ -23,8 +24,9 @@ type librarian struct {
 	embeds []string // texts
 	asked  []bus.InferenceRequest
 	lanes  map[bus.Lane]bool
-	gone   bool // the model of the vectors
-	room   int  // what a question may have, in bytes
+	gone   bool   // the model of the vectors
+	poison string // text at which it fails
+	room   int    // what a question may have, in bytes
 }
 
 func (d *daemon) librarian() *librarian {
@@ -42,7 +44,11 @@ func (d *daemon) librarian() *librarian {
 			if req.Name == "bad.txt" {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "%q is broken", req.Name)
 			}
-			result = bus.FileResult{Text: string(req.Content), Kind: "text/plain"}
+			r := bus.FileResult{Text: string(req.Content), Kind: "text/plain"}
+			if req.Name == "pages.txt" {
+				r.Pages, r.PagesEmpty, r.Truncated = 3, []int{3}, true
+			}
+			result = r
 		case bus.TypeEmbed:
 			if l.gone {
 				return bus.Errorf(bus.CodeNoWorker, "no node of the swarm has model %q", r.Task.Model)
@@ -52,6 +58,9 @@ func (d *daemon) librarian() *librarian {
 			l.embeds = append(l.embeds, req.Inputs...)
 			res := bus.EmbedResult{Model: r.Task.Model}
 			for _, text := range req.Inputs {
+				if l.poison != "" && strings.Contains(text, l.poison) {
+					end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "the engine choked")
+				}
 				res.Vectors = append(res.Vectors, []float32{
 					float32(strings.Count(text, "bee") + strings.Count(text, "hive")), float32(strings.Count(text, "boiler") + strings.Count(text, "heating")), 0.1,
 				})
@@ -64,7 +73,7 @@ func (d *daemon) librarian() *librarian {
 			if len(req.Prompt) > l.room {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model")
 			}
-			result = bus.InferenceResult{Text: "So it is [1].", Model: "a"}
+			result = bus.InferenceResult{Text: "So it is [1].", Model: "a", PromptTokens: 90_000}
 		}
 		end.Result, _ = json.Marshal(result) // strings and numbers
 		d.send(r.Inbox, bus.Chunk{Attempt: 1, End: &end})
@@ -127,7 +136,7 @@ func TestLibrary(t *testing.T) {
 			t.Errorf("%s: read %q, want %q", what, read, want)
 		}
 	}
-	d.myco("library", "add", "papers", dir, "-m", "nomic-embed-text").want(t, 0,
+	d.myco("library", "add", "papers", dir, "-m", "nomic-embed-text").want(t, 0, "pages.txt, 2 passages, read by tower, vectors by tower, 1 page without text, cut at its longest]",
 		"the library papers: 3 documents, 4 passages; 3 read now, 0 gone, 1 not readable", "bees.md, 1 passage, read by tower, vectors by tower",
 		`bad.txt, not readable: "bad.txt" is broken`)
 	is("at first", "bad.txt", "bees.md", "boiler.txt", "pages.txt")
@@ -157,6 +166,11 @@ func TestLibrary(t *testing.T) {
 	if !strings.Contains(asked, "[1] pages.txt, page 2:\nThe heating of the greenhouse is old.\n\n[2]") || !strings.HasSuffix(asked, "\n\nQuestion: How old is the heating?") {
 		t.Errorf("asked %q, answered %q", asked, o.out)
 	}
+	d.myco("ask", "--library", "papers", "--file", filepath.Join(dir, "bees.md"), "How old is the heating, and how many hives are there?").want(t, 0)
+	if q := l.last().Prompt; !strings.HasPrefix(q, "Three hives stand there now.\n\nAnswer the question at the end from what comes before it alone") {
+		t.Errorf("with a file: asked %q", q)
+	}
+	l.took()
 	var v answerView
 	if err := json.Unmarshal([]byte(d.myco("--json", "ask", "--library", "papers", "heating").want(t, 0).out), &v); err != nil || len(v.Sources) != 3 ||
 		v.Sources[0].Page != 2 || v.Sources[0].Library != "papers" {
@@ -164,7 +178,7 @@ func TestLibrary(t *testing.T) {
 	}
 
 	must(t, os.Rename(dir, dir+" is away"))
-	d.myco("library", "update", "papers").want(t, 3, dir+" is not there at present; what was read of it before stays", "2 documents, 3 passages; 0 read now, 0 gone")
+	d.myco("library", "update", "papers").want(t, 3, "there is nothing to read in "+dir+" at present; what was read of it before stays", "2 documents, 3 passages; 0 read now, 0 gone")
 	must(t, os.Rename(dir+" is away", dir))
 	d.myco("library", "update", "papers", "-m", "other").want(t, 0, "2 read now")
 	is("another model", "bees.md", "pages.txt")
@@ -177,6 +191,7 @@ func TestLibrary(t *testing.T) {
 		t.Errorf("documents:\n%s", o.out)
 	}
 	d.myco("library", "rm", "papers", filepath.Join(dir, "sub")).want(t, 3, "is not made of")
+	d.myco("library", "rm", "papers", "").want(t, 2, "the name of the file is empty")
 	d.myco("library", "rm", "papers", dir).want(t, 0, "3 documents fewer")
 	d.myco("ask", "--library", "papers", "heating").want(t, 3, "nothing of that is in the library papers")
 	d.myco("library", "rm", "papers").want(t, 0, "is deleted")
@@ -200,10 +215,43 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	if !strings.Contains(o.out, "3,200 euros") {
 		t.Errorf("found %q", o.out)
 	}
-	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`) // the vectors would be missing for good
+	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`, "they stay, and myco library update papers goes on]") // the vectors would be missing for good
+	d.myco("library", "update", "papers", "-m", "slip").want(t, 3, `no node of the swarm has model "slip"`)
+	if o := d.myco("library", "ls").want(t, 0); !strings.Contains(o.out, "m:latest") {
+		t.Errorf("the model is another one:\n%s", o.out)
+	}
 	d.myco("library", "add", "words", dir).want(t, 0, "no node has a model for embeddings: passages are found by their words alone")
 	d.myco("library", "search", "words", "euros").want(t, 0)
+	if o := d.myco("ask", "--library", "words", "--library", "papers", "--library", "words", "euros").want(t, 0, "[1] "); strings.Contains(o.err, "[2] ") {
+		t.Errorf("one passage counts twice:\n%s", o.err)
+	}
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
+}
+
+// A model that fails at one text does not keep the others out, nor that one for good.
+func TestLibraryWithATextThatHasNoVector(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := folder(t, d)
+	var book strings.Builder
+	for i := range 1100 {
+		fmt.Fprintf(&book, "[page %d]\n\nof the book\n\n", i+1)
+	}
+	writeFile(t, filepath.Join(dir, "sub", "pages.txt"), book.String())
+	l.do(func() { l.poison = "boiler" })
+	d.myco("library", "add", "papers", dir, "-m", "m").want(t, 1, "boiler.txt, 1 passage, read by tower, no vectors: the engine choked]",
+		"bees.md, 1 passage, read by tower, vectors by tower]", "[pages.txt: vectors of 10", " of 1100 passages]\n", "3 documents, 1102 passages", "1 document without vectors", "try: myco library update papers")
+	if o := d.myco("library", "search", "papers", "May euros", "-n", "1").want(t, 0); !strings.Contains(o.out, "boiler.txt") {
+		t.Errorf("found %q", o.out)
+	}
+	l.took()
+	l.do(func() { l.poison = "" })
+	d.myco("library", "update", "papers").want(t, 0, "1 read now")
+	if read := l.took(); !slices.Equal(read, []string{"boiler.txt"}) {
+		t.Errorf("read %q", read)
+	}
+	d.myco("library", "update", "papers").want(t, 0, "0 read now")
 }
 
 // In a conversation passages come before the open question alone: what is kept of it, and goes out again, is what was said.
@@ -227,10 +275,13 @@ func TestChatFromALibrary(t *testing.T) {
 		t.Errorf("%q: %v", lines, err)
 	}
 	s, err := chatsOf(d).find("house")
-	if err != nil || s.Library != "papers" || s.Messages[2].Content != "And what did it cost?" {
+	if err != nil || s.Library != "papers" || s.size() > 100 || s.Messages[2].Content != "And what did it cost?" {
 		t.Errorf("kept %+v, %v", s, err)
 	}
 	d.chatOf("x", "--library", "none").want(t, 3, `there is no library "none"`)
+	d.myco("library", "rm", "papers").want(t, 0)
+	d.chatOf("And where?", "-s", "house").want(t, 3, `there is no library "papers"`, `try: go on without it: myco --data-dir `+d.dir+` chat --library ""`)
+	d.chatOf("And where?", "-s", "house", "--library", "").want(t, 0, "Answers are made from no library.")
 	d.chatOf("How old is the heating?", "--no-save").want(t, 0)
 	if q := l.last().Messages; len(q) != 1 || q[0].Content != "How old is the heating?" {
 		t.Errorf("without a library: asked %+v", q)
@@ -275,6 +326,7 @@ func TestLibraryForASmallContext(t *testing.T) {
 	if asked := l.last().Prompt; strings.Contains(asked, "[2]") || !strings.Contains(asked, "[1]") {
 		t.Errorf("asked at last %q", asked)
 	}
+	d.chatOf("submarines?", "--no-save", "--library", "papers").want(t, 0, "nothing of that is in the library papers")
 	l.do(func() { l.room = 10 })
 	d.myco("ask", "--library", "papers", "bees").want(t, 2, "too long for the model", "name a model with a longer context")
 }
@@ -283,9 +335,26 @@ func TestLibraryRefuses(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	d.myco("library", "add", "Papers", d.dir).want(t, 2, "the name of a library has small letters")
-	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder")
+	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder", "try: ls "+d.dir)
+	d.myco("library", "add", "papers", "").want(t, 2, "the name of the file is empty")
 	d.myco("library", "search", "papers", "x", "-n", "0").want(t, 2, "-n 0: want 1 to 100")
 	d.myco("library").want(t, 0, "no libraries yet")
+
+	d.librarian()
+	d.myco("library", "add", "papers", folder(t, d)).want(t, 0)
+	libraries := filepath.Join(d.dir, "mycoswarm", "libraries")
+	release, err := library.Hold(libraries, "papers")
+	must(t, err)
+	for _, args := range [][]string{{"add", "papers", d.dir}, {"update", "papers"}, {"rm", "papers"}} {
+		d.myco(append([]string{"library"}, args...)...).want(t, 1, "another command is changing the library papers")
+	}
+	d.myco("library", "search", "papers", "boiler").want(t, 0)
+	must(t, release())
+	writeFile(t, filepath.Join(libraries, "papers", "library.json"), "{")
+	for _, args := range [][]string{{"add", "papers", d.dir}, {"update", "papers"}, {"ls", "papers"}} {
+		d.myco(append([]string{"library"}, args...)...).want(t, 1, "is damaged", "try: myco library rm papers, and myco library add papers FILE")
+	}
+	d.myco("library", "rm", "papers").want(t, 0, "the library papers is deleted")
 }
 
 func TestEmbedder(t *testing.T) {
@@ -323,7 +392,7 @@ func TestPassagesOf(t *testing.T) {
 		}
 	}
 	seen := map[string]int{}
-	for _, p := range passagesOf("before\n\n" + text.String()) {
+	for _, p := range passagesOf(bus.FileResult{Text: "before\n\n" + text.String(), Pages: 5}) {
 		if len(p.Text) > passageSize || strings.Contains(p.Text, "[page") {
 			t.Errorf("page %d: a passage of %d bytes: %.60q", p.Page, len(p.Text), p.Text)
 		}
@@ -343,6 +412,9 @@ func TestPassagesOf(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s is in %d passages", w, n)
 		}
+	}
+	if p := passagesOf(bus.FileResult{Text: "[page 9]\n\nof a text"}); len(p) != 1 || p[0].Page != 0 || !strings.Contains(p[0].Text, "[page 9]") {
+		t.Errorf("a text without pages: %+v", p)
 	}
 	if len(seen) != 500 {
 		t.Errorf("%d of 500 are in a passage", len(seen))

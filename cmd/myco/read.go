@@ -102,13 +102,7 @@ func (v fileView) footer() string {
 	if v.Pages > 0 {
 		parts = append(parts, plural(v.Pages, "page"))
 	}
-	parts = append(parts, plural(v.Words, "word"))
-	if n := len(v.PagesEmpty); n > 0 {
-		parts = append(parts, plural(n, "page")+" without text")
-	}
-	if v.Truncated {
-		parts = append(parts, "cut at its longest")
-	}
+	parts = append(parts, plural(v.Words, "word")+v.missing())
 	if v.NodeName != "" {
 		parts = append(parts, v.NodeName+" ("+string(v.NodeID)+")")
 	}
@@ -117,6 +111,20 @@ func (v fileView) footer() string {
 		parts = append(parts, fmt.Sprintf("%d attempts", v.Attempts))
 	}
 	return "-- " + strings.Join(parts, ", ")
+}
+
+// missing tells what of the document is not in its text.
+func (v fileView) missing() (what string) {
+	if v.FileResult == nil {
+		return ""
+	}
+	if n := len(v.PagesEmpty); n > 0 {
+		what = ", " + plural(n, "page") + " without text"
+	}
+	if v.Truncated {
+		what += ", cut at its longest"
+	}
+	return what
 }
 
 // called is what people call the file at path.
@@ -191,6 +199,9 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 	return failed
 }
 
+// documentName takes out of a file's name what a FileRequest does not take, and a file system may.
+var documentName = strings.NewReplacer("\n", " ", `\`, " ")
+
 // readOne has the swarm read one file.
 func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest, lane bus.Lane, node bus.NodeID) fileView {
 	start := h.now()
@@ -201,7 +212,7 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 			return err
 		}
 		if ask.Content = content; path != standardInput {
-			ask.Name = filepath.Base(path)
+			ask.Name = documentName.Replace(filepath.Base(path))
 		}
 		if err := ask.Validate(); err != nil {
 			if len(content) == 0 {

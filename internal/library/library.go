@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+	"github.com/mycoswarm/mycoswarm/internal/filelock"
 )
 
 const (
@@ -61,7 +62,8 @@ type Passage struct {
 	Vector []float32
 }
 
-// Library is a folder of documents. Two processes may read and write one at a time: each file is whole.
+// Library is a folder of documents. Any process may read it at any time, for each file is whole; one that changes it Holds
+// it first.
 type Library struct {
 	Name string
 	Meta
@@ -71,8 +73,11 @@ type Library struct {
 // name is what a library may be called: it is a folder on all systems.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// ErrName is returned for a name that is none, by Open and Create.
+// ErrName is returned for a name that is none, by Open, Create and Hold.
 var ErrName = errors.New("the name of a library has small letters, digits, and . _ - within, 64 at most")
+
+// ErrDamaged is returned by Open and Create for a library that this program cannot read, and that has to be made anew.
+var ErrDamaged = errors.New("is damaged, or of another version")
 
 // Open reads what the library of this name in dir is made of. The error is fs.ErrNotExist where there is none.
 func Open(dir, called string) (*Library, error) {
@@ -85,10 +90,10 @@ func Open(dir, called string) (*Library, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(b, &l.Meta); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(l.dir, metaFile), err)
+		return nil, fmt.Errorf("%s %w: %w", filepath.Join(l.dir, metaFile), ErrDamaged, err)
 	}
 	if l.Version != version {
-		return nil, fmt.Errorf("%s has format %d, and this program reads %d: it is of another version", l.dir, l.Version, version)
+		return nil, fmt.Errorf("%s %w: it has format %d, and this program reads %d", l.dir, ErrDamaged, l.Version, version)
 	}
 	return l, nil
 }
@@ -100,6 +105,25 @@ func Create(dir, called string) (*Library, error) {
 		return &Library{Name: called, dir: filepath.Join(dir, called), Meta: Meta{Version: version, Sources: []string{}}}, nil
 	}
 	return l, err
+}
+
+// Hold keeps the library of this name for this process alone to change, until release is called or the process ends. The
+// error is filelock.ErrLocked where another process has it.
+func Hold(dir, called string) (release func() error, err error) {
+	if !name.MatchString(called) {
+		return nil, fmt.Errorf("%q: %w", called, ErrName)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "."+called+".lock"), os.O_RDWR|os.O_CREATE, 0o600) // beside it: Remove is a change
+	if err != nil {
+		return nil, err
+	}
+	if err := filelock.Lock(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
 }
 
 // List returns the libraries in dir by their names, and what is wrong with the others.
@@ -136,8 +160,14 @@ func (l *Library) Save() error {
 	return atomicfile.Write(filepath.Join(l.dir, metaFile), b)
 }
 
-// Remove deletes l with all that was made of its documents, which stay.
-func (l *Library) Remove() error { return os.RemoveAll(l.dir) }
+// Remove deletes the library of this name, damaged or not, with all that was made of its documents, which stay. The error
+// is fs.ErrNotExist where there is none.
+func Remove(dir, called string) error {
+	if _, err := Open(dir, called); errors.Is(err, ErrName) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(dir, called))
+}
 
 // file is where the document of a path is kept.
 func (l *Library) file(path string) string {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/internal/filelock"
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
@@ -55,7 +56,7 @@ func TestDocumentsStay(t *testing.T) {
 	if docs, err := l.Documents(); err != nil || len(docs) != 1 {
 		t.Errorf("documents %+v, %v", docs, err)
 	}
-	if err := l.Remove(); err != nil {
+	if err := library.Remove(dir, "papers"); err != nil {
 		t.Error(err)
 	}
 	if all, problems := library.List(dir); len(all)+len(problems) > 0 {
@@ -95,6 +96,35 @@ func TestDamage(t *testing.T) {
 		if all, problems := library.List(dir); len(all) > 0 || len(problems) != 1 {
 			t.Errorf("%s: %v, %v", meta, all, problems)
 		}
+	}
+	if err := errors.Join(library.Remove(dir, "papers"), library.Remove(dir, "papers")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("deleted twice: %v", err)
+	}
+}
+
+// Two that change a library would each write sources without those of the other.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	release, err := library.Hold(dir, "papers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := library.Hold(dir, "papers"); !errors.Is(err, filelock.ErrLocked) {
+		t.Errorf("twice: %v", err)
+	}
+	other, err := library.Hold(dir, "letters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(other(), release()); err != nil {
+		t.Error(err)
+	}
+	if release, err = library.Hold(dir, "papers"); err != nil || release() != nil {
+		t.Errorf("once it is released: %v", err)
+	}
+	if all, problems := library.List(dir); len(all)+len(problems) > 0 {
+		t.Errorf("a lock is no library: %v, %v", all, problems)
 	}
 }
 

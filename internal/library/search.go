@@ -3,9 +3,12 @@ package library
 import (
 	"cmp"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -34,8 +37,8 @@ type Query struct {
 	Model  string
 }
 
-// Search returns the n best passages of docs, the best first. The rankings by words and by vectors are put together by
-// their ranks: words find names and numbers, vectors what is said in other words.
+// Search returns the n best passages of docs, the best first; of copies of a document one counts. The rankings by words
+// and by vectors are put together by their ranks: words find names and numbers, vectors what is said in other words.
 func Search(docs []Document, q Query, n int) []Hit {
 	all := passages(docs)
 	scores := map[*Passage]*Hit{}
@@ -58,10 +61,15 @@ func Search(docs []Document, q Query, n int) []Hit {
 	return hits[:min(len(hits), n)]
 }
 
+// passages are those of all docs, each text once.
 func passages(docs []Document) (all []Hit) {
+	seen := map[string]bool{}
 	for i := range docs {
 		for j := range docs[i].Passages {
-			all = append(all, Hit{Document: &docs[i], Passage: &docs[i].Passages[j]})
+			if p := &docs[i].Passages[j]; !seen[p.Text] {
+				seen[p.Text] = true
+				all = append(all, Hit{Document: &docs[i], Passage: p})
+			}
 		}
 	}
 	return all
@@ -102,7 +110,8 @@ func Unit(v []float32) []float32 {
 	return out
 }
 
-// byWords scores passages that have a word of the question by Okapi BM25.
+// byWords scores passages that have a word of the question by Okapi BM25. What a document is called counts as a part of
+// each.
 func byWords(all []Hit, question string) (out []Hit) {
 	wanted := map[string]int{} // number of each word
 	for w := range words(question) {
@@ -113,38 +122,42 @@ func byWords(all []Hit, question string) (out []Hit) {
 	if len(wanted) == 0 {
 		return nil
 	}
+	type times struct{ word, n int }
 	type counted struct {
 		hit    Hit
-		times  []int // of each word
+		has    []times
 		length int
 	}
 	var found []counted
-	with := make([]int, len(wanted)) // passages that have each word
+	with := make([]int, len(wanted))  // passages that have each word
+	tally := make([]int, len(wanted)) // of one passage
 	total := 0
 	for _, h := range all {
 		c := counted{hit: h}
-		for w := range words(h.Passage.Text) {
+		called := h.Document.Title + " " + filepath.Base(h.Document.Path) // an invoice of a boiler rarely calls it so
+		for w := range words(called + " " + h.Passage.Text) {
 			c.length++
 			if i, ok := wanted[w]; ok {
-				if c.times == nil {
-					c.times = make([]int, len(wanted))
-				}
-				if c.times[i]++; c.times[i] == 1 {
-					with[i]++
+				if tally[i]++; tally[i] == 1 {
+					c.has = append(c.has, times{word: i})
 				}
 			}
 		}
+		for j, t := range c.has { // a question may have more words than a passage: a document may be piped in
+			c.has[j].n, tally[t.word] = tally[t.word], 0
+			with[t.word]++
+		}
 		total += c.length
-		if c.times != nil {
+		if c.has != nil {
 			found = append(found, c)
 		}
 	}
 	mean := float64(total) / float64(max(len(all), 1))
 	for _, c := range found {
 		h := c.hit
-		for i, n := range c.times {
-			rare := math.Log(1 + (float64(len(all)-with[i])+0.5)/(float64(with[i])+0.5))
-			tf := float64(n)
+		for _, t := range c.has {
+			rare := math.Log(1 + (float64(len(all)-with[t.word])+0.5)/(float64(with[t.word])+0.5))
+			tf := float64(t.n)
 			h.Score += rare * tf * (bm25K + 1) / (tf + bm25K*(1-bm25B+bm25B*float64(c.length)/mean))
 		}
 		out = append(out, h)
@@ -152,7 +165,18 @@ func byWords(all []Hit, question string) (out []Hit) {
 	return out
 }
 
-// words are the words and numbers of a text, in small letters.
+// words are the words and numbers of a text as they are compared: in small letters, with each letter written in one way
+// (file names and PDFs have ü as two characters, and ﬁ as one), and without the s of a plural.
 func words(s string) func(func(string) bool) {
-	return strings.FieldsFuncSeq(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	all := strings.FieldsFuncSeq(norm.NFKC.String(strings.ToLower(s)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
+	return func(yield func(string) bool) {
+		for w := range all {
+			if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") {
+				w = w[:len(w)-1]
+			}
+			if !yield(w) {
+				return
+			}
+		}
+	}
 }

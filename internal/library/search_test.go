@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -55,6 +56,32 @@ func TestSearch(t *testing.T) {
 		"vectors of another model do not count": {
 			docs("old", library.Passage{Text: bees, Vector: []float32{0, 1}}), library.Query{Text: "heating", Vector: []float32{0, 1}, Model: "m"}, 5, nil,
 		},
+		"what a document is called": {
+			[]library.Document{
+				{Path: "/in/boiler.txt", Passages: []library.Passage{{Text: "Total 3,200"}}}, {Path: "/boiler/2.txt", Title: "The roof", Passages: []library.Passage{{Text: "Total 900"}}},
+			},
+			library.Query{Text: "What did the boiler cost, or the roof? the the"},
+			5,
+			[]string{"Total 900", "Total 3,200"},
+		},
+		"one and many": {
+			docs("", library.Passage{Text: "the guarantee"}, library.Passage{Text: "all invoices"}, library.Passage{Text: "a mas"}),
+			library.Query{Text: "guarantees invoice mass ma"},
+			5,
+			[]string{"the guarantee", "all invoices"},
+		},
+		"a letter that is written as two, and two as one": {
+			docs("", library.Passage{Text: "Gru\u0308\u00dfe"}, library.Passage{Text: "the \ufb01nances"}),
+			library.Query{Text: "Gr\u00fc\u00dfe finances"},
+			5,
+			[]string{"Gru\u0308\u00dfe", "the \ufb01nances"},
+		},
+		"of copies one counts": {
+			append(docs("", library.Passage{Text: boiler}, library.Passage{Text: bees}), docs("", library.Passage{Text: boiler})...),
+			library.Query{Text: "boiler house"},
+			5,
+			[]string{boiler, bees},
+		},
 		"what both find comes first": {
 			docs("m", library.Passage{Text: "boiler a", Vector: []float32{0, 1}}, library.Passage{Text: "b", Vector: []float32{0.5, 0.5}}, library.Passage{Text: "boiler c", Vector: []float32{1, 0}}),
 			library.Query{Text: "boiler", Vector: []float32{1, 0}, Model: "m"},
@@ -66,6 +93,25 @@ func TestSearch(t *testing.T) {
 		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
 			t.Errorf("%s: found %q, want %q", name, got, tt.want)
 		}
+	}
+}
+
+// A question may be as long as a document that is piped in, and takes little more memory for it.
+func TestSearchForManyWords(t *testing.T) { // alone: it counts what is allocated
+	var question strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&question, "word%d ", i)
+	}
+	var passages []library.Passage
+	for i := range 2000 {
+		passages = append(passages, library.Passage{Text: fmt.Sprintf("word%d", i)})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	hits := library.Search(docs("", passages...), library.Query{Text: question.String()}, 3)
+	runtime.ReadMemStats(&after)
+	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 50 || len(hits) != 3 {
+		t.Errorf("%d MiB for %d hits", used, len(hits))
 	}
 }
 

@@ -1,4 +1,4 @@
-package store
+package filelock
 
 import (
 	"errors"
@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lock takes f for this open file, or returns errLocked. It locks a byte far behind the process
+// Lock takes f for this open file until it is closed, if only as its process ends; or it returns ErrLocked. It locks a byte far behind the process
 // id, which others may then still read.
-func lock(f *os.File) error {
+func Lock(f *os.File) error {
 	const behind = 1 << 30
 	err := windows.LockFileEx(windows.Handle(f.Fd()),
 		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &windows.Overlapped{Offset: behind})
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return errLocked
+		return ErrLocked
 	}
 	return err
 }
