@@ -155,6 +155,9 @@ func (c *librarySearchCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if len(found) == 0 {
+		return bus.Errorf(bus.CodeNotFound, "nothing of that is in the library %s", c.Library).WithHint("myco library ls %s", c.Library)
+	}
 	if a.json {
 		a.object(foundView{found})
 		return nil
@@ -165,9 +168,6 @@ func (c *librarySearchCmd) Run(ctx context.Context, a *app) error {
 			gap = ""
 		}
 		a.text(gap + "==> " + p.place(p.File) + " <==\n" + p.Text + "\n")
-	}
-	if len(found) == 0 {
-		return bus.Errorf(bus.CodeNotFound, "nothing of that is in the library %s", c.Library).WithHint("myco library ls %s", c.Library)
 	}
 	return nil
 }

@@ -226,6 +226,7 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 		t.Errorf("one passage counts twice:\n%s", o.err)
 	}
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
+	d.myco("--json", "library", "search", "words", "submarines").want(t, 3)
 }
 
 // A model that fails at one text does not keep the others out, nor that one for good.
