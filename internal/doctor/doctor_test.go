@@ -203,6 +203,16 @@ func TestExamine(t *testing.T) {
 				f.Daemon.Engines, f.Daemon.Demo = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "refused"}}, true
 			}, "engine", doctor.Warn, []string{"there is none: refused", "demo", "ollama serve"},
 		},
+		"mycod is where Ollama would be": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "a node of a swarm, not an engine", Swarm: true}}
+			}, "engine", doctor.Warn, []string{"a node of a swarm", "OLLAMA_HOST=127.0.0.1:11435 ollama serve", "mycod --engine http://127.0.0.1:11435"},
+		},
+		"the engine asked for is a node": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:7890", Error: "a node of a swarm, not an engine", Swarm: true, Asked: true}}
+			}, "engine", doctor.Fail, []string{"a node of a swarm", "take it off", "--engine http://127.0.0.1:7890"},
+		},
 		"the engine has no model": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "myco pull gemma3:1b --node "},
 		},

@@ -212,12 +212,17 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 			c.Status = Fail
 			c.Detail = fmt.Sprintf("what listens at %s takes connections and does not answer: it hangs", e.URL)
 			c.Hint = "start it anew"
+		case e.Asked && e.Swarm:
+			c.Status, c.Detail, c.Hint = Fail, e.Error, "take it off the command line of mycod, which finds other nodes by itself: --engine "+e.URL
 		case e.Asked:
 			c.Status, c.Detail, c.Hint = Fail, e.Error, "start it, or take it off the command line of mycod: --engine "+e.URL
 		case up:
 			continue // nobody said that there is one
 		default:
 			c.Status, c.Detail, c.Hint = Warn, "there is none: "+e.Error, "ollama serve, or: mycod --engine URL"
+			if e.Swarm {
+				c.Hint = "have Ollama listen elsewhere: OLLAMA_HOST=127.0.0.1:11435 ollama serve; and then: mycod --engine http://127.0.0.1:11435"
+			}
 			if demo {
 				c.Detail += "; the built-in demo answers"
 			}
