@@ -35,6 +35,8 @@ type Diagnosis struct {
 	Nearby       []NearbySwarm      `json:"nearby,omitempty"`
 	Failed       []DiagnosisFailure `json:"failed,omitempty"`
 	Plugins      []PluginInfo       `json:"plugins,omitempty"`
+	// PluginsError is why the folder of plugins cannot be read: Plugins are as they were before.
+	PluginsError *Error `json:"plugins_error,omitempty"`
 }
 
 // MissingModel is a model that no node has, and the command that brings it; see PullCommand.

@@ -85,6 +85,11 @@ func TestExamine(t *testing.T) {
 				}
 			}, "plugin words", doctor.Warn, []string{"may be written by others", "chmod go-w plugin.toml"},
 		},
+		"the folder of plugins cannot be read": {
+			func(f *doctor.Facts) {
+				f.Daemon.PluginsError = bus.Errorf(bus.CodeInvalid, "read the plugins: open /p: permission denied").WithHint("mycod --plugins DIR")
+			}, "plugins", doctor.Warn, []string{"/p: permission denied", "does not count", "mycod --plugins DIR"},
+		},
 		"the directory is another user's": {
 			func(f *doctor.Facts) { f.Dir.Owner = 0 }, "data directory", doctor.Warn, []string{"user id 0", "1000"},
 		},

@@ -74,6 +74,9 @@ func ownersUse(d bus.Diagnosis) []Check {
 
 // plugins tells of those that take no tasks, and how many do.
 func plugins(d bus.Diagnosis) (out []Check) {
+	if e := d.PluginsError; e != nil {
+		out = append(out, Check{"plugins", Warn, "their folder is not followed, and what changes there does not count: " + e.Message, e.Hint})
+	}
 	well := 0
 	for _, p := range d.Plugins {
 		if p.Error == nil {
