@@ -32,7 +32,7 @@ const (
 
 // Config is what a Handler is told.
 type Config struct {
-	// Cache is a folder of the daemon's for what is compiled of PDFium before the first PDF: about 25 MB.
+	// Cache is a folder for what is compiled of PDFium before the first PDF, and for nothing else: about 25 MB.
 	// Empty: it is compiled after each start, which takes seconds.
 	Cache string
 	// Limit is how long one document may take. Default 2 min.
@@ -62,11 +62,11 @@ var _ bus.Handler = (*Handler)(nil)
 // New returns a handler. It loads nothing before the first PDF.
 func New(c Config) *Handler {
 	c.Limit, c.Memory, c.ReadMemory = cmp.Or(c.Limit, readTime), cmp.Or(c.Memory, pdfMemory), cmp.Or(c.ReadMemory, childMemory)
-	return &Handler{cfg: c, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}, reading: make(chan struct{}, slots)}
+	return &Handler{cfg: c, pdf: &pdfReader{compiled: compiled{dir: c.Cache}, memory: c.Memory}, reading: make(chan struct{}, slots)}
 }
 
 // Close frees what the first PDF loaded. Nothing may be read any more.
-func (h *Handler) Close(ctx context.Context) error { return h.pdf.close(ctx) }
+func (h *Handler) Close(ctx context.Context) error { return h.pdf.compiled.close(ctx) }
 
 // Capability implements bus.Handler.
 func (*Handler) Capability(context.Context) (bus.Capability, error) {

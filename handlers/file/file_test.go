@@ -222,6 +222,40 @@ func TestWhatIsNotRead(t *testing.T) {
 	}
 }
 
+// A file of what PDFium was compiled to that is damaged, as by a disk, is made anew, also where the reader is a
+// process that is held back.
+func TestPDFiumIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	reads := func(h *file.Handler) {
+		t.Helper()
+		res, err := read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf")})
+		if err != nil || res.Pages != 3 {
+			t.Fatalf("%+v, error %v", res, err)
+		}
+	}
+	reads(setup(t, file.Config{})) // the cache of all has it then
+	if err := os.CopyFS(dir, os.DirFS(cache)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, error %v, want one file", files, err)
+	}
+	good, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := slices.Clone(good)
+	damaged[len(good)/2] ^= 1
+	if err := os.WriteFile(files[0], damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reads(setup(t, file.Config{Cache: dir, Reader: []string{os.Args[0], readDocument}}))
+	if again, err := os.ReadFile(files[0]); err != nil || len(again) != len(good) || bytes.Equal(again, damaged) {
+		t.Errorf("%d bytes after it was made anew, want %d; error %v", len(again), len(good), err)
+	}
+}
+
 // A PDF that unpacks to more memory than PDFium gets is stopped by its limit.
 func TestPDFMemory(t *testing.T) {
 	h := setup(t, file.Config{Memory: 48 << 20})
