@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -162,17 +163,18 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 	}
 	var g errgroup.Group
 	g.SetLimit(readsAtOnce)
+	news := make(chan string)
 	go func() {
 		for i, f := range files {
 			g.Go(func() error {
-				views[i] <- a.readOne(ctx, conn, f, ask, node)
+				views[i] <- a.readOne(ctx, conn, f, ask, node, news)
 				return nil
 			})
 		}
 	}()
 	var failed *bus.Error
 	for _, ready := range views {
-		v := <-ready
+		v := a.awaitRead(ready, news)
 		each(v)
 		switch {
 		case v.Error == nil:
@@ -190,8 +192,20 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 	return failed
 }
 
-// readOne has the swarm read one file.
-func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.FileRequest, node bus.NodeID) fileView {
+// awaitRead returns what becomes ready, and tells what is said of any file meanwhile.
+func (a *app) awaitRead(ready <-chan fileView, news <-chan string) fileView {
+	for {
+		select {
+		case v := <-ready:
+			return v
+		case s := <-news:
+			a.hint("[%s]", s)
+		}
+	}
+}
+
+// readOne has the swarm read one file. What is said of that meanwhile goes to news.
+func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.FileRequest, node bus.NodeID, news chan<- string) fileView {
 	start := a.now()
 	v := fileView{File: path}
 	err := func() error {
@@ -219,6 +233,10 @@ func (a *app) readOne(ctx context.Context, conn *bus.Conn, path string, ask bus.
 			}
 			if err != nil {
 				return err
+			}
+			var p bus.FileProgress
+			if chunk.End == nil && json.Unmarshal(chunk.Data, &p) == nil && p.Status != "" {
+				news <- called(path) + ": " + p.Status
 			}
 			if chunk.End != nil {
 				r, err := bus.Result[bus.FileResult](*chunk.End)

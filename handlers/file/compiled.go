@@ -43,6 +43,18 @@ func (c *compiled) use(ctx context.Context, start func(wazero.CompilationCache) 
 	return err
 }
 
+// none reports whether nothing was compiled yet.
+func (c *compiled) none() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path := range c.files() {
+		if !unfinished(path) {
+			return false
+		}
+	}
+	return c.cache == nil
+}
+
 // open returns what is kept in the folder; it stays in memory where there is no folder, or none can be made.
 func (c *compiled) open() wazero.CompilationCache {
 	if c.dir != "" {

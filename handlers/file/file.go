@@ -46,8 +46,8 @@ type Config struct {
 	ReadMemory int64
 }
 
-// Handler reads documents. The payload of a task is a bus.FileRequest, its result a bus.FileResult; it has no
-// output before.
+// Handler reads documents. The payload of a task is a bus.FileRequest, its output bus.FileProgress where there is
+// something to tell, its result a bus.FileResult.
 type Handler struct {
 	cfg Config
 	pdf *pdfReader
@@ -80,10 +80,15 @@ var errSlow = errors.New("the time for one document is over")
 // that is not read, CodeTooLarge for one over a limit, and CodeFailed for one that cannot be read: broken, with
 // a password, without text. All of these are final, as another node would find the same. One that is marked
 // by bus.Retry, with CodeUnavailable, is of this machine: PDFium does not start here.
-func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
+func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	req, err := bus.Payload[bus.FileRequest](t)
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+	}
+	if isPDF(req.Content) && h.pdf.compiled.none() {
+		if err := emit(bus.FileProgress{Status: "preparing the PDF reader, once: this may take a minute"}); err != nil {
+			return nil, err
+		}
 	}
 	res, err := h.Read(ctx, req)
 	if err != nil {
