@@ -35,6 +35,8 @@ type Diagnosis struct {
 	Nearby       []NearbySwarm      `json:"nearby,omitempty"`
 	Failed       []DiagnosisFailure `json:"failed,omitempty"`
 	Plugins      []PluginInfo       `json:"plugins,omitempty"`
+	// PluginsError is why the folder of plugins cannot be read: Plugins are as they were before.
+	PluginsError *Error `json:"plugins_error,omitempty"`
 }
 
 // MissingModel is a model that no node has, and the command that brings it; see PullCommand.
@@ -128,6 +130,8 @@ type EngineDiagnosis struct {
 	// Error tells why it cannot be used; Hung that it takes connections and does not answer.
 	Error string `json:"error,omitempty"`
 	Hung  bool   `json:"hung,omitempty"`
+	// Swarm tells that a node of a swarm answers there, such as this one with --ollama-listen.
+	Swarm bool `json:"swarm,omitempty"`
 	// Asked tells that the owner named this address: it should be there.
 	Asked bool `json:"asked,omitempty"`
 	// Open are the addresses of this machine where others on the LAN reach it.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// TypeFile is the type of task that makes text of a document. FileRequest -> FileResult
+// TypeFile is the type of task that makes text of a document. FileRequest -> FileProgress..., FileResult
 const TypeFile = "file_read"
 
 // The formats of a FileRequest.
@@ -110,6 +110,11 @@ func (p Pages) Has(n int) bool {
 		}
 	}
 	return len(p) == 0
+}
+
+// FileProgress is a piece of the output of a task of TypeFile: what takes long, for people. Most tasks have none.
+type FileProgress struct {
+	Status string `json:"status"`
 }
 
 // FileResult is the result of a task of TypeFile.

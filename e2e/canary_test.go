@@ -212,9 +212,9 @@ func changeHands(t *testing.T, s *harness.Swarm, a, b *harness.Node, canary stri
 	h.guest.Start(t, "--verbose", "--join", h.secrets["a guest's token"])
 	do(1, h.guest, "", "join", h.secrets["a guest's token"][:60])
 	harness.Settle(t, a, b, h.guest)
-	do(0, a, "", "revoke", h.guest.Name)
+	do(0, a, "", "revoke", h.guest.Name, "--yes")
 	var r bus.SwarmRotation
-	a.JSON(t, &r, "rotate", "--swarm")
+	a.JSON(t, &r, "rotate", "--swarm", "--yes")
 	h.secrets["the new recovery phrase"] = r.Phrase
 	seed("the swarm's new key")
 	settleAmong(t, a, b)

@@ -130,7 +130,7 @@ func TestRouteMatrix(t *testing.T) {
 	harness.Settle(t, a, b, c)
 	member, out, foreign := keyOf(t, b), keyOf(t, c), newKey(t)
 	c.Kill()
-	if r := a.Myco(t, "revoke", "c"); r.Code != 0 {
+	if r := a.Myco(t, "revoke", "c", "--yes"); r.Code != 0 {
 		t.Fatal(r)
 	}
 	settleAmong(t, a, b)

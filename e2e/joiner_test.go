@@ -93,7 +93,7 @@ func TestJoinMatrix(t *testing.T) {
 	harness.Settle(t, a, b, c)
 	out := keyOf(t, c)
 	c.Kill()
-	if r := a.Myco(t, "revoke", c.Name); r.Code != 0 {
+	if r := a.Myco(t, "revoke", c.Name, "--yes"); r.Code != 0 {
 		t.Fatal(r)
 	}
 	settleAmong(t, a, b)

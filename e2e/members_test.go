@@ -68,7 +68,7 @@ func TestLeaveAndComeBack(t *testing.T) {
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b")
 	harness.Settle(t, a, b)
-	if r := b.Myco(t, "leave"); r.Code != 0 {
+	if r := b.Myco(t, "leave", "--yes"); r.Code != 0 {
 		t.Fatalf("%s", r)
 	}
 	harness.Settle(t, a)

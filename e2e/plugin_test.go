@@ -96,7 +96,7 @@ func TestPluginsNodeGoes(t *testing.T) {
 		"killed":  func(n *harness.Node) { n.Kill() },
 		"stopped": func(n *harness.Node) { n.Stop(t) },
 		"left": func(n *harness.Node) {
-			if r := n.Myco(t, "leave"); r.Code != 0 {
+			if r := n.Myco(t, "leave", "--yes"); r.Code != 0 {
 				t.Errorf("%s", r)
 			}
 		},

@@ -116,7 +116,7 @@ func revokeUnderLoad(t *testing.T, theHost bool) time.Duration {
 	left := 2*half - engine.Count(ledger.Runs(), finished)
 	free()
 	began := time.Now()
-	if r := a.Myco(t, "revoke", out.Name); r.Code != 0 || !strings.Contains(r.Stdout, out.Name+" ("+string(out.Info.NodeID)+") is out") {
+	if r := a.Myco(t, "revoke", out.Name, "--yes"); r.Code != 0 || !strings.Contains(r.Stdout, out.Name+" ("+string(out.Info.NodeID)+") is out") {
 		t.Fatalf("%s", r)
 	}
 	awaitMember(t, b, out.Name, "is out", isRevoked)
@@ -218,12 +218,12 @@ func TestPromotedNodeTakesOver(t *testing.T) {
 	if r := c.Myco(t, "invite"); r.Code != 1 || !strings.Contains(r.Stderr, "b ("+string(b.Info.NodeID)+")") {
 		t.Errorf("%s\nwant it refused, and told to ask b as well", r)
 	}
-	if r := b.Myco(t, "nodes", "revoke", "c"); r.Code != 0 {
+	if r := b.Myco(t, "nodes", "revoke", "c", "--yes"); r.Code != 0 {
 		t.Fatal(r)
 	}
 	settleAmong(t, b, d)
 	d.Stop(t)
-	if r := b.Myco(t, "revoke", "d", "--json"); r.Code != 0 {
+	if r := b.Myco(t, "revoke", "d", "--yes", "--json"); r.Code != 0 {
 		t.Fatal(r)
 	}
 	d.Start(t) // it was away, and finds out
@@ -373,7 +373,7 @@ func TestSwarmsKeyIsReplaced(t *testing.T) {
 	}
 	early := a.Invite(t)
 	var r bus.SwarmRotation
-	a.JSON(t, &r, "rotate", "--swarm")
+	a.JSON(t, &r, "rotate", "--swarm", "--yes")
 	if strings.Contains(a.Log(1000), r.Phrase) {
 		t.Error("the new phrase is in the log")
 	}

@@ -13,13 +13,13 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// models lists the models of the swarm, each name once, by name: as on a node that has it loaded, if
-// there is one.
+// models lists the models of the swarm, each name once, by name: as an engine has it and not the demo, and
+// of these one that has it loaded, if there is one.
 func (g *Gateway) models() []bus.ModelInfo {
 	best := map[string]bus.ModelInfo{}
 	for m := range g.offered() {
 		name := bus.CanonicalModel(m.Name)
-		if was, ok := best[name]; !ok || m.Loaded && !was.Loaded {
+		if was, ok := best[name]; !ok || was.Demo && !m.Demo || was.Demo == m.Demo && m.Loaded && !was.Loaded {
 			best[name] = m
 		}
 	}

@@ -406,3 +406,33 @@ func TestGoingOnIsNoted(t *testing.T) {
 		t.Errorf("%s", w.Body)
 	}
 }
+
+// having is a swarm of nodes that the test names.
+type having struct {
+	*swarm
+	nodes []bus.NodeInfo
+}
+
+func (h having) Nodes() []bus.NodeInfo { return h.nodes }
+
+// A name that the demo has on one node, and an engine on another, is the engine's, whichever is heard first.
+func TestListsTheEnginesModelBeforeTheDemos(t *testing.T) {
+	t.Parallel()
+	node := func(m bus.ModelInfo) bus.NodeInfo {
+		return bus.NodeInfo{ID: self, State: bus.NodeReady, Models: []bus.ModelInfo{m}}
+	}
+	demo := node(bus.ModelInfo{Name: "tinylm:latest", Engine: "demo", Demo: true, Loaded: true, SizeBytes: 1, ParameterSize: "296K"})
+	cold := node(bus.ModelInfo{Name: "tinylm", Engine: "ollama", SizeBytes: 7, ParameterSize: "7B"})
+	loaded := node(bus.ModelInfo{Name: "tinylm:latest", Engine: "ollama", Loaded: true, SizeBytes: 8, ParameterSize: "8B"})
+	for want, nodes := range map[string][][]bus.NodeInfo{
+		"7B": {{demo, cold}, {cold, demo}},
+		"8B": {{demo, cold, loaded}, {loaded, cold, demo}, {cold, demo, loaded}},
+	} {
+		for _, n := range nodes {
+			got := object(t, local(t, newGateway(t, having{&swarm{}, n}), "GET", "/api/tags", ""))
+			if size := at(got, "models", 0, "details", "parameter_size"); size != want || len(got["models"].([]any)) != 1 {
+				t.Errorf("%v, want one model of %s", got, want)
+			}
+		}
+	}
+}

@@ -164,11 +164,12 @@ func root() string {
 }
 
 // Network implements System.
-func (machine) Network(context.Context) ([]Interface, error) {
+func (machine) Network(ctx context.Context) ([]Interface, error) {
 	ifaces, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list network interfaces: %w", err)
 	}
+	beyond := leavesFrom(ctx)
 	var found []Interface
 	for _, i := range ifaces {
 		if i.Flags&net.FlagUp == 0 {
@@ -188,8 +189,24 @@ func (machine) Network(context.Context) ([]Interface, error) {
 				IPv4:       ipnet.IP.String(),
 				MAC:        i.HardwareAddr.String(),
 				IsLoopback: i.Flags&net.FlagLoopback != 0,
+				// Others on the LAN are not at the other end of a tunnel.
+				DefaultRoute: ipnet.IP.Equal(beyond) && i.Flags&net.FlagPointToPoint == 0,
 			})
 		}
 	}
 	return found, nil
+}
+
+// leavesFrom is the address from which this machine would speak to one that is not on its LAN, or nil.
+// Nothing is sent: to connect a UDP socket is to ask for the route.
+func leavesFrom(ctx context.Context) net.IP {
+	c, err := new(net.Dialer).DialContext(ctx, "udp4", "198.51.100.1:9") // of RFC 5737, which is nobody's
+	if err != nil {
+		return nil // there is no such route
+	}
+	defer c.Close()
+	if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
+		return a.IP
+	}
+	return nil
 }

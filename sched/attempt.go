@@ -35,9 +35,9 @@ var (
 // expired is how a task ends whose deadline passes while none of its attempts runs.
 func expired(attempts int) *bus.Error {
 	if attempts > 0 {
-		return bus.Errorf(bus.CodeExpired, "expired: its deadline passed after attempt %d, before the next one began", attempts)
+		return bus.Errorf(bus.CodeExpired, "its deadline passed after attempt %d, before the next one began", attempts)
 	}
-	return bus.Errorf(bus.CodeExpired, "expired, never started: its deadline passed in the queue")
+	return bus.Errorf(bus.CodeExpired, "its deadline passed in the queue, and it was never started")
 }
 
 // attempt is one run of a task by this worker.

@@ -121,7 +121,25 @@ func (o *outbox) askAgain(ctx context.Context) {
 	o.mu.Unlock()
 }
 
-// feedOpen feeds what was submitted here and is not in q yet, in order of submission.
+// feedsBefore is the order in which tasks are fed, which is theirs in the window, and at a host that goes: as
+// they are taken from the queues, interactive ones first, then by priority, and of these in order of submission.
+func feedsBefore(a, b *entry) int {
+	ta, tb := &a.job.Task, &b.job.Task
+	return cmp.Or(
+		cmp.Compare(laneRank(ta.Lane), laneRank(tb.Lane)),
+		cmp.Compare(tb.Priority, ta.Priority),
+		cmp.Compare(a.order, b.order),
+	)
+}
+
+func laneRank(l bus.Lane) int {
+	if l == bus.Batch {
+		return 1
+	}
+	return 0
+}
+
+// feedOpen feeds what was submitted here and is not in q yet, by feedsBefore.
 func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	now := o.n.now()
 	var due []*entry
@@ -140,12 +158,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 		}
 	}
 	o.mu.Unlock()
-	slices.SortFunc(due, func(a, b *entry) int {
-		if pa, pb := a.job.Task.Priority, b.job.Task.Priority; pa != pb && a.job.Durable() && b.job.Durable() {
-			return cmp.Compare(pb, pa)
-		}
-		return cmp.Compare(a.order, b.order)
-	})
+	slices.SortFunc(due, feedsBefore)
 	for _, e := range due {
 		if e.job.Durable() {
 			if inQueue >= feedWindow || bytes+inline(&e.job.Task) > feedBytes {

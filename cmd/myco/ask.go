@@ -34,10 +34,6 @@ type askCmd struct {
 	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object."`
 }
 
-// timeoutGrace is how much longer than the task's own timeout the command waits for the daemon
-// to tell that it passed.
-const timeoutGrace = 5 * time.Second
-
 // Run implements the command.
 func (c *askCmd) Run(ctx context.Context, a *app) error {
 	t, req, err := c.task(a)
@@ -46,7 +42,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := a.dial(ctx)
 	if c.local(a.dataDir) && a.withoutDaemon(err) {
-		return a.askLocally(ctx, t, req, c.Stream)
+		return late(a.askLocally(ctx, t, req, c.Stream), t.Timeout, "answer")
 	}
 	if err != nil {
 		return err
@@ -79,6 +75,9 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 	if err != nil {
 		return bus.Task{}, req, err
 	}
+	if err := checkTimeout(c.Timeout); err != nil {
+		return bus.Task{}, req, err
+	}
 	if err := c.check(); err != nil {
 		return bus.Task{}, req, err.WithHint("myco ask --help")
 	}
@@ -101,8 +100,6 @@ func (c *askCmd) check() *bus.Error {
 	switch x := c.Temperature; {
 	case c.ID != "" && !c.Detach:
 		return bus.Errorf(bus.CodeInvalid, "--id %s: it is for tasks that are handed over with --detach", c.ID)
-	case c.Timeout < 0:
-		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout)
 	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):
 		return bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", *c.Priority)
 	case c.MaxTokens != nil && *c.MaxTokens < 1:
@@ -166,20 +163,13 @@ func (a *app) detach(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 
 // ask submits t, and has p print the answer as it is made.
 func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, p *printer) error {
-	if t.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout+timeoutGrace,
-			bus.Errorf(bus.CodeTimeout, "no answer within %v", t.Timeout).WithHint("myco ask --timeout %v ...", 2*t.Timeout))
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := inTime(ctx, t.Timeout, timeoutGrace, "answer")
+	defer cancel()
 	s, err := conn.Start(ctx, t)
 	if err != nil {
-		return err
+		return late(err, t.Timeout, "answer")
 	}
 	p.task = s.Reply.ID
 	err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
-	if e := bus.AsError(err); e != nil && e.Code == bus.CodeExpired && e.Hint == "" {
-		return e.WithHint("myco ask --timeout %v ...", 2*t.Timeout)
-	}
-	return err
+	return late(err, t.Timeout, "answer")
 }

@@ -35,8 +35,8 @@ type fetchView struct {
 // Run implements the command. Where one of several pages fails the others are printed, and the exit code is
 // that of the first failure.
 func (c *fetchCmd) Run(ctx context.Context, a *app) error {
-	if c.Timeout < 0 {
-		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout).WithHint("myco fetch --help")
+	if err := checkTimeout(c.Timeout); err != nil {
+		return err
 	}
 	tasks, err := c.tasks()
 	if err != nil {
@@ -127,11 +127,8 @@ func (a *app) fetch(ctx context.Context, conn *bus.Conn, tasks []bus.Task) []fun
 }
 
 func fetchOne(ctx context.Context, conn *bus.Conn, t bus.Task) (p fetched) {
-	if t.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout+timeoutGrace, bus.Errorf(bus.CodeTimeout, "no page within %v", t.Timeout))
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := inTime(ctx, t.Timeout, timeoutGrace, "page")
+	defer cancel()
 	for chunk, err := range conn.Submit(ctx, t) {
 		if chunk.End != nil {
 			p.info = *chunk.End
@@ -140,9 +137,7 @@ func fetchOne(ctx context.Context, conn *bus.Conn, t bus.Task) (p fetched) {
 			p.FetchResult, p.err = bus.Result[bus.FetchResult](p.info)
 		}
 	}
-	if e := bus.AsError(p.err); e != nil && (e.Code == bus.CodeExpired || e.Code == bus.CodeTimeout) && e.Hint == "" && t.Timeout > 0 {
-		p.err = e.WithHint("give it longer: --timeout %v", 2*t.Timeout)
-	}
+	p.err = late(p.err, t.Timeout, "page")
 	return p
 }
 

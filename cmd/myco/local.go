@@ -29,11 +29,8 @@ func (a *app) withoutDaemon(err error) bool {
 // askLocally answers on an engine of this machine, without a daemon. The model is chosen by the
 // same rule as in a swarm.
 func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, stream bool) error {
-	if t.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, bus.Errorf(bus.CodeTimeout, "no answer within %v", t.Timeout))
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := inTime(ctx, t.Timeout, 0, "answer")
+	defer cancel()
 	engines, _, err := engine.Find(ctx, engine.Config{})
 	if err != nil {
 		return err

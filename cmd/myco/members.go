@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -124,11 +123,8 @@ func (c *leaveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	if !c.Yes && a.interactive {
-		fmt.Fprint(a.err, "Leave the swarm? To come back, this node needs a new token. [y/N] ")
-		if ok, err := confirmed(a.in); err != nil || !ok {
-			return bus.Errorf(bus.CodeFailed, "nothing was changed").WithHint("myco leave --yes")
-		}
+	if err := a.confirm(c.Yes, "Leave the swarm? To come back, this node needs a new token.", "myco leave --yes"); err != nil {
+		return err
 	}
 	r, err := conn.Leave(ctx)
 	if err != nil {
@@ -149,14 +145,4 @@ func (c *leaveCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.hint("To join another swarm, run `myco invite` on a member of it, then here: myco join TOKEN")
 	return nil
-}
-
-// confirmed reads one line, and tells whether it says yes.
-func confirmed(in io.Reader) (bool, error) {
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
 }

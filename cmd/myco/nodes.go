@@ -152,10 +152,10 @@ func (c *revokeCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if !c.Yes && a.interactive && m.ID != conn.NodeID() {
-		fmt.Fprintf(a.err, "Put %s (%s) out of the swarm? Its key stays out for good. [y/N] ", m.Name, m.ID)
-		if ok, err := confirmed(a.in); err != nil || !ok {
-			return bus.Errorf(bus.CodeFailed, "nothing was changed").WithHint("myco revoke --yes %s", m.ID)
+	if m.ID != conn.NodeID() { // which the daemon refuses
+		question := fmt.Sprintf("Put %s (%s) out of the swarm? Its key stays out for good.", m.Name, m.ID)
+		if err := a.confirm(c.Yes, question, "myco revoke --yes "+string(m.ID)); err != nil {
+			return err
 		}
 	}
 	r, err := conn.Revoke(ctx, m.ID)

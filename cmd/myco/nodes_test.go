@@ -99,18 +99,18 @@ func TestRevoke(t *testing.T) {
 	d := trusting(t)
 	for _, command := range []string{"revoke", "nodes revoke"} {
 		args := strings.Fields(command)
-		o := d.myco(append(args, "myco-ba")...).want(t, 0, "Members that are away", "It had the swarm's key")
+		o := d.myco(append(args, "--yes", "myco-ba")...).want(t, 0, "Members that are away", "It had the swarm's key")
 		if o.out != "tower (myco-ba9876543210) is out of the swarm\n" {
 			t.Errorf("%s printed %q", command, o.out)
 		}
-		d.myco(append(args, "laptop")...).want(t, 2, "cannot revoke itself", "try: myco leave")
-		d.myco(append(args, "nobody")...).want(t, 3, "nobody", "try: myco nodes")
-		d.myco(append(args, "myco-")...).want(t, 2, "2 nodes", "myco revoke ID")
+		d.myco(append(args, "--yes", "laptop")...).want(t, 2, "cannot revoke itself", "try: myco leave")
+		d.myco(append(args, "--yes", "nobody")...).want(t, 3, "nobody", "try: myco nodes")
+		d.myco(append(args, "--yes", "myco-")...).want(t, 2, "2 nodes", "myco revoke ID")
 	}
-	if o := d.myco("revoke", "stolen").want(t, 0); o.out != "stolen was put out before\n" {
+	if o := d.myco("revoke", "stolen", "--yes").want(t, 0); o.out != "stolen was put out before\n" {
 		t.Errorf("revoke again printed %q", o.out)
 	}
-	golden(t, "revoke_json.golden", d.myco("revoke", "tower", "--json").want(t, 0).out)
+	golden(t, "revoke_json.golden", d.myco("revoke", "tower", "-y", "--json").want(t, 0).out)
 
 	for answer, code := range map[string]int{"y\n": 0, "YES": 0, "\n": 1, "no\n": 1, "": 1} {
 		var out, errs bytes.Buffer
@@ -178,8 +178,8 @@ func TestRotateSwarm(t *testing.T) {
 		away[1].State = bus.NodeLost
 		return bus.SwarmRotation{Swarm: bus.SwarmInfo{ID: "s2", Name: "home"}, Phrase: "aaaa-bbbb", Members: away[:2]}
 	})
-	golden(t, "rotate_swarm.golden", d.myco("rotate", "--swarm").want(t, 0, "myco nodes promote", "told when back: tower").out)
-	golden(t, "rotate_swarm_json.golden", d.myco("rotate", "--swarm", "--json").want(t, 0).out)
+	golden(t, "rotate_swarm.golden", d.myco("rotate", "--swarm", "--yes").want(t, 0, "myco nodes promote", "told when back: tower").out)
+	golden(t, "rotate_swarm_json.golden", d.myco("rotate", "--swarm", "-y", "--json").want(t, 0).out)
 	for answer, code := range map[string]int{"y\n": 0, "no\n": 1, "": 1} {
 		var out, errs bytes.Buffer
 		got := run(t.Context(), []string{"--data-dir", d.dir, "rotate", "--swarm"},

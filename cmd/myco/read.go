@@ -182,7 +182,7 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 	var failed *bus.Error
 	for _, ready := range views {
 		v := <-ready
-		each(v)
+		h.beside(func() { each(v) })
 		switch {
 		case v.Error == nil:
 		case ctx.Err() != nil:

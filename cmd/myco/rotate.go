@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -41,11 +40,9 @@ func (c *rotateCmd) Run(ctx context.Context, a *app) error {
 
 // swarm replaces the swarm's key.
 func (c *rotateCmd) swarm(ctx context.Context, a *app, conn *bus.Conn) error {
-	if !c.Yes && a.interactive {
-		fmt.Fprint(a.err, "Replace the swarm's key? The old recovery phrase, open invitations and promotions end. [y/N] ")
-		if ok, err := confirmed(a.in); err != nil || !ok {
-			return bus.Errorf(bus.CodeFailed, "nothing was changed").WithHint("myco rotate --swarm --yes")
-		}
+	const question = "Replace the swarm's key? The old recovery phrase, open invitations and promotions end."
+	if err := a.confirm(c.Yes, question, "myco rotate --swarm --yes"); err != nil {
+		return err
 	}
 	r, err := conn.RotateSwarm(ctx)
 	if err != nil {

@@ -57,12 +57,9 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 	if c.Detach {
 		return a.detach(ctx, conn, t)
 	}
-	if t.Timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, t.Timeout+timeoutGrace, bus.Errorf(bus.CodeTimeout, "no result within %v", t.Timeout))
-		defer cancel()
-		ctx = limited
-	}
-	return a.run(ctx, conn, t)
+	ctx, cancel := inTime(ctx, t.Timeout, timeoutGrace, "result")
+	defer cancel()
+	return late(a.run(ctx, conn, t), t.Timeout, "result")
 }
 
 func (c *runCmd) task(a *app) (bus.Task, error) {
@@ -74,9 +71,10 @@ func (c *runCmd) task(a *app) (bus.Task, error) {
 		}
 	}
 	t := bus.Task{Type: c.Type, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload}
+	if err := checkTimeout(c.Timeout); err != nil {
+		return t, err
+	}
 	switch {
-	case c.Timeout < 0:
-		return t, bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", c.Timeout).WithHint("myco run --help")
 	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):
 		return t, bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", *c.Priority).WithHint("myco run --help")
 	case len(payload) > 0 && !json.Valid(payload):

@@ -25,6 +25,9 @@ func answering(d *daemon, room ...int) func() []bus.InferenceRequest {
 			var req bus.FileRequest
 			_ = json.Unmarshal(r.Task.Payload, &req) // an empty document fails the test
 			result = bus.FileResult{Text: string(req.Content), Kind: "text/plain", Words: len(strings.Fields(string(req.Content)))}
+			if strings.HasPrefix(string(req.Content), "slow") {
+				d.send(r.Inbox, bus.Chunk{Attempt: 1, Data: json.RawMessage(`{"status":"preparing"}`)})
+			}
 			if strings.HasPrefix(string(req.Content), "bad") {
 				end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "%q is broken", req.Name)
 			}
@@ -66,6 +69,9 @@ func TestReadPrintsInOrder(t *testing.T) {
 	o := d.myco("read", one, bad, two).want(t, 1, `"bad.txt" is broken`, "one.txt, text/plain, 1 word, tower")
 	if want := "==> " + one + " <==\nfirst\n\n==> " + two + " <==\nsecond\n"; o.out != want {
 		t.Errorf("printed %q, want %q", o.out, want)
+	}
+	if o := d.mycoIn(t.Context(), "slow", "read").want(t, 0, "[preparing]\n"); o.out != "slow\n" {
+		t.Errorf("printed %q", o.out)
 	}
 	if o := d.mycoIn(t.Context(), "piped", "read").want(t, 0, "standard input"); o.out != "piped\n" {
 		t.Errorf("printed %q", o.out)

@@ -136,11 +136,11 @@ func TestMembership(t *testing.T) {
 		t.Errorf("join printed %q", o.out)
 	}
 	d.myco("join", "mycoUSED").want(t, 1, "used up", "try: myco invite")
-	o := d.myco("leave").want(t, 0, "mycod shows the phrase at its next start too", "To join another swarm")
+	o := d.myco("leave", "--yes").want(t, 0, "mycod shows the phrase at its next start too", "To join another swarm")
 	if !strings.HasPrefix(o.out, "left; this node is now alone in the swarm laptop (s3)\n") || !strings.Contains(o.out, "recovery phrase:\n  abcd-efgh\n") {
 		t.Errorf("leave printed %q", o.out)
 	}
-	golden(t, "leave_json.golden", d.myco("leave", "--json").want(t, 0).out)
+	golden(t, "leave_json.golden", d.myco("leave", "-y", "--json").want(t, 0).out)
 
 	for answer, code := range map[string]int{"y\n": 0, "YES": 0, "\n": 1, "no\n": 1, "": 1} {
 		var out, errs bytes.Buffer
@@ -148,7 +148,7 @@ func TestMembership(t *testing.T) {
 		outcome{got, out.String(), errs.String()}.want(t, code, "Leave the swarm?")
 	}
 	alone.Store(true)
-	if o := d.myco("leave").want(t, 0, "To join another swarm"); o.out != "nothing to leave; this node is alone already, in the swarm laptop (s3)\n" {
+	if o := d.myco("leave", "--yes").want(t, 0, "To join another swarm"); o.out != "nothing to leave; this node is alone already, in the swarm laptop (s3)\n" {
 		t.Errorf("leave printed %q", o.out)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,14 +69,6 @@ type Process struct {
 // Launch starts argv with its output in the file log. The process ends with the test.
 func Launch(t testing.TB, log string, env, argv []string, stdin string) *Process {
 	t.Helper()
-	if stdin == "" {
-		return launchFrom(t, log, env, argv, nil)
-	}
-	return launchFrom(t, log, env, argv, strings.NewReader(stdin))
-}
-
-func launchFrom(t testing.TB, log string, env, argv []string, stdin io.Reader) *Process {
-	t.Helper()
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatalf("open a log: %v", err)
@@ -85,7 +76,9 @@ func launchFrom(t testing.TB, log string, env, argv []string, stdin io.Reader) *
 	defer f.Close()
 	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), log: log, exited: make(chan struct{})} //nolint:noctx // it is killed by its group, at the end of the test
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, f, f
-	p.cmd.Stdin = stdin
+	if stdin != "" {
+		p.cmd.Stdin = strings.NewReader(stdin)
+	}
 	p.cmd.Dir = filepath.Dir(log)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -105,18 +98,6 @@ func launchFrom(t testing.TB, log string, env, argv []string, stdin io.Reader) *
 		}
 	})
 	return p
-}
-
-// LaunchOpen is Launch with a standard input that stays open until the process is killed.
-func LaunchOpen(t testing.TB, log string, env, argv []string) *Process {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatalf("open a pipe: %v", err)
-	}
-	defer r.Close()
-	t.Cleanup(func() { w.Close() })
-	return launchFrom(t, log, env, argv, r)
 }
 
 // PID is the process's id.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Environment variables that change a run.
@@ -66,10 +65,4 @@ func Number(t testing.TB, env string, def int) int {
 		t.Fatalf("%s=%q: want a number above 0", env, s)
 	}
 	return n
-}
-
-// Seconds returns how long a run of chaos takes.
-func Seconds(t testing.TB, def int) time.Duration {
-	t.Helper()
-	return time.Duration(Number(t, EnvSeconds, def)) * time.Second
 }

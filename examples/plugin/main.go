@@ -20,7 +20,16 @@ import (
 type task struct {
 	ID      string
 	Cancel  string
-	Payload struct{ Text string }
+	Payload json.RawMessage // anything: whoever submits a task says what
+}
+
+// answer is the last line about a task, beside its id.
+func (t task) answer() map[string]any {
+	var p struct{ Text *string }
+	if err := json.Unmarshal(t.Payload, &p); err != nil || p.Text == nil {
+		return map[string]any{"id": t.ID, "error": map[string]string{"code": "invalid", "message": `want {"text":"..."}`}}
+	}
+	return map[string]any{"id": t.ID, "result": len(strings.Fields(*p.Text))}
 }
 
 func main() {
@@ -35,7 +44,7 @@ func main() {
 		if t.Cancel != "" {
 			continue // it is done with it already
 		}
-		if err := out.Encode(map[string]any{"id": t.ID, "result": len(strings.Fields(t.Payload.Text))}); err != nil {
+		if err := out.Encode(t.answer()); err != nil {
 			log.Fatal(err)
 		}
 	}

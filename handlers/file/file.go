@@ -32,7 +32,7 @@ const (
 
 // Config is what a Handler is told.
 type Config struct {
-	// Cache is a folder of the daemon's for what is compiled of PDFium before the first PDF: about 25 MB.
+	// Cache is a folder for what is compiled of PDFium before the first PDF, and for nothing else: about 25 MB.
 	// Empty: it is compiled after each start, which takes seconds.
 	Cache string
 	// Limit is how long one document may take. Default 2 min.
@@ -46,8 +46,8 @@ type Config struct {
 	ReadMemory int64
 }
 
-// Handler reads documents. The payload of a task is a bus.FileRequest, its result a bus.FileResult; it has no
-// output before.
+// Handler reads documents. The payload of a task is a bus.FileRequest, its output bus.FileProgress where there is
+// something to tell, its result a bus.FileResult.
 type Handler struct {
 	cfg Config
 	pdf *pdfReader
@@ -62,11 +62,11 @@ var _ bus.Handler = (*Handler)(nil)
 // New returns a handler. It loads nothing before the first PDF.
 func New(c Config) *Handler {
 	c.Limit, c.Memory, c.ReadMemory = cmp.Or(c.Limit, readTime), cmp.Or(c.Memory, pdfMemory), cmp.Or(c.ReadMemory, childMemory)
-	return &Handler{cfg: c, pdf: &pdfReader{cacheDir: c.Cache, memory: c.Memory}, reading: make(chan struct{}, slots)}
+	return &Handler{cfg: c, pdf: &pdfReader{compiled: compiled{dir: c.Cache}, memory: c.Memory}, reading: make(chan struct{}, slots)}
 }
 
 // Close frees what the first PDF loaded. Nothing may be read any more.
-func (h *Handler) Close(ctx context.Context) error { return h.pdf.close(ctx) }
+func (h *Handler) Close(ctx context.Context) error { return h.pdf.compiled.close(ctx) }
 
 // Capability implements bus.Handler.
 func (*Handler) Capability(context.Context) (bus.Capability, error) {
@@ -80,10 +80,15 @@ var errSlow = errors.New("the time for one document is over")
 // that is not read, CodeTooLarge for one over a limit, and CodeFailed for one that cannot be read: broken, with
 // a password, without text. All of these are final, as another node would find the same. One that is marked
 // by bus.Retry, with CodeUnavailable, is of this machine: PDFium does not start here.
-func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
+func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	req, err := bus.Payload[bus.FileRequest](t)
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+	}
+	if isPDF(req.Content) && h.pdf.compiled.none() {
+		if err := emit(bus.FileProgress{Status: "preparing the PDF reader, once: this may take a minute"}); err != nil {
+			return nil, err
+		}
 	}
 	res, err := h.Read(ctx, req)
 	if err != nil {

@@ -41,7 +41,7 @@ func read(t *testing.T, h *file.Handler, req bus.FileRequest) (bus.FileResult, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := h.Handle(t.Context(), &task, nil)
+	res, err := h.Handle(t.Context(), &task, func(any) error { return nil })
 	if err != nil {
 		return bus.FileResult{}, err
 	}
@@ -222,6 +222,40 @@ func TestWhatIsNotRead(t *testing.T) {
 	}
 }
 
+// A file of what PDFium was compiled to that is damaged, as by a disk, is made anew, also where the reader is a
+// process that is held back.
+func TestPDFiumIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	reads := func(h *file.Handler) {
+		t.Helper()
+		res, err := read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf")})
+		if err != nil || res.Pages != 3 {
+			t.Fatalf("%+v, error %v", res, err)
+		}
+	}
+	reads(setup(t, file.Config{})) // the cache of all has it then
+	if err := os.CopyFS(dir, os.DirFS(cache)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, error %v, want one file", files, err)
+	}
+	good, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := slices.Clone(good)
+	damaged[len(good)/2] ^= 1
+	if err := os.WriteFile(files[0], damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reads(setup(t, file.Config{Cache: dir, Reader: []string{os.Args[0], readDocument}}))
+	if again, err := os.ReadFile(files[0]); err != nil || len(again) != len(good) || bytes.Equal(again, damaged) {
+		t.Errorf("%d bytes after it was made anew, want %d; error %v", len(again), len(good), err)
+	}
+}
+
 // A PDF that unpacks to more memory than PDFium gets is stopped by its limit.
 func TestPDFMemory(t *testing.T) {
 	h := setup(t, file.Config{Memory: 48 << 20})
@@ -255,8 +289,42 @@ func TestCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Handle(ctx, &task, nil); !errors.Is(err, cause) {
+	if _, err := h.Handle(ctx, &task, func(any) error { return nil }); !errors.Is(err, cause) {
 		t.Errorf("got %v, want %v", err, cause)
+	}
+}
+
+// That the first PDF takes long is told before it is begun.
+func TestFirstPDF(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h := setup(t, file.Config{Cache: dir, Reader: []string{os.Args[0], readDocument}})
+	cause := errors.New("told enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	for _, c := range []struct{ document, compiled, told string }{
+		{"report.pdf", "", "preparing the PDF reader"},
+		{"report.txt", "", ""},
+		{"report.pdf", "unfinished.tmp", "preparing the PDF reader"},
+		{"report.pdf", "finished", ""},
+	} {
+		if c.compiled != "" {
+			if err := os.WriteFile(filepath.Join(dir, c.compiled), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		task, err := bus.NewTask(bus.TypeFile, bus.FileRequest{Content: fixture(t, c.document)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := ""
+		_, err = h.Handle(ctx, &task, func(chunk any) error {
+			told += chunk.(bus.FileProgress).Status
+			return nil
+		})
+		if !errors.Is(err, cause) || told == "" != (c.told == "") || !strings.HasPrefix(told, c.told) {
+			t.Errorf("%+v: told %q, error %v, want %v", c, told, err, cause)
+		}
 	}
 }
 
@@ -352,7 +420,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := h.Handle(t.Context(), &task, nil)
+		res, err := h.Handle(t.Context(), &task, nil) // no PDF, no output
 		if err != nil {
 			if e := bus.AsError(err); e.Code == bus.CodeInternal {
 				t.Error(err)

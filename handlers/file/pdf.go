@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/klippa-app/go-pdfium"
@@ -42,50 +41,25 @@ func isPDF(content []byte) bool {
 // pdfReader runs PDFium. Each document gets an instance of its own, with new memory, and what it did goes
 // with it; what PDFium was compiled to stays.
 type pdfReader struct {
-	cacheDir string
 	memory   int64
-
-	mu    sync.Mutex
-	cache wazero.CompilationCache // nil before the first PDF
-}
-
-// compiled returns where what PDFium was compiled to is kept: in memory, and in a folder, if there is one.
-func (p *pdfReader) compiled() wazero.CompilationCache {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cache == nil && p.cacheDir != "" {
-		if c, err := wazero.NewCompilationCacheWithDir(p.cacheDir); err == nil {
-			p.cache = c
-		}
-	}
-	if p.cache == nil { // the folder cannot be written: it is only slower after the next start
-		p.cache = wazero.NewCompilationCache()
-	}
-	return p.cache
-}
-
-func (p *pdfReader) close(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cache == nil {
-		return nil
-	}
-	err := p.cache.Close(ctx)
-	p.cache = nil
-	return err
+	compiled compiled
 }
 
 // start returns a PDFium that ends with ctx, without files, network or a clock to wait on.
-func (p *pdfReader) start(ctx context.Context) (pdfium.Pool, error) {
-	return webassembly.Init(webassembly.Config{
-		Context: ctx, MaxTotal: 1,
-		FSConfig: wazero.NewFSConfig(), Stdout: io.Discard, Stderr: io.Discard,
-		RuntimeConfig: wazero.NewRuntimeConfig().
-			WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesExceptionHandling).
-			WithMemoryLimitPages(uint32(p.memory / wasmPage)).
-			WithCloseOnContextDone(true).
-			WithCompilationCache(p.compiled()),
+func (p *pdfReader) start(ctx context.Context) (pool pdfium.Pool, err error) {
+	err = p.compiled.use(ctx, func(cache wazero.CompilationCache) (err error) {
+		pool, err = webassembly.Init(webassembly.Config{
+			Context: ctx, MaxTotal: 1,
+			FSConfig: wazero.NewFSConfig(), Stdout: io.Discard, Stderr: io.Discard,
+			RuntimeConfig: wazero.NewRuntimeConfig().
+				WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesExceptionHandling).
+				WithMemoryLimitPages(uint32(p.memory / wasmPage)).
+				WithCloseOnContextDone(true).
+				WithCompilationCache(cache),
+		})
+		return err
 	})
+	return pool, err
 }
 
 // read makes text of a PDF within limit, which counts from when PDFium is there.

@@ -38,7 +38,8 @@ func Find(dir string) ([]Found, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err)
+		return nil, bus.Errorf(bus.CodeInvalid, "read the plugins: %w", err).
+			WithHint("let the user that runs mycod read that folder, or name another: mycod --plugins DIR, or --no-plugins")
 	}
 	replaceable := ownersOnly(dir)
 	var out []Found

@@ -22,7 +22,8 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	out := &bus.Diagnosis{
 		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), DataDir: d.cfg.DataDir, Log: d.cfg.Log,
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
-		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(), Plugins: d.plugins.list(),
+		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
+		Plugins: d.plugins.list(), PluginsError: bus.AsError(d.plugins.unreadable()),
 		DefaultModel: missingModel(d.nodes(), d.cfg.DefaultModel),
 	}
 	var wg sync.WaitGroup

@@ -236,16 +236,17 @@ func (p *plugins) close() {
 	all.Wait()
 }
 
-// does reports whether a plugin does tasks of a type.
-func (p *plugins) does(typ string) bool {
+// leaves has a program take a type that no plugin does tasks of; none gets it meanwhile, for the node gives a type to
+// whoever asked last, and the other would not hear of it.
+func (p *plugins) leaves(typ string, take func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, k := range p.all {
 		if k.handler != nil && k.found.Manifest.Type == typ {
-			return true
+			return bus.Errorf(bus.CodeConflict, "a plugin of this machine serves the type %q", typ).WithHint("myco plugins")
 		}
 	}
-	return false
+	return take()
 }
 
 // listPlugins answers bus.VerbPlugins.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -136,6 +137,49 @@ func TestAPluginIsNew(t *testing.T) {
 	w.after(0)
 	if list := w.list(); len(list) > 0 {
 		t.Errorf("it went before it counted: %+v", list)
+	}
+}
+
+// Of a plugin and a program that come with one type at one time, the second is refused: the node would give the type
+// to whoever asked last, and the other would wait for tasks in vain.
+func TestATypeHasOneOwner(t *testing.T) {
+	w := watch(t)
+	served := false
+	w.served = func(string) bool { return served }
+	w.write("words/plugin.toml", whole)
+	w.after(0)
+	looked := make(chan struct{})
+	err := w.leaves("words", func() error {
+		if w.mu.TryLock() {
+			w.mu.Unlock()
+			t.Error("a plugin may get the type while a program takes it")
+		}
+		go func() {
+			defer close(looked)
+			w.look(t.Context(), w.now.Add(pluginsSettle)) // it counts now
+		}()
+		served = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-looked
+	w.want("a plugin of what a program took", w.offered.types())
+	if list := w.list(); len(list) != 1 || !errors.Is(list[0].Error, &bus.Error{Code: bus.CodeConflict}) {
+		t.Errorf("%+v, want a conflict", list)
+	}
+
+	served = false
+	w.write("words/plugin.toml", whole+"# saved\n")
+	w.after(0)
+	w.want("the program went", w.after(2*pluginsSettle), "words")
+	err = w.leaves("words", func() error {
+		t.Error("a program takes what a plugin has")
+		return nil
+	})
+	if !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		t.Errorf("error %v, want a conflict", err)
 	}
 }
 

@@ -141,6 +141,34 @@ func TestPluginsComeAndGo(t *testing.T) {
 	})
 }
 
+// A folder of plugins that cannot be read any more is told of by doctor, until it can be.
+func TestThePluginsFolderCannotBeRead(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("to Windows a file is a folder that is not there")
+	}
+	all := filepath.Join(t.TempDir(), "plugins")
+	check(t, os.Mkdir(all, 0o700))
+	a := start(t, "a", func(c *config.Config) { c.PluginDir = all })
+	told := func(what, want string) {
+		t.Helper()
+		eventually(t, what, func() string {
+			d, err := a.conn.Diagnose(a.ctx())
+			check(t, err)
+			if e := d.PluginsError; e == nil && want == "" || e != nil && want != "" && strings.Contains(e.Message, want) && e.Hint != "" {
+				return ""
+			}
+			return fmt.Sprint(d.PluginsError)
+		})
+	}
+	told("it can be read", "")
+	check(t, os.Remove(all))
+	check(t, os.WriteFile(all, nil, 0o600)) // for root, that is what it cannot read
+	told("it is no folder any more", all)
+	check(t, os.Remove(all))
+	told("it is not there, and has none", "")
+}
+
 // Whoever waits for a plugin that does not start is told why, and that it was given up before long.
 func TestAPluginThatDoesNotStart(t *testing.T) {
 	t.Parallel()

@@ -56,9 +56,6 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 		return nil, bus.Errorf(bus.CodeConflict, "the daemon serves the type %q itself", typ).
 			WithHint("serve another type, or give the daemon an engine: mycod --engine URL")
 	}
-	if p.d.plugins.does(typ) {
-		return nil, bus.Errorf(bus.CodeConflict, "a plugin of this machine serves the type %q", typ).WithHint("myco plugins")
-	}
 	if c := req.Capability; c.Slots > maxOffered || len(c.Models) > maxOffered {
 		return nil, bus.Errorf(bus.CodeInvalid, "the program offers %d slots and %d models, the limit of each is %d", c.Slots, len(c.Models), maxOffered)
 	}
@@ -66,23 +63,14 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	k := p.kinds[typ]
-	first := k == nil
-	if first && len(p.kinds) >= maxOffered {
-		p.mu.Unlock()
-		return nil, bus.Errorf(bus.CodeBusy, "programs of this machine serve %d types already", maxOffered)
-	}
-	if first {
-		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
-		p.kinds[typ] = k
-	}
-	p.mu.Unlock()
-	reply, known := k.take(req, time.Now())
-	if first {
-		if _, err := n.Handle(ctx, k); err != nil {
-			return nil, fmt.Errorf("offer a handler: %w", err)
-		}
+	var reply bus.ServeReply
+	known := false
+	err = p.d.plugins.leaves(typ, func() (err error) {
+		reply, known, err = p.take(ctx, n, req)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if known {
 		n.CapabilityChanged()
@@ -93,6 +81,29 @@ func (p *programs) serve(ctx context.Context, req bus.ServeRequest) (any, error)
 		time.AfterFunc(after, n.CapabilityChanged)
 	}
 	return reply, nil
+}
+
+// take stores an offer, the first of its type with a handler at n, and tells whether the program made one before.
+func (p *programs) take(ctx context.Context, n *sched.Node, req bus.ServeRequest) (reply bus.ServeReply, known bool, err error) {
+	typ := req.Capability.Type
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.kinds[typ]
+	first := k == nil
+	if first && len(p.kinds) >= maxOffered {
+		return reply, false, bus.Errorf(bus.CodeBusy, "programs of this machine serve %d types already", maxOffered)
+	}
+	if first {
+		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
+	}
+	reply, known = k.take(req, time.Now())
+	if first {
+		if _, err := n.Handle(ctx, k); err != nil {
+			return reply, false, fmt.Errorf("offer a handler: %w", err)
+		}
+		p.kinds[typ] = k
+	}
+	return reply, known, nil
 }
 
 // serves reports whether programs serve a type. One that none serves any more is anybody's.

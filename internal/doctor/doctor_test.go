@@ -85,6 +85,11 @@ func TestExamine(t *testing.T) {
 				}
 			}, "plugin words", doctor.Warn, []string{"may be written by others", "chmod go-w plugin.toml"},
 		},
+		"the folder of plugins cannot be read": {
+			func(f *doctor.Facts) {
+				f.Daemon.PluginsError = bus.Errorf(bus.CodeInvalid, "read the plugins: open /p: permission denied").WithHint("mycod --plugins DIR")
+			}, "plugins", doctor.Warn, []string{"/p: permission denied", "does not count", "mycod --plugins DIR"},
+		},
 		"the directory is another user's": {
 			func(f *doctor.Facts) { f.Dir.Owner = 0 }, "data directory", doctor.Warn, []string{"user id 0", "1000"},
 		},
@@ -202,6 +207,16 @@ func TestExamine(t *testing.T) {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines, f.Daemon.Demo = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "refused"}}, true
 			}, "engine", doctor.Warn, []string{"there is none: refused", "demo", "ollama serve"},
+		},
+		"mycod is where Ollama would be": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "a node of a swarm, not an engine", Swarm: true}}
+			}, "engine", doctor.Warn, []string{"a node of a swarm", "OLLAMA_HOST=127.0.0.1:11435 ollama serve", "mycod --engine http://127.0.0.1:11435"},
+		},
+		"the engine asked for is a node": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:7890", Error: "a node of a swarm, not an engine", Swarm: true, Asked: true}}
+			}, "engine", doctor.Fail, []string{"a node of a swarm", "take it off", "--engine http://127.0.0.1:7890"},
 		},
 		"the engine has no model": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "myco pull gemma3:1b --node "},

@@ -74,6 +74,9 @@ func ownersUse(d bus.Diagnosis) []Check {
 
 // plugins tells of those that take no tasks, and how many do.
 func plugins(d bus.Diagnosis) (out []Check) {
+	if e := d.PluginsError; e != nil {
+		out = append(out, Check{"plugins", Warn, "their folder is not followed, and what changes there does not count: " + e.Message, e.Hint})
+	}
 	well := 0
 	for _, p := range d.Plugins {
 		if p.Error == nil {
@@ -212,12 +215,17 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 			c.Status = Fail
 			c.Detail = fmt.Sprintf("what listens at %s takes connections and does not answer: it hangs", e.URL)
 			c.Hint = "start it anew"
+		case e.Asked && e.Swarm:
+			c.Status, c.Detail, c.Hint = Fail, e.Error, "take it off the command line of mycod, which finds other nodes by itself: --engine "+e.URL
 		case e.Asked:
 			c.Status, c.Detail, c.Hint = Fail, e.Error, "start it, or take it off the command line of mycod: --engine "+e.URL
 		case up:
 			continue // nobody said that there is one
 		default:
 			c.Status, c.Detail, c.Hint = Warn, "there is none: "+e.Error, "ollama serve, or: mycod --engine URL"
+			if e.Swarm {
+				c.Hint = "have Ollama listen elsewhere: OLLAMA_HOST=127.0.0.1:11435 ollama serve; and then: mycod --engine http://127.0.0.1:11435"
+			}
 			if demo {
 				c.Detail += "; the built-in demo answers"
 			}

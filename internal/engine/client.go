@@ -140,11 +140,14 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 	}
 	if resp.Header.Get(bus.HeaderGateway) != "" && !protect.Engines.Off() {
 		resp.Body.Close()
-		return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is a node of a swarm, not an engine", c.base.Redacted()).
+		return nil, bus.Errorf(bus.CodeUnavailable, "what answers at %s is %w", c.base.Redacted(), errSwarm).
 			WithHint("leave it out: mycod finds other nodes by itself, or joins them with a token")
 	}
 	return resp, nil
 }
+
+// errSwarm is of an address where a node answers as Ollama does: to ask it would go in circles.
+var errSwarm = errors.New("a node of a swarm, not an engine")
 
 // get reads the JSON at path into out.
 func (c *client) get(ctx context.Context, path string, out any) error {

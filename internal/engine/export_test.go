@@ -43,7 +43,7 @@ func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continua
 
 // ReadPull reads what an Ollama says of a pull.
 func ReadPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
-	return NewOllama(&url.URL{Scheme: "http", Host: "engine.test"}).readPull(ctx, body, emit)
+	return NewOllama(&url.URL{Scheme: "http", Host: "engine.test"}).readPull(ctx, body, "m", emit)
 }
 
 // JSONSize is the length of a text in JSON, without quotes.

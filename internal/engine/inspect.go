@@ -44,6 +44,7 @@ func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.
 	t.look(ctx, cfg.ProbeTimeout)
 	if t.err != nil {
 		d.Error = t.err.Error()
+		d.Swarm = errors.Is(t.err, errSwarm)
 		d.Hung = errors.Is(t.err, &bus.Error{Code: bus.CodeTimeout}) && accepts(ctx, t.url.Host, cfg)
 		return d
 	}

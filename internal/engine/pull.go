@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,15 +41,18 @@ func OllamaModels() string {
 // have, CodeFailed for what else it says; others are as in Generate.
 func (o *Ollama) Pull(ctx context.Context, req bus.PullRequest, emit func(bus.PullProgress) error) error {
 	resp, err := o.c.do(ctx, http.MethodPost, "/api/pull", map[string]any{"model": req.Model, "insecure": req.Insecure, "stream": true})
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeInvalid && e.Hint == "" {
+		return e.WithHint("%s", checkName)
+	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return o.readPull(ctx, resp.Body, emit)
+	return o.readPull(ctx, resp.Body, req.Model, emit)
 }
 
 // readPull takes progress from the lines of a stream, up to the last.
-func (o *Ollama) readPull(ctx context.Context, body io.Reader, emit func(bus.PullProgress) error) error {
+func (o *Ollama) readPull(ctx context.Context, body io.Reader, model string, emit func(bus.PullProgress) error) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	for lines.Scan() {
@@ -63,10 +67,8 @@ func (o *Ollama) readPull(ctx context.Context, body io.Reader, emit func(bus.Pul
 			return o.c.garbled(err)
 		}
 		switch {
-		case strings.Contains(line.Error, "file does not exist"), strings.Contains(line.Error, "not found"):
-			return bus.Errorf(bus.CodeNotFound, "%s: %s", o.c, shorten(line.Error)).WithHint("check the name: https://ollama.com/library")
 		case line.Error != "":
-			return bus.Errorf(bus.CodeFailed, "%s: %s", o.c, shorten(line.Error))
+			return o.pullFailed(line.Error, model)
 		case line.Status == "success":
 			return nil
 		}
@@ -76,6 +78,52 @@ func (o *Ollama) readPull(ctx context.Context, body io.Reader, emit func(bus.Pul
 		}
 	}
 	return o.c.ended(ctx, lines.Err(), "no line with the status success")
+}
+
+// checkName is what to do about a model that there is none of.
+const checkName = "check the name: https://ollama.com/library"
+
+// pullCauses tell why a pull failed, by words of Ollama's error, which are Go's and the system's own, and
+// what to do about it; %s is the model. The first that fits counts.
+var pullCauses = []struct {
+	code       bus.Code
+	says       string // what Ollama does, or does not
+	next       string
+	recognised *regexp.Regexp
+}{
+	{
+		bus.CodeFailed, "has no room on its disk", "myco models and myco rm MODEL make room; or on another: myco pull %s --node NODE",
+		regexp.MustCompile("no space left|not enough space|quota exceeded"),
+	},
+	{
+		bus.CodeFailed, "does not trust the registry", "myco pull --insecure %s, if that registry is yours and has no TLS; else look at the machine's clock and certificates",
+		regexp.MustCompile("x509:|tls: failed to verify|HTTP response to HTTPS client|look like a TLS handshake|insecure protocol"),
+	},
+	{
+		bus.CodeFailed, "cannot reach the registry",
+		"look at the network of Ollama's machine (behind a proxy, Ollama itself needs HTTPS_PROXY); then it goes on where it was: myco pull %s",
+		regexp.MustCompile("no such host|name resolution|server misbehaving|unreachable|no route to host|connection re|timeout|deadline exceeded|part stalled|EOF$"),
+	},
+	{bus.CodeFailed, "is too old for this model", "update Ollama there, then: myco pull %s", regexp.MustCompile("newer version of Ollama")},
+	{
+		bus.CodeFailed, "may not have this model", "check the name, or give Ollama there an account that may: ollama signin",
+		regexp.MustCompile("unauthorized|access denied"),
+	},
+	{
+		bus.CodeFailed, "may not write its models", "give the user that runs Ollama its folder of models back, then: myco pull %s",
+		regexp.MustCompile("permission denied|read-only file system"),
+	},
+	{bus.CodeNotFound, "finds no such model at the registry", checkName, regexp.MustCompile("file does not exist|not found")},
+}
+
+// pullFailed tells what Ollama said of a pull that failed, why, and what to do.
+func (o *Ollama) pullFailed(says, model string) error {
+	for _, c := range pullCauses {
+		if c.recognised.MatchString(says) {
+			return bus.Errorf(c.code, "%s %s: %s", o.c, c.says, shorten(says)).WithHint("%s", strings.ReplaceAll(c.next, "%s", model))
+		}
+	}
+	return bus.Errorf(bus.CodeFailed, "%s: %s", o.c, shorten(says)).WithHint("Ollama's log there may tell more: journalctl -u ollama")
 }
 
 // printed is what an engine says as it may be shown on a terminal, at a length that a person reads.

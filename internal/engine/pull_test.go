@@ -77,6 +77,40 @@ func TestOllamaPulls(t *testing.T) {
 	}
 }
 
+// What Ollama says of a pull that failed is told with its cause, and with what to do about it.
+func TestOllamaPullTellsTheCause(t *testing.T) {
+	t.Parallel()
+	get := func(why string) string {
+		return `{"error":"pull model manifest: Get \"https://registry.ollama.ai/v2/library/m/manifests/latest\": ` + why + `"}`
+	}
+	for _, c := range []struct {
+		status            int
+		body, cause, next string
+	}{
+		{200, `{"error":"pull model manifest: file does not exist"}`, "finds no such model", "check the name"},
+		{400, `{"error":"invalid model name"}`, "invalid model name", "check the name"},
+		{200, get("dial tcp: lookup registry.ollama.ai on 127.0.0.53:53: no such host"), "cannot reach the registry", "HTTPS_PROXY"},
+		{200, get("dial tcp 192.0.2.1:443: connect: network is unreachable"), "cannot reach the registry", "myco pull m"},
+		{200, get("net/http: TLS handshake timeout"), "cannot reach the registry", "myco pull m"},
+		{200, `{"error":"max retries exceeded: unexpected EOF"}`, "cannot reach the registry", "myco pull m"},
+		{200, get("tls: failed to verify certificate: x509: certificate signed by unknown authority"), "does not trust", "--insecure m"},
+		{200, get("http: server gave HTTP response to HTTPS client"), "does not trust", "--insecure m"},
+		{200, `{"error":"write /m/blobs/sha256-abc-partial: no space left on device"}`, "no room on its disk", "myco pull m --node NODE"},
+		{200, `{"error":"open /m/blobs/sha256-abc-partial: permission denied"}`, "may not write", "myco pull m"},
+		{200, `{"error":"pull model manifest: 412: The model requires a newer version of Ollama."}`, "too old", "update Ollama"},
+		{200, `{"error":"something else"}`, "something else", "log"},
+	} {
+		o := keeper(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			fmt.Fprintln(w, c.body)
+		}, nil)
+		err := o.Pull(t.Context(), bus.PullRequest{Model: "m"}, func(bus.PullProgress) error { return nil })
+		if e := bus.AsError(err); e == nil || !strings.Contains(e.Message, c.cause) || !strings.Contains(e.Hint, c.next) {
+			t.Errorf("%s\n%v\nwant the cause %q and the hint %q", c.body, err, c.cause, c.next)
+		}
+	}
+}
+
 // Whoever stops waiting stops the engine.
 func TestOllamaStopsToPull(t *testing.T) {
 	t.Parallel()
