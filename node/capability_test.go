@@ -94,7 +94,7 @@ func TestLANAddr(t *testing.T) {
 		{"the default route before another private one", []node.Interface{
 			{Name: "vboxnet0", IPv4: "192.168.56.1"}, lan, {Name: "eth1", IPv4: "10.0.0.1", DefaultRoute: true},
 		}, "10.0.0.1"},
-		{"the default route before a private one", []node.Interface{lan, {Name: "eth0", IPv4: "203.0.113.9", DefaultRoute: true}}, "203.0.113.9"},
+		{"of a gateway the side of the LAN", []node.Interface{{Name: "eth0", IPv4: "203.0.113.9", DefaultRoute: true}, lan}, "192.168.1.5"},
 		{"the default route of a container", []node.Interface{{Name: "docker0", IPv4: "172.17.0.1", DefaultRoute: true}, lan}, "192.168.1.5"},
 		{"public before self-given", []node.Interface{self, public}, "203.0.113.9"},
 		{"self-given alone", []node.Interface{lo, self}, "169.254.7.7"},

@@ -104,8 +104,8 @@ func (p Profile) Room(path string) int64 {
 }
 
 // LANAddr returns the IPv4 address at which other machines most likely reach this one, or
-// "". Interfaces of containers and virtual machines do not count; that of the default route goes first, then
-// a private address, then a public one, and last one that the machine gave itself (169.254/16).
+// "". Interfaces of containers and virtual machines do not count; a private address goes before a public one,
+// that of the default route first, and either before one that the machine gave itself (169.254/16).
 func (p Profile) LANAddr() string {
 	best, bestRank := "", 0
 	for _, n := range p.Network {
@@ -121,12 +121,12 @@ func lanRank(n Interface) int {
 	switch {
 	case err != nil, n.IsLoopback, addr.IsLoopback(), addr.IsUnspecified(), iface.Virtual(n.Name):
 		return 0
-	case n.DefaultRoute:
-		return 4
 	case addr.IsLinkLocalUnicast():
 		return 1
 	case !addr.IsPrivate():
 		return 2
+	case !n.DefaultRoute:
+		return 3
 	}
-	return 3
+	return 4
 }

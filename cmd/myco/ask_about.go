@@ -96,7 +96,7 @@ func (c *askCmd) tooMuch(err error) error {
 	}
 	switch {
 	case len(c.File) > 0:
-		return bus.AsError(err).WithHint("myco summarize FILE, which takes it in parts; or -m with a longer context: myco models")
+		return bus.AsError(err).WithHint("myco library add NAME FILE, and myco ask --library NAME, which takes the passages that matter; myco summarize FILE, which takes it in parts; or -m with a longer context: myco models")
 	case len(c.Library) > 0:
 		return withLongerContext(err)
 	case len(c.URL) > 0:
