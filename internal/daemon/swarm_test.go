@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func TestFiveNodesAreOneSwarm(t *testing.T) {
 	pings, err := nodes[3].conn.Probe(nodes[3].ctx(), "")
 	check(t, err)
 	for _, p := range pings {
-		if p.Error != "" || p.RTTMS <= 0 {
+		if p.Error != "" || p.RTTMS <= 0 && runtime.GOOS != "windows" { // whose clock may not have gone on meanwhile
 			t.Errorf("ping %+v, want an answer", p)
 		}
 	}
