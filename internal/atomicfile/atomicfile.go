@@ -43,11 +43,11 @@ func Clean(path string) error {
 }
 
 // Replace gives the file at from, which is whole, synced and closed, the name path, in the same folder, and replaces
-// the one that has it. It is on disk when Replace has returned nil; else there is no file at from any more. An error
+// the one that has it. It is on disk when Replace has returned nil; there is no file at from any more either way. An error
 // is one of package os.
 func Replace(from, path string) error {
 	if err := rename(from, path); err != nil {
 		return errors.Join(err, Remove(from))
 	}
-	return nil
+	return syncDir(filepath.Dir(path))
 }

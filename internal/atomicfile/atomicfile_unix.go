@@ -5,17 +5,16 @@ package atomicfile
 import (
 	"errors"
 	"os"
-	"path/filepath"
 )
 
 // Remove removes the file at path, also where it is open. An error is one of package os.
 func Remove(path string) error { return os.Remove(path) }
 
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(to)) // the name is on disk once its folder is
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes what was renamed in dir last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

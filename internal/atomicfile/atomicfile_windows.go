@@ -40,6 +40,9 @@ func rename(from, to string) error {
 	return nil
 }
 
+// syncDir has nothing to do after such a rename.
+func syncDir(string) error { return nil }
+
 // closed does f again until it does not fail because a file is open, for up to openMost. Windows tells of that as of a
 // missing right too.
 func closed(f func() error) error {
