@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -156,7 +157,7 @@ func on[Req any](d *daemon, subject string, answer func(Req) any) {
 		if out.Data, err = json.Marshal(v); err != nil {
 			d.t.Error(err)
 		}
-		if err := m.RespondMsg(out); err != nil {
+		if err := m.RespondMsg(out); err != nil && !errors.Is(err, nats.ErrConnectionClosed) { // the daemon may be stopping
 			d.t.Error(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -64,13 +65,18 @@ func DefaultDataDir() string {
 }
 
 // SystemDataDir is where a daemon keeps its data that is a service of the machine. Its user and root may
-// read it.
+// read it. There is none on Windows.
 const SystemDataDir = "/var/lib/mycoswarm"
 
 // FindDataDir returns the data directory of the daemon that a client talks to unless told otherwise:
 // DefaultDataDir, or SystemDataDir where MYCO_DATA_DIR is not set, no daemon has left word in the first and
 // one has in the second.
-func FindDataDir() string { return findDataDir(SystemDataDir) }
+func FindDataDir() string {
+	if runtime.GOOS == "windows" { // there everybody could make such a folder
+		return DefaultDataDir()
+	}
+	return findDataDir(SystemDataDir)
+}
 
 func findDataDir(system string) string {
 	dir := DefaultDataDir()
@@ -128,7 +134,7 @@ func startCommand(dir string) string {
 	case SystemDataDir:
 		return "systemctl start mycod"
 	}
-	return "mycod --data-dir " + dir
+	return "mycod --data-dir " + ShellWord(dir)
 }
 
 // dialer is what the options say of how to find the daemon.
@@ -187,6 +193,9 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	return c, nil
 }
 
+// wsaeconnrefused is what Windows says of a port where nothing listens; winsock2.h.
+const wsaeconnrefused = syscall.Errno(10061)
+
 // explain turns an error of nats.Connect into one that tells what to do.
 func (d *dialer) explain(ctx context.Context, target string, err error) error {
 	start := startCommand(d.dir)
@@ -201,7 +210,7 @@ func (d *dialer) explain(ctx context.Context, target string, err error) error {
 			WithHint("set %s to the file %s of that daemon", EnvCreds, UserCreds)
 	case errors.Is(err, nats.ErrNkeysNotSupported):
 		return Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err).WithHint("%s", start)
-	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaeconnrefused):
 		return Errorf(CodeUnavailable, "no daemon is running: nothing listens at %s: %w", target, err).WithHint("%s", start)
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
 		return d.silent(target, err)
@@ -223,15 +232,4 @@ func (d *dialer) silent(target string, err error) error {
 			info.PID, target, err).WithHint("%s", startCommand(d.dir))
 	}
 	return Errorf(CodeTimeout, "no answer from the daemon at %s: %w; it is process %d", target, err, info.PID).WithHint("myco doctor")
-}
-
-// ended reports whether a process has ended for certain; where the system does not tell, it has not.
-func ended(pid int) bool {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return false
-	}
-	defer p.Release() //nolint:errcheck // nothing was begun with it
-	err = p.Signal(syscall.Signal(0))
-	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH)
 }

@@ -80,12 +80,14 @@ func TestDialReadsTheEnvironment(t *testing.T) {
 func TestDefaultDataDir(t *testing.T) {
 	t.Setenv(bus.EnvDataDir, "")
 	t.Setenv("XDG_STATE_HOME", "")
-	t.Setenv("HOME", "/home/me")
-	if got, want := bus.DefaultDataDir(), "/home/me/.local/state/mycoswarm"; got != want {
+	home, state := t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // on Windows
+	if got, want := bus.DefaultDataDir(), filepath.Join(home, ".local", "state", "mycoswarm"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	t.Setenv("XDG_STATE_HOME", "/state")
-	if got, want := bus.DefaultDataDir(), "/state/mycoswarm"; got != want {
+	t.Setenv("XDG_STATE_HOME", state)
+	if got, want := bus.DefaultDataDir(), filepath.Join(state, "mycoswarm"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	t.Setenv(bus.EnvDataDir, "/data")

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/internal/natslog"
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
@@ -297,7 +296,7 @@ func startError(err error, o *server.Options) (what string, _ error) {
 	case fe != nil && strings.Contains(fe.Format, leafPort):
 		what, host, port = leafPort, o.LeafNode.Host, o.LeafNode.Port
 	}
-	if !portTaken(err) {
+	if !neterr.InUse(err) {
 		return what, bus.Errorf(bus.CodeUnavailable, "start the fabric: %w", err).
 			WithHint("check the address: mycod %s HOST:PORT", flag)
 	}
@@ -316,15 +315,6 @@ func (e *takenError) Unwrap() error { return e.cause }
 func (e *takenError) explain() error {
 	return bus.Errorf(bus.CodeUnavailable, "address %s is in use by another program: %w", e.addr, e.cause).
 		WithHint("stop that program, or give another address: mycod %s HOST:PORT (port 0 takes any)", e.flag)
-}
-
-func portTaken(err error) bool {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return true
-	}
-	const wsaeaddrinuse = syscall.Errno(10048) // Windows' own number
-	var no syscall.Errno
-	return runtime.GOOS == "windows" && errors.As(err, &no) && no == wsaeaddrinuse
 }
 
 func (f *Fabric) server() *server.Server {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net"
 	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
 // taken binds a port and the one after it is free as far as we know.
@@ -63,7 +63,7 @@ func TestTakenPortIsAnError(t *testing.T) {
 		check(t, err)
 		err = f.Start()
 		var e *bus.Error
-		if !errors.As(err, &e) || e.Code != bus.CodeUnavailable || e.Hint == "" || !errors.Is(err, syscall.EADDRINUSE) {
+		if !errors.As(err, &e) || e.Code != bus.CodeUnavailable || e.Hint == "" || !neterr.InUse(err) {
 			t.Errorf("%s: error %v, want one that tells of the taken port and what to do", which, err)
 		}
 		if f.ClientURL() != "" {

@@ -8,8 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
 // KnockLimit is how long Knock takes at most.
@@ -45,7 +46,7 @@ func Knock(ctx context.Context, addr string, cfg *tls.Config) error {
 			return fmt.Errorf("%w: it takes connections and says nothing", ErrSilent)
 		}
 		var record tls.RecordHeaderError
-		if errors.As(err, &record) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		if errors.As(err, &record) || errors.Is(err, io.EOF) || neterr.Reset(err) {
 			return fmt.Errorf("%w: %w", ErrNoFabric, err)
 		}
 		return fmt.Errorf("handshake: %w", err)
@@ -63,7 +64,7 @@ func Knock(ctx context.Context, addr string, cfg *tls.Config) error {
 func dialed(err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case neterr.Refused(err):
 		return ErrRefused
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return ErrSilent

@@ -176,7 +176,7 @@ func (d *daemon) mycoIn(ctx context.Context, in string, args ...string) outcome 
 	code := run(ctx, append([]string{"--data-dir", d.dir}, args...), streams{
 		in: strings.NewReader(in), out: &out, err: &errs, piped: in != "", environ: []string{"XDG_STATE_HOME=" + d.dir},
 	})
-	usual := strings.NewReplacer("myco --data-dir "+d.dir+" ", "myco ")
+	usual := strings.NewReplacer("myco --data-dir "+d.dir+" ", "myco ", "myco --data-dir "+strings.ReplaceAll(d.dir, `\`, `\\`)+" ", "myco ")
 	return outcome{code, usual.Replace(out.String()), usual.Replace(errs.String())}
 }
 

@@ -51,7 +51,7 @@ func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
 	case bus.SystemDataDir:
 		f.Start = "systemctl start mycod"
 	default:
-		f.Start = "mycod --data-dir " + dir
+		f.Start = "mycod --data-dir " + bus.ShellWord(dir)
 	}
 	d, err := a.diagnose(ctx)
 	if ctx.Err() != nil {

@@ -32,7 +32,7 @@ func (a *app) next(hint string) string {
 		return hint
 	}
 	if hint == "mycod" { // where the connection was lost
-		return "mycod --data-dir " + shellWord(a.dataDir)
+		return "mycod --data-dir " + bus.ShellWord(a.dataDir)
 	}
 	var b strings.Builder
 	last := 0
@@ -43,7 +43,7 @@ func (a *app) next(hint string) string {
 		if strings.HasSuffix(hint[:at[3]], "there: myco") || elsewhere.MatchString(clause+" ") || strings.Contains(clause, " --help") {
 			continue
 		}
-		b.WriteString(" --data-dir " + shellWord(a.dataDir))
+		b.WriteString(" --data-dir " + bus.ShellWord(a.dataDir))
 	}
 	return b.String() + hint[last:]
 }
@@ -54,14 +54,4 @@ func (a *app) nextOf(e *bus.Error) *bus.Error {
 		return e
 	}
 	return e.WithHint("%s", a.next(e.Hint))
-}
-
-var plainWord = regexp.MustCompile(`^[\p{L}\p{N}_@%+=:,./~-]+$`)
-
-// shellWord is s as a shell takes it for one word.
-func shellWord(s string) string {
-	if plainWord.MatchString(s) && !strings.HasPrefix(s, "~") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

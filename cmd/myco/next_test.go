@@ -43,8 +43,8 @@ func TestNext(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", hint, got, want)
 		}
 	}
-	a.dataDir = "/my own's"
-	if got, want := a.next("myco swarm"), `myco --data-dir '/my own'\''s' swarm`; got != want {
+	a.dataDir = "/my own"
+	if got, want := a.next("myco swarm"), "myco --data-dir "+bus.ShellWord(a.dataDir)+" swarm"; got != want || got == "myco --data-dir /my own swarm" {
 		t.Errorf("%s, want %s", got, want)
 	}
 	a.dataDir = ""
@@ -65,15 +65,16 @@ func TestHintsNameTheDataDirectory(t *testing.T) {
 		return bus.Diagnosis{NodeID: self, Name: "laptop", DataDir: d.dir, Engines: []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Kind: "ollama"}}}
 	})
 	at := "myco --data-dir " + d.dir + " "
+	asJSON := strings.ReplaceAll(at, `\`, `\\`)
 	for _, c := range []struct{ args, says string }{
 		{"models nosuch --node nobody", "  try: " + at + "swarm\n"},
-		{"models nosuch --node nobody --json", `"hint":"` + at + `swarm"`},
+		{"models nosuch --node nobody --json", `"hint":"` + asJSON + `swarm"`},
 		{"models a --loaded", "  try: " + at + "ask -m a PROMPT\n"},
 		{"swarm", "then here: " + at + "join TOKEN\n"},
 		{"swarm", "To join it: myco invite there"},
 		{"task show t1", at + "dead retry t1\n"},
 		{"doctor", "try: " + at + "pull gemma3:1b --node laptop\n"},
-		{"doctor --json", `"hint":"` + at + `pull gemma3:1b --node laptop"`},
+		{"doctor --json", `"hint":"` + asJSON + `pull gemma3:1b --node laptop"`},
 	} {
 		o := d.mycoAt(200, strings.Fields(c.args)...)
 		if !strings.Contains(o.out+o.err, c.says) {

@@ -311,7 +311,7 @@ func (s *systemd) advise(a *app, v serviceView) {
 	}
 	with := sudo + "myco"
 	if v.DataDir != bus.FindDataDir() {
-		with += " --data-dir " + v.DataDir
+		with += " --data-dir " + bus.ShellWord(v.DataDir)
 	}
 	if s.system {
 		a.hint("%-9s  `sudo usermod -aG %s NAME` lets NAME use it with myco, from the next login on", "users", service.User)

@@ -107,7 +107,7 @@ func (l *logFlags) open(w io.Writer) (logTo, error) {
 	case l.LogFile != "":
 		return l.openFile(w, level)
 	case isFile && term.IsTerminal(f.Fd()):
-		h := tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})
+		h := tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != "" || !colors(f)})
 		return logTo{Logger: slog.New(h), close: func() {}}, nil
 	}
 	return logTo{Logger: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), close: func() {}}, nil

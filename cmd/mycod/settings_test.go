@@ -42,7 +42,7 @@ func TestSettingsRefused(t *testing.T) {
 		}
 	}
 	code, _, errs := mycod(t, "--config", filepath.Join(t.TempDir(), "none.toml"))
-	if code != 2 || !strings.Contains(errs, "none.toml: no such file") {
+	if code != 2 || !strings.Contains(errs, "read the settings: open ") || !strings.Contains(errs, "none.toml: ") {
 		t.Errorf("a file that is not there: exit code %d, %s", code, errs)
 	}
 }

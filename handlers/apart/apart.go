@@ -48,6 +48,7 @@ var errLong = errors.New("it takes too long")
 
 // order is the first line of what the process is given; the body follows.
 type order struct {
+	Time   time.Duration   `json:"time"` // at which it ends by itself, where nobody is left to end it
 	Memory int64           `json:"memory"`
 	Write  []string        `json:"write,omitempty"`
 	Job    json.RawMessage `json:"job"`
@@ -68,7 +69,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "encode what to do: %w", err)
 	}
-	head, err := json.Marshal(order{p.Memory, p.Write, raw})
+	head, err := json.Marshal(order{p.Time, p.Memory, p.Write, raw})
 	if err != nil {
 		return bus.Errorf(bus.CodeInternal, "encode what to do: %w", err)
 	}
@@ -125,12 +126,15 @@ func Main(in io.Reader, out io.Writer, do func(job json.RawMessage, body []byte)
 	}
 	done := make(chan outcome, 1)
 	go func() { done <- run(o.Job, body, do) }()
+	late := time.After(o.Time)
 	look := time.NewTicker(memoryEvery)
 	defer look.Stop()
 	for {
 		select {
 		case done := <-done:
 			return json.NewEncoder(out).Encode(done)
+		case <-late:
+			return json.NewEncoder(out).Encode(outcome{Limit: fmt.Sprintf("it takes more than %v", o.Time)})
 		case <-look.C:
 			if memory() > uint64(max(o.Memory, 0)) {
 				return json.NewEncoder(out).Encode(outcome{Limit: fmt.Sprintf("it takes more than %d MiB of memory", o.Memory>>20)})

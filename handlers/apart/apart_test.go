@@ -34,6 +34,20 @@ func TestMain(m *testing.M) {
 // job is what the program of these tests does: one thing, with an argument.
 type job struct{ Do, With string }
 
+// TestNobodyIsLeft has whoever started the program end before it ends it.
+func TestNobodyIsLeft(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	in := strings.NewReader(`{"time":1000000,"memory":1000000000,"job":{"Do":"late"}}` + "\n")
+	if err := apart.Main(in, &out, do); err != nil || !strings.Contains(out.String(), "it takes more than 1ms") {
+		t.Errorf("%v, %s, want that it took too long", err, &out)
+	}
+	close(left)
+}
+
+// left lets what is late end.
+var left = make(chan struct{})
+
 func do(raw json.RawMessage, body []byte) (any, error) {
 	var j job
 	if err := json.Unmarshal(raw, &j); err != nil {
@@ -50,6 +64,9 @@ func do(raw json.RawMessage, body []byte) (any, error) {
 		return nil, bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s", j.With))
 	case "end":
 		os.Exit(3)
+	case "late":
+		<-left
+		return nil, nil
 	case "hang":
 		select {}
 	case "eat":

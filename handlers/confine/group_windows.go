@@ -1,13 +1,17 @@
 package confine
 
-import "os/exec"
+import (
+	"os/exec"
+	"syscall"
+)
 
-// Groups tells whether EndGroup ends anything, and a Guard is of use.
-const Groups = false
+// Groups tells whether a Guard is of use.
+const Groups = true
 
-func ownGroup(*exec.Cmd) {}
+// ownGroup keeps the Ctrl-C of this process's console from cmd.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
 
-func apart(*exec.Cmd) {}
-
-// EndGroup ends what is left of the group of a process of Command or Plain that has ended.
+// EndGroup does nothing: a Guard ends what is left.
 func EndGroup(int) {}

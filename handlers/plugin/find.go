@@ -81,7 +81,7 @@ func state(paths ...string) string {
 // programs are the files in dir, the plugin's folder, that m has run: a program, and scripts among its arguments.
 func (m *Manifest) programs(dir string) (out []string) {
 	for i, arg := range m.Run {
-		if i == 0 && !strings.Contains(arg, "/") {
+		if i == 0 && filepath.Base(arg) == arg {
 			continue // one of the system's
 		}
 		path := arg

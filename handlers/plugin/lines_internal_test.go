@@ -81,7 +81,7 @@ func TestLongLinesTakeTheirTime(t *testing.T) {
 	})
 	ours := fastest(func(r io.Reader) ([]byte, error) { return newLines(r, maxLine).next() })
 	t.Logf("%d MiB: %v, without looking %v", len(said)>>20, ours, floor)
-	if ours > 100*floor {
+	if floor = max(floor, time.Millisecond); ours > 100*floor { // Windows' clock may not have gone on meanwhile
 		t.Errorf("%v, %d times as long as without looking, %v", ours, ours/floor, floor)
 	}
 }

@@ -192,18 +192,18 @@ func (m *Manifest) check(dir string) error {
 			}
 		}
 	}
-	if !strings.Contains(m.Run[0], "/") {
+	if filepath.Base(m.Run[0]) == m.Run[0] {
 		return nil
 	}
 	if !filepath.IsAbs(m.Run[0]) {
 		m.Run[0] = filepath.Join(dir, m.Run[0])
 	}
 	info, err := os.Stat(m.Run[0])
-	switch {
-	case err != nil:
+	if err == nil {
+		err = isProgram(m.Run[0], info)
+	}
+	if err != nil {
 		return fmt.Errorf("run: %w", err)
-	case info.IsDir() || info.Mode()&0o111 == 0 && filepath.Ext(m.Run[0]) != ".exe":
-		return fmt.Errorf("run: %s is not a program: chmod +x %s", m.Run[0], m.Run[0])
 	}
 	return ownersOnly(m.Run[0])
 }

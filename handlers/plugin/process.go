@@ -99,7 +99,7 @@ func (h *Handler) start() (*process, error) {
 
 func (p *process) open(ctx context.Context) error {
 	m := p.h.Manifest
-	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + p.temp, "TMPDIR=" + p.temp}
+	env := environment(p.temp)
 	var err error
 	if m.Unconfined {
 		p.cmd = confine.Plain(ctx, p.h.Dir, env, m.Run)

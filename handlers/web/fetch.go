@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"syscall"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
 const (
@@ -264,7 +264,7 @@ func (h *Handler) failure(ctx context.Context, err error) error {
 		return away(bus.CodeUnavailable, "the host of the page could not be looked up")
 	case errors.As(err, &cert):
 		return bus.Errorf(bus.CodeFailed, "the server is not known to be the one that it says: %w", cert.Err)
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case neterr.Refused(err):
 		return away(bus.CodeUnavailable, "the server of the page refuses connections")
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		return away(bus.CodeTimeout, "the server of the page does not answer")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -21,13 +20,10 @@ func Write(path string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, Remove(f.Name()))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return SyncDir(dir)
+	return Replace(f.Name(), path)
 }
 
 // begun is how the names of files begin that are to replace the one at path.
@@ -40,21 +36,18 @@ func Clean(path string) error {
 	files, err := os.ReadDir(dir)
 	for _, f := range files {
 		if strings.HasPrefix(f.Name(), begun(path)) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, f.Name())))
+			err = errors.Join(err, Remove(filepath.Join(dir, f.Name())))
 		}
 	}
 	return err
 }
 
-// SyncDir makes what was created and renamed in dir last: it is on disk when SyncDir has returned nil.
-// Windows has no such call, and needs none.
-func SyncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// Replace gives the file at from, which is whole, synced and closed, the name path, in the same folder, and replaces
+// the one that has it. It is on disk when Replace has returned nil; there is no file at from any more either way. An error
+// is one of package os.
+func Replace(from, path string) error {
+	if err := rename(from, path); err != nil {
+		return errors.Join(err, Remove(from))
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(filepath.Dir(path))
 }

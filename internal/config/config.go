@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -188,6 +189,9 @@ func (c Config) Validate() error {
 		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
 	case c.FirstTokenLimit < 0 || c.TokenLimit < 0:
 		return bus.Errorf(bus.CodeInvalid, "--first-token-limit %v, --token-limit %v: want more than 0", c.FirstTokenLimit, c.TokenLimit).WithHint("mycod --first-token-limit 2m --token-limit 30s")
+	case c.GroupAccess && runtime.GOOS == "windows":
+		return bus.Errorf(bus.CodeInvalid, "--group-access is not for Windows, where the data directory has a list of those who may read it").
+			WithHint("leave it out, and have that list name others: icacls DIR /grant \"NAME:(OI)(CI)R\"")
 	case c.DrainLimit < 0:
 		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
 	}

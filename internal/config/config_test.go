@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +58,15 @@ func TestValidate(t *testing.T) {
 	}
 	if err := good.WithDefaults().Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Windows has no groups of users as the flag means them: it is refused there rather than void.
+func TestGroupAccessIsNotForWindows(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.GroupAccess = true
+	if err := c.Validate(); (err != nil) != (runtime.GOOS == "windows") {
+		t.Errorf("on %s: %v", runtime.GOOS, err)
 	}
 }

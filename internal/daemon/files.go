@@ -24,9 +24,9 @@ type credentials struct {
 	http           string // the bearer key
 }
 
-// makeDataDir makes the data directory, for its owner alone.
+// makeDataDir makes the data directory, for its owner alone. One that is there is left as it is.
 func makeDataDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := mkdirPrivate(dir); err != nil {
 		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
 			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
 	}
@@ -103,7 +103,7 @@ func fileError(path string, err error) error {
 // forgetLast removes the address of a daemon that was killed: clients would go there.
 func (d *Daemon) forgetLast() error {
 	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError(path, err)
 	}
 	return nil
@@ -120,7 +120,7 @@ func (d *Daemon) publishFiles(up *lifeline) error {
 		return err
 	}
 	up.later(func() {
-		if err := os.Remove(path); err != nil {
+		if err := atomicfile.Remove(path); err != nil {
 			d.log.Warn("remove the daemon's file", "err", err)
 		}
 	})
@@ -170,7 +170,7 @@ func (d *Daemon) writeContext(up *lifeline) error {
 		name = string(d.id.NodeID())
 		d.log.Info("another daemon of this user has the NATS context "+contextName, "its_data", other, "context", name)
 		up.later(func() {
-			if err := os.Remove(filepath.Join(dir, name+".json")); err != nil {
+			if err := atomicfile.Remove(filepath.Join(dir, name+".json")); err != nil {
 				d.log.Warn("remove the context for the NATS CLI", "err", err)
 			}
 		})

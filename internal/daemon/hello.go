@@ -52,7 +52,7 @@ func (d *Daemon) hello() {
 	case bus.SystemDataDir:
 		myco = "sudo myco"
 	default:
-		myco += " --data-dir " + d.cfg.DataDir
+		myco += " --data-dir " + bus.ShellWord(d.cfg.DataDir)
 	}
 	line("ask:     %s ask \"What is the capital of France?\"", myco)
 	line("invite:  %s invite      then on the other machine: mycod --join TOKEN", myco)

@@ -9,11 +9,11 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
@@ -38,7 +38,7 @@ func (d *Daemon) listenAsOllama(ctx context.Context, up *lifeline) error {
 		return nil
 	}
 	ln, err := listen(ctx, d.log, ollamaFlag, addr, "")
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if neterr.InUse(err) {
 		return bus.Errorf(bus.CodeUnavailable, "address %s is in use, most likely by Ollama itself: %w", addr, errors.Unwrap(err)).
 			WithHint("have Ollama listen elsewhere (OLLAMA_HOST=127.0.0.1:11435 ollama serve), and then: mycod %s %s --engine http://127.0.0.1:11435; "+
 				"or leave %s out: the HTTP address of mycod speaks as Ollama too", ollamaFlag, addr, ollamaFlag)

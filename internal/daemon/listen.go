@@ -2,17 +2,16 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
+	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
 // nextFree is how many ports are tried after a default one that is taken.
@@ -45,7 +44,7 @@ func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.
 			return ln, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case !errors.Is(err, syscall.EADDRINUSE):
+		case !neterr.InUse(err):
 			return nil, bus.Errorf(bus.CodeUnavailable, "listen on %s: %w", at, err).WithHint("check the address: mycod %s HOST:PORT", flag)
 		case port >= last:
 			return nil, bus.Errorf(bus.CodeUnavailable, "address %s is in use by another program: %w", at, err).

@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("OLLAMA_HOST", "127.0.0.1:9"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	// On Windows the system is asked about its processor, once for each daemon, and answers when it likes.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/shirou/gopsutil/v3/internal/common.WMIQueryWithContext.func1"))
 }
 
 // limit is how long anything may take that a test waits for.

@@ -6,13 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/handlers/plugin"
 )
 
 // offered are the handlers that a node has: types, as often as they were offered.
@@ -186,16 +184,13 @@ func TestATypeHasOneOwner(t *testing.T) {
 // A plugin that changes has another handler, and its program need not be another file. One that is away for a moment,
 // as it is replaced, goes on.
 func TestAPluginChanges(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("its program is a script")
-	}
 	w := watch(t)
-	w.write("words/plugin.toml", "type = \"words\"\nunconfined = true\nrun = [\"./main.sh\"]\n")
-	w.write("words/main.sh", "one")
+	w.write("words/plugin.toml", "type = \"words\"\nunconfined = true\nrun = [\"./main.exe\"]\n")
+	w.write("words/main.exe", "one")
 	w.after(0)
 	w.want("it is there", w.after(pluginsSettle), "words")
 	first := w.offered.now[0]
-	w.write("words/main.sh", "another")
+	w.write("words/main.exe", "another")
 	w.after(0)
 	w.want("its program has changed", w.after(pluginsSettle), "words")
 	if w.offered.now[0] == first {
@@ -209,10 +204,10 @@ func TestAPluginChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want("it is back", w.after(pluginsSettle), "words")
-	w.write("words/plugin.toml", "type = \"letters\"\nunconfined = true\nrun = [\"./main.sh\"]\n")
+	w.write("words/plugin.toml", "type = \"letters\"\nunconfined = true\nrun = [\"./main.exe\"]\n")
 	w.after(0)
 	w.want("another type", w.after(pluginsSettle), "letters")
-	w.write("words/plugin.toml", "type = \"served\"\nunconfined = true\nrun = [\"./main.sh\"]\n")
+	w.write("words/plugin.toml", "type = \"served\"\nunconfined = true\nrun = [\"./main.exe\"]\n")
 	w.after(0)
 	w.want("the type of a program", w.after(pluginsSettle))
 	if list := w.list(); list[0].Error == nil || list[0].Error.Code != bus.CodeConflict {
@@ -226,24 +221,4 @@ func TestAPluginChanges(t *testing.T) {
 	if list := w.list(); len(list) > 0 {
 		t.Errorf("the folder is gone: %+v", list)
 	}
-}
-
-// What others may write is out at the first look.
-func TestAPluginIsOpenToOthers(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("modes are made up there")
-	}
-	w := watch(t)
-	w.write("words/plugin.toml", whole)
-	w.after(0)
-	w.want("it is there", w.after(pluginsSettle), "words")
-	if err := os.Chmod(filepath.Join(w.dir, "words", plugin.ManifestName), 0o666); err != nil { //nolint:gosec // that is what is looked for
-		t.Fatal(err)
-	}
-	w.want("all may write it", w.after(0))
-	if err := os.Chmod(filepath.Join(w.dir, "words", plugin.ManifestName), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.after(0)
-	w.want("none may", w.after(pluginsSettle), "words")
 }

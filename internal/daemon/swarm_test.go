@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -59,7 +60,7 @@ func TestFiveNodesAreOneSwarm(t *testing.T) {
 	pings, err := nodes[3].conn.Probe(nodes[3].ctx(), "")
 	check(t, err)
 	for _, p := range pings {
-		if p.Error != "" || p.RTTMS <= 0 {
+		if p.Error != "" || p.RTTMS <= 0 && runtime.GOOS != "windows" { // whose clock may not have gone on meanwhile
 			t.Errorf("ping %+v, want an answer", p)
 		}
 	}

@@ -17,12 +17,15 @@ func Dir(path string) DirFacts {
 	case err != nil:
 		d.Error = err.Error()
 	default:
-		d.Mode = info.Mode()
+		d.Mode = mode(path, info)
 		d.Owner, d.User = owner(info)
 	}
 	on := path
 	for d.Missing {
-		if _, err := os.Stat(on); err == nil || filepath.Dir(on) == on {
+		if info, err := os.Stat(on); err == nil && !info.IsDir() { // Windows says that there is nothing below a file
+			d.Missing, d.Error = false, on+" is not a directory"
+			break
+		} else if err == nil || filepath.Dir(on) == on {
 			break
 		}
 		on = filepath.Dir(on)

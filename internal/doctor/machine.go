@@ -54,7 +54,7 @@ func directory(d DirFacts) Check {
 	case d.Mode.Perm()&0o077 != 0:
 		c.Status = Warn
 		c.Detail = fmt.Sprintf("%s is open to other users (mode %04o), and holds keys and tasks", d.Path, d.Mode.Perm())
-		c.Hint = "chmod 700 " + d.Path
+		c.Hint = closeDir(d.Path)
 	default:
 		c.Detail += fmt.Sprintf(", mode %04o", d.Mode.Perm())
 	}

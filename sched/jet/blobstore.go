@@ -68,7 +68,7 @@ func openBlobs(dir string, take func(int64) (func(int64), error)) (*blobs, error
 	}
 	parts, err := filepath.Glob(filepath.Join(dir, partPrefix+"*"))
 	for _, p := range parts {
-		err = errors.Join(err, os.Remove(p))
+		err = errors.Join(err, atomicfile.Remove(p))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("delete unfinished blobs: %w", err)
@@ -171,7 +171,7 @@ func (p *part) settle() {
 
 func (p *part) remove() error {
 	defer p.settle()
-	return errors.Join(p.Close(), os.Remove(p.Name()))
+	return errors.Join(p.Close(), atomicfile.Remove(p.Name()))
 }
 
 // finish gives the file its name, on disk when it returns.
@@ -180,14 +180,10 @@ func (p *part) finish(path string) error {
 	if err := p.Sync(); err != nil {
 		return errors.Join(err, p.remove())
 	}
-	err := p.Close()
-	if err == nil {
-		err = os.Rename(p.Name(), path)
+	if err := p.Close(); err != nil {
+		return errors.Join(err, atomicfile.Remove(p.Name()))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(p.Name()))
-	}
-	return atomicfile.SyncDir(filepath.Dir(path))
+	return atomicfile.Replace(p.Name(), path)
 }
 
 // remember puts a blob in memory.
@@ -307,7 +303,7 @@ func (b *blobs) drop(id sched.BlobID) error {
 		delete(b.memory, blobName(id))
 	}
 	b.mu.Unlock()
-	if err := os.Remove(b.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Remove(b.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete a blob: %w", err)
 	}
 	return nil

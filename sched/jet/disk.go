@@ -30,7 +30,7 @@ const (
 )
 
 // disk holds two files: "term", a number, replaced and synced; and "journal", lines that are
-// appended and not synced. A process that dies loses nothing that it has written; a machine
+// appended and not synced, and replaced at the start and where they are too many. A process that dies loses nothing that it has written; a machine
 // that dies may, and then no attempt is counted as a crash of its process.
 type disk struct {
 	dir     string
@@ -52,7 +52,7 @@ func openDisk(dir string) (*disk, error) {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	d := &disk{dir: dir, crashed: map[bus.TaskID]int{}}
-	if err := atomicfile.Clean(d.path("term")); err != nil {
+	if err := errors.Join(atomicfile.Clean(d.path("term")), atomicfile.Clean(d.path("journal"))); err != nil {
 		return nil, fmt.Errorf("tidy up the state directory: %w", err)
 	}
 	b, err := os.ReadFile(d.path("journal"))
@@ -119,25 +119,21 @@ func (d *disk) write(id bus.TaskID, n int, line string) error {
 	return nil
 }
 
-// rewrite replaces the journal by one that holds the open attempts alone.
+// rewrite replaces the journal by one that holds the open attempts alone. It is closed meanwhile: Windows replaces
+// no file that is open. Where that fails the next write tries again.
 func (d *disk) rewrite() error {
 	var b bytes.Buffer
 	for _, a := range d.open {
 		fmt.Fprintf(&b, "+ %s %d\n", a.task, a.n)
 	}
-	tmp := d.path("journal.new")
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
-	if err != nil {
+	_ = d.file.Close() // nothing is left to write to it
+	d.size = journalMost + 1
+	if err := atomicfile.Write(d.path("journal"), b.Bytes()); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if _, err = f.Write(b.Bytes()); err == nil {
-		err = os.Rename(tmp, d.path("journal"))
-	}
+	f, err := os.OpenFile(d.path("journal"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return errors.Join(fmt.Errorf("write journal: %w", err), f.Close())
-	}
-	if d.file != nil {
-		_ = d.file.Close() // nothing is left to write to it
+		return fmt.Errorf("write journal: %w", err)
 	}
 	d.file, d.size = f, int64(b.Len())
 	return nil
@@ -178,7 +174,7 @@ func (d *disk) SetTerm(term uint64) error {
 func (d *disk) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.file.Close(); err != nil {
+	if err := d.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	return nil

@@ -1,9 +1,12 @@
 package jet_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -11,12 +14,16 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched/jet"
 )
 
-func openDisk(t *testing.T, dir string) sched.Disk {
+// openDisk opens what a process that died has left: dies has it close its files, as the system does then.
+func openDisk(t *testing.T, dir string) (d sched.Disk, dies func()) {
 	t.Helper()
 	d, closeDisk, err := jet.OpenDisk(dir)
 	check(t, err)
 	t.Cleanup(func() { check(t, closeDisk()) })
-	return d
+	return d, func() {
+		t.Helper()
+		check(t, closeDisk())
+	}
 }
 
 func crashed(t *testing.T, d sched.Disk) map[bus.TaskID]int {
@@ -31,12 +38,14 @@ func TestJournalCutShort(t *testing.T) {
 	dir := t.TempDir()
 	lines := "+ t1 1\n+ t2 2\n- t1\n\n+ t3\nnonsense\n+ t4 x\n+ t"
 	check(t, os.WriteFile(filepath.Join(dir, "journal"), []byte(lines), 0o600))
-	d := openDisk(t, dir)
+	d, dies := openDisk(t, dir)
 	if c := crashed(t, d); fmt.Sprint(c) != "map[t2:2]" {
 		t.Fatalf("crashed %v, want t2 alone", c)
 	}
 	check(t, d.Begin("t5", 1)) // on a line of its own
-	if c := crashed(t, openDisk(t, dir)); fmt.Sprint(c) != "map[t2:2 t5:1]" {
+	dies()
+	d, _ = openDisk(t, dir)
+	if c := crashed(t, d); fmt.Sprint(c) != "map[t2:2 t5:1]" {
 		t.Fatalf("crashed %v, want t2 and t5", c)
 	}
 }
@@ -44,7 +53,7 @@ func TestJournalCutShort(t *testing.T) {
 func TestJournalStaysSmall(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d := openDisk(t, dir)
+	d, dies := openDisk(t, dir)
 	check(t, d.Begin("kept", 1))
 	written := 0
 	for i := 0; written < 3*jet.JournalMost; i++ {
@@ -59,7 +68,9 @@ func TestJournalStaysSmall(t *testing.T) {
 	if info.Size() > jet.JournalMost+100 {
 		t.Errorf("journal has %d bytes, want at most about %d", info.Size(), jet.JournalMost)
 	}
-	if c := crashed(t, openDisk(t, dir)); fmt.Sprint(c) != "map[kept:1 last:3]" {
+	dies()
+	d, _ = openDisk(t, dir)
+	if c := crashed(t, d); fmt.Sprint(c) != "map[kept:1 last:3]" {
 		t.Errorf("crashed %v, want kept and last", c)
 	}
 }
@@ -67,11 +78,13 @@ func TestJournalStaysSmall(t *testing.T) {
 func TestCrashedIsBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d := openDisk(t, dir)
+	d, dies := openDisk(t, dir)
 	for i := range jet.CrashedMost + 10 {
 		check(t, d.Begin(bus.TaskID(fmt.Sprint("t", i)), 1))
 	}
-	c := crashed(t, openDisk(t, dir))
+	dies()
+	d, _ = openDisk(t, dir)
+	c := crashed(t, d)
 	if len(c) != jet.CrashedMost || c["t9"] != 0 || c["t10"] != 1 {
 		t.Errorf("%d crashed, the oldest kept: %d, want the newest %d", len(c), c["t9"], jet.CrashedMost)
 	}
@@ -81,8 +94,97 @@ func TestTermUnreadable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "term"), []byte("seven"), 0o600))
-	_, err := openDisk(t, dir).Term()
+	d, _ := openDisk(t, dir)
+	_, err := d.Term()
 	if e := bus.AsError(err); err == nil || e.Code != bus.CodeForbidden || e.Hint == "" {
 		t.Errorf("a term that is no number: %v, want CodeForbidden and what to do", err)
 	}
+}
+
+// fill writes to the journal in dir until the next write replaces it.
+func fill(d sched.Disk, dir string) error {
+	for i := 0; ; i++ {
+		info, err := os.Stat(filepath.Join(dir, "journal"))
+		if err != nil || info.Size() > jet.JournalMost {
+			return err
+		}
+		id := bus.TaskID(fmt.Sprintf("t-%060d", i/2))
+		if i%2 == 0 {
+			err = d.Begin(id, 1)
+		} else {
+			err = d.Finish(id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// TestJournalIsWholeAtAnyTime reads the journal while it is replaced, as the next process does after a kill.
+func TestJournalIsWholeAtAnyTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d, _ := openDisk(t, dir)
+	check(t, d.Begin("kept", 1))
+	filled := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 3 && err == nil; i++ {
+			if err = fill(d, dir); err == nil {
+				err = d.Begin("kept", 1)
+			}
+		}
+		filled <- err
+	}()
+	for reads := 0; ; reads++ {
+		select {
+		case err := <-filled:
+			check(t, err)
+			if reads == 0 {
+				t.Error("nothing was read")
+			}
+			return
+		default:
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "journal"))
+		if runtime.GOOS == "windows" && err != nil {
+			continue // it is kept from readers while it gets its name
+		}
+		if check(t, err); !bytes.Contains(b, []byte("+ kept 1\n")) {
+			t.Fatalf("the journal has %d bytes, and not the attempt that is open", len(b))
+		}
+	}
+}
+
+// TestJournalIsTriedAgain has one that cannot be replaced: attempts are refused until it can.
+func TestJournalIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d, dies := openDisk(t, dir)
+	check(t, d.Begin("kept", 1))
+	check(t, fill(d, dir))
+	mend := spoil(t, filepath.Join(dir, "journal"))
+	if err := d.Begin("refused", 1); err == nil {
+		t.Fatal("an attempt that is in no journal may begin")
+	}
+	check(t, mend())
+	check(t, errors.Join(d.Finish("refused"), d.Begin("last", 2)))
+	dies()
+	d, _ = openDisk(t, dir)
+	if c := crashed(t, d); fmt.Sprint(c) != "map[kept:1 last:2]" {
+		t.Errorf("crashed %v, want kept and last", c)
+	}
+}
+
+// spoil sees to it that the file at path cannot be replaced, until mend is called.
+func spoil(t *testing.T, path string) (mend func() error) {
+	t.Helper()
+	if runtime.GOOS == "windows" { // where one that somebody reads cannot be
+		f, err := os.Open(path)
+		check(t, err)
+		return f.Close
+	}
+	check(t, os.Remove(path))
+	check(t, os.MkdirAll(filepath.Join(path, "full"), 0o700))
+	return func() error { return os.RemoveAll(path) }
 }

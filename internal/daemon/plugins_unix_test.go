@@ -1,3 +1,7 @@
+// Its plugins are of a shell.
+
+//go:build unix
+
 package daemon_test
 
 import (
@@ -8,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,9 +32,6 @@ func (served) Capability(ctx context.Context) (bus.Capability, error) {
 // one does.
 func TestPlugins(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("the plugin of this test is of a shell")
-	}
 	all := t.TempDir()
 	for name, manifest := range map[string]string{
 		"echo":   "type = \"echo\"\nunconfined = true\nrun = [\"sh\", \"-c\", 'while read -r l; do echo \"{\\\"result\\\":$l}\"; done']",
@@ -74,9 +74,6 @@ func TestPlugins(t *testing.T) {
 // removed takes no more tasks, and ends with that which it has.
 func TestPluginsComeAndGo(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("the plugins of this test are of a shell")
-	}
 	all := filepath.Join(t.TempDir(), "plugins")
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	check(t, exec.CommandContext(t.Context(), "mkfifo", fifo).Run())
@@ -144,9 +141,6 @@ func TestPluginsComeAndGo(t *testing.T) {
 // A folder of plugins that cannot be read any more is told of by doctor, until it can be.
 func TestThePluginsFolderCannotBeRead(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("to Windows a file is a folder that is not there")
-	}
 	all := filepath.Join(t.TempDir(), "plugins")
 	check(t, os.Mkdir(all, 0o700))
 	a := start(t, "a", func(c *config.Config) { c.PluginDir = all })
@@ -172,9 +166,6 @@ func TestThePluginsFolderCannotBeRead(t *testing.T) {
 // Whoever waits for a plugin that does not start is told why, and that it was given up before long.
 func TestAPluginThatDoesNotStart(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("the plugin of this test is a script")
-	}
 	all := t.TempDir()
 	check(t, os.Mkdir(filepath.Join(all, "late"), 0o700))
 	check(t, os.WriteFile(filepath.Join(all, "late", "plugin.toml"), []byte("type = \"late\"\nunconfined = true\nrun = [\"./late.sh\"]"), 0o600))

@@ -1,0 +1,22 @@
+//go:build !windows
+
+package atomicfile
+
+import (
+	"errors"
+	"os"
+)
+
+// Remove removes the file at path, also where it is open. An error is one of package os.
+func Remove(path string) error { return os.Remove(path) }
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes what was renamed in dir last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,6 @@
+//go:build !windows
+
+package neterr_test
+
+// wsaReset is for Windows.
+var wsaReset error
