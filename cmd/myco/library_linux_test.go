@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,4 +107,14 @@ func TestLibraryOfALinkToAFolder(t *testing.T) {
 	if o := d.myco("library", "search", "papers", "boiler").want(t, 0); !strings.HasPrefix(o.out, "==> "+filepath.Join(link, "boiler.txt")+" <==\n") {
 		t.Errorf("found %q", o.out)
 	}
+}
+
+func TestLibraryRefusesWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	socket := filepath.Join(d.dir, "s")
+	s, err := net.Listen("unix", socket)
+	must(t, err)
+	defer s.Close()
+	d.myco("library", "add", "papers", socket).want(t, 2, "is neither a file nor a folder")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,14 +19,4 @@ func TestLibraryOfADiskThatIsUnplugged(t *testing.T) {
 	d.myco("library", "add", "empty", dir).want(t, 0, "0 documents")
 	writeFile(t, filepath.Join(dir, "new.txt"), "new")
 	d.myco("library", "update", "papers").want(t, 0, "1 document, 1 passage; 1 read now, 4 gone")
-}
-
-func TestLibraryRefusesWhatIsNoFile(t *testing.T) {
-	t.Parallel()
-	d := setup(t)
-	socket := filepath.Join(d.dir, "s")
-	s, err := net.Listen("unix", socket)
-	must(t, err)
-	defer s.Close()
-	d.myco("library", "add", "papers", socket).want(t, 2, "is neither a file nor a folder")
 }
