@@ -100,7 +100,7 @@ func TestSwarm(t *testing.T) {
 	}
 	second.says(t, "already in use by process")
 
-	third.does("leave").says(t, "left")
+	third.does("leave", "--yes").says(t, "left")
 	both(t, asker, worker)
 	for _, n := range []*node{third, worker, asker} {
 		n.stop()
