@@ -196,17 +196,3 @@ func (machine) Network(ctx context.Context) ([]Interface, error) {
 	}
 	return found, nil
 }
-
-// leavesFrom is the address from which this machine would speak to one that is not on its LAN, or nil.
-// Nothing is sent: to connect a UDP socket is to ask for the route.
-func leavesFrom(ctx context.Context) net.IP {
-	c, err := new(net.Dialer).DialContext(ctx, "udp4", "198.51.100.1:9") // of RFC 5737, which is nobody's
-	if err != nil {
-		return nil // there is no such route
-	}
-	defer c.Close()
-	if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
-		return a.IP
-	}
-	return nil
-}

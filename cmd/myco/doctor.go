@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/doctor"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/node"
 )
 
 // doctorCmd looks for what is wrong, with a daemon or without.
@@ -68,7 +68,7 @@ func (a *app) facts(ctx context.Context) (doctor.Facts, error) {
 		f.PID = info.PID
 	}
 	f.Ports = defaultPorts(ctx)
-	f.Engines, err = engine.Inspect(ctx, engine.Config{}, ownAddrs())
+	f.Engines, err = engine.Inspect(ctx, engine.Config{}, node.Addrs(ctx))
 	return f, err
 }
 
@@ -121,20 +121,6 @@ func isNode(ctx context.Context, addr string) bool {
 	}
 	resp.Body.Close()
 	return resp.Header.Get(bus.HeaderGateway) != ""
-}
-
-// ownAddrs are this machine's addresses.
-func ownAddrs() (out []netip.Addr) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	return out
 }
 
 // report prints what was found.

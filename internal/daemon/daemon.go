@@ -65,6 +65,7 @@ type Daemon struct {
 	parcels  *parcels
 	table    *table
 	room     *room
+	own      ownAddrs
 	rpc      *nats.Conn // with full rights; answers requests and asks other daemons
 	join     net.Listener
 	http     net.Listener

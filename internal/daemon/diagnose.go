@@ -52,7 +52,7 @@ func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
 	d.mu.Lock()
 	if len(d.copies) > 0 {
 		me := d.id.Start()
-		self := bus.Instance{Boot: me.ID, Addr: addrsOf(d.fabric.FabricAddr())[0], UptimeMS: me.Age.Milliseconds()}
+		self := bus.Instance{Boot: me.ID, Addr: d.addrsOf(d.fabric.FabricAddr())[0], UptimeMS: me.Age.Milliseconds()}
 		out.Twins = append(out.Twins, bus.Twins{Node: d.id.NodeID(), Seen: append([]bus.Instance{self}, d.copies...)})
 	}
 	if d.member != nil {
@@ -124,7 +124,7 @@ func (d *Daemon) discoverer() *discovery.MDNS {
 }
 
 func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err error) {
-	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), ownAddrs(true))
+	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), d.ownAddrs())
 	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
 	return err
 }

@@ -93,7 +93,7 @@ func (d *Daemon) httpHosts() []string {
 			continue
 		}
 		if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-			for _, a := range ownAddrs(true) {
+			for _, a := range d.ownAddrs() {
 				hosts = append(hosts, a.String())
 			}
 		}

@@ -7,10 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
@@ -83,75 +81,6 @@ func reachable(addr net.Addr) string {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port()).String()
 }
 
-// addrsOf are the addresses, HOST:PORT, at which other machines reach what listens on addr, the
-// best first. On a machine without a network they are those of loopback.
-func addrsOf(addr string) []string {
-	ap, err := netip.ParseAddrPort(addr)
-	if err != nil || !ap.Addr().IsUnspecified() {
-		return []string{addr}
-	}
-	var out []string
-	for _, ip := range ownAddrs(ap.Addr().Is6()) {
-		out = append(out, netip.AddrPortFrom(ip, ap.Port()).String())
-	}
-	return out[:min(len(out), identity.MaxAddrs)]
-}
-
-// ownAddrs lists this machine's addresses: those that face a LAN first, those of containers and
-// virtual machines last, and loopback alone where there is nothing else.
-func ownAddrs(six bool) []netip.Addr {
-	type ranked struct {
-		ip   netip.Addr
-		rank int
-	}
-	var found []ranked
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		interfaces = nil
-	}
-	for _, i := range interfaces {
-		addrs, err := i.Addrs()
-		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		for _, a := range addrs {
-			p, err := netip.ParsePrefix(a.String())
-			if err != nil {
-				continue
-			}
-			ip := p.Addr().Unmap()
-			if ip.Is6() && !six || !ip.IsGlobalUnicast() {
-				continue
-			}
-			rank := 0
-			if ip.Is6() {
-				rank++
-			}
-			if !ip.IsPrivate() {
-				rank += 2
-			}
-			if virtual(i.Name) {
-				rank += 4
-			}
-			found = append(found, ranked{ip, rank})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b ranked) int { return a.rank - b.rank })
-	var out []netip.Addr
-	for _, f := range found {
-		out = append(out, f.ip)
-	}
-	if len(out) == 0 {
-		out = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
-	}
-	return out
-}
-
-// virtual reports whether an interface is that of containers or virtual machines.
-func virtual(name string) bool {
-	return slices.ContainsFunc([]string{"docker", "veth", "br-", "virbr"}, func(p string) bool { return strings.HasPrefix(name, p) })
-}
-
 // fabricAddrs are where a node that reached this one at local reaches its fabric.
 func (d *Daemon) fabricAddrs(local net.Addr) []string {
 	fabric, err := netip.ParseAddrPort(d.fabric.FabricAddr())
@@ -161,7 +90,7 @@ func (d *Daemon) fabricAddrs(local net.Addr) []string {
 	if !fabric.Addr().IsUnspecified() {
 		return []string{fabric.String()}
 	}
-	out := addrsOf(fabric.String())
+	out := d.addrsOf(fabric.String())
 	if at, err := netip.ParseAddrPort(local.String()); err == nil {
 		first := netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), fabric.Port()).String()
 		out = append([]string{first}, slices.DeleteFunc(out, func(a string) bool { return a == first })...)

@@ -205,7 +205,7 @@ func (d *Daemon) describe() bus.NodeInfo {
 	p := d.detector.Profile()
 	info := node.Info(p, node.Facts{
 		ID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version,
-		EngineUp: len(d.engines.Models()) > 0, FabricAddr: addrsOf(d.fabric.FabricAddr())[0],
+		EngineUp: len(d.engines.Models()) > 0, FabricAddr: d.addrsOf(d.fabric.FabricAddr())[0],
 	})
 	if d.engines.PullsHere() {
 		info.ModelRoom = p.Room(engine.OllamaModels())

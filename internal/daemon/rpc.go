@@ -277,7 +277,7 @@ func (d *Daemon) tasks(ctx context.Context, _ none) (any, error) {
 }
 
 func (d *Daemon) invite(_ context.Context, req bus.InviteRequest) (any, error) {
-	addrs := addrsOf(d.join.Addr().String())
+	addrs := d.addrsOf(d.join.Addr().String())
 	var inv bus.Invitation
 	var err error
 	if req.TTL == 0 {

@@ -24,11 +24,12 @@ func Virtual(name string) bool {
 
 // Interface is a network interface that is up.
 type Interface struct {
-	Name      string
-	Index     int
-	Loopback  bool
-	Multicast bool // some systems leave this out for loopback, where multicast works none the less
-	Addrs     []netip.Addr
+	Name         string
+	Index        int
+	Loopback     bool
+	Multicast    bool // some systems leave this out for loopback, where multicast works none the less
+	PointToPoint bool // a tunnel
+	Addrs        []netip.Addr
 }
 
 // List returns the interfaces of this machine that are up.
@@ -48,8 +49,9 @@ func List() ([]Interface, error) {
 		}
 		i := Interface{
 			Name: n.Name, Index: n.Index,
-			Loopback:  n.Flags&net.FlagLoopback != 0,
-			Multicast: n.Flags&net.FlagMulticast != 0,
+			Loopback:     n.Flags&net.FlagLoopback != 0,
+			Multicast:    n.Flags&net.FlagMulticast != 0,
+			PointToPoint: n.Flags&net.FlagPointToPoint != 0,
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
