@@ -313,3 +313,17 @@ func TestChatWithoutADaemon(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 }
+
+// A conversation that has outgrown the context of its model goes on with whole answers: what it forgets is its
+// beginning. tinylm has a context of 256 tokens, and each turn takes some 17.
+func TestChatOutgrowsTheContext(t *testing.T) {
+	url := startOllama(t)
+	a := harness.New(t, programs).Found(t, "a", "--no-demo-engine", "--engine", url)
+	awaitModel(t, a, "a", "tinylm", true)
+	for turn := range 30 {
+		r := a.MycoIn(t, "What is the capital of France?", "chat", "-m", "tinylm", "--session", "long")
+		if r.Code != 0 || !strings.HasSuffix(strings.TrimSpace(r.Stdout), ".") {
+			t.Fatalf("turn %d is cut off: %s", turn+1, r)
+		}
+	}
+}

@@ -52,6 +52,7 @@ const (
 	saysThink = "a node has the model not think; Ollama leaves that to the model"
 	saysEmpty = "empty, which Anthropic's clients want to be there"
 	saysStop  = "null, as at Anthropic; Ollama leaves it out"
+	saysFits  = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
 )
 
 // allowed are all differences that there may be.
@@ -81,7 +82,9 @@ var allowed = []difference{
 	{"/v1/chat/completions", "n: 2", "HTTP status", "Ollama gives one answer where several are wanted; a node refuses: 400"},
 	{"/v1/completions", "echo", "HTTP status", "Ollama takes no notice of `echo`; a node refuses: 400"},
 	{"/v1/completions", "streamed, include_usage", "usage.*", "Ollama tells a usage of 0 with each piece; a node only the whole, at the end, as OpenAI does"},
+	{"/v1/responses", saysLong, "HTTP status", saysFits},
 	{"/v1/responses", "", "HTTP status", "what asks for an earlier answer, or has no input, is refused: 400. Ollama answers without"},
+	{"/v1/chat/completions", saysLong, "HTTP status", saysFits},
 	{"/v1/responses", "", "status", saysCut},
 	{"/v1/responses", "", "incomplete_details*", saysCut},
 	{"/v1/responses", "", "response.incomplete_details*", saysCut},
@@ -106,9 +109,14 @@ const (
 	// wish is a format that makes of any answer the call of a tool.
 	wish = `{"type":"object","properties":{"name":{"type":"string","enum":["look"]},"parameters":` + city + `},"required":["name","parameters"]}`
 	look = `{"type":"function","function":{"name":"look","description":"looks","parameters":` + city + `}}`
+	// saysLong names a request whose prompt is longer than the context, 256 tokens, and whose answer has no room beside it.
+	saysLong = "longer than the context"
 	// picture is one dot.
 	picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+
+// longPrompt is JSON text that no model of the test has room for.
+var longPrompt = strings.Repeat("What is the capital of France? ", 100)
 
 // conformance are all requests, by endpoint.
 func conformance() (out []conformCase) {
@@ -125,6 +133,7 @@ func conformance() (out []conformCase) {
 	}
 	add("POST", "/api/chat",
 		[2]string{"streamed", chat("tinylm", cold+"}")},
+		[2]string{saysLong, `{"model":"tinylm","messages":[{"role":"user","content":"` + longPrompt + `"}],"stream":false,` + cold + `,"num_predict":20}}`},
 		[2]string{"at once", chat("tinylm", cold+`},"stream":false`)},
 		[2]string{"num_predict", chat("tinylm", cold+`,"num_predict":3}`)},
 		[2]string{"stop, a list", chat("tinylm", cold+`,"stop":["France"]}`)},
@@ -234,6 +243,7 @@ func conformanceV1() (out []conformCase) {
 		[2]string{"streamed", chat("tinylm", `,"stream":true`)},
 		[2]string{"streamed, include_usage", chat("tinylm", `,"stream":true,"stream_options":{"include_usage":true}`)},
 		[2]string{"max_tokens", chat("tinylm", `,"max_tokens":3`)},
+		[2]string{saysLong, `{"model":"tinylm","max_tokens":20,"messages":[{"role":"user","content":"` + longPrompt + `"}],"temperature":0}`},
 		[2]string{"max_completion_tokens", chat("tinylm", `,"max_completion_tokens":3`)},
 		[2]string{"stop, a text", chat("tinylm", `,"stop":"France"`)},
 		[2]string{"stop, a list; seed, top_p", chat("tinylm", `,"stop":["France"],"seed":7,"top_p":0.5,"presence_penalty":0,"frequency_penalty":0`)},
@@ -308,6 +318,8 @@ func conformanceNew() (out []conformCase) {
 		[2]string{"streamed", respond("tinylm", `,"stream":true`)},
 		[2]string{"instructions, items", `{"model":"tinylm","instructions":"Be brief.","input":[{"role":"user","content":[{"type":"input_text","text":` + capital + `}]}],"temperature":0,"top_p":1}`},
 		[2]string{"max_output_tokens", respond("tinylm", `,"max_output_tokens":3`)},
+		[2]string{saysLong, `{"model":"tinylm","max_output_tokens":20,"input":"` + longPrompt + `","temperature":0}`},
+		[2]string{"truncation: auto", `{"model":"tinylm","max_output_tokens":20,"input":"` + longPrompt + `","temperature":0,"truncation":"auto"}`},
 		[2]string{"max_output_tokens, streamed", respond("tinylm", `,"max_output_tokens":3,"stream":true`)},
 		[2]string{"text.format: a schema", respond("tinylm", format(city))},
 		[2]string{"tools, at once", respond("tinytools", tool+format(wish))},
@@ -336,6 +348,7 @@ func conformanceNew() (out []conformCase) {
 		[2]string{"streamed", message("tinylm", `,"stream":true`)},
 		[2]string{"system, blocks", `{"model":"tinylm","max_tokens":40,"system":[{"type":"text","text":"Be brief."}],"messages":[{"role":"user","content":[{"type":"text","text":` + capital + `}]}],"temperature":0}`},
 		[2]string{"max_tokens", `{"model":"tinylm","max_tokens":3,"messages":[{"role":"user","content":` + capital + `}],"temperature":0}`},
+		[2]string{saysLong, `{"model":"tinylm","max_tokens":20,"messages":[{"role":"user","content":"` + longPrompt + `"}],"temperature":0}`},
 		[2]string{"stop_sequences, top_p, top_k", message("tinylm", `,"stop_sequences":["France"],"top_p":0.5,"top_k":1`)},
 		[2]string{"tools", message("tinytools", use)},
 		[2]string{"the result of a tool", `{"model":"tinytools","max_tokens":40,"messages":[{"role":"user","content":"Where?"},{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"look","input":{"city":"Paris"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":` + capital + `}]}],"temperature":0}`},

@@ -87,7 +87,7 @@ func TestAnthropicFields(t *testing.T) {
 			{Role: "tool", Content: "r", ToolName: "f", ToolCallID: "c"},
 			{Role: "user", Content: "go on"},
 		},
-		Temperature: new(0.5), MaxTokens: 5, Stop: []string{"x"}, Truncate: true, Think: raw("true"),
+		Temperature: new(0.5), MaxTokens: 5, Stop: []string{"x"}, Truncate: true, Shift: true, Think: raw("true"),
 		Options: map[string]json.RawMessage{"top_p": raw("0.5"), "top_k": raw("3")},
 		Tools:   raw(`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]`),
 		Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`"required"`)},

@@ -66,6 +66,7 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	}
 	f.number("", f.left, "top_p")
 	q.req.Truncate = e.Truncation == "auto"
+	q.req.Shift = q.req.Truncate // else what was cut to fit leaves no room for the answer
 	q.req.Dialect = "openai"
 }
 

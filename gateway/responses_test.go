@@ -141,7 +141,7 @@ func TestResponsesFields(t *testing.T) {
 					{Role: "assistant", Content: "o", Thinking: "t", ToolCalls: []bus.ToolCall{{ID: "c", Name: "f", Arguments: raw(`{"a":1}`)}}},
 					{Role: "tool", Content: "r", ToolName: "f", ToolCallID: "c"},
 				},
-				Temperature: new(0.0), MaxTokens: 5, Truncate: true, Format: raw(`{"type":"object"}`), Options: map[string]json.RawMessage{"top_p": raw("0.5")},
+				Temperature: new(0.0), MaxTokens: 5, Truncate: true, Shift: true, Format: raw(`{"type":"object"}`), Options: map[string]json.RawMessage{"top_p": raw("0.5")},
 				Tools:   raw(`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}}]`),
 				Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`{"function":{"name":"f"},"type":"function"}`)},
 			},

@@ -67,10 +67,11 @@ func (s *session) turns() (n int) {
 	return n
 }
 
-// request is the task's payload: the whole conversation, and the question that is open.
+// request is the task's payload: the whole conversation, and the question that is open. Where it outgrows the
+// context, the engine forgets its beginning, before the answer and within it.
 func (s *session) request() bus.InferenceRequest {
 	messages := append(slices.Clone(s.Messages), bus.Message{Role: "user", Content: s.Unanswered})
-	return bus.InferenceRequest{System: s.System, Messages: messages, Truncate: true}
+	return bus.InferenceRequest{System: s.System, Messages: messages, Truncate: true, Shift: true}
 }
 
 // answered takes an answer in; what was said of one that was stopped counts too.
