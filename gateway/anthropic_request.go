@@ -75,13 +75,16 @@ func (q *anthropicQuestion) takeTools(f *fields) {
 	}
 	f.take("tools", &in)
 	tools := []openAITool{}
+	var others []string // Anthropic's own, which no model here knows
 	for _, t := range in {
-		if t.Type != "" && t.Type != "custom" && f.err == nil {
-			f.err = misfit("tools", "one of the type %q: the swarm has no tools of its own", t.Type)
+		if t.Type != "" && t.Type != "custom" {
+			others = append(others, t.Type)
+			continue
 		}
 		q.estimate += len(t.Name) + len(t.Description) + len(t.InputSchema)
 		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{Name: t.Name, Description: t.Description, Parameters: t.InputSchema}})
 	}
+	noFunction(f, tools, others)
 	var choice struct{ Type, Name string }
 	f.take("tool_choice", &choice)
 	offer(&q.req, f, tools, map[string]json.RawMessage{

@@ -13,7 +13,8 @@ import (
 // https://platform.openai.com/docs/api-reference/responses
 type responsesQuestion struct {
 	question
-	echo responsesEcho
+	echo   responsesEcho
+	spaced map[string]spaced // functions of namespaces, by what the model calls them
 
 	id      string
 	created int64
@@ -87,6 +88,8 @@ type responsesOutput struct {
 	Content *[]map[string]any `json:"content,omitempty"`
 	CallID  string            `json:"call_id,omitempty"`
 	Name    string            `json:"name,omitempty"`
+	// Namespace is that of a function which the client has named within one.
+	Namespace string `json:"namespace,omitempty"`
 	// Arguments are JSON in a text.
 	Arguments        *string              `json:"arguments,omitempty"`
 	Summary          *[]map[string]string `json:"summary,omitempty"`
@@ -137,19 +140,6 @@ func (q *responsesQuestion) message(text string, odds []bus.Logprob) responsesOu
 	return responsesOutput{
 		ID: fmt.Sprintf("msg_%s_%d", q.id, len(q.done)), Type: "message", Status: "completed", Role: "assistant", Content: &[]map[string]any{outputText(text, odds)},
 	}
-}
-
-// call is the wish that a tool be called; the result names its CallID.
-func (q *responsesQuestion) call(c bus.ToolCall) responsesOutput {
-	args := string(c.Arguments)
-	if args == "" {
-		args = "{}"
-	}
-	out := responsesOutput{ID: fmt.Sprintf("fc_%s_%d", q.id, len(q.done)), Type: "function_call", Status: "completed", CallID: c.ID, Name: c.Name, Arguments: &args}
-	if out.CallID == "" {
-		out.CallID = "call_" + string(bus.NewTaskID())
-	}
-	return out
 }
 
 func (q *responsesQuestion) whole(r bus.InferenceResult) any {

@@ -70,37 +70,6 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	q.req.Dialect = "openai"
 }
 
-// responsesTool is a tool, which has its function within in a task.
-type responsesTool struct {
-	Type        string          `json:"type"`
-	Name        string          `json:"name"`
-	Description *string         `json:"description"`
-	Strict      *bool           `json:"strict"`
-	Parameters  json.RawMessage `json:"parameters"`
-}
-
-func (q *responsesQuestion) takeTools(f *fields) {
-	q.echo.Tools, q.echo.ToolChoice = []responsesTool{}, json.RawMessage(`"auto"`)
-	f.take("tools", &q.echo.Tools)
-	f.take("tool_choice", &q.echo.ToolChoice)
-	tools := []openAITool{}
-	for _, t := range q.echo.Tools {
-		if t.Type != "function" && f.err == nil {
-			f.err = misfit("tools", "one of the type %q: want function, the swarm has no tools of its own", t.Type)
-		}
-		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{
-			Name: t.Name, Description: orEmpty(t.Description), Parameters: t.Parameters, Strict: t.Strict,
-		}})
-	}
-	var named struct{ Type, Name string }
-	_ = json.Unmarshal(q.echo.ToolChoice, &named) // a text is another way to choose
-	choice := q.echo.ToolChoice
-	if named.Type == "function" {
-		choice = functionChoice(named.Name)
-	}
-	offer(&q.req, f, tools, choice)
-}
-
 // openAITool is a tool of a task.
 type openAITool struct {
 	Type     string         `json:"type"`
@@ -131,6 +100,13 @@ func offer(req *bus.InferenceRequest, f *fields, tools []openAITool, choice json
 	}
 	if s := string(choice); s != "" && s != `"auto"` {
 		extra(req, "tool_choice", choice)
+	}
+}
+
+// noFunction refuses the tools of a request of which none is a function, but these kinds, if there are any.
+func noFunction(f *fields, tools []openAITool, kinds []string) {
+	if len(tools) == 0 && len(kinds) > 0 && f.err == nil {
+		f.err = misfit("tools", "none is a function: the swarm has no %s of its own", strings.Join(kinds, ", "))
 	}
 }
 
@@ -222,8 +198,9 @@ type responsesItem struct {
 	Type    string        `json:"type"`
 	Role    string        `json:"role"`
 	Content openAIContent `json:"content"`
-	// Name, Arguments and CallID are of a function_call, Output of its function_call_output.
+	// Name, Namespace, Arguments and CallID are of a function_call, Output of its function_call_output.
 	Name      string        `json:"name"`
+	Namespace string        `json:"namespace"`
 	Arguments string        `json:"arguments"`
 	CallID    string        `json:"call_id"`
 	Output    openAIContent `json:"output"`
@@ -287,7 +264,7 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 			to = append(to, bus.Message{Role: "assistant"})
 		}
 		m := &to[len(to)-1]
-		m.ToolCalls = append(m.ToolCalls, bus.ToolCall{ID: item.CallID, Index: len(m.ToolCalls), Name: item.Name, Arguments: args})
+		m.ToolCalls = append(m.ToolCalls, bus.ToolCall{ID: item.CallID, Index: len(m.ToolCalls), Name: nameWithin(item.Namespace, item.Name), Arguments: args})
 		return to, nil
 	case item.Type == "function_call_output":
 		m := bus.Message{Role: "tool", ToolCallID: item.CallID, ToolName: calledName(to, item.CallID)}

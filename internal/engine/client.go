@@ -203,6 +203,12 @@ func (c *client) garbled(err error) error {
 	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
 }
 
+// longerContext says how to give a model a longer context, by the kind of its engine.
+var longerContext = map[string]string{
+	KindOllama: "shorten it, or give the model a longer context: OLLAMA_CONTEXT_LENGTH where its Ollama is started, or num_ctx",
+	KindOpenAI: "shorten it, or start the engine with a longer context: llama-server -c N, vllm serve --max-model-len N",
+}
+
 // refused makes an error of an answer with a status other than 200.
 func (c *client) refused(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
@@ -215,7 +221,7 @@ func (c *client) refused(resp *http.Response) error {
 	}
 	switch s := resp.StatusCode; {
 	case tooLong(msg, kind):
-		return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg)
+		return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg).WithHint("%s", longerContext[c.kind])
 	case s == http.StatusNotFound:
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:

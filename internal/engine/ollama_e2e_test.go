@@ -156,6 +156,9 @@ func TestRealOllamaAnswers(t *testing.T) {
 	}
 	long := ask(t.Context(), e, "tinylm", strings.Repeat("z ", 2000))
 	wantError(t, long.err, bus.CodeTooLarge, false, "too long")
+	if hint := bus.AsError(long.err).Hint; !strings.Contains(hint, "OLLAMA_CONTEXT_LENGTH") {
+		t.Errorf("what is too long comes with the hint %q", hint)
+	}
 	loop := ask(t.Context(), e, "tinylm", endless)
 	if loop.err != nil || loop.res.DoneReason != "length" || loop.pieces() < 30 {
 		t.Errorf("a model that repeats itself: %+v, %v", loop.res, loop.err)

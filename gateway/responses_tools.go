@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// responsesTool is a tool, which has its function within in a task.
+type responsesTool struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Description *string         `json:"description"`
+	Strict      *bool           `json:"strict"`
+	Parameters  json.RawMessage `json:"parameters"`
+
+	tools []responsesTool // of a namespace
+	raw   json.RawMessage // what it is, where it is no function
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *responsesTool) UnmarshalJSON(b []byte) error {
+	type plain responsesTool
+	if err := json.Unmarshal(b, (*plain)(t)); err != nil {
+		return err
+	}
+	if t.Type == "function" {
+		return nil
+	}
+	t.raw = append(json.RawMessage(nil), b...)
+	var within struct {
+		Tools []responsesTool `json:"tools"`
+	}
+	if t.Type == "namespace" {
+		if err := json.Unmarshal(b, &within); err != nil {
+			return err
+		}
+	}
+	t.tools = within.Tools
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t responsesTool) MarshalJSON() ([]byte, error) {
+	if t.raw != nil {
+		return t.raw, nil
+	}
+	type plain responsesTool
+	return json.Marshal(plain(t))
+}
+
+// spaced is a function as the client names it: some are in a namespace.
+type spaced struct{ namespace, name string }
+
+// nameWithin is what the model calls a function of a namespace.
+func nameWithin(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + "__" + name
+}
+
+// takeTools takes the functions. What a model with OpenAI's own tools would be offered beside them, such as a
+// search of the web, ours is not: agents name it in every request. Where there is nothing else, it is missed.
+func (q *responsesQuestion) takeTools(f *fields) {
+	q.echo.Tools, q.echo.ToolChoice = []responsesTool{}, json.RawMessage(`"auto"`)
+	f.take("tools", &q.echo.Tools)
+	f.take("tool_choice", &q.echo.ToolChoice)
+	tools := []openAITool{}
+	var others []string
+	add := func(namespace string, t responsesTool) {
+		if t.Type != "function" {
+			others = append(others, t.Type)
+			return
+		}
+		name := nameWithin(namespace, t.Name)
+		if namespace != "" {
+			if q.spaced == nil {
+				q.spaced = map[string]spaced{}
+			}
+			q.spaced[name] = spaced{namespace, t.Name}
+		}
+		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{
+			Name: name, Description: orEmpty(t.Description), Parameters: t.Parameters, Strict: t.Strict,
+		}})
+	}
+	for _, t := range q.echo.Tools {
+		if t.Type != "namespace" {
+			add("", t)
+		}
+		for _, in := range t.tools {
+			add(t.Name, in)
+		}
+	}
+	noFunction(f, tools, others)
+	var named struct{ Type, Name, Namespace string }
+	_ = json.Unmarshal(q.echo.ToolChoice, &named) // a text is another way to choose
+	choice := q.echo.ToolChoice
+	if named.Type == "function" {
+		choice = functionChoice(nameWithin(named.Namespace, named.Name))
+	}
+	offer(&q.req, f, tools, choice)
+}
+
+// call is the wish that a tool be called; the result names its CallID.
+func (q *responsesQuestion) call(c bus.ToolCall) responsesOutput {
+	args := string(c.Arguments)
+	if args == "" {
+		args = "{}"
+	}
+	out := responsesOutput{ID: fmt.Sprintf("fc_%s_%d", q.id, len(q.done)), Type: "function_call", Status: "completed", CallID: c.ID, Name: c.Name, Arguments: &args}
+	if in, ok := q.spaced[c.Name]; ok {
+		out.Namespace, out.Name = in.namespace, in.name
+	}
+	if out.CallID == "" {
+		out.CallID = "call_" + string(bus.NewTaskID())
+	}
+	return out
+}
