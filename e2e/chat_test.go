@@ -314,16 +314,19 @@ func TestChatWithoutADaemon(t *testing.T) {
 	}
 }
 
-// A conversation that has outgrown the context of its model goes on with whole answers: what it forgets is its
+// A conversation that has outgrown the context of its model goes on with whole answers: what is forgotten is its
 // beginning. tinylm has a context of 256 tokens, and each turn takes some 17.
 func TestChatOutgrowsTheContext(t *testing.T) {
-	url := startOllama(t)
-	a := harness.New(t, programs).Found(t, "a", "--no-demo-engine", "--engine", url)
-	awaitModel(t, a, "a", "tinylm", true)
-	for turn := range 30 {
-		r := a.MycoIn(t, "What is the capital of France?", "chat", "-m", "tinylm", "--session", "long")
-		if r.Code != 0 || !strings.HasSuffix(strings.TrimSpace(r.Stdout), ".") {
-			t.Fatalf("turn %d is cut off: %s", turn+1, r)
+	for _, engine := range [][]string{{"--engine", startOllama(t)}, nil} {
+		a := harness.New(t, programs).Node(t, "a")
+		a.Demo = engine == nil
+		a.Start(t, engine...)
+		awaitModel(t, a, "a", "tinylm", true)
+		for turn := range 30 {
+			r := a.MycoIn(t, "What is the capital of France?", "chat", "-m", "tinylm", "--session", "long")
+			if r.Code != 0 || !strings.HasSuffix(strings.TrimSpace(r.Stdout), ".") {
+				t.Fatalf("engine %v: turn %d is cut off: %s", engine, turn+1, r)
+			}
 		}
 	}
 }

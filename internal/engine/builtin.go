@@ -91,7 +91,24 @@ func (d *Demo) Continue(ctx context.Context, _ string, req bus.InferenceRequest,
 
 // answer makes an answer, or what of it comes after said.
 func (d *Demo) answer(ctx context.Context, req bus.InferenceRequest, said string, a *answer) (bus.InferenceResult, error) {
-	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop, Said: said}
+	room := 0
+	if req.Truncate { // what is cut to fit leaves room for the answer, where it can
+		room = d.e.Info().ContextLength / 4
+	}
+	shortest := req
+	res, err := forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
+		shortest = req
+		return d.fitting(ctx, req, said, room, a)
+	})
+	if room > 0 && isTooLong(err) {
+		return d.fitting(ctx, shortest, said, 0, a)
+	}
+	return res, err
+}
+
+// fitting is answer for a prompt beside which there is room for so many tokens, or an error.
+func (d *Demo) fitting(ctx context.Context, req bus.InferenceRequest, said string, room int, a *answer) (bus.InferenceResult, error) {
+	in := demo.Request{MaxTokens: req.MaxTokens, Stop: req.Stop, Said: said, Room: room}
 	for _, m := range req.Conversation() {
 		in.Messages = append(in.Messages, demo.Message{Role: m.Role, Content: m.Content})
 	}

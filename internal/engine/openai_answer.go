@@ -52,17 +52,19 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if req.Load { // such servers have loaded their models
 		return a.loaded(req, reasonStop), nil
 	}
-	path, body, err := openAIBody(model, req)
-	if err != nil {
-		return bus.InferenceResult{}, err
-	}
-	resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
-	if err != nil {
-		return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
-	}
-	res, err := o.read(ctx, resp.Body, a)
-	leave(resp.Body, err == nil)
-	return res, err
+	return forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
+		path, body, err := openAIBody(model, req)
+		if err != nil {
+			return bus.InferenceResult{}, err
+		}
+		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
+		if err != nil {
+			return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
+		}
+		res, err := o.read(ctx, resp.Body, a)
+		leave(resp.Body, err == nil)
+		return res, err
+	})
 }
 
 // end hands out the calls of tools, which are whole now, and returns the result.

@@ -52,6 +52,8 @@ type Request struct {
 	Stop []string
 	// Said is the beginning of the answer, where that is there already: what follows is made.
 	Said string
+	// Room is how many tokens of the context the prompt leaves to the answer at least; one in any case.
+	Room int
 }
 
 // Reasons why an answer ended.
@@ -145,7 +147,7 @@ func (e *Engine) Info() Info { return e.info }
 // certain. It stops between two tokens once ctx is done, with its cause. Other
 // errors are ErrContext, ErrRole, and those of emit.
 func (e *Engine) Generate(ctx context.Context, req Request, emit func(text string) error) (Result, error) {
-	prompt, err := e.prompt(req.Messages)
+	prompt, err := e.prompt(req.Messages, e.w.context-max(1, req.Room))
 	if err != nil {
 		return Result{}, err
 	}
@@ -191,21 +193,21 @@ func (e *Engine) Generate(ctx context.Context, req Request, emit func(text strin
 }
 
 // prompt lays out the messages as the model was trained: each turn after the
-// marker of its role, and the marker of the assistant at the end.
-func (e *Engine) prompt(messages []Message) ([]int, error) {
+// marker of its role, and the marker of the assistant at the end. It has so many tokens at most.
+func (e *Engine) prompt(messages []Message, most int) ([]int, error) {
 	tokens := []int{e.tok.bos}
 	for _, m := range messages {
 		turn, ok := e.turns[m.Role]
 		if !ok {
 			return nil, fmt.Errorf("%w %q", ErrRole, m.Role)
 		}
-		if n := len(tokens) + e.tok.fewest(m.Content); n >= e.w.context {
+		if n := len(tokens) + e.tok.fewest(m.Content); n > most {
 			return nil, e.tooLong("at least %d", n)
 		}
 		tokens = e.tok.encode(append(tokens, turn), m.Content)
 	}
 	tokens = append(tokens, e.turns["assistant"])
-	if len(tokens) >= e.w.context {
+	if len(tokens) > most {
 		return nil, e.tooLong("%d", len(tokens))
 	}
 	return tokens, nil
