@@ -107,6 +107,7 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 			switch e := bus.AsError(err); {
 			case err == nil:
 				q.Vector = vectors[0]
+				a.tellOthers(l, docs, len(q.Vector))
 			case e.Code == bus.CodeNoWorker:
 				a.hint("[%s, which made the vectors of the library %s, is with no node at present: passages are found by their words alone]", l.Model, called)
 			default:

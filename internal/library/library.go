@@ -45,7 +45,7 @@ type Document struct {
 	// Size, in bytes, and ModTime are those of the file when it was read.
 	Size    int64
 	ModTime time.Time
-	// Model made the vectors; empty where there are none.
+	// Model made the vectors, be it of a part of the passages; empty where there are none.
 	Model string
 	// Problem is why the file was not read; empty where it was.
 	Problem string
