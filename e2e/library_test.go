@@ -4,12 +4,18 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 )
 
@@ -78,4 +84,78 @@ func TestRealOllamaAnswersFromALibrary(t *testing.T) {
 	if r.Code != 0 || !strings.Contains(r.Stderr, "passages are found by their words alone") || !strings.HasPrefix(r.Stdout, "==> "+filepath.Join(docs, "boiler.md")+" <==\n") {
 		t.Errorf("%s\nwant the passage by its words", r)
 	}
+}
+
+// A daemon that ends in the midst of a long add is waited for: it goes on with the one that comes after it.
+func TestLibraryOutlastsItsDaemon(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *harness.Node){
+		"killed": func(_ *testing.T, n *harness.Node) { n.Kill() }, "stopped": func(t *testing.T, n *harness.Node) { t.Helper(); n.Stop(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := harness.New(t, programs)
+			held, open := make(chan struct{}, 64), make(chan struct{})
+			a := s.Found(t, "a")
+			b := s.Join(t, a, "b", "--engine", holding(t, startEngine(t, s, engine.Config{Name: "e"}).URL(), held, open))
+			harness.Settle(t, a, b)
+			awaitModel(t, a, "b", engine.Model, true)
+			docs := filepath.Join(a.Home, "docs")
+			if err := os.Mkdir(docs, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range []string{"boiler", "bees"} {
+				if err := os.WriteFile(filepath.Join(docs, file+".txt"), []byte("Of "+file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			add := a.LaunchMyco(t, "library", "add", "papers", docs, "-m", engine.Model)
+			select {
+			case <-held:
+			case <-time.After(harness.Patience):
+				t.Fatalf("no vectors are made:\n%s", add.Log(20))
+			}
+			end(t, a)
+			harness.Poll(t, harness.Patience, "the command tells that it waits", func() string {
+				if log := add.Log(20); !strings.Contains(log, ": waiting for it, 1m0s at most]") {
+					return log
+				}
+				return ""
+			})
+			close(open)
+			a.Start(t)
+			if code, err := add.Wait(harness.Patience); code != 0 || err != nil || !strings.Contains(add.Log(20), "the library papers: 2 documents, 2 passages") {
+				t.Errorf("exit code %d, error %v\n%s", code, err, add.Log(20))
+			}
+		})
+	}
+}
+
+// holding is a way to an engine on which the vectors of passages wait until open is closed, which held tells.
+func holding(t *testing.T, to string, held chan<- struct{}, open <-chan struct{}) string {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	first := make(chan struct{}, 1) // asks whether there is such a model
+	first <- struct{}{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/embed" {
+			select {
+			case <-first:
+			default:
+				held <- struct{}{}
+				select {
+				case <-open:
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }

@@ -24,11 +24,12 @@ type librarian struct {
 	embeds []string // texts
 	asked  []bus.InferenceRequest
 	lanes  map[bus.Lane]bool
-	gone   bool   // the model of the vectors
-	poison string // text at which it fails
-	more   int    // numbers that its vectors have beyond three
-	embed  func() // is called before vectors are made
-	room   int    // what a question may have, in bytes
+	gone   bool                        // the model of the vectors
+	poison string                      // text at which it fails
+	more   int                         // numbers that its vectors have beyond three
+	embed  func()                      // is called before vectors are made
+	refuse func(bus.SubmitRequest) any // is asked first; nil goes on
+	room   int                         // what a question may have, in bytes
 }
 
 func (d *daemon) librarian() *librarian {
@@ -36,6 +37,11 @@ func (d *daemon) librarian() *librarian {
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if l.refuse != nil {
+			if answer := l.refuse(r); answer != nil {
+				return answer
+			}
+		}
 		end := bus.TaskInfo{ID: r.Task.ID, Type: r.Task.Type, State: bus.StateDone, Attempts: 1, NodeID: other}
 		var result any
 		switch r.Task.Type {
