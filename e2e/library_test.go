@@ -86,6 +86,73 @@ func TestRealOllamaAnswersFromALibrary(t *testing.T) {
 	}
 }
 
+// A person takes up a library in the midst of a conversation, asks on, leaves it, and finds it again the next day.
+func TestChatFromALibraryInATerminal(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	e := startEngine(t, s, engine.Config{Name: "e", Ledger: &engine.Ledger{}, Script: func(r engine.Request) engine.Script {
+		if strings.Contains(r.Prompt, "replaced in May") && strings.Contains(r.Prompt, "3,200 euros") {
+			return engine.Script{Words: []string{"In **May** ", "[1]."}}
+		}
+		return engine.Script{Words: []string{"Nobody knows."}}
+	}})
+	n := s.Found(t, "tower", "--engine", e.URL())
+	awaitModel(t, n, "tower", engine.Model, true)
+	docs := filepath.Join(n.Home, "docs")
+	if err := os.Mkdir(docs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"boiler.md": "The boiler was replaced in May.", "invoice.txt": "Of the boiler: 3,200 euros.", "bees.md": "Two hives stand there."} {
+		if err := os.WriteFile(filepath.Join(docs, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := openTerminal(t, n, nil, "chat", "-m", engine.Model)
+	shows := func(what ...string) { // where a line is broken depends on how long the path is
+		t.Helper()
+		harness.Poll(t, harness.Patience, "the terminal shows "+strings.Join(what, ", "), func() string {
+			screen := x.screen()
+			for _, w := range what {
+				if !strings.Contains(strings.ReplaceAll(screen, "\n", ""), w) {
+					return "no " + w + " in\n" + screen
+				}
+			}
+			return ""
+		})
+	}
+	x.sees(">>>")
+	x.typed("/library" + enter)
+	x.sees("There are no libraries yet: myco library add papers FOLDER makes one." + ready)
+	if r := n.Myco(t, "library", "add", "papers", docs); r.Code != 0 || !strings.Contains(r.Stderr, "3 documents, 3 passages") {
+		t.Fatalf("%s", r)
+	}
+	x.typed("/library none" + enter)
+	x.sees(`myco: there is no library "none"`)
+	x.typed("/lib" + tab + "pa" + tab + enter)
+	x.sees("Passages of papers come before each question from here on." + ready)
+	x.typed("When was the boiler replaced?" + enter)
+	shows("In May [1].-- tower, ", "[1] "+filepath.Join(docs, "boiler.md"), "[2] "+filepath.Join(docs, "invoice.txt"))
+	x.typed("And what did that cost?" + enter) // what it is about the question before tells
+	x.sees(">>> And what did that cost?\nIn May [1].\n-- tower, ")
+	x.answered(2)
+	x.typed(ctrlD)
+	x.left()
+
+	x = openTerminal(t, n, nil, "chat", "--resume")
+	x.sees("2 answered so far")
+	x.typed("/library" + enter)
+	x.sees("*  papers" + ready)
+	x.typed("What stands there?" + enter)
+	shows("[1] " + filepath.Join(docs, "bees.md"))
+	x.answered(1)
+	x.typed(`/library ""` + enter)
+	x.sees("Answers are made from no library." + ready)
+	x.typed("When was the boiler replaced?" + enter)
+	x.sees(">>> When was the boiler replaced?\nNobody knows.\n-- tower, ")
+	x.typed("/bye" + enter)
+	x.left()
+}
+
 // A daemon that ends in the midst of a long add is waited for: it goes on with the one that comes after it.
 func TestLibraryOutlastsItsDaemon(t *testing.T) {
 	t.Parallel()
