@@ -148,10 +148,14 @@ func (c *librarySearchCmd) Run(ctx context.Context, a *app) error {
 		return bus.Errorf(bus.CodeInvalid, "-n %d: want 1 to 100", c.Most).WithHint("myco library search --help")
 	}
 	conn, err := a.dial(ctx)
-	if err != nil {
+	switch e := bus.AsError(err); {
+	case err == nil:
+		defer conn.Close()
+	case e.Code == bus.CodeUnavailable, e.Code == bus.CodeTimeout:
+		a.hint("[without a daemon passages are found by their words alone: %s]", e.Message)
+	default:
 		return err
 	}
-	defer conn.Close()
 	found, err := a.passages(ctx, conn, []string{c.Library}, strings.Join(c.Words, " "), c.Most)
 	if err != nil {
 		return err
