@@ -187,6 +187,7 @@ type libraryView struct {
 	Name      string   `json:"name"`
 	Model     string   `json:"model,omitempty"`
 	Sources   []string `json:"sources"`
+	Exclude   []string `json:"exclude,omitempty"`
 	Documents int      `json:"documents"`
 	Passages  int      `json:"passages"`
 	Failed    int      `json:"failed"`
@@ -276,7 +277,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 }
 
 func viewOf(l *library.Library, docs []library.Document) libraryView {
-	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources}
+	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude}
 	for _, d := range docs {
 		if d.Problem != "" {
 			v.Failed++

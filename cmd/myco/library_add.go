@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -29,6 +30,7 @@ type libraryAddCmd struct {
 	Library string   `predictor:"library" arg:"" help:"The library; it is made where there is none of this name."`
 	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
+	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
 }
 
 // Run implements the command.
@@ -57,13 +59,17 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 			l.Sources = append(l.Sources, path)
 		}
 	}
+	if err := exclude(l, c.Exclude); err != nil {
+		return err
+	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
 // libraryUpdateCmd brings a library up to date.
 type libraryUpdateCmd struct {
-	Library string `predictor:"library" arg:"" help:"The library."`
-	Model   string `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+	Library string   `predictor:"library" arg:"" help:"The library."`
+	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
 }
 
 // Run implements the command.
@@ -77,7 +83,27 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := exclude(l, c.Exclude); err != nil {
+		return err
+	}
 	return a.updateLibrary(ctx, l, c.Model)
+}
+
+// exclude keeps what does not count of the folders of l, where a person has said so.
+func exclude(l *library.Library, patterns []string) error {
+	if len(patterns) == 0 {
+		return nil
+	}
+	l.Exclude = nil
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "--exclude %s: %w", p, err).WithHint("myco library add --help")
+		}
+		if p = strings.TrimSuffix(p, "/"); p != "" { // as .gitignore has folders
+			l.Exclude = append(l.Exclude, p)
+		}
+	}
+	return nil
 }
 
 // absolute is the path of a file that a person names.

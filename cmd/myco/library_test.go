@@ -195,7 +195,7 @@ func TestLibrary(t *testing.T) {
 	is("another model")
 	var ls librariesView
 	if err := json.Unmarshal([]byte(d.myco("--json", "library", "ls").want(t, 0).out), &ls); err != nil ||
-		fmt.Sprint(ls) != fmt.Sprintf("{[{papers other:latest [%s] 2 3 1}]}", dir) {
+		fmt.Sprint(ls) != fmt.Sprintf("{[{papers other:latest [%s] [] 2 3 1}]}", dir) {
 		t.Errorf("%+v, %v", ls, err)
 	}
 	if o := d.myco("library", "ls", "papers").want(t, 0); !strings.Contains(o.out, `"bad.txt" is broken`) {

@@ -102,10 +102,10 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 			return nil
 		}
 		entries++
-		switch hidden := strings.HasPrefix(d.Name(), "."); {
-		case hidden && d.IsDir():
+		switch out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(path[len(root):])); {
+		case out && d.IsDir():
 			return fs.SkipDir
-		case hidden, d.IsDir():
+		case out, d.IsDir():
 			return nil
 		case d.Type()&fs.ModeSymlink != 0:
 			f.left[path] = "links"

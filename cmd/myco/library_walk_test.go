@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,4 +57,29 @@ func TestLibrarySearchWithoutADaemon(t *testing.T) {
 		t.Errorf("found %q", o.out)
 	}
 	d.myco("library", "search", "none", "boiler").want(t, 3, `there is no library "none"`)
+}
+
+// What others made, such as the modules of a program, is kept out for good, and taken out where it is in.
+func TestLibraryExcludes(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := folder(t, d)
+	must(t, os.Mkdir(filepath.Join(dir, "node_modules"), 0o700))
+	writeFile(t, filepath.Join(dir, "node_modules", "readme.md"), "of others")
+	reads := func(want ...string) {
+		t.Helper()
+		if read := l.took(); !slices.Equal(read, want) {
+			t.Errorf("read %q, want %q", read, want)
+		}
+	}
+	d.myco("library", "add", "papers", dir, "--exclude", "[").want(t, 2, "--exclude [: ")
+	d.myco("library", "add", "papers", dir, "--exclude", "node_modules/", "--exclude", "sub/*.txt", "--exclude", "bad*").want(t, 0, "2 documents, 2 passages")
+	reads("bees.md", "boiler.txt")
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
+	d.myco("library", "update", "papers", "--exclude", "bees.md", "--exclude", "node_modules", "--exclude", "bad.txt").want(t, 0, "1 read now, 1 gone")
+	reads("pages.txt")
+	d.myco("library", "update", "papers", "--exclude", "").want(t, 0, "4 documents, 5 passages; 2 read now")
+	reads("bad.txt", "bees.md", "readme.md")
+	d.myco("library", "add", "one", filepath.Join(dir, "bees.md"), "--exclude", "*").want(t, 0, "1 document") // a person names it
 }
