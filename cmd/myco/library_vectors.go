@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,10 +22,10 @@ const (
 	embedTasks   = 4
 	// embedsFail is at how many tasks of a document the model may fail before the others are not tried.
 	embedsFail = 3
-	// embedsTold is after how many passages of a document it is said how far it is, and its vectors are kept, for a book
-	// takes a while. All of it is written each time: of a very long one after each keptParts-th part.
+	// embedsTold is after how many passages of a document it is said how far it is, for a book takes a while.
 	embedsTold = 1024
-	keptParts  = 16
+	// keptEvery is how often what was made of a document is kept, which writes all of it.
+	keptEvery = 10 * time.Second
 )
 
 // measure has the model say how many numbers a vector of it has, where there are some: the swarm may have another model of
@@ -104,7 +105,7 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 	var (
 		mu       sync.Mutex // guards d, and what follows
 		done     = all - len(lacking)
-		kept     = done
+		kept     = u.now()
 		fails    int
 		failedAt error
 	)
@@ -129,9 +130,9 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 			if done += len(part); before/embedsTold < done/embedsTold {
 				u.beside(func() { u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, all) })
 			}
-			if done < all && done-kept >= max(embedsTold, all/keptParts) {
-				kept = done
+			if done < all && u.now().Sub(kept) >= keptEvery {
 				err = u.l.Put(*d)
+				kept = u.now()
 			}
 			return err
 		})

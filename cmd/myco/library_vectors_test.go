@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
@@ -19,6 +22,21 @@ func writeBook(t *testing.T, path string, pages int) {
 	writeFile(t, path, book.String())
 }
 
+// vectorsOf counts the vectors that are kept in d's library papers.
+func vectorsOf(t *testing.T, d *daemon) (vectors int) {
+	t.Helper()
+	papers, err := library.Open(filepath.Join(d.dir, "mycoswarm", "libraries"), "papers")
+	must(t, err)
+	docs, err := papers.Documents()
+	must(t, err)
+	for _, doc := range docs {
+		for _, p := range doc.Passages {
+			vectors += min(len(p.Vector), 1)
+		}
+	}
+	return vectors
+}
+
 // The vectors of a long document are kept as they are made, and whatever ends the command, the next goes on there.
 func TestLibraryGoesOnWithinADocument(t *testing.T) {
 	t.Parallel()
@@ -27,32 +45,11 @@ func TestLibraryGoesOnWithinADocument(t *testing.T) {
 	dir := folder(t, d)
 	book := filepath.Join(dir, "sub", "pages.txt")
 	writeBook(t, book, 3000)
-	kept := func() (vectors int) {
-		papers, err := library.Open(filepath.Join(d.dir, "mycoswarm", "libraries"), "papers")
-		must(t, err)
-		docs, err := papers.Documents()
-		must(t, err)
-		for _, doc := range docs {
-			for _, p := range doc.Passages {
-				vectors += min(len(p.Vector), 1)
-			}
-		}
-		return vectors
-	}
-	atLast := 0 // that were kept when the machine with the model went
-	l.do(func() {
-		l.embed = func() {
-			if l.gone = len(l.embeds) > 2000; l.gone {
-				atLast = max(atLast, kept())
-			}
-		}
-	})
+	kept := func() int { return vectorsOf(t, d) }
+	l.do(func() { l.embed = func() { l.gone = len(l.embeds) > 2000 } })
 	d.myco("library", "add", "papers", book, "-m", "m").want(t, 3, "no node of the swarm has model", "myco library update papers goes on]")
 	made := 0
 	l.do(func() { made, l.embeds, l.embed, l.gone = len(l.embeds)-1, nil, nil, false }) // the first asked whether there is such a model
-	if atLast < 1024 {
-		t.Errorf("%d vectors were kept while it was under way", atLast)
-	}
 	atEnd := kept()
 	if atEnd < made-(embedTasks-1)*embedsAtOnce { // what was under way beside is given up
 		t.Errorf("%d vectors of %d were kept at the end", atEnd, made)
@@ -70,6 +67,31 @@ func TestLibraryGoesOnWithinADocument(t *testing.T) {
 	})
 	if read := l.took(); len(read) > 0 || kept() != 3000 {
 		t.Errorf("read %q, and kept %d", read, kept())
+	}
+}
+
+// What ends without warning, for want of power or memory, loses what was made in a few seconds.
+func TestLibraryKeepsVectorsInSteps(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	book := filepath.Join(folder(t, d), "sub", "pages.txt")
+	writeBook(t, book, 1000)
+	papers, err := library.Create(filepath.Join(d.dir, "mycoswarm", "libraries"), "papers")
+	must(t, err)
+	papers.Sources = []string{book}
+	var looks atomic.Int64 // at a clock that goes on for some time with each
+	a := &app{streams: streams{err: io.Discard}, view: newView(io.Discard, nil, false), dataDir: d.dir, now: func() time.Time { return time.Unix(looks.Add(1)*int64(keptEvery/time.Second), 0) }}
+	l.do(func() {
+		l.embed = func() {
+			if made := len(l.embeds); made > 512 && vectorsOf(t, d) == 0 {
+				t.Errorf("of %d vectors none is kept", made)
+			}
+		}
+	})
+	must(t, a.updateLibrary(t.Context(), papers, "m"))
+	if n := vectorsOf(t, d); n != 1000 {
+		t.Errorf("%d vectors", n)
 	}
 }
 

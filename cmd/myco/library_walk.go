@@ -108,7 +108,7 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 		case out, d.IsDir():
 			return nil
 		case d.Type()&fs.ModeSymlink != 0:
-			f.left[path] = "links"
+			f.left[path] = "behind a link"
 			return nil
 		case !d.Type().IsRegular():
 			return nil
