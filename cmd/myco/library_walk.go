@@ -102,7 +102,11 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 			return nil
 		}
 		entries++
-		switch out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(path[len(root):])); {
+		rel, err := filepath.Rel(source, path)
+		if err != nil {
+			return err // both are absolute, and one is within the other
+		}
+		switch out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(rel)); {
 		case out && d.IsDir():
 			return fs.SkipDir
 		case out, d.IsDir():
