@@ -183,8 +183,9 @@ func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelCauseF
 	}
 }
 
-// returned waits until a lost daemon is back, and reports whether it is.
-func (c *Conn) returned(ctx context.Context) error {
+// Returned waits until a daemon that went away is back. The error has CodeUnavailable where the Conn is closed, which
+// a daemon that is back as another node does too; else it is ctx's.
+func (c *Conn) Returned(ctx context.Context) error {
 	for {
 		c.mu.Lock()
 		life, back, over := c.life, c.back, c.over

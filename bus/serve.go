@@ -89,7 +89,7 @@ func newServed(c *Conn, h Handler, offer Capability, program string) *served {
 // run serves one daemon after the other until ctx ends.
 func (s *served) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := s.c.returned(ctx)
+		err := s.c.Returned(ctx)
 		if err == nil {
 			err = s.serve(ctx)
 		} else if ctx.Err() == nil {

@@ -49,10 +49,12 @@ func setup(t *testing.T) *daemon {
 	if !srv.ReadyForConnections(limit) {
 		t.Fatal("the NATS server does not start")
 	}
-	d.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.UserInfo("daemon", "daemon"))
+	closed := make(chan struct{})
+	d.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.UserInfo("daemon", "daemon"), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	must(t, err)
 	t.Cleanup(func() {
-		d.nc.Close()
+		must(t, d.nc.Drain()) // what a command has left is answered first
+		<-closed
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})

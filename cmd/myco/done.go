@@ -4,8 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// awayLimit is how long a daemon that went away is waited for, such as one that is started anew.
+	awayLimit = time.Minute
+	// awayPause is the time between tries to hand it a task: it takes none before it is whole.
+	awayPause = 250 * time.Millisecond
+	// lostMost is how often a task is lost with a daemon before it is given up: the task may be what ends it.
+	lostMost = 3
 )
 
 // holdups tells what holds tasks up that are under way side by side, once for each cause: it is that of all, mostly.
@@ -13,12 +23,15 @@ type holdups struct {
 	*app
 	conn *bus.Conn
 
+	awayLimit time.Duration
+
 	mu   sync.Mutex
 	told map[string]bool
+	gone time.Time // when the daemon was away last
 }
 
 func (a *app) holdups(conn *bus.Conn) *holdups {
-	return &holdups{app: a, conn: conn, told: map[string]bool{}}
+	return &holdups{app: a, conn: conn, told: map[string]bool{}, awayLimit: awayLimit}
 }
 
 // beside does what tells something of one task while others are under way.
@@ -48,12 +61,65 @@ func (h *holdups) look(ctx context.Context, id bus.TaskID) {
 	}
 }
 
-// done has a task done, and returns what became of it, which an error of the task itself comes with too.
+// done has a task done, and returns what became of it, which an error of the task itself comes with too. A task whose
+// daemon goes away is handed over again when it is back.
 func (h *holdups) done(ctx context.Context, t bus.Task) (end bus.TaskInfo, err error) {
-	s, err := h.conn.Start(ctx, t)
-	if err != nil {
-		return end, err
+	for range lostMost {
+		var s *bus.Stream
+		if s, err = h.start(ctx, t); err != nil {
+			break
+		}
+		if end, err = h.follow(ctx, s); end.ID != "" || !h.absent(err) {
+			break
+		}
 	}
+	return end, err
+}
+
+// start hands a task over, and waits for a daemon that is away. One that is back does not know at once who else is there.
+func (h *holdups) start(ctx context.Context, t bus.Task) (*bus.Stream, error) {
+	wait, cancel := context.WithTimeout(ctx, h.awayLimit)
+	defer cancel()
+	for {
+		s, err := h.conn.Start(ctx, t)
+		if !h.absent(err) {
+			return s, err
+		}
+		if h.conn.Returned(wait) != nil && wait.Err() == nil {
+			return nil, err // it is closed
+		}
+		select {
+		case <-time.After(awayPause):
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				err = bus.AsError(context.Cause(ctx))
+			}
+			return nil, err
+		}
+	}
+}
+
+// absent tells whether err is for a daemon that is away, or was until a moment ago, and says so once.
+func (h *holdups) absent(err error) (is bool) {
+	if err == nil {
+		return false
+	}
+	h.beside(func() {
+		lately := h.now().Sub(h.gone) < h.awayLimit
+		switch bus.AsError(err).Code {
+		case bus.CodeUnavailable:
+			if is, h.gone = true, h.now(); !lately {
+				h.hint("[%s: waiting for it, %v at most]", bus.AsError(err).Message, h.awayLimit)
+			}
+		case bus.CodeNoWorker:
+			is = lately
+		}
+	})
+	return is
+}
+
+// follow waits for the end of a task. Without one the error is of the way there.
+func (h *holdups) follow(ctx context.Context, s *bus.Stream) (end bus.TaskInfo, err error) {
 	for chunk, err := range patient(s.Chunks(), patience, func() { h.look(ctx, s.Reply.ID) }) {
 		if chunk.End != nil {
 			end = *chunk.End

@@ -107,6 +107,7 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 			switch e := bus.AsError(err); {
 			case err == nil:
 				q.Vector = vectors[0]
+				a.tellOthers(l, docs, len(q.Vector))
 			case e.Code == bus.CodeNoWorker:
 				a.hint("[%s, which made the vectors of the library %s, is with no node at present: passages are found by their words alone]", l.Model, called)
 			default:
@@ -147,10 +148,14 @@ func (c *librarySearchCmd) Run(ctx context.Context, a *app) error {
 		return bus.Errorf(bus.CodeInvalid, "-n %d: want 1 to 100", c.Most).WithHint("myco library search --help")
 	}
 	conn, err := a.dial(ctx)
-	if err != nil {
+	switch e := bus.AsError(err); {
+	case err == nil:
+		defer conn.Close()
+	case e.Code == bus.CodeUnavailable, e.Code == bus.CodeTimeout:
+		a.hint("[without a daemon passages are found by their words alone: %s]", e.Message)
+	default:
 		return err
 	}
-	defer conn.Close()
 	found, err := a.passages(ctx, conn, []string{c.Library}, strings.Join(c.Words, " "), c.Most)
 	if err != nil {
 		return err
@@ -182,6 +187,7 @@ type libraryView struct {
 	Name      string   `json:"name"`
 	Model     string   `json:"model,omitempty"`
 	Sources   []string `json:"sources"`
+	Exclude   []string `json:"exclude,omitempty"`
 	Documents int      `json:"documents"`
 	Passages  int      `json:"passages"`
 	Failed    int      `json:"failed"`
@@ -271,7 +277,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 }
 
 func viewOf(l *library.Library, docs []library.Document) libraryView {
-	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources}
+	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude}
 	for _, d := range docs {
 		if d.Problem != "" {
 			v.Failed++

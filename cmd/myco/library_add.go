@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,12 +23,6 @@ import (
 const (
 	// passageSize is how long a passage is, in bytes, at most: some 250 tokens, which every model takes whole.
 	passageSize = 1000
-	// embedsAtOnce is how many passages go into one task, and embedTasks how many tasks of a document are under
-	// way at once.
-	embedsAtOnce = 64
-	embedTasks   = 4
-	// embedsTold is after how many passages of a document it is said how far it is: a book takes a while.
-	embedsTold = 1024
 )
 
 // libraryAddCmd takes files into a library.
@@ -35,6 +30,7 @@ type libraryAddCmd struct {
 	Library string   `predictor:"library" arg:"" help:"The library; it is made where there is none of this name."`
 	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
+	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
 }
 
 // Run implements the command.
@@ -63,13 +59,17 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 			l.Sources = append(l.Sources, path)
 		}
 	}
+	if err := exclude(l, c.Exclude); err != nil {
+		return err
+	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
 // libraryUpdateCmd brings a library up to date.
 type libraryUpdateCmd struct {
-	Library string `predictor:"library" arg:"" help:"The library."`
-	Model   string `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+	Library string   `predictor:"library" arg:"" help:"The library."`
+	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
 }
 
 // Run implements the command.
@@ -83,7 +83,27 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := exclude(l, c.Exclude); err != nil {
+		return err
+	}
 	return a.updateLibrary(ctx, l, c.Model)
+}
+
+// exclude keeps what does not count of the folders of l, where a person has said so.
+func exclude(l *library.Library, patterns []string) error {
+	if len(patterns) == 0 {
+		return nil
+	}
+	l.Exclude = nil
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "--exclude %s: %w", p, err).WithHint("myco library add --help")
+		}
+		if p = strings.TrimSuffix(p, "/"); p != "" { // as .gitignore has folders
+			l.Exclude = append(l.Exclude, p)
+		}
+	}
+	return nil
 }
 
 // absolute is the path of a file that a person names.
@@ -107,16 +127,19 @@ type libraryUpdate struct {
 	l     *library.Library
 	names func() []bus.NodeInfo
 
-	files int // that are read
-	// What is counted is held by holdups.mu.
-	read, failed, bare int // bare are those read without vectors
+	files int // to be read, or given vectors
+	// What follows is held by holdups.mu.
+	read, embedded, failed int // embedded are those that had been read before, and got vectors now
+	bare                   int // those of which a passage has no vector
+	numbers                int // that a vector has; 0 until one was made
 }
 
 // updateView is what library add --json and library update --json print.
 type updateView struct {
 	libraryView
-	Read    int `json:"read"`
-	Dropped int `json:"dropped"`
+	Read     int `json:"read"`
+	Embedded int `json:"embedded"`
+	Dropped  int `json:"dropped"`
 }
 
 // updateLibrary reads what is new or has changed in the sources of l, and forgets what is gone. What was read stays
@@ -138,30 +161,37 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if err != nil {
 		return fmt.Errorf("read the library %s: %w", l.Name, err)
 	}
+	if err := u.measure(ctx, docs); err != nil {
+		return err
+	}
 	f := u.walk(docs)
 	dropped, err := u.drop(docs, f)
 	if err != nil {
 		return err
 	}
-	if err := u.takeAll(ctx, u.changed(docs, f.files), f.files); err != nil {
-		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.read+u.failed, u.files, l.Name)
+	if err := u.takeAll(ctx, u.todo(docs, f.files)); err != nil {
+		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.done(), u.files, l.Name)
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {
 		return fmt.Errorf("read the library %s: %w", l.Name, err)
 	}
-	v := updateView{libraryView: viewOf(l, docs), Read: u.read, Dropped: dropped}
+	v := updateView{viewOf(l, docs), u.read, u.embedded, dropped}
 	if a.json {
 		a.object(v)
 	}
-	a.hint("the library %s: %s, %s; %d read now, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
-		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, dropped, v.Failed, l.Name)
+	embedded := ""
+	if v.Embedded > 0 {
+		embedded = fmt.Sprintf(", %d given vectors", v.Embedded)
+	}
+	a.hint("the library %s: %s, %s; %d read now%s, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
+		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, embedded, dropped, v.Failed, l.Name)
 	if len(f.gone) > 0 {
 		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
 			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
 	}
 	if u.bare > 0 {
-		return bus.Errorf(bus.CodeFailed, "%s without vectors, to be found by words alone: %s failed at it", plural(u.bare, "document"), l.Model).
+		return bus.Errorf(bus.CodeFailed, "%s with passages to be found by words alone: %s failed at their vectors", plural(u.bare, "document"), l.Model).
 			WithHint("myco library update %s, which tries again", l.Name)
 	}
 	return nil
@@ -171,10 +201,11 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 	if model != "" && !bus.SameModel(model, u.l.Model) {
 		// Before anything is kept: the vectors that there are count no more, be it for a slip of the keys.
-		if _, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name}); err != nil {
+		vectors, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name})
+		if err != nil {
 			return err
 		}
-		u.l.Model = bus.CanonicalModel(model)
+		u.l.Model, u.numbers = bus.CanonicalModel(model), len(vectors[0])
 	}
 	if u.l.Model != "" {
 		return nil
@@ -190,32 +221,42 @@ func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 	return nil
 }
 
-// changed are the files that are not known as they are, in order.
-func (u *libraryUpdate) changed(docs []library.Document, files map[string]fs.FileInfo) (out []string) {
-	known := map[string]bool{}
-	for _, d := range docs {
-		i := files[d.Path]
-		known[d.Path] = i != nil && i.Size() == d.Size && i.ModTime().Equal(d.ModTime) && (d.Model == u.l.Model || d.Problem != "")
-	}
-	for path := range files {
-		if !known[path] {
-			out = append(out, path)
+// work is one file to take in.
+type work struct {
+	path  string
+	info  fs.FileInfo
+	known *library.Document // what was read of it as it is now, and lacks vectors; nil where it has to be read
+}
+
+// todo are the files of which something is missing, in order.
+func (u *libraryUpdate) todo(docs []library.Document, files map[string]fs.FileInfo) (all []work) {
+	whole := map[string]bool{}
+	known := map[string]*library.Document{}
+	for i, d := range docs {
+		if now := files[d.Path]; now != nil && now.Size() == d.Size && now.ModTime().Equal(d.ModTime) {
+			known[d.Path] = &docs[i]
+			whole[d.Path] = d.Problem != "" || len(u.lacking(&d)) == 0
 		}
 	}
-	slices.Sort(out)
-	return out
+	for path, info := range files {
+		if !whole[path] {
+			all = append(all, work{path, info, known[path]})
+		}
+	}
+	slices.SortFunc(all, func(a, b work) int { return cmp.Compare(a.path, b.path) })
+	return all
 }
 
 // takeAll takes files in, side by side. An error is not of a document.
-func (u *libraryUpdate) takeAll(ctx context.Context, paths []string, files map[string]fs.FileInfo) error {
-	u.files = len(paths)
+func (u *libraryUpdate) takeAll(ctx context.Context, all []work) error {
+	u.files = len(all)
 	g, going := errgroup.WithContext(ctx)
 	g.SetLimit(readsAtOnce)
-	for _, path := range paths {
+	for _, w := range all {
 		if going.Err() != nil {
 			break
 		}
-		g.Go(func() error { return u.take(going, path, files[path]) })
+		g.Go(func() error { return u.take(going, w) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -223,26 +264,32 @@ func (u *libraryUpdate) takeAll(ctx context.Context, paths []string, files map[s
 	return ctx.Err()
 }
 
-// take reads one file, and keeps what comes of it.
-func (u *libraryUpdate) take(ctx context.Context, path string, i fs.FileInfo) (err error) {
-	d := library.Document{Path: path, Size: i.Size(), ModTime: i.ModTime(), Model: u.l.Model}
-	v := u.readOne(ctx, path, bus.FileRequest{}, bus.Batch, "")
-	vectors := "" // what became of them
-	switch {
-	case v.Error == nil:
-		d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
-		if vectors, err = u.vectors(ctx, &d); err != nil {
-			return err
+// take reads one file, unless that was done before, and keeps what comes of it, even where its vectors come to no end.
+func (u *libraryUpdate) take(ctx context.Context, w work) error {
+	d := library.Document{Path: w.path, Size: w.info.Size(), ModTime: w.info.ModTime()}
+	by, missing := "", ""
+	if w.known != nil {
+		d = *w.known
+	} else {
+		v := u.readOne(ctx, w.path, bus.FileRequest{}, bus.Batch, "")
+		switch {
+		case v.Error == nil:
+			d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
+			by, missing = ", read by "+u.nameOf(v.NodeID), v.missing()
+		case ofTheDocument(v.Error.Code):
+			d.Problem = v.Error.Message
+		default:
+			return v.Error
 		}
-	case ofTheDocument(v.Error.Code):
-		d.Problem = v.Error.Message
-	default:
-		return v.Error
 	}
+	vectors, err := u.vectors(ctx, &d)
 	if err := u.l.Put(d); err != nil {
-		return fmt.Errorf("keep %s: %w", path, err)
+		return fmt.Errorf("keep %s: %w", w.path, err)
 	}
-	u.tell(d, v, vectors)
+	if err != nil {
+		return err
+	}
+	u.tell(d, w.known != nil, by+vectors+missing)
 	return nil
 }
 
@@ -251,23 +298,28 @@ func ofTheDocument(code bus.Code) bool {
 	return code == bus.CodeInvalid || code == bus.CodeFailed || code == bus.CodeTooLarge
 }
 
-// tell says how far it is.
-func (u *libraryUpdate) tell(d library.Document, v fileView, vectors string) {
-	by := u.nameOf(v.NodeID)
+// tell says how far it is, and what became of d.
+func (u *libraryUpdate) tell(d library.Document, known bool, what string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what := plural(len(d.Passages), "passage") + ", read by " + by + vectors + v.missing()
-	if d.Problem == "" {
-		u.read++
-	} else {
+	what = plural(len(d.Passages), "passage") + what
+	switch {
+	case d.Problem != "":
 		u.failed++
 		what = "not readable: " + d.Problem
+	case known:
+		u.embedded++
+	default:
+		u.read++
 	}
-	if d.Model != u.l.Model {
+	if len(u.lacking(&d)) > 0 {
 		u.bare++
 	}
-	u.hint("[%d of %d: %s, %s]", u.read+u.failed, u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
+	u.hint("[%d of %d: %s, %s]", u.done(), u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
 }
+
+// done is how many files are taken in.
+func (u *libraryUpdate) done() int { return u.read + u.embedded + u.failed }
 
 // nameOf is the name of a node, where somebody is told.
 func (u *libraryUpdate) nameOf(id bus.NodeID) string {
@@ -275,63 +327,6 @@ func (u *libraryUpdate) nameOf(id bus.NodeID) string {
 		return ""
 	}
 	return cmp.Or(nameOf(u.names(), id), string(id))
-}
-
-// vectors has the model of the library make the vectors of d's passages, and says what became of them. Where the model
-// fails at one, d has none, and is found by its words until an update tries again.
-func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
-	if u.l.Model == "" {
-		return "", nil
-	}
-	by, err := u.embedAll(ctx, d)
-	switch {
-	case err == nil && by == "":
-		return "", nil // there are no passages
-	case err == nil:
-		return ", vectors by " + u.nameOf(by), nil
-	case !ofTheDocument(bus.AsError(err).Code):
-		return "", err
-	}
-	d.Model = ""
-	for i := range d.Passages {
-		d.Passages[i].Vector = nil
-	}
-	return ", no vectors: " + bus.AsError(err).Message, nil
-}
-
-// embedAll has vectors made for the passages of d, and tells who made the last.
-func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document) (by bus.NodeID, err error) {
-	called := filepath.Base(d.Path)
-	if d.Title != "" {
-		called = d.Title
-	}
-	done := 0
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(embedTasks)
-	for part := range slices.Chunk(d.Passages, embedsAtOnce) {
-		g.Go(func() error {
-			texts := make([]string, len(part))
-			for i, p := range part { // what a passage is of tells much of what it is about
-				texts[i] = embedPrompts(u.l.Model).passage + called + "\n" + p.Text
-			}
-			vectors, node, err := u.embed(ctx, u.l.Model, bus.Batch, texts)
-			if err != nil {
-				return err
-			}
-			for i := range part {
-				part[i].Vector = library.Unit(vectors[i])
-			}
-			u.mu.Lock()
-			defer u.mu.Unlock()
-			by = node
-			before := done
-			if done += len(part); before/embedsTold < done/embedsTold {
-				u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, len(d.Passages))
-			}
-			return nil
-		})
-	}
-	return by, g.Wait()
 }
 
 // pageLine is the line before a page of a document that has pages.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,11 +27,12 @@ type found struct {
 	// gone are the sources that are not there, and away what cannot be looked into, they among it: what was read of
 	// it before stays, for a disk may be unplugged.
 	gone, away []string
+	left       map[string]string // what is not taken in, with what it is
 }
 
 // walk looks for documents in all sources.
 func (u *libraryUpdate) walk(docs []library.Document) found {
-	f := found{files: map[string]fs.FileInfo{}}
+	f := found{files: map[string]fs.FileInfo{}, left: map[string]string{}}
 	for _, source := range u.l.Sources {
 		switch entries, err := u.walkSource(&f, source); {
 		case err != nil:
@@ -42,7 +45,30 @@ func (u *libraryUpdate) walk(docs []library.Document) found {
 		}
 	}
 	f.away = append(f.away, f.gone...)
+	if len(f.left) > 0 {
+		u.hint("[left out, for they are no PDF, DOCX or text of %d MiB at most: %s]", bus.MaxDocument>>20, tally(slices.Collect(maps.Values(f.left))))
+	}
 	return f
+}
+
+// tally counts what there is of each kind, the most frequent ones first.
+func tally(kinds []string) string {
+	const told = 6
+	times := map[string]int{}
+	for _, k := range kinds {
+		times[k]++
+	}
+	order := slices.SortedFunc(maps.Keys(times), func(a, b string) int { return cmp.Or(cmp.Compare(times[b], times[a]), cmp.Compare(a, b)) })
+	var parts []string
+	rest := len(kinds)
+	for _, k := range order[:min(len(order), told)] {
+		parts = append(parts, fmt.Sprintf("%d %s", times[k], k))
+		rest -= times[k]
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d others", rest))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // walkSource adds what there is in one source to f, and counts its entries. The error is of the source itself.
@@ -76,21 +102,36 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 			return nil
 		}
 		entries++
-		switch {
-		case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+		rel, err := filepath.Rel(source, path)
+		if err != nil {
+			return err // both are absolute, and one is within the other
+		}
+		switch out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(rel)); {
+		case out && d.IsDir():
 			return fs.SkipDir
-		case strings.HasPrefix(d.Name(), "."), !d.Type().IsRegular():
+		case out, d.IsDir():
+			return nil
+		case d.Type()&fs.ModeSymlink != 0:
+			f.left[path] = "behind a link"
+			return nil
+		case !d.Type().IsRegular():
 			return nil
 		}
 		i, err := d.Info()
-		if err != nil || i.Size() > bus.MaxDocument {
+		if err != nil || i.Size() == 0 {
 			return nil //nolint:nilerr // it has gone meanwhile
+		}
+		if i.Size() > bus.MaxDocument {
+			f.left[path] = "too long"
+			return nil
 		}
 		switch is, err := document(path); {
 		case err != nil:
 			away(path, err)
 		case is:
 			f.files[path] = i
+		default:
+			f.left[path] = cmp.Or(oneLine(strings.ToLower(filepath.Ext(path))), "without a suffix")
 		}
 		return nil
 	})

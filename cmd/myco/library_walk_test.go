@@ -3,7 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // What a disk is mounted on is an empty folder while it is unplugged, and to read it all anew takes long.
@@ -19,4 +23,63 @@ func TestLibraryOfADiskThatIsUnplugged(t *testing.T) {
 	d.myco("library", "add", "empty", dir).want(t, 0, "0 documents")
 	writeFile(t, filepath.Join(dir, "new.txt"), "new")
 	d.myco("library", "update", "papers").want(t, 0, "1 document, 1 passage; 1 read now, 4 gone")
+}
+
+// What is left out of a folder is told, so that nobody looks in vain for what a book or a table says.
+func TestLibraryTellsWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	dir := folder(t, d)
+	for i, name := range []string{"a.JPG", "b.jpg", "c.epub", "d.1", "e.2", "f.3", "g.4"} {
+		writeFile(t, filepath.Join(dir, name), "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00"+string(rune(i)))
+	}
+	long, err := os.Create(filepath.Join(dir, "long.txt"))
+	must(t, err)
+	must(t, long.Truncate(bus.MaxDocument+1))
+	must(t, long.Close())
+	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 3 others]")
+	d.myco("library", "add", "one", filepath.Join(dir, "bees.md")).want(t, 0)
+	if o := d.myco("library", "update", "one"); strings.Contains(o.err, "left out") {
+		t.Errorf("said %q", o.err)
+	}
+}
+
+// Passages are of this machine, and words need no daemon.
+func TestLibrarySearchWithoutADaemon(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	d.myco("library", "add", "papers", folder(t, d), "-m", "m").want(t, 0)
+	must(t, os.Remove(filepath.Join(d.dir, bus.DaemonFile)))
+	o := d.myco("library", "search", "papers", "boiler").want(t, 0, "[without a daemon passages are found by their words alone: no daemon is running")
+	if !strings.Contains(o.out, "The boiler was replaced") {
+		t.Errorf("found %q", o.out)
+	}
+	d.myco("library", "search", "none", "boiler").want(t, 3, `there is no library "none"`)
+}
+
+// What others made, such as the modules of a program, is kept out for good, and taken out where it is in.
+func TestLibraryExcludes(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := folder(t, d)
+	must(t, os.Mkdir(filepath.Join(dir, "node_modules"), 0o700))
+	writeFile(t, filepath.Join(dir, "node_modules", "readme.md"), "of others")
+	reads := func(want ...string) {
+		t.Helper()
+		if read := l.took(); !slices.Equal(read, want) {
+			t.Errorf("read %q, want %q", read, want)
+		}
+	}
+	d.myco("library", "add", "papers", dir, "--exclude", "[").want(t, 2, "--exclude [: ")
+	d.myco("library", "add", "papers", dir, "--exclude", "node_modules/", "--exclude", "sub/*.txt", "--exclude", "bad*").want(t, 0, "2 documents, 2 passages")
+	reads("bees.md", "boiler.txt")
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
+	d.myco("library", "update", "papers", "--exclude", "bees.md", "--exclude", "node_modules", "--exclude", "bad.txt").want(t, 0, "1 read now, 1 gone")
+	reads("pages.txt")
+	d.myco("library", "update", "papers", "--exclude", "").want(t, 0, "4 documents, 5 passages; 2 read now")
+	reads("bad.txt", "bees.md", "readme.md")
+	d.myco("library", "add", "one", filepath.Join(dir, "bees.md"), "--exclude", "*").want(t, 0, "1 document") // a person names it
 }

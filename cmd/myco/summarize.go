@@ -249,9 +249,9 @@ func (s *summary) task(question, text string, maxTokens int) (bus.Task, error) {
 func split(text string, size int) (parts []string) {
 	for text = strings.TrimSpace(text); len(text) > size; text = strings.TrimSpace(text) {
 		head := beginning(text, size)
-		for _, end := range []string{"\n\n", "\n", " "} {
+		for _, end := range []string{"\n\n", "\n", " ", "。"} { // Chinese and Japanese have no spaces
 			if at := strings.LastIndex(head, end); at > size/4 {
-				head = head[:at]
+				head = head[:at+len(end)]
 				break
 			}
 		}

@@ -146,6 +146,11 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%.20q: the parts make %.50q", text, got)
 		}
 	}
+	for _, p := range split(strings.Repeat("锅炉很贵。", 50), 100) {
+		if !strings.HasPrefix(p, "锅") || !strings.HasSuffix(p, "。") {
+			t.Errorf("cut within a sentence: %q", p)
+		}
+	}
 }
 
 // A model may read less at once than its context promises: figures have more tokens than words. What is refused

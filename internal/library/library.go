@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -36,6 +37,8 @@ type Meta struct {
 	Model string `json:"model,omitempty"`
 	// Sources are the files and folders, as absolute paths.
 	Sources []string `json:"sources"`
+	// Exclude are patterns of what does not count of folders; see Excludes.
+	Exclude []string `json:"exclude,omitempty"`
 }
 
 // Document is one file of a library.
@@ -45,7 +48,7 @@ type Document struct {
 	// Size, in bytes, and ModTime are those of the file when it was read.
 	Size    int64
 	ModTime time.Time
-	// Model made the vectors; empty where there are none.
+	// Model made the vectors, be it of a part of the passages; empty where there are none.
 	Model string
 	// Problem is why the file was not read; empty where it was.
 	Problem string
@@ -219,6 +222,19 @@ func (l *Library) Documents() ([]Document, error) {
 	}
 	slices.SortFunc(all, func(a, b Document) int { return cmp.Compare(a.Path, b.Path) })
 	return all, nil
+}
+
+// Excludes tells whether a file or folder of a source does not count. It is named by its path from there, with slashes. A
+// pattern with a slash in it is of such paths, and one without of names in whatever folder, both as in path.Match.
+func (m Meta) Excludes(rel string) bool {
+	return slices.ContainsFunc(m.Exclude, func(pattern string) bool {
+		name := path.Base(rel)
+		if strings.Contains(pattern, "/") {
+			name = rel
+		}
+		is, err := path.Match(pattern, name)
+		return is && err == nil
+	})
 }
 
 // Under tells whether path is source, or within it.

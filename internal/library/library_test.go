@@ -151,3 +151,16 @@ func TestUnder(t *testing.T) {
 		}
 	}
 }
+
+func TestExcludes(t *testing.T) {
+	t.Parallel()
+	m := library.Meta{Exclude: []string{"node_modules", "*.log", "drafts/old*", "[broken"}}
+	for rel, want := range map[string]bool{
+		"node_modules": true, "web/node_modules": true, "a/b/c.log": true, "c.log": true, "drafts/old 1.txt": true,
+		"node_modules.txt": false, "log": false, "other/drafts/old": false, "drafts": false, "drafts/older/new.txt": false,
+	} {
+		if got := m.Excludes(rel); got != want {
+			t.Errorf("%s: %v, want %v", rel, got, want)
+		}
+	}
+}

@@ -5,10 +5,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -114,7 +110,9 @@ func Unit(v []float32) []float32 {
 // each.
 func byWords(all []Hit, question string) (out []Hit) {
 	wanted := map[string]int{} // number of each word
-	for w := range words(question) {
+	singles := false           // a character of the question that stands alone does not in all passages
+	for w := range words(question, false) {
+		singles = singles || alone(w)
 		if _, has := wanted[w]; !has {
 			wanted[w] = len(wanted)
 		}
@@ -135,7 +133,7 @@ func byWords(all []Hit, question string) (out []Hit) {
 	for _, h := range all {
 		c := counted{hit: h}
 		called := h.Document.Title + " " + filepath.Base(h.Document.Path) // an invoice of a boiler rarely calls it so
-		for w := range words(called + " " + h.Passage.Text) {
+		for w := range words(called+" "+h.Passage.Text, singles) {
 			c.length++
 			if i, ok := wanted[w]; ok {
 				if tally[i]++; tally[i] == 1 {
@@ -163,20 +161,4 @@ func byWords(all []Hit, question string) (out []Hit) {
 		out = append(out, h)
 	}
 	return out
-}
-
-// words are the words and numbers of a text as they are compared: in small letters, with each letter written in one way
-// (file names and PDFs have ü as two characters, and ﬁ as one), and without the s of a plural.
-func words(s string) func(func(string) bool) {
-	all := strings.FieldsFuncSeq(norm.NFKC.String(strings.ToLower(s)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
-	return func(yield func(string) bool) {
-		for w := range all {
-			if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") {
-				w = w[:len(w)-1]
-			}
-			if !yield(w) {
-				return
-			}
-		}
-	}
 }

@@ -76,6 +76,42 @@ func TestSearch(t *testing.T) {
 			5,
 			[]string{"Gru\u0308\u00dfe", "the \ufb01nances"},
 		},
+		"Chinese": {
+			docs("", library.Passage{Text: "花园里有两个蜂箱。"}, library.Passage{Text: "锅炉于2024年五月更换,花费三千二百欧元。"}),
+			library.Query{Text: "更换锅炉花了多少钱?"},
+			5,
+			[]string{"锅炉于2024年五月更换,花费三千二百欧元。"},
+		},
+		"Japanese, in wide and narrow letters": {
+			docs("", library.Passage{Text: "庭には巣箱が二つある。"}, library.Passage{Text: "ボイラーの請求書はＮｏ．４７１１です。"}),
+			library.Query{Text: "ﾎﾞｲﾗｰ no 4711"},
+			5,
+			[]string{"ボイラーの請求書はＮｏ．４７１１です。"},
+		},
+		"Korean, with a particle": {
+			docs("", library.Passage{Text: "정원에는 벌통이 두 개 있다."}, library.Passage{Text: "보일러는 오월에 교체되었다."}),
+			library.Query{Text: "보일러를 언제 바꿨나요"},
+			5,
+			[]string{"보일러는 오월에 교체되었다."},
+		},
+		"Thai": {
+			docs("", library.Passage{Text: "ในสวนมีรังผึ้งสองรัง"}, library.Passage{Text: "หม้อต้มน้ำถูกเปลี่ยนในเดือนพฤษภาคม"}),
+			library.Query{Text: "เปลี่ยนหม้อต้มเมื่อไร"},
+			1,
+			[]string{"หม้อต้มน้ำถูกเปลี่ยนในเดือนพฤษภาคม"},
+		},
+		"a character alone is a part of words": {
+			docs("", library.Passage{Text: "犬が好き"}, library.Passage{Text: "好きな猫"}, library.Passage{Text: "猫"}),
+			library.Query{Text: "猫"},
+			5,
+			[]string{"猫", "好きな猫"},
+		},
+		"two characters are found together alone": {
+			docs("", library.Passage{Text: "都の東と京"}, library.Passage{Text: "東京都に住む"}), library.Query{Text: "東京"}, 5, []string{"東京都に住む"},
+		},
+		"beside letters and numbers": {
+			docs("", library.Passage{Text: "USB接続"}, library.Passage{Text: "接続 4G"}), library.Query{Text: "usb, 4g"}, 5, []string{"USB接続", "接続 4G"},
+		},
 		"of copies one counts": {
 			append(docs("", library.Passage{Text: boiler}, library.Passage{Text: bees}), docs("", library.Passage{Text: boiler})...),
 			library.Query{Text: "boiler house"},

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
+)
+
+const (
+	// embedsAtOnce is how many passages go into one task, and embedTasks how many tasks of a document are under
+	// way at once.
+	embedsAtOnce = 64
+	embedTasks   = 4
+	// embedsFail is at how many tasks of a document the model may fail before the others are not tried.
+	embedsFail = 3
+	// embedsTold is after how many passages of a document it is said how far it is, for a book takes a while.
+	embedsTold = 1024
+	// keptEvery is how often what was made of a document is kept, which writes all of it.
+	keptEvery = 10 * time.Second
+)
+
+// measure has the model say how many numbers a vector of it has, where there are some: the swarm may have another model of
+// the same name by now. Where the model is not there or fails, nothing is known, and nothing lost.
+func (u *libraryUpdate) measure(ctx context.Context, docs []library.Document) error {
+	if u.numbers > 0 || !slices.ContainsFunc(docs, func(d library.Document) bool { return hasOther(u.l, d, 0) }) {
+		return nil
+	}
+	vectors, _, err := u.embed(ctx, u.l.Model, bus.Batch, []string{u.l.Name})
+	if err == nil {
+		u.numbers = len(vectors[0])
+	} else if code := bus.AsError(err).Code; code == bus.CodeNoWorker || ofTheDocument(code) {
+		return nil
+	}
+	return err
+}
+
+// hasOther tells whether d has a vector by what is called the model of l, of other than so many numbers.
+func hasOther(l *library.Library, d library.Document, numbers int) bool {
+	return d.Model == l.Model && slices.ContainsFunc(d.Passages, func(p library.Passage) bool { return len(p.Vector) > 0 && len(p.Vector) != numbers })
+}
+
+// tellOthers tells of documents whose vectors another model made, which had the name of the library's.
+func (a *app) tellOthers(l *library.Library, docs []library.Document, numbers int) {
+	others := 0
+	for _, d := range docs {
+		if hasOther(l, d, numbers) {
+			others++
+		}
+	}
+	if others > 0 {
+		a.hint("[another model was called %s when it made vectors of the library %s: %d of its %s are found by their words alone]\n  try: myco library update %s",
+			l.Model, l.Name, others, plural(viewOf(l, docs).Documents, "document"), l.Name)
+	}
+}
+
+// lacking are the passages of d without a vector as the model of the library makes them.
+func (u *libraryUpdate) lacking(d *library.Document) (out []*library.Passage) {
+	if u.l.Model == "" {
+		return nil
+	}
+	for i, p := range d.Passages {
+		if n := len(p.Vector); n == 0 || d.Model != u.l.Model || u.numbers > 0 && n != u.numbers {
+			out = append(out, &d.Passages[i])
+		}
+	}
+	return out
+}
+
+// vectors has the model of the library make the vectors that d lacks, and says what became of them. A passage at which the
+// model fails is found by its words until an update tries again. An error is not of d, which keeps what was made.
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
+	var lacking []*library.Passage
+	u.beside(func() { lacking = u.lacking(d) })
+	if len(lacking) == 0 {
+		return "", nil
+	}
+	for _, p := range lacking {
+		p.Vector = nil
+	}
+	d.Model = u.l.Model
+	by, err := u.embedAll(ctx, d, lacking)
+	switch {
+	case err == nil:
+		return ", vectors by " + u.nameOf(by), nil
+	case !ofTheDocument(bus.AsError(err).Code):
+		return "", err
+	}
+	u.beside(func() { lacking = u.lacking(d) })
+	return fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
+}
+
+// embedAll has vectors made for the passages that d lacks them of, and tells who made the last. Where the model fails at
+// some, the error is one of them once the others are made. What is made is kept in steps, for it may take hours.
+func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacking []*library.Passage) (by bus.NodeID, err error) {
+	all := len(d.Passages)
+	var (
+		mu       sync.Mutex // guards d, and what follows
+		done     = all - len(lacking)
+		kept     = u.now()
+		fails    int
+		failedAt error
+	)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(embedTasks)
+	for part := range slices.Chunk(lacking, embedsAtOnce) {
+		g.Go(func() error {
+			vectors, node, err := u.embedPart(ctx, d, part)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				if fails++; fails < embedsFail && ofTheDocument(bus.AsError(err).Code) {
+					failedAt, err = err, nil
+				}
+				return err
+			}
+			for i, p := range part {
+				p.Vector = library.Unit(vectors[i])
+			}
+			by = node
+			before := done
+			if done += len(part); before/embedsTold < done/embedsTold {
+				u.beside(func() { u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, all) })
+			}
+			if done < all && u.now().Sub(kept) >= keptEvery {
+				err = u.l.Put(*d)
+				kept = u.now()
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return by, err
+	}
+	return by, failedAt
+}
+
+// embedPart has vectors made for a part of d's passages.
+func (u *libraryUpdate) embedPart(ctx context.Context, d *library.Document, part []*library.Passage) ([][]float32, bus.NodeID, error) {
+	called := cmp.Or(d.Title, filepath.Base(d.Path))
+	texts := make([]string, len(part))
+	for i, p := range part { // what a passage is of tells much of what it is about
+		texts[i] = embedPrompts(u.l.Model).passage + called + "\n" + p.Text
+	}
+	vectors, node, err := u.embed(ctx, u.l.Model, bus.Batch, texts)
+	u.beside(func() {
+		for _, v := range vectors {
+			if u.numbers = cmp.Or(u.numbers, len(v)); len(v) != u.numbers {
+				err = bus.Errorf(bus.CodeFailed, "%s makes vectors of %d numbers at one node, and of %d at another: these are two models", u.l.Model, u.numbers, len(v))
+			}
+		}
+	})
+	return vectors, node, err
+}
