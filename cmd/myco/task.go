@@ -93,7 +93,7 @@ var tasksGive = giving{
 
 // tasks lists tasks, the newest last.
 func (a *app) tasks(tasks []bus.TaskInfo) {
-	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
+	oldestFirst(tasks)
 	views := make([]taskView, len(tasks))
 	rows := make([][]string, len(tasks))
 	for i, t := range tasks {
@@ -111,6 +111,11 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 	default:
 		a.text(tasksGive.fitted(a.width(), []string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows))
 	}
+}
+
+// oldestFirst is the order in which tasks are shown; the daemon tells them in none.
+func oldestFirst(tasks []bus.TaskInfo) {
+	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
 }
 
 // nameOrID is what a person calls a node, in a table.
