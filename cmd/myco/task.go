@@ -304,6 +304,14 @@ type taskAttachCmd struct {
 
 // Run implements the command. Ending it leaves the task alone.
 func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
+	err := c.attach(ctx, a)
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeUnavailable && strings.HasPrefix(e.Hint, "mycod") {
+		return e.WithHint("%s, and then: myco task attach %s", e.Hint, c.ID) // the daemon is gone, and the task is not
+	}
+	return err
+}
+
+func (c *taskAttachCmd) attach(ctx context.Context, a *app) error {
 	if c.From < 0 {
 		return bus.Errorf(bus.CodeInvalid, "--from %d: want 0 or more", c.From).WithHint("myco task attach --help")
 	}

@@ -106,6 +106,17 @@ func TestAttach(t *testing.T) {
 	golden(t, "attach_json.golden", d.myco("task", "attach", "raw", "--json", "--stream").want(t, 0).out)
 }
 
+// A task goes on without the daemon at which somebody watched it: the next command leads back to it.
+func TestAttachToADaemonThatEnds(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbTask), func(bus.TaskRequest) any {
+		go d.end()
+		return nil
+	})
+	d.myco("task", "attach", "t1").want(t, 4, "connection to the daemon is lost", "try: mycod --data-dir "+bus.ShellWord(d.dir)+", and then: myco task attach t1")
+}
+
 func TestAge(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
