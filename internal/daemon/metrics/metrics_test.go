@@ -165,6 +165,27 @@ func TestDocsNameTheFigures(t *testing.T) {
 	}
 }
 
+// The dashboard for Grafana asks for no figure that there is not: such a panel would just stay empty.
+func TestGrafanaAsksForWhatThereIs(t *testing.T) {
+	t.Parallel()
+	dashboard, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "grafana.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New(state)
+	busy(m)
+	page := get(t, m, "/metrics")
+	asked := regexp.MustCompile(`mycoswarm_\w+`).FindAllString(string(dashboard), -1)
+	for _, name := range asked {
+		if !regexp.MustCompile(`(?m)^` + name + `[{ ]`).MatchString(page) {
+			t.Errorf("docs/grafana.json asks for %s, which there is not", name)
+		}
+	}
+	if len(asked) < 10 {
+		t.Errorf("docs/grafana.json asks for %v alone", asked)
+	}
+}
+
 // A machine without a GPU does not tell of an idle one, and a node that does not know itself yet tells nothing.
 func TestWhatIsNotMeasuredIsNotTold(t *testing.T) {
 	t.Parallel()
