@@ -175,7 +175,8 @@ func TestChatInATerminal(t *testing.T) {
 	x := openTerminal(t, n, nil, "chat")
 	x.sees("/help shows the commands", ">>>")
 	x.typed("What is the capital of Frence" + strings.Repeat("\x7f", 4) + "ance?" + enter) // a slip, mended
-	x.sees("The capital of France is Paris.", "-- tower, tinylm:latest,", "tokens/s", "first token after", "This is a demo", "download)"+ready)
+	// Not how many tokens/s: the demo model may be quicker than a clock can tell.
+	x.sees("The capital of France is Paris.", "-- tower, tinylm:latest,", "first token after", "This is a demo", "download)"+ready)
 	if got := strings.Count(x.screen(), "The capital of France is Paris."); got != 1 {
 		t.Errorf("the answer is there %d times, want once", got)
 	}
