@@ -292,7 +292,11 @@ func (c *taskCancelCmd) Run(ctx context.Context, a *app) error {
 			a.object(viewTask(info))
 			return
 		}
-		a.text(string(info.ID) + " is " + state(string(info.State)) + "\n")
+		line := string(info.ID) + " is " + state(string(info.State))
+		if info.State.Terminal() && info.State != bus.StateCancelled {
+			line += ", and stays so"
+		}
+		a.text(line + "\n")
 	})
 }
 

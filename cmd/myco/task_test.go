@@ -74,7 +74,7 @@ func TestTasks(t *testing.T) {
 		golden(t, "task_why_"+id+"_json.golden", d.myco("task", "why", id, "--json").want(t, 0).out)
 	}
 	d.myco("task", "show", "t9").want(t, 3, "no task t9", "try: myco task ls")
-	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead\n" {
+	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead, and stays so\n" {
 		t.Errorf("cancel printed %q", o.out)
 	}
 }
