@@ -28,8 +28,9 @@ type terminal struct {
 	cmd *exec.Cmd
 	end chan struct{} // closed once the program has ended
 
-	mu  sync.Mutex
-	emu *vt.Emulator
+	mu   sync.Mutex
+	emu  *vt.Emulator
+	said strings.Builder // what the emulator has obeyed, too
 }
 
 // openTerminal runs myco in a terminal of 80 columns and 24 rows.
@@ -75,6 +76,7 @@ func (x *terminal) read() {
 		n, err := x.pty.Read(buf)
 		x.mu.Lock()
 		_, _ = x.emu.Write(buf[:n]) // it takes everything
+		x.said.Write(buf[:n])
 		x.mu.Unlock()
 		if err != nil {
 			_ = x.cmd.Wait() // its code is read below
@@ -175,7 +177,8 @@ func TestChatInATerminal(t *testing.T) {
 	x := openTerminal(t, n, nil, "chat")
 	x.sees("/help shows the commands", ">>>")
 	x.typed("What is the capital of Frence" + strings.Repeat("\x7f", 4) + "ance?" + enter) // a slip, mended
-	x.sees("The capital of France is Paris.", "-- tower, tinylm:latest,", "tokens/s", "first token after", "This is a demo", "download)"+ready)
+	// Not how many tokens/s: the demo model may be quicker than a clock can tell.
+	x.sees("The capital of France is Paris.", "-- tower, tinylm:latest,", "first token after", "This is a demo", "download)"+ready)
 	if got := strings.Count(x.screen(), "The capital of France is Paris."); got != 1 {
 		t.Errorf("the answer is there %d times, want once", got)
 	}
@@ -202,6 +205,28 @@ func TestChatInATerminal(t *testing.T) {
 	x.left()
 	if r := n.Myco(t, "chat", "--list"); !strings.Contains(r.Stdout, "trip") || r.Code != 0 {
 		t.Errorf("%s", r)
+	}
+}
+
+// A terminal that says it is dumb, as that of an editor, is told nothing that it would have to obey: asked where its
+// cursor is, it would never answer.
+func TestChatInADumbTerminal(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	n := s.Node(t, "tower")
+	n.Demo = true
+	n.Start(t)
+	awaitModel(t, n, "tower", "tinylm", true)
+	x := openTerminal(t, n, []string{"TERM=dumb"}, "chat")
+	x.sees("/help shows the commands", ready)
+	x.typed("What is the capital \\" + enter)
+	x.sees("\n...")
+	x.typed("of France?" + enter)
+	x.sees("\nThe capital of France is Paris.", "-- tower, tinylm:latest,", "download)"+ready)
+	x.typed(ctrlD)
+	x.left()
+	if said := x.said.String(); strings.Contains(said, "\x1b") {
+		t.Errorf("it is told to obey: %q", said)
 	}
 }
 

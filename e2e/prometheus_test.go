@@ -50,6 +50,60 @@ func readMetricsPage(t *testing.T) (p metricsPage) {
 	return p
 }
 
+// panels are the queries of the dashboard for Grafana in docs/grafana.json, by the titles of its panels.
+func panels(t *testing.T) map[string][]string {
+	t.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(root, "docs", "grafana.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			out[p.Title] = append(out[p.Title], strings.ReplaceAll(target.Expr, "$__rate_interval", "1m"))
+		}
+	}
+	if len(out) == 0 || len(out) != len(dashboard.Panels) {
+		t.Fatalf("docs/grafana.json has %d panels, and %d with a title and a query of their own", len(dashboard.Panels), len(out))
+	}
+	return out
+}
+
+var figure = regexp.MustCompile(`mycoswarm_\w+`)
+
+// shows runs the queries of each panel. Each has to give something, but those of figures that no node here has.
+func (p *prometheus) shows(panels map[string][]string) {
+	p.t.Helper()
+	for title, queries := range panels {
+		for _, query := range queries {
+			there := true
+			for _, name := range figure.FindAllString(query, -1) {
+				got, err := p.ask(name)
+				there = there && err == nil && len(got) > 0
+			}
+			harness.Poll(p.t, harness.Patience, "the panel "+title+" shows something", func() string {
+				if got, err := p.ask(query); err != nil || there && len(got) == 0 {
+					return fmt.Sprintf("%s: %v, %v", query, got, err)
+				}
+				return ""
+			})
+		}
+	}
+}
+
 // program finds a program of Debian's package prometheus.
 func program(t *testing.T, name string) string {
 	t.Helper()
@@ -184,6 +238,7 @@ func TestPrometheus(t *testing.T) {
 			t.Errorf("%s: %v", query, err)
 		}
 	}
+	p.shows(panels(t))
 	if got, err := p.ask(`mycoswarm_slots_busy * on (instance) group_left (name) mycoswarm_node_info`); err != nil || len(got) != 2 {
 		t.Errorf("nodes by name: %v, %v", got, err)
 	}

@@ -159,7 +159,11 @@ func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Re
 			w.Header().Set("Allow", method)
 			return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method), method}
 		}
-		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
+		err := bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
+		if call, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/"), "/"); slices.Contains([]string{"create", "copy", "push", "blobs"}, call) {
+			return err.WithHint("ask the Ollama itself, on its machine: what it has then, the swarm has too")
+		}
+		return err
 	}
 }
 

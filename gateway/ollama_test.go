@@ -157,20 +157,22 @@ func TestOllamaRefuses(t *testing.T) {
 		status     int
 		says       string
 	}{
-		"no body":          {"/api/chat", "", 400, "missing request body"},
-		"no JSON":          {"/api/chat", "hello", 400, "want a JSON object"},
-		"no object":        {"/api/chat", "null", 400, "want a JSON object"},
-		"no model":         {"/api/generate", `{"prompt":"x"}`, 400, "model is required"},
-		"a wrong type":     {"/api/chat", `{"model":7}`, 400, "model"},
-		"a wrong role":     {"/api/chat", `{"model":"m","messages":[{"role":"cook","content":"x"}]}`, 400, "cook"},
-		"no base64":        {"/api/chat", `{"model":"m","messages":[{"role":"user","images":["?"]}]}`, 400, "messages"},
-		"a format":         {"/api/chat", hello + `,"format":7}`, 400, "format"},
-		"a thought":        {"/api/chat", hello + `,"think":[]}`, 400, "think"},
-		"tools":            {"/api/chat", hello + `,"tools":{}}`, 400, "tools"},
-		"arguments":        {"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, 400, "arguments"},
-		"probabilities":    {"/api/chat", hello + `,"logprobs":"yes"}`, 400, "logprobs"},
-		"too many of them": {"/api/chat", hello + `,"logprobs":true,"top_logprobs":21}`, 400, "top_logprobs 21: want 0 to 20"},
-		"another method":   {"/api/create", `{"model":"m"}`, 404, "POST /api/create"},
+		"no body":           {"/api/chat", "", 400, "missing request body"},
+		"no JSON":           {"/api/chat", "hello", 400, "want a JSON object"},
+		"no object":         {"/api/chat", "null", 400, "want a JSON object"},
+		"no model":          {"/api/generate", `{"prompt":"x"}`, 400, "model is required"},
+		"a wrong type":      {"/api/chat", `{"model":7}`, 400, "model"},
+		"a wrong role":      {"/api/chat", `{"model":"m","messages":[{"role":"cook","content":"x"}]}`, 400, "cook"},
+		"no base64":         {"/api/chat", `{"model":"m","messages":[{"role":"user","images":["?"]}]}`, 400, "messages"},
+		"a format":          {"/api/chat", hello + `,"format":7}`, 400, "format"},
+		"a thought":         {"/api/chat", hello + `,"think":[]}`, 400, "think"},
+		"tools":             {"/api/chat", hello + `,"tools":{}}`, 400, "tools"},
+		"arguments":         {"/api/chat", `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}]}`, 400, "arguments"},
+		"probabilities":     {"/api/chat", hello + `,"logprobs":"yes"}`, 400, "logprobs"},
+		"too many of them":  {"/api/chat", hello + `,"logprobs":true,"top_logprobs":21}`, 400, "top_logprobs 21: want 0 to 20"},
+		"another method":    {"/api/create", `{"model":"m"}`, 404, "POST /api/create. Next: ask the Ollama itself"},
+		"a blob":            {"/api/blobs/sha256:00", "x", 404, "Next: ask the Ollama itself"},
+		"no call of Ollama": {"/api/fly", `{"model":"m"}`, 404, "this node does not serve POST /api/fly"},
 	} {
 		o, g := newOracle(t, paris())
 		w := local(t, g, "POST", c.path, c.body)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/colorprofile"
@@ -37,6 +38,7 @@ type chat struct {
 	local  bool      // there is no daemon
 	keep   bool      // on disk
 	tty    bool      // answers go to a terminal
+	dumb   bool      // which obeys nothing
 	notes  io.Writer
 	files  sessions
 	s      *session
@@ -52,9 +54,10 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	if c.List {
 		return a.listSessions(files)
 	}
+	dumb := slices.Contains(a.environ, "TERM=dumb")
 	ch := &chat{
 		app: a, keep: !c.NoSave, files: files, notes: colorprofile.NewWriter(a.err, a.environ),
-		tty: a.interactive && !a.json && term.IsTerminal(os.Stdout.Fd()),
+		tty: a.interactive && !a.json && !dumb && term.IsTerminal(os.Stdout.Fd()), dumb: dumb,
 	}
 	if err := ch.open(c); err != nil {
 		return err

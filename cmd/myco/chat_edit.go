@@ -27,19 +27,27 @@ type editor struct {
 	out  io.Writer
 	once sync.Once
 	note func(string, ...any)
+	// dumb tells of a terminal that obeys nothing, as those within editors: it edits its lines by itself. Asked where
+	// its cursor is, as others are before each line, it would not answer, and be waited for without end.
+	dumb bool
 }
 
 // newEditor edits on standard output where that is a terminal, else on standard error.
 func newEditor(ch *chat) *editor {
-	e := &editor{out: os.Stderr, note: ch.note}
+	e := &editor{out: os.Stderr, note: ch.note, dumb: ch.dumb}
 	if ch.tty {
 		e.out = os.Stdout
 	}
-	rl, err := readline.NewFromConfig(&readline.Config{
+	cfg := &readline.Config{
 		Prompt: ">>> ", Stdin: &pasteReader{from: os.Stdin}, Stdout: e.out, Stderr: os.Stderr,
 		InterruptPrompt: "^C", EOFPrompt: "\n", DisableAutoSaveHistory: true, Undo: true,
 		AutoComplete: completer{ch},
-	})
+	}
+	if e.dumb {
+		asItIs := func() error { return nil }
+		cfg.FuncIsTerminal, cfg.FuncMakeRaw, cfg.FuncExitRaw = func() bool { return false }, asItIs, asItIs
+	}
+	rl, err := readline.NewFromConfig(cfg)
 	if err != nil {
 		panic(err) // only Windows has an error here, before version 10
 	}
@@ -67,10 +75,7 @@ func (e *editor) read() (string, error) {
 		if g.open() {
 			prompt = "... "
 		}
-		e.rl.SetPrompt(prompt)
-		io.WriteString(e.out, ansi.SetModeBracketedPaste) //nolint:errcheck // it is the terminal
-		line, err := e.rl.ReadLine()
-		io.WriteString(e.out, ansi.ResetModeBracketedPaste) //nolint:errcheck // as above
+		line, err := e.line(prompt)
 		switch {
 		case errors.Is(err, readline.ErrInterrupt):
 			if !g.open() && line == "" {
@@ -88,6 +93,18 @@ func (e *editor) read() (string, error) {
 			return text, nil
 		}
 	}
+}
+
+// line returns one line.
+func (e *editor) line(prompt string) (string, error) {
+	if e.dumb {
+		io.WriteString(e.out, prompt) //nolint:errcheck // it is the terminal
+		return e.rl.ReadLine()
+	}
+	e.rl.SetPrompt(prompt)
+	io.WriteString(e.out, ansi.SetModeBracketedPaste)         //nolint:errcheck // as above
+	defer io.WriteString(e.out, ansi.ResetModeBracketedPaste) //nolint:errcheck // as above
+	return e.rl.ReadLine()
 }
 
 func (e *editor) close() { e.once.Do(func() { _ = e.rl.Close() }) }

@@ -98,6 +98,17 @@ func inherit(command, root complete.Command) {
 	}
 }
 
+// modelNames are those of all models, each once.
+func modelNames(nodes []bus.NodeInfo) (names []string) {
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // predictors are the names that fields of commands have in their tag "predictor".
 func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 	ask := func(names func(context.Context, *bus.Conn) []string) complete.Predictor {
@@ -119,6 +130,7 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 			if err != nil {
 				return nil
 			}
+			oldestFirst(all)
 			for _, t := range all {
 				if is(t) {
 					ids = append(ids, string(t.ID))
@@ -150,20 +162,15 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 			slices.Sort(types)
 			return slices.Compact(types)
 		}),
-		"model": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
+		"model": ask(func(ctx context.Context, c *bus.Conn) []string {
 			status, err := c.Status(ctx)
 			if err != nil {
 				return nil
 			}
-			for _, n := range status.Nodes {
-				for _, m := range n.Models {
-					names = append(names, m.Name)
-				}
-			}
-			return names
+			return modelNames(status.Nodes)
 		}),
 		"task": tasks(func(bus.TaskInfo) bool { return true }),
-		"dead": tasks(func(t bus.TaskInfo) bool { return t.State == bus.StateDead }),
+		"dead": tasks(func(t bus.TaskInfo) bool { return t.State == bus.StateDead && t.Durable }),
 		"key": ask(func(ctx context.Context, c *bus.Conn) (ids []string) {
 			keys, err := c.Keys(ctx)
 			if err != nil {

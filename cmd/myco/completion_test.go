@@ -1,11 +1,17 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
+	"github.com/posener/complete"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // Every predictor that a field names is there: without, a shell would get nothing at all.
@@ -17,4 +23,35 @@ func TestPredictors(t *testing.T) {
 	s := streams{in: strings.NewReader("")}
 	_, err = kongcompletion.Command(parser, kongcompletion.WithPredictors(predictors(t.Context(), s)))
 	must(t, err)
+}
+
+// What is offered is there once, however many nodes have it; of tasks it is the last ones, and of dead ones those that
+// myco dead knows.
+func TestWhatPredictorsOffer(t *testing.T) {
+	d := setup(t)
+	t.Setenv(envLine, "myco --data-dir "+d.dir+" ")
+	at := time.Unix(1_700_000_000, 0)
+	on(d, payload(bus.VerbTasks), func(struct{}) any {
+		all := []bus.TaskInfo{
+			{ID: "letter", State: bus.StateDead, Durable: true, Submitted: at.Add(time.Hour)},
+			{ID: "waited", State: bus.StateDead, Submitted: at.Add(time.Hour)},
+		}
+		for i := range completionMost {
+			all = append(all, bus.TaskInfo{ID: bus.TaskID(fmt.Sprint("t", i)), State: bus.StateDone, Submitted: at})
+		}
+		return all
+	})
+	offers := predictors(t.Context(), streams{in: strings.NewReader("")})
+	for name, want := range map[string]string{"model": "a b c d gemma3:27b", "dead": "letter"} {
+		if got := strings.Join(offers[name].Predict(complete.Args{}), " "); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	both := []bus.ModelInfo{{Name: "qwen3:8b"}, {Name: "gemma3:1b"}}
+	if got := strings.Join(modelNames([]bus.NodeInfo{{Models: both}, {Models: both}}), " "); got != "gemma3:1b qwen3:8b" {
+		t.Errorf("models of two nodes: %q, want each once", got)
+	}
+	if got := offers["task"].Predict(complete.Args{}); len(got) != completionMost || !slices.Contains(got, "letter") {
+		t.Errorf("of tasks, %d are offered, without the last: %v", len(got), got)
+	}
 }

@@ -31,6 +31,7 @@ type daemon struct {
 	t   *testing.T
 	dir string
 	nc  *nats.Conn
+	end func() // as when mycod is killed
 }
 
 // setup starts a daemon of a swarm of two.
@@ -46,6 +47,7 @@ func setup(t *testing.T) *daemon {
 	})
 	must(t, err)
 	srv.Start()
+	d.end = srv.Shutdown
 	if !srv.ReadyForConnections(limit) {
 		t.Fatal("the NATS server does not start")
 	}

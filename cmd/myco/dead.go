@@ -14,10 +14,13 @@ type deadCmd struct {
 	Ls    deadLsCmd    `cmd:"" default:"1" help:"List the durable tasks that were given up (default)."`
 	Show  deadShowCmd  `cmd:"" help:"Show one of them, and why it was given up."`
 	Retry deadRetryCmd `cmd:"" help:"Hand them over again, as new tasks, and remove the dead ones."`
-	Rm    deadRmCmd    `cmd:"" help:"Remove them."`
+	Rm    deadRmCmd    `cmd:"" help:"Remove them; with --all it asks before."`
 }
 
 type deadLsCmd struct{}
+
+// noneDead is said where there are none. Tasks that somebody waits for are given up too, which task ls tells.
+const noneDead = "no durable task was given up"
 
 // deadGive is the order of what people can do without; dead show has it all.
 var deadGive = giving{
@@ -42,9 +45,10 @@ func (c *deadLsCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if len(dead) == 0 {
-		a.hint("no dead tasks")
+		a.hint(noneDead)
 		return nil
 	}
+	oldestFirst(dead)
 	rows := make([][]string, len(dead))
 	for i, t := range dead {
 		why := "-"
@@ -95,8 +99,8 @@ type deadArgs struct {
 }
 
 // each calls do for every task that was asked for, prints what it returns, and returns the first
-// failure after all were tried.
-func (d *deadArgs) each(ctx context.Context, a *app, do func(*bus.Conn, bus.TaskID) (any, string, error)) error {
+// failure after all were tried. Where that is all tasks, sure is asked before, with how many they are.
+func (d *deadArgs) each(ctx context.Context, a *app, sure func(n int) error, do func(*bus.Conn, bus.TaskID) (any, string, error)) error {
 	if d.All == (len(d.IDs) > 0) {
 		return bus.Errorf(bus.CodeInvalid, "name dead tasks, or --all of them").WithHint("myco dead ls")
 	}
@@ -116,11 +120,16 @@ func (d *deadArgs) each(ctx context.Context, a *app, do func(*bus.Conn, bus.Task
 		if err != nil {
 			return err
 		}
+		oldestFirst(dead)
 		for _, t := range dead {
 			ids = append(ids, t.ID)
 		}
 		if len(ids) == 0 {
-			a.hint("no dead tasks")
+			a.hint(noneDead)
+			return nil
+		}
+		if err := sure(len(ids)); err != nil {
+			return err
 		}
 	}
 	var failed error
@@ -158,7 +167,8 @@ type retryView struct {
 
 // Run implements the command.
 func (c *deadRetryCmd) Run(ctx context.Context, a *app) error {
-	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
+	sure := func(int) error { return nil } // they come back where they fail again
+	return c.each(ctx, a, sure, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
 		r, err := conn.Retry(ctx, id, c.Force)
 		line := fmt.Sprintf("%s goes again as %s", id, r.ID)
 		if r.Warning != "" {
@@ -168,7 +178,10 @@ func (c *deadRetryCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-type deadRmCmd struct{ deadArgs }
+type deadRmCmd struct {
+	deadArgs
+	Yes bool `short:"y" help:"Do not ask, with --all."`
+}
 
 // removedView is what dead rm --json prints, an object for each task.
 type removedView struct {
@@ -176,9 +189,16 @@ type removedView struct {
 	Removed bool       `json:"removed"`
 }
 
-// Run implements the command.
+// Run implements the command. Who names a task knows which one goes; --all takes those too that nobody has looked at.
 func (c *deadRmCmd) Run(ctx context.Context, a *app) error {
-	return c.each(ctx, a, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
+	again := "myco dead rm --all --yes"
+	if c.Force {
+		again += " --force"
+	}
+	sure := func(n int) error {
+		return a.confirm(c.Yes, "Remove "+plural(n, "dead task")+"? What they ask is gone then, and why they were given up.", again)
+	}
+	return c.each(ctx, a, sure, func(conn *bus.Conn, id bus.TaskID) (any, string, error) {
 		return removedView{ID: id, Removed: true}, string(id) + " is removed", conn.Remove(ctx, id, c.Force)
 	})
 }

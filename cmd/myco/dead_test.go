@@ -2,7 +2,9 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -64,6 +66,46 @@ func TestDead(t *testing.T) {
 	}
 	d.myco("dead", "rm").want(t, 2, "name dead tasks", "try: myco dead ls")
 	d.myco("dead", "rm", "t1", "--all").want(t, 2, "name dead tasks")
+}
+
+// All of them go only where somebody said so: a script that passes --all alone removes nothing.
+func TestRemovingAllTheDeadIsAskedFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	at := time.Unix(1_700_000_000, 0)
+	on(d, payload(bus.VerbTasks), func(struct{}) any {
+		return []bus.TaskInfo{
+			{ID: "young", Type: "echo", State: bus.StateDead, Durable: true, Submitted: at.Add(time.Hour)},
+			{ID: "old", Type: "echo", State: bus.StateDead, Durable: true, Submitted: at},
+		}
+	})
+	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any { return bus.TaskInfo{ID: r.ID, State: bus.StateDead, Durable: true} })
+	var removed atomic.Int32
+	on(d, payload(bus.VerbRemove), func(bus.DeadRequest) any { removed.Add(1); return struct{}{} })
+
+	if o := d.myco("dead", "ls").want(t, 0).out; strings.Index(o, "old") > strings.Index(o, "young") {
+		t.Errorf("the oldest is not the first:\n%s", o)
+	}
+	d.mycoIn(t.Context(), "y\n", "dead", "rm", "--all").want(t, 2, "nothing was changed", "no terminal", "try: myco dead rm --all --yes")
+	d.mycoIn(t.Context(), "y\n", "dead", "rm", "--all", "--force", "--json").want(t, 2, "try: myco dead rm --all --yes --force")
+	if n := removed.Load(); n != 0 {
+		t.Errorf("%d were removed without --yes", n)
+	}
+	if o := d.myco("dead", "rm", "--all", "--yes").want(t, 0).out; o != "old is removed\nyoung is removed\n" {
+		t.Errorf("dead rm --all --yes printed %q", o)
+	}
+	if n := removed.Load(); n != 2 {
+		t.Errorf("%d were removed, want both", n)
+	}
+}
+
+func TestNothingIsDead(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return []bus.TaskInfo{{ID: "t2", State: bus.StateDead}} })
+	for _, args := range [][]string{{"ls"}, {"rm", "--all"}, {"retry", "--all"}} {
+		d.myco(append([]string{"dead"}, args...)...).want(t, 0, "no durable task was given up")
+	}
 }
 
 func TestDrain(t *testing.T) {

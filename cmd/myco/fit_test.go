@@ -147,9 +147,12 @@ func TestTitleFitsTheTerminal(t *testing.T) {
 func TestPluginsFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	rows := pluginRows([]bus.PluginInfo{
-		{Name: "word-counter-of-the-library", Type: "words", Slots: 2, Processes: 1, Confined: true, May: []string{"read /srv/books", "network"}},
+		{Name: "word-counter-of-the-library", Type: "words", About: "counts\nwords", Slots: 2, Processes: 1, Confined: true, May: []string{"read /srv/books", "network"}},
 		{Name: "old", Error: bus.Errorf(bus.CodeInvalid, "plugin.toml:1:1: there is no setting typ")},
 	})
+	if out := pluginsGive.fitted(0, pluginsHead, rows); !strings.Contains(out, "  counts words\n") {
+		t.Errorf("what a plugin is about is not told:\n%s", out)
+	}
 	for _, columns := range []int{5, 20, 40, 60, 80} {
 		out := pluginsGive.fitted(columns, pluginsHead, rows)
 		for line := range strings.Lines(out) {

@@ -37,8 +37,9 @@ func (c *inviteCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	a.text(inv.Token + "\n")
-	a.hint("It lets one node in, once, within %v. On the other machine:\n  mycod --join %s",
-		inv.ExpiresAt.Sub(a.now()).Round(time.Second), inv.Token)
+	a.hint("It lets one node in, once, within %s. On the other machine:\n  mycod --join %s\n"+
+		"or, where mycod runs there already: myco join, with the same token",
+		spell(inv.ExpiresAt.Sub(a.now()).Round(time.Second)), inv.Token)
 	return nil
 }
 

@@ -31,8 +31,8 @@ func (a *app) next(hint string) string {
 	if a.dataDir == "" || a.commands == nil {
 		return hint
 	}
-	if hint == "mycod" { // where the connection was lost
-		return "mycod --data-dir " + bus.ShellWord(a.dataDir)
+	if rest, lost := strings.CutPrefix(hint, "mycod"); lost && (rest == "" || rest[0] == ',') { // the connection was lost
+		hint = "mycod --data-dir " + bus.ShellWord(a.dataDir) + rest
 	}
 	var b strings.Builder
 	last := 0

@@ -20,6 +20,7 @@ func TestNext(t *testing.T) {
 		"myco swarm":                       "myco --data-dir /d swarm",
 		"mycod":                            "mycod --data-dir /d",
 		"mycod --data-dir /d":              "mycod --data-dir /d",
+		"mycod, and then: myco swarm":      "mycod --data-dir /d, and then: myco --data-dir /d swarm",
 		"ollama pull m":                    "ollama pull m",
 		"myco ask --help":                  "myco ask --help",
 		"myco --help":                      "myco --help",

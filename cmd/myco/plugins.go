@@ -68,13 +68,13 @@ func (c *pluginsCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-var pluginsHead = []string{"PLUGIN", "TYPE", "SLOTS", "PROCESSES", "MAY", "STATE"}
+var pluginsHead = []string{"PLUGIN", "TYPE", "SLOTS", "PROCESSES", "MAY", "STATE", "ABOUT"}
 
 // pluginsGive is the order of what people can do without.
 var pluginsGive = giving{
-	shorten: map[string]int{"PLUGIN": 10, "TYPE": 8, "MAY": 12},
-	wrap:    []string{"MAY"},
-	drop:    []string{"PROCESSES", "SLOTS", "TYPE", "MAY"},
+	shorten: map[string]int{"ABOUT": 12, "PLUGIN": 10, "TYPE": 8, "MAY": 12},
+	wrap:    []string{"ABOUT", "MAY"},
+	drop:    []string{"PROCESSES", "SLOTS", "ABOUT", "TYPE", "MAY"},
 }
 
 func pluginRows(list []bus.PluginInfo) [][]string {
@@ -87,7 +87,7 @@ func pluginRows(list []bus.PluginInfo) [][]string {
 		if p.Error != nil {
 			is = "failed"
 		}
-		rows[i] = []string{p.Name, orDash(p.Type), strconv.Itoa(p.Slots), strconv.Itoa(p.Processes), orDash(may), state(is)}
+		rows[i] = []string{p.Name, orDash(p.Type), strconv.Itoa(p.Slots), strconv.Itoa(p.Processes), orDash(may), state(is), orDash(strings.Join(strings.Fields(p.About), " "))}
 	}
 	return rows
 }

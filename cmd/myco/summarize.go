@@ -19,9 +19,8 @@ const (
 	tokenBytes = 3
 	// promptTokens is what is said beside the text.
 	promptTokens = 200
-	// partWords is how long the summary of a part may be, and defaultWords that of the whole.
-	partWords    = 150
-	defaultWords = 200
+	// partWords is how long the summary of a part may be.
+	partWords = 150
 	// leastPart is how much text, in bytes, a model must be able to read at once.
 	leastPart = 200
 	// partsAtOnce is how many parts are asked for at once: more than a household has slots.
@@ -35,17 +34,14 @@ type summarizeCmd struct {
 	Files []string `arg:"" optional:"" name:"file" help:"Documents, of which one summary is made; - for standard input."`
 	Model string   `short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node  string   `help:"The node that must answer: its name, its id or the beginning of its id. Any may read." placeholder:"NODE"`
-	Words int      `help:"About how long the summary is, in words (default: 200)." placeholder:"N"`
+	Words int      `help:"About how long the summary is, in words (default: 200)." default:"200" placeholder:"N"`
 	Pages string   `help:"Of a PDF, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
 }
 
 // Run implements the command.
 func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
-	switch {
-	case c.Words < 0 || c.Words > 10_000:
+	if c.Words < 1 || c.Words > 10_000 {
 		return bus.Errorf(bus.CodeInvalid, "--words %d: want 1 to 10000", c.Words).WithHint("myco summarize --help")
-	case c.Words == 0:
-		c.Words = defaultWords
 	}
 	files, err := a.filesOf(c.Files, "summarize")
 	if err != nil {

@@ -116,6 +116,7 @@ func TestSummarize(t *testing.T) {
 		fmt.Fprintf(&text, "Paragraph <%d> tells of bees and of %s.\n\n", i, strings.Repeat("honey ", 10))
 	}
 	writeFile(t, path, text.String())
+	d.myco("summarize", path, "--words", "0").want(t, 2, "--words 0: want 1 to 10000")
 	d.myco("summarize", path, "--words", "50").want(t, 0, "parts of 9 KB at most")
 	all := asked()
 	last := all[len(all)-1]

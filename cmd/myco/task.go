@@ -93,7 +93,7 @@ var tasksGive = giving{
 
 // tasks lists tasks, the newest last.
 func (a *app) tasks(tasks []bus.TaskInfo) {
-	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
+	oldestFirst(tasks)
 	views := make([]taskView, len(tasks))
 	rows := make([][]string, len(tasks))
 	for i, t := range tasks {
@@ -111,6 +111,11 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 	default:
 		a.text(tasksGive.fitted(a.width(), []string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows))
 	}
+}
+
+// oldestFirst is the order in which tasks are shown; the daemon tells them in none.
+func oldestFirst(tasks []bus.TaskInfo) {
+	slices.SortStableFunc(tasks, func(x, y bus.TaskInfo) int { return x.Submitted.Compare(y.Submitted) })
 }
 
 // nameOrID is what a person calls a node, in a table.
@@ -287,7 +292,11 @@ func (c *taskCancelCmd) Run(ctx context.Context, a *app) error {
 			a.object(viewTask(info))
 			return
 		}
-		a.text(string(info.ID) + " is " + state(string(info.State)) + "\n")
+		line := string(info.ID) + " is " + state(string(info.State))
+		if info.State.Terminal() && info.State != bus.StateCancelled {
+			line += ", and stays so"
+		}
+		a.text(line + "\n")
 	})
 }
 
@@ -299,6 +308,14 @@ type taskAttachCmd struct {
 
 // Run implements the command. Ending it leaves the task alone.
 func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
+	err := c.attach(ctx, a)
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeUnavailable && strings.HasPrefix(e.Hint, "mycod") {
+		return e.WithHint("%s, and then: myco task attach %s", e.Hint, c.ID) // the daemon is gone, and the task is not
+	}
+	return err
+}
+
+func (c *taskAttachCmd) attach(ctx context.Context, a *app) error {
 	if c.From < 0 {
 		return bus.Errorf(bus.CodeInvalid, "--from %d: want 0 or more", c.From).WithHint("myco task attach --help")
 	}

@@ -74,7 +74,7 @@ func TestTasks(t *testing.T) {
 		golden(t, "task_why_"+id+"_json.golden", d.myco("task", "why", id, "--json").want(t, 0).out)
 	}
 	d.myco("task", "show", "t9").want(t, 3, "no task t9", "try: myco task ls")
-	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead\n" {
+	if o := d.myco("task", "cancel", "t3").want(t, 0); o.out != "t3 is dead, and stays so\n" {
 		t.Errorf("cancel printed %q", o.out)
 	}
 }
@@ -104,6 +104,17 @@ func TestAttach(t *testing.T) {
 		t.Errorf("attach printed %q", o.out)
 	}
 	golden(t, "attach_json.golden", d.myco("task", "attach", "raw", "--json", "--stream").want(t, 0).out)
+}
+
+// A task goes on without the daemon at which somebody watched it: the next command leads back to it.
+func TestAttachToADaemonThatEnds(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, payload(bus.VerbTask), func(bus.TaskRequest) any {
+		go d.end()
+		return nil
+	})
+	d.myco("task", "attach", "t1").want(t, 4, "connection to the daemon is lost", "try: mycod --data-dir "+bus.ShellWord(d.dir)+", and then: myco task attach t1")
 }
 
 func TestAge(t *testing.T) {

@@ -42,6 +42,9 @@ func late(err error, timeout time.Duration, want string) error {
 	if e.Code == bus.CodeExpired {
 		longer.Message = "no " + want + " within " + spell(timeout) + ": " + e.Message
 	}
+	if timeout >= bus.MaxTimeout {
+		return longer.WithHint("myco top shows what the swarm is busy with")
+	}
 	return longer.WithHint("give it longer: --timeout %s", spell(min(bus.MaxTimeout, max(time.Minute, 2*timeout))))
 }
 

@@ -18,7 +18,7 @@ func topOf(t *testing.T) topView {
 	t.Helper()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	lost := bus.NodeInfo{ID: "myco-ffffffffffff", Name: "attic", State: bus.NodeLost, Busy: 3, Slots: 4, Use: &bus.NodeUse{TokensPerSecond: 99}}
-	old := bus.NodeInfo{ID: "myco-eeeeeeeeeeee", Name: "old", State: bus.NodeReady, Slots: 1}
+	old := bus.NodeInfo{ID: "myco-eeeeeeeeeeee", Name: "old", State: bus.NodeReady, Slots: 1, Models: []bus.ModelInfo{{Name: "m"}}}
 	laptop, tower := nodes[0], nodes[1]
 	laptop.Use = &bus.NodeUse{CPUPercent: 7.4, GPUPercent: -1}
 	tower.Use = &bus.NodeUse{CPUPercent: 42.6, GPUPercent: 88, TokensPerSecond: 61.54}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,11 +94,11 @@ func (v topView) nodeTable() []string {
 		if n.Host {
 			name += dimStyle.Render(" (queue)")
 		}
-		loaded := strings.Join(n.Loaded, " ")
+		loaded := slices.Clone(n.Loaded)
 		if more := n.Models - len(n.Loaded); more > 0 {
-			loaded = strings.TrimSpace(loaded + dimStyle.Render(fmt.Sprintf(" +%d", more)))
+			loaded = append(loaded, dimStyle.Render(fmt.Sprintf("+%d", more)))
 		}
-		rows[i] = []string{name, state(string(n.State)), cpu, gpu, fmt.Sprintf("%d/%d", n.Busy, n.Slots), speed, cmp.Or(loaded, "-")}
+		rows[i] = []string{name, state(string(n.State)), cpu, gpu, fmt.Sprintf("%d/%d", n.Busy, n.Slots), speed, cmp.Or(strings.Join(loaded, " "), "-")}
 	}
 	return lines([]string{"NODE", "STATE", "CPU", "GPU", "BUSY", "TOKENS/S", "MODELS LOADED"}, rows)
 }

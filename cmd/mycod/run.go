@@ -30,7 +30,7 @@ type runFlags struct {
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool          `name:"http-key" help:"Want the HTTP key of programs of this machine too, where they speak the interface of Ollama, OpenAI or Anthropic."`
+	HTTPKey      bool          `name:"http-key" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
 	HTTPHost     []string      `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
 	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`

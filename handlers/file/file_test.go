@@ -189,7 +189,7 @@ func TestWhatIsNotRead(t *testing.T) {
 		"half.pdf":       {bus.FileRequest{Content: pdf[:200]}, bus.CodeFailed, "is broken"},
 		"noise.pdf":      {bus.FileRequest{Content: []byte("%PDF-1.7\n" + strings.Repeat("7 0 obj <<", 5000))}, bus.CodeFailed, "is broken"},
 		"circle.pdf":     {bus.FileRequest{Content: circle()}, bus.CodeFailed, ""},
-		"page 9 of 3":    {bus.FileRequest{Content: pdf, Pages: "9"}, bus.CodeInvalid, "has 3 pages, none of which is among 9"},
+		"page 9 of 3":    {bus.FileRequest{Content: pdf, Pages: "9"}, bus.CodeInvalid, "has no page among 9: its last one is 3"},
 		"half.docx":      {bus.FileRequest{Content: docx[:len(docx)/2]}, bus.CodeFailed, "is broken"},
 		"bomb.docx":      {bus.FileRequest{Content: bomb(t)}, bus.CodeFailed, "larger, unpacked"},
 		"deep.docx":      {bus.FileRequest{Content: packed(t, strings.Repeat("<a>", 5000))}, bus.CodeFailed, "nested too deep"},

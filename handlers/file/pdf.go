@@ -140,7 +140,7 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 	case count.PageCount == 0:
 		return res, bus.Errorf(bus.CodeFailed, "%s has no pages", name)
 	case read == 0:
-		return res, bus.Errorf(bus.CodeInvalid, "%s has %d pages, none of which is among %s", name, count.PageCount, req.Pages)
+		return res, bus.Errorf(bus.CodeInvalid, "%s has no page among %s: its last one is %d", name, req.Pages, count.PageCount)
 	case len(res.PagesEmpty) == read && bad != nil:
 		return res, broken(name, bad)
 	case len(res.PagesEmpty) == read:

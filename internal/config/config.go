@@ -174,7 +174,10 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, e := range c.Engines {
-		if u, err := url.Parse(e); err != nil || u.Host == "" && u.Opaque == "" && u.Path == "" {
+		if !strings.Contains(e, "://") {
+			e = "http://" + e // as the engines read it, and Ollama its own address
+		}
+		if u, err := url.Parse(e); err != nil || u.Host == "" { // what was given may hold a password
 			return bus.Errorf(bus.CodeInvalid, "--engine is not a URL").WithHint("mycod --engine http://127.0.0.1:11434")
 		}
 	}

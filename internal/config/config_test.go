@@ -54,7 +54,7 @@ func TestValidate(t *testing.T) {
 	good := config.Config{
 		BusListen: "127.0.0.1:0", FabricListen: "[::]:7422", Peers: []string{"box.local:7422"},
 		OllamaListen: "127.0.0.1:11434", HTTPHosts: []string{"box.example.org", "fd00::7", "My_Box"},
-		Engines: []string{"http://127.0.0.1:11434", "localhost:8080"},
+		Engines: []string{"http://127.0.0.1:11434", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "box"},
 	}
 	if err := good.WithDefaults().Validate(); err != nil {
 		t.Error(err)

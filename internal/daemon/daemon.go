@@ -22,6 +22,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/daemon/metrics"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/internal/filelock"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/node/discovery"
@@ -190,7 +191,10 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	unlock, err := store.Lock(d.cfg.DataDir)
-	if err != nil {
+	switch {
+	case errors.Is(err, filelock.ErrLocked) && d.cfg.Join != "": // it need not be stopped for that
+		return bus.AsError(err).WithHint("%s join TOKEN: the daemon that runs joins, and goes on", d.myco())
+	case err != nil:
 		return err
 	}
 	up.later(func() {

@@ -46,17 +46,22 @@ func (d *Daemon) hello() {
 	if s.Founder && members == 1 && !d.phraseShown() {
 		d.helloFounder(line)
 	}
-	myco := "myco"
-	switch d.cfg.DataDir {
-	case bus.DefaultDataDir():
-	case bus.SystemDataDir:
-		myco = "sudo myco"
-	default:
-		myco += " --data-dir " + bus.ShellWord(d.cfg.DataDir)
-	}
+	myco := d.myco()
 	line("ask:     %s ask \"What is the capital of France?\"", myco)
 	line("invite:  %s invite      then on the other machine: mycod --join TOKEN", myco)
 	fmt.Fprint(d.out, b.String())
+}
+
+// myco is how people reach this daemon with myco.
+func (d *Daemon) myco() string {
+	switch d.cfg.DataDir {
+	case bus.DefaultDataDir():
+		return "myco"
+	case bus.SystemDataDir:
+		return "sudo myco"
+	default:
+		return "myco --data-dir " + bus.ShellWord(d.cfg.DataDir)
+	}
 }
 
 // phraseFile names the swarm whose recovery phrase was shown. A first start that failed has shown

@@ -88,6 +88,7 @@ func TestMetrics(t *testing.T) {
 		{"a", `mycoswarm_queue_wait_seconds_count{lane="interactive"}`, 1, 9}, // nodes ask each other of models, too
 		{"a", "mycoswarm_slots", 1, 99},
 		{"a", "mycoswarm_queue_term", 1, 99},
+		{"a", "mycoswarm_cpu_busy_ratio", 1e-6, 1}, // the test itself is work
 		{"a", `mycoswarm_engine_up{url="` + e.URL() + `"}`, 1, 1},
 		{"a", "mycoswarm_disk_free_bytes", 1, 1 << 60},
 		{"a", `mycoswarm_disk_used_bytes{kind="streams"}`, 0, 1 << 30},

@@ -222,6 +222,16 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Who would have a daemon join that runs already is told that it need not be stopped.
+func TestToJoinADaemonNeedNotBeStopped(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	e := newNode(t, "x", func(c *config.Config) { c.DataDir, c.Join = a.cfg.DataDir, "myco1" }).refused(bus.CodeConflict)
+	if want := "myco --data-dir " + bus.ShellWord(a.cfg.DataDir) + " join TOKEN"; !strings.HasPrefix(e.Hint, want) {
+		t.Errorf("hint %q, want it to begin with %q", e.Hint, want)
+	}
+}
+
 // The phrase that restores a swarm is shown once it can be: a first start may fail after the swarm
 // was founded.
 func TestRecoveryPhraseIsShownOnce(t *testing.T) {

@@ -184,6 +184,8 @@ func (w *Watcher) record(i int, t *target) {
 		w.log.Info("engine answers", "engine", now.engine.Kind(), "url", t.url.Redacted(), "models", len(now.models))
 	case before != nil:
 		w.log.Warn("engine does not answer any more", "url", t.url.Redacted(), "error", t.err)
+	case t.named:
+		w.log.Warn("engine does not answer", "url", t.url.Redacted(), "error", t.err)
 	default:
 		w.log.Debug("no engine", "url", t.url.Redacted(), "error", t.err)
 	}

@@ -1,14 +1,18 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,6 +59,31 @@ func TestWatcherNoticesStartAndStop(t *testing.T) {
 	s.Close()
 	await(t, w, "engine stopped", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
 	wantAddresses(t, w, engine.Address{URL: "http://" + address, Kind: engine.KindOllama})
+}
+
+// An engine that somebody named and that is not there is told in the log, once; where nobody has said that there
+// is one, silence is right.
+func TestWatcherTellsOfANamedEngineThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(nil)
+	s.Close()
+	var log bytes.Buffer
+	cfg := quick(nowhere, s.URL)
+	cfg.NoDemo = false
+	w, err := engine.NewWatcher(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
+	await(t, w, "all were looked at", func(s *engine.Set) bool { return len(s.Models()) == 1 })
+	stop()
+	run.Wait()
+	said := log.String()
+	if strings.Count(said, "level=WARN msg=\"engine does not answer\" url="+s.URL) != 1 || strings.Count(said, "\n") != 1 {
+		t.Errorf("the log says:\n%s", said)
+	}
 }
 
 func wantAddresses(t *testing.T, w *engine.Watcher, want ...engine.Address) {

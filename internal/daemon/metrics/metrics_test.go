@@ -54,6 +54,7 @@ func state() metrics.State {
 	const self, peer = "myco-0123456789ab", "myco-cccccccccccc"
 	here := bus.NodeInfo{
 		ID: self, Name: "tower", State: bus.NodeReady, Slots: 4, Busy: 3, DiskFull: true, Owner: &bus.OwnerUse{Closed: true},
+		Use: &bus.NodeUse{CPUPercent: 12.5, GPUPercent: 88},
 		Models: []bus.ModelInfo{
 			{Name: "gemma3:27b", Loaded: true, LoadedBytes: 17 << 30, Speed: &bus.ModelSpeed{Writing: 61.5}}, {Name: "qwen3:8b"},
 		},
@@ -160,6 +161,45 @@ func TestDocsNameTheFigures(t *testing.T) {
 	for name := range there {
 		if base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count"); !named[name] && !named[base] {
 			t.Errorf("docs/metrics.md does not name %s", name)
+		}
+	}
+}
+
+// The dashboard for Grafana asks for no figure that there is not: such a panel would just stay empty.
+func TestGrafanaAsksForWhatThereIs(t *testing.T) {
+	t.Parallel()
+	dashboard, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "grafana.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New(state)
+	busy(m)
+	page := get(t, m, "/metrics")
+	asked := regexp.MustCompile(`mycoswarm_\w+`).FindAllString(string(dashboard), -1)
+	for _, name := range asked {
+		if !regexp.MustCompile(`(?m)^` + name + `[{ ]`).MatchString(page) {
+			t.Errorf("docs/grafana.json asks for %s, which there is not", name)
+		}
+	}
+	if len(asked) < 10 {
+		t.Errorf("docs/grafana.json asks for %v alone", asked)
+	}
+}
+
+// A machine without a GPU does not tell of an idle one, and a node that does not know itself yet tells nothing.
+func TestWhatIsNotMeasuredIsNotTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		use      *bus.NodeUse
+		cpu, gpu bool
+	}{
+		{nil, false, false},
+		{&bus.NodeUse{GPUPercent: -1}, true, false},
+		{&bus.NodeUse{}, true, true},
+	} {
+		page := get(t, metrics.New(func() metrics.State { return metrics.State{Node: bus.NodeInfo{Use: c.use}} }), "/metrics")
+		if cpu, gpu := strings.Contains(page, "\nmycoswarm_cpu_busy_ratio 0\n"), strings.Contains(page, "\nmycoswarm_gpu_busy_ratio 0\n"); cpu != c.cpu || gpu != c.gpu {
+			t.Errorf("%+v: tells of the CPU: %t, of the GPU: %t", c.use, cpu, gpu)
 		}
 	}
 }

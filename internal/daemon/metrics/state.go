@@ -71,6 +71,16 @@ var gauges = []gauge{
 	one("slots_busy", "How many of these slots have a task.", func(s State) float64 { return float64(s.Node.Busy) }),
 	one("draining", "1 while this node takes no more work.", func(s State) float64 { return number(s.Node.State == bus.NodeDraining) }),
 	one("closed", "1 while this node is its owner's alone.", func(s State) float64 { return number(s.Node.Owner != nil && s.Node.Owner.Closed) }),
+	newGauge("cpu_busy_ratio", "The share of this machine's cores that is busy with anything, 0 to 1.", func(s State, tell func(float64, ...string)) {
+		if s.Node.Use != nil {
+			tell(s.Node.Use.CPUPercent / 100)
+		}
+	}),
+	newGauge("gpu_busy_ratio", "How busy the busiest GPU of this machine is with anything, 0 to 1; missing where none tells.", func(s State, tell func(float64, ...string)) {
+		if s.Node.Use != nil && s.Node.Use.GPUPercent >= 0 {
+			tell(float64(s.Node.Use.GPUPercent) / 100)
+		}
+	}),
 	newGauge("peers", "The other members of the swarm, by their state as this node sees it.", tellPeers, "state"),
 	one("queue_host", "1 where this node holds the work queues.", func(s State) float64 { return number(s.Swarm.QueueHost != "" && s.Swarm.QueueHost == s.Node.ID) }),
 	one("queue_term", "The term of the queue host that this node follows; 0 without one.", func(s State) float64 { return float64(s.Swarm.Term) }),
