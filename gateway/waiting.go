@@ -20,7 +20,7 @@ const (
 
 const (
 	waitsAfter = time.Second      // a streamed request is told that it waits
-	waitsEvery = 10 * time.Second // and again
+	waitsEvery = 10 * time.Second // and again, also when its answer pauses for so long, as where its worker was lost
 )
 
 // Queued is what a Swarm has beside that tells of tasks that wait: where one stands in the queue, and
@@ -62,7 +62,7 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 	return s.control.Flush()
 }
 
-// awaited is Swarm.Stream, and tells the client meanwhile that its task waits.
+// awaited is Swarm.Stream, and tells the client whenever its task waits.
 func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	tell, _ := r.Context().Value(waitKey{}).(func(int, time.Duration) error)
 	swarm, can := g.cfg.Swarm.(Queued)
@@ -91,20 +91,17 @@ func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 		}
 	})
 	mu.Unlock()
-	starts := func() { // it waits no more
-		if !over {
-			over = true
-			next.Stop()
-		}
-	}
 	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error {
 		mu.Lock()
 		defer mu.Unlock()
-		starts()
+		if !over {
+			next.Reset(waitsEvery)
+		}
 		return piece(c)
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	starts()
+	over = true
+	next.Stop()
 	return info, err
 }

@@ -17,6 +17,7 @@ import (
 type crowded struct {
 	*swarm
 	wait time.Duration
+	lost time.Duration // for so long nobody goes on with the answer, once it has begun
 	fail error
 	ids  chan bus.TaskID // of the task, and of who asked for it
 }
@@ -40,33 +41,36 @@ func (c crowded) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) e
 	if err := piece(bus.Chunk{Attempt: 1, Node: self, Data: text}); err != nil {
 		return bus.TaskInfo{}, err
 	}
+	time.Sleep(c.lost)
 	res, _ := json.Marshal(bus.InferenceResult{Text: "yes", Version: bus.RequestVersion})
 	return bus.TaskInfo{ID: t.ID, State: bus.StateDone, NodeID: self, Result: res}, nil
 }
 
-// A client whose streamed request waits is told after a second, and every ten, where the interface has
+// A client whose streamed request waits, or whose answer pauses, is told after a second, and every ten, where the interface has
 // comments; where it has none it finds headers.
 func TestWaitingIsTold(t *testing.T) {
 	t.Parallel()
 	full := bus.Errorf(bus.CodeBusy, "the swarm is full")
 	for _, tt := range []struct {
 		name, path string
-		wait       time.Duration
+		wait, lost time.Duration
 		fail       error
 		told       int // comments
 		position   string
 	}{
-		{"at once", "/v1/chat/completions", 900 * time.Millisecond, nil, 0, ""},
-		{"a while", "/v1/chat/completions", 5 * time.Second, nil, 1, "3"},
-		{"Anthropic's events", "/v1/messages", 5 * time.Second, nil, 1, "3"},
-		{"long", "/v1/chat/completions", 25 * time.Second, nil, 3, "3"},
-		{"lines of JSON", "/api/chat", 5 * time.Second, nil, 0, "3"},
-		{"and fails", "/v1/chat/completions", 5 * time.Second, full, 1, "3"},
+		{"at once", "/v1/chat/completions", 900 * time.Millisecond, 0, nil, 0, ""},
+		{"a while", "/v1/chat/completions", 5 * time.Second, 0, nil, 1, "3"},
+		{"Anthropic's events", "/v1/messages", 5 * time.Second, 0, nil, 1, "3"},
+		{"long", "/v1/chat/completions", 25 * time.Second, 0, nil, 3, "3"},
+		{"its worker is lost", "/v1/chat/completions", 0, 25 * time.Second, nil, 2, ""},
+		{"lines of JSON and no worker", "/api/chat", 0, 25 * time.Second, nil, 0, ""},
+		{"lines of JSON", "/api/chat", 5 * time.Second, 0, nil, 0, "3"},
+		{"and fails", "/v1/chat/completions", 5 * time.Second, 0, full, 1, "3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c := crowded{&swarm{}, tt.wait, tt.fail, make(chan bus.TaskID, 8)}
+				c := crowded{&swarm{}, tt.wait, tt.lost, tt.fail, make(chan bus.TaskID, 8)}
 				g, err := gateway.New(gateway.Config{Swarm: c, Key: key})
 				if err != nil {
 					t.Fatal(err)
