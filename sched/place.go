@@ -25,9 +25,9 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	p := Placed{Task: t}
 	ready := usable(nodes, t, self)
 	if t.Type == bus.TypeInference && t.Model == "" {
-		m, why, ok := chooseModel(ready, defaultModel)
+		m, why, ok := bus.ChooseModel(ready, defaultModel)
 		if !ok && durable && (defaultModel == "" || t.Node != "") {
-			m, why, ok = chooseModel(candidates(nodes, t, self), defaultModel)
+			m, why, ok = bus.ChooseModel(candidates(nodes, t, self), defaultModel)
 		}
 		if !ok && !durable {
 			return p, noWorker(t, nodes, self)
@@ -83,33 +83,6 @@ func candidates(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInf
 	return slices.DeleteFunc(slices.Clone(nodes), func(n bus.NodeInfo) bool {
 		return t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self
 	})
-}
-
-// chooseModel picks a model where none is named: the configured default, else the largest
-// loaded, else the largest installed, else the demo.
-func chooseModel(nodes []bus.NodeInfo, preferred string) (bus.ModelInfo, string, bool) {
-	var best bus.ModelInfo
-	found := false
-	rank := func(m bus.ModelInfo) int {
-		switch {
-		case preferred != "" && bus.SameModel(m.Name, preferred):
-			return 3
-		case m.Demo:
-			return 0
-		case m.Loaded:
-			return 2
-		}
-		return 1
-	}
-	for _, n := range nodes {
-		for _, m := range n.Models {
-			if !found || rank(m) > rank(best) || rank(m) == rank(best) &&
-				(m.SizeBytes > best.SizeBytes || m.SizeBytes == best.SizeBytes && m.Name < best.Name) {
-				best, found = m, true
-			}
-		}
-	}
-	return best, [...]string{"the demo model: no node has another", "the largest installed", "the largest loaded", "the configured default"}[rank(best)], found
 }
 
 // CanRun returns the best node that can run key, loaded before cold and idle before busy, and
