@@ -158,7 +158,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	case k.script.Fail, (s.owner != nil || s.putOut != nil) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed or put out
 		want = bus.StateFailed
 	}
-	killed := 0
+	killed := s.ledger.diedOf(k.id)
 	all := s.ledger.of(k.id) // with those whose end was lost on its way: all are attempts
 	for _, r := range all {
 		if r.how == "killed" {
@@ -166,7 +166,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 		}
 	}
 	if got != want && (got != bus.StateDead || killed < maxCrashes && len(all) < maxAttempts) {
-		say("task %s ended as %s (%v), want %s", k.id, got, cause, want)
+		say("task %s ended as %s (%v), want %s: %+v", k.id, got, cause, want, all)
 	}
 }
 

@@ -52,6 +52,25 @@ type run struct {
 type ledger struct {
 	mu   sync.Mutex
 	runs []*run
+	died []bus.TaskID // of attempts whose process died between its journal and the handler
+}
+
+func (l *ledger) dies(id bus.TaskID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.died = append(l.died, id)
+}
+
+// diedOf is how often a process died as it was about to run a task: crashes that are no runs.
+func (l *ledger) diedOf(id bus.TaskID) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.died {
+		if d == id {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *ledger) begin(r *run) {
@@ -132,6 +151,7 @@ func (w *worker) Capability(context.Context) (bus.Capability, error) {
 func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	r := &run{task: t.ID, node: w.m.ID(), start: w.start}
 	if !w.m.Gate(w.start) {
+		w.l.dies(t.ID)
 		return nil, context.Canceled
 	}
 	w.l.begin(r)
