@@ -25,6 +25,18 @@ type script struct {
 	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
 
 	Session string `json:"session,omitempty"` // the conversation whose turn it is
+
+	Pad  string `json:"pad,omitempty"`  // makes it too large for a message
+	Wide bool   `json:"wide,omitempty"` // its result is as large
+}
+
+// result is what run n returns.
+func (s script) result(n int) output {
+	o := output{Run: n, I: s.Chunks}
+	if s.Wide {
+		o.Pad = s.Pad
+	}
+	return o
 }
 
 // everywhere stands for each node in Retry and Hang.
@@ -32,8 +44,9 @@ const everywhere = "*"
 
 // output is a chunk, and the result.
 type output struct {
-	Run int `json:"run"`
-	I   int `json:"i"`
+	Run int    `json:"run"`
+	I   int    `json:"i"`
+	Pad string `json:"pad,omitempty"`
 }
 
 // run is one execution of a handler, as the handler itself noted it.
@@ -236,7 +249,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	default:
 		return nil, "gave back", bus.Retry(errScripted)
 	}
-	return output{Run: r.n, I: s.Chunks}, "done", nil
+	return s.result(r.n), "done", nil
 }
 
 // shown returns how many of a script's chunks were shown of an earlier attempt, and what tells that
