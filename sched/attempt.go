@@ -49,6 +49,7 @@ type attempt struct {
 	rec    Record
 	rev    uint64
 	told   bool         // the host has sent the end
+	taken  bool         // its record is another attempt's, which has not ended
 	from   []bus.NodeID // who may have a payload over bus.MaxInline
 	cancel context.CancelCauseFunc
 	began  time.Time
