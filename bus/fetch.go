@@ -1,7 +1,10 @@
 package bus
 
 import (
+	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -73,6 +76,30 @@ func ValidPage(u *url.URL) error {
 		return nil
 	}
 	return e.WithHint("myco fetch https://example.org")
+}
+
+// Port returns the port of the page where it is neither 80 nor 443; 0 for those, for what is no page, and for
+// one whose host says itself that it is not public.
+func (r FetchRequest) Port() uint16 {
+	u, err := url.Parse(r.URL)
+	if err != nil || isNear(u.Hostname()) {
+		return 0
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil || port == 80 || port == 443 {
+		return 0
+	}
+	return uint16(port)
+}
+
+// isNear reports whether a host says itself that it is not public.
+func isNear(host string) bool {
+	if host = strings.TrimSuffix(strings.ToLower(host), "."); host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	at, err := netip.ParseAddr(host)
+	at = at.Unmap()
+	return err == nil && (!at.IsGlobalUnicast() || at.IsPrivate())
 }
 
 // FetchResult is the result of a task of TypeFetch.

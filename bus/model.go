@@ -69,3 +69,29 @@ func CanonicalModel(name string) string {
 
 // SameModel reports whether two names mean the same model.
 func SameModel(a, b string) bool { return CanonicalModel(a) == CanonicalModel(b) }
+
+// ChooseModel picks the model that answers where none is named: preferred, which is a node's DefaultModel, else
+// the largest that is loaded on one of nodes, else the largest installed, else the demo. why tells which of
+// those it is; ok is false where there is no model.
+func ChooseModel(nodes []NodeInfo, preferred string) (best ModelInfo, why string, ok bool) {
+	rank := func(m ModelInfo) int {
+		switch {
+		case preferred != "" && SameModel(m.Name, preferred):
+			return 3
+		case m.Demo:
+			return 0
+		case m.Loaded:
+			return 2
+		}
+		return 1
+	}
+	for _, n := range nodes {
+		for _, m := range n.Models {
+			if !ok || rank(m) > rank(best) || rank(m) == rank(best) &&
+				(m.SizeBytes > best.SizeBytes || m.SizeBytes == best.SizeBytes && m.Name < best.Name) {
+				best, ok = m, true
+			}
+		}
+	}
+	return best, [...]string{"the demo model: no node has another", "the largest installed", "the largest loaded", "the configured default"}[rank(best)], ok
+}

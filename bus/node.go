@@ -155,6 +155,8 @@ type NodeInfo struct {
 	ModelRoom int64 `json:"model_room,omitempty"`
 	// Owner is nil where the machine is all the swarm's.
 	Owner *OwnerUse `json:"owner,omitempty"`
+	// WebPorts are the ports from which it fetches pages beside 80 and 443.
+	WebPorts []uint16 `json:"web_ports,omitempty"`
 	// FreeMemory and FreeVRAM are bytes, in steps of 256 MiB; 0 where it does not tell. FreeVRAM is of
 	// all GPUs together.
 	FreeMemory int64 `json:"free_memory,omitempty"`

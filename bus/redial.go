@@ -2,9 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -71,11 +75,16 @@ func (c *Conn) redial(back <-chan struct{}) {
 	tick := time.NewTicker(reconnectWait)
 	defer tick.Stop()
 	said := ""
+	var r refusal
 	for {
 		select {
 		case <-back:
 			return
 		case <-tick.C:
+		}
+		found := c.dialer.found()
+		if !r.over(found, time.Now()) {
+			continue
 		}
 		target, _, err := c.dialer.target()
 		if err == nil {
@@ -84,11 +93,46 @@ func (c *Conn) redial(back <-chan struct{}) {
 		if err == nil {
 			return
 		}
+		r.note(err, found, time.Now())
 		if err.Error() != said {
 			said = err.Error()
 			c.log.Warn("the daemon is not back yet", "error", err)
 		}
 	}
+}
+
+// refusal is how long a client lets a daemon be that refuses its credentials: from reconnectWait on twice as
+// long each time, refusalMost and half as much again for chance at most. It does not wait where it finds other
+// files: the daemon has started anew, or somebody has put the credentials right.
+type refusal struct {
+	found [sha256.Size]byte
+	pause time.Duration
+	until time.Time
+}
+
+// over reports whether to try now, with these files.
+func (r *refusal) over(found [sha256.Size]byte, now time.Time) bool {
+	return found != r.found || !now.Before(r.until)
+}
+
+// note takes in how a try went wrong.
+func (r *refusal) note(err error, found [sha256.Size]byte, now time.Time) {
+	switch {
+	case AsError(err).Code != CodeForbidden:
+		*r = refusal{}
+		return
+	case found != r.found:
+		r.pause = 0
+	}
+	r.found, r.pause = found, min(max(2*r.pause, reconnectWait), refusalMost)
+	r.until = now.Add(r.pause + rand.N(r.pause/2))
+}
+
+// found tells one state of the files that a client connects by from another.
+func (d *dialer) found() [sha256.Size]byte {
+	info, _ := os.ReadFile(filepath.Join(d.dir, DaemonFile)) // connect tells what is wrong with them
+	creds, _ := os.ReadFile(d.creds)
+	return sha256.Sum256(append(append(info, 0), creds...))
 }
 
 // socket opens the connections below one of nats.go: at first, and again each time it was lost, since a

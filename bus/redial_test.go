@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nkeys"
 
@@ -70,6 +71,27 @@ func TestTheConnOutlivesRefusedCredentials(t *testing.T) {
 	check(t, bus.PingReply{NodeID: self})(c.Ping(t.Context()))
 }
 
+// A daemon that refuses the credentials is let be for longer each time.
+func TestRefusedCredentialsAreTriedMoreAndMoreRarely(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	_, log := dialLogged(t, d)
+	d.stop()
+	d.opts.Nkeys[0].Nkey = newPublicKey(t)
+	d.run()
+	log.wait(t, "not back yet", "refuses the credentials")
+	front := newFront(t, d.srv.Addr().String())
+	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + front.addr})
+	receive(t, front.tries, "a try there")
+	began := time.Now()
+	for range 4 {
+		receive(t, front.tries, "one more")
+	}
+	if took := time.Since(began); took < 1400*time.Millisecond {
+		t.Errorf("it tried four times more in %v", took)
+	}
+}
+
 // A Conn that is closed while it has no connection looks for none any more.
 func TestCloseEndsTheSearch(t *testing.T) {
 	t.Parallel()
@@ -124,7 +146,8 @@ func (l lines) wait(t *testing.T, parts ...string) {
 
 // front stands between clients and a server.
 type front struct {
-	addr string
+	addr  string
+	tries chan struct{} // one of each client
 
 	mu      sync.Mutex
 	clients []net.Conn
@@ -134,7 +157,7 @@ func newFront(t *testing.T, server string) *front {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	f := &front{addr: l.Addr().String()}
+	f := &front{addr: l.Addr().String(), tries: make(chan struct{}, 1000)}
 	var wg sync.WaitGroup
 	t.Cleanup(func() {
 		l.Close()
@@ -146,6 +169,7 @@ func newFront(t *testing.T, server string) *front {
 			if err != nil {
 				return
 			}
+			f.tries <- struct{}{}
 			back, err := new(net.Dialer).DialContext(context.Background(), "tcp", server)
 			if err != nil {
 				client.Close()

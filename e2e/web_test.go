@@ -109,6 +109,22 @@ func TestAnotherNodeFetches(t *testing.T) {
 	}
 }
 
+// A page goes to a node that connects to its port, where there is one; whether its address is public that node
+// sees.
+func TestPageFromAPort(t *testing.T) {
+	s := harness.New(t, programs)
+	a := s.Found(t, "a")
+	b := s.Join(t, a, "b", "--web-port", "8443")
+	harness.Settle(t, a, b)
+	for port, says := range map[string]string{"8443": "192.0.2.7 is not a public address", "8444": "from the ports 80, 443"} {
+		for range 4 {
+			if r := a.Myco(t, "fetch", "http://192.0.2.7:"+port); r.Code != 1 || !strings.Contains(r.Stderr, says) {
+				t.Errorf("port %s: %s, want %q", port, r, says)
+			}
+		}
+	}
+}
+
 // A page that was made to keep its reader busy ends with its reader; the node goes on.
 func TestPageThatIsHardToRead(t *testing.T) {
 	s := harness.New(t, programs)

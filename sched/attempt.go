@@ -49,6 +49,7 @@ type attempt struct {
 	rec    Record
 	rev    uint64
 	told   bool         // the host has sent the end
+	taken  bool         // its record is another attempt's, which has not ended
 	from   []bus.NodeID // who may have a payload over bus.MaxInline
 	cancel context.CancelCauseFunc
 	began  time.Time
@@ -333,11 +334,11 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.n.event(bus.EventStarted, a.job, a.rec.Attempt, "")
 	result, err := w.handle(hctx, p, a)
 	cause := context.Cause(hctx)
-	cancel(nil)
 	if err == nil || cause == nil {
 		cause = err
 	}
-	w.conclude(ctx, a, result, cause)
+	w.conclude(ctx, hctx, a, result, cause)
+	cancel(nil)
 	w.n.cfg.Meter.AttemptEnded(a.ran())
 	w.mu.Lock()
 	delete(w.running, id)
@@ -385,8 +386,10 @@ func (w *worker) drop(ctx context.Context, a *attempt, why *bus.Error) {
 	w.ack(a.ack())
 }
 
-// handle calls the handler with its deadline and its watchdog.
+// handle calls the handler with its deadline and its watchdog. Once it has returned it emits nothing more.
 func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, err error) {
+	ctx, returned := context.WithCancel(ctx)
+	defer returned()
 	if left, has := a.w.n.left(a.job, a.w.n.now()); has {
 		if left <= 0 { // this process was stopped, or the machine suspended, since it decided to run it
 			return nil, errTooLate
@@ -411,8 +414,9 @@ func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, e
 	return p.handler.Handle(hctx, &task, func(chunk any) error { return a.emit(ctx, chunk) })
 }
 
-// conclude turns what the handler returned into an end, or gives the task back.
-func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error) {
+// conclude turns what the handler returned into an end, or gives the task back. hctx is done once the task
+// is cancelled, or stopped otherwise: a large result may take minutes to get where it is shown from.
+func (w *worker) conclude(ctx, hctx context.Context, a *attempt, result any, err error) {
 	f := Final{State: bus.StateDone}
 	var e *bus.Error
 	switch {
@@ -454,9 +458,11 @@ func (w *worker) conclude(ctx context.Context, a *attempt, result any, err error
 		c.Node = w.n.cfg.ID
 		f.Error = &c
 	}
-	if w.carry(ctx, a, &f) {
-		w.end(ctx, a, f)
+	if err := w.carry(hctx, a, &f); err != nil {
+		w.conclude(ctx, hctx, a, nil, err)
+		return
 	}
+	w.end(ctx, a, f)
 }
 
 // release gives a task back for another node.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,12 +19,15 @@ func pin(id bus.NodeID) option       { return func(t *bus.Task) { t.Node = id } 
 func named(id bus.TaskID) option     { return func(t *bus.Task) { t.ID = id } }
 
 func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, bus.Task, *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.large && len(s.tasks)%3 == 0 {
+		sc.Pad, sc.Wide = pad, durable
+	}
 	data, err := json.Marshal(sc)
 	if err != nil {
 		panic(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	p := s.nodes[i].now()
 	t := bus.Task{ID: bus.TaskID(fmt.Sprintf("t%03d", len(s.tasks))), Type: "work", Payload: data}
 	for _, o := range opts {
@@ -33,6 +37,9 @@ func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, b
 	s.tasks = append(s.tasks, k)
 	return k, t, p
 }
+
+// pad is too large for a message.
+var pad = strings.Repeat("x", bus.MaxInline)
 
 // submit runs an attached task for a client of node i.
 func (s *swarm) submit(i int, sc script, opts ...option) *tracked {

@@ -73,7 +73,9 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 func (w *worker) superseded(a *attempt) {
 	w.n.log.Info("superseded", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
 	a.tell(bus.EventSuperseded, "another attempt finished first")
-	w.ack(a.ack())
+	if !a.taken { // else the message is that attempt's, and whose is next where its worker dies
+		w.ack(a.ack())
+	}
 }
 
 // commit writes f into the task's record, under the claim's host or, when that has gone, under
@@ -157,6 +159,7 @@ func (w *worker) wrote(ctx context.Context, q QueueID, a *attempt) (won, known b
 	if err != nil || bus.Unmarshal(data, &cur) != nil {
 		return false, false
 	}
+	a.taken = !cur.State.Terminal()
 	return cur.Nonce == a.rec.Nonce && cur.State.Terminal(), true
 }
 

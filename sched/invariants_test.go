@@ -123,7 +123,7 @@ func (s *swarm) checkDurable(k *tracked, say sayFunc) {
 		say("the client of durable task %s saw %d ends", k.id, len(k.ends))
 	}
 	s.checkState(k, first.State, first.Error, say)
-	s.checkResult(k, first.State, first.Result, say)
+	s.checkResult(k, first.State, s.whole(k, first.Final, say), say)
 	s.checkTold(k, say)
 	s.checkVisible(k, first, say)
 }
@@ -158,15 +158,19 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	case k.script.Fail, (s.owner != nil || s.putOut != nil) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed or put out
 		want = bus.StateFailed
 	}
-	killed := 0
+	killed := s.ledger.diedOf(k.id)
 	all := s.ledger.of(k.id) // with those whose end was lost on its way: all are attempts
+	attempts := len(all) + killed
 	for _, r := range all {
 		if r.how == "killed" {
 			killed++
 		}
 	}
-	if got != want && (got != bus.StateDead || killed < maxCrashes && len(all) < maxAttempts) {
-		say("task %s ended as %s (%v), want %s", k.id, got, cause, want)
+	if more := s.events(k, bus.EventStarted) - attempts; more > 0 && k.script.Pad != "" { // they ended while they got the payload
+		killed, attempts = killed+more, attempts+more
+	}
+	if got != want && (got != bus.StateDead || killed < maxCrashes && attempts < maxAttempts) {
+		say("task %s ended as %s (%v), want %s: %+v", k.id, got, cause, want, all)
 	}
 }
 
@@ -192,11 +196,29 @@ func (s *swarm) checkResult(k *tracked, state bus.TaskState, result json.RawMess
 		return
 	}
 	for _, r := range s.ledger.of(k.id) {
-		if want, err := json.Marshal(output{Run: r.n, I: k.script.Chunks}); err == nil && string(result) == string(want) {
+		if want, err := json.Marshal(k.script.result(r.n)); err == nil && string(result) == string(want) {
 			return
 		}
 	}
-	say("task %s is done with the result %q, which none of its runs made", k.id, result)
+	say("task %s is done with the result %.100q, which none of its runs made", k.id, result)
+}
+
+// whole returns the result of a task that has ended, which may be kept apart from its end.
+func (s *swarm) whole(k *tracked, f sched.Final, say sayFunc) json.RawMessage {
+	if f.Blob == nil {
+		return f.Result
+	}
+	for _, n := range s.nodes {
+		if !n.m.Running() || n.gone {
+			continue
+		}
+		info := bus.TaskInfo{ID: k.id, Submitter: nodeID(k.from), NodeID: f.Node, ResultBlob: f.Blob}
+		if err := n.now().node.Whole(n.now().life, &info); err != nil {
+			say("the result of task %s: %v", k.id, err)
+		}
+		return info.Result
+	}
+	return nil
 }
 
 func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {

@@ -316,44 +316,42 @@ func encodeResult(result any) (json.RawMessage, error) {
 }
 
 // carry puts a result that is too large for a message where its end will be shown from, before that
-// is written anywhere. false: it could not, and the task was given back.
-func (w *worker) carry(ctx context.Context, a *attempt, f *Final) bool {
+// is written anywhere. It returns why it could not, or was to do so no longer.
+func (w *worker) carry(ctx context.Context, a *attempt, f *Final) error {
 	if len(f.Result) <= bus.MaxInline {
-		return true
+		return nil
 	}
 	if old, is := w.n.oldSubmitter(a.job); is {
 		f.State, f.Result, f.Error = bus.StateFailed, nil, tooOldFor("result", old)
-		return true
+		return nil
 	}
 	data := f.Result
 	b := bus.BlobOf(data)
 	f.Result, f.Blob = nil, &b
 	a.setPhase("result", carryLimit)
-	cctx, cancel := context.WithTimeout(ctx, carryLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, carryLimit, bus.Retry(bus.Errorf(bus.CodeUnavailable, "nobody takes its result")))
 	defer cancel()
 	id := blobID(a.job.Task.ID, true, &b)
-	for cctx.Err() == nil {
-		if a.job.Durable() && w.keepResult(cctx, a.job, id, data) {
-			return true
+	for ctx.Err() == nil {
+		if a.job.Durable() && w.keepResult(ctx, a.job, id, data) {
+			return nil
 		}
 		if !a.job.Durable() {
-			err := w.n.putBlob(cctx, a.job.Submitter, id, true, data)
+			err := w.n.putBlob(ctx, a.job.Submitter, id, true, data)
 			if err == nil {
-				return true
+				return nil
 			}
 			w.n.log.Info("hand a result over", "task", id.Task, "to", a.job.Submitter, "err", err)
 			if !w.n.members.alive(a.job.Submitter) {
-				w.drop(ctx, a, w.submitterState(a.job))
-				return false
+				return w.submitterState(a.job)
 			}
 		}
 		select {
 		case <-time.After(carryPause):
-		case <-cctx.Done():
+		case <-ctx.Done():
 		}
 	}
-	w.release(context.WithoutCancel(ctx), a, "nobody takes its result")
-	return false
+	return context.Cause(ctx)
 }
 
 // keepResult puts the result of a durable task on its custodians' disks, and on this node's where

@@ -25,6 +25,18 @@ type script struct {
 	Anew   bool   `json:"anew,omitempty"`  // its handler cannot continue
 
 	Session string `json:"session,omitempty"` // the conversation whose turn it is
+
+	Pad  string `json:"pad,omitempty"`  // makes it too large for a message
+	Wide bool   `json:"wide,omitempty"` // its result is as large
+}
+
+// result is what run n returns.
+func (s script) result(n int) output {
+	o := output{Run: n, I: s.Chunks}
+	if s.Wide {
+		o.Pad = s.Pad
+	}
+	return o
 }
 
 // everywhere stands for each node in Retry and Hang.
@@ -32,8 +44,9 @@ const everywhere = "*"
 
 // output is a chunk, and the result.
 type output struct {
-	Run int `json:"run"`
-	I   int `json:"i"`
+	Run int    `json:"run"`
+	I   int    `json:"i"`
+	Pad string `json:"pad,omitempty"`
 }
 
 // run is one execution of a handler, as the handler itself noted it.
@@ -52,6 +65,25 @@ type run struct {
 type ledger struct {
 	mu   sync.Mutex
 	runs []*run
+	died []bus.TaskID // of attempts whose process died between its journal and the handler
+}
+
+func (l *ledger) dies(id bus.TaskID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.died = append(l.died, id)
+}
+
+// diedOf is how often a process died as it was about to run a task: crashes that are no runs.
+func (l *ledger) diedOf(id bus.TaskID) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.died {
+		if d == id {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *ledger) begin(r *run) {
@@ -132,6 +164,7 @@ func (w *worker) Capability(context.Context) (bus.Capability, error) {
 func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
 	r := &run{task: t.ID, node: w.m.ID(), start: w.start}
 	if !w.m.Gate(w.start) {
+		w.l.dies(t.ID)
 		return nil, context.Canceled
 	}
 	w.l.begin(r)
@@ -216,7 +249,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	default:
 		return nil, "gave back", bus.Retry(errScripted)
 	}
-	return output{Run: r.n, I: s.Chunks}, "done", nil
+	return s.result(r.n), "done", nil
 }
 
 // shown returns how many of a script's chunks were shown of an earlier attempt, and what tells that

@@ -18,16 +18,20 @@ type Placed struct {
 	Demo bool
 }
 
-// Place decides what a submitter must decide: which model where none is named, and which other
-// node where any but this one is asked for. An attached task that no node can run is refused
+// Place decides what a submitter must decide: which model where none is named, which other node where any but
+// this one is asked for, and which where some do not connect to the port of a page. An attached task that no node can run is refused
 // with CodeNoWorker and says who has what; a durable one waits.
 func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel string, durable bool) (Placed, error) {
 	p := Placed{Task: t}
 	ready := usable(nodes, t, self)
+	open, some := openTo(t, ready)
+	if some {
+		ready = open
+	}
 	if t.Type == bus.TypeInference && t.Model == "" {
-		m, why, ok := chooseModel(ready, defaultModel)
+		m, why, ok := bus.ChooseModel(ready, defaultModel)
 		if !ok && durable && (defaultModel == "" || t.Node != "") {
-			m, why, ok = chooseModel(candidates(nodes, t, self), defaultModel)
+			m, why, ok = bus.ChooseModel(candidates(nodes, t, self), defaultModel)
 		}
 		if !ok && !durable {
 			return p, noWorker(t, nodes, self)
@@ -54,16 +58,43 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	if old, is := tooOld(key, nodes); is && !durable && (!ok || old.QueueHost) {
 		return p, tooOldFor("payload", old)
 	}
-	if t.Remote {
-		if !ok {
-			return p, noWorker(t, nodes, self)
-		}
+	if t.Remote && !ok {
+		return p, noWorker(t, nodes, self)
+	}
+	if ok && (t.Remote || some) {
 		p.Task.Node, p.Task.Remote = at, false
 	}
 	if !ok && !durable {
 		return p, noWorker(t, nodes, self)
 	}
 	return p, nil
+}
+
+// openTo returns those of nodes that connect to the port of the page that t fetches; some is false where all do,
+// or none does, and one of them will say so. What is not public is led to nobody: whoever may fetch it is named.
+func openTo(t bus.Task, nodes []bus.NodeInfo) (open []bus.NodeInfo, some bool) {
+	if t.Type != bus.TypeFetch {
+		return nil, false
+	}
+	req, err := bus.Payload[bus.FetchRequest](&t)
+	if err != nil {
+		return nil, false // its handler says so
+	}
+	port := req.Port()
+	if port == 0 {
+		return nil, false
+	}
+	others := 0
+	for _, n := range nodes {
+		switch {
+		case !slices.Contains(n.Types, bus.TypeFetch):
+		case slices.Contains(n.WebPorts, port):
+			open = append(open, n)
+		default:
+			others++
+		}
+	}
+	return open, len(open) > 0 && others > 0
 }
 
 // usable returns the nodes that t may go to.
@@ -83,33 +114,6 @@ func candidates(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInf
 	return slices.DeleteFunc(slices.Clone(nodes), func(n bus.NodeInfo) bool {
 		return t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self
 	})
-}
-
-// chooseModel picks a model where none is named: the configured default, else the largest
-// loaded, else the largest installed, else the demo.
-func chooseModel(nodes []bus.NodeInfo, preferred string) (bus.ModelInfo, string, bool) {
-	var best bus.ModelInfo
-	found := false
-	rank := func(m bus.ModelInfo) int {
-		switch {
-		case preferred != "" && bus.SameModel(m.Name, preferred):
-			return 3
-		case m.Demo:
-			return 0
-		case m.Loaded:
-			return 2
-		}
-		return 1
-	}
-	for _, n := range nodes {
-		for _, m := range n.Models {
-			if !found || rank(m) > rank(best) || rank(m) == rank(best) &&
-				(m.SizeBytes > best.SizeBytes || m.SizeBytes == best.SizeBytes && m.Name < best.Name) {
-				best, found = m, true
-			}
-		}
-	}
-	return best, [...]string{"the demo model: no node has another", "the largest installed", "the largest loaded", "the configured default"}[rank(best)], found
 }
 
 // CanRun returns the best node that can run key, loaded before cold and idle before busy, and

@@ -34,6 +34,20 @@ func TestPlace(t *testing.T) {
 	vectors := with(alpha, func(n *bus.NodeInfo) {
 		n.Types, n.Embedders = append(n.Types, bus.TypeEmbed), []bus.ModelInfo{model("vec:latest", 1, false)}
 	})
+	fetcher := func(id bus.NodeID, name string, ports ...uint16) bus.NodeInfo {
+		return bus.NodeInfo{ID: id, Name: name, State: bus.NodeReady, Types: []string{bus.TypeFetch}, Slots: 4, WebPorts: ports}
+	}
+	fetch := func(u string, change ...func(*bus.Task)) bus.Task {
+		task, err := bus.NewTask(bus.TypeFetch, bus.FetchRequest{URL: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range change {
+			c(&task)
+		}
+		return task
+	}
+	remote := func(t *bus.Task) { t.Remote = true }
 	embed := func(m string) bus.Task { return bus.Task{Type: bus.TypeEmbed, Model: m} }
 	for _, tt := range []struct {
 		name     string
@@ -83,6 +97,17 @@ func TestPlace(t *testing.T) {
 		{name: "a page, by one that does not fetch", task: bus.Task{Type: bus.TypeFetch, Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not fetch pages"},
 		{name: "a page, by any other", task: bus.Task{Type: bus.TypeFetch, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node of the swarm fetches pages"},
 		{name: "a page", task: bus.Task{Type: bus.TypeFetch}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{bus.TypeFetch}}}},
+		{name: "a page, from a port that one connects to", task: fetch("https://example.org:8443/x"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), alpha, fetcher(b, "beta", 8443)}, pin: b},
+		{name: "the same, by any other", task: fetch("https://example.org:8443/x", remote), nodes: []bus.NodeInfo{fetcher(a, "alpha", 8443), fetcher(b, "beta"), fetcher(c, "gamma", 8443)}, pin: c},
+		{name: "the same, by one that does not", task: fetch("https://example.org:8443/x", func(t *bus.Task) { t.Node = a }), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8443)}, pin: a},
+		{name: "a page, from a port that all connect to", task: fetch("http://example.org:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha", 8080), fetcher(b, "beta", 8443, 8080), alpha}},
+		{name: "a page, from a port that nobody connects to", task: fetch("http://example.org:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8443)}},
+		{name: "a page, from a port that a lost one connects to", task: fetch("http://example.org:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), with(fetcher(b, "beta", 8080), func(n *bus.NodeInfo) { n.State = bus.NodeLost })}},
+		{name: "a page, from a port that all connect to anyway", task: fetch("https://example.org:443"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 443)}},
+		{name: "a page of one's own machine", task: fetch("http://localhost:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8080)}},
+		{name: "a page of an address that is not public", task: fetch("http://192.168.1.7:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8080)}},
+		{name: "the same, spelled otherwise", task: fetch("http://[::ffff:127.0.0.1]:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8080)}},
+		{name: "a page, whose URL is none", task: fetch("http://example.org:x"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 443)}},
 		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,6 +25,24 @@ func TestRandomOneDown(t *testing.T) {
 	}, oneDownPlay)
 }
 
+// TestRandomLarge is TestRandom with tasks, and results, that are too large for a message.
+func TestRandomLarge(t *testing.T) {
+	t.Parallel()
+	random(t, func(seed uint64, r *rand.Rand) setup {
+		c := randomSetup(seed, r)
+		c.large = true
+		return c
+	}, randomPlay)
+}
+
+// TestRandomLargeOneDown is TestRandomOneDown with such tasks.
+func TestRandomLargeOneDown(t *testing.T) {
+	t.Parallel()
+	random(t, func(seed uint64, r *rand.Rand) setup {
+		return setup{nodes: 2 + r.IntN(3), slots: 1 + r.IntN(3), seed: seed, large: true}
+	}, oneDownPlay)
+}
+
 func random(t *testing.T, setUp func(uint64, *rand.Rand) setup, play func(*swarm, *rand.Rand)) {
 	t.Helper()
 	first, runs := number("SIM_SEED", 1), number("SIM_RUNS", 16)
@@ -168,7 +186,11 @@ func randomStep(s *swarm, r *rand.Rand) {
 			s.net.Partition(s.ids(r.Perm(len(s.nodes))...))
 		}
 	default:
-		op := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish", "Hand", "refuse", "GetClaim"}[r.IntN(12)]
+		ops := []string{"Feed", "CreateClaim", "UpdateClaim", "PutEnd", "PutTask", "Fetch", "Ack", "Nak", "publish", "Hand", "refuse", "GetClaim"}
+		if s.large {
+			ops = append(ops, "PutBlob", "GetBlob", "HasBlob")
+		}
+		op := ops[r.IntN(len(ops))]
 		answer := r.IntN(2) == 0
 		s.lose(1+r.IntN(4), func(m sim.Traffic) bool { return m.Op == op && m.Answer == answer && m.From != m.To })
 	}

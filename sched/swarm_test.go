@@ -41,6 +41,8 @@ type setup struct {
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
+	// large: every third task is too large for a message, and of those that are durable the result is too.
+	large bool
 }
 
 // swarm is real Nodes over simulated effects, with clients and a ledger.

@@ -40,7 +40,7 @@ func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, 
 		if err != nil {
 			return x, err
 		}
-		x.passages, err = a.passagesFor(ctx, conn, c.Library, question, contextFor(status.Nodes, t.Model, t.Node))
+		x.passages, err = a.passagesFor(ctx, conn, c.Library, question, contextFor(status, t.Model, t.Node))
 		if err == nil && len(x.passages) == 0 {
 			err = bus.Errorf(bus.CodeNotFound, "nothing of that is in the library %s", strings.Join(c.Library, ", ")).WithHint("myco library ls")
 		}

@@ -55,7 +55,7 @@ func (ch *chat) withPassages(ctx context.Context, nodes []bus.NodeInfo, req *bus
 	if n := len(req.Messages); n >= 3 {
 		about = req.Messages[n-3].Content + "\n" + about
 	}
-	found, err := ch.passagesFor(ctx, ch.conn, []string{ch.s.Library}, about, contextFor(nodes, cmp.Or(ch.s.Model, ch.s.Used), ch.s.Node))
+	found, err := ch.passagesFor(ctx, ch.conn, []string{ch.s.Library}, about, contextFor(bus.Status{Nodes: nodes}, cmp.Or(ch.s.Model, ch.s.Used), ch.s.Node))
 	if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) { // the conversation outlives it
 		without := `myco chat --library ""`
 		if ch.interactive {

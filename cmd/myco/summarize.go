@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,8 +14,8 @@ import (
 )
 
 const (
-	// defaultContext is how many tokens of context are counted on: what Ollama gives a model unless told
-	// otherwise, whatever the model could.
+	// defaultContext is how many tokens of context are counted on where nobody tells: what Ollama gives a model
+	// that it loads, unless told otherwise, whatever the model could.
 	defaultContext = 4096
 	// tokenBytes is how many bytes a token has, at the least of what models make of the languages of people.
 	tokenBytes = 3
@@ -64,24 +66,38 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	s.context = contextFor(status.Nodes, c.Model, s.node)
+	s.context = contextFor(status, c.Model, s.node)
 	return s.whole(ctx, text, c.Words)
 }
 
-// contextFor is how many tokens a question may have, with its answer, whichever node answers it.
-func contextFor(nodes []bus.NodeInfo, model string, node bus.NodeID) int {
-	least := defaultContext
-	for _, n := range nodes {
-		if node != "" && n.ID != node {
-			continue
-		}
+// contextFor is how many tokens a question may have, with its answer, whichever node answers it: one that has the
+// model, or where none is named the one that the swarm chooses.
+func contextFor(s bus.Status, model string, node bus.NodeID) int {
+	may := slices.DeleteFunc(slices.Clone(s.Nodes), func(n bus.NodeInfo) bool {
+		return node != "" && n.ID != node || !n.State.Live() || n.State == bus.NodeDraining || n.ClosedTo(s.Node.ID, bus.TypeInference)
+	})
+	if model == "" {
+		m, _, _ := bus.ChooseModel(may, s.DefaultModel)
+		model = m.Name
+	}
+	least := 0
+	for _, n := range may {
 		for _, m := range n.Models {
-			if m.ContextLength > 0 && !m.Demo && (m.Can == 0 || m.Can&bus.Answers != 0) && (model == "" || bus.SameModel(m.Name, model)) {
-				least = min(least, m.ContextLength)
+			if has := contextOn(m); bus.SameModel(m.Name, model) && (least == 0 || has < least) {
+				least = has
 			}
 		}
 	}
-	return max(least, 2*promptTokens)
+	return max(cmp.Or(least, defaultContext), 2*promptTokens)
+}
+
+// contextOn is how many tokens a model on a node reads at once, where it is loaded for the next question if it is
+// not. Of one that is not, Ollama tells what it could read.
+func contextOn(m bus.ModelInfo) int {
+	if !m.Loaded {
+		return min(cmp.Or(m.ContextLength, defaultContext), defaultContext)
+	}
+	return cmp.Or(m.ContextLength, defaultContext)
 }
 
 // summary is one summary under way.

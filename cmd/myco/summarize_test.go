@@ -214,21 +214,42 @@ func TestSummarizeLeavesNoPartOut(t *testing.T) {
 	}
 }
 
-// What embeds reads little at once, and summarises nothing.
+// The parts follow the context of those who get them: the nodes that have the model which the swarm chooses, or
+// which is named. What a model could read counts once it is loaded so.
 func TestContextCountedOn(t *testing.T) {
 	t.Parallel()
-	nodes := []bus.NodeInfo{
-		{ID: "myco-aaaaaaaaaaaa", Models: []bus.ModelInfo{{Name: "all-minilm", ContextLength: 512, Can: bus.Embeds}, {Name: "big", ContextLength: 131072, Can: bus.Answers}}},
-		{ID: "myco-bbbbbbbbbbbb", Models: []bus.ModelInfo{{Name: "small", ContextLength: 2048, Can: bus.Answers}, {Name: "older", ContextLength: 3000}}},
-	}
+	const a, b = "myco-aaaaaaaaaaaa", "myco-bbbbbbbbbbbb"
+	swarm := bus.Status{Nodes: []bus.NodeInfo{
+		{ID: a, Models: []bus.ModelInfo{{Name: "big", SizeBytes: 9, ContextLength: 131072}, {Name: "served", SizeBytes: 5, Loaded: true, ContextLength: 32768}}},
+		{ID: b, Models: []bus.ModelInfo{
+			{Name: "small", SizeBytes: 1, ContextLength: 2048},
+			{Name: "served:latest", SizeBytes: 5, Loaded: true, ContextLength: 16384},
+			{Name: "untold", Loaded: true},
+			{Name: "demo", Loaded: true, ContextLength: 1024, Demo: true},
+		}},
+		{ID: "myco-cccccccccccc", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "served", Loaded: true, ContextLength: 2048}}},
+		{ID: "myco-dddddddddddd", Owner: &bus.OwnerUse{Closed: true}, Models: []bus.ModelInfo{{Name: "served", Loaded: true, ContextLength: 2048}}},
+	}}
+	configured := swarm
+	configured.DefaultModel = "small"
 	for _, c := range []struct {
+		s     bus.Status
 		model string
 		node  bus.NodeID
 		want  int
 	}{
-		{"", "myco-aaaaaaaaaaaa", defaultContext}, {"", "", 2048}, {"big", "", defaultContext}, {"older", "", 3000}, {"small", "", 2048},
+		{swarm, "", "", 16384},
+		{swarm, "", a, 32768},
+		{swarm, "served", "", 16384},
+		{swarm, "small", "", 2048},
+		{swarm, "big", "", defaultContext},
+		{swarm, "untold", "", defaultContext},
+		{swarm, "nobody's", "", defaultContext},
+		{swarm, "demo", "", 1024},
+		{configured, "", "", 2048},
+		{bus.Status{}, "", "", defaultContext},
 	} {
-		if got := contextFor(nodes, c.model, c.node); got != c.want {
+		if got := contextFor(c.s, c.model, c.node); got != c.want {
 			t.Errorf("model %q on %q: %d, want %d", c.model, c.node, got, c.want)
 		}
 	}

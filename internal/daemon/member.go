@@ -210,6 +210,9 @@ func (d *Daemon) describe() bus.NodeInfo {
 	if d.engines.PullsHere() {
 		info.ModelRoom = p.Room(engine.OllamaModels())
 	}
+	if !d.cfg.NoWeb {
+		info.WebPorts = d.web.Ports
+	}
 	info.Owner = d.owner.get()
 	info.FreeMemory, info.FreeVRAM = d.owner.free(p.Memory.AvailableMB, d.detector.Load().VRAMFreeMB)
 	info.Memory = int64(p.Memory.TotalMB) << 20

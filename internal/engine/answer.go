@@ -121,10 +121,10 @@ func jsonSize(s string) int {
 }
 
 // loaded returns the result of a request that asks for no answer.
-func (a *answer) loaded(req bus.InferenceRequest, reason string) bus.InferenceResult {
+func (a *answer) loaded(keepAlive json.RawMessage, reason string) bus.InferenceResult {
 	res := a.done(reason)
 	res.DoneReason = reasonLoad
-	if unloads(req.KeepAlive) {
+	if unloads(keepAlive) {
 		res.DoneReason = reasonUnload
 	}
 	return res

@@ -72,7 +72,7 @@ func (d *Demo) Generate(ctx context.Context, model string, req bus.InferenceRequ
 	}
 	a := newAnswer(KindDemo, d.e.Info().Name, req, emit)
 	if req.Load {
-		return a.loaded(req, reasonStop), nil
+		return a.loaded(req.KeepAlive, reasonStop), nil
 	}
 	return d.answer(ctx, req, "", a)
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -117,9 +118,13 @@ func leave(body io.ReadCloser, whole bool) {
 
 // send sends one request; host replaces the Host header unless it is empty.
 func (c *client) send(ctx context.Context, method, path string, data []byte, host string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "", bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "", nil)
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInternal, "make the request to the engine: %w", err)
+	}
+	if len(data) > 0 {
+		req.Body, req.ContentLength = newUpload(data), int64(len(data))
+		req.GetBody = func() (io.ReadCloser, error) { return newUpload(data), nil }
 	}
 	req.URL = c.base.JoinPath(path)
 	req.URL.Path = "/" + strings.TrimPrefix(req.URL.Path, "/") // a base without a path makes it relative
@@ -135,6 +140,7 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 	req.Header["Idempotency-Key"] = nil
 	req.Host = cmp.Or(host, req.URL.Host)
 	resp, err := c.http.RoundTrip(req)
+	data = nil // it is sent no more, and net/http keeps GetBody until the answer is whole
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
@@ -144,6 +150,30 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 			WithHint("leave it out: mycod finds other nodes by itself, or joins them with a token")
 	}
 	return resp, nil
+}
+
+// upload is the body of a request, as long as it is being sent: net/http keeps the request until the answer is
+// whole, which may be minutes later, and one may have hundreds of MiB.
+type upload struct{ of atomic.Pointer[bytes.Reader] }
+
+func newUpload(data []byte) *upload {
+	u := &upload{}
+	u.of.Store(bytes.NewReader(data))
+	return u
+}
+
+// Read implements io.Reader.
+func (u *upload) Read(p []byte) (int, error) {
+	if r := u.of.Load(); r != nil {
+		return r.Read(p)
+	}
+	return 0, io.ErrClosedPipe
+}
+
+// Close implements io.Closer.
+func (u *upload) Close() error {
+	u.of.Store(nil)
+	return nil
 }
 
 // errSwarm is of an address where a node answers as Ollama does: to ask it would go in circles.

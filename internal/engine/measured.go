@@ -36,6 +36,7 @@ func (m *Measured) Embedders() []bus.ModelInfo { return m.speeds.Fill(m.Runner.E
 // Generate implements Runner. Only whole answers are measured.
 func (m *Measured) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	info, known := modelNamed(m.Runner.Models(), model)
+	load := req.Load // the rest of req, which may be large, is not kept during the answer
 	begin := time.Now()
 	var first, last time.Time
 	chunks := 0
@@ -49,7 +50,7 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 		}
 		return emit(c)
 	})
-	if err == nil && known && (!req.Load || res.Loading > 0) {
+	if err == nil && known && (!load || res.Loading > 0) {
 		m.speeds.note(info, sampleOf(info, res, chunks, begin, first, last))
 	}
 	return res, err

@@ -126,6 +126,7 @@ func ollamaMessages(in []bus.Message) []bus.OllamaMessage {
 // Generate implements Engine over /api/chat and, for the modes that it is for, /api/generate.
 func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	a := newAnswer(KindOllama, model, req, emit)
+	load, keepAlive := req.Load, req.KeepAlive // the rest of req, which may be large, is not kept during the answer
 	path, body := ollamaBody(model, req)
 	resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 	if err != nil {
@@ -133,8 +134,8 @@ func (o *Ollama) Generate(ctx context.Context, model string, req bus.InferenceRe
 	}
 	res, err := o.read(ctx, resp.Body, a)
 	leave(resp.Body, err == nil)
-	if err == nil && req.Load {
-		res = a.loaded(req, reasonStop)
+	if err == nil && load {
+		res = a.loaded(keepAlive, reasonStop)
 	}
 	return res, err
 }

@@ -50,7 +50,7 @@ const endMarker = "[DONE]"
 func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	a := newAnswer(KindOpenAI, model, req, emit)
 	if req.Load { // such servers have loaded their models
-		return a.loaded(req, reasonStop), nil
+		return a.loaded(req.KeepAlive, reasonStop), nil
 	}
 	return forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
 		path, body, err := openAIBody(model, req)

@@ -148,6 +148,29 @@ func testHandGrantedNobody(e *env) {
 	}
 }
 
+// A slot waits for work of one term. What its host hands over of another, for the slot has not heard of that
+// yet, is given back with its claim.
+func testHandOtherTerm(e *env) {
+	before, q := e.open(1, keyA), e.open(2, keyA)
+	for i := range 2 {
+		e.reachable(i, q, keyA)
+		id := bus.TaskID(fmt.Sprintf("other-%d", i))
+		e.feed(1-i, q, keyA, id, "x")
+		var asked atomic.Int32
+		d, err := e.await(i, before, 200*time.Millisecond, func(to string) { e.check(e.Effects(0).Hand(q, keyA, to, e.granted(i, &asked))) })
+		if err == nil {
+			e.Fatalf("handed %+v of another term", d)
+		}
+		d = e.fetch(1-i, q, keyA)
+		e.until(func() bool {
+			_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
+			return errors.Is(err, sched.ErrNotFound)
+		}, "a claim that was taken back")
+		e.check(e.Effects(i).Ack(d.Ack))
+		e.empty(q, keyA)
+	}
+}
+
 // What was never in the queue is claimed and delivered all the same, once; where nobody waits the claim
 // is taken back.
 func testDirect(e *env) {

@@ -57,6 +57,7 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Queue/HandNobody", never, testHandNobody},
 		{"Queue/HandGranted", never, testHandGranted},
 		{"Queue/HandGrantedNobody", never, testHandGrantedNobody},
+		{"Queue/HandOtherTerm", never, testHandOtherTerm},
 		{"Queue/Direct", never, testDirect},
 		{"Queue/Nak", never, testNak},
 		{"Queue/NakDelay", never, testNakDelay},

@@ -10,13 +10,19 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
+// awaited is where a slot waits for work of one queue.
+type awaited struct {
+	q sched.QueueID
+	c chan handed
+}
+
 // handed is what comes to a slot that waits.
 type handed struct {
 	d   sched.Delivery
 	err error
 }
 
-func (p *proc) Await(_ sched.QueueID, slot int) (to string, wait func(context.Context) (sched.Delivery, error), err error) {
+func (p *proc) Await(q sched.QueueID, slot int) (to string, wait func(context.Context) (sched.Delivery, error), err error) {
 	s := Step{Op: "Await"}
 	if err := p.enter(s); err != nil {
 		return "", nil, err
@@ -26,9 +32,9 @@ func (p *proc) Await(_ sched.QueueID, slot int) (to string, wait func(context.Co
 	to = fmt.Sprintf("%s%d.%d", slotPrefix(p), slot, p.inboxes)
 	c := make(chan handed, 1)
 	if p.waiting == nil {
-		p.waiting = map[string]chan handed{}
+		p.waiting = map[string]awaited{}
 	}
-	p.waiting[to] = c
+	p.waiting[to] = awaited{q, c}
 	return to, func(ctx context.Context) (sched.Delivery, error) {
 		var h handed
 		select {
@@ -61,7 +67,7 @@ func (p *proc) giveUp(to string, c chan handed, cause error) handed {
 func (p *proc) Hand(q sched.QueueID, key bus.Key, to string, grant sched.Grant) error {
 	return p.soon(Step{Op: "Hand"}, func() {
 		k, other := p.m.queues[q], p.slotOwner(to)
-		heard := other != nil && other.waiting[to] != nil && (other == p || p.net.routed(p, other, time.Now()))
+		heard := other != nil && other.waiting[to].c != nil && (other == p || p.net.routed(p, other, time.Now()))
 		if k == nil || !heard && grant == nil {
 			return // the store delivers only where somebody listens
 		}
@@ -140,12 +146,12 @@ func (p *proc) passOn(k *queue, other *proc, to string, task bus.TaskID, h hande
 			return // a connection repeats nothing
 		}
 		came = true
-		c := other.waiting[to]
-		delete(other.waiting, to)
+		slot := other.waiting[to]
 		switch {
-		case c != nil:
-			c <- h
-		case h.err == nil: // nobody waits: it goes back
+		case slot.c != nil && (slot.q == k.id || h.err != nil):
+			delete(other.waiting, to)
+			slot.c <- h
+		case h.err == nil: // nobody waits for it: it goes back
 			p.net.send(other, p, Traffic{Op: "refuse", Ack: h.d.Ack}, func(now time.Time) { k.refuse(task, h.d, now) })
 		}
 	})

@@ -43,8 +43,8 @@ type proc struct {
 	joined   time.Time // from then on it has routes
 	subs     []*sub
 	inboxes  int
-	hands    *sub                   // takes what is handed over, once made
-	waiting  map[string]chan handed // slots, by where they wait
+	hands    *sub               // takes what is handed over, once made
+	waiting  map[string]awaited // slots, by where they wait
 	memory   map[sched.BlobID]blob
 }
 
