@@ -9,7 +9,7 @@ import (
 // forgetting calls ask with req, and again with ever less of the beginning of its conversation, where the
 // client allows that, while the answer is that the prompt is too long. Ollama forgets by itself; other engines
 // refuse what does not fit.
-func forgetting(req bus.InferenceRequest, ask func(bus.InferenceRequest) (bus.InferenceResult, error)) (bus.InferenceResult, error) {
+func forgetting[T any](req bus.InferenceRequest, ask func(bus.InferenceRequest) (T, error)) (T, error) {
 	for {
 		res, err := ask(req)
 		if !req.Truncate || !isTooLong(err) {

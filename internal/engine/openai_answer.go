@@ -52,19 +52,20 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if req.Load { // such servers have loaded their models
 		return a.loaded(req.KeepAlive, reasonStop), nil
 	}
-	return forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
+	resp, err := forgetting(req, func(req bus.InferenceRequest) (*http.Response, error) { //nolint:bodyclose // leave does
 		path, body, err := openAIBody(model, req)
 		if err != nil {
-			return bus.InferenceResult{}, err
+			return nil, err
 		}
-		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
-		if err != nil {
-			return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
-		}
-		res, err := o.read(ctx, resp.Body, a)
-		leave(resp.Body, err == nil)
-		return res, err
+		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()})
+		return resp, modelMissing(err, o.c, model, "myco swarm")
 	})
+	if err != nil {
+		return bus.InferenceResult{}, err
+	}
+	res, err := o.read(ctx, resp.Body, a)
+	leave(resp.Body, err == nil)
+	return res, err
 }
 
 // end hands out the calls of tools, which are whole now, and returns the result.
