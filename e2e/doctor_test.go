@@ -374,13 +374,22 @@ func hungListener(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// copyDir copies a data directory as cp -a does.
+// copyDir copies a data directory as cp -a does. Its daemon may run: a file that it replaces meanwhile is copied anew.
 func copyDir(t *testing.T, from, to string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "cp", "-a", from, to).CombinedOutput(); err != nil {
-		t.Fatalf("copy %s: %v: %s", from, err, out)
+	for {
+		out, err := exec.CommandContext(ctx, "cp", "-a", from, to).CombinedOutput()
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || !strings.Contains(string(out), "No such file or directory") {
+			t.Fatalf("copy %s: %v: %s", from, err, out)
+		}
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Remove(filepath.Join(to, bus.DaemonFile)); err != nil {
 		t.Fatal(err)

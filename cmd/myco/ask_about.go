@@ -91,16 +91,16 @@ func (c *askCmd) askAbout(ctx context.Context, a *app, conn *bus.Conn, t bus.Tas
 
 // tooMuch tells what helps where the documents and pages are longer than what the model reads at once.
 func (c *askCmd) tooMuch(err error) error {
-	if !tooLong(err) || bus.AsError(err).Hint != "" {
+	if !tooLong(err) {
 		return err
 	}
 	switch {
 	case len(c.File) > 0:
-		return bus.AsError(err).WithHint("myco library add NAME FILE, and myco ask --library NAME, which takes the passages that matter; myco summarize FILE, which takes it in parts; or -m with a longer context: myco models")
+		return withLongerContext(err, "myco library add NAME FILE, and myco ask --library NAME, which takes the passages that matter", "myco summarize FILE, which takes it in parts")
 	case len(c.Library) > 0:
 		return withLongerContext(err)
 	case len(c.URL) > 0:
-		return bus.AsError(err).WithHint("myco fetch URL | myco summarize, which takes it in parts; or -m with a longer context: myco models")
+		return withLongerContext(err, "myco fetch URL | myco summarize, which takes it in parts")
 	}
 	return err
 }

@@ -166,13 +166,15 @@ func inKB(bytes int) string {
 // tooLong tells whether a model was asked more than its context holds.
 func tooLong(err error) bool { return err != nil && bus.AsError(err).Code == bus.CodeTooLarge }
 
-// withLongerContext tells what helps where a model reads too little at once.
-func withLongerContext(err error) error {
+// withLongerContext tells what helps where a model reads too little at once: other ways, a model that reads more,
+// and what its engine says, which knows how to make it read more.
+func withLongerContext(err error, ways ...string) error {
 	e := bus.AsError(err)
+	ways = append(ways, "name a model with a longer context: myco models")
 	if e.Hint != "" {
-		return e
+		ways = append(ways, e.Hint)
 	}
-	return e.WithHint("name a model with a longer context: myco models")
+	return e.WithHint("%s", strings.Join(ways, "; or "))
 }
 
 // each summarises parts, and returns their summaries in their order.

@@ -235,8 +235,8 @@ func (c *client) garbled(err error) error {
 
 // longerContext says how to give a model a longer context, by the kind of its engine.
 var longerContext = map[string]string{
-	KindOllama: "shorten it, or give the model a longer context: OLLAMA_CONTEXT_LENGTH where its Ollama is started, or num_ctx",
-	KindOpenAI: "shorten it, or start the engine with a longer context: llama-server -c N, vllm serve --max-model-len N",
+	KindOllama: "give the model a longer context: OLLAMA_CONTEXT_LENGTH where its Ollama is started, or num_ctx",
+	KindOpenAI: "start the engine with a longer context: llama-server -c N, vllm serve --max-model-len N",
 }
 
 // refused makes an error of an answer with a status other than 200.
