@@ -40,6 +40,7 @@ type cli struct {
 	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`
 	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
 	Top       topCmd       `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
+	Bench     benchCmd     `cmd:"" help:"Measure a model on each node, and on all together."`
 	Task      taskCmd      `cmd:"" help:"Show, follow or cancel tasks."`
 	Dead      deadCmd      `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
 	Drain     drainCmd     `cmd:"" help:"Have a node finish its work and take no more."`

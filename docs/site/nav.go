@@ -55,6 +55,7 @@ var order = []chapter{
 	}},
 	{"Operate", []entry{
 		{"The daemon: mycod", mycodSrc, "mycod.html"},
+		{"Measuring the swarm", "docs/bench.md", "bench.html"},
 		{"Metrics", "docs/metrics.md", "metrics.html"},
 		{"Reliability", "docs/reliability.md", "reliability.html"},
 		{"Security", "SECURITY.md", "security.html"},
