@@ -21,6 +21,7 @@ type askCmd struct {
 	Node        string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
 	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
 	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE"`
+	Image       []string      `sep:"none" help:"A picture that the question is about: PNG, JPEG or WebP. A model that sees answers. Repeatable." placeholder:"FILE"`
 	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
 	Library     []string      `predictor:"library" sep:"none" help:"A library that the question is about: those of its passages that tell of it come before the question. Repeatable." placeholder:"LIBRARY"`
 	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
@@ -51,6 +52,15 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
+	if len(c.Image) > 0 {
+		status, err := conn.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if t.Model, err = modelThatSees(status, t); err != nil {
+			return err
+		}
+	}
 	x, err := c.about(ctx, a, conn, t, req.Prompt)
 	if err != nil {
 		return err
@@ -68,7 +78,7 @@ func (c *askCmd) local(dataDir string) bool {
 func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 	var req bus.InferenceRequest
 	in := a.streams
-	if slices.Contains(c.File, standardInput) { // it is the document
+	if slices.Contains(c.File, standardInput) || slices.Contains(c.Image, standardInput) { // it is no part of the question
 		in.piped, in.interactive = false, true
 	}
 	prompt, err := readPrompt(c.Prompt, in)
@@ -82,6 +92,12 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 		return bus.Task{}, req, err.WithHint("myco ask --help")
 	}
 	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: given(c.MaxTokens)}
+	if len(c.Image) > 0 && strings.TrimSpace(prompt) == "" {
+		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "there is no question").WithHint(`myco ask --image FILE "What is on it?"`)
+	}
+	if req.Images, err = a.picturesOf(c.Image); err != nil {
+		return bus.Task{}, req, err
+	}
 	if err := req.Validate(); err != nil {
 		return bus.Task{}, req, err
 	}

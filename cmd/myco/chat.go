@@ -20,14 +20,15 @@ import (
 type chatCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The first question. What is piped in is put below it, and is the only one."`
 
-	Model   string  `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node    *string `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
-	System  string  `help:"What the model is told before the conversation." placeholder:"TEXT"`
-	Library *string `predictor:"library" help:"A library: those of its passages that tell of a question come before it." placeholder:"LIBRARY"`
-	Resume  bool    `short:"r" help:"Go on with the last conversation." xor:"which"`
-	Session string  `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
-	List    bool    `short:"l" help:"List the conversations that are saved." xor:"which"`
-	NoSave  bool    `help:"Keep nothing on disk."`
+	Model   string   `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node    *string  `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE"`
+	System  string   `help:"What the model is told before the conversation." placeholder:"TEXT"`
+	Library *string  `predictor:"library" help:"A library: those of its passages that tell of a question come before it." placeholder:"LIBRARY"`
+	Image   []string `sep:"none" help:"A picture that the first question is about: PNG, JPEG or WebP. Repeatable." placeholder:"FILE"`
+	Resume  bool     `short:"r" help:"Go on with the last conversation." xor:"which"`
+	Session string   `predictor:"session" short:"s" help:"Go on with this conversation, or begin one of this name." placeholder:"NAME" xor:"which"`
+	List    bool     `short:"l" help:"List the conversations that are saved." xor:"which"`
+	NoSave  bool     `help:"Keep nothing on disk."`
 }
 
 // chat is one run of a conversation.
@@ -86,6 +87,9 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 		if err := ch.useLibrary(*c.Library); err != nil {
 			return err
 		}
+	}
+	if err := ch.show(c.Image...); err != nil {
+		return err
 	}
 	if a.json {
 		a.object(chatEvent{Event: "session", Session: ch.s.ID, Name: ch.s.Name})

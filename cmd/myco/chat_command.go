@@ -19,6 +19,7 @@ var chatVerbs = []chatVerb{
 	{name: "/peers", help: "Show the nodes of the swarm."},
 	{name: "/system", arg: "[TEXT]", help: `Show what the model is told first, or set it; "" for nothing.`},
 	{name: "/library", arg: "[NAME]", help: `List the libraries, or answer from this one; "" from none.`},
+	{name: "/image", arg: "[FILE]", help: `Show the model a picture with the next question; "" shows it none.`},
 	{name: "/retry", help: "Ask the last question again."},
 	{name: "/save", arg: "[NAME]", help: "Give the conversation a name. It is saved after each answer anyway."},
 	{name: "/load", arg: "NAME", help: "Go on with another conversation.", needs: true},

@@ -208,8 +208,10 @@ func (c completer) Do(line []rune, pos int) (endings [][]rune, length int) {
 		}
 		return out
 	}
-	found, length := completions(string(line[:pos]), map[string]func() []string{
+	typed := string(line[:pos])
+	found, length := completions(typed, map[string]func() []string{
 		"/model": names(modelsOf), "/node": names(namesOf), "/load": saved, "/library": func() []string { return libraries(c.ch.environ) },
+		"/image": func() []string { return filesThatBegin(strings.TrimPrefix(typed, "/image ")) },
 	})
 	for _, f := range found {
 		endings = append(endings, []rune(f))

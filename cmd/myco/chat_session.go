@@ -80,6 +80,8 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		ch.note("%s", cmp.Or(ch.s.System, "The model is told nothing first."))
 	case "/library":
 		return ch.library(l)
+	case "/image":
+		return ch.image(l)
 	case "/retry":
 		if !ch.s.again() {
 			return bus.Errorf(bus.CodeInvalid, "there is no question yet")

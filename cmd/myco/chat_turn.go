@@ -79,7 +79,7 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 	ch.s.Unanswered = question
 	req := ch.s.request()
 	if err := req.Validate(); err != nil {
-		ch.s.Unanswered = ""
+		ch.s.Unanswered, ch.s.Images = "", nil
 		return err
 	}
 	ch.save()
@@ -89,6 +89,9 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 	}
 	task := bus.Task{Type: bus.TypeInference, Model: cmp.Or(ch.s.Model, sticky(nodes, ch.s.Used)), Node: ch.s.Node}
 	if err := task.Validate(); err != nil {
+		return err
+	}
+	if task.Model, err = ch.sighted(ctx, task); err != nil {
 		return err
 	}
 	ch.warnOfContext(nodes, task.Model)

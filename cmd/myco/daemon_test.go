@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type daemon struct {
 	dir string
 	nc  *nats.Conn
 	end func() // as when mycod is killed
+	// others stand in for nodes in what it tells of the swarm, where they are set.
+	others atomic.Pointer[[]bus.NodeInfo]
 }
 
 // setup starts a daemon of a swarm of two.
@@ -69,8 +72,12 @@ func setup(t *testing.T) *daemon {
 	must(t, os.WriteFile(filepath.Join(d.dir, bus.DaemonFile), info, 0o600))
 	d.peers()
 	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any {
+		there := nodes
+		if others := d.others.Load(); others != nil {
+			there = *others
+		}
 		return bus.Status{
-			Node: nodes[0], Nodes: nodes, Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
+			Node: there[0], Nodes: there, Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
 			Nearby: []bus.NearbySwarm{{NodeID: "myco-ffffffffffff", Name: "foreign", JoinAddr: "192.0.2.9:7423"}},
 		}
 	})

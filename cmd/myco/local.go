@@ -36,7 +36,13 @@ func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceReque
 		return err
 	}
 	t = t.WithDefaults(bus.Interactive)
-	placed, err := sched.Place(t, []bus.NodeInfo{here(engines.Models())}, "", "", false)
+	self := []bus.NodeInfo{here(engines.Models())}
+	if len(req.Images) > 0 {
+		if t.Model, err = modelThatSees(bus.Status{Nodes: self}, t); err != nil {
+			return err
+		}
+	}
+	placed, err := sched.Place(t, self, "", "", false)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ type session struct {
 	Messages []bus.Message `json:"messages"`
 	// Unanswered is a question that waits for its answer, or had none.
 	Unanswered string `json:"unanswered,omitempty"`
+	// Images are the pictures that it is about.
+	Images [][]byte `json:"images,omitempty"`
 }
 
 // title is what a person calls s.
@@ -49,7 +51,7 @@ func (s *session) title() string { return cmp.Or(s.Name, s.ID) }
 
 // first is the first question, on one line.
 func (s *session) first() string {
-	for _, m := range append(slices.Clone(s.Messages), bus.Message{Role: "user", Content: s.Unanswered}) {
+	for _, m := range append(slices.Clone(s.Messages), s.open()) {
 		if m.Role == "user" {
 			return strings.Join(strings.Fields(m.Content), " ")
 		}
@@ -67,10 +69,20 @@ func (s *session) turns() (n int) {
 	return n
 }
 
+// open is the question that waits for its answer.
+func (s *session) open() bus.Message {
+	return bus.Message{Role: "user", Content: s.Unanswered, Images: s.Images}
+}
+
+// sees reports whether there are pictures in the conversation.
+func (s *session) sees() bool {
+	return slices.ContainsFunc(append(slices.Clone(s.Messages), s.open()), func(m bus.Message) bool { return len(m.Images) > 0 })
+}
+
 // request is the task's payload: the whole conversation, and the question that is open. Where it outgrows the
 // context, the engine forgets its beginning, before the answer and within it.
 func (s *session) request() bus.InferenceRequest {
-	messages := append(slices.Clone(s.Messages), bus.Message{Role: "user", Content: s.Unanswered})
+	messages := append(slices.Clone(s.Messages), s.open())
 	return bus.InferenceRequest{System: s.System, Messages: messages, Truncate: true, Shift: true}
 }
 
@@ -79,14 +91,14 @@ func (s *session) answered(text string) {
 	if text == "" {
 		return // the question stays open
 	}
-	s.Messages = append(s.Messages, bus.Message{Role: "user", Content: s.Unanswered}, bus.Message{Role: "assistant", Content: text})
-	s.Unanswered = ""
+	s.Messages = append(s.Messages, s.open(), bus.Message{Role: "assistant", Content: text})
+	s.Unanswered, s.Images = "", nil
 }
 
 // again makes the last question the open one; false where there is none.
 func (s *session) again() bool {
 	if n := len(s.Messages); s.Unanswered == "" && n >= 2 {
-		s.Unanswered, s.Messages, s.Tokens = s.Messages[n-2].Content, s.Messages[:n-2], 0
+		s.Unanswered, s.Images, s.Messages, s.Tokens = s.Messages[n-2].Content, s.Messages[n-2].Images, s.Messages[:n-2], 0
 	}
 	return s.Unanswered != ""
 }

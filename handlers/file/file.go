@@ -160,8 +160,11 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	case isText(is):
 		res, err = readText(req)
 	default:
-		return res, bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, HTML and plain text are read", named(req.Name), kind).
-			WithHint("save it as PDF, DOCX or text")
+		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, HTML and plain text are read", named(req.Name), kind)
+		if strings.HasPrefix(kind, "image/") {
+			return res, e.WithHint("a model that sees looks at it: myco ask --image FILE PROMPT")
+		}
+		return res, e.WithHint("save it as PDF, DOCX or text")
 	}
 	if ctx.Err() != nil {
 		return res, context.Cause(ctx)

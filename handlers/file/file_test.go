@@ -214,6 +214,9 @@ func TestWhatIsNotRead(t *testing.T) {
 		if e == nil || e.Code != c.code || !strings.Contains(e.Message, c.says) || bus.IsRetry(err) {
 			t.Errorf("%s: %+v, want a final %s that says %q", name, e, c.code, c.says)
 		}
+		if name == "picture.txt" && !strings.Contains(e.Hint, "myco ask --image") {
+			t.Errorf("of a picture it hints at %q", e.Hint)
+		}
 	}
 	// After all of these, a good one is read.
 	if _, err := read(t, h, bus.FileRequest{Content: pdf}); err != nil {

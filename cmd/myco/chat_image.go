@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// image has the next question be about one more picture, or about none.
+func (ch *chat) image(l chatLine) error {
+	if !l.set {
+		ch.note("%s with the next question.", cmp.Or(pictures(len(ch.s.Images)), "No picture goes"))
+		return nil
+	}
+	if l.arg == "" {
+		ch.s.Images = nil
+		ch.note("No picture goes with the next question.")
+		return nil
+	}
+	return ch.show(dropped(l.arg))
+}
+
+// show reads pictures for the next question.
+func (ch *chat) show(files ...string) error {
+	for _, f := range files {
+		b, err := pictureIn(f)
+		if err != nil {
+			return err
+		}
+		ch.s.Images = append(ch.s.Images, b)
+		ch.note("%s with the next question.", pictures(len(ch.s.Images)))
+	}
+	return nil
+}
+
+// pictures says how many go; empty for none.
+func pictures(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "1 picture goes"
+	}
+	return plural(n, "picture") + " go"
+}
+
+// dropped is the path of a file as terminals write one that is dropped on them, or as people do: in quotes, with a
+// backslash before each space, with ~ for their home.
+func dropped(path string) string {
+	if n := len(path); n >= 2 && (path[0] == '\'' || path[0] == '"') && path[n-1] == path[0] {
+		return path[1 : n-1]
+	}
+	if filepath.Separator == '/' {
+		path = strings.ReplaceAll(path, `\ `, " ")
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return path
+}
+
+// filesThatBegin are the files and folders whose path begins as typed.
+func filesThatBegin(typed string) (paths []string) {
+	path := dropped(typed)
+	dir, name := filepath.Split(path)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), name)
+		if !ok || strings.HasPrefix(e.Name(), ".") && name == "" {
+			continue
+		}
+		if e.IsDir() {
+			rest += string(filepath.Separator)
+		}
+		paths = append(paths, typed+rest)
+	}
+	return paths
+}
+
+// sighted is the model that a conversation goes to: where there are pictures in it, one that sees.
+func (ch *chat) sighted(ctx context.Context, t bus.Task) (model string, err error) {
+	if !ch.s.sees() {
+		return t.Model, nil
+	}
+	s, err := ch.status(ctx)
+	if err != nil {
+		return "", err
+	}
+	if model, err = modelThatSees(s, t); err != nil && ch.s.Model == "" { // it is the one that answered before
+		t.Model = ""
+		return modelThatSees(s, t)
+	}
+	return model, err
+}
