@@ -48,6 +48,7 @@ type printer struct {
 	ttft    time.Duration // 0 before the first text
 	attempt int
 	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
+	thinks  bool                  // the user was told that the model thinks first
 	begun   bool                  // text of this attempt is on the screen
 	shown   strings.Builder       // that text
 	column  bool                  // the cursor is behind text
@@ -92,6 +93,10 @@ func (p *printer) chunk(c bus.Chunk) {
 	}
 	if piece.Loading && p.interactive {
 		p.hint("[%s loads the model]", p.who(c.Node))
+	}
+	if piece.Thinking != "" && p.interactive && !p.thinks && !p.begun {
+		p.thinks = true
+		p.hint("[%s thinks]", p.who(c.Node))
 	}
 	if piece.Text == "" {
 		return

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,8 @@ type askCmd struct {
 	Temperature *float64      `help:"How much the answer may vary; 0 is the likeliest (default: the engine's)." placeholder:"X"`
 	Seed        *int64        `help:"Start of the engine's random numbers (default: the engine's)." placeholder:"N"`
 	MaxTokens   *int          `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
+	Format      string        `help:"What the answer is: json for some JSON, or a file with the JSON schema that it keeps to." placeholder:"json|FILE"`
+	Think       string        `help:"How much the model thinks before it answers, where it can: true, false, low, medium or high (default: the model's own)." placeholder:"HOW"`
 	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object."`
 }
 
@@ -92,6 +95,12 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 		return bus.Task{}, req, err.WithHint("myco ask --help")
 	}
 	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: given(c.MaxTokens)}
+	if req.Format, err = formatOf(c.Format); err != nil {
+		return bus.Task{}, req, err
+	}
+	if req.Think, err = thinkOf(c.Think); err != nil {
+		return bus.Task{}, req, bus.AsError(err).WithHint("myco ask --help")
+	}
 	if len(c.Image) > 0 && strings.TrimSpace(prompt) == "" {
 		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "there is no question").WithHint(`myco ask --image FILE "What is on it?"`)
 	}
@@ -109,6 +118,41 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 		ID: c.ID, Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload,
 	}
 	return t, req, t.Validate()
+}
+
+// formatOf is what --format asks for: nothing, "json", or the schema in a file.
+func formatOf(flag string) (json.RawMessage, error) {
+	switch flag {
+	case "":
+		return nil, nil
+	case "json":
+		return json.RawMessage(`"json"`), nil
+	}
+	b, err := os.ReadFile(flag)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, bus.Errorf(bus.CodeNotFound, "--format %s: want json, or the file of a JSON schema, and there is no such file", flag).WithHint("myco ask --help")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the schema: %w", err)
+	}
+	var schema map[string]json.RawMessage
+	if err := json.Unmarshal(b, &schema); err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "%s is no JSON schema: %w", flag, err)
+	}
+	return b, nil
+}
+
+// thinkOf is how much a model is to think: nothing where it is the model's own.
+func thinkOf(how string) (json.RawMessage, error) {
+	switch how {
+	case "":
+		return nil, nil
+	case "true", "false":
+		return json.RawMessage(how), nil
+	case "low", "medium", "high":
+		return json.RawMessage(`"` + how + `"`), nil
+	}
+	return nil, bus.Errorf(bus.CodeInvalid, "think %s: want true, false, low, medium or high", how)
 }
 
 // check looks at the values of flags, and calls each by its name; nil where all are well.

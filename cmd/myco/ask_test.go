@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -286,4 +287,26 @@ func TestDetach(t *testing.T) {
 	d.myco("ask", "--id", "news", "hello").want(t, 2, "--detach")
 	d.myco("ask", "--detach", "--id", "no id", "hello").want(t, 2, "only letters")
 	d.myco("ask", "--detach", "--id", "", "hello").want(t, 2, "0 characters")
+}
+
+func TestAskForJSON(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	got := answers(d, piece(1, 0, "{}"), done(1, bus.InferenceResult{Text: "{}", Model: "gemma3:27b"}))
+	schema := filepath.Join(t.TempDir(), "schema.json")
+	writeFile(t, schema, `{"type": "object"}`)
+	for _, c := range []struct{ format, think, wantFormat, wantThink string }{
+		{"json", "false", `"json"`, "false"}, {schema, "high", `{"type":"object"}`, `"high"`},
+	} {
+		d.myco("ask", "--format", c.format, "--think", c.think, "?").want(t, 0)
+		var req bus.InferenceRequest
+		must(t, json.Unmarshal((<-got).Payload, &req))
+		if string(req.Format) != c.wantFormat || string(req.Think) != c.wantThink {
+			t.Errorf("format %s, think %s; want %s and %s", req.Format, req.Think, c.wantFormat, c.wantThink)
+		}
+	}
+	d.myco("ask", "--format", "xml", "?").want(t, 3, "--format xml: want json, or the file of a JSON schema, and there is no such file")
+	writeFile(t, schema, "[1]")
+	d.myco("ask", "--format", schema, "?").want(t, 2, "is no JSON schema")
+	d.myco("ask", "--think", "much", "?").want(t, 2, "think much: want true, false, low, medium or high")
 }

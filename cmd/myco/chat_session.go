@@ -78,6 +78,8 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 			ch.s.System, ch.s.Tokens = l.arg, 0
 		}
 		ch.note("%s", cmp.Or(ch.s.System, "The model is told nothing first."))
+	case "/think":
+		return ch.think(l)
 	case "/library":
 		return ch.library(l)
 	case "/image":
@@ -99,10 +101,22 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		ch.greet(ctx)
 	case "/clear":
 		fresh := ch.files.start()
-		fresh.Model, fresh.Node, fresh.System, fresh.Library = ch.s.Model, ch.s.Node, ch.s.System, ch.s.Library
+		fresh.Model, fresh.Node, fresh.System, fresh.Think, fresh.Library = ch.s.Model, ch.s.Node, ch.s.System, ch.s.Think, ch.s.Library
 		ch.s = fresh
 		ch.note("A new conversation.")
 	}
+	return nil
+}
+
+// think shows or sets how much the model thinks before it answers.
+func (ch *chat) think(l chatLine) error {
+	if l.set {
+		if _, err := thinkOf(l.arg); err != nil {
+			return bus.AsError(err).WithHint("/help")
+		}
+		ch.s.Think = l.arg
+	}
+	ch.note("Thinking: %s.", cmp.Or(ch.s.Think, "as the model does by itself"))
 	return nil
 }
 

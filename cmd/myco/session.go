@@ -33,6 +33,8 @@ type session struct {
 	Model  string     `json:"model,omitempty"`
 	Node   bus.NodeID `json:"node,omitempty"`
 	System string     `json:"system,omitempty"`
+	// Think is how much the model thinks before it answers, see thinkOf.
+	Think string `json:"think,omitempty"`
 	// Library is the one whose passages come before each question. They are no part of Messages.
 	Library string `json:"library,omitempty"`
 	// Used is the model that answered last, and Tokens how much it had read and written then.
@@ -83,7 +85,8 @@ func (s *session) sees() bool {
 // context, the engine forgets its beginning, before the answer and within it.
 func (s *session) request() bus.InferenceRequest {
 	messages := append(slices.Clone(s.Messages), s.open())
-	return bus.InferenceRequest{System: s.System, Messages: messages, Truncate: true, Shift: true}
+	think, _ := thinkOf(s.Think) // it was looked at when it was set
+	return bus.InferenceRequest{System: s.System, Messages: messages, Think: think, Truncate: true, Shift: true}
 }
 
 // answered takes an answer in; what was said of one that was stopped counts too.
