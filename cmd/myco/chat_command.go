@@ -18,7 +18,7 @@ var chatVerbs = []chatVerb{
 	{name: "/node", arg: "[NAME]", help: `List the nodes, or ask this one; "" leaves it to the swarm.`},
 	{name: "/peers", help: "Show the nodes of the swarm."},
 	{name: "/system", arg: "[TEXT]", help: `Show what the model is told first, or set it; "" for nothing.`},
-	{name: "/think", arg: "[HOW]", help: `Show how much the model thinks first, or set it: true, false, low, medium, high; "" leaves it to the model.`},
+	{name: "/think", arg: "[HOW]", help: `Have the model think first: true, false, low, medium or high; "" leaves it to the model.`},
 	{name: "/library", arg: "[NAME]", help: `List the libraries, or answer from this one; "" from none.`},
 	{name: "/image", arg: "[FILE]", help: `Show the model a picture with the next question; "" shows it none.`},
 	{name: "/retry", help: "Ask the last question again."},
