@@ -156,13 +156,49 @@ func TestRealOllamaAnswersAcrossNodes(t *testing.T) {
 	if got := ask(t, b, "What is the capital of France?"); got.Model != "tinylm:latest" {
 		t.Errorf("answer %+v, want tinylm:latest's", got)
 	}
-	harness.Poll(t, harness.Patience, "the table shows the model as loaded", func() string {
-		models := b.View(t).Node("a").Models
+	awaitLoaded(t, b, "a", true)
+}
+
+// awaitLoaded waits until n's table shows whether tinylm is loaded on a node.
+func awaitLoaded(t *testing.T, n *harness.Node, on string, want bool) {
+	t.Helper()
+	harness.Poll(t, harness.Patience, fmt.Sprintf("the table shows the model as loaded: %v", want), func() string {
+		models := n.View(t).Node(on).Models
 		for _, m := range models {
-			if m.Name == "tinylm:latest" && m.Loaded {
+			if m.Name == "tinylm:latest" && m.Loaded == want {
 				return ""
 			}
 		}
 		return fmt.Sprintf("%+v", models)
 	})
+}
+
+// A model is loaded before anybody asks it, and let go of, by the word of another node.
+func TestRealOllamaLoadsAndUnloads(t *testing.T) {
+	url := startOllama(t)
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", url)
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	awaitModel(t, b, "a", "tinylm", true)
+	for _, want := range []struct {
+		args   []string
+		out    string
+		loaded bool
+	}{
+		{[]string{"load", "tinylm", "--keep-alive", "20m"}, "tinylm is loaded on a\n", true},
+		{[]string{"unload", "tinylm"}, "tinylm is not loaded any more on a\n", false},
+		{[]string{"load", "tinylm", "--node", "a"}, "tinylm is loaded on a\n", true},
+	} {
+		if r := b.Myco(t, want.args...); r.Code != 0 || r.Stdout != want.out {
+			t.Fatalf("%v: exit code %d, %q, %s", want.args, r.Code, r.Stdout, r.Stderr)
+		}
+		awaitLoaded(t, b, "a", want.loaded)
+	}
+	if r := b.Myco(t, "unload", "other"); r.Code != 3 || !strings.Contains(r.Stderr, "model 'other' is not loaded by an Ollama") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	if r := b.Myco(t, "load", "other"); r.Code != 3 || !strings.Contains(r.Stderr, `no node has model "other"`) {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
 }

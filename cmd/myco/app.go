@@ -46,6 +46,8 @@ type cli struct {
 	Drain     drainCmd     `cmd:"" help:"Have a node finish its work and take no more."`
 	Key       keyCmd       `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
 	Models    modelsCmd    `cmd:"" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
+	Load      loadCmd      `cmd:"" help:"Have a node load a model before it is asked."`
+	Unload    unloadCmd    `cmd:"" help:"Have nodes let go of a model, which frees their memory."`
 	Pull      pullCmd      `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
 	Rm        rmCmd        `cmd:"" help:"Delete a model on the nodes that have it."`
 	Ping      pingCmd      `cmd:"" help:"Measure the way to a node, or to all."`

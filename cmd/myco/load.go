@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// loadCmd has a model loaded before it is asked.
+type loadCmd struct {
+	Model     string        `predictor:"model" arg:"" help:"A model that a node's Ollama has."`
+	Node      string        `predictor:"node" placeholder:"NODE" help:"On which node, by its name or id. Default: where a question to it would go."`
+	KeepAlive time.Duration `help:"How long it stays loaded without a question (default: as its Ollama does)." placeholder:"DURATION"`
+}
+
+// unloadCmd has nodes let go of a model.
+type unloadCmd struct {
+	Model string `predictor:"model" arg:"" help:"A model that is loaded: myco models --loaded."`
+	Node  string `predictor:"node" placeholder:"NODE" help:"On this node alone, by its name or id. Default: wherever it is loaded."`
+}
+
+// loadView is what load and unload print with --json.
+type loadView struct {
+	Model string   `json:"model"`
+	Nodes []string `json:"nodes"` // by their names
+}
+
+// Run implements the command.
+func (c *loadCmd) Run(ctx context.Context, a *app) error {
+	if c.KeepAlive < 0 || c.KeepAlive > 0 && c.KeepAlive < time.Second {
+		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", c.KeepAlive).WithHint("myco load --help")
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	status, err := conn.Status(ctx)
+	if err != nil {
+		return err
+	}
+	on, err := pinTo(ctx, conn, c.Node)
+	if err != nil {
+		return err
+	}
+	var keep json.RawMessage
+	if c.KeepAlive > 0 {
+		keep = json.RawMessage(fmt.Sprintf("%q", c.KeepAlive))
+	}
+	a.hint("loading %s", c.Model)
+	by, err := setLoaded(ctx, conn, c.Model, on, keep)
+	if err != nil {
+		return err
+	}
+	name := nameOf(status.Nodes, by)
+	if a.json {
+		a.object(loadView{Model: c.Model, Nodes: []string{name}})
+		return nil
+	}
+	a.text(c.Model + " is loaded on " + name + "\n")
+	return nil
+}
+
+// Run implements the command.
+func (c *unloadCmd) Run(ctx context.Context, a *app) error {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	status, err := conn.Status(ctx)
+	if err != nil {
+		return err
+	}
+	nodes := status.Nodes
+	if c.Node != "" {
+		n, err := findNode(nodes, c.Node)
+		if err != nil {
+			return err
+		}
+		nodes = []bus.NodeInfo{n}
+	}
+	v := loadView{Model: c.Model, Nodes: []string{}}
+	found := false
+	for _, n := range nodes {
+		if !n.State.Live() || !loadedOn(n, c.Model) {
+			continue
+		}
+		found = true
+		if n.State == bus.NodeDraining || n.ClosedTo(status.Node.ID, bus.TypeInference) {
+			a.hint("%s keeps it: it takes no tasks at present", n.Name)
+			continue
+		}
+		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
+			return bus.AsError(fmt.Errorf("unload %s on %s: %w", c.Model, n.Name, err))
+		}
+		v.Nodes = append(v.Nodes, n.Name)
+		if !a.json {
+			a.text(c.Model + " is not loaded any more on " + n.Name + "\n")
+		}
+	}
+	if !found {
+		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
+	}
+	if a.json {
+		a.object(v)
+	}
+	return nil
+}
+
+// loadedOn reports whether a node's Ollama has a model in memory.
+func loadedOn(n bus.NodeInfo, model string) bool {
+	for _, models := range [][]bus.ModelInfo{n.Models, n.Embedders} {
+		for _, m := range models {
+			if m.Loaded && m.Engine == "ollama" && bus.SameModel(m.Name, model) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// setLoaded asks for no answer: the model is loaded for so long, or not at all where that is 0. by is who did it.
+func setLoaded(ctx context.Context, conn *bus.Conn, model string, node bus.NodeID, keepAlive json.RawMessage) (by bus.NodeID, err error) {
+	t, err := bus.NewTask(bus.TypeInference, bus.InferenceRequest{Load: true, KeepAlive: keepAlive})
+	if err != nil {
+		return "", err
+	}
+	t.Model, t.Node = model, node
+	for chunk, err := range conn.Submit(ctx, t) {
+		if err != nil {
+			return "", err
+		}
+		if chunk.End != nil {
+			by = chunk.End.NodeID
+		}
+	}
+	return by, nil
+}
