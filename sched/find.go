@@ -230,8 +230,8 @@ func (o *outbox) known(id bus.TaskID) []found {
 			add(&k.job, bus.StateQueued, k.final, 0)
 		}
 	}
-	for _, e := range o.ended {
-		add(&e.job, e.final.State, &e.final, 0)
+	for _, e := range o.ended.by {
+		add(&e.v.job, e.v.final.State, &e.v.final, 0)
 	}
 	return out
 }

@@ -24,8 +24,9 @@ const (
 	replacePause     = time.Second            // after one that did not take a task; it doubles with each
 	replacePauseMost = 30 * time.Second
 	careEvery        = 50 * time.Millisecond
-	endedMost        = 1000             // ends of attached tasks that are remembered
 	cancelFor        = 30 * time.Second // a cancel is repeated while the task is reported
+	// Ends of attached tasks that are remembered: so many, of so many bytes.
+	endedMost, endedBytes = 1000, 64 << 20
 )
 
 // outbox holds what this node has submitted and what it keeps for others, and feeds it to the
@@ -48,8 +49,7 @@ type outbox struct {
 	openBytes             int                     // of payload and unknown fields, in entries
 	durable, durableBytes int                     // of entries, those that are durable, and of what is inline in them
 	kept                  map[bus.TaskID]*kept    // durable, in this node's store
-	ended                 map[bus.TaskID]ended    // attached, submitted here
-	order                 []bus.TaskID            // of ended, oldest first
+	ended                 *latest[ended]          // attached, submitted here
 	tails                 []tail                  // the output of what has just ended, oldest first
 	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
 	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
@@ -113,7 +113,7 @@ type cancelling struct {
 func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		ended: newLatest[ended](endedMost, endedBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -249,7 +249,7 @@ func (o *outbox) endOf(id bus.TaskID) (Final, bool) {
 	if k := o.kept[id]; k != nil && k.final != nil {
 		return *k.final, true
 	}
-	e, ok := o.ended[id]
+	e, ok := o.ended.get(id)
 	return e.final, ok
 }
 
@@ -271,14 +271,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	} else {
 		slim := j
 		slim.slim()
-		o.ended[id] = ended{slim, f}
+		o.ended.put(id, ended{slim, f}, f.size())
 		if f.Blob != nil {
 			o.results[id] = e.out.readers
-		}
-		o.order = append(o.order, id)
-		for len(o.order) > endedMost {
-			delete(o.ended, o.order[0])
-			o.order = o.order[1:]
 		}
 	}
 	o.mu.Unlock()

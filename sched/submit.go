@@ -79,7 +79,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
 			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
-	if o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
+	if _, over := o.ended.get(t.ID); over || o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil {
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
@@ -286,7 +286,7 @@ func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	var t bus.TaskInfo
 	if k := o.kept[id]; k != nil && k.final != nil {
 		t = k.job.info(k.final.State, k.final)
-	} else if e, ok := o.ended[id]; ok {
+	} else if e, ok := o.ended.get(id); ok {
 		t = e.job.info(e.final.State, &e.final)
 	} else {
 		return nil, ErrNotFound
