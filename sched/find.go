@@ -179,7 +179,7 @@ func (o *outbox) onFind(m Msg) {
 	if bus.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
 		return
 	}
-	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
+	r := findReply{Node: o.n.cfg.ID, Found: o.whole(o.known(q.ID), q.ID)}
 	if q.ID != "" {
 		r.Held = o.n.members.heldBack(q.ID)
 	}
@@ -193,6 +193,23 @@ func (o *outbox) onFind(m Msg) {
 	if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
 		o.n.log.Debug("answer a question for a task", "err", err)
 	}
+}
+
+// whole fills in the result of task id, where it is on the disk alone. Who cannot read it does not tell of the task: who
+// else keeps it does.
+func (o *outbox) whole(known []found, id bus.TaskID) []found {
+	for i := range known {
+		t := &known[i].Info
+		if id == "" || !t.State.Terminal() || t.Result != nil {
+			continue
+		}
+		f, ok, err := o.endOf(id)
+		if err != nil || !ok {
+			return nil
+		}
+		t.Result = f.Result
+	}
+	return known
 }
 
 const listMost = 1000 // tasks in one answer

@@ -25,7 +25,7 @@ func TestRememberedEndsAreBounded(t *testing.T) {
 		o.mu.Unlock()
 		o.complete(id(i), f)
 	}
-	for name, ended := range map[string]func(bus.TaskID) (Final, bool){"worker": n.worker.ended, "submitter": n.outbox.endOf} {
+	for name, ended := range map[string]func(bus.TaskID) (Final, bool){"worker": n.worker.ended, "submitter": n.outbox.over} {
 		size := 0
 		for i := range tasks {
 			f, _ := ended(id(i))
