@@ -50,6 +50,7 @@ type outbox struct {
 	openBytes             int                      // of payload and unknown fields, in entries
 	durable, durableBytes int                      // of entries, those that are durable, and of what is inline in them
 	kept                  map[bus.TaskID]*kept     // durable, in this node's store
+	keptOpen              map[bus.TaskID]*kept     // of kept, those without an end
 	ended                 *latest[ended]           // attached, submitted here
 	read                  *latest[json.RawMessage] // results of kept, see setEnd
 	tails                 []tail                   // the output of what has just ended, oldest first
@@ -115,7 +116,7 @@ type cancelling struct {
 
 func newOutbox(n *Node) *outbox {
 	return &outbox{
-		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
+		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
 		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
@@ -133,8 +134,8 @@ func (o *outbox) load(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, k := range o.kept {
-		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
+	for _, k := range o.keptOpen {
+		if k.job.Submitter == o.n.cfg.ID {
 			o.open(&entry{job: k.job, key: k.job.key(), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
 	}
@@ -184,7 +185,7 @@ func (o *outbox) onKept(k Kept) {
 	if t == nil {
 		o.count++
 		t = &kept{job: *b.Job, order: o.count}
-		o.kept[k.Task] = t
+		o.kept[k.Task], o.keptOpen[k.Task] = t, t
 		o.stir()
 	}
 	if b.Final == nil {

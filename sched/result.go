@@ -23,6 +23,7 @@ func (o *outbox) setEnd(k *kept, f Final) {
 		f.Result, k.onDisk = nil, true
 	}
 	k.final = &f
+	delete(o.keptOpen, f.Task)
 }
 
 // over returns the end of a task, where this node has it, perhaps without its result.

@@ -95,3 +95,28 @@ func TestSmallResultsStayInMemory(t *testing.T) {
 		t.Errorf("the end is known: %v, %v, with %d bytes", ok, err, len(f.Result))
 	}
 }
+
+// What is looked through many times a second are the tasks that are open, not those of the last day.
+func TestOpenTasksAreApart(t *testing.T) {
+	t.Parallel()
+	o := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &queueOfOne{}}).outbox
+	keep := func(id bus.TaskID, state bus.TaskState) {
+		b := keptBody{Job: &Job{Task: bus.Task{ID: id, Type: "work"}, Submitter: "myco-00000000000b", Custodian: o.n.cfg.ID}}
+		if state != "" {
+			b.Final = &Final{Task: id, State: state, Node: oneWorker, Attempt: 1}
+		}
+		o.onKept(Kept{Submitter: b.Job.Submitter, Custodian: b.Job.Custodian, Task: id, Data: marshal(b), At: time.Now()})
+	}
+	keep("t1", "")
+	keep("t2", "")
+	keep("t1", bus.StateDone)
+	keep("t3", bus.StateDone) // its end alone, as a stand-in has it
+	if len(o.kept) != 3 || len(o.keptOpen) != 1 || o.keptOpen["t2"] != o.kept["t2"] || o.rests() {
+		t.Errorf("%d of %d tasks are open, want t2 alone", len(o.keptOpen), len(o.kept))
+	}
+	keep("t2", bus.StateDead)
+	clear(o.standing)
+	if len(o.keptOpen) != 0 || !o.rests() {
+		t.Errorf("%d tasks are open, want none", len(o.keptOpen))
+	}
+}
