@@ -212,45 +212,99 @@ func (o *outbox) whole(known []found, id bus.TaskID) []found {
 	return known
 }
 
-const listMost = 1000 // tasks in one answer
-
-// known returns what this node knows of a task, or of all.
+// known returns what this node knows of a task, or where id is empty of all, bus.MaxListed at most.
 func (o *outbox) known(id bus.TaskID) []found {
+	ids := []bus.TaskID{id}
+	if id == "" {
+		ids = o.listed()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var out []found
-	add := func(j *Job, state bus.TaskState, end *Final, stores int) {
-		if id != "" && j.Task.ID != id || len(out) >= listMost {
-			return
+	for _, i := range ids {
+		f, ok := o.find(i)
+		if !ok {
+			continue
 		}
-		i := j.info(state, end)
-		if i.Copies = stores; id == "" {
-			i.Result, i.ResultBlob = nil, nil
-		}
-		if end == nil {
-			i.Attempts = o.attempts(j)
-			if at, ok := o.runningAt(i.ID); ok {
-				i.State, i.NodeID = bus.StateRunning, at
-			}
-		}
-		f := found{Info: i, Custodian: j.Custodian, Key: j.key()}
-		if k := o.kept[i.ID]; id != "" && k != nil && k.sum != (contentSum{}) {
+		if id == "" {
+			f.Info.Result, f.Info.ResultBlob = nil, nil
+		} else if k := o.kept[i]; k != nil && k.sum != (contentSum{}) {
 			f.Sum = k.sum.String()
 		}
 		out = append(out, f)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, e := range o.entries {
-		add(&e.job, bus.StateQueued, nil, e.stores)
+	return out
+}
+
+// find returns what this node knows of a task. The caller holds mu.
+func (o *outbox) find(id bus.TaskID) (found, bool) {
+	var j *Job
+	var end *Final
+	stores := 0
+	if e := o.entries[id]; e != nil {
+		j, stores = &e.job, e.stores
+	} else if k := o.kept[id]; k != nil {
+		j, end = &k.job, k.final
+	} else if e, ok := o.ended.get(id); ok {
+		j, end = &e.job, &e.final
+	} else {
+		return found{}, false
 	}
-	for kid, k := range o.kept {
-		if o.entries[kid] == nil {
-			add(&k.job, bus.StateQueued, k.final, 0)
+	state := bus.StateQueued
+	if end != nil {
+		state = end.State
+	}
+	i := j.info(state, end)
+	if i.Copies = stores; end == nil {
+		i.Attempts = o.attempts(j)
+		if at, ok := o.runningAt(id); ok {
+			i.State, i.NodeID = bus.StateRunning, at
+		}
+	}
+	return found{Info: i, Custodian: j.Custodian, Key: j.key()}, true
+}
+
+// listable is a task that may be listed: the lowest rank first, and then the latest.
+type listable struct {
+	id   bus.TaskID
+	rank int // 0 for an open one, 1 for a dead one
+	at   time.Time
+}
+
+// listed returns the tasks that a list names: all, or of more than bus.MaxListed those that matter most.
+func (o *outbox) listed() []bus.TaskID {
+	var all []listable
+	add := func(j *Job, end *Final) {
+		l := listable{j.Task.ID, 2, j.Accepted}
+		if end == nil {
+			l.rank = 0
+		} else if end.State == bus.StateDead {
+			l.rank = 1
+		}
+		all = append(all, l)
+	}
+	o.mu.Lock()
+	for _, e := range o.entries {
+		add(&e.job, nil)
+	}
+	for id, k := range o.kept {
+		if o.entries[id] == nil {
+			add(&k.job, k.final)
 		}
 	}
 	for _, e := range o.ended.by {
-		add(&e.v.job, e.v.final.State, &e.v.final, 0)
+		add(&e.v.job, &e.v.final)
 	}
-	return out
+	o.mu.Unlock()
+	if len(all) > bus.MaxListed {
+		slices.SortFunc(all, func(a, b listable) int { return cmp.Or(cmp.Compare(a.rank, b.rank), b.at.Compare(a.at)) })
+		all = all[:bus.MaxListed]
+	}
+	ids := make([]bus.TaskID, len(all))
+	for i, l := range all {
+		ids[i] = l.id
+	}
+	return ids
 }
 
 func (w *worker) attemptOf(id bus.TaskID) int {
