@@ -63,7 +63,6 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 // A list that may lack some says so, and a short one does not.
 func TestListOfManyTasks(t *testing.T) {
 	t.Parallel()
-	d := setup(t)
 	tasks := make([]bus.TaskInfo, bus.MaxListed)
 	for i := range tasks {
 		tasks[i] = bus.TaskInfo{ID: bus.NewTaskID(), Type: "echo", State: bus.StateDone}
@@ -72,6 +71,7 @@ func TestListOfManyTasks(t *testing.T) {
 		tasks []bus.TaskInfo
 		told  bool
 	}{{tasks, true}, {tasks[1:], false}} {
+		d := setup(t)
 		on(d, payload(bus.VerbTasks), func(struct{}) any { return c.tasks })
 		r := d.myco("task", "ls").want(t, 0)
 		if told := strings.Contains(r.err, "a node with many tasks lists 1000"); told != c.told {
