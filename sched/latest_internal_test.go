@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -56,5 +57,29 @@ func TestLatestCountsOnce(t *testing.T) {
 	l.put("c", 4, 10)
 	if _, ok := l.get("a"); ok || len(l.by) != 2 || l.bytes != 90 {
 		t.Errorf("a is remembered: %v, %d of %d bytes, want two of 90", ok, len(l.by), l.bytes)
+	}
+}
+
+// blobless is a store without large content.
+type blobless struct{ Blobs }
+
+func (blobless) HeldBlobs() ([]HeldBlob, error) { return nil, nil }
+
+// The output of a task that has ended is kept for a minute, and not until as many others have ended.
+func TestOutputGoesAtRest(t *testing.T) {
+	t.Parallel()
+	n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &queueOfOne{}, Blobs: blobless{}})
+	o, now := n.outbox, n.now()
+	e := &entry{job: Job{Task: bus.Task{ID: "t1", Type: "work"}}, out: o.newStream(false)}
+	e.out.take(piece(1, 0, nil), now)
+	o.keepTail("t1", e)
+	all := o.tails[:1]
+	o.collect(t.Context(), now.Add(tailFor-time.Second))
+	if len(o.tails) != 1 {
+		t.Error("the output of a task that has just ended is gone")
+	}
+	o.collect(t.Context(), now.Add(tailFor+time.Minute))
+	if len(o.tails) != 0 || all[0].e != nil {
+		t.Errorf("the output of %d ended tasks is kept", len(o.tails))
 	}
 }
