@@ -2,6 +2,7 @@ package sched
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"errors"
 	"slices"
@@ -267,21 +268,43 @@ func (o *outbox) find(id bus.TaskID) (found, bool) {
 // listable is a task that may be listed: the lowest rank first, and then the latest.
 type listable struct {
 	id   bus.TaskID
-	rank int // 0 for an open one, 1 for a dead one
-	at   time.Time
+	rank int   // 0 for an open one, 1 for a dead one
+	at   int64 // when it was submitted
+}
+
+func (a listable) compare(b listable) int {
+	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.at, a.at))
+}
+
+// listables is a heap of the first of many, with the last of these on top.
+type listables []listable
+
+func (l listables) Len() int           { return len(l) }
+func (l listables) Less(i, j int) bool { return l[i].compare(l[j]) > 0 }
+func (l listables) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *listables) Push(x any)        { *l = append(*l, x.(listable)) }
+func (l *listables) Pop() any {
+	last := (*l)[len(*l)-1]
+	*l = (*l)[:len(*l)-1]
+	return last
 }
 
 // listed returns the tasks that a list names: all, or of more than bus.MaxListed those that matter most.
 func (o *outbox) listed() []bus.TaskID {
-	var all []listable
+	var first listables
 	add := func(j *Job, end *Final) {
-		l := listable{j.Task.ID, 2, j.Accepted}
+		l := listable{j.Task.ID, 2, j.Accepted.UnixNano()}
 		if end == nil {
 			l.rank = 0
 		} else if end.State == bus.StateDead {
 			l.rank = 1
 		}
-		all = append(all, l)
+		if len(first) < bus.MaxListed {
+			heap.Push(&first, l)
+		} else if l.compare(first[0]) < 0 {
+			first[0] = l
+			heap.Fix(&first, 0)
+		}
 	}
 	o.mu.Lock()
 	for _, e := range o.entries {
@@ -296,12 +319,8 @@ func (o *outbox) listed() []bus.TaskID {
 		add(&e.v.job, &e.v.final)
 	}
 	o.mu.Unlock()
-	if len(all) > bus.MaxListed {
-		slices.SortFunc(all, func(a, b listable) int { return cmp.Or(cmp.Compare(a.rank, b.rank), b.at.Compare(a.at)) })
-		all = all[:bus.MaxListed]
-	}
-	ids := make([]bus.TaskID, len(all))
-	for i, l := range all {
+	ids := make([]bus.TaskID, len(first))
+	for i, l := range first {
 		ids[i] = l.id
 	}
 	return ids
