@@ -317,7 +317,10 @@ func (c *Conn) ofTask(ctx context.Context, verb string, id TaskID) (TaskInfo, er
 	return info, err
 }
 
-// Tasks lists the tasks that the swarm knows, without their results.
+// MaxListed is how many tasks a node tells of in a list: those that are open first, then dead ones, then the latest.
+const MaxListed = 1000
+
+// Tasks lists the tasks that the swarm knows, without their results; of each node MaxListed at most.
 func (c *Conn) Tasks(ctx context.Context) ([]TaskInfo, error) {
 	return call[[]TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbTasks), struct{}{})
 }

@@ -104,3 +104,18 @@ func TestNobodyLooks(t *testing.T) {
 		t.Error("nobody looks, and something is kept")
 	}
 }
+
+// Where a node has more tasks than it lists, the dashboard does not tell as if it had counted them.
+func TestCountsOfACutList(t *testing.T) {
+	t.Parallel()
+	tasks := make([]bus.TaskInfo, bus.MaxListed)
+	for i := range tasks {
+		tasks[i] = bus.TaskInfo{Type: "work", State: bus.StateQueued}
+	}
+	if v := (scene{tasks: tasks}).show(); !v.Cut || v.QueuedCount != bus.MaxListed {
+		t.Errorf("of %d tasks %d are told to wait, cut %v: want it cut", len(tasks), v.QueuedCount, v.Cut)
+	}
+	if v := (scene{tasks: tasks[1:]}).show(); v.Cut {
+		t.Errorf("a list of %d tasks is whole", len(tasks)-1)
+	}
+}

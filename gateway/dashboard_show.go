@@ -34,12 +34,14 @@ type shown struct {
 	// Listed tells that the three below are known.
 	Listed bool `json:"listed"`
 	// Queued wait, the oldest first; Recent have ended, the newest first; Dead are durable ones that were
-	// given up. Each is cut at showMost, and the numbers tell of how many.
+	// given up. Each is cut at showMost, and the numbers tell of how many: at least of so many where Cut is set, for
+	// some node has more tasks than it lists.
 	Queued      []shownTask `json:"queued"`
 	Recent      []shownTask `json:"recent"`
 	Dead        []shownTask `json:"dead"`
 	QueuedCount int         `json:"queued_count"`
 	DeadCount   int         `json:"dead_count"`
+	Cut         bool        `json:"cut,omitempty"`
 }
 
 // shownNode is a node.
@@ -99,7 +101,7 @@ type shownTask struct {
 func (s scene) show() shown {
 	out := shown{
 		View: s.view, AtMS: s.now.UnixMilli(), Self: s.self.NodeID, Version: s.self.Version, Nodes: []shownNode{},
-		Listed: s.tasks != nil, Queued: []shownTask{}, Recent: []shownTask{}, Dead: []shownTask{},
+		Listed: s.tasks != nil, Cut: len(s.tasks) >= bus.MaxListed, Queued: []shownTask{}, Recent: []shownTask{}, Dead: []shownTask{},
 	}
 	for _, n := range s.view.Nodes {
 		out.Nodes = append(out.Nodes, s.node(n))

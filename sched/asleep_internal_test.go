@@ -48,12 +48,12 @@ func TestOpenTaskExpiresWhileTheMachineIsSuspended(t *testing.T) {
 	n.outbox.open(e)
 	n.outbox.mu.Unlock()
 	n.outbox.expire(t.Context(), now)
-	if _, over := n.outbox.endOf("t1"); over {
+	if _, over := n.outbox.over("t1"); over {
 		t.Fatal("it has ended at once")
 	}
 	slept = time.Hour
 	n.outbox.expire(t.Context(), now)
-	if f, over := n.outbox.endOf("t1"); !over || f.State != bus.StateExpired {
+	if f, over := n.outbox.over("t1"); !over || f.State != bus.StateExpired {
 		t.Errorf("after an hour of sleep its end is %+v, %v", f, over)
 	}
 }

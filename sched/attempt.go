@@ -230,7 +230,10 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 	if act.Kind == HoldBack {
 		return act
 	}
-	if f, ok := w.n.outbox.endOf(id); ok && !w.n.off(ProtectPreload) {
+	if f, ok, err := w.n.outbox.endOf(id); ok && !w.n.off(ProtectPreload) {
+		if err != nil {
+			return Action{Kind: HoldBack, Why: err.Error()}
+		}
 		w.settle(ctx, a, f)
 		return Action{Kind: Finish, Why: "ended: " + string(f.State)}
 	}

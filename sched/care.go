@@ -54,8 +54,8 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 			late = append(late, e.job)
 		}
 	}
-	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && k.job.expired(now) && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
+	for id, k := range o.keptOpen {
+		if o.entries[id] == nil && k.job.expired(now) && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
 			late = append(late, k.job)
 		}
 	}

@@ -18,8 +18,11 @@ const (
 )
 
 // collect deletes large content that no task needs: what a crash, or a client that left, has left
-// behind.
+// behind. The output of ended tasks goes too, where nothing has ended since.
 func (o *outbox) collect(ctx context.Context, now time.Time) {
+	o.mu.Lock()
+	o.dropTails(now, tailsMost)
+	o.mu.Unlock()
 	all, err := o.n.fx.HeldBlobs()
 	if err != nil {
 		o.n.log.Warn("look for large content that is not needed", "err", err)

@@ -183,7 +183,11 @@ func (w *worker) keep(ctx context.Context, j *Job, f Final) bool {
 // finish completes the commit of a task whose record is terminal already: its worker may have
 // died between the record and the rest.
 func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
-	f, ok := w.n.outbox.endOf(j.Task.ID)
+	f, ok, err := w.n.outbox.endOf(j.Task.ID)
+	if err != nil {
+		w.nak(d.Ack, claimRetryMS)
+		return
+	}
 	if !ok {
 		data, _, err := w.n.fx.GetClaim(ctx, q, j.Task.ID)
 		var cur Record

@@ -176,6 +176,9 @@ type Outboxes interface {
 	// Task returns the first message of k's subject in this node's store, which is the task itself:
 	// ErrNotFound.
 	Task(ctx context.Context, k Kept) ([]byte, error)
+	// End returns the last message of k's subject in this node's store, which is the end of a task that has one:
+	// ErrNotFound.
+	End(ctx context.Context, k Kept) ([]byte, error)
 	// Forget deletes a task and its end from this node's store.
 	Forget(ctx context.Context, k Kept) error
 }

@@ -86,8 +86,8 @@ func (o *outbox) openIDs(now time.Time) (ids []bus.TaskID) {
 			ids = append(ids, id)
 		}
 	}
-	for id, k := range o.kept {
-		if k.final == nil && o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter && now.Sub(k.askedAt) >= askAfter && !told(id) {
+	for id, k := range o.keptOpen {
+		if o.entries[id] == nil && now.Sub(k.fedAt) >= askAfter && now.Sub(k.askedAt) >= askAfter && !told(id) {
 			k.askedAt = o.n.now()
 			ids = append(ids, id)
 		}
@@ -236,8 +236,8 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	now := o.n.now()
 	var due []*kept
 	o.mu.Lock()
-	for id, k := range o.kept {
-		if k.final == nil && o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
+	for id, k := range o.keptOpen {
+		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
 			due = append(due, k)
 		}
 	}

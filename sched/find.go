@@ -2,6 +2,7 @@ package sched
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"errors"
 	"slices"
@@ -179,7 +180,7 @@ func (o *outbox) onFind(m Msg) {
 	if bus.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
 		return
 	}
-	r := findReply{Node: o.n.cfg.ID, Found: o.known(q.ID)}
+	r := findReply{Node: o.n.cfg.ID, Found: o.whole(o.known(q.ID), q.ID)}
 	if q.ID != "" {
 		r.Held = o.n.members.heldBack(q.ID)
 	}
@@ -195,45 +196,134 @@ func (o *outbox) onFind(m Msg) {
 	}
 }
 
-const listMost = 1000 // tasks in one answer
+// whole fills in the result of task id, where it is on the disk alone. Who cannot read it does not tell of the task: who
+// else keeps it does.
+func (o *outbox) whole(known []found, id bus.TaskID) []found {
+	for i := range known {
+		t := &known[i].Info
+		if id == "" || !t.State.Terminal() || t.Result != nil {
+			continue
+		}
+		f, ok, err := o.endOf(id)
+		if err != nil || !ok {
+			return nil
+		}
+		t.Result = f.Result
+	}
+	return known
+}
 
-// known returns what this node knows of a task, or of all.
+// known returns what this node knows of a task, or where id is empty of all, bus.MaxListed at most.
 func (o *outbox) known(id bus.TaskID) []found {
+	ids := []bus.TaskID{id}
+	if id == "" {
+		ids = o.listed()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var out []found
-	add := func(j *Job, state bus.TaskState, end *Final, stores int) {
-		if id != "" && j.Task.ID != id || len(out) >= listMost {
-			return
+	for _, i := range ids {
+		f, ok := o.find(i)
+		if !ok {
+			continue
 		}
-		i := j.info(state, end)
-		if i.Copies = stores; id == "" {
-			i.Result, i.ResultBlob = nil, nil
-		}
-		if end == nil {
-			i.Attempts = o.attempts(j)
-			if at, ok := o.runningAt(i.ID); ok {
-				i.State, i.NodeID = bus.StateRunning, at
-			}
-		}
-		f := found{Info: i, Custodian: j.Custodian, Key: j.key()}
-		if k := o.kept[i.ID]; id != "" && k != nil && k.sum != (contentSum{}) {
+		if id == "" {
+			f.Info.Result, f.Info.ResultBlob = nil, nil
+		} else if k := o.kept[i]; k != nil && k.sum != (contentSum{}) {
 			f.Sum = k.sum.String()
 		}
 		out = append(out, f)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, e := range o.entries {
-		add(&e.job, bus.StateQueued, nil, e.stores)
+	return out
+}
+
+// find returns what this node knows of a task. The caller holds mu.
+func (o *outbox) find(id bus.TaskID) (found, bool) {
+	var j *Job
+	var end *Final
+	stores := 0
+	if e := o.entries[id]; e != nil {
+		j, stores = &e.job, e.stores
+	} else if k := o.kept[id]; k != nil {
+		j, end = &k.job, k.final
+	} else if e, ok := o.ended.get(id); ok {
+		j, end = &e.job, &e.final
+	} else {
+		return found{}, false
 	}
-	for kid, k := range o.kept {
-		if o.entries[kid] == nil {
-			add(&k.job, bus.StateQueued, k.final, 0)
+	state := bus.StateQueued
+	if end != nil {
+		state = end.State
+	}
+	i := j.info(state, end)
+	if i.Copies = stores; end == nil {
+		i.Attempts = o.attempts(j)
+		if at, ok := o.runningAt(id); ok {
+			i.State, i.NodeID = bus.StateRunning, at
 		}
 	}
-	for _, e := range o.ended {
-		add(&e.job, e.final.State, &e.final, 0)
+	return found{Info: i, Custodian: j.Custodian, Key: j.key()}, true
+}
+
+// listable is a task that may be listed: the lowest rank first, and then the latest.
+type listable struct {
+	id   bus.TaskID
+	rank int   // 0 for an open one, 1 for a dead one
+	at   int64 // when it was submitted
+}
+
+func (a listable) compare(b listable) int {
+	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.at, a.at))
+}
+
+// listables is a heap of the first of many, with the last of these on top.
+type listables []listable
+
+func (l listables) Len() int           { return len(l) }
+func (l listables) Less(i, j int) bool { return l[i].compare(l[j]) > 0 }
+func (l listables) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *listables) Push(x any)        { *l = append(*l, x.(listable)) }
+func (l *listables) Pop() any {
+	last := (*l)[len(*l)-1]
+	*l = (*l)[:len(*l)-1]
+	return last
+}
+
+// listed returns the tasks that a list names: all, or of more than bus.MaxListed those that matter most.
+func (o *outbox) listed() []bus.TaskID {
+	var first listables
+	add := func(j *Job, end *Final) {
+		l := listable{j.Task.ID, 2, j.Accepted.UnixNano()}
+		if end == nil {
+			l.rank = 0
+		} else if end.State == bus.StateDead {
+			l.rank = 1
+		}
+		if len(first) < bus.MaxListed {
+			heap.Push(&first, l)
+		} else if l.compare(first[0]) < 0 {
+			first[0] = l
+			heap.Fix(&first, 0)
+		}
 	}
-	return out
+	o.mu.Lock()
+	for _, e := range o.entries {
+		add(&e.job, nil)
+	}
+	for id, k := range o.kept {
+		if o.entries[id] == nil {
+			add(&k.job, k.final)
+		}
+	}
+	for _, e := range o.ended.by {
+		add(&e.v.job, &e.v.final)
+	}
+	o.mu.Unlock()
+	ids := make([]bus.TaskID, len(first))
+	for i, l := range first {
+		ids[i] = l.id
+	}
+	return ids
 }
 
 func (w *worker) attemptOf(id bus.TaskID) int {

@@ -36,7 +36,7 @@ func (n *Node) isFresh(id bus.TaskID) bool {
 	if attempts, crashes := n.members.known(id); (attempts > 0 || len(crashes) > 0) && !n.off(ProtectJournal) {
 		return false
 	}
-	_, ended := n.outbox.endOf(id)
+	_, ended := n.outbox.over(id)
 	return !ended || n.off(ProtectPreload)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -24,8 +25,9 @@ const (
 	replacePause     = time.Second            // after one that did not take a task; it doubles with each
 	replacePauseMost = 30 * time.Second
 	careEvery        = 50 * time.Millisecond
-	endedMost        = 1000             // ends of attached tasks that are remembered
 	cancelFor        = 30 * time.Second // a cancel is repeated while the task is reported
+	// Ends of attached tasks that are remembered: so many, of so many bytes.
+	endedMost, endedBytes = 1000, 64 << 20
 )
 
 // outbox holds what this node has submitted and what it keeps for others, and feeds it to the
@@ -43,16 +45,17 @@ type outbox struct {
 	replaceAfter time.Time
 
 	mu                    sync.Mutex
-	resting               bool                    // nothing is open
-	entries               map[bus.TaskID]*entry   // submitted here, open
-	openBytes             int                     // of payload and unknown fields, in entries
-	durable, durableBytes int                     // of entries, those that are durable, and of what is inline in them
-	kept                  map[bus.TaskID]*kept    // durable, in this node's store
-	ended                 map[bus.TaskID]ended    // attached, submitted here
-	order                 []bus.TaskID            // of ended, oldest first
-	tails                 []tail                  // the output of what has just ended, oldest first
-	results               map[bus.TaskID]*readers // of those of ended that are too large for a message
-	lending               map[bus.TaskID]bool     // attached, whose payload gets into memory
+	resting               bool                     // nothing is open
+	entries               map[bus.TaskID]*entry    // submitted here, open
+	openBytes             int                      // of payload and unknown fields, in entries
+	durable, durableBytes int                      // of entries, those that are durable, and of what is inline in them
+	kept                  map[bus.TaskID]*kept     // durable, in this node's store
+	keptOpen              map[bus.TaskID]*kept     // of kept, those without an end
+	ended                 *latest[ended]           // attached, submitted here
+	read                  *latest[json.RawMessage] // results of kept, see setEnd
+	tails                 []tail                   // the output of what has just ended, oldest first
+	results               map[bus.TaskID]*readers  // of those of ended that are too large for a message
+	lending               map[bus.TaskID]bool      // attached, whose payload gets into memory
 	standing              map[bus.TaskID]*standing
 	handing               bool // ends are being handed back
 	heard                 map[bus.TaskID]*heard
@@ -90,7 +93,8 @@ type kept struct {
 	job    Job
 	sum    contentSum // of the task as it was submitted; zero where only its end is known
 	order  uint64
-	final  *Final
+	final  *Final    // without its result where that is onDisk
+	onDisk bool      // see setEnd
 	endAt  time.Time // when this node's store got the end, by its own clock
 	orphan bool      // its submitter lives, and has lost it
 	places []Kept    // the subjects that hold it, for Forget
@@ -112,8 +116,8 @@ type cancelling struct {
 
 func newOutbox(n *Node) *outbox {
 	return &outbox{
-		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{},
-		ended: map[bus.TaskID]ended{}, results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
+		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
 	}
 }
 
@@ -130,8 +134,8 @@ func (o *outbox) load(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, k := range o.kept {
-		if k.final == nil && k.job.Submitter == o.n.cfg.ID {
+	for _, k := range o.keptOpen {
+		if k.job.Submitter == o.n.cfg.ID {
 			o.open(&entry{job: k.job, key: k.job.key(), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
 	}
@@ -181,7 +185,7 @@ func (o *outbox) onKept(k Kept) {
 	if t == nil {
 		o.count++
 		t = &kept{job: *b.Job, order: o.count}
-		o.kept[k.Task] = t
+		o.kept[k.Task], o.keptOpen[k.Task] = t, t
 		o.stir()
 	}
 	if b.Final == nil {
@@ -195,7 +199,8 @@ func (o *outbox) onKept(k Kept) {
 	t.addPlace(k)
 	news := b.Final != nil && t.final == nil
 	if news {
-		t.final, t.endAt = b.Final, k.At
+		t.endAt = k.At
+		o.setEnd(t, *b.Final)
 		o.unhear(k.Task)
 	}
 	if t.final != nil { // which may be known before the task, see takeIn
@@ -242,17 +247,6 @@ func sumOf(t bus.Task) contentSum {
 	return sha256.Sum256(append([]byte(t.Type+"\x00"), t.Payload...))
 }
 
-// endOf returns the end of a task, where this node has it.
-func (o *outbox) endOf(id bus.TaskID) (Final, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if k := o.kept[id]; k != nil && k.final != nil {
-		return *k.final, true
-	}
-	e, ok := o.ended[id]
-	return e.final, ok
-}
-
 // complete shows the end of a task that was submitted here, the first time.
 func (o *outbox) complete(id bus.TaskID, f Final) {
 	o.mu.Lock()
@@ -271,14 +265,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	} else {
 		slim := j
 		slim.slim()
-		o.ended[id] = ended{slim, f}
+		o.ended.put(id, ended{slim, f}, f.size())
 		if f.Blob != nil {
 			o.results[id] = e.out.readers
-		}
-		o.order = append(o.order, id)
-		for len(o.order) > endedMost {
-			delete(o.ended, o.order[0])
-			o.order = o.order[1:]
 		}
 	}
 	o.mu.Unlock()
@@ -404,7 +393,7 @@ func (o *outbox) hostID() bus.NodeID {
 
 // wroteEnd tells whether the end that the others know is f itself.
 func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
-	have, ok := o.endOf(f.Task)
+	have, ok := o.over(f.Task)
 	if !ok {
 		have, ok = o.n.askEnd(ctx, f.Task)
 	}
@@ -443,15 +432,19 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 		}
 	}
 	slices.SortFunc(known, func(a, b *kept) int { return b.endAt.Compare(a.endAt) })
-	var fs []Final
+	var ids []bus.TaskID
 	for _, k := range known {
-		fs = append(fs, *k.final)
+		ids = append(ids, k.job.Task.ID)
 	}
 	o.mu.Unlock()
-	for i, f := range fs {
+	for i, id := range ids {
 		if i >= preloadMost || ctx.Err() != nil {
-			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(fs))
+			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(ids))
 			return
+		}
+		f, ok, err := o.endOf(id)
+		if !ok || err != nil { // this node holds it back, see claim
+			continue
 		}
 		rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
 		if _, err := o.n.fx.CreateClaim(ctx, q, Claim{Task: f.Task, State: f.State, Worker: f.Node, Attempt: f.Attempt}, marshal(rec)); err != nil && !errors.Is(err, ErrConflict) {

@@ -76,7 +76,7 @@ func TestEndComesWhileTheStoreIsRead(t *testing.T) {
 		}
 		defer stop()
 		k := n.outbox.kept["t1"]
-		if f, ok := n.outbox.endOf("t1"); !ok || f.State != bus.StateDone || len(n.outbox.entries) != 0 || len(k.job.Task.Payload) != 0 || k.sum == (contentSum{}) {
+		if f, ok := n.outbox.over("t1"); !ok || f.State != bus.StateDone || len(n.outbox.entries) != 0 || len(k.job.Task.Payload) != 0 || k.sum == (contentSum{}) {
 			t.Errorf("of a task of %s: %+v, %v, %d open, %+v", from, f, ok, len(n.outbox.entries), k)
 		}
 	}

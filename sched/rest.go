@@ -47,13 +47,7 @@ func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool 
 func (o *outbox) rests() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.resting = len(o.entries)+len(o.heard)+len(o.standing)+len(o.cancels) == 0
-	for _, k := range o.kept {
-		o.resting = o.resting && k.final != nil
-		if !o.resting {
-			break
-		}
-	}
+	o.resting = len(o.entries)+len(o.keptOpen)+len(o.heard)+len(o.standing)+len(o.cancels) == 0
 	return o.resting
 }
 

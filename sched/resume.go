@@ -169,10 +169,15 @@ func (o *outbox) keepTail(id bus.TaskID, e *entry) {
 	slim := &entry{job: e.job, out: e.out}
 	slim.job.slim()
 	now := o.n.now()
-	for len(o.tails) >= tailsMost || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
-		o.tails = o.tails[1:]
-	}
+	o.dropTails(now, tailsMost-1)
 	o.tails = append(o.tails, tail{id, slim, now})
+}
+
+// dropTails drops the output that is older than tailFor, and the oldest of more than most tasks. The caller holds mu.
+func (o *outbox) dropTails(now time.Time, most int) {
+	for len(o.tails) > most || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
+		o.tails[0], o.tails = tail{}, o.tails[1:]
+	}
 }
 
 // tailOf returns the entry of a task that has just ended, nil where it is gone. The caller holds mu.

@@ -65,7 +65,11 @@ func (o *outbox) handBack(ctx context.Context, now time.Time) {
 			all.Go(func() error {
 				hctx, cancel := context.WithTimeout(ctx, keepWait)
 				defer cancel()
-				p := o.put(hctx, &h.job, h.job.Custodian, &h.final, h.there)
+				f, ok, err := o.endOf(h.job.Task.ID)
+				if !ok || err != nil {
+					return nil // tried again
+				}
+				p := o.put(hctx, &h.job, h.job.Custodian, &f, h.there)
 				if p.Stores+p.Refused >= h.there { // all of them, for it is not told which
 					o.mu.Lock()
 					h.s.with = append(h.s.with, h.to...)
@@ -85,7 +89,6 @@ func (o *outbox) handBack(ctx context.Context, now time.Time) {
 type handingBack struct {
 	s     *standing
 	job   Job
-	final Final
 	to    []bus.NodeID
 	there int // how many custodians answer, those that have it among them
 }
@@ -102,7 +105,7 @@ func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
 			delete(o.standing, id)
 			continue
 		}
-		h, missing := handingBack{s: s, job: k.job, final: *k.final}, 0
+		h, missing := handingBack{s: s, job: k.job}, 0
 		for _, c := range []bus.NodeID{k.job.Submitter, k.job.Custodian} {
 			if c == bus.NoCustodian {
 				continue

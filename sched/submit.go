@@ -79,7 +79,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 		return nil, reply, bus.Errorf(bus.CodeBusy, "%d tasks of this node are open, with %d MiB of payload: the limit is %d, or %d MiB",
 			len(o.entries), o.openBytes>>20, openMost, openBytesMost>>20).WithHint("wait for some of them to end: myco task ls")
 	}
-	if o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil || o.ended[t.ID].job.Task.ID != "" {
+	if _, over := o.ended.get(t.ID); over || o.entries[t.ID] != nil || o.lending[t.ID] || o.kept[t.ID] != nil {
 		return nil, reply, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 	}
 	o.count++
@@ -269,34 +269,50 @@ func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) { return n.Attac
 // anew it is read from its beginning. Attempt 0 is whichever there is.
 func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	o := n.outbox
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e := o.entries[id]
-	if e == nil && attempt > 0 { // who comes back has missed its end
-		e = o.tailOf(id)
-	}
-	if e != nil {
-		out := o.output(e)
-		out.seq = from
-		e.out.mu.Lock()
-		out.attempt = cmp.Or(attempt, e.out.attempt)
-		e.out.mu.Unlock()
+	if out := o.attachOpen(id, attempt, from); out != nil {
 		return out, nil
 	}
-	var t bus.TaskInfo
-	if k := o.kept[id]; k != nil && k.final != nil {
-		t = k.job.info(k.final.State, k.final)
-	} else if e, ok := o.ended[id]; ok {
-		t = e.job.info(e.final.State, &e.final)
-	} else {
+	f, ok, err := o.endOf(id)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var j *Job
+	if k := o.kept[id]; k != nil {
+		j = &k.job
+	} else if e, has := o.ended.get(id); has {
+		j = &e.job
+	}
+	if !ok || j == nil {
 		return nil, ErrNotFound
 	}
+	t := j.info(f.State, &f)
 	s := newStream(true, false)
 	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
 	if r := o.results[id]; r != nil {
 		s.readers = r
 	}
 	return newOutput(s, o.n.now), nil
+}
+
+// attachOpen is AttachAt for a task that is open, or has ended just now; nil where it is neither.
+func (o *outbox) attachOpen(id bus.TaskID, attempt, from int) *Output {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.entries[id]
+	if e == nil && attempt > 0 { // who comes back has missed its end
+		e = o.tailOf(id)
+	}
+	if e == nil {
+		return nil
+	}
+	out := o.output(e)
+	out.seq = from
+	e.out.mu.Lock()
+	out.attempt = cmp.Or(attempt, e.out.attempt)
+	e.out.mu.Unlock()
+	return out
 }
 
 // Cancel ends a task, wherever it was submitted and wherever it runs. A task that has ended

@@ -119,7 +119,10 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 	var r syncReply
 	size := 0
 	for _, id := range q.IDs {
-		f, ok := n.outbox.endOf(id)
+		f, ok, err := n.outbox.endOf(id)
+		if err != nil {
+			continue // who else has it tells
+		}
 		if !ok {
 			if f, ok = n.worker.ended(id); !ok {
 				continue

@@ -21,7 +21,8 @@ const (
 	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
 	effectWait = 2 * time.Second        // a claim, a commit
 	silentMost = 3                      // renewals without work, after which a slot looks for itself: the host may keep a task for another
-	recentMost = 2000                   // ends of attempts that are remembered for those who ask
+	// Ends of attempts that are remembered for those who ask: so many, of so many bytes.
+	recentMost, recentBytes = 2000, 64 << 20
 )
 
 // worker runs tasks: one goroutine a slot, each with at most one delivery.
@@ -39,8 +40,7 @@ type worker struct {
 	running  map[bus.TaskID]*attempt
 	taken    map[bus.TaskID]bool // deliveries that a slot is busy with
 	slots    map[string]bool     // where slots of this process wait, but for the number of the request
-	recent   map[bus.TaskID]Final
-	order    []bus.TaskID // of recent, oldest first
+	recent   *latest[Final]
 	nextSlot int
 	// spare are slot numbers to use again, by task type: a host may hand work to a slot that has just
 	// closed, and whichever has its number takes that.
@@ -60,7 +60,7 @@ type pool struct {
 func newWorker(n *Node) *worker {
 	w := &worker{
 		n: n, changed: make(chan struct{}, 1), listing: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
-		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: map[bus.TaskID]Final{}, spare: map[string][]int{},
+		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: newLatest[Final](recentMost, recentBytes), spare: map[string][]int{},
 	}
 	w.renewals = &together{bg: n.bg, send: w.ask}
 	return w
@@ -415,21 +415,13 @@ func (w *worker) done(id bus.TaskID) {
 func (w *worker) remember(f Final) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, ok := w.recent[f.Task]; !ok {
-		w.order = append(w.order, f.Task)
-	}
-	w.recent[f.Task] = f
-	for len(w.order) > recentMost {
-		delete(w.recent, w.order[0])
-		w.order = w.order[1:]
-	}
+	w.recent.put(f.Task, f, f.size())
 }
 
 func (w *worker) ended(id bus.TaskID) (Final, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f, ok := w.recent[id]
-	return f, ok
+	return w.recent.get(id)
 }
 
 func (w *worker) find(id bus.TaskID) *attempt {

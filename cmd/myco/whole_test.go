@@ -59,3 +59,23 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 		t.Errorf("task without more does not list: %q", o)
 	}
 }
+
+// A list that may lack some says so, and a short one does not.
+func TestListOfManyTasks(t *testing.T) {
+	t.Parallel()
+	tasks := make([]bus.TaskInfo, bus.MaxListed)
+	for i := range tasks {
+		tasks[i] = bus.TaskInfo{ID: bus.NewTaskID(), Type: "echo", State: bus.StateDone}
+	}
+	for _, c := range []struct {
+		tasks []bus.TaskInfo
+		told  bool
+	}{{tasks, true}, {tasks[1:], false}} {
+		d := setup(t)
+		on(d, payload(bus.VerbTasks), func(struct{}) any { return c.tasks })
+		r := d.myco("task", "ls").want(t, 0)
+		if told := strings.Contains(r.err, "a node with many tasks lists 1000"); told != c.told {
+			t.Errorf("of %d tasks: %q", len(c.tasks), r.err)
+		}
+	}
+}

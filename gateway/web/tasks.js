@@ -10,8 +10,8 @@ export const link = id => el("a", {href: "#task/" + encodeURIComponent(id), titl
 
 const state = s => el("span", {class: "state " + s}, s)
 
-// notes is how many waiting tasks, or letters, are not shown.
-const more = (all, shown) => all > shown ? [{key: "more", class: "dim", cells: [`and ${all - shown} more`]}] : []
+// more tells how many waiting tasks, or letters, are not shown; at least so many where a node has more than it lists.
+const more = (all, shown, cut) => all > shown ? [{key: "more", class: "dim", cells: [`and ${cut ? "at least " : ""}${all - shown} more`]}] : []
 
 export function drawTasks(s) {
   const name = id => s.nodes.find(n => n.id === id)?.name ?? id ?? "–"
@@ -24,7 +24,7 @@ export function drawTasks(s) {
     t.waited_ms === undefined ? "–" : age(t.waited_ms), age(t.running_ms)]}))
   const waits = s.queued.map(t => ({key: t.id, class: t.warning ? "warned" : null, cells: [
     link(t.id), state("queued"), t.type, t.model || "–", t.warning || "–", t.attempts || "–", age(t.age_ms), "–"]}))
-  table(open, ["Task", "State", "Type", "Model", "Node", "Attempt", "Waited", "Runs for"], [...runs, ...waits, ...more(s.queued_count, s.queued.length)],
+  table(open, ["Task", "State", "Type", "Model", "Node", "Attempt", "Waited", "Runs for"], [...runs, ...waits, ...more(s.queued_count, s.queued.length, s.cut)],
     s.listed || s.running > 0 ? ["Nothing runs or waits. Ask something: ", el("code", {}, "myco ask \"What is the capital of France?\"")] : "Asking the nodes …")
 
   const ended = t => ({key: t.id, cells: [link(t.id), state(t.state), t.type, t.model || "–", name(t.node_id), t.attempts, age(t.age_ms) + " ago", t.code || "–"]})
@@ -32,5 +32,5 @@ export function drawTasks(s) {
     s.listed ? "Nothing has ended within the last day." : "Asking the nodes …")
 
   dead.hidden = s.dead.length === 0
-  table(letters, ["Task", "State", "Type", "Model", "Node", "Attempts", "Submitted", "Error"], [...s.dead.map(ended), ...more(s.dead_count, s.dead.length)], "")
+  table(letters, ["Task", "State", "Type", "Model", "Node", "Attempts", "Submitted", "Error"], [...s.dead.map(ended), ...more(s.dead_count, s.dead.length, s.cut)], "")
 }

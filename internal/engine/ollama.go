@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -66,6 +67,9 @@ type ollamaModel struct {
 	}
 }
 
+// key tells apart what has to be asked about.
+func (m *ollamaModel) key() string { return m.Name + "@" + m.Digest }
+
 type ollamaModels struct{ Models []ollamaModel }
 
 // Models lists the installed models, loaded ones marked. One of which the server cannot tell what
@@ -102,7 +106,19 @@ func (o *Ollama) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 		}
 		out = append(out, info)
 	}
+	o.keepTraits(installed.Models)
 	return out, nil
+}
+
+// keepTraits forgets the models that are installed no longer.
+func (o *Ollama) keepTraits(installed []ollamaModel) {
+	there := make(map[string]bool, len(installed))
+	for _, m := range installed {
+		there[m.key()] = true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.shown, func(key string, _ traits) bool { return !there[key] })
 }
 
 // moment returns a time; zero for what is none, or so far off that JSON cannot say it.
@@ -117,7 +133,7 @@ func moment(v any) time.Time {
 
 // traits asks about a model once, and again when its digest changes.
 func (o *Ollama) traits(ctx context.Context, m ollamaModel) (traits, error) {
-	key := m.Name + "@" + m.Digest
+	key := m.key()
 	o.mu.Lock()
 	t, ok := o.shown[key]
 	o.mu.Unlock()

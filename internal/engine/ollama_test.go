@@ -50,6 +50,29 @@ func TestOllamaModels(t *testing.T) {
 	}
 }
 
+// Of models that were deleted nothing stays, for as long as the daemon runs: one that is back is asked about anew.
+func TestOllamaForgetsDeletedModels(t *testing.T) {
+	t.Parallel()
+	var there, asked int
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/ps": text(`{"models":[]}`),
+		"GET /api/tags": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, []string{`{"models":[]}`, ollamaTags}[there])
+		},
+		"POST /api/show": func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			ollamaShow(w, r)
+		},
+	})
+	e := probe(t, s)
+	for _, c := range []struct{ there, asked int }{{1, 2}, {1, 2}, {0, 2}, {1, 4}} {
+		there = c.there
+		if models, err := e.Models(t.Context()); err != nil || len(models) != 2*c.there || asked != c.asked {
+			t.Fatalf("%d models, asked about %d, %v: want %d and %d", len(models), asked, err, 2*c.there, c.asked)
+		}
+	}
+}
+
 func TestOllamaAnswers(t *testing.T) {
 	t.Parallel()
 	var got map[string]any

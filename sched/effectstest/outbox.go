@@ -87,7 +87,12 @@ func testOutboxTask(e *env) {
 		if data, err := e.Effects(i).Outbox.Task(e.ctx, k); err != nil || string(data) != "task" {
 			e.Fatalf("node %d has %q, error %v", i, data, err)
 		}
+		if data, err := e.Effects(i).Outbox.End(e.ctx, k); err != nil || string(data) != "end" {
+			e.Fatalf("node %d has the end %q, error %v", i, data, err)
+		}
 		_, err := e.Effects(i).Outbox.Task(e.ctx, e.kept("t2", true, ""))
+		e.is(err, sched.ErrNotFound)
+		_, err = e.Effects(i).Outbox.End(e.ctx, e.kept("t2", true, ""))
 		e.is(err, sched.ErrNotFound)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	// late. The record of a run stays as long as the run.
 	claimAge = 15 * time.Minute
 	// endedMost bounds, in bytes, the records of ends in one queue; beyond it the oldest go sooner.
-	endedMost = 256 << 20
+	endedMost = 64 << 20
 )
 
 // errNoQueue is a call for a queue of this node that was dropped, or never was.
@@ -100,6 +100,13 @@ func (c *claims) expire(now time.Time) {
 			delete(c.records, r.task)
 		}
 	}
+}
+
+// forgetOld drops the records of old ends, where nothing is written any more.
+func (c *claims) forgetOld(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expire(now)
 }
 
 func (c *claims) get(id bus.TaskID) (body []byte, rev uint64, err error) {

@@ -210,7 +210,17 @@ func parseKept(rest string, m *nats.Msg) (sched.Kept, error) {
 
 // Task returns the first message of k's subject in this node's store: sched.ErrNotFound.
 func (o outboxes) Task(ctx context.Context, k sched.Kept) ([]byte, error) {
-	ask, err := json.Marshal(map[string]any{"seq": 1, "next_by_subj": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))})
+	return o.read(ctx, k, map[string]any{"seq": 1, "next_by_subj": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))})
+}
+
+// End returns the last message of k's subject in this node's store: sched.ErrNotFound.
+func (o outboxes) End(ctx context.Context, k sched.Kept) ([]byte, error) {
+	return o.read(ctx, k, map[string]any{"last_by_subj": bus.SubjectOutbox(k.Submitter, k.Custodian, string(k.Task))})
+}
+
+// read returns the message of k's subject that which names.
+func (o outboxes) read(ctx context.Context, k sched.Kept, which map[string]any) ([]byte, error) {
+	ask, err := json.Marshal(which)
 	if err != nil {
 		return nil, fmt.Errorf("read task %s: %w", k.Task, err)
 	}

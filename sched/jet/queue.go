@@ -178,6 +178,9 @@ func (j *Jet) Keys(ctx context.Context, q sched.QueueID) ([]bus.Key, error) {
 // Counts tells what this node's queue q holds. The server does not tell deliveries that are
 // out from those that wait for another try: Unacked counts both.
 func (j *Jet) Counts(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, error) {
+	if own, err := j.ownClaims(q); err == nil {
+		own.forgetOld(time.Now()) // a host asks for its counts at rest, too
+	}
 	counts, err := j.consumers(ctx, q)
 	if err == nil {
 		counts, err = j.strays(ctx, q, counts)

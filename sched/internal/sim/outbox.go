@@ -147,10 +147,19 @@ func (o outboxes) Watch(fn func(sched.Kept)) (stop func(), err error) {
 	return s.stop, nil
 }
 
-func (o outboxes) Task(_ context.Context, k sched.Kept) (data []byte, err error) {
-	err = o.do(Step{Op: "Task", Task: k.Task}, func() {
+func (o outboxes) Task(_ context.Context, k sched.Kept) ([]byte, error) {
+	return o.message("Task", k, false)
+}
+
+func (o outboxes) End(_ context.Context, k sched.Kept) ([]byte, error) {
+	return o.message("End", k, true)
+}
+
+// message returns the first message of k's subject, or the last.
+func (o outboxes) message(op string, k sched.Kept, last bool) (data []byte, err error) {
+	err = o.do(Step{Op: op, Task: k.Task}, func() {
 		for _, h := range o.m.kept {
-			if data == nil && h.Submitter == k.Submitter && h.Custodian == k.Custodian && h.Task == k.Task {
+			if (data == nil || last) && h.Submitter == k.Submitter && h.Custodian == k.Custodian && h.Task == k.Task {
 				data = append([]byte{}, h.Data...)
 			}
 		}

@@ -1,0 +1,51 @@
+package sched
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Of more tasks than a list has, it has those that matter most: the open ones, the dead ones, and then the latest.
+func TestListOfManyTasks(t *testing.T) {
+	t.Parallel()
+	o := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &queueOfOne{}}).outbox
+	at := time.Unix(1_700_000_000, 0)
+	job := func(id string, i int) Job {
+		return Job{Task: bus.Task{ID: bus.TaskID(id), Type: "work"}, Submitter: o.n.cfg.ID, Custodian: oneWorker, Accepted: at.Add(time.Duration(i) * time.Second)}
+	}
+	keep := func(id string, i int, state bus.TaskState) {
+		j := job(id, i)
+		o.kept[j.Task.ID] = &kept{job: j, final: &Final{Task: j.Task.ID, State: state}}
+	}
+	const tasks, few = 3000, 5
+	for i := range tasks {
+		keep(fmt.Sprintf("done%d", i), i, bus.StateDone)
+	}
+	for i := range few {
+		keep(fmt.Sprintf("dead%d", i), -i, bus.StateDead)
+		o.open(&entry{job: job(fmt.Sprintf("open%d", i), -i), out: o.newStream(true)})
+	}
+	listed := map[bus.TaskID]bus.TaskState{}
+	for _, f := range o.known("") {
+		listed[f.Info.ID] = f.Info.State
+	}
+	if len(listed) != bus.MaxListed {
+		t.Errorf("%d tasks are listed, want %d", len(listed), bus.MaxListed)
+	}
+	for i := range few {
+		if dead, open := listed[bus.TaskID(fmt.Sprintf("dead%d", i))], listed[bus.TaskID(fmt.Sprintf("open%d", i))]; dead != bus.StateDead || open != bus.StateQueued {
+			t.Errorf("of the dead and the open tasks %d are listed: %q, %q", i, dead, open)
+		}
+	}
+	for i := range bus.MaxListed - 2*few {
+		if id := bus.TaskID(fmt.Sprintf("done%d", tasks-1-i)); listed[id] != bus.StateDone {
+			t.Fatalf("%s is not listed, and is among the latest", id)
+		}
+	}
+	if f := o.known("done0"); len(f) != 1 || f[0].Info.State != bus.StateDone {
+		t.Errorf("of the oldest, by its id, is told %+v", f)
+	}
+}

@@ -1,0 +1,122 @@
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// disk is a store that has the ends of tasks.
+type disk struct {
+	Outboxes
+	ends map[bus.TaskID][]byte
+	err  error
+}
+
+func (d *disk) End(_ context.Context, k Kept) ([]byte, error) {
+	if d.ends[k.Task] == nil {
+		return nil, ErrNotFound
+	}
+	return d.ends[k.Task], d.err
+}
+
+// The results of durable tasks that have ended do not stay in memory, for a day each: they are read from the disk.
+func TestResultsAreOnDisk(t *testing.T) {
+	t.Parallel()
+	const self, other = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b")
+	d := &disk{ends: map[bus.TaskID][]byte{}}
+	n := New(Config{ID: self}, Effects{Wire: &queueOfOne{}, Outbox: d})
+	o := n.outbox
+	const size, tasks = 500 << 10, 200
+	id := func(i int) bus.TaskID { return bus.TaskID(fmt.Sprintf("t%d", i)) }
+	result := func(i int) string { return fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", size)) }
+	for i := range tasks {
+		j := Job{Task: bus.Task{ID: id(i), Type: "work"}, Submitter: other, Custodian: self}
+		f := Final{Task: id(i), State: bus.StateDone, Node: oneWorker, Attempt: 1, Result: []byte(result(i))}
+		k := Kept{Submitter: other, Custodian: self, Task: id(i), At: time.Now()}
+		k.Data = marshal(keptBody{Job: &j})
+		o.onKept(k)
+		k.Data = marshal(keptBody{Job: &j, Final: &f})
+		d.ends[id(i)] = k.Data
+		o.onKept(k)
+	}
+	inMemory := 0
+	for _, k := range o.kept {
+		inMemory += len(k.final.Result)
+	}
+	for _, r := range o.read.by {
+		inMemory += len(r.v)
+	}
+	if inMemory > 64<<20 {
+		t.Errorf("%d MiB of results are in memory", inMemory>>20)
+	}
+	for _, i := range []int{0, tasks - 1} {
+		if f := o.whole(o.known(id(i)), id(i)); len(f) != 1 || string(f[0].Info.Result) != result(i) {
+			t.Errorf("who asks for task %d is told of %d, or not of its result", i, len(f))
+		}
+		if f, ok, err := o.endOf(id(i)); !ok || err != nil || string(f.Result) != result(i) {
+			t.Errorf("the end of task %d is known: %v, %v, with %d bytes", i, ok, err, len(f.Result))
+		}
+		out, err := n.Attach(id(i), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := out.Next(t.Context()); err != nil || c.End == nil || string(c.End.Result) != result(i) {
+			t.Errorf("who attaches to task %d reads %d bytes, %v, and %v", i, len(c.Data), c.End != nil, err)
+		}
+	}
+	d.err = errors.New("input/output error")
+	if f := o.whole(o.known(id(0)), id(0)); len(f) != 0 {
+		t.Errorf("of a result that cannot be read is told: %+v", f[0].Info.State)
+	}
+	if _, ok, err := o.endOf(id(0)); !ok || !errors.Is(err, d.err) {
+		t.Errorf("a task whose result cannot be read has ended: %v, %v", ok, err)
+	}
+	if _, err := n.Attach(id(0), 0); !errors.Is(err, d.err) {
+		t.Errorf("who attaches to it reads %v", err)
+	}
+}
+
+// A small result is with its end.
+func TestSmallResultsStayInMemory(t *testing.T) {
+	t.Parallel()
+	o := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &queueOfOne{}}).outbox // there is no disk
+	j := Job{Task: bus.Task{ID: "t1", Type: "work"}, Submitter: "myco-00000000000b", Custodian: o.n.cfg.ID}
+	f := Final{Task: "t1", State: bus.StateDone, Node: oneWorker, Attempt: 1, Result: []byte(`"` + strings.Repeat("x", 1000) + `"`)}
+	o.onKept(Kept{Submitter: j.Submitter, Custodian: j.Custodian, Task: "t1", Data: marshal(keptBody{Job: &j, Final: &f}), At: time.Now()})
+	o.read = newLatest[json.RawMessage](0, 0)
+	if f, ok, err := o.endOf("t1"); !ok || err != nil || len(f.Result) != 1002 {
+		t.Errorf("the end is known: %v, %v, with %d bytes", ok, err, len(f.Result))
+	}
+}
+
+// What is looked through many times a second are the tasks that are open, not those of the last day.
+func TestOpenTasksAreApart(t *testing.T) {
+	t.Parallel()
+	o := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &queueOfOne{}}).outbox
+	keep := func(id bus.TaskID, state bus.TaskState) {
+		b := keptBody{Job: &Job{Task: bus.Task{ID: id, Type: "work"}, Submitter: "myco-00000000000b", Custodian: o.n.cfg.ID}}
+		if state != "" {
+			b.Final = &Final{Task: id, State: state, Node: oneWorker, Attempt: 1}
+		}
+		o.onKept(Kept{Submitter: b.Job.Submitter, Custodian: b.Job.Custodian, Task: id, Data: marshal(b), At: time.Now()})
+	}
+	keep("t1", "")
+	keep("t2", "")
+	keep("t1", bus.StateDone)
+	keep("t3", bus.StateDone) // its end alone, as a stand-in has it
+	if len(o.kept) != 3 || len(o.keptOpen) != 1 || o.keptOpen["t2"] != o.kept["t2"] || o.rests() {
+		t.Errorf("%d of %d tasks are open, want t2 alone", len(o.keptOpen), len(o.kept))
+	}
+	keep("t2", bus.StateDead)
+	clear(o.standing)
+	if len(o.keptOpen) != 0 || !o.rests() {
+		t.Errorf("%d tasks are open, want none", len(o.keptOpen))
+	}
+}
