@@ -184,9 +184,8 @@ func (o *outbox) onFind(m Msg) {
 		r.Held = o.n.members.heldBack(q.ID)
 	}
 	if q.Why {
-		if r.Why, r.Decided = o.n.whyHere(q.ID); r.Why == nil { // as earlier versions expect it
-			r.Why, r.Decided = r.Decided, nil
-		}
+		ws := append(o.n.whyHere(q.ID), nil, nil)
+		r.Why, r.Decided = ws[0], ws[1]
 	} else if h := o.n.host(); h != nil && q.ID != "" {
 		r.Place = h.placeOf(q.ID)
 	}
@@ -214,7 +213,7 @@ func (o *outbox) known(id bus.TaskID) []found {
 				i.State, i.NodeID = bus.StateRunning, at
 			}
 		}
-		f := found{Info: i, Custodian: j.Custodian, Key: j.key()}
+		f := found{Info: i, Custodian: j.Custodian, Key: j.key(), Unrun: end != nil && end.Unrun}
 		if k := o.kept[i.ID]; id != "" && k != nil && k.sum != (contentSum{}) {
 			f.Sum = k.sum.String()
 		}
