@@ -218,9 +218,9 @@ func TestPoisonWhileAllRestart(t *testing.T) {
 	})
 }
 
-// The host and the submitter die, and workers start. The next host alone knows of a crash: it tells them before they
-// get the task.
-func TestNextHostTellsOfCrashes(t *testing.T) {
+// The host and the submitter die, and workers start. One node alone knows of a crash: it tells them before they get
+// the task.
+func TestWhoLivesTellsOfCrashes(t *testing.T) {
 	t.Parallel()
 	workers := []int{theWorker, 4, 5, 6}
 	play(t, parts(7, workers...), func(s *swarm) {

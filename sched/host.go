@@ -295,7 +295,6 @@ func (h *host) stored(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 func (h *host) add(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 	it := h.insert(key, id, seq, need)
 	it.k.misses, it.k.hold = 0, time.Time{}
-	h.n.tellKnown(id)
 	if c, ok := h.early[id]; ok {
 		delete(h.early, id)
 		h.claimed(c)

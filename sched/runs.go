@@ -42,8 +42,8 @@ func (h *host) retell() {
 	})
 }
 
-// tellKnown tells of the crashes and failures of a task, where there are some: the host of before may have told
-// only this node, or nodes that have started anew since.
+// tellKnown tells of the crashes and failures of a task, where there are some: who has started since they were told
+// has not heard of them.
 func (n *Node) tellKnown(id bus.TaskID) {
 	if n.off(ProtectTellCrash) {
 		return
