@@ -328,7 +328,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.running[id] = a
 	w.mu.Unlock()
 	if !w.n.off(ProtectJournal) {
-		if err := w.n.fx.Begin(id, a.rec.Attempt); err != nil {
+		if err := w.n.fx.Begin(id, a.rec.Attempt, a.rec.Crashes...); err != nil {
 			w.n.log.Warn("write journal", "err", err)
 		}
 	}

@@ -26,9 +26,10 @@ type chosen struct {
 	attempt int
 	seats   []Seat // shared, not changed; nil where the slot has found the task itself
 	rules   Rules
+	before  *chosen // guarded by choices.mu: the one before, for this attempt may have been claimed to end the task
 }
 
-// choices are the decisions of this process, the latest of each task. They outlive its time as host.
+// choices are the decisions of this process, the latest two of each task. They outlive its time as host.
 type choices struct {
 	mu    sync.Mutex
 	by    map[bus.TaskID]*chosen
@@ -38,6 +39,9 @@ type choices struct {
 func (c *choices) put(x *chosen) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if old := c.by[x.task]; old != nil && old != x {
+		x.before, old.before = old, nil
+	}
 	c.by[x.task] = x
 	c.order = append(c.order, x)
 	if len(c.order) > chosenMost {
@@ -48,10 +52,14 @@ func (c *choices) put(x *chosen) {
 	}
 }
 
-func (c *choices) of(id bus.TaskID) *chosen {
+// of returns what is remembered of a task, the latest first.
+func (c *choices) of(id bus.TaskID) (all []*chosen) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.by[id]
+	for x := c.by[id]; x != nil; x = x.before {
+		all = append(all, x)
+	}
+	return all
 }
 
 // chose notes that c's worker has it, for what the host saw when it gave that a task of this queue.
@@ -173,7 +181,8 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 	if id == "" {
 		return bus.Why{}, bus.Errorf(bus.CodeInvalid, "why of no task: want its id")
 	}
-	var waits, decided *bus.Why
+	var waits *bus.Why
+	var decisions []*bus.Why
 	var all gathered
 	held := ""
 	err := n.askAll(ctx, findMsg{ID: id, Why: true}, func(r findReply) {
@@ -185,7 +194,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 			case w.NodeID == "":
 				waits = newer(waits, w)
 			default:
-				decided = newer(decided, w)
+				decisions = append(decisions, w)
 			}
 		}
 	})
@@ -193,6 +202,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		return bus.Why{}, err
 	}
 	f, known := all.found[id]
+	decided := f.decided(decisions)
 	switch {
 	// A queue may still have a copy of what runs or has ended, fed when its host was new.
 	case waits != nil && (!known || f.Info.State == bus.StateQueued):
@@ -205,11 +215,25 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
 	}
 	w := bus.Why{Task: id, NodeID: f.Info.NodeID, Attempt: f.Info.Attempts, Bids: []bus.NodeBid{}}
+	if f.Unrun && f.Info.Attempts == 0 {
+		w.Note = "no node has run it: it ended before, as " + string(f.Info.State)
+		return w, nil
+	}
 	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, runs an earlier version, or has given away more than %d tasks since", chosenMost)
 	if f.Info.State == bus.StateQueued {
 		w.Note = cmp.Or(held, "it is not in the queue of a host at present: it is fed again by the node that has it")
 	}
 	return w, nil
+}
+
+// decided returns the latest of ws, but for that of an attempt which was claimed to end the task, and did not run.
+func (f *found) decided(ws []*bus.Why) (last *bus.Why) {
+	for _, w := range ws {
+		if !f.Unrun || w.Attempt <= f.Info.Attempts {
+			last = newer(last, w)
+		}
+	}
+	return last
 }
 
 // newer returns what was told later of the two; a may be nil.
@@ -220,13 +244,16 @@ func newer(a, b *bus.Why) *bus.Why {
 	return a
 }
 
-// whyHere is what this node knows of why: how the task stands in the queue here, and what was decided here.
-func (n *Node) whyHere(id bus.TaskID) (waits, decided *bus.Why) {
+// whyHere is what this node knows of why: how the task stands in the queue here, and what was decided here, the
+// latest first. An answer has room for two of them.
+func (n *Node) whyHere(id bus.TaskID) (ws []*bus.Why) {
 	if h := n.host(); h != nil {
-		waits = h.why(id)
+		if w := h.why(id); w != nil {
+			ws = append(ws, w)
+		}
 	}
-	if x := n.choices.of(id); x != nil {
-		decided = x.why(n.cfg.ID)
+	for _, x := range n.choices.of(id) {
+		ws = append(ws, x.why(n.cfg.ID))
 	}
-	return waits, decided
+	return ws
 }

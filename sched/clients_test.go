@@ -56,11 +56,13 @@ func (s *swarm) submit(i int, sc script, opts ...option) *tracked {
 
 // enqueue hands over a durable task at node i, and returns once it is accepted or not.
 func (s *swarm) enqueue(i int, sc script, opts ...option) *tracked {
+	s.handing.Add(1)
+	defer s.handing.Add(-1)
 	k, t, p := s.task(i, sc, true, opts)
-	_, err := p.node.Enqueue(p.life, t, 2)
+	receipt, err := p.node.Enqueue(p.life, t, 2)
 	alive := s.nodes[i].m.Gate(k.start)
 	s.mu.Lock()
-	k.accepted, k.err, k.left = err == nil && alive, err, !alive
+	k.accepted, k.err, k.left, k.copies = err == nil && alive, err, !alive, receipt.Copies
 	s.mu.Unlock()
 	if err != nil || !alive {
 		return k

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
@@ -173,4 +174,68 @@ func (s *swarm) tellsHeld(k *tracked) {
 			s.note("node %d tells why of task %s %q, error %v", n.i, k.id, w.Note, err)
 		}
 	}
+}
+
+// A machine that is alone counts the processes that a task has ended: its journal names those before the last.
+func TestPoisonOnAMachineAlone(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 1}, func(s *swarm) {
+		s.elected()
+		k := s.enqueue(0, script{MS: 60, Poison: true})
+		if end := s.untilDead(0, k.id); end.State != bus.StateDead || end.Attempts != maxCrashes {
+			s.note("the task is %+v after %d runs", end, len(s.ledger.of(k.id)))
+		}
+	})
+}
+
+// All machines lose their processes with each run of a task, as with the power. What the journal of its worker names
+// counts for the others too.
+func TestPoisonWhileAllRestart(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker, theOther), func(s *swarm) {
+		s.elected()
+		s.nodes[theOther].now().node.Drain(true)
+		k := s.enqueue(theSubmitter, script{MS: 60, Poison: true})
+		for run := 1; run <= maxCrashes; run++ {
+			if !s.until(time.Minute, func() bool {
+				return len(s.ledger.of(k.id)) == run && !s.runsSomething(theWorker) && !s.runsSomething(theOther)
+			}) {
+				s.note("task %s ran %d times, want %d", k.id, len(s.ledger.of(k.id)), run)
+				return
+			}
+			s.kill(theHost, theSubmitter, theWorker, theOther)
+			drained := theOther
+			if run > 1 { // the last of them is another's
+				drained = theWorker
+			}
+			s.restart(drained)
+			s.nodes[drained].now().node.Drain(true)
+			s.awake()
+		}
+		if end := s.untilDead(theSubmitter, k.id); end.State != bus.StateDead || end.Attempts != maxCrashes {
+			s.note("the task is %+v after %d runs", end, len(s.ledger.of(k.id)))
+		}
+	})
+}
+
+// The host and the submitter die, and workers start. One node alone knows of a crash: it tells them before they get
+// the task.
+func TestWhoLivesTellsOfCrashes(t *testing.T) {
+	t.Parallel()
+	workers := []int{theWorker, 4, 5, 6}
+	play(t, parts(7, workers...), func(s *swarm) {
+		s.elected()
+		s.kill(workers[1:]...)
+		k := s.enqueue(theSubmitter, script{MS: 60, Poison: true})
+		s.until(time.Minute, func() bool { return !s.nodes[theWorker].m.Running() })
+		time.Sleep(500 * time.Millisecond) // its host has told
+		s.kill(theHost, theSubmitter)
+		for _, i := range append(workers[1:], theSubmitter) {
+			s.restart(i)
+		}
+		time.Sleep(30 * time.Second)
+		if n := len(s.ledger.of(k.id)); n != maxCrashes {
+			s.note("task %s ran %d times, want %d: %v", k.id, n, maxCrashes, s.ledger.of(k.id))
+		}
+	})
 }

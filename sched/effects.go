@@ -189,11 +189,13 @@ type Disk interface {
 	Term() (uint64, error)
 	SetTerm(term uint64) error
 	// Begin notes that an attempt starts, Finish that it ended with the process alive. They
-	// survive the death of the process, not of the machine.
-	Begin(id bus.TaskID, attempt int) error
+	// survive the death of the process, not of the machine. before are the crashes that are known when it starts.
+	Begin(id bus.TaskID, attempt int, before ...Crash) error
 	Finish(id bus.TaskID) error
 	// Crashed returns what was begun and not finished when this process started.
 	Crashed() (map[bus.TaskID]int, error)
+	// CrashedBefore returns the crashes that were known of those tasks when that began.
+	CrashedBefore() (map[bus.TaskID][]Crash, error)
 }
 
 // Effects is everything that a Node does to the world.

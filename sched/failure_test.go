@@ -200,3 +200,19 @@ func TestFailuresAreTold(t *testing.T) {
 		}
 	})
 }
+
+// Two nodes gave back a task each, one a while before the other: each goes to the node of the other. What comes back
+// to a queue is handed over in the order in which that has it, or each would get its own again.
+func TestWhatWasGivenBackIsSwapped(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker, theOther), func(s *swarm) {
+		s.elected()
+		ks := []*tracked{s.enqueue(theSubmitter, script{MS: 1000, First: true}), s.enqueue(theSubmitter, script{MS: 2000, First: true})}
+		s.until(30*time.Second, s.over)
+		for _, k := range ks {
+			if rs := s.ledger.of(k.id); len(rs) != 2 || rs[0].node == rs[1].node {
+				s.note("task %s ran %d times, want once on each node: %v", k.id, len(rs), rs)
+			}
+		}
+	})
+}

@@ -185,9 +185,8 @@ func (o *outbox) onFind(m Msg) {
 		r.Held = o.n.members.heldBack(q.ID)
 	}
 	if q.Why {
-		if r.Why, r.Decided = o.n.whyHere(q.ID); r.Why == nil { // as earlier versions expect it
-			r.Why, r.Decided = r.Decided, nil
-		}
+		ws := append(o.n.whyHere(q.ID), nil, nil)
+		r.Why, r.Decided = ws[0], ws[1]
 	} else if h := o.n.host(); h != nil && q.ID != "" {
 		r.Place = h.placeOf(q.ID)
 	}
@@ -262,7 +261,7 @@ func (o *outbox) find(id bus.TaskID) (found, bool) {
 			i.State, i.NodeID = bus.StateRunning, at
 		}
 	}
-	return found{Info: i, Custodian: j.Custodian, Key: j.key()}, true
+	return found{Info: i, Custodian: j.Custodian, Key: j.key(), Unrun: end != nil && end.Unrun}, true
 }
 
 // listable is a task that may be listed: the lowest rank first, and then the latest.

@@ -108,7 +108,8 @@ type item struct {
 	open    bool
 	claim   Claim
 	claimAt time.Time
-	sweeps  int // that saw it delivered and unclaimed
+	due     time.Time // since or until when it is back in the queue; zero until it was given out
+	sweeps  int       // that saw it delivered and unclaimed
 	// avoid are the workers that gave it back, or declined it, and until when they do not get it again.
 	avoid    map[bus.NodeID]time.Time
 	declined int
@@ -354,10 +355,10 @@ func (h *host) claimed(c Claim) {
 		h.forget(it)
 	case c.State == "": // declined: as if it had never been handed over
 		h.declined(it, before)
-		h.reopen(it)
+		h.reopen(it, holdBackMS*time.Millisecond)
 	case c.State == bus.StateQueued: // given back
 		h.avoid(it, c.Worker, avoidFor)
-		h.reopen(it)
+		h.reopen(it, giveBackDelay(c.Attempt))
 		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
 }
@@ -397,8 +398,10 @@ func (h *host) forget(it *item) {
 	delete(h.items, it.id)
 }
 
-// reopen makes a claimed task available again.
-func (h *host) reopen(it *item) {
+// reopen makes a claimed task available again, after a while. Its queue gives out what comes back before all else, and
+// of that what is due first: in another order here a slot would be handed another task than Match chose for it, one
+// that it may just have given back itself.
+func (h *host) reopen(it *item, after time.Duration) {
 	if it.open {
 		return
 	}
@@ -408,6 +411,11 @@ func (h *host) reopen(it *item) {
 	it.k.nOpen++
 	it.k.misses, it.k.hold = 0, time.Time{}
 	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
-	it.k.open = append([]*item{it}, rest...)
+	it.due = h.n.now().Add(after)
+	at := slices.IndexFunc(rest, func(o *item) bool { return o.due.IsZero() || it.due.Before(o.due) })
+	if at < 0 {
+		at = len(rest)
+	}
+	it.k.open = slices.Insert(rest, at, it)
 	h.dispatch(h.n.now())
 }

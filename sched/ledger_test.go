@@ -19,6 +19,7 @@ type script struct {
 	Fail   bool   `json:"fail,omitempty"`
 	Retry  string `json:"retry,omitempty"` // the node that gives it back
 	Few    bool   `json:"few,omitempty"`   // with Retry: its engine has failed at it
+	First  bool   `json:"first,omitempty"` // the node that runs it first gives it back
 	Hang   string `json:"hang,omitempty"`  // the node whose engine hangs
 	Slow   bool   `json:"slow,omitempty"`  // to return then
 	Late   bool   `json:"late,omitempty"`  // after its first output
@@ -194,6 +195,9 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 			if s.Slow {
 				time.Sleep(2 * time.Second)
 			}
+			if before := time.Now(); w.m.Gate(w.start) && time.Now().After(before) {
+				w.l.freeze(r)
+			}
 			return nil, "stopped", context.Cause(ctx)
 		case <-w.life.Done():
 			return nil, "killed", context.Canceled
@@ -243,6 +247,8 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 	switch {
 	case s.Fail:
 		return nil, "failed", errScripted
+	case s.First && w.l.of(t.ID)[0].node == w.m.ID():
+		return nil, "gave back", bus.Retry(errScripted)
 	case s.Retry != string(w.m.ID()) && s.Retry != everywhere:
 	case s.Few:
 		return nil, "engine failed", bus.RetryFew(errScripted)

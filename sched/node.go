@@ -198,13 +198,9 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	n.members.term(term)
-	crashed, err := n.fx.Crashed()
-	if err != nil {
+	if err := n.readJournal(); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.crashed = crashed
-	n.mu.Unlock()
 	var stops []func()
 	defer func() {
 		for _, stop := range stops {
@@ -415,6 +411,9 @@ func (n *Node) hearBeat(b bus.Heartbeat) {
 	}
 	if n.members.hear(b) {
 		poke(n.kick)
+	}
+	if old != b.Boot {
+		n.tellJournal()
 	}
 	if h := n.host(); h != nil {
 		h.heard(b)

@@ -161,7 +161,7 @@ func randomStep(s *swarm, r *rand.Rand) {
 				s.restart(j)
 			}
 		}
-	case k == 16:
+	case k == 16 && !n.leaving.Load():
 		n.m.Freeze()
 		d := time.Duration(r.IntN(6000)) * time.Millisecond
 		s.wg.Go(func() {

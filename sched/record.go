@@ -206,7 +206,7 @@ type findReply struct {
 	Found []found    `json:"found,omitempty"`
 	// Why is told by who decided, where it was asked for, and by the host in whose queue the task waits.
 	Why *bus.Why `json:"why,omitempty"`
-	// Decided is what was decided before, where Why tells that it waits.
+	// Decided is what was decided before that: Why may tell that it waits, or of the claim that ended it.
 	Decided *bus.Why `json:"decided,omitempty"`
 	// Place is told by the queue host of the one task that was asked for, while that waits.
 	Place *place `json:"place,omitempty"`
@@ -219,6 +219,8 @@ type found struct {
 	// Custodian is set for a durable task.
 	Custodian bus.NodeID `json:"custodian,omitempty"`
 	Key       bus.Key    `json:"key"`
+	// Unrun is set where the attempt after those of Info was claimed to end the task, and did not run.
+	Unrun bool `json:"unrun,omitempty"`
 	// Sum stands for the content of a durable task, by who keeps it, where one task was asked for.
 	Sum string `json:"sum,omitempty"`
 

@@ -35,17 +35,55 @@ func (n *Node) tellCrash(task bus.TaskID, c Crash) {
 
 // retell tells a node that has just started of the crashes and failures of what is in the queue: it has heard of none.
 func (h *host) retell() {
-	if h.n.off(ProtectTellCrash) {
-		return
-	}
 	h.do(func() {
 		for id := range h.items {
-			attempt, cs := h.n.members.known(id)
-			if fs, _ := h.n.members.failures(id); len(cs)+len(fs) > 0 {
-				h.n.tellRun(runMsg{Task: id, Attempt: attempt, Crashes: cs, Failures: fs})
-			}
+			h.n.tellKnown(id)
 		}
 	})
+}
+
+// tellKnown tells of the crashes and failures of a task, where there are some: who has started since they were told
+// has not heard of them.
+func (n *Node) tellKnown(id bus.TaskID) {
+	if n.off(ProtectTellCrash) {
+		return
+	}
+	attempt, cs := n.members.known(id)
+	if fs, _ := n.members.failures(id); len(cs)+len(fs) > 0 {
+		n.tellRun(runMsg{Task: id, Attempt: attempt, Crashes: cs, Failures: fs})
+	}
+}
+
+// readJournal takes in what ended with the process before.
+func (n *Node) readJournal() error {
+	crashed, err := n.fx.Crashed()
+	if err != nil {
+		return err
+	}
+	before, err := n.fx.CrashedBefore()
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.crashed = crashed
+	n.mu.Unlock()
+	for id, cs := range before {
+		n.members.noteRun(runMsg{Task: id, Attempt: crashed[id], Crashes: cs})
+	}
+	return nil
+}
+
+// tellJournal tells a node that is new here what the journal says beside what heartbeats tell of it: the crashes
+// before the last. All others may have lost them with their processes.
+func (n *Node) tellJournal() {
+	n.mu.Lock()
+	journal := n.crashed
+	n.mu.Unlock()
+	for id := range journal {
+		if _, cs := n.members.known(id); len(cs) > 1 {
+			n.tellKnown(id)
+		}
+	}
 }
 
 // onRun takes in what another node tells of a run.

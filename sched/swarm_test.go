@@ -41,6 +41,9 @@ type setup struct {
 	// twoEnds: an end may have reached one custodian's disk in the instant that both died, and
 	// the other have had it run again. The submitter's counts.
 	twoEnds bool
+	// manyDown: those who know of a crash may all be down. Each machine counts its own then.
+	manyDown bool
+	mixed    *mixed // see TestRandomMixed
 	// large: every third task is too large for a message, and of those that are durable the result is too.
 	large bool
 }
@@ -55,6 +58,8 @@ type swarm struct {
 
 	toldMu sync.Mutex
 	told   map[bus.TaskID]map[bus.EventKind]int // events of each task, by kind
+
+	handing atomic.Int64 // durable tasks that are neither accepted nor refused yet
 
 	mu      sync.Mutex
 	tasks   []*tracked
@@ -71,6 +76,8 @@ type member struct {
 	i    int
 	proc atomic.Pointer[process]
 	gone bool // stays dead
+	// leaving: it must not be stopped meanwhile, for it holds a mutex as it speaks.
+	leaving atomic.Bool
 }
 
 // process is one life of a member.
@@ -94,6 +101,7 @@ type tracked struct {
 	script    script
 	submitted time.Time
 	accepted  bool
+	copies    int // of a durable task, when it was accepted
 	err       error
 	chunks    []bus.Chunk
 	ends      []bus.Chunk
@@ -123,7 +131,7 @@ func (c setup) start() *swarm {
 // restart starts a node's next process.
 func (s *swarm) restart(i int) {
 	n := s.nodes[i]
-	if n.m.Running() {
+	if n.m.Running() || n.gone {
 		return
 	}
 	life, fx := n.m.Start()
@@ -298,7 +306,7 @@ next:
 
 // over reports whether nothing is to be waited for.
 func (s *swarm) over() bool {
-	if s.ledger.active() > 0 {
+	if s.ledger.active() > 0 || s.handing.Load() > 0 {
 		return false
 	}
 	s.mu.Lock()
@@ -334,9 +342,15 @@ func (s *swarm) settle() {
 	if len(s.without) > 0 {
 		limit = 20 * time.Second // what goes wrong without a protection need not be awaited
 	}
+	for _, n := range s.nodes {
+		if n.gone { // what it may still run is held back for three minutes
+			limit = 4 * time.Minute
+		}
+	}
 	s.until(limit, func() bool { revive(); return s.over() && s.host() >= 0 })
 	time.Sleep(8 * time.Second) // for what comes too late
 	revive()
+	s.until(10*time.Second, func() bool { revive(); return s.host() >= 0 })
 }
 
 // stop ends all processes.

@@ -108,7 +108,7 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 		return
 	}
 	// Who asks is about to hand out work, or to have it handed out: everybody must know by then
-	// what runs here, not only who asked.
+	// what runs here, and what is known of crashes, not only who asked.
 	n.beat()
 	send := func(r syncReply) {
 		r.Node = n.cfg.ID
@@ -125,6 +125,7 @@ func (n *Node) onSync(_ context.Context, m Msg) {
 		}
 		if !ok {
 			if f, ok = n.worker.ended(id); !ok {
+				n.tellKnown(id)
 				continue
 			}
 		}

@@ -94,3 +94,37 @@ func TestWhyOfAnEndedTaskIsNoWaiting(t *testing.T) {
 		}
 	})
 }
+
+// What was claimed to end a task is no attempt: why tells of the last that ran, as the task itself does, and that
+// none did where the deadline passed before.
+func TestWhyCountsNoClaimThatEndsATask(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		dead := s.submit(theSubmitter, script{MS: 20, Retry: everywhere, Few: true})
+		if !s.until(30*time.Second, func() bool { return len(s.ends(dead)) > 0 }) {
+			s.note("task %s has no end", dead.id)
+			return
+		}
+		s.running(s.enqueue(theHost, script{MS: 2000}))
+		late := s.enqueue(theSubmitter, script{MS: 20}, timeout(time.Second))
+		time.Sleep(50 * time.Millisecond)
+		s.nodes[theSubmitter].m.Freeze() // which would end it itself
+		time.Sleep(2500 * time.Millisecond)
+		s.nodes[theSubmitter].m.Continue()
+		time.Sleep(2 * time.Second)
+		for _, n := range s.nodes {
+			p := n.now()
+			i, err := p.node.Task(p.life, dead.id)
+			w, werr := p.node.Why(p.life, dead.id)
+			if err != nil || werr != nil || i.Attempts != 3 || w.Attempt != i.Attempts || w.NodeID != i.NodeID || len(w.Bids) != 3 {
+				s.note("node %d tells of %d attempts, %v, and why of attempt %d: %+v, %v", n.i, i.Attempts, err, w.Attempt, w, werr)
+			}
+			i, err = p.node.Task(p.life, late.id)
+			w, werr = p.node.Why(p.life, late.id)
+			if err != nil || werr != nil || i.State != bus.StateExpired || i.Attempts != 0 || w.Attempt != 0 || w.NodeID != "" || !strings.HasPrefix(w.Note, "no node has run it") {
+				s.note("node %d tells of %s after %d attempts, %v, and why: %+v, %v", n.i, i.State, i.Attempts, err, w, werr)
+			}
+		}
+	})
+}

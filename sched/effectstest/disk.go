@@ -2,8 +2,10 @@ package effectstest
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
 )
 
 func testTerm(e *env) {
@@ -46,14 +48,30 @@ func testJournal(e *env) {
 	e.check(fx.Finish("again"))
 	e.check(fx.Begin("again", 2))
 	crashed(nil) // of this process nothing is known to have crashed
+	before := func(want map[bus.TaskID][]sched.Crash) {
+		e.Helper()
+		got, err := e.Effects(0).CrashedBefore()
+		e.check(err)
+		if !maps.EqualFunc(got, want, slices.Equal) {
+			e.Fatalf("known to have crashed before %v, want %v", got, want)
+		}
+	}
+	known := []sched.Crash{{Node: "myco-a", Attempt: 1}, {Node: "myco-b", Attempt: 2, Boot: "boot"}}
+	e.check(fx.Begin("ran-2", 3, known...))
+	e.check(fx.Begin("again", 1, known...))
+	e.check(fx.Begin("again", 2))
+	before(nil)
 	e.Restart(0)
+	before(map[bus.TaskID][]sched.Crash{"ran-2": known})
 	crashed(map[bus.TaskID]int{"ran": 1, "ran-2": 3, "again": 2})
 	e.check(e.Effects(0).Begin("ran", 2))
 	e.check(e.Effects(0).Finish("ran"))
 	e.Restart(0) // what was neither run again nor finished is told again
 	crashed(map[bus.TaskID]int{"ran-2": 3, "again": 2})
+	before(map[bus.TaskID][]sched.Crash{"ran-2": known})
 	e.check(e.Effects(0).Finish("ran-2"))
 	e.check(e.Effects(0).Finish("again"))
 	e.Restart(0)
 	crashed(nil)
+	before(nil)
 }

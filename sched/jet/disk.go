@@ -35,6 +35,7 @@ const (
 type disk struct {
 	dir     string
 	crashed map[bus.TaskID]int
+	before  map[bus.TaskID][]sched.Crash
 
 	mu   sync.Mutex
 	file *os.File
@@ -43,15 +44,26 @@ type disk struct {
 }
 
 type attempt struct {
-	task bus.TaskID
-	n    int
+	task   bus.TaskID
+	n      int
+	before []sched.Crash
+}
+
+// lines are those of a in the journal. Older programs read the last alone.
+func (a *attempt) lines() string {
+	var b strings.Builder
+	for _, c := range a.before {
+		fmt.Fprintf(&b, "! %s %d %s %s\n", a.task, c.Attempt, c.Node, c.Boot)
+	}
+	fmt.Fprintf(&b, "+ %s %d\n", a.task, a.n)
+	return b.String()
 }
 
 func openDisk(dir string) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	d := &disk{dir: dir, crashed: map[bus.TaskID]int{}}
+	d := &disk{dir: dir, crashed: map[bus.TaskID]int{}, before: map[bus.TaskID][]sched.Crash{}}
 	if err := errors.Join(atomicfile.Clean(d.path("term")), atomicfile.Clean(d.path("journal"))); err != nil {
 		return nil, fmt.Errorf("tidy up the state directory: %w", err)
 	}
@@ -63,6 +75,9 @@ func openDisk(dir string) (*disk, error) {
 	d.open = d.open[max(0, len(d.open)-crashedMost):]
 	for _, a := range d.open {
 		d.crashed[a.task] = a.n
+		if len(a.before) > 0 {
+			d.before[a.task] = a.before
+		}
 	}
 	if err := d.rewrite(); err != nil {
 		return nil, err
@@ -72,41 +87,53 @@ func openDisk(dir string) (*disk, error) {
 
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
 
-// replay reads "+ <task> <attempt>" and "- <task>"; a line that is cut short is ignored.
+// replay reads "+ <task> <attempt>", before it "! <task> <attempt> <node> <boot>" for each crash that was known then, and
+// "- <task>"; a line that is cut short is ignored.
 func (d *disk) replay(b []byte) {
+	before := map[bus.TaskID][]sched.Crash{}
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 		f := strings.Fields(s.Text())
 		switch {
 		case len(f) == 3 && f[0] == "+":
 			if n, err := strconv.Atoi(f[2]); err == nil {
-				d.note(bus.TaskID(f[1]), n)
+				id := bus.TaskID(f[1])
+				d.note(attempt{id, n, before[id]})
+				delete(before, id)
+			}
+		case len(f) >= 4 && f[0] == "!":
+			if n, err := strconv.Atoi(f[2]); err == nil {
+				id := bus.TaskID(f[1])
+				before[id] = append(before[id], sched.Crash{Node: bus.NodeID(f[3]), Attempt: n, Boot: strings.Join(f[4:], " ")})
 			}
 		case len(f) == 2 && f[0] == "-":
-			d.note(bus.TaskID(f[1]), 0)
+			d.note(attempt{task: bus.TaskID(f[1])})
 		}
 	}
 }
 
-// note keeps attempt n of a task as the one that is open, or none where n is 0.
-func (d *disk) note(id bus.TaskID, n int) {
-	d.open = slices.DeleteFunc(d.open, func(a attempt) bool { return a.task == id })
-	if n > 0 {
-		d.open = append(d.open, attempt{id, n})
+// note keeps a as the attempt of its task that is open, or none where its number is 0.
+func (d *disk) note(a attempt) {
+	d.open = slices.DeleteFunc(d.open, func(o attempt) bool { return o.task == a.task })
+	if a.n > 0 {
+		d.open = append(d.open, a)
 	}
 }
 
 // Begin notes that an attempt, counted from 1, starts.
-func (d *disk) Begin(id bus.TaskID, n int) error {
-	return d.write(id, n, fmt.Sprintf("+ %s %d\n", id, n))
+func (d *disk) Begin(id bus.TaskID, n int, before ...sched.Crash) error {
+	a := attempt{id, n, slices.Clone(before)}
+	return d.write(a, a.lines())
 }
 
 // Finish notes that a task's attempt ended with the process alive.
-func (d *disk) Finish(id bus.TaskID) error { return d.write(id, 0, fmt.Sprintf("- %s\n", id)) }
+func (d *disk) Finish(id bus.TaskID) error {
+	return d.write(attempt{task: id}, fmt.Sprintf("- %s\n", id))
+}
 
-func (d *disk) write(id bus.TaskID, n int, line string) error {
+func (d *disk) write(a attempt, line string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.note(id, n)
+	d.note(a)
 	if d.size > journalMost {
 		return d.rewrite()
 	}
@@ -124,7 +151,7 @@ func (d *disk) write(id bus.TaskID, n int, line string) error {
 func (d *disk) rewrite() error {
 	var b bytes.Buffer
 	for _, a := range d.open {
-		fmt.Fprintf(&b, "+ %s %d\n", a.task, a.n)
+		b.WriteString(a.lines())
 	}
 	_ = d.file.Close() // nothing is left to write to it
 	d.size = journalMost + 1
@@ -142,6 +169,11 @@ func (d *disk) rewrite() error {
 // Crashed returns the attempts that were begun and not finished when this process started.
 // They are told again after the next start, until the task is begun anew or finished here.
 func (d *disk) Crashed() (map[bus.TaskID]int, error) { return maps.Clone(d.crashed), nil }
+
+// CrashedBefore returns the crashes that were known when those attempts began.
+func (d *disk) CrashedBefore() (map[bus.TaskID][]sched.Crash, error) {
+	return maps.Clone(d.before), nil
+}
 
 // Term is the highest term this node has claimed, 0 where it has claimed none.
 func (d *disk) Term() (uint64, error) {

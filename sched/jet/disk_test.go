@@ -36,11 +36,14 @@ func crashed(t *testing.T, d sched.Disk) map[bus.TaskID]int {
 func TestJournalCutShort(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	lines := "+ t1 1\n+ t2 2\n- t1\n\n+ t3\nnonsense\n+ t4 x\n+ t"
+	lines := "+ t1 1\n! t2 1 myco-a\n+ t2 2\n- t1\n\n+ t3\nnonsense\n+ t4 x\n! t4 1 myco-a\n! t4 x myco-a\n! t4\n+ t"
 	check(t, os.WriteFile(filepath.Join(dir, "journal"), []byte(lines), 0o600))
 	d, dies := openDisk(t, dir)
 	if c := crashed(t, d); fmt.Sprint(c) != "map[t2:2]" {
 		t.Fatalf("crashed %v, want t2 alone", c)
+	}
+	if b, err := d.CrashedBefore(); err != nil || fmt.Sprint(b) != "map[t2:[{myco-a 1 }]]" {
+		t.Fatalf("known to have crashed before %v, %v", b, err)
 	}
 	check(t, d.Begin("t5", 1)) // on a line of its own
 	dies()

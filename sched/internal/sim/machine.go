@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -20,7 +21,8 @@ type Machine struct {
 	skew    time.Duration
 	term    uint64
 	journal map[bus.TaskID]int
-	custody map[bus.NodeID]bool // submitters whose outbox is made here
+	before  map[bus.TaskID][]sched.Crash // of what is in the journal
+	custody map[bus.NodeID]bool          // submitters whose outbox is made here
 	kept    []sched.Kept
 	blobs   map[sched.BlobID]blob    // on disk
 	queues  map[sched.QueueID]*queue // in memory: they end with the process
@@ -33,6 +35,7 @@ type proc struct {
 	ctx     context.Context //nolint:containedctx // the life of the process
 	cancel  context.CancelFunc
 	crashed map[bus.TaskID]int
+	before  map[bus.TaskID][]sched.Crash
 
 	// Guarded by net.mu.
 	start    int
@@ -59,7 +62,7 @@ func (m *Machine) Start() (ctx context.Context, fx sched.Effects) {
 		panic("sim: " + string(m.id) + " runs already")
 	}
 	m.starts++
-	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), start: m.starts, memory: map[sched.BlobID]blob{}, joined: time.Now().Add(connectTime)}
+	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), before: maps.Clone(m.before), start: m.starts, memory: map[sched.BlobID]blob{}, joined: time.Now().Add(connectTime)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	m.proc, m.queues = p, map[sched.QueueID]*queue{}
 	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p, Blobs: p}
@@ -171,7 +174,7 @@ func (m *Machine) Damage() {
 func (m *Machine) LoseJournal() {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
-	m.journal = map[bus.TaskID]int{}
+	m.journal, m.before = map[bus.TaskID]int{}, map[bus.TaskID][]sched.Crash{}
 }
 
 // thaw waits until the process is not frozen, and reports whether it is alive. The caller
@@ -269,14 +272,27 @@ func (p *proc) SetTerm(t uint64) error {
 	return p.do(Step{Op: "SetTerm"}, func() { p.m.term = t })
 }
 
-func (p *proc) Begin(id bus.TaskID, attempt int) error {
-	return p.do(Step{Op: "Begin", Task: id}, func() { p.m.journal[id] = attempt })
+func (p *proc) Begin(id bus.TaskID, attempt int, before ...sched.Crash) error {
+	return p.do(Step{Op: "Begin", Task: id}, func() {
+		p.m.journal[id] = attempt
+		delete(p.m.before, id)
+		if len(before) > 0 {
+			p.m.before[id] = slices.Clone(before)
+		}
+	})
 }
 
 func (p *proc) Finish(id bus.TaskID) error {
-	return p.do(Step{Op: "Finish", Task: id}, func() { delete(p.m.journal, id) })
+	return p.do(Step{Op: "Finish", Task: id}, func() {
+		delete(p.m.journal, id)
+		delete(p.m.before, id)
+	})
 }
 
 func (p *proc) Crashed() (map[bus.TaskID]int, error) {
 	return maps.Clone(p.crashed), p.do(Step{Op: "Crashed"}, func() {})
+}
+
+func (p *proc) CrashedBefore() (map[bus.TaskID][]sched.Crash, error) {
+	return maps.Clone(p.before), p.do(Step{Op: "CrashedBefore"}, func() {})
 }

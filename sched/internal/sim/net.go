@@ -141,7 +141,7 @@ func New(cfg Config) *Net {
 func (n *Net) Add(id bus.NodeID) *Machine {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m := &Machine{net: n, id: id, journal: map[bus.TaskID]int{}, custody: map[bus.NodeID]bool{}, blobs: map[sched.BlobID]blob{}}
+	m := &Machine{net: n, id: id, journal: map[bus.TaskID]int{}, before: map[bus.TaskID][]sched.Crash{}, custody: map[bus.NodeID]bool{}, blobs: map[sched.BlobID]blob{}}
 	n.machines[id] = m
 	n.order = append(n.order, m)
 	return m

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,21 +135,21 @@ func (k *queue) announce(s *sub, f func()) {
 	n.send(p, p, Traffic{Op: "announce"}, func(time.Time) { s.push(f) })
 }
 
-// next returns the message of key that is due: one that came back, else the oldest.
+// next returns the message of key that is due: of those that came back the first that was due, else the oldest.
 func (k *queue) next(key bus.Key, now time.Time) *message {
-	var fresh *message
+	var fresh, back *message
 	for _, m := range k.msgs {
 		if m.key != key {
 			continue
 		}
-		if m.delivered > 0 && !now.Before(m.free) {
-			return m
+		if m.delivered > 0 && !now.Before(m.free) && (back == nil || m.free.Before(back.free)) {
+			back = m
 		}
 		if m.delivered == 0 && fresh == nil {
 			fresh = m
 		}
 	}
-	return fresh
+	return cmp.Or(back, fresh)
 }
 
 // deliver takes the message of key that is due.
