@@ -188,6 +188,7 @@ type libraryView struct {
 	Model     string   `json:"model,omitempty"`
 	Sources   []string `json:"sources"`
 	Exclude   []string `json:"exclude,omitempty"`
+	NoIgnore  bool     `json:"no_ignore,omitempty"`
 	Documents int      `json:"documents"`
 	Passages  int      `json:"passages"`
 	Failed    int      `json:"failed"`
@@ -277,7 +278,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 }
 
 func viewOf(l *library.Library, docs []library.Document) libraryView {
-	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude}
+	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude, NoIgnore: l.NoIgnore}
 	for _, d := range docs {
 		if d.Problem != "" {
 			v.Failed++

@@ -31,6 +31,7 @@ type libraryAddCmd struct {
 	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
 	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
+	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
 }
 
 // Run implements the command.
@@ -62,6 +63,9 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 	if err := exclude(l, c.Exclude); err != nil {
 		return err
 	}
+	if c.Ignore != nil {
+		l.NoIgnore = !*c.Ignore
+	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
@@ -70,6 +74,7 @@ type libraryUpdateCmd struct {
 	Library string   `predictor:"library" arg:"" help:"The library."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
 	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
+	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
 }
 
 // Run implements the command.
@@ -85,6 +90,9 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err := exclude(l, c.Exclude); err != nil {
 		return err
+	}
+	if c.Ignore != nil {
+		l.NoIgnore = !*c.Ignore
 	}
 	return a.updateLibrary(ctx, l, c.Model)
 }

@@ -39,6 +39,8 @@ type Meta struct {
 	Sources []string `json:"sources"`
 	// Exclude are patterns of what does not count of folders; see Excludes.
 	Exclude []string `json:"exclude,omitempty"`
+	// NoIgnore is whether what the ignore files of folders name counts too.
+	NoIgnore bool `json:"no_ignore,omitempty"`
 }
 
 // Document is one file of a library.
