@@ -103,11 +103,11 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 		}
 		q := library.Query{Text: question, Model: l.Model}
 		if l.Model != "" && conn != nil {
-			vectors, _, err := h.embed(ctx, l.Model, bus.Interactive, []string{embedPrompts(l.Model).question + question})
+			r, _, err := h.embed(ctx, l.Model, digestOf(l, docs), bus.Interactive, []string{embedPrompts(l.Model).question + question})
 			switch e := bus.AsError(err); {
 			case err == nil:
-				q.Vector = vectors[0]
-				a.tellOthers(l, docs, len(q.Vector))
+				q.Vector, q.Digest = r.Vectors[0], r.Digest
+				a.tellOthers(l, docs, r)
 			case e.Code == bus.CodeNoWorker:
 				a.hint("[%s, which made the vectors of the library %s, is with no node at present: passages are found by their words alone]", l.Model, called)
 			default:

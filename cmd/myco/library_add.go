@@ -137,9 +137,10 @@ type libraryUpdate struct {
 
 	files int // to be read, or given vectors
 	// What follows is held by holdups.mu.
-	read, embedded, failed int // embedded are those that had been read before, and got vectors now
-	bare                   int // those of which a passage has no vector
-	numbers                int // that a vector has; 0 until one was made
+	read, embedded, failed int    // embedded are those that had been read before, and got vectors now
+	bare                   int    // those of which a passage has no vector
+	numbers                int    // that a vector has; 0 until one was made
+	digest                 string // of the model; empty until it is known
 }
 
 // updateView is what library add --json and library update --json print.
@@ -209,11 +210,11 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 	if model != "" && !bus.SameModel(model, u.l.Model) {
 		// Before anything is kept: the vectors that there are count no more, be it for a slip of the keys.
-		vectors, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name})
+		r, _, err := u.embed(ctx, model, "", bus.Batch, []string{u.l.Name})
 		if err != nil {
 			return err
 		}
-		u.l.Model, u.numbers = bus.CanonicalModel(model), len(vectors[0])
+		u.l.Model, u.numbers, u.digest = bus.CanonicalModel(model), len(r.Vectors[0]), r.Digest
 	}
 	if u.l.Model != "" {
 		return nil
