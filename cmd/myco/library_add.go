@@ -141,6 +141,7 @@ type libraryUpdate struct {
 	bare                   int    // those of which a passage has no vector
 	numbers                int    // that a vector has; 0 until one was made
 	digest                 string // of the model; empty until it is known
+	takings
 }
 
 // updateView is what library add --json and library update --json print.
@@ -179,7 +180,7 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 		return err
 	}
 	if err := u.takeAll(ctx, u.todo(docs, f.files)); err != nil {
-		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.done(), u.files, l.Name)
+		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.taken(), u.files, l.Name)
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {
@@ -258,7 +259,8 @@ func (u *libraryUpdate) todo(docs []library.Document, files map[string]fs.FileIn
 
 // takeAll takes files in, side by side. An error is not of a document.
 func (u *libraryUpdate) takeAll(ctx context.Context, all []work) error {
-	u.files = len(all)
+	u.begin(all)
+	defer u.finish()
 	g, going := errgroup.WithContext(ctx)
 	g.SetLimit(readsAtOnce)
 	for _, w := range all {
@@ -275,6 +277,7 @@ func (u *libraryUpdate) takeAll(ctx context.Context, all []work) error {
 
 // take reads one file, unless that was done before, and keeps what comes of it, even where its vectors come to no end.
 func (u *libraryUpdate) take(ctx context.Context, w work) error {
+	u.beside(func() { u.show(filepath.Base(w.path)) })
 	d := library.Document{Path: w.path, Size: w.info.Size(), ModTime: w.info.ModTime()}
 	by, missing := "", ""
 	if w.known != nil {
@@ -291,14 +294,14 @@ func (u *libraryUpdate) take(ctx context.Context, w work) error {
 			return v.Error
 		}
 	}
-	vectors, err := u.vectors(ctx, &d)
+	vectors, bare, err := u.vectors(ctx, &d)
 	if err := u.l.Put(d); err != nil {
 		return fmt.Errorf("keep %s: %w", w.path, err)
 	}
 	if err != nil {
 		return err
 	}
-	u.tell(d, w.known != nil, by+vectors+missing)
+	u.tell(d, w.known != nil, by+vectors, missing+bare)
 	return nil
 }
 
@@ -307,15 +310,16 @@ func ofTheDocument(code bus.Code) bool {
 	return code == bus.CodeInvalid || code == bus.CodeFailed || code == bus.CodeTooLarge
 }
 
-// tell says how far it is, and what became of d.
-func (u *libraryUpdate) tell(d library.Document, known bool, what string) {
+// tell says how far it is, and what became of d, of which something may be missing.
+func (u *libraryUpdate) tell(d library.Document, known bool, what, missing string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what = plural(len(d.Passages), "passage") + what
+	what = plural(len(d.Passages), "passage") + what + missing
 	switch {
 	case d.Problem != "":
 		u.failed++
 		what = "not readable: " + d.Problem
+		u.troubled(d, what)
 	case known:
 		u.embedded++
 	default:
@@ -324,11 +328,19 @@ func (u *libraryUpdate) tell(d library.Document, known bool, what string) {
 	if len(u.lacking(&d)) > 0 {
 		u.bare++
 	}
-	u.hint("[%d of %d: %s, %s]", u.done(), u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
+	if missing != "" {
+		u.troubled(d, strings.TrimPrefix(missing, ", "))
+	}
+	u.behind += d.Size
+	if u.standing {
+		u.show(u.at)
+	} else {
+		u.hint("[%d of %d: %s, %s]", u.taken(), u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
+	}
 }
 
-// done is how many files are taken in.
-func (u *libraryUpdate) done() int { return u.read + u.embedded + u.failed }
+// taken is how many files are taken in.
+func (u *libraryUpdate) taken() int { return u.read + u.embedded + u.failed }
 
 // nameOf is the name of a node, where somebody is told.
 func (u *libraryUpdate) nameOf(id bus.NodeID) string {

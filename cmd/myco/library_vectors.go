@@ -97,11 +97,11 @@ func (u *libraryUpdate) lacking(d *library.Document) (out []*library.Passage) {
 
 // vectors has the model of the library make the vectors that d lacks, and says what became of them. A passage at which the
 // model fails is found by its words until an update tries again. An error is not of d, which keeps what was made.
-func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what, missing string, err error) {
 	var lacking []*library.Passage
 	u.beside(func() { lacking = u.lacking(d) })
 	if len(lacking) == 0 {
-		return "", nil
+		return "", "", nil
 	}
 	for _, p := range lacking {
 		p.Vector = nil
@@ -113,12 +113,12 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what 
 	by, err := u.embedAll(ctx, d, lacking)
 	switch {
 	case err == nil:
-		return ", vectors by " + u.nameOf(by), nil
+		return ", vectors by " + u.nameOf(by), "", nil
 	case !ofTheDocument(bus.AsError(err).Code):
-		return "", err
+		return "", "", err
 	}
 	u.beside(func() { lacking = u.lacking(d) })
-	return fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
+	return "", fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
 }
 
 // embedAll has vectors made for the passages that d lacks them of, and tells who made the last. Where the model fails at
@@ -151,7 +151,13 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 			by, d.Digest = node, cmp.Or(r.Digest, d.Digest)
 			before := done
 			if done += len(part); before/embedsTold < done/embedsTold {
-				u.beside(func() { u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, all) })
+				u.beside(func() {
+					if at := fmt.Sprintf("%s: vectors of %d of %d passages", filepath.Base(d.Path), done, all); u.standing {
+						u.show(at)
+					} else {
+						u.hint("[%s]", oneLine(at))
+					}
+				})
 			}
 			if done < all && u.now().Sub(kept) >= keptEvery {
 				err = u.l.Put(*d)

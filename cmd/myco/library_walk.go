@@ -47,7 +47,11 @@ func (u *libraryUpdate) walk(docs []library.Document) found {
 	}
 	f.away = append(f.away, f.gone...)
 	if f.ignored > 0 {
-		u.hint("[left out, for %s files name them: %d files or folders; --no-ignore takes them in]", strings.Join(ignoreFiles, " and "), f.ignored)
+		what := "1 file or folder"
+		if f.ignored > 1 {
+			what = fmt.Sprintf("%d files or folders", f.ignored)
+		}
+		u.hint("[left out, as %s files say: %s; --no-ignore takes that in]", strings.Join(ignoreFiles, " and "), what)
 	}
 	if len(f.left) > 0 {
 		u.hint("[left out, for they are no PDF, DOCX or text of %d MiB at most: %s]", bus.MaxDocument>>20, tally(slices.Collect(maps.Values(f.left))))

@@ -118,7 +118,7 @@ func TestLibraryLeavesOutWhatIsIgnored(t *testing.T) {
 			t.Errorf("read %q, want %q", read, want)
 		}
 	}
-	const left = "[left out, for .gitignore and .ignore files name them: 5 files or folders; --no-ignore takes them in]"
+	const left = "[left out, as .gitignore and .ignore files say: 5 files or folders; --no-ignore takes that in]"
 	d.myco("library", "add", "papers", dir).want(t, 0, left, "6 documents")
 	reads("a.txt", "b.log", "keep.log", "mine.txt", "notes.txt", "y.txt")
 	if o := d.myco("library", "update", "papers", "--no-ignore").want(t, 0, "11 documents", "5 read now"); strings.Contains(o.err, ".gitignore") {
