@@ -30,7 +30,7 @@ const (
 	// reconnectWait is the pause between tries to find a daemon that went away.
 	reconnectWait = 100 * time.Millisecond
 	// refusalMost is the longest pause where it refuses the credentials.
-	refusalMost = 5 * time.Second
+	refusalMost = 2 * time.Second
 )
 
 // Option changes how Dial finds its daemon.

@@ -54,8 +54,10 @@ func (r EmbedRequest) Validate() error {
 // EmbedResult is the result of a task of TypeEmbed.
 type EmbedResult struct {
 	// Vectors has one vector for each input, in their order.
-	Vectors      [][]float32   `json:"vectors"`
-	Model        string        `json:"model"`
+	Vectors [][]float32 `json:"vectors"`
+	Model   string      `json:"model"`
+	// Digest is the model's, as in ModelInfo; empty where the engine does not tell, or the node is too old to.
+	Digest       string        `json:"digest,omitempty"`
 	Engine       string        `json:"engine,omitempty"`
 	PromptTokens int           `json:"prompt_tokens,omitempty"`
 	Loading      time.Duration `json:"loading_ns,omitempty"`

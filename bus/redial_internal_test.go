@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Where the credentials stay refused a client tries every few seconds in the end. It tries at once where it
+// Where the credentials stay refused a client tries every two or three seconds in the end. It tries at once where it
 // finds that the daemon has started anew, or other credentials, and every time where something else is wrong.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,7 @@ func TestRefusal(t *testing.T) {
 		return n
 	}
 	refused := Errorf(CodeForbidden, "the daemon refuses the credentials")
-	if n := tries(time.Minute, refused); n < 60/8+5 || n > 60/5+7 {
+	if n := tries(time.Minute, refused); n < 60/3+4 || n > 60/2+6 {
 		t.Errorf("%d tries in a minute", n)
 	}
 	for _, path := range []string{filepath.Join(d.dir, DaemonFile), d.creds} {

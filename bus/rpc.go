@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -79,11 +80,22 @@ type Status struct {
 	DefaultModel string `json:"default_model,omitempty"`
 }
 
-// NearbySwarm is a foreign node seen over mDNS: a hint, not a fact.
+// NearbySwarm is a foreign swarm seen over mDNS: a hint, not a fact.
 type NearbySwarm struct {
+	// NodeID is one of its nodes, and JoinAddr where that takes others in.
 	NodeID   NodeID `json:"node_id"`
 	Name     string `json:"name"`
 	JoinAddr string `json:"join_addr"`
+	// Nodes is how many of it were heard that take others in; 0 where a daemon is too old to count, and lists each.
+	Nodes int `json:"nodes,omitempty"`
+}
+
+// String names it, and how large it is where that is known to be more than one node.
+func (n NearbySwarm) String() string {
+	if n.Nodes > 1 {
+		return fmt.Sprintf("%s (%d machines, %s among them) at %s", n.Name, n.Nodes, n.NodeID, n.JoinAddr)
+	}
+	return fmt.Sprintf("%s (%s) at %s", n.Name, n.NodeID, n.JoinAddr)
 }
 
 // SubmitRequest hands over an attached task. Closing the connection, or dropping the

@@ -389,7 +389,7 @@ func TestWireFormat(t *testing.T) {
 		bus.InferenceChunk{Text: "t", ToolCalls: []bus.ToolCall{{Name: "f"}}, Demo: true},
 		bus.InferenceResult{Model: "m", Version: 1, Context: raw("[1]"), Loading: 1, Reading: 2, Writing: 3},
 		bus.EmbedRequest{Inputs: []string{"x"}, Dimensions: 1},
-		bus.EmbedResult{Vectors: [][]float32{{0.5}}, Model: "m", PromptTokens: 1},
+		bus.EmbedResult{Vectors: [][]float32{{0.5}}, Model: "m", Digest: "d", PromptTokens: 1},
 	} {
 		j, err := json.Marshal(v)
 		must(t, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -95,6 +96,7 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 		whole.Loading += res.Loading
 		whole.Duration += res.Duration
 		if len(inputs) == 0 {
+			whole.Digest = h.model(t.Model).Digest
 			return whole, nil
 		}
 	}
@@ -107,11 +109,17 @@ func (h *Embed) setPhase(ctx context.Context, model string, inputs []string) {
 		size += len(s)
 	}
 	limit := promptTime + time.Duration(size/promptRate)*time.Second
-	for _, m := range h.engines.Embedders() {
-		if bus.SameModel(m.Name, model) && !m.Loaded {
-			limit += loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
-			break
-		}
+	if m := h.model(model); m.Name != "" && !m.Loaded {
+		limit += loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
 	}
 	bus.SetPhase(ctx, "embed", cmp.Or(h.limits.First, limit))
+}
+
+// model is what is known of a model at present; empty where it is not here.
+func (h *Embed) model(name string) (m bus.ModelInfo) {
+	all := h.engines.Embedders()
+	if i := slices.IndexFunc(all, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, name) }); i >= 0 {
+		m = all[i]
+	}
+	return m
 }

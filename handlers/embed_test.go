@@ -73,11 +73,11 @@ func TestEmbedEndsWhatBecomesTooLarge(t *testing.T) {
 
 func TestEmbedWorksInBatches(t *testing.T) {
 	t.Parallel()
-	e := &counting{models: []bus.ModelInfo{{Name: "m:latest", SizeBytes: 1 << 30}}}
+	e := &counting{models: []bus.ModelInfo{{Name: "m:latest", SizeBytes: 1 << 30, Digest: "d"}}}
 	h := handlers.NewEmbed(e, 2)
 	r := handle(t.Context(), h, "m", bus.EmbedRequest{Inputs: numbers(150), Dimensions: 7})
 	res, ok := r.result.(bus.EmbedResult)
-	if r.err != nil || !ok || len(res.Vectors) != 150 || res.PromptTokens != 300 || res.Loading != 3 || res.Duration != 6 || res.Model != "m" || res.Engine != "ollama" {
+	if r.err != nil || !ok || len(res.Vectors) != 150 || res.PromptTokens != 300 || res.Loading != 3 || res.Duration != 6 || res.Model != "m" || res.Digest != "d" || res.Engine != "ollama" {
 		t.Fatalf("%+v, %v", r.result, r.err)
 	}
 	for i, v := range res.Vectors {

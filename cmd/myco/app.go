@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/term"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -105,6 +106,7 @@ type app struct {
 	now      func() time.Time
 	known    []bus.NodeInfo // where their names are wanted; see know
 	code     int            // exit code of a command that has said all itself
+	standing bool           // the last line on err is one of progress, which what comes takes the place of
 }
 
 // run parses args, runs the command, and returns its exit code.
@@ -204,7 +206,15 @@ func (a *app) finish(ctx context.Context, err error) int {
 // hint tells something beside the result, unless the user wants quiet.
 func (a *app) hint(format string, args ...any) {
 	if !a.quiet {
+		a.erase()
 		fmt.Fprintln(a.err, a.next(fmt.Sprintf(format, args...)))
+	}
+}
+
+// erase takes away a line of progress.
+func (a *app) erase() {
+	if a.standing {
+		io.WriteString(a.err, "\r"+ansi.EraseEntireLine) //nolint:errcheck // it is only progress
 	}
 }
 

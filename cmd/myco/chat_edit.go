@@ -34,12 +34,22 @@ type editor struct {
 
 // newEditor edits on standard output where that is a terminal, else on standard error.
 func newEditor(ch *chat) *editor {
-	e := &editor{out: os.Stderr, note: ch.note, dumb: ch.dumb}
+	stdin := &pasteReader{from: os.Stdin}
+	out := os.Stderr
 	if ch.tty {
-		e.out = os.Stdout
+		out = os.Stdout
 	}
+	if !ch.dumb {
+		typed, tells := tellsCursor(os.Stdin, out, cursorLimit)
+		stdin.take(typed)
+		if !tells {
+			ch.dumb, ch.tty = true, false
+			ch.note("This terminal does not tell where its cursor is: lines are edited as it does, without history and completion.")
+		}
+	}
+	e := &editor{out: out, note: ch.note, dumb: ch.dumb}
 	cfg := &readline.Config{
-		Prompt: ">>> ", Stdin: &pasteReader{from: os.Stdin}, Stdout: e.out, Stderr: os.Stderr,
+		Prompt: ">>> ", Stdin: stdin, Stdout: e.out, Stderr: os.Stderr,
 		InterruptPrompt: "^C", EOFPrompt: "\n", DisableAutoSaveHistory: true, Undo: true,
 		AutoComplete: completer{ch},
 	}

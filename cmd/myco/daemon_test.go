@@ -29,18 +29,18 @@ const (
 // daemon is a stand-in for mycod: a NATS server with a user credential, a table of nodes, and
 // the verbs that a test gives it.
 type daemon struct {
-	t   *testing.T
-	dir string
-	nc  *nats.Conn
-	end func() // as when mycod is killed
-	// others stand in for nodes in what it tells of the swarm, where they are set.
-	others atomic.Pointer[[]bus.NodeInfo]
+	t     *testing.T
+	dir   string
+	nc    *nats.Conn
+	end   func()                         // as when mycod is killed
+	nodes atomic.Pointer[[]bus.NodeInfo] // its table
 }
 
 // setup starts a daemon of a swarm of two.
 func setup(t *testing.T) *daemon {
 	t.Helper()
 	d := &daemon{t: t, dir: t.TempDir()}
+	d.nodes.Store(&nodes)
 	seed, public := newUser(t)
 	must(t, os.WriteFile(filepath.Join(d.dir, bus.UserCreds), seed, 0o600))
 	srv, err := server.NewServer(&server.Options{
@@ -72,12 +72,8 @@ func setup(t *testing.T) *daemon {
 	must(t, os.WriteFile(filepath.Join(d.dir, bus.DaemonFile), info, 0o600))
 	d.peers()
 	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any {
-		there := nodes
-		if others := d.others.Load(); others != nil {
-			there = *others
-		}
 		return bus.Status{
-			Node: there[0], Nodes: there, Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
+			Node: nodes[0], Nodes: *d.nodes.Load(), Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
 			Nearby: []bus.NearbySwarm{{NodeID: "myco-ffffffffffff", Name: "foreign", JoinAddr: "192.0.2.9:7423"}},
 		}
 	})

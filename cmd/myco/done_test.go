@@ -69,7 +69,7 @@ func TestGivesUpOnADaemon(t *testing.T) {
 		})
 		h := a.holdups(conn)
 		h.awayLimit = tt.limit
-		if _, _, err := h.embed(t.Context(), "m", bus.Batch, []string{"text"}); !errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) {
+		if _, _, err := h.embed(t.Context(), "m", "", bus.Batch, []string{"text"}); !errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) {
 			t.Errorf("%s: %v", name, err)
 		}
 		l.do(func() {

@@ -103,11 +103,11 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 		}
 		q := library.Query{Text: question, Model: l.Model}
 		if l.Model != "" && conn != nil {
-			vectors, _, err := h.embed(ctx, l.Model, bus.Interactive, []string{embedPrompts(l.Model).question + question})
+			r, _, err := h.embed(ctx, l.Model, digestOf(l, docs), bus.Interactive, []string{embedPrompts(l.Model).question + question})
 			switch e := bus.AsError(err); {
 			case err == nil:
-				q.Vector = vectors[0]
-				a.tellOthers(l, docs, len(q.Vector))
+				q.Vector, q.Digest = r.Vectors[0], r.Digest
+				a.tellOthers(l, docs, r)
 			case e.Code == bus.CodeNoWorker:
 				a.hint("[%s, which made the vectors of the library %s, is with no node at present: passages are found by their words alone]", l.Model, called)
 			default:
@@ -188,6 +188,7 @@ type libraryView struct {
 	Model     string   `json:"model,omitempty"`
 	Sources   []string `json:"sources"`
 	Exclude   []string `json:"exclude,omitempty"`
+	NoIgnore  bool     `json:"no_ignore,omitempty"`
 	Documents int      `json:"documents"`
 	Passages  int      `json:"passages"`
 	Failed    int      `json:"failed"`
@@ -277,7 +278,7 @@ func (c *libraryLsCmd) documents(a *app) error {
 }
 
 func viewOf(l *library.Library, docs []library.Document) libraryView {
-	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude}
+	v := libraryView{Name: l.Name, Model: l.Model, Sources: l.Sources, Exclude: l.Exclude, NoIgnore: l.NoIgnore}
 	for _, d := range docs {
 		if d.Problem != "" {
 			v.Failed++

@@ -31,6 +31,7 @@ type libraryAddCmd struct {
 	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
 	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
+	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
 }
 
 // Run implements the command.
@@ -62,6 +63,9 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 	if err := exclude(l, c.Exclude); err != nil {
 		return err
 	}
+	if c.Ignore != nil {
+		l.NoIgnore = !*c.Ignore
+	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
@@ -70,6 +74,7 @@ type libraryUpdateCmd struct {
 	Library string   `predictor:"library" arg:"" help:"The library."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
 	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
+	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
 }
 
 // Run implements the command.
@@ -85,6 +90,9 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err := exclude(l, c.Exclude); err != nil {
 		return err
+	}
+	if c.Ignore != nil {
+		l.NoIgnore = !*c.Ignore
 	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
@@ -129,9 +137,11 @@ type libraryUpdate struct {
 
 	files int // to be read, or given vectors
 	// What follows is held by holdups.mu.
-	read, embedded, failed int // embedded are those that had been read before, and got vectors now
-	bare                   int // those of which a passage has no vector
-	numbers                int // that a vector has; 0 until one was made
+	read, embedded, failed int    // embedded are those that had been read before, and got vectors now
+	bare                   int    // those of which a passage has no vector
+	numbers                int    // that a vector has; 0 until one was made
+	digest                 string // of the model; empty until it is known
+	takings
 }
 
 // updateView is what library add --json and library update --json print.
@@ -170,7 +180,7 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 		return err
 	}
 	if err := u.takeAll(ctx, u.todo(docs, f.files)); err != nil {
-		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.done(), u.files, l.Name)
+		u.hint("[%d of %d: they stay, and myco library update %s goes on]", u.taken(), u.files, l.Name)
 		return err
 	}
 	if docs, err = l.Documents(); err != nil {
@@ -201,11 +211,11 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 func (u *libraryUpdate) choose(ctx context.Context, model string) error {
 	if model != "" && !bus.SameModel(model, u.l.Model) {
 		// Before anything is kept: the vectors that there are count no more, be it for a slip of the keys.
-		vectors, _, err := u.embed(ctx, model, bus.Batch, []string{u.l.Name})
+		r, _, err := u.embed(ctx, model, "", bus.Batch, []string{u.l.Name})
 		if err != nil {
 			return err
 		}
-		u.l.Model, u.numbers = bus.CanonicalModel(model), len(vectors[0])
+		u.l.Model, u.numbers, u.digest = bus.CanonicalModel(model), len(r.Vectors[0]), r.Digest
 	}
 	if u.l.Model != "" {
 		return nil
@@ -249,7 +259,8 @@ func (u *libraryUpdate) todo(docs []library.Document, files map[string]fs.FileIn
 
 // takeAll takes files in, side by side. An error is not of a document.
 func (u *libraryUpdate) takeAll(ctx context.Context, all []work) error {
-	u.files = len(all)
+	u.begin(all)
+	defer u.finish()
 	g, going := errgroup.WithContext(ctx)
 	g.SetLimit(readsAtOnce)
 	for _, w := range all {
@@ -266,6 +277,7 @@ func (u *libraryUpdate) takeAll(ctx context.Context, all []work) error {
 
 // take reads one file, unless that was done before, and keeps what comes of it, even where its vectors come to no end.
 func (u *libraryUpdate) take(ctx context.Context, w work) error {
+	u.beside(func() { u.show(filepath.Base(w.path)) })
 	d := library.Document{Path: w.path, Size: w.info.Size(), ModTime: w.info.ModTime()}
 	by, missing := "", ""
 	if w.known != nil {
@@ -282,14 +294,14 @@ func (u *libraryUpdate) take(ctx context.Context, w work) error {
 			return v.Error
 		}
 	}
-	vectors, err := u.vectors(ctx, &d)
+	vectors, bare, err := u.vectors(ctx, &d)
 	if err := u.l.Put(d); err != nil {
 		return fmt.Errorf("keep %s: %w", w.path, err)
 	}
 	if err != nil {
 		return err
 	}
-	u.tell(d, w.known != nil, by+vectors+missing)
+	u.tell(d, w.known != nil, by+vectors, missing+bare)
 	return nil
 }
 
@@ -298,15 +310,16 @@ func ofTheDocument(code bus.Code) bool {
 	return code == bus.CodeInvalid || code == bus.CodeFailed || code == bus.CodeTooLarge
 }
 
-// tell says how far it is, and what became of d.
-func (u *libraryUpdate) tell(d library.Document, known bool, what string) {
+// tell says how far it is, and what became of d, of which something may be missing.
+func (u *libraryUpdate) tell(d library.Document, known bool, what, missing string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	what = plural(len(d.Passages), "passage") + what
+	what = plural(len(d.Passages), "passage") + what + missing
 	switch {
 	case d.Problem != "":
 		u.failed++
 		what = "not readable: " + d.Problem
+		u.troubled(d, what)
 	case known:
 		u.embedded++
 	default:
@@ -315,11 +328,19 @@ func (u *libraryUpdate) tell(d library.Document, known bool, what string) {
 	if len(u.lacking(&d)) > 0 {
 		u.bare++
 	}
-	u.hint("[%d of %d: %s, %s]", u.done(), u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
+	if missing != "" {
+		u.troubled(d, strings.TrimPrefix(missing, ", "))
+	}
+	u.behind += d.Size
+	if u.standing {
+		u.show(u.at)
+	} else {
+		u.hint("[%d of %d: %s, %s]", u.taken(), u.files, oneLine(filepath.Base(d.Path)), oneLine(what))
+	}
 }
 
-// done is how many files are taken in.
-func (u *libraryUpdate) done() int { return u.read + u.embedded + u.failed }
+// taken is how many files are taken in.
+func (u *libraryUpdate) taken() int { return u.read + u.embedded + u.failed }
 
 // nameOf is the name of a node, where somebody is told.
 func (u *libraryUpdate) nameOf(id bus.NodeID) string {

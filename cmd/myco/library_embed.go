@@ -50,20 +50,42 @@ func embedder(nodes []bus.NodeInfo) string {
 	return best
 }
 
-// embed has the swarm make vectors of texts, and tells who did. A text that is too long for the model is cut.
-func (h *holdups) embed(ctx context.Context, model string, lane bus.Lane, texts []string) ([][]float32, bus.NodeID, error) {
+// embed has the swarm make vectors of texts, and tells who did. Where nodes have different models of this name, it is the
+// one of this digest, if there is one. A text that is too long for the model is cut.
+func (h *holdups) embed(ctx context.Context, model, digest string, lane bus.Lane, texts []string) (bus.EmbedResult, bus.NodeID, error) {
 	t, err := bus.NewTask(bus.TypeEmbed, bus.EmbedRequest{Inputs: texts, Truncate: true})
 	if err != nil {
-		return nil, "", err
+		return bus.EmbedResult{}, "", err
 	}
 	t.Model, t.Lane = model, lane
+	r, by, err := h.embedOn(ctx, t, len(texts))
+	if err != nil || digest == "" || r.Digest == "" || r.Digest == digest {
+		return r, by, err
+	}
+	status, err := h.conn.Status(ctx)
+	if err != nil {
+		return r, by, err
+	}
+	for _, n := range status.Nodes {
+		if n.State.Live() && slices.ContainsFunc(n.Embedders, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, model) && m.Digest == digest }) {
+			t.Node = n.ID
+			if right, node, err := h.embedOn(ctx, t, len(texts)); err == nil && right.Digest == digest {
+				return right, node, nil
+			}
+		}
+	}
+	return r, by, ctx.Err()
+}
+
+// embedOn has t, a task of so many texts, done.
+func (h *holdups) embedOn(ctx context.Context, t bus.Task, texts int) (bus.EmbedResult, bus.NodeID, error) {
 	end, err := h.done(ctx, t)
 	if err != nil {
-		return nil, "", err
+		return bus.EmbedResult{}, "", err
 	}
 	r, err := bus.Result[bus.EmbedResult](end)
-	if err == nil && (len(r.Vectors) != len(texts) || slices.ContainsFunc(r.Vectors, func(v []float32) bool { return len(v) == 0 })) {
-		err = bus.Errorf(bus.CodeFailed, "%s made %d vectors of %d texts", model, len(r.Vectors), len(texts))
+	if err == nil && (len(r.Vectors) != texts || slices.ContainsFunc(r.Vectors, func(v []float32) bool { return len(v) == 0 })) {
+		err = bus.Errorf(bus.CodeFailed, "%s made %d vectors of %d texts", t.Model, len(r.Vectors), texts)
 	}
-	return r.Vectors, end.NodeID, err
+	return r, end.NodeID, err
 }

@@ -27,6 +27,7 @@ type librarian struct {
 	gone   bool                        // the model of the vectors
 	poison string                      // text at which it fails
 	more   int                         // numbers that its vectors have beyond three
+	digest func(bus.Task) string       // of the model; nil tells none
 	embed  func()                      // is called before vectors are made
 	refuse func(bus.SubmitRequest) any // is asked first; nil goes on
 	room   int                         // what a question may have, in bytes
@@ -68,6 +69,9 @@ func (d *daemon) librarian() *librarian {
 			_ = json.Unmarshal(r.Task.Payload, &req)
 			l.embeds = append(l.embeds, req.Inputs...)
 			res := bus.EmbedResult{Model: r.Task.Model}
+			if l.digest != nil {
+				res.Digest = l.digest(r.Task)
+			}
 			for _, text := range req.Inputs {
 				if l.poison != "" && strings.Contains(text, l.poison) {
 					end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeFailed, "the engine choked")
@@ -195,7 +199,7 @@ func TestLibrary(t *testing.T) {
 	is("another model")
 	var ls librariesView
 	if err := json.Unmarshal([]byte(d.myco("--json", "library", "ls").want(t, 0).out), &ls); err != nil ||
-		fmt.Sprint(ls) != fmt.Sprintf("{[{papers other:latest [%s] [] 2 3 1}]}", dir) {
+		fmt.Sprint(ls) != fmt.Sprintf("{[{papers other:latest [%s] [] false 2 3 1}]}", dir) {
 		t.Errorf("%+v, %v", ls, err)
 	}
 	if o := d.myco("library", "ls", "papers").want(t, 0); !strings.Contains(o.out, `"bad.txt" is broken`) {

@@ -28,31 +28,51 @@ const (
 	keptEvery = 10 * time.Second
 )
 
-// measure has the model say how many numbers a vector of it has, where there are some: the swarm may have another model of
-// the same name by now. Where the model is not there or fails, nothing is known, and nothing lost.
+// measure has the model say how many numbers a vector of it has, and its digest, where there are vectors: the swarm may
+// have another model of the same name by now. Where the model is not there or fails, nothing is known, and nothing lost.
 func (u *libraryUpdate) measure(ctx context.Context, docs []library.Document) error {
-	if u.numbers > 0 || !slices.ContainsFunc(docs, func(d library.Document) bool { return hasOther(u.l, d, 0) }) {
+	if u.numbers > 0 || !slices.ContainsFunc(docs, func(d library.Document) bool { return hasOther(u.l, d, bus.EmbedResult{}) }) {
 		return nil
 	}
-	vectors, _, err := u.embed(ctx, u.l.Model, bus.Batch, []string{u.l.Name})
+	r, _, err := u.embed(ctx, u.l.Model, digestOf(u.l, docs), bus.Batch, []string{u.l.Name})
 	if err == nil {
-		u.numbers = len(vectors[0])
+		u.numbers, u.digest = len(r.Vectors[0]), r.Digest
 	} else if code := bus.AsError(err).Code; code == bus.CodeNoWorker || ofTheDocument(code) {
 		return nil
 	}
 	return err
 }
 
-// hasOther tells whether d has a vector by what is called the model of l, of other than so many numbers.
-func hasOther(l *library.Library, d library.Document, numbers int) bool {
-	return d.Model == l.Model && slices.ContainsFunc(d.Passages, func(p library.Passage) bool { return len(p.Vector) > 0 && len(p.Vector) != numbers })
+// numbersOf is how many numbers a vector of r has; 0 where it has none.
+func numbersOf(r bus.EmbedResult) int {
+	if len(r.Vectors) == 0 {
+		return 0
+	}
+	return len(r.Vectors[0])
+}
+
+// hasOther tells whether d has a vector by what is called the model of l, which another model made than made those of r.
+func hasOther(l *library.Library, d library.Document, r bus.EmbedResult) bool {
+	return d.Model == l.Model && slices.ContainsFunc(d.Passages, func(p library.Passage) bool {
+		return len(p.Vector) > 0 && (len(p.Vector) != numbersOf(r) || !d.By(l.Model, r.Digest))
+	})
+}
+
+// digestOf is the digest of the model that made vectors of l; empty where nobody has told.
+func digestOf(l *library.Library, docs []library.Document) string {
+	for _, d := range docs {
+		if d.Model == l.Model && d.Digest != "" {
+			return d.Digest
+		}
+	}
+	return ""
 }
 
 // tellOthers tells of documents whose vectors another model made, which had the name of the library's.
-func (a *app) tellOthers(l *library.Library, docs []library.Document, numbers int) {
+func (a *app) tellOthers(l *library.Library, docs []library.Document, r bus.EmbedResult) {
 	others := 0
 	for _, d := range docs {
-		if hasOther(l, d, numbers) {
+		if hasOther(l, d, r) {
 			others++
 		}
 	}
@@ -68,7 +88,7 @@ func (u *libraryUpdate) lacking(d *library.Document) (out []*library.Passage) {
 		return nil
 	}
 	for i, p := range d.Passages {
-		if n := len(p.Vector); n == 0 || d.Model != u.l.Model || u.numbers > 0 && n != u.numbers {
+		if n := len(p.Vector); n == 0 || !d.By(u.l.Model, u.digest) || u.numbers > 0 && n != u.numbers {
 			out = append(out, &d.Passages[i])
 		}
 	}
@@ -77,25 +97,28 @@ func (u *libraryUpdate) lacking(d *library.Document) (out []*library.Passage) {
 
 // vectors has the model of the library make the vectors that d lacks, and says what became of them. A passage at which the
 // model fails is found by its words until an update tries again. An error is not of d, which keeps what was made.
-func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what string, err error) {
+func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what, missing string, err error) {
 	var lacking []*library.Passage
 	u.beside(func() { lacking = u.lacking(d) })
 	if len(lacking) == 0 {
-		return "", nil
+		return "", "", nil
 	}
 	for _, p := range lacking {
 		p.Vector = nil
+	}
+	if len(lacking) == len(d.Passages) {
+		d.Digest = ""
 	}
 	d.Model = u.l.Model
 	by, err := u.embedAll(ctx, d, lacking)
 	switch {
 	case err == nil:
-		return ", vectors by " + u.nameOf(by), nil
+		return ", vectors by " + u.nameOf(by), "", nil
 	case !ofTheDocument(bus.AsError(err).Code):
-		return "", err
+		return "", "", err
 	}
 	u.beside(func() { lacking = u.lacking(d) })
-	return fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
+	return "", fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
 }
 
 // embedAll has vectors made for the passages that d lacks them of, and tells who made the last. Where the model fails at
@@ -113,7 +136,7 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 	g.SetLimit(embedTasks)
 	for part := range slices.Chunk(lacking, embedsAtOnce) {
 		g.Go(func() error {
-			vectors, node, err := u.embedPart(ctx, d, part)
+			r, node, err := u.embedPart(ctx, d, part)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -123,12 +146,18 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 				return err
 			}
 			for i, p := range part {
-				p.Vector = library.Unit(vectors[i])
+				p.Vector = library.Unit(r.Vectors[i])
 			}
-			by = node
+			by, d.Digest = node, cmp.Or(r.Digest, d.Digest)
 			before := done
 			if done += len(part); before/embedsTold < done/embedsTold {
-				u.beside(func() { u.hint("[%s: vectors of %d of %d passages]", oneLine(filepath.Base(d.Path)), done, all) })
+				u.beside(func() {
+					if at := fmt.Sprintf("%s: vectors of %d of %d passages", filepath.Base(d.Path), done, all); u.standing {
+						u.show(at)
+					} else {
+						u.hint("[%s]", oneLine(at))
+					}
+				})
 			}
 			if done < all && u.now().Sub(kept) >= keptEvery {
 				err = u.l.Put(*d)
@@ -144,19 +173,24 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 }
 
 // embedPart has vectors made for a part of d's passages.
-func (u *libraryUpdate) embedPart(ctx context.Context, d *library.Document, part []*library.Passage) ([][]float32, bus.NodeID, error) {
+func (u *libraryUpdate) embedPart(ctx context.Context, d *library.Document, part []*library.Passage) (bus.EmbedResult, bus.NodeID, error) {
 	called := cmp.Or(d.Title, filepath.Base(d.Path))
 	texts := make([]string, len(part))
 	for i, p := range part { // what a passage is of tells much of what it is about
 		texts[i] = embedPrompts(u.l.Model).passage + called + "\n" + p.Text
 	}
-	vectors, node, err := u.embed(ctx, u.l.Model, bus.Batch, texts)
+	var digest string
+	u.beside(func() { digest = u.digest })
+	r, node, err := u.embed(ctx, u.l.Model, digest, bus.Batch, texts)
 	u.beside(func() {
-		for _, v := range vectors {
+		if u.digest = cmp.Or(u.digest, r.Digest); r.Digest != "" && r.Digest != u.digest {
+			err = bus.Errorf(bus.CodeFailed, "%s is not the same model at all nodes: %.12s at one, and %.12s at another", u.l.Model, u.digest, r.Digest)
+		}
+		for _, v := range r.Vectors {
 			if u.numbers = cmp.Or(u.numbers, len(v)); len(v) != u.numbers {
 				err = bus.Errorf(bus.CodeFailed, "%s makes vectors of %d numbers at one node, and of %d at another: these are two models", u.l.Model, u.numbers, len(v))
 			}
 		}
 	})
-	return vectors, node, err
+	return r, node, err
 }

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
@@ -117,4 +119,58 @@ func TestLibraryOfAModelThatWasReplaced(t *testing.T) {
 	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
 	l.do(func() { l.gone = true })
 	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone") // it is not needed
+}
+
+// A model of the same name may have as many numbers in a vector, which are of no use beside those of another.
+func TestLibraryOfAModelOfAnotherDigest(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	is := func(digest string) func() { return func() { l.digest = func(bus.Task) string { return digest } } }
+	dir := folder(t, d)
+	const tells = "another model was called m:latest when it made vectors of the library papers: 3 of its 3 documents are found by their words alone]"
+	d.myco("library", "add", "papers", dir, "-m", "m").want(t, 0) // nobody told the digest
+	l.do(is("old"))
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
+	d.myco("library", "update", "papers", "-m", "n").want(t, 0, "0 read now, 3 given vectors")
+	d.myco("library", "update", "papers", "-m", "m").want(t, 0, "0 read now, 3 given vectors")
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
+	l.do(is(""))
+	if o := d.myco("library", "search", "papers", "heating").want(t, 0); strings.Contains(o.err, "another model") {
+		t.Errorf("said %q", o.err)
+	}
+	l.do(is("new"))
+	d.myco("library", "search", "papers", "euros").want(t, 0, tells)
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 3 given vectors, 0 gone")
+	if o := d.myco("library", "search", "papers", "heating").want(t, 0); strings.Contains(o.err, "another model") || !strings.Contains(o.out, "boiler") {
+		t.Errorf("found %q, said %q", o.out, o.err)
+	}
+}
+
+// Where nodes have different models of one name, a library stays with the one that it began with, as long as there is one.
+func TestLibraryOfAModelThatDiffersBetweenNodes(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	with := slices.Clone(nodes)
+	with[1].Embedders = []bus.ModelInfo{{Name: "m:latest", Digest: "old"}}
+	d.nodes.Store(&with)
+	elsewhere := "old"
+	l.do(func() {
+		l.digest = func(task bus.Task) string {
+			if task.Node == other {
+				return "old"
+			}
+			return elsewhere
+		}
+	})
+	dir := folder(t, d)
+	d.myco("library", "add", "papers", filepath.Join(dir, "bees.md"), "-m", "m").want(t, 0)
+	l.do(func() { elsewhere = "new" })
+	d.myco("library", "add", "papers", dir).want(t, 0, "2 read now, 0 gone")
+	if o := d.myco("library", "search", "papers", "heating").want(t, 0); strings.Contains(o.err, "another model") {
+		t.Errorf("said %q", o.err)
+	}
+	d.nodes.Store(&nodes) // none has the old one by now
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 3 given vectors, 0 gone")
 }

@@ -28,6 +28,7 @@ type found struct {
 	// it before stays, for a disk may be unplugged.
 	gone, away []string
 	left       map[string]string // what is not taken in, with what it is
+	ignored    int               // files and folders that an ignore file names
 }
 
 // walk looks for documents in all sources.
@@ -45,6 +46,13 @@ func (u *libraryUpdate) walk(docs []library.Document) found {
 		}
 	}
 	f.away = append(f.away, f.gone...)
+	if f.ignored > 0 {
+		what := "1 file or folder"
+		if f.ignored > 1 {
+			what = fmt.Sprintf("%d files or folders", f.ignored)
+		}
+		u.hint("[left out, as %s files say: %s; --no-ignore takes that in]", strings.Join(ignoreFiles, " and "), what)
+	}
 	if len(f.left) > 0 {
 		u.hint("[left out, for they are no PDF, DOCX or text of %d MiB at most: %s]", bus.MaxDocument>>20, tally(slices.Collect(maps.Values(f.left))))
 	}
@@ -93,9 +101,19 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 		}
 	}
 	root := source + string(filepath.Separator) // a link to a folder is followed that a person names
+	var ignores ignores
+	enter := func(rel string) {
+		if u.l.NoIgnore {
+			return
+		}
+		if err := ignores.read(source, rel); err != nil {
+			u.hint("%v", err)
+		}
+	}
 	return entries, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case path == root:
+			enter("")
 			return err
 		case err != nil:
 			away(path, err)
@@ -106,10 +124,18 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 		if err != nil {
 			return err // both are absolute, and one is within the other
 		}
-		switch out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(rel)); {
+		out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(rel))
+		if !out && ignores.match(rel, d.IsDir()) {
+			f.ignored++
+			out = true
+		}
+		switch {
 		case out && d.IsDir():
 			return fs.SkipDir
-		case out, d.IsDir():
+		case d.IsDir():
+			enter(rel)
+			return nil
+		case out:
 			return nil
 		case d.Type()&fs.ModeSymlink != 0:
 			f.left[path] = "behind a link"

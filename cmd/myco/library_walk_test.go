@@ -83,3 +83,48 @@ func TestLibraryExcludes(t *testing.T) {
 	reads("bad.txt", "bees.md", "readme.md")
 	d.myco("library", "add", "one", filepath.Join(dir, "bees.md"), "--exclude", "*").want(t, 0, "1 document") // a person names it
 }
+
+// People add the folders of their projects, whose ignore files name what programs have made there.
+func TestLibraryLeavesOutWhatIsIgnored(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		".gitignore":          "\ufeff# made here\r\n/build/\r\n*.log\r\nnode_modules\r\n!keep.log\r\n",
+		".git/config.txt":     "of git",
+		"a.txt":               "a",
+		"a.log":               "a",
+		"keep.log":            "keep",
+		"build/out.txt":       "out",
+		"sub/build/mine.txt":  "mine", // /build is of the folder of its file
+		"sub/.gitignore":      "/drafts/*.md\n!/b.log\n",
+		"sub/.ignore":         "notes.txt\n",
+		"sub/b.log":           "b",
+		"sub/notes.txt":       "notes",
+		"sub/drafts/x.md":     "x",
+		"sub/drafts/y.txt":    "y",
+		"other/notes.txt":     "other notes",
+		"x/node_modules/r.md": "of others",
+	} {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		writeFile(t, filepath.Join(dir, name), content)
+	}
+	reads := func(want ...string) {
+		t.Helper()
+		read := l.took()
+		slices.Sort(read)
+		if !slices.Equal(read, want) {
+			t.Errorf("read %q, want %q", read, want)
+		}
+	}
+	const left = "[left out, as .gitignore and .ignore files say: 5 files or folders; --no-ignore takes that in]"
+	d.myco("library", "add", "papers", dir).want(t, 0, left, "6 documents")
+	reads("a.txt", "b.log", "keep.log", "mine.txt", "notes.txt", "y.txt")
+	if o := d.myco("library", "update", "papers", "--no-ignore").want(t, 0, "11 documents", "5 read now"); strings.Contains(o.err, ".gitignore") {
+		t.Errorf("said %q", o.err)
+	}
+	reads("a.log", "notes.txt", "out.txt", "r.md", "x.md")
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
+	d.myco("library", "update", "papers", "--ignore").want(t, 0, left, "0 read now, 5 gone")
+}

@@ -33,7 +33,7 @@ func sight(d *daemon) {
 		{Name: "gemma3:27b", Loaded: true, SizeBytes: 17e9, Can: bus.Answers},
 		{Name: "llava:7b", SizeBytes: 4e9, Can: bus.Answers | bus.Sees},
 	}
-	d.others.Store(&seeing)
+	d.nodes.Store(&seeing)
 }
 
 func TestAskAboutAPicture(t *testing.T) {

@@ -100,7 +100,7 @@ func (a *app) swarm(status bus.Status, nodes []bus.NodeInfo) {
 	}
 	a.text(swarmTable(v, status.Node.ID, a.width()))
 	for _, n := range status.Nearby {
-		a.hint("nearby: %s (%s) at %s, of another swarm. To join it: myco invite there, then here: myco join TOKEN", n.Name, n.NodeID, n.JoinAddr)
+		a.hint("nearby: %s, another swarm. To join it: myco invite there, then here: myco join TOKEN", n)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/node/discovery"
 )
@@ -89,24 +88,24 @@ func isForeign(f discovery.Found, own identity.SwarmID, isMember func(fingerprin
 	return len(f.JoinAddrs) > 0 && f.SwarmID != own.Short() && !isMember(f.Fingerprint)
 }
 
-// strangersMost is how many foreign nodes the log tells of: anybody on the LAN can make up more.
+// strangersMost is how many foreign swarms the log tells of: anybody on the LAN can make up more.
 const strangersMost = 16
 
-// strangers tells of foreign nodes, each once.
+// strangers tells of foreign swarms, each once.
 type strangers struct {
 	log  *slog.Logger
-	told map[bus.NodeID]bool
+	told map[string]bool // by the id
 }
 
 // tell is called by one goroutine at a time.
 func (s *strangers) tell(f discovery.Found) {
-	if s.told[f.NodeID] || len(s.told) >= strangersMost {
+	if s.told[f.SwarmID] || len(s.told) >= strangersMost {
 		return
 	}
 	if s.told == nil {
-		s.told = map[bus.NodeID]bool{}
+		s.told = map[string]bool{}
 	}
-	s.told[f.NodeID] = true
+	s.told[f.SwarmID] = true
 	s.log.Info("another swarm is nearby; to join it run `myco invite` there, then here `myco join TOKEN`",
 		"node", f.NodeID, "swarm", f.SwarmID, "addr", f.JoinAddrs[0])
 	if len(s.told) == strangersMost {

@@ -108,7 +108,7 @@ func (d *Daemon) helloFounder(line func(string, ...any)) {
 	}
 	line("Swarms nearby; to join one, run `myco invite` there, then here: myco join TOKEN")
 	for _, n := range near {
-		line("  %s  node %s  %s", n.Name, n.NodeID, n.JoinAddr)
+		line("  %s", n)
 	}
 	line("")
 }

@@ -22,11 +22,32 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	s := strangers{log: slog.New(slog.NewTextHandler(&out, nil))}
 	for i := range 10 * strangersMost {
 		for range 2 {
-			s.tell(discovery.Found{NodeID: bus.NodeID(fmt.Sprint("myco-", i)), JoinAddrs: []string{"192.0.2.1:7423"}})
+			s.tell(discovery.Found{NodeID: "myco-0", SwarmID: fmt.Sprint(i), JoinAddrs: []string{"192.0.2.1:7423"}})
 		}
 	}
 	if n := strings.Count(out.String(), "\n"); n != strangersMost+1 || len(s.told) != strangersMost {
-		t.Errorf("%d lines of %d nodes kept, want %d", n, len(s.told), strangersMost)
+		t.Errorf("%d lines of %d swarms kept, want %d", n, len(s.told), strangersMost)
+	}
+}
+
+// A swarm of many machines is one to join.
+func TestSwarmsAreToldOfOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := strangers{log: slog.New(slog.NewTextHandler(&out, nil))}
+	heard := []discovery.Found{
+		{NodeID: "myco-1", SwarmID: "a", JoinAddrs: []string{"192.0.2.1:7423"}},
+		{NodeID: "myco-2", SwarmID: "b", JoinAddrs: []string{"192.0.2.2:7423"}},
+		{NodeID: "myco-3", SwarmID: "a", JoinAddrs: []string{"192.0.2.3:7423"}},
+	}
+	for _, f := range heard {
+		s.tell(f)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 2 {
+		t.Errorf("%d lines in the log:\n%s", n, out.String())
+	}
+	if got := fmt.Sprint(swarmsOf(heard)); got != "[a (2 machines, myco-1 among them) at 192.0.2.1:7423 b (myco-2) at 192.0.2.2:7423]" {
+		t.Errorf("nearby: %s", got)
 	}
 }
 

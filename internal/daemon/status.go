@@ -12,6 +12,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
+	"github.com/mycoswarm/mycoswarm/node/discovery"
 )
 
 // swarm names the swarm and its queue host.
@@ -206,12 +207,18 @@ func (d *Daemon) nearby() []bus.NearbySwarm {
 	if m == nil {
 		return nil
 	}
-	var out []bus.NearbySwarm
-	for _, f := range m.Nearby() {
-		if !isForeign(f, d.id.Swarm().ID, d.isMember) {
-			continue
+	return swarmsOf(slices.DeleteFunc(m.Nearby(), func(f discovery.Found) bool { return !isForeign(f, d.id.Swarm().ID, d.isMember) }))
+}
+
+// swarmsOf are the swarms of foreign nodes, each with the first of its own.
+func swarmsOf(foreign []discovery.Found) (out []bus.NearbySwarm) {
+	for _, f := range foreign {
+		i := slices.IndexFunc(out, func(s bus.NearbySwarm) bool { return s.Name == f.SwarmID })
+		if i < 0 {
+			i = len(out)
+			out = append(out, bus.NearbySwarm{NodeID: f.NodeID, Name: f.SwarmID, JoinAddr: f.JoinAddrs[0]})
 		}
-		out = append(out, bus.NearbySwarm{NodeID: f.NodeID, Name: f.SwarmID, JoinAddr: f.JoinAddrs[0]})
+		out[i].Nodes++
 	}
 	return out
 }

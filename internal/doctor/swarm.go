@@ -296,7 +296,7 @@ func nearby(d bus.Diagnosis) []Check {
 	}
 	var names []string
 	for _, n := range d.Nearby {
-		names = append(names, fmt.Sprintf("%s at %s", n.Name, n.JoinAddr))
+		names = append(names, n.String())
 	}
 	return []Check{{"nearby", OK, "other swarms are on this network: " + some(names), ""}}
 }

@@ -39,6 +39,8 @@ type Meta struct {
 	Sources []string `json:"sources"`
 	// Exclude are patterns of what does not count of folders; see Excludes.
 	Exclude []string `json:"exclude,omitempty"`
+	// NoIgnore is whether what the ignore files of folders name counts too.
+	NoIgnore bool `json:"no_ignore,omitempty"`
 }
 
 // Document is one file of a library.
@@ -50,6 +52,8 @@ type Document struct {
 	ModTime time.Time
 	// Model made the vectors, be it of a part of the passages; empty where there are none.
 	Model string
+	// Digest tells that model from another of its name; empty where nobody has told.
+	Digest string
 	// Problem is why the file was not read; empty where it was.
 	Problem string
 	// Kind is a media type, and Title what the document says of itself; may be empty.
@@ -63,6 +67,11 @@ type Passage struct {
 	Text string
 	// Vector has length 1; nil where no model has made one.
 	Vector []float32
+}
+
+// By tells whether the vectors of d are by this model. A digest that nobody has told may be any.
+func (d *Document) By(model, digest string) bool {
+	return d.Model == model && (d.Digest == "" || digest == "" || d.Digest == digest)
 }
 
 // Library is a folder of documents. Any process may read it at any time, for each file is whole; one that changes it Holds

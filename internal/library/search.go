@@ -31,6 +31,8 @@ type Query struct {
 	// Vector is that of Text, by Model. Without one passages are found by their words alone.
 	Vector []float32
 	Model  string
+	// Digest is as in Document.
+	Digest string
 }
 
 // Search returns the n best passages of docs, the best first; of copies of a document one counts. The rankings by words
@@ -78,7 +80,7 @@ func byVector(all []Hit, q Query) (out []Hit) {
 	}
 	vector := Unit(q.Vector)
 	for _, h := range all {
-		if h.Document.Model == q.Model && len(h.Passage.Vector) == len(vector) {
+		if h.Document.By(q.Model, q.Digest) && len(h.Passage.Vector) == len(vector) {
 			h.Score = dot(h.Passage.Vector, vector)
 			out = append(out, h)
 		}
