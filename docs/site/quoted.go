@@ -77,13 +77,14 @@ func misspoken(programs []program, line []string) error {
 	return nil
 }
 
-// has reports whether a flag is among those of a command, as "-m, --model=MODEL".
+// has reports whether a flag is among those of a command, as "-m, --model=MODEL" or "--[no-]ignore".
 func has(flags []option, name string) bool {
 	return slices.ContainsFunc(flags, func(o option) bool {
 		for f := range strings.SplitSeq(o.Name, ", ") {
 			f, _, _ = strings.Cut(f, "=")
+			switchable, both := strings.CutPrefix(f, "--[no-]")
 			f, _, _ = strings.Cut(f, "[")
-			if f == name {
+			if f == name || both && (name == "--"+switchable || name == "--no-"+switchable) {
 				return true
 			}
 		}
