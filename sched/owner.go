@@ -42,6 +42,11 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 			pinned = append(pinned, e.job)
 		}
 	}
+	for id, k := range o.keptOpen { // a custodian does so while the submitter is away
+		if key := k.job.key(); key.Pin != "" && key.Pin != o.n.cfg.ID && o.entries[id] == nil && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
+			pinned = append(pinned, k.job)
+		}
+	}
 	o.mu.Unlock()
 	if len(pinned) == 0 {
 		return

@@ -210,6 +210,24 @@ func TestPinToAMachineThatIsPutOut(t *testing.T) {
 	})
 }
 
+// What a machine had handed over for itself alone ends when it is put out: its custodian sees to that.
+func TestOwnTasksOfAMachineThatIsPutOut(t *testing.T) {
+	t.Parallel()
+	var out atomic.Bool
+	c := parts(4, theWorker, theOther)
+	c.putOut = func(id bus.NodeID) (string, bool) { return "tower", out.Load() && id == nodeID(theWorker) }
+	play(t, c, func(s *swarm) {
+		s.elected()
+		s.nodes[theWorker].now().node.Drain(true)
+		k := s.enqueue(theWorker, script{MS: 10}, pin(nodeID(theWorker)))
+		out.Store(true)
+		s.killForGood(theWorker)
+		if end := s.untilDead(theSubmitter, k.id); end.State != bus.StateFailed || end.Error == nil || end.Error.Code != bus.CodeNoWorker {
+			s.note("task %s ended as %+v, %v", k.id, end, end.Error)
+		}
+	})
+}
+
 // A closed machine whose host does not hear it looks for its own tasks, and takes nothing of others on the
 // way that it would have to give back.
 func TestClosedMachineLooksForItsOwn(t *testing.T) {
