@@ -354,8 +354,8 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) error {
 	return context.Cause(ctx)
 }
 
-// keepResult puts the result of a durable task on its custodians' disks, and on this node's where
-// fewer than two take it.
+// keepResult puts the result of a durable task on two disks, as its end will be: of its custodians, and where fewer
+// than two take it, of this node and of others.
 func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte) bool {
 	put := func(at bus.NodeID) bool {
 		err := w.n.putBlob(ctx, at, id, false, data)
@@ -375,11 +375,32 @@ func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte)
 		}
 	}
 	_ = all.Wait() // it returns none
-	self := w.n.cfg.ID
-	if took[0] && took[1] || j.Submitter == self || j.Custodian == self {
-		return took[0] || took[1]
+	disks := 0
+	for _, ok := range took {
+		if ok {
+			disks++
+		}
 	}
-	return put(self) || took[0] || took[1]
+	for _, at := range w.n.otherStores(j) {
+		if disks < len(took) && put(at) {
+			disks++
+		}
+	}
+	return disks > 0
+}
+
+// otherStores are the nodes that may keep the result of j beside its custodians, this one first.
+func (n *Node) otherStores(j *Job) (ids []bus.NodeID) {
+	v := n.members.view()
+	for _, id := range append([]bus.NodeID{n.cfg.ID, n.outbox.hostID()}, v.Live()...) {
+		p := v.Peers[id]
+		if id == "" || id == j.Submitter || id == j.Custodian || slices.Contains(ids, id) ||
+			id != n.cfg.ID && !(takesCopies(p) && p.Beat.Wire.Blobs()) {
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // Whole puts the result into t that ResultBlob stands for. CodeUnavailable: no node that can be
