@@ -25,6 +25,7 @@ func (w *twin) beat() {
 	w.seq++
 	id := nodeID(w.i)
 	b := bus.Heartbeat{
+		Wire: bus.ThisWire(),
 		Node: id, Boot: w.boot, Seq: w.seq, Sees: []bus.NodeID{id}, UptimeMS: w.uptimeMS, WallMS: time.Now().UnixMilli(),
 		Info: &bus.NodeInfo{ID: id, Name: "n", Host: "copy", FabricAddr: "192.0.2.7:7422"},
 	}
