@@ -395,7 +395,7 @@ func (n *Node) otherStores(j *Job) (ids []bus.NodeID) {
 	for _, id := range append([]bus.NodeID{n.cfg.ID, n.outbox.hostID()}, v.Live()...) {
 		p := v.Peers[id]
 		if id == "" || id == j.Submitter || id == j.Custodian || slices.Contains(ids, id) ||
-			id != n.cfg.ID && !(takesCopies(p) && p.Beat.Wire.Blobs()) {
+			id != n.cfg.ID && (!takesCopies(p) || !p.Beat.Wire.Blobs()) {
 			continue
 		}
 		ids = append(ids, id)
