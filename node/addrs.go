@@ -11,8 +11,9 @@ import (
 )
 
 // Addrs lists the addresses at which others reach this machine, the best first: those of a LAN, then of
-// tunnels, then public ones, and those of containers and virtual machines last; among equals IPv4 before IPv6, and
-// that of the default route before all. On a machine without a network it is loopback alone.
+// tunnels, then public ones, then those that an IPv4 interface gives itself where no router gives it one, and those of
+// containers and virtual machines last; among equals IPv4 before IPv6, and that of the default route before all. On a
+// machine without a network it is loopback alone.
 func Addrs(ctx context.Context) []netip.Addr {
 	all, err := iface.List()
 	if err != nil {
@@ -31,11 +32,11 @@ func rankAddrs(all []iface.Interface, beyond netip.Addr) []netip.Addr {
 	var found []ranked
 	for _, i := range all {
 		for _, ip := range i.Addrs {
-			if i.Loopback || !ip.IsGlobalUnicast() {
+			if i.Loopback || ip.IsLoopback() || !iface.Dialable(ip) {
 				continue
 			}
 			r := ranked{ip: ip}
-			for bit, worse := range []bool{ip != beyond, ip.Is6(), i.PointToPoint, !ip.IsPrivate(), iface.Virtual(i.Name)} {
+			for bit, worse := range []bool{ip != beyond, ip.Is6(), i.PointToPoint, !ip.IsPrivate(), ip.IsLinkLocalUnicast(), iface.Virtual(i.Name)} {
 				if worse {
 					r.rank |= 1 << bit
 				}

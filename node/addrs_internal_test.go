@@ -21,6 +21,7 @@ func TestAddrs(t *testing.T) {
 	hostOnly := iface.Interface{Name: "vboxnet0", Addrs: addrs("192.168.56.1")}
 	wifi := iface.Interface{Name: "wlan0", Addrs: addrs("192.168.1.7", "fe80::7", "fd00::7", "2001:db8::7")}
 	tunnel := iface.Interface{Name: "tailscale0", PointToPoint: true, Addrs: addrs("10.8.0.2")}
+	cable := iface.Interface{Name: "enp3s0", Addrs: addrs("169.254.3.2", "fe80::3")}
 	public := iface.Interface{Name: "eth0", Addrs: addrs("203.0.113.9")}
 	for _, tc := range []struct {
 		name   string
@@ -37,6 +38,8 @@ func TestAddrs(t *testing.T) {
 		},
 		{"all goes through a tunnel", []iface.Interface{lo, tunnel, wifi}, "10.8.0.2", addrs("192.168.1.7", "fd00::7", "10.8.0.2", "2001:db8::7")},
 		{"a rented server", []iface.Interface{lo, public, docker}, "203.0.113.9", addrs("203.0.113.9", "172.17.0.1")},
+		{"a cable between two machines", []iface.Interface{lo, docker, cable}, "", addrs("169.254.3.2", "172.17.0.1")},
+		{"a cable, and a LAN", []iface.Interface{lo, cable, wifi}, "", addrs("192.168.1.7", "fd00::7", "2001:db8::7", "169.254.3.2")},
 		{"containers alone", []iface.Interface{lo, docker}, "172.17.0.1", addrs("172.17.0.1")},
 	} {
 		var beyond netip.Addr

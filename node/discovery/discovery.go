@@ -65,9 +65,9 @@ type Config struct {
 	// JoinPort is where it takes others in; 0 if it does not.
 	JoinPort int
 	// Interfaces are the names of the network interfaces to use, and no others. Default: the
-	// environment variable MYCO_MDNS_INTERFACES; else those that face a LAN, leaving out
-	// docker*, veth*, br-* and virbr*; else veth*; else loopback. A fabric that listens on
-	// loopback only has to be announced on Loopback only.
+	// environment variable MYCO_MDNS_INTERFACES; else those that face a LAN, leaving out those of
+	// containers and virtual machines, such as docker* and virbr*; else veth*; else loopback. A
+	// fabric that listens on loopback only has to be announced on Loopback only.
 	Interfaces []string
 	// OnFound is called for another node when it is new or changed, and then about once a
 	// round (20 s) while it goes on announcing itself. One call at a time; it must not block.

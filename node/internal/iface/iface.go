@@ -15,14 +15,14 @@ const Loopback = "loopback"
 
 // virtual are the name prefixes of interfaces that belong to containers and virtual
 // machines: nobody else on the LAN can reach an address of theirs.
-var virtual = []string{"docker", "veth", "br-", "virbr"}
+var virtual = []string{"docker", "podman", "cni", "veth", "br-", "virbr", "lxcbr", "lxdbr"}
 
 // Virtual reports whether name is that of a container's or virtual machine's interface.
 func Virtual(name string) bool {
 	return slices.ContainsFunc(virtual, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// Interface is a network interface that is up.
+// Interface is a network interface that is up, and connected to something.
 type Interface struct {
 	Name         string
 	Index        int
@@ -32,7 +32,11 @@ type Interface struct {
 	Addrs        []netip.Addr
 }
 
-// List returns the interfaces of this machine that are up.
+// usable are the flags of an interface that is up and has a carrier. One without a cable keeps its address on many
+// systems, and nobody reaches it there.
+const usable = net.FlagUp | net.FlagRunning
+
+// List returns the interfaces of this machine that are up, and connected to something.
 func List() ([]Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -40,7 +44,7 @@ func List() ([]Interface, error) {
 	}
 	var up []Interface
 	for _, n := range all {
-		if n.Flags&net.FlagUp == 0 {
+		if n.Flags&usable != usable {
 			continue
 		}
 		addrs, err := n.Addrs()

@@ -39,7 +39,7 @@ func TestChoose(t *testing.T) {
 		got  string
 	}{
 		{"LAN", []iface.Interface{lo, eth, wlan}, nil, "eth0 wlan0"},
-		{"with containers", []iface.Interface{lo, docker, cable, eth, named("br-1", "172.18.0.1"), named("virbr0", "192.168.122.1")}, nil, "eth0"},
+		{"with containers", []iface.Interface{lo, docker, cable, eth, named("br-1", "172.18.0.1"), named("virbr0", "192.168.122.1"), named("podman0", "10.88.0.1")}, nil, "eth0"},
 		{"IPv6 only", []iface.Interface{lo, named("eth0", "fd00::1")}, nil, "eth0"},
 		{"link-local IPv6 cannot be dialled", []iface.Interface{lo, named("eth0", "fe80::1")}, nil, "lo"},
 		{"no multicast", []iface.Interface{lo, tunnel}, nil, "lo"},
