@@ -170,7 +170,9 @@ func TestJoinerTrustsOnlyTheInviter(t *testing.T) {
 		"another key and none": {[]string{gone, impostor.addr}, identity.ErrForeign, "not the inviter"},
 		"no TLS":               {[]string{plain}, identity.ErrUnreachable, "firewall"},
 		"hangs up":             {[]string{gone}, identity.ErrUnreachable, gone},
+		"loses large packets":  {[]string{gone}, identity.ErrUnreachable, "mtu 1280"},
 		"no such port":         {[]string{"127.0.0.1:1"}, identity.ErrUnreachable, "myco join"},
+		"a token without LAN":  {[]string{"127.0.0.1:1", "[::1]:1"}, identity.ErrUnreachable, "had no network when it made the token"},
 	}
 	for name, tt := range tests {
 		token, err := identity.RedirectToken(h.invite(t), tt.addrs...)

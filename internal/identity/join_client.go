@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -182,10 +183,26 @@ func unreached(addrs []string, errs []error) error {
 			return err
 		}
 	}
-	return &Error{
+	e := &Error{
 		Kind: ErrUnreachable, Cause: "the inviter does not answer at " + strings.Join(addrs, " or "), Err: errs[0],
 		Next: "check that mycod runs there and that its firewall lets the join port through, then run `myco join` again",
 	}
+	if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errHandshake) }) {
+		e.Next += "; if this took half a minute, the network loses large packets: on a tunnel or a VPN, ip link set dev NAME mtu 1280"
+	}
+	if !slices.ContainsFunc(addrs, leavesMachine) {
+		e.Next += "; if it is another machine, that had no network when it made the token: connect it, and run `myco invite` there again"
+	}
+	return e
+}
+
+// errHandshake is wrapped where the inviter's address takes connections.
+var errHandshake = errors.New("it takes connections, and does not shake hands")
+
+// leavesMachine reports whether addr, HOST:PORT, may be of another machine.
+func leavesMachine(addr string) bool {
+	ap, err := netip.ParseAddrPort(addr)
+	return err != nil || !ap.Addr().IsLoopback()
 }
 
 func (s *Store) dialInviter(ctx context.Context, addr string, inviter Fingerprint) (*tls.Conn, error) {
@@ -214,7 +231,7 @@ func (s *Store) dialInviter(ctx context.Context, addr string, inviter Fingerprin
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return conn, nil
 }
