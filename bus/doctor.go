@@ -75,6 +75,8 @@ type PeerDiagnosis struct {
 	ClockSkewMS int64 `json:"clock_skew_ms"`
 	// Dials are the addresses that lead to it, tried now; only where it has no route.
 	Dials []DialDiagnosis `json:"dials,omitempty"`
+	// HeardBy are the names of live nodes that hear it; only where it has no route.
+	HeardBy []string `json:"heard_by,omitempty"`
 }
 
 // DialResult is what a dial of a fabric address led to.
@@ -85,6 +87,7 @@ const (
 	DialOK        DialResult = "ok"
 	DialRefused   DialResult = "refused"     // nothing listens there
 	DialTimeout   DialResult = "timeout"     // nothing answers
+	DialMute      DialResult = "mute"        // it takes connections, and then nothing comes
 	DialNoWay     DialResult = "unreachable" // no route of the network, or no such host
 	DialNotMycod  DialResult = "not_mycod"   // what listens there takes no routes
 	DialStranger  DialResult = "stranger"    // the node there is not in this roster

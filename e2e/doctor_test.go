@@ -253,7 +253,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 	harness.Settle(t, a, b, c)
 	inside(t, a, "ip", "route", "add", "blackhole", b.Host.Addr.String()+"/32")
 	eventually(t, a, "the hop is named", func(r checkup) string {
-		if r.code != 1 || r.find("fail", "route: no route to b", b.Host.Addr.String()+":7422") == "" {
+		if r.code != 1 || r.find("fail", "route: no route to b", b.Host.Addr.String()+":7422", "It is up: c hears it", "client isolation") == "" {
 			return r.String()
 		}
 		return ""

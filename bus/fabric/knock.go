@@ -24,6 +24,7 @@ const quiet = 300 * time.Millisecond
 var (
 	ErrRefused  = errors.New("the connection is refused: nothing listens there")
 	ErrSilent   = errors.New("nothing answers in time: the machine is away, or a firewall drops the connection")
+	ErrMute     = errors.New("it takes connections, and then nothing comes")
 	ErrNoRoute  = errors.New("no way leads there")
 	ErrNoFabric = errors.New("what listens there takes no routes")
 	ErrTurned   = errors.New("the other side does not let this node in")
@@ -43,7 +44,7 @@ func Knock(ctx context.Context, addr string, cfg *tls.Config) error {
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: it takes connections and says nothing", ErrSilent)
+			return fmt.Errorf("%w: %w", ErrMute, err)
 		}
 		var record tls.RecordHeaderError
 		if errors.As(err, &record) || errors.Is(err, io.EOF) || neterr.Reset(err) {

@@ -29,7 +29,7 @@ func TestKnock(t *testing.T) {
 		"the node itself":           {n.Fabric.FabricAddr(), a, r, nil},
 		"not in the other's roster": {n.Fabric.FabricAddr(), evil, all, fabric.ErrTurned},
 		"a web server":              {web, b, r, fabric.ErrNoFabric},
-		"a hung listener":           {mute, b, r, fabric.ErrSilent},
+		"a hung listener":           {mute, b, r, fabric.ErrMute},
 		"nothing":                   {closedAddr(t), b, r, fabric.ErrRefused},
 		"no such host":              {"nobody.invalid:7422", b, r, fabric.ErrNoRoute},
 	} {

@@ -146,6 +146,9 @@ func (d *Daemon) diagnosePeers(ctx context.Context, v sched.View) []bus.PeerDiag
 		if heard {
 			one.State, one.Version, one.Wire, one.ClockSkewMS = p.State, p.Info.Version, p.Beat.Wire, p.Skew.Milliseconds()
 		}
+		if !routed {
+			one.HeardBy = d.heardBy(m.Node, v)
+		}
 		out = append(out, one)
 	}
 	var wg sync.WaitGroup
@@ -164,6 +167,17 @@ func (d *Daemon) diagnosePeers(ctx context.Context, v sched.View) []bus.PeerDiag
 	}
 	wg.Wait()
 	return out
+}
+
+// heardBy names the live nodes that say in their heartbeats that they hear a node.
+func (d *Daemon) heardBy(id bus.NodeID, v sched.View) (names []string) {
+	for by, p := range v.Peers {
+		if by != id && by != v.Self && p.Live() && slices.Contains(p.Beat.Sees, id) {
+			names = append(names, d.nameOf(by))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // addrsOf returns where a member may be reached: what it told, what somebody on the LAN told, and
@@ -208,6 +222,8 @@ func (d *Daemon) judge(k knock) bus.DialDiagnosis {
 		out.Result = bus.DialRefused
 	case errors.Is(k.err, fabric.ErrSilent):
 		out.Result = bus.DialTimeout
+	case errors.Is(k.err, fabric.ErrMute):
+		out.Result = bus.DialMute
 	case errors.Is(k.err, fabric.ErrNoRoute):
 		out.Result = bus.DialNoWay
 	case errors.Is(k.err, fabric.ErrNoFabric):

@@ -128,6 +128,24 @@ func TestExamine(t *testing.T) {
 			"route", doctor.Fail,
 			[]string{"tower (myco-ba9876543210)", "192.0.2.1:7422: connection refused", "start mycod there"},
 		},
+		"a member is heard by another": {
+			func(f *doctor.Facts) {
+				lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialNoWay})
+				f.Daemon.Peers[0].HeardBy = []string{"attic"}
+			},
+			"route", doctor.Fail,
+			[]string{"no route to tower", "It is up: attic hears it", "client isolation"},
+		},
+		"large packets are lost": {
+			func(f *doctor.Facts) { lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialMute}) },
+			"route", doctor.Fail,
+			[]string{"192.0.2.1:7422: it takes connections", "large packets", "mtu 1280"},
+		},
+		"a member has gone to another network": {
+			func(f *doctor.Facts) { lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialNoWay}) },
+			"route", doctor.Fail,
+			[]string{"192.0.2.1:7422: unreachable", "its address has changed", "mycod --peer HOST:7422"},
+		},
 		"a member is turned away": {
 			func(f *doctor.Facts) {
 				lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialTurned, Node: tower})

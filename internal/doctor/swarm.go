@@ -59,7 +59,7 @@ func peers(d bus.Diagnosis) []Check {
 				"look at the log of mycod there",
 			})
 		case p.Left:
-			out = append(out, Check{"route", Warn, fmt.Sprintf("%s is away: it stopped in good order", who(p.Name, p.NodeID)), "start mycod there"})
+			out = append(out, Check{"route", Warn, fmt.Sprintf("%s is away: it stopped in good order", who(p.Name, p.NodeID)), "start mycod there; if it runs, run myco doctor there"})
 		default:
 			out = append(out, unrouted(p))
 		}
@@ -84,7 +84,22 @@ func unrouted(p bus.PeerDiagnosis) Check {
 	}
 	c.Detail = fmt.Sprintf("no route to %s; tried %s", who(p.Name, p.NodeID), strings.Join(tried, "; "))
 	c.Hint = advice(p.Dials)
+	if len(p.HeardBy) > 0 {
+		c.Detail += fmt.Sprintf(". It is up: %s", hears(p.HeardBy))
+		c.Hint = apart
+	}
 	return c
+}
+
+// apart is what to do where two nodes live and do not reach each other: routes relay nothing.
+const apart = "let the firewall on each pass the other's port for routes, and switch off client isolation where an access point is between them"
+
+// hears is "attic hears it".
+func hears(by []string) string {
+	if len(by) == 1 {
+		return by[0] + " hears it"
+	}
+	return some(by) + " hear it"
 }
 
 // dialed says what a dial led to.
@@ -96,6 +111,8 @@ func dialed(x bus.DialDiagnosis) string {
 		return "connection refused: the machine is up, and nothing listens there"
 	case bus.DialTimeout:
 		return "timed out: the machine is away, or a firewall drops the packets"
+	case bus.DialMute:
+		return "it takes connections, and then nothing comes: its daemon hangs, or the network loses large packets"
 	case bus.DialNoWay:
 		return "unreachable: " + x.Error
 	case bus.DialNotMycod:
@@ -122,6 +139,9 @@ func stranger(x bus.DialDiagnosis) string {
 	return s
 }
 
+// moved is what to do where a node is not where it was, and multicast does not tell where it is.
+const moved = "if its address has changed, and mDNS does not reach, name the new one here: mycod --peer HOST:7422"
+
 // advice is what helps against the failure that tells most.
 func advice(dials []bus.DialDiagnosis) string {
 	hints := []struct {
@@ -132,8 +152,9 @@ func advice(dials []bus.DialDiagnosis) string {
 		{bus.DialTurned, "run myco doctor on that node: it may have left the swarm, or not have heard that this one joined"},
 		{bus.DialStranger, "that node left this swarm: run `myco invite` on a member, and `myco join TOKEN` there"},
 		{bus.DialRefused, "start mycod there; if it runs, see which port it prints for routes"},
-		{bus.DialTimeout, "wake that machine, or let its firewall pass the port"},
-		{bus.DialNoWay, "check that this machine and that one are on one network"},
+		{bus.DialMute, "look at the log of mycod there; over a tunnel or a VPN, lower the MTU of its interface: ip link set dev NAME mtu 1280"},
+		{bus.DialTimeout, "wake that machine, or let its firewall pass the port; " + moved},
+		{bus.DialNoWay, "check that this machine and that one are on one network; " + moved},
 		{bus.DialNotMycod, "see which port mycod prints for routes there"},
 	}
 	for _, h := range hints {
@@ -187,7 +208,7 @@ func links(d bus.Diagnosis) []Check {
 		for _, o := range d.Links {
 			local = local || o.Local && o.From == l.To && o.To == l.From
 		}
-		c := Check{"link", Fail, fmt.Sprintf("the link between %s and %s is broken: both live, and one does not hear the other", who(l.FromName, l.From), who(l.ToName, l.To)), "run myco doctor on both"}
+		c := Check{"link", Fail, fmt.Sprintf("the link between %s and %s is broken: both live, and one does not hear the other", who(l.FromName, l.From), who(l.ToName, l.To)), "run myco doctor on both; " + apart}
 		if local {
 			c.Detail += "; there are two queue hosts because of it, and work does not pass between them"
 		}
