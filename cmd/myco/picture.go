@@ -37,17 +37,18 @@ func (a *app) picturesOf(names []string) (pictures [][]byte, err error) {
 
 // pictureIn reads a picture from a file.
 func pictureIn(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
+	info, err := os.Stat(name) // to open a pipe waits for who writes it
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, bus.Errorf(bus.CodeNotFound, "there is no file %s", name)
+	case err == nil && !info.Mode().IsRegular():
+		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name)
 	}
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read the picture: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name)
-	}
 	return pictureFrom(f, name)
 }
 
