@@ -172,7 +172,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	attempts := len(all) + killed
 	for _, r := range all {
 		switch {
-		case r.how == "killed", r.how == "done": // before it could tell its end
+		case r.how == "killed", r.how == "done" && !s.lives(r): // before it could tell its end
 			killed++
 		case r.how == "engine failed", r.how == "stopped" && string(r.node) == k.script.Hang:
 			failed++
@@ -184,6 +184,11 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	if got != want && (got != bus.StateDead || killed < maxCrashes && failed < maxFailures && attempts < maxAttempts) {
 		say("task %s ended as %s (%v), want %s: %+v", k.id, got, cause, want, all)
 	}
+}
+
+// lives reports whether the process that made a run lives still.
+func (s *swarm) lives(r run) bool {
+	return slices.ContainsFunc(s.nodes, func(n *member) bool { return n.id == r.node && n.m.Running() && n.m.Starts() == r.start })
 }
 
 func (s *swarm) checkAttached(k *tracked, say sayFunc) {
