@@ -125,6 +125,9 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	defer release()
 	e, reply, err := o.admit(t, true)
 	if err != nil {
+		if r, done, err := o.again(ctx, t); done { // another node has handed it over meanwhile, and this one keeps it
+			return r, err
+		}
 		return bus.Receipt{}, err
 	}
 	if err := o.keepPayload(ctx, e, copies); err != nil {
