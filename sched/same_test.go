@@ -1,0 +1,37 @@
+package sched_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Two nodes hand over the same task, and the copy of the one reaches the other, which is to keep it, between that one's look
+// for it and its place among the open ones: it is the same task for both.
+func TestSameTaskComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	var meanwhile atomic.Pointer[func()]
+	c := parts(4, theWorker)
+	c.room = func(i int) error {
+		if f := meanwhile.Load(); i == theHost && f != nil && meanwhile.CompareAndSwap(f, nil) {
+			(*f)()
+		}
+		return nil
+	}
+	play(t, c, func(s *swarm) {
+		s.elected()
+		hand := func(i int) {
+			p := s.nodes[i].now()
+			if r, err := p.node.Enqueue(p.life, bus.Task{ID: "same", Type: "work", Payload: []byte(`{"ms":10}`)}, 2); err != nil || !r.Accepted {
+				s.note("node %d: %+v, %v", i, r, err)
+			}
+		}
+		other := func() { hand(theSubmitter) }
+		meanwhile.Store(&other)
+		hand(theHost)
+		if meanwhile.Load() != nil {
+			s.note("nothing came meanwhile")
+		}
+	})
+}
