@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
 
 // loadCmd has a model loaded before it is asked.
@@ -84,14 +86,13 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 		nodes = []bus.NodeInfo{n}
 	}
 	v := loadView{Model: c.Model, Nodes: []string{}}
-	found := false
+	var kept []string // by nodes that take no tasks at present
 	for _, n := range nodes {
 		if !n.State.Live() || !loadedOn(n, c.Model) {
 			continue
 		}
-		found = true
 		if n.State == bus.NodeDraining || n.ClosedTo(status.Node.ID, bus.TypeInference) {
-			a.hint("%s keeps it: it takes no tasks at present", n.Name)
+			kept = append(kept, n.Name)
 			continue
 		}
 		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
@@ -102,7 +103,14 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 			a.text(c.Model + " is not loaded any more on " + n.Name + "\n")
 		}
 	}
-	if !found {
+	switch {
+	case len(v.Nodes) > 0:
+		for _, name := range kept {
+			a.hint("%s keeps it: it takes no tasks at present", name)
+		}
+	case len(kept) > 0:
+		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it takes no tasks at present", strings.Join(kept, ", "), c.Model).WithHint("run it on that machine: myco unload %s", c.Model)
+	default:
 		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
 	}
 	if a.json {
@@ -115,7 +123,7 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 func loadedOn(n bus.NodeInfo, model string) bool {
 	for _, models := range [][]bus.ModelInfo{n.Models, n.Embedders} {
 		for _, m := range models {
-			if m.Loaded && m.Engine == "ollama" && bus.SameModel(m.Name, model) {
+			if m.Loaded && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
 				return true
 			}
 		}
