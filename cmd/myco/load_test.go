@@ -18,7 +18,9 @@ func TestUnloadWhereNobodyTakesTasks(t *testing.T) {
 	got := answers(d, done(1, bus.InferenceResult{DoneReason: "unload"}))
 	d.myco("unload", "gemma3:27b").want(t, 3, "tower keeps 'gemma3:27b': it takes no tasks at present")
 	d.myco("unload", "other").want(t, 3, "model 'other' is not loaded by an Ollama")
-	closed[1].Owner = nil
+	open := slices.Clone(closed)
+	open[1].Owner = nil
+	d.nodes.Store(&open)
 	d.myco("unload", "gemma3:27b").want(t, 0)
 	if task := <-got; task.Node != other || task.Model != "gemma3:27b" {
 		t.Errorf("task %+v", task)
