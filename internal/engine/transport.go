@@ -183,10 +183,14 @@ func newLine(conn net.Conn) *line {
 	return l
 }
 
+// inOne keeps http.Request.Write from sending the head of a request before its body, which it does with a bufio.Writer
+// where it does not know the body's type. The engine would be woken twice.
+type inOne struct{ *bufio.Writer }
+
 // ask sends req and reads the head of its answer.
 func (l *line) ask(req *http.Request) (*http.Response, error) {
 	l.heard, l.head.N = false, maxHeader
-	if err := req.Write(l.out); err != nil {
+	if err := req.Write(inOne{l.out}); err != nil {
 		return nil, err
 	}
 	if err := l.out.Flush(); err != nil {
