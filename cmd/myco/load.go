@@ -35,15 +35,11 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 	if c.KeepAlive < 0 || c.KeepAlive > 0 && c.KeepAlive < time.Second {
 		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", c.KeepAlive).WithHint("myco load --help")
 	}
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx)
-	if err != nil {
-		return err
-	}
 	on, err := pinTo(ctx, conn, c.Node)
 	if err != nil {
 		return err
@@ -68,15 +64,11 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 
 // Run implements the command.
 func (c *unloadCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx)
-	if err != nil {
-		return err
-	}
 	nodes := status.Nodes
 	if c.Node != "" {
 		n, err := findNode(nodes, c.Node)
