@@ -130,13 +130,6 @@ func setLoaded(ctx context.Context, conn *bus.Conn, model string, node bus.NodeI
 		return "", err
 	}
 	t.Model, t.Node = model, node
-	for chunk, err := range conn.Submit(ctx, t) {
-		if err != nil {
-			return "", err
-		}
-		if chunk.End != nil {
-			by = chunk.End.NodeID
-		}
-	}
-	return by, nil
+	end, err := toItsEnd(conn.Submit(ctx, t), func(bus.Chunk) {})
+	return end.NodeID, err
 }
