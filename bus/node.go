@@ -97,6 +97,12 @@ func (n NodeInfo) ClosedTo(submitter NodeID, typ string) bool {
 	return n.Owner != nil && n.Owner.Closed && n.ID != submitter && typ != TypePing
 }
 
+// Takes reports whether n takes new tasks of a type from submitter at present: it lives, does not drain, and is not
+// closed to it. It tells nothing of what n can run.
+func (n NodeInfo) Takes(submitter NodeID, typ string) bool {
+	return n.State.Live() && n.State != NodeDraining && !n.ClosedTo(submitter, typ)
+}
+
 // Capability is what a node can run now of one type of task.
 type Capability struct {
 	Type   string      `json:"type"`

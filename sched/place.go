@@ -97,16 +97,9 @@ func openTo(t bus.Task, nodes []bus.NodeInfo) (open []bus.NodeInfo, some bool) {
 	return open, len(open) > 0 && others > 0
 }
 
-// usable returns the nodes that t may go to.
+// usable returns the nodes that t may go to now.
 func usable(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInfo {
-	var out []bus.NodeInfo
-	for _, n := range nodes {
-		if !n.State.Live() || n.State == bus.NodeDraining || n.ClosedTo(self, t.Type) || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == self {
-			continue
-		}
-		out = append(out, n)
-	}
-	return out
+	return slices.DeleteFunc(candidates(nodes, t, self), func(n bus.NodeInfo) bool { return !n.Takes(self, t.Type) })
 }
 
 // candidates returns the nodes that t may go to some day: also those that drain, are closed or are away.

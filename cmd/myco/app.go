@@ -226,3 +226,16 @@ func (a *app) dial(ctx context.Context) (*bus.Conn, error) {
 	}
 	return bus.Dial(ctx, opts...)
 }
+
+// dialStatus connects to the daemon, and asks for its status: the table of nodes is a moment older.
+func (a *app) dialStatus(ctx context.Context) (*bus.Conn, bus.Status, error) {
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return nil, bus.Status{}, err
+	}
+	status, err := conn.Status(ctx)
+	if err != nil {
+		conn.Close()
+	}
+	return conn, status, err
+}

@@ -41,15 +41,11 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	case c.MaxTokens < 1:
 		return bus.Errorf(bus.CodeInvalid, "--max-tokens %d: want more than 0", c.MaxTokens).WithHint("myco bench --help")
 	}
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx)
-	if err != nil {
-		return err
-	}
 	p, err := c.plan(status)
 	if err != nil {
 		return err

@@ -200,18 +200,12 @@ func (b *bench) ask(ctx context.Context, node bus.NodeID, maxTokens int, each fu
 		return m, err
 	}
 	t.Model, t.Node, t.Priority = b.model, node, benchLow
-	for c, err := range b.submit(ctx, t) {
-		if err != nil {
-			return m, err
-		}
-		if c.End == nil {
-			each(c)
-			continue
-		}
-		r, err := bus.Result[bus.InferenceResult](*c.End)
-		return made{c.End.NodeID, r.OutputTokens}, err
+	end, err := toItsEnd(b.submit(ctx, t), each)
+	if err != nil {
+		return m, err
 	}
-	return m, bus.Errorf(bus.CodeInternal, "the answer ended without an end")
+	r, err := bus.Result[bus.InferenceResult](end)
+	return made{end.NodeID, r.OutputTokens}, err
 }
 
 // pieces is how many pieces of an engine c has, which sends most tokens one by one.

@@ -35,16 +35,7 @@ func (w swarmAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceReques
 		return bus.TaskInfo{}, err
 	}
 	look := func() { waits(waitsFor(ctx, w.conn, stream.Reply.ID)) }
-	for chunk, err := range patient(stream.Chunks(), patience, look) {
-		if err != nil {
-			return bus.TaskInfo{}, err
-		}
-		if chunk.End != nil {
-			return *chunk.End, nil
-		}
-		on(chunk)
-	}
-	return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "the answer ended without an end")
+	return toItsEnd(patient(stream.Chunks(), patience, look), on)
 }
 
 func (w swarmAsker) nodes(ctx context.Context) ([]bus.NodeInfo, error) {

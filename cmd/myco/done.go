@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"sync"
 	"time"
 
@@ -119,18 +120,26 @@ func (h *holdups) absent(err error) (is bool) {
 }
 
 // follow waits for the end of a task. Without one the error is of the way there.
-func (h *holdups) follow(ctx context.Context, s *bus.Stream) (end bus.TaskInfo, err error) {
-	for chunk, err := range patient(s.Chunks(), patience, func() { h.look(ctx, s.Reply.ID) }) {
+func (h *holdups) follow(ctx context.Context, s *bus.Stream) (bus.TaskInfo, error) {
+	return toItsEnd(patient(s.Chunks(), patience, func() { h.look(ctx, s.Reply.ID) }), func(c bus.Chunk) {
+		var p bus.FileProgress // of a document; other tasks tell nothing that holds them up
+		if json.Unmarshal(c.Data, &p) == nil {
+			h.say(p.Status)
+		}
+	})
+}
+
+// toItsEnd hands each piece of a task's output to on, and returns what became of the task, which an error of the task
+// itself comes with too.
+func toItsEnd(chunks iter.Seq2[bus.Chunk, error], on func(bus.Chunk)) (end bus.TaskInfo, err error) {
+	for chunk, err := range chunks {
 		if chunk.End != nil {
 			end = *chunk.End
 		}
 		if err != nil || chunk.End != nil {
 			return end, err
 		}
-		var p bus.FileProgress // of a document; other tasks tell nothing that holds them up
-		if json.Unmarshal(chunk.Data, &p) == nil {
-			h.say(p.Status)
-		}
+		on(chunk)
 	}
-	return end, bus.Errorf(bus.CodeInternal, "task %s ended without an end", s.Reply.ID)
+	return end, bus.Errorf(bus.CodeInternal, "the answer ended without an end")
 }

@@ -129,13 +129,8 @@ func (a *app) fetch(ctx context.Context, conn *bus.Conn, tasks []bus.Task) []fun
 func fetchOne(ctx context.Context, conn *bus.Conn, t bus.Task) (p fetched) {
 	ctx, cancel := inTime(ctx, t.Timeout, timeoutGrace, "page")
 	defer cancel()
-	for chunk, err := range conn.Submit(ctx, t) {
-		if chunk.End != nil {
-			p.info = *chunk.End
-		}
-		if p.err = err; err == nil && chunk.End != nil {
-			p.FetchResult, p.err = bus.Result[bus.FetchResult](p.info)
-		}
+	if p.info, p.err = toItsEnd(conn.Submit(ctx, t), func(bus.Chunk) {}); p.err == nil {
+		p.FetchResult, p.err = bus.Result[bus.FetchResult](p.info)
 	}
 	p.err = late(p.err, t.Timeout, "page")
 	return p

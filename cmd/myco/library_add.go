@@ -25,13 +25,18 @@ const (
 	passageSize = 1000
 )
 
+// folderFlags tell what counts of the folders of a library.
+type folderFlags struct {
+	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
+	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
+}
+
 // libraryAddCmd takes files into a library.
 type libraryAddCmd struct {
 	Library string   `predictor:"library" arg:"" help:"The library; it is made where there is none of this name."`
 	Files   []string `arg:"" name:"file" help:"Files, and folders, of which all documents count."`
 	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors (default: the library's, else one of the swarm that does nothing else)." placeholder:"MODEL"`
-	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
-	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
+	folderFlags
 }
 
 // Run implements the command.
@@ -60,21 +65,17 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 			l.Sources = append(l.Sources, path)
 		}
 	}
-	if err := exclude(l, c.Exclude); err != nil {
+	if err := c.keep(l); err != nil {
 		return err
-	}
-	if c.Ignore != nil {
-		l.NoIgnore = !*c.Ignore
 	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
 // libraryUpdateCmd brings a library up to date.
 type libraryUpdateCmd struct {
-	Library string   `predictor:"library" arg:"" help:"The library."`
-	Model   string   `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
-	Exclude []string `sep:"none" help:"What does not count of folders: names such as node_modules or '*.log', or paths from there such as 'drafts/*'. Repeatable; kept for updates until given anew (an empty one excludes nothing)." placeholder:"PATTERN"`
-	Ignore  *bool    `negatable:"" help:"Whether what .gitignore and .ignore files in folders name is left out (default: it is); kept for updates."`
+	Library string `predictor:"library" arg:"" help:"The library."`
+	Model   string `predictor:"model" short:"m" help:"The model that makes the vectors from now on: all are made anew." placeholder:"MODEL"`
+	folderFlags
 }
 
 // Run implements the command.
@@ -88,22 +89,22 @@ func (c *libraryUpdateCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := exclude(l, c.Exclude); err != nil {
+	if err := c.keep(l); err != nil {
 		return err
-	}
-	if c.Ignore != nil {
-		l.NoIgnore = !*c.Ignore
 	}
 	return a.updateLibrary(ctx, l, c.Model)
 }
 
-// exclude keeps what does not count of the folders of l, where a person has said so.
-func exclude(l *library.Library, patterns []string) error {
-	if len(patterns) == 0 {
+// keep notes in l what a person has said of its folders.
+func (f folderFlags) keep(l *library.Library) error {
+	if f.Ignore != nil {
+		l.NoIgnore = !*f.Ignore
+	}
+	if len(f.Exclude) == 0 {
 		return nil
 	}
 	l.Exclude = nil
-	for _, p := range patterns {
+	for _, p := range f.Exclude {
 		if _, err := path.Match(p, ""); err != nil {
 			return bus.Errorf(bus.CodeInvalid, "--exclude %s: %w", p, err).WithHint("myco library add --help")
 		}

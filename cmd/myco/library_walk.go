@@ -85,82 +85,108 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 	if err != nil {
 		return 0, err
 	}
-	if !i.IsDir() {
-		if _, err := document(source); err != nil {
-			return 0, err
-		}
-		if i.Mode().IsRegular() { // whatever it is: a person has named it
-			f.files[source] = i
-		}
-		return 1, nil
+	if i.IsDir() {
+		w := folderWalk{u: u, f: f, source: source, root: source + string(filepath.Separator)}
+		err := filepath.WalkDir(w.root, w.visit)
+		return w.entries, err
 	}
-	away := func(path string, err error) {
-		if !errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
-			f.away = append(f.away, path)
-			u.hint("%v", err)
-		}
+	if _, err := document(source); err != nil {
+		return 0, err
 	}
-	root := source + string(filepath.Separator) // a link to a folder is followed that a person names
-	var ignores ignores
-	enter := func(rel string) {
-		if u.l.NoIgnore {
-			return
-		}
-		if err := ignores.read(source, rel); err != nil {
-			u.hint("%v", err)
-		}
+	if i.Mode().IsRegular() { // whatever it is: a person has named it
+		f.files[source] = i
 	}
-	return entries, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case path == root:
-			enter("")
-			return err
-		case err != nil:
-			away(path, err)
-			return nil
-		}
-		entries++
-		rel, err := filepath.Rel(source, path)
-		if err != nil {
-			return err // both are absolute, and one is within the other
-		}
-		out := strings.HasPrefix(d.Name(), ".") || u.l.Excludes(filepath.ToSlash(rel))
-		if !out && ignores.match(rel, d.IsDir()) {
-			f.ignored++
-			out = true
-		}
-		switch {
-		case out && d.IsDir():
-			return fs.SkipDir
-		case d.IsDir():
-			enter(rel)
-			return nil
-		case out:
-			return nil
-		case d.Type()&fs.ModeSymlink != 0:
-			f.left[path] = "behind a link"
-			return nil
-		case !d.Type().IsRegular():
-			return nil
-		}
-		i, err := d.Info()
-		if err != nil || i.Size() == 0 {
-			return nil //nolint:nilerr // it has gone meanwhile
-		}
-		if i.Size() > bus.MaxDocument {
-			f.left[path] = "too long"
-			return nil
-		}
-		switch is, err := document(path); {
-		case err != nil:
-			away(path, err)
-		case is:
-			f.files[path] = i
-		default:
-			f.left[path] = cmp.Or(oneLine(strings.ToLower(filepath.Ext(path))), "without a suffix")
-		}
+	return 1, nil
+}
+
+// folderWalk looks for documents in a source that is a folder.
+type folderWalk struct {
+	u       *libraryUpdate
+	f       *found
+	source  string
+	root    string // source, so that a link to a folder is followed that a person names
+	ignores ignores
+	entries int
+}
+
+// visit is called by filepath.WalkDir.
+func (w *folderWalk) visit(path string, d fs.DirEntry, err error) error {
+	switch {
+	case path == w.root:
+		w.enter("")
+		return err
+	case err != nil:
+		w.keepAway(path, err)
 		return nil
-	})
+	}
+	w.entries++
+	rel, err := filepath.Rel(w.source, path)
+	if err != nil {
+		return err // both are absolute, and one is within the other
+	}
+	switch out := w.leavesOut(rel, d); {
+	case out && d.IsDir():
+		return fs.SkipDir
+	case d.IsDir():
+		w.enter(rel)
+	case !out:
+		w.file(path, d)
+	}
+	return nil
+}
+
+// enter reads the ignore files of a folder before what is in it.
+func (w *folderWalk) enter(rel string) {
+	if w.u.l.NoIgnore {
+		return
+	}
+	if err := w.ignores.read(w.source, rel); err != nil {
+		w.u.hint("%v", err)
+	}
+}
+
+// keepAway notes what cannot be looked into.
+func (w *folderWalk) keepAway(path string, err error) {
+	if !errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+		w.f.away = append(w.f.away, path)
+		w.u.hint("%v", err)
+	}
+}
+
+// leavesOut tells whether a file or folder does not count, whatever it is.
+func (w *folderWalk) leavesOut(rel string, d fs.DirEntry) bool {
+	if strings.HasPrefix(d.Name(), ".") || w.u.l.Excludes(filepath.ToSlash(rel)) {
+		return true
+	}
+	ignored := w.ignores.match(rel, d.IsDir())
+	if ignored {
+		w.f.ignored++
+	}
+	return ignored
+}
+
+// file takes a file in, if it is a document.
+func (w *folderWalk) file(path string, d fs.DirEntry) {
+	if d.Type()&fs.ModeSymlink != 0 {
+		w.f.left[path] = "behind a link"
+		return
+	}
+	i, err := d.Info()
+	if err != nil || !i.Mode().IsRegular() || i.Size() == 0 { // or it has gone meanwhile
+		return
+	}
+	if i.Size() > bus.MaxDocument {
+		w.f.left[path] = "too long"
+		return
+	}
+	switch is, err := document(path); {
+	case err != nil:
+		w.keepAway(path, err)
+	case is:
+		w.f.files[path] = i
+	default:
+		w.f.left[path] = cmp.Or(oneLine(strings.ToLower(filepath.Ext(path))), "without a suffix")
+	}
 }
 
 // document tells whether a file that is found in a folder is one: pictures, videos and programs are not sent to anybody.

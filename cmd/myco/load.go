@@ -35,15 +35,11 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 	if c.KeepAlive < 0 || c.KeepAlive > 0 && c.KeepAlive < time.Second {
 		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", c.KeepAlive).WithHint("myco load --help")
 	}
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx)
-	if err != nil {
-		return err
-	}
 	on, err := pinTo(ctx, conn, c.Node)
 	if err != nil {
 		return err
@@ -68,15 +64,11 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 
 // Run implements the command.
 func (c *unloadCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx)
-	if err != nil {
-		return err
-	}
 	nodes := status.Nodes
 	if c.Node != "" {
 		n, err := findNode(nodes, c.Node)
@@ -138,13 +130,6 @@ func setLoaded(ctx context.Context, conn *bus.Conn, model string, node bus.NodeI
 		return "", err
 	}
 	t.Model, t.Node = model, node
-	for chunk, err := range conn.Submit(ctx, t) {
-		if err != nil {
-			return "", err
-		}
-		if chunk.End != nil {
-			by = chunk.End.NodeID
-		}
-	}
-	return by, nil
+	end, err := toItsEnd(conn.Submit(ctx, t), func(bus.Chunk) {})
+	return end.NodeID, err
 }

@@ -56,15 +56,11 @@ type modelHolder struct {
 
 // Run implements the command.
 func (c *modelsCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx) // the table of nodes is a moment older
-	if err != nil {
-		return err
-	}
 	nodes := status.Nodes
 	if c.Node != "" {
 		n, err := findNode(nodes, c.Node)

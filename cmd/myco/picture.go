@@ -75,8 +75,7 @@ func modelThatSees(s bus.Status, t bus.Task) (string, error) {
 	var all []string
 	blind, untold := false, false // the one that t names is known, and sees nothing; some do not tell
 	for _, n := range s.Nodes {
-		if !n.State.Live() || n.State == bus.NodeDraining || n.ClosedTo(s.Node.ID, bus.TypeInference) ||
-			t.Node != "" && n.ID != t.Node || t.Remote && n.ID == s.Node.ID {
+		if !n.Takes(s.Node.ID, bus.TypeInference) || t.Node != "" && n.ID != t.Node || t.Remote && n.ID == s.Node.ID {
 			continue
 		}
 		able := n

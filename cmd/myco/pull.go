@@ -25,15 +25,11 @@ type pullView struct {
 
 // Run implements the command. Interrupting it ends the pull; the next one goes on from there.
 func (c *pullCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx) // the table of nodes is a moment older
-	if err != nil {
-		return err
-	}
 	n, err := bus.PullNode(status.Nodes, c.Model, c.Node, status.Node.ID)
 	if err != nil {
 		return err
@@ -108,15 +104,11 @@ type rmView struct {
 
 // Run implements the command.
 func (c *rmCmd) Run(ctx context.Context, a *app) error {
-	conn, err := a.dial(ctx)
+	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	status, err := conn.Status(ctx) // the table of nodes is a moment older
-	if err != nil {
-		return err
-	}
 	able, kept, err := bus.DeleteNodes(status.Nodes, c.Model, c.Node)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c *summarizeCmd) Run(ctx context.Context, a *app) error {
 // model, or where none is named the one that the swarm chooses.
 func contextFor(s bus.Status, model string, node bus.NodeID) int {
 	may := slices.DeleteFunc(slices.Clone(s.Nodes), func(n bus.NodeInfo) bool {
-		return node != "" && n.ID != node || !n.State.Live() || n.State == bus.NodeDraining || n.ClosedTo(s.Node.ID, bus.TypeInference)
+		return node != "" && n.ID != node || !n.Takes(s.Node.ID, bus.TypeInference)
 	})
 	if model == "" {
 		m, _, _ := bus.ChooseModel(may, s.DefaultModel)
