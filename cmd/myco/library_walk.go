@@ -85,13 +85,14 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 	if err != nil {
 		return 0, err
 	}
-	if !i.IsDir() {
+	switch {
+	case i.Mode().IsRegular(): // whatever it is: a person has named it
 		if _, err := document(source); err != nil {
 			return 0, err
 		}
-		if i.Mode().IsRegular() { // whatever it is: a person has named it
-			f.files[source] = i
-		}
+		f.files[source] = i
+		return 1, nil
+	case !i.IsDir(): // what was a file is a pipe now
 		return 1, nil
 	}
 	away := func(path string, err error) {
