@@ -145,10 +145,13 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 			return nil
 		}
 		i, err := d.Info()
-		if err != nil || i.Size() == 0 {
+		switch {
+		case err != nil:
 			return nil //nolint:nilerr // it has gone meanwhile
-		}
-		if i.Size() > bus.MaxDocument {
+		case i.Size() == 0:
+			f.left[path] = "empty"
+			return nil
+		case i.Size() > bus.MaxDocument:
 			f.left[path] = "too long"
 			return nil
 		}
