@@ -77,13 +77,13 @@ func lockDir(dir string) (*dirLock, error) {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		return nil, errors.Join(dirError(dir, err), f.Close())
+		return nil, errors.Join(dirError(dir, err), filelock.Close(f))
 	}
 	return &dirLock{f}, nil
 }
 
 // unlock lets go. The file stays: to remove it would race with one who just opened it.
-func (l *dirLock) unlock() error { return l.f.Close() }
+func (l *dirLock) unlock() error { return filelock.Close(l.f) }
 
 // checkVersion refuses a directory that a newer binary wrote, and marks a new one, and one of an
 // older binary, with this version.

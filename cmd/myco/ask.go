@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // askCmd submits an inference task.
@@ -40,7 +41,7 @@ type askCmd struct {
 
 // Run implements the command.
 func (c *askCmd) Run(ctx context.Context, a *app) error {
-	t, req, err := c.task(a)
+	t, req, err := c.task(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (c *askCmd) local(dataDir string) bool {
 }
 
 // task builds the task from the arguments and standard input.
-func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
+func (c *askCmd) task(ctx context.Context, a *app) (bus.Task, bus.InferenceRequest, error) {
 	var req bus.InferenceRequest
 	in := a.streams
 	if slices.Contains(c.File, standardInput) || slices.Contains(c.Image, standardInput) { // it is no part of the question
@@ -95,7 +96,7 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 		return bus.Task{}, req, err.WithHint("myco ask --help")
 	}
 	req = bus.InferenceRequest{Prompt: prompt, System: c.System, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: given(c.MaxTokens)}
-	if req.Format, err = formatOf(c.Format); err != nil {
+	if req.Format, err = formatOf(ctx, c.Format); err != nil {
 		return bus.Task{}, req, err
 	}
 	if req.Think, err = thinkOf(c.Think); err != nil {
@@ -121,14 +122,14 @@ func (c *askCmd) task(a *app) (bus.Task, bus.InferenceRequest, error) {
 }
 
 // formatOf is what --format asks for: nothing, "json", or the schema in a file.
-func formatOf(flag string) (json.RawMessage, error) {
+func formatOf(ctx context.Context, flag string) (json.RawMessage, error) {
 	switch flag {
 	case "":
 		return nil, nil
 	case "json":
 		return json.RawMessage(`"json"`), nil
 	}
-	b, err := os.ReadFile(flag)
+	b, err := input.ReadFile(ctx, flag, bus.MaxPayload)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, bus.Errorf(bus.CodeNotFound, "--format %s: want json, or the file of a JSON schema, and there is no such file", flag).WithHint("myco ask --help")
 	}

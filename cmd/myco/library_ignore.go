@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ type ignores struct{ patterns []gitignore.Pattern }
 func (i *ignores) read(source, rel string) error {
 	var failed error
 	for _, name := range ignoreFiles {
-		b, err := os.ReadFile(filepath.Join(source, rel, name))
+		b, err := readIgnore(filepath.Join(source, rel, name))
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				failed = errors.Join(failed, err)
@@ -38,6 +39,18 @@ func (i *ignores) read(source, rel string) error {
 		failed = errors.Join(failed, lines.Err())
 	}
 	return failed
+}
+
+// readIgnore reads an ignore file. To open a pipe of that name would wait for who writes to it.
+func readIgnore(path string) ([]byte, error) {
+	i, err := os.Stat(path)
+	if err == nil && !i.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // match tells whether the file or folder rel of the source is to be ignored.

@@ -85,18 +85,18 @@ func (u *libraryUpdate) walkSource(f *found, source string) (entries int, err er
 	if err != nil {
 		return 0, err
 	}
-	if i.IsDir() {
+	switch {
+	case i.IsDir():
 		w := folderWalk{u: u, f: f, source: source, root: source + string(filepath.Separator)}
 		err := filepath.WalkDir(w.root, w.visit)
 		return w.entries, err
-	}
-	if _, err := document(source); err != nil {
-		return 0, err
-	}
-	if i.Mode().IsRegular() { // whatever it is: a person has named it
+	case i.Mode().IsRegular(): // whatever it is: a person has named it
+		if _, err := document(source); err != nil {
+			return 0, err
+		}
 		f.files[source] = i
 	}
-	return 1, nil
+	return 1, nil // or what was a file is a pipe now
 }
 
 // folderWalk looks for documents in a source that is a folder.
@@ -172,7 +172,11 @@ func (w *folderWalk) file(path string, d fs.DirEntry) {
 		return
 	}
 	i, err := d.Info()
-	if err != nil || !i.Mode().IsRegular() || i.Size() == 0 { // or it has gone meanwhile
+	if err != nil || !i.Mode().IsRegular() { // or it has gone meanwhile
+		return
+	}
+	if i.Size() == 0 {
+		w.f.left[path] = "empty"
 		return
 	}
 	if i.Size() > bus.MaxDocument {

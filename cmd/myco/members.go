@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // inviteCmd makes a token.
@@ -57,7 +57,7 @@ type joinView struct {
 
 // Run implements the command.
 func (c *joinCmd) Run(ctx context.Context, a *app) error {
-	token, err := readToken(c.Token, a.in)
+	token, err := readToken(ctx, c.Token, a.in)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *joinCmd) Run(ctx context.Context, a *app) error {
 const maxToken = 64 << 10
 
 // readToken returns the token itself, or that of @FILE or of standard input.
-func readToken(arg string, stdin io.Reader) (string, error) {
+func readToken(ctx context.Context, arg string, stdin io.Reader) (string, error) {
 	again := "myco invite, on a node of the swarm to join"
 	token := arg
 	switch {
@@ -96,7 +96,7 @@ func readToken(arg string, stdin io.Reader) (string, error) {
 		}
 		token = string(b)
 	case strings.HasPrefix(arg, "@"):
-		b, err := os.ReadFile(arg[1:])
+		b, err := input.ReadFile(ctx, arg[1:], maxToken)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 			return "", bus.Errorf(bus.CodeFailed, "read the token: %w", err).WithHint("%s", again)

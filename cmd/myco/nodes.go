@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // nodesCmd holds the commands about who is in the swarm.
@@ -181,7 +181,7 @@ const maxPhrase = 4 << 10
 
 // Run implements the command.
 func (c *nodesRecoverCmd) Run(ctx context.Context, a *app) error {
-	phrase, err := c.read(a)
+	phrase, err := c.read(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -199,13 +199,13 @@ func (c *nodesRecoverCmd) Run(ctx context.Context, a *app) error {
 }
 
 // read gets the phrase. It is no argument: arguments are seen by every program of the machine.
-func (c *nodesRecoverCmd) read(a *app) (string, error) {
+func (c *nodesRecoverCmd) read(ctx context.Context, a *app) (string, error) {
 	again := "myco nodes recover, and type the phrase that mycod printed when the swarm was founded"
 	var b []byte
 	var err error
 	switch path, file := strings.CutPrefix(c.From, "@"); {
 	case file:
-		if b, err = os.ReadFile(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		if b, err = input.ReadFile(ctx, path, maxPhrase); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			return "", bus.Errorf(bus.CodeFailed, "read the recovery phrase: %w", err).WithHint("%s", again)
 		}
 	case c.From == "-":

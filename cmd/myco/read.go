@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 const (
@@ -207,7 +207,7 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 	start := h.now()
 	v := fileView{File: path}
 	err := func() error {
-		content, err := h.document(path)
+		content, err := h.document(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -242,7 +242,7 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 }
 
 // document returns what is in a file, or comes from standard input.
-func (a *app) document(path string) ([]byte, error) {
+func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 	in := a.in
 	switch {
 	case path == "":
@@ -252,7 +252,7 @@ func (a *app) document(path string) ([]byte, error) {
 		if strings.HasPrefix(name, "~/") { // a shell leaves it so in --file=~/FILE
 			name = kong.ExpandPath(name)
 		}
-		f, err := os.Open(name)
+		f, err := input.Open(ctx, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path).WithHint("ls %s", quoted(filepath.Dir(path)))
@@ -263,7 +263,7 @@ func (a *app) document(path string) ([]byte, error) {
 		if i, err := f.Stat(); err == nil && i.IsDir() {
 			return nil, bus.Errorf(bus.CodeInvalid, "%s is a folder", path).WithHint("name the files in it: %s", filepath.Join(path, "*"))
 		}
-		in = f
+		in = input.Until(ctx, f)
 	}
 	b, err := io.ReadAll(io.LimitReader(in, bus.MaxDocument+1))
 	if err != nil {

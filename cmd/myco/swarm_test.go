@@ -157,12 +157,12 @@ func TestReadTokenFromAFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "token")
 	writeFile(t, path, "mycoX\n")
-	got, err := readToken("@"+path, nil)
+	got, err := readToken(t.Context(), "@"+path, nil)
 	must(t, err)
 	if got != "mycoX" {
 		t.Errorf("token %q, want mycoX", got)
 	}
-	if _, err := readToken("@"+filepath.Dir(path), nil); err == nil {
+	if _, err := readToken(t.Context(), "@"+filepath.Dir(path), nil); err == nil {
 		t.Error("a directory is taken for a token")
 	}
 }

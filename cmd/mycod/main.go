@@ -6,7 +6,7 @@
 //	mycod version    show the version
 //
 // Exit codes: 0 stopped in good order, 1 failure, 2 usage, 130 interrupted, in a demo or before
-// the token was read.
+// the settings or the token were read.
 package main
 
 import (
@@ -72,6 +72,9 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	k, err := parser.Parse(args)
 	if lost, ok := errors.AsType[*flags.WriteError](err); ok {
 		return fail(s.err, lost) // of --help
+	}
+	if err != nil && ctx.Err() != nil { // before its settings were read
+		return fail(s.err, bus.Errorf(bus.CodeCancelled, "interrupted"))
 	}
 	if err != nil {
 		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", c.settings.blame(err)).WithHint("mycod --help"))

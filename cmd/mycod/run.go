@@ -81,7 +81,9 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		return c.settings.explain(err)
 	}
 	if c.Join != "" {
-		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in))
+		token, err := identity.ReadToken(c.Join, input.Until(ctx, s.in), func(name string, limit int64) ([]byte, error) {
+			return input.ReadFile(ctx, name, limit)
+		})
 		if ctx.Err() != nil {
 			return bus.Errorf(bus.CodeCancelled, "interrupted")
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,10 +17,14 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // envConfig names the file of settings, as --config does.
 const envConfig = "MYCO_CONFIG"
+
+// maxSettings is more than any file of settings has, in bytes.
+const maxSettings = 1 << 20
 
 // noSetting are flags that a file cannot set, and why.
 var noSetting = map[string]string{
@@ -38,7 +43,7 @@ type settings struct {
 }
 
 // BeforeResolve reads the file of settings, for the command that runs a node.
-func (c *cli) BeforeResolve(ctx *kong.Context) error {
+func (c *cli) BeforeResolve(life context.Context, ctx *kong.Context) error {
 	if s := ctx.Selected(); s == nil || s.Name != "run" {
 		return nil
 	}
@@ -52,7 +57,7 @@ func (c *cli) BeforeResolve(ctx *kong.Context) error {
 	if path == "" {
 		return nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := input.ReadFile(life, path, maxSettings)
 	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		return nil
 	}

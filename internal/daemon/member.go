@@ -14,6 +14,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/handlers/file"
 	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
 	"github.com/mycoswarm/mycoswarm/sched/jet"
@@ -242,7 +243,11 @@ func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error
 	if err != nil {
 		return nil, identityError(err)
 	}
-	if !r.Already {
+	if r.Already {
+		if err := d.findAgain(ctx, req.Token, r.Inviter); err != nil {
+			return nil, identityError(err)
+		}
+	} else {
 		d.log.Info("joined", "swarm", r.Swarm.Name, "by", r.Inviter.Name)
 		d.swarmChanged()
 		d.settle(ctx, joinWait)
@@ -251,6 +256,28 @@ func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error
 		}
 	}
 	return bus.JoinReply{Swarm: d.swarm(), Changed: !r.Already}, nil
+}
+
+// findAgain has a member that does not see the inviter of a token of its swarm ask it where it is. Where it sees
+// others, the token may as well be an old one: it is no error that the inviter does not answer.
+func (d *Daemon) findAgain(ctx context.Context, token string, inviter identity.Member) error {
+	routed := d.fabric.Routed()
+	if _, sees := routed[inviter.Node]; sees || inviter.Node == d.id.NodeID() {
+		return nil
+	}
+	inviter, addrs, err := d.id.Find(ctx, token)
+	switch {
+	case err == nil:
+	case len(routed) > 0:
+		d.log.Warn("ask the inviter of a token where it is", "err", err)
+		return nil
+	default:
+		return err
+	}
+	d.log.Info("told where a member is", "node", inviter.Node, "name", inviter.Name, "addrs", addrs)
+	d.trust.told(inviter.Node, addrs)
+	d.settle(ctx, joinWait)
+	return nil
 }
 
 // leaveSwarm takes the node into a swarm of one. Its own durable tasks go along; copies that it

@@ -290,6 +290,14 @@ func (t *trust) learn(id bus.NodeID, addrs ...string) {
 	}
 }
 
+// told notes where a node is reached, as it has said itself, the best address first, and dials it.
+func (t *trust) told(id bus.NodeID, addrs []string) {
+	addrs = slices.Clone(addrs[:min(len(addrs), maxAddrs)])
+	slices.Reverse(addrs)
+	t.learn(id, addrs...)
+	t.poke()
+}
+
 // learnFromBeats notes the addresses that members tell of themselves.
 func (t *trust) learnFromBeats() {
 	for _, n := range t.nodes() {

@@ -350,3 +350,34 @@ func TestRotateSwarm(t *testing.T) {
 		t.Errorf("the new phrase: %v", err)
 	}
 }
+
+// A member that has lost sight of its swarm, for all addresses have changed and no mDNS passes, is told where that is by
+// a token of it. To join anew is not needed.
+func TestTokenTellsAMemberWhereItsSwarmIs(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	token := a.invite()
+	b := start(t, "b", func(c *config.Config) { c.Join = token })
+	settle(t, a, b)
+	b.cfg.Join = ""
+	check(t, a.stop())
+	check(t, b.stop())
+	b.run()
+	_, err := b.conn.Join(b.ctx(), token)
+	if e := bus.AsError(err); err == nil || e.Code != bus.CodeUnavailable || !strings.Contains(e.Message, "does not answer") {
+		t.Errorf("where nobody is to be found: %v", err)
+	}
+	a.run() // at other ports
+	r, err := b.conn.Join(b.ctx(), a.invite())
+	check(t, err)
+	if r.Changed {
+		t.Errorf("%+v, want no other swarm", r)
+	}
+	settle(t, a, b)
+	check(t, b.stop())
+	b.run() // which knows it from now on
+	settle(t, a, b)
+	if _, err := b.conn.Join(b.ctx(), start(t, "other").invite()); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+		t.Errorf("a token of another swarm: %v, want CodeConflict", err)
+	}
+}

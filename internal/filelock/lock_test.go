@@ -27,7 +27,7 @@ func TestLock(t *testing.T) {
 	if err := filelock.Lock(two); !errors.Is(err, filelock.ErrLocked) {
 		t.Errorf("what another has: %v", err)
 	}
-	if err := one.Close(); err != nil {
+	if err := filelock.Close(one); err != nil {
 		t.Fatal(err)
 	}
 	if err := filelock.Lock(two); err != nil {

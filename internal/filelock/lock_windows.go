@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Lock takes f for this open file until it is closed, if only as its process ends; or it returns ErrLocked. It locks a byte far behind the process
-// id, which others may then still read.
+// Lock takes f for this open file until Close, or until its process ends; or it returns ErrLocked. It locks a byte far
+// behind the process id, which others may then still read.
 func Lock(f *os.File) error {
 	const behind = 1 << 30
 	err := windows.LockFileEx(windows.Handle(f.Fd()),
@@ -18,3 +18,6 @@ func Lock(f *os.File) error {
 	}
 	return err
 }
+
+// Close lets go of f, and closes it.
+func Close(f *os.File) error { return f.Close() }

@@ -65,8 +65,10 @@
 //	unknown  "bad token"               "bad token"
 //
 // A joiner that loses the answer to step 5 asks again with the same token. A node
-// that is a member of the token's swarm does not connect at all. A node in a swarm
-// with other members refuses to join another one.
+// that is a member of the token's swarm does not connect at all, unless it has lost sight
+// of the inviter: then it asks as a member ("member" in step 3), is told step 5 whatever
+// became of the invitation, and takes the roster in. A node in a swarm with other members
+// refuses to join another one.
 //
 // # Holders
 //

@@ -54,7 +54,7 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 	if err := s.mayJoin(before, t); err != nil {
 		return JoinResult{}, err
 	}
-	answer, err := s.ask(ctx, t, name)
+	answer, err := s.ask(ctx, t, name, false)
 	if err != nil {
 		return JoinResult{}, err
 	}
@@ -82,6 +82,40 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 	return s.joined(s.cur.Load(), t, false), nil
 }
 
+// Find asks the inviter of token, one of the swarm that this node is a member of, where its
+// fabric is now, and takes in its roster: a member whose others have all got new addresses is
+// told so where they are. The invitation stays as it is. Its errors are those of Join, with
+// ErrOtherSwarm for any token of another swarm.
+func (s *Store) Find(ctx context.Context, token string) (inviter Member, fabric []string, err error) {
+	t, err := ParseToken(token)
+	if err != nil {
+		return Member{}, nil, err
+	}
+	if r := s.cur.Load().roster; !r.gave(t) || !r.isMember(s.key.fp) {
+		return Member{}, nil, &Error{Kind: ErrOtherSwarm, Cause: "the token is not of this node's swarm", Next: nextInvite}
+	}
+	answer, err := s.ask(ctx, t, s.Name(), true)
+	if err != nil {
+		return Member{}, nil, err
+	}
+	r, fabric, err := answer.swarm(t, s.key.fp)
+	if err != nil {
+		return Member{}, nil, err
+	}
+	roster, err := r.encode()
+	if err != nil {
+		return Member{}, nil, err
+	}
+	if _, err := s.Import(roster); err != nil { // all members tell theirs, once there are routes
+		s.log.Debug("take in the inviter's roster", "error", err)
+	}
+	inviter, ok := s.Member(t.Inviter)
+	if !ok {
+		return Member{}, nil, s.cur.Load().admit(t.Inviter)
+	}
+	return inviter, fabric, nil
+}
+
 func (s *Store) joined(st *state, t Token, already bool) JoinResult {
 	return JoinResult{
 		Already: already, Swarm: s.info(st), Name: st.members[s.key.fp].Name,
@@ -104,8 +138,9 @@ func (s *Store) mayJoin(st *state, t Token) error {
 	return nil
 }
 
-// ask proves the token's secret to the inviter and gives its answer.
-func (s *Store) ask(ctx context.Context, t Token, name string) (joinAnswer, error) {
+// ask proves the token's secret to the inviter and gives its answer. member is set where this
+// node is in the token's swarm already.
+func (s *Store) ask(ctx context.Context, t Token, name string, member bool) (joinAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
 	defer cancel()
 	conn, err := s.reach(ctx, t)
@@ -119,7 +154,7 @@ func (s *Store) ask(ctx context.Context, t Token, name string) (joinAnswer, erro
 		return joinAnswer{}, err
 	}
 	var a joinAnswer
-	err = writeFrame(conn, joinRequest{Version: joinVersion, Token: tokenID(t.secret), Proof: p, Name: name}, maxRequestBytes)
+	err = writeFrame(conn, joinRequest{Version: joinVersion, Token: tokenID(t.secret), Proof: p, Name: name, Member: member}, maxRequestBytes)
 	if err == nil {
 		err = readFrame(conn, &a, maxAnswerBytes)
 	}

@@ -143,10 +143,13 @@ func (s *Store) serveJoiner(ctx context.Context, raw net.Conn, cfg *tls.Config, 
 	if answer.Refused == "" && fabric != nil {
 		answer.Fabric = fabric(raw.LocalAddr())
 	}
-	if answer.Refused == "" {
-		log.Info("node joined", "node", joiner.NodeID(), "name", req.Name)
-	} else {
+	switch {
+	case answer.Refused != "":
 		log.Warn("joiner refused", "node", joiner.NodeID(), "reason", string(answer.Refused))
+	case req.Member:
+		log.Info("told a member where this node is", "node", joiner.NodeID(), "name", req.Name)
+	default:
+		log.Info("node joined", "node", joiner.NodeID(), "name", req.Name)
 	}
 	if err := writeFrame(conn, answer, maxAnswerBytes); err != nil {
 		log.Warn("join answer not delivered; the same token works again for this node", "node", joiner.NodeID(), "error", err)
@@ -183,7 +186,8 @@ func (s *Store) answer(conn *tls.Conn, joiner Fingerprint, req joinRequest) join
 
 // accept makes joiner a member and uses up the invitation in one step, on disk
 // before it returns. The node that used an invitation may ask again while it lasts,
-// for its answer may have been lost; that changes nothing.
+// for its answer may have been lost; that changes nothing. Nor does what a member
+// asks that says so, be the invitation used up or over.
 func (s *Store) accept(cs tls.ConnectionState, joiner Fingerprint, req joinRequest) error {
 	return s.update(func(next *state) error {
 		inv, known := next.invites[req.Token]
@@ -199,7 +203,7 @@ func (s *Store) accept(cs tls.ConnectionState, joiner Fingerprint, req joinReque
 		switch {
 		case !protect.JoinProof.Off() && (!hmac.Equal(want, req.Proof) || !known):
 			return ErrBadToken
-		case inv.UsedBy == joiner && r.isMember(joiner):
+		case (req.Member || inv.UsedBy == joiner) && r.isMember(joiner):
 			return errUnchanged
 		case inv.UsedBy != "" && !protect.Once.Off():
 			return ErrTokenUsed

@@ -92,6 +92,52 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// A member that has lost sight of the others is told by a token of its swarm where the inviter is,
+// whatever became of the invitation, and nothing is used up.
+func TestFind(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	used := h.invite(t)
+	s := open(t, t.TempDir(), "guest", h.clock)
+	join(t, s, used)
+	unused, over := h.invite(t), h.invite(t)
+	h.joined(t, "newcomer")
+	before := snapshot(t, h.dir)
+	find := func(token string) {
+		t.Helper()
+		inviter, fabric, err := s.Find(within(t), token)
+		if err != nil || inviter.Node != h.NodeID() || !slices.Equal(fabric, []string{"127.0.0.1:7422"}) {
+			t.Errorf("found %s at %q, error %v", inviter.Node, fabric, err)
+		}
+	}
+	find(used)
+	find(unused)
+	if got, want := names(s), []string{"guest", "host", "newcomer"}; !slices.Equal(got, want) {
+		t.Errorf("members %v, want %v", got, want)
+	}
+	if !slices.Equal(before, snapshot(t, h.dir)) {
+		t.Error("to be found changed something")
+	}
+	join(t, open(t, t.TempDir(), "another", h.clock), unused)
+	h.clock.Add(identity.TokenLife)
+	find(over)
+
+	other := newHost(t, "other")
+	if _, _, err := s.Find(within(t), other.invite(t)); !errors.Is(err, identity.ErrOtherSwarm) {
+		t.Errorf("by a token of another swarm: %v, want ErrOtherSwarm", err)
+	}
+	if len(other.Members()) != 1 {
+		t.Error("who was to be found by a token of another swarm let it in")
+	}
+	there, err := identity.RedirectToken(used, other.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Find(within(t), there); !errors.Is(err, identity.ErrForeign) {
+		t.Errorf("where another node answers: %v, want ErrForeign", err)
+	}
+}
+
 // TestOneTokenManyJoiners: exactly one of twenty wins, the others hear why.
 func TestOneTokenManyJoiners(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,8 @@ type joinRequest struct {
 	Token   string `json:"token"` // tokenID
 	Proof   []byte `json:"proof"`
 	Name    string `json:"name"`
+	// Member asks where the inviter is, and for its roster, as a member: nothing is used up, and nothing signed.
+	Member bool `json:"member,omitempty"`
 }
 
 // joinAnswer is the one message of the inviter: a refusal, or the roster.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -216,8 +215,9 @@ func checkAddr(addr string) error {
 
 // ReadToken gives the token text that a flag value stands for: "-" reads stdin,
 // "@FILE" reads a file, anything else is the token. Files keep tokens out of the
-// process list and the shell's history. The text is not parsed.
-func ReadToken(arg string, stdin io.Reader) (string, error) {
+// process list and the shell's history. The text is not parsed. readFile returns the first
+// limit bytes of a file.
+func ReadToken(arg string, stdin io.Reader, readFile func(name string, limit int64) ([]byte, error)) (string, error) {
 	var (
 		b   []byte
 		err error
@@ -228,7 +228,7 @@ func ReadToken(arg string, stdin io.Reader) (string, error) {
 			return "", fmt.Errorf("read join token from standard input: %w", err)
 		}
 	case strings.HasPrefix(arg, "@"):
-		if b, err = readLimited(arg[1:], maxTokenText); err != nil {
+		if b, err = readFile(arg[1:], maxTokenText); err != nil {
 			return "", &Error{Kind: ErrBadToken, Cause: "cannot read the join token's file", Err: err, Next: "give --join @FILE with a file that holds a token"}
 		}
 	default:
@@ -239,13 +239,4 @@ func ReadToken(arg string, stdin io.Reader) (string, error) {
 		return "", errBadToken("the join token is empty", nextInvite)
 	}
 	return s, nil
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit))
 }

@@ -87,13 +87,14 @@ func TestReadToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdin := strings.NewReader("  myco1stdin\n")
+	readFile := func(name string, _ int64) ([]byte, error) { return os.ReadFile(name) }
 	for arg, want := range map[string]string{"myco1arg": "myco1arg", "@" + file: "myco1file", "-": "myco1stdin"} {
-		if got, err := identity.ReadToken(arg, stdin); got != want || err != nil {
+		if got, err := identity.ReadToken(arg, stdin, readFile); got != want || err != nil {
 			t.Errorf("ReadToken(%q) = %q, %v; want %q", arg, got, err, want)
 		}
 	}
 	for _, arg := range []string{"", "-", "@", "@" + file + "x", "@" + filepath.Dir(file)} {
-		if got, err := identity.ReadToken(arg, stdin); !errors.Is(err, identity.ErrBadToken) {
+		if got, err := identity.ReadToken(arg, stdin, readFile); !errors.Is(err, identity.ErrBadToken) {
 			t.Errorf("ReadToken(%q) = %q, %v; want ErrBadToken", arg, got, err)
 		}
 	}

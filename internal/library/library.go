@@ -135,7 +135,7 @@ func Hold(dir, called string) (release func() error, err error) {
 	if err := filelock.Lock(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f.Close, nil
+	return func() error { return filelock.Close(f) }, nil
 }
 
 // List returns the libraries in dir by their names, and what is wrong with the others.

@@ -288,7 +288,7 @@ func testWatchStored(e *env) {
 			need = sched.Need{Prompt: i, Affinity: uint64(i) << 60, From: e.IDs[0]}
 		}
 		for range 2 { // the second is not stored, and not told
-			e.check(e.Effects(i%2).Feed(e.ctx, q, keys[i%2], id, need, []byte("x")))
+			e.feedNeeding(i%2, q, keys[i%2], id, need, "x")
 		}
 	}
 	calls := await(e, &got, n)

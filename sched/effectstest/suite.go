@@ -167,9 +167,15 @@ func (e *env) open(term uint64, keys ...bus.Key) sched.QueueID {
 // feed feeds from a node until the queue has it: a new queue is heard of a moment later.
 func (e *env) feed(i int, q sched.QueueID, k bus.Key, id bus.TaskID, data string) {
 	e.Helper()
+	e.feedNeeding(i, q, k, id, sched.Need{}, data)
+}
+
+// feedNeeding is feed of a task with a need.
+func (e *env) feedNeeding(i int, q sched.QueueID, k bus.Key, id bus.TaskID, need sched.Need, data string) {
+	e.Helper()
 	var err error
 	e.until(func() bool {
-		err = e.Effects(i).Feed(e.ctx, q, k, id, sched.Need{}, []byte(data))
+		err = e.Effects(i).Feed(e.ctx, q, k, id, need, []byte(data))
 		return err == nil
 	}, "feed")
 }

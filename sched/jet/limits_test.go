@@ -77,11 +77,7 @@ func TestPayloadOfAngleBracketsFits(t *testing.T) {
 	defer cancel()
 	text := strings.Repeat("<", 300<<10) // escaped, six times as much
 	payload := json.RawMessage(`"` + text + `"`)
-	r, err := s[0].Enqueue(ctx, bus.Task{Type: "echo", Payload: payload}, 2)
-	check(t, err)
-	if !r.Accepted || r.Copies != 2 {
-		t.Fatalf("receipt %+v", r)
-	}
+	enqueue(ctx, t, s[0], bus.Task{Type: "echo", Payload: payload})
 	out, _, err := s[0].Submit(bus.Task{Type: "echo", Payload: payload})
 	check(t, err)
 	for {

@@ -88,6 +88,22 @@ func ask(ctx context.Context, s *sched.Node, id bus.TaskID, payload string) (end
 	}
 }
 
+// enqueue hands over tasks like t until one is on two disks as it is accepted: a second one that takes longer than a
+// second, as on a busy machine, gets its copy later.
+func enqueue(ctx context.Context, tb testing.TB, s *sched.Node, t bus.Task) (r bus.Receipt) {
+	tb.Helper()
+	fabrictest.Eventually(tb, func() bool {
+		var err error
+		r, err = s.Enqueue(ctx, t, 2)
+		check(tb, err)
+		if !r.Accepted {
+			tb.Fatalf("receipt %+v", r)
+		}
+		return r.Copies == 2
+	}, "a task is accepted with two copies")
+	return r
+}
+
 func TestSwarmAnswersAnAttachedTask(t *testing.T) {
 	t.Parallel()
 	nodes := swarm(t, 3, 0)
@@ -109,14 +125,11 @@ func TestSwarmKeepsADurableTask(t *testing.T) {
 	s := run(t, nodes, 2)
 	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
 	defer cancel()
-	r, err := s[1].Enqueue(ctx, bus.Task{Type: "echo", Payload: json.RawMessage(`"x"`)}, 2)
-	check(t, err)
-	if !r.Accepted || r.Copies != 2 {
-		t.Fatalf("receipt %+v", r)
-	}
+	r := enqueue(ctx, t, s[1], bus.Task{Type: "echo", Payload: json.RawMessage(`"x"`)})
 	for _, n := range s {
 		var got bus.TaskInfo
 		fabrictest.Eventually(t, func() bool {
+			var err error
 			got, err = n.Task(ctx, r.ID)
 			return err == nil && got.State == bus.StateDone
 		}, "every node tells that the task is done")

@@ -1,5 +1,5 @@
-// Package input reads what a person or another program types into the programs of cmd. It owns no file, and
-// decides nothing about what it reads.
+// Package input reads what a person or another program types into the programs of cmd, or has put into a file that is
+// named there. It decides nothing about what it reads.
 package input
 
 import (
