@@ -43,7 +43,8 @@ type chat struct {
 	notes  io.Writer
 	files  sessions
 	s      *session
-	warned bool // of the demo model
+	warned bool     // of the demo model
+	shown  [][]byte // pictures that go with the next question
 	edit   *editor
 	// interrupts are those of the user while an answer is made.
 	interrupts chan os.Signal
