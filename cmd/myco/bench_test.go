@@ -140,6 +140,24 @@ func TestBenchOfANodeThatFails(t *testing.T) {
 	})
 }
 
+// One that does not even load the model keeps nobody from measuring the others.
+func TestBenchOfANodeThatLoadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := &benched{id: self, fails: bus.Errorf(bus.CodeFailed, "the engine has no memory")}
+		good := &benched{id: other, before: time.Second, words: 1}
+		plan := benchPlan{model: "m", nodes: []bus.NodeInfo{{ID: self, Name: "bad"}, {ID: other, Name: "good"}}, parallel: 1}
+		b := &bench{submit: serve(bad, good), now: time.Now, lasts: 3500 * time.Millisecond, model: "m"}
+		quiet := func(string, ...any) {}
+		if v, err := b.all(t.Context(), plan, quiet); err != nil || len(v.Rows) != 3 || v.Rows[0].Error != "the engine has no memory" || v.Rows[1].Answers != 3 {
+			t.Errorf("got %+v, %v", v.Rows, err)
+		}
+		good.fails = bad.fails
+		if v, err := b.all(t.Context(), plan, quiet); len(v.Rows) > 0 || err == nil || err.Error() != "the engine has no memory" {
+			t.Errorf("where nobody loads it: %+v, %v", v.Rows, err)
+		}
+	})
+}
+
 func TestBenchPlans(t *testing.T) {
 	has := []bus.ModelInfo{{Name: "a:latest"}}
 	s := bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{
