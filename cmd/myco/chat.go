@@ -216,6 +216,9 @@ func (ch *chat) told(err error) {
 
 // unpinned is err with a hint that is of use in a conversation, which remembers its node though the flag is left out.
 func (ch *chat) unpinned(err error) error {
+	if ch.interactive {
+		err = unthinking(err, `/think "" leaves it to the model; /model lists the others`)
+	}
 	if err == nil || ch.s.Node == "" {
 		return err
 	}
