@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,14 +93,17 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 		}
 		nodes = []bus.NodeInfo{n}
 	}
+	known := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && inOllama(n, c.Model, true) })
 	v := loadView{Model: c.Model, Nodes: []string{}}
 	var kept []bus.NodeInfo // that have it, and take no tasks at present
 	for _, n := range nodes {
-		if !n.State.Live() || !loadedOn(n, c.Model) {
+		if !n.State.Live() || !inOllama(n, c.Model, known) { // one that was loaded a moment ago is not known yet
 			continue
 		}
 		if n.State == bus.NodeDraining || n.ClosedTo(status.Node.ID, bus.TypeInference) {
-			kept = append(kept, n)
+			if known {
+				kept = append(kept, n)
+			}
 			continue
 		}
 		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
@@ -129,11 +133,11 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// loadedOn reports whether a node's Ollama has a model in memory.
-func loadedOn(n bus.NodeInfo, model string) bool {
+// inOllama reports whether a node's Ollama has a model, and where loaded is set, in memory.
+func inOllama(n bus.NodeInfo, model string, loaded bool) bool {
 	for _, models := range [][]bus.ModelInfo{n.Models, n.Embedders} {
 		for _, m := range models {
-			if m.Loaded && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
+			if (m.Loaded || !loaded) && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
 				return true
 			}
 		}

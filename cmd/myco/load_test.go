@@ -19,6 +19,10 @@ func TestUnloadWhereNobodyTakesTasks(t *testing.T) {
 	got := answers(d, done(1, bus.InferenceResult{DoneReason: "unload"}))
 	d.myco("unload", "gemma3:27b").want(t, 3, "tower keeps 'gemma3:27b': it is closed until 17:00", "run there: myco unload gemma3:27b")
 	d.myco("unload", "other").want(t, 3, "model 'other' is not loaded by an Ollama")
+	cold := slices.Clone(closed)
+	cold[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Engine: "ollama"}}
+	d.nodes.Store(&cold)
+	d.myco("unload", "gemma3:27b").want(t, 3, "model 'gemma3:27b' is not loaded by an Ollama")
 	draining := slices.Clone(closed)
 	draining[1].State, draining[1].Owner = bus.NodeDraining, nil
 	d.nodes.Store(&draining)
@@ -31,8 +35,17 @@ func TestUnloadWhereNobodyTakesTasks(t *testing.T) {
 	open[1].Owner = nil
 	d.nodes.Store(&open)
 	d.myco("unload", "gemma3:27b").want(t, 0)
-	if task := <-got; task.Node != other || task.Model != "gemma3:27b" {
-		t.Errorf("task %+v", task)
+	fresh := slices.Clone(open)
+	fresh[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Engine: "ollama"}} // the table is a moment behind
+	d.nodes.Store(&fresh)
+	d.myco("unload", "gemma3:27b").want(t, 0)
+	if len(got) != 2 {
+		t.Fatalf("%d tasks, want two", len(got))
+	}
+	for range 2 {
+		if task := <-got; task.Node != other || task.Model != "gemma3:27b" {
+			t.Errorf("task %+v", task)
+		}
 	}
 }
 
