@@ -70,3 +70,21 @@ func TestMisfits(t *testing.T) {
 		}
 	}
 }
+
+// So it is in the swarm's own interface.
+func TestWhatIsNoTask(t *testing.T) {
+	t.Parallel()
+	for body, says := range map[string]string{
+		`[1]`:                               "read the task, want a JSON object: there is a list",
+		`{"type":7}`:                        "read the task: type: want a text, there is a number",
+		`{"type":"ping","timeout_ns":"1m"}`: "read the task: timeout_ns: want a whole number, there is a text",
+		`{"type":"ping","nodde":"x"}`:       `read the task: unknown field "nodde"`,
+		"":                                  "missing request body",
+	} {
+		_, g := newOracle(t, paris())
+		w := call(t, g, "POST", "/task", body)
+		if told, _ := at(object(t, w)["error"], "message").(string); w.Code != 400 || told != says {
+			t.Errorf("%s: %d %s, want %q", body, w.Code, w.Body, says)
+		}
+	}
+}

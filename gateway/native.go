@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
@@ -154,10 +156,26 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 	case errors.As(err, &refused):
 		return t, refused
 	case err != nil:
-		return t, bus.Errorf(bus.CodeInvalid, "read the task: %w", err)
+		return t, noTask(data, err)
 	}
 	if err := in.whole(); err != nil {
 		return t, err
 	}
 	return t, t.Validate()
+}
+
+// noTask says why data is no task.
+func noTask(data []byte, err error) *bus.Error {
+	if len(data) == 0 {
+		return bus.Errorf(bus.CodeInvalid, "missing request body")
+	}
+	of, mistaken := errors.AsType[*jsonv1.UnmarshalTypeError](err) // which package bus decodes with
+	if !mistaken {
+		return bus.Errorf(bus.CodeInvalid, "read the task: %w", err)
+	}
+	e := &json.UnmarshalTypeError{Value: of.Value, Type: of.Type}
+	if field := strings.TrimPrefix(within("", of.Field), "."); field != "" {
+		return bus.Errorf(bus.CodeInvalid, "read the task: %s: %s", field, mistyped(e))
+	}
+	return bus.Errorf(bus.CodeInvalid, "read the task, want a JSON object: %s", thereIs(e))
 }

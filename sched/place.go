@@ -277,6 +277,9 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	if ofProgram(t) {
 		return e.WithHint("myco plugins")
 	}
+	if t.Type == bus.TypeInference && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return len(n.Models) > 0 }) {
+		return e.WithHint("%s", bus.PullCommand(nodes, "gemma3:1b", ""))
+	}
 	return e.WithHint("myco swarm")
 }
 

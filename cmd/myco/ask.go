@@ -47,7 +47,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := a.dial(ctx)
 	if c.local(a.dataDir) && a.withoutDaemon(err) {
-		return late(a.askLocally(ctx, t, req, c.Stream), t.Timeout, "answer")
+		return unthinking(late(a.askLocally(ctx, t, req, c.Stream), t.Timeout, "answer"), leftOut)
 	}
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.askAbout(ctx, a, conn, t, req, x)
+	return unthinking(c.askAbout(ctx, a, conn, t, req, x), leftOut)
 }
 
 // local reports whether this machine alone may answer: nothing of the swarm is asked for, and
@@ -131,10 +131,10 @@ func formatOf(ctx context.Context, flag string) (json.RawMessage, error) {
 	}
 	b, err := input.ReadFile(ctx, flag, bus.MaxPayload)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, bus.Errorf(bus.CodeNotFound, "--format %s: want json, or the file of a JSON schema, and there is no such file", flag).WithHint("myco ask --help")
+		return nil, bus.Errorf(bus.CodeInvalid, "--format %s: want json, or the file of a JSON schema, and there is no such file", flag).WithHint("myco ask --help")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the schema: %w", err)
+		return nil, bus.Errorf(bus.CodeInvalid, "--format: %w", err).WithHint("myco ask --help")
 	}
 	var schema map[string]json.RawMessage
 	if err := json.Unmarshal(b, &schema); err != nil {
@@ -154,6 +154,17 @@ func thinkOf(how string) (json.RawMessage, error) {
 		return json.RawMessage(`"` + how + `"`), nil
 	}
 	return nil, bus.Errorf(bus.CodeInvalid, "think %s: want true, false, low, medium or high", how)
+}
+
+// leftOut is what to do with --think where the model does not think.
+const leftOut = "leave --think out; models that think: myco models"
+
+// unthinking is err with what to do where it is of a model that was to think, and does not.
+func unthinking(err error, without string) error {
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeInvalid && e.Hint == "" && strings.Contains(e.Message, "does not support thinking") {
+		return e.WithHint("%s", without)
+	}
+	return err
 }
 
 // check looks at the values of flags, and calls each by its name; nil where all are well.

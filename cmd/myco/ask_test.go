@@ -305,8 +305,22 @@ func TestAskForJSON(t *testing.T) {
 			t.Errorf("format %s, think %s; want %s and %s", req.Format, req.Think, c.wantFormat, c.wantThink)
 		}
 	}
-	d.myco("ask", "--format", "xml", "?").want(t, 3, "--format xml: want json, or the file of a JSON schema, and there is no such file")
+	d.myco("ask", "--format", "xml", "?").want(t, 2, "--format xml: want json, or the file of a JSON schema, and there is no such file")
 	writeFile(t, schema, "[1]")
 	d.myco("ask", "--format", schema, "?").want(t, 2, "is no JSON schema")
+	d.myco("ask", "--format", t.TempDir(), "?").want(t, 2, "--format: read ")
 	d.myco("ask", "--think", "much", "?").want(t, 2, "think much: want true, false, low, medium or high")
+}
+
+// Not all models think: whoever asks one that does not to, is told how to ask it.
+func TestAskOneThatDoesNotThink(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	end := bus.TaskInfo{State: bus.StateFailed, NodeID: other, Error: bus.Errorf(bus.CodeInvalid, `ollama did not accept the request: "m" does not support thinking`)}
+	answers(d, bus.Chunk{Attempt: 1, Node: other, End: &end})
+	d.myco("ask", "--think", "high", "?").want(t, 2, "does not support thinking", "try: leave --think out; models that think: myco models")
+	ch := &chat{app: &app{streams: streams{interactive: true}}, s: &session{}}
+	if e := bus.AsError(ch.unpinned(end.Error)); !strings.Contains(e.Hint, `/think ""`) {
+		t.Errorf("in a conversation: %+v", e)
+	}
 }

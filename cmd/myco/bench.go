@@ -109,7 +109,8 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 	}
 	p.nodes = slices.DeleteFunc(there, func(n bus.NodeInfo) bool { return !has(n) })
 	if len(p.nodes) == 0 {
-		return p, bus.Errorf(bus.CodeNotFound, "model '%s' not found: no node that takes questions has it", p.model).WithHint("myco models")
+		why := strings.Join(append([]string{"no node that takes questions has it"}, p.before...), "; ")
+		return p, bus.Errorf(bus.CodeNotFound, "model '%s' not found: %s", p.model, why).WithHint("myco models")
 	}
 	slots := 0
 	for _, n := range p.nodes {
@@ -117,7 +118,7 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 	}
 	p.parallel = cmp.Or(c.Parallel, min(max(slots, 2), maxParallel))
 	if len(c.Node) > 0 {
-		if p.nodes, p.others, err = c.picked(s.Nodes, p.nodes); err != nil {
+		if p.nodes, p.others, err = c.picked(s, p.model, p.nodes); err != nil {
 			return p, err
 		}
 	}
@@ -128,15 +129,22 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 }
 
 // picked divides able, which have the model, into the nodes that were named and the others.
-func (c *benchCmd) picked(all, able []bus.NodeInfo) (named, others []bus.NodeInfo, err error) {
+func (c *benchCmd) picked(s bus.Status, model string, able []bus.NodeInfo) (named, others []bus.NodeInfo, err error) {
 	wanted := map[bus.NodeID]bool{}
 	for _, want := range c.Node {
-		n, err := findNode(all, want)
+		n, err := findNode(s.Nodes, want)
 		if err != nil {
 			return nil, nil, err
 		}
 		if !slices.ContainsFunc(able, func(a bus.NodeInfo) bool { return a.ID == n.ID }) {
-			return nil, nil, bus.Errorf(bus.CodeNotFound, "%s takes no questions to this model", n.Name).WithHint("myco models --node %s", n.Name)
+			why := fmt.Sprintf("does not have '%s'", model)
+			switch {
+			case !n.State.Live() || n.State == bus.NodeDraining:
+				why = "is " + string(n.State)
+			case n.ClosedTo(s.Node.ID, bus.TypeInference):
+				why = "is " + n.Owner.String()
+			}
+			return nil, nil, bus.Errorf(bus.CodeNotFound, "%s takes no questions to this model: it %s", n.Name, why).WithHint("myco models --node %s", n.Name)
 		}
 		wanted[n.ID] = true
 	}

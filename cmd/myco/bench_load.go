@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -62,11 +63,19 @@ func (b *bench) all(ctx context.Context, p benchPlan, tell func(string, ...any))
 	rows := len(loads)*len(p.nodes) + 1
 	tell("%s: %s of %v each; what others ask goes first", p.model, plural(rows, "row"), b.lasts)
 	nodes := slices.Concat(p.nodes, p.others)
-	for _, n := range nodes { // what loads the model now does not do it while it is measured
+	var failed []error
+	for i, n := range nodes { // what loads the model now does not do it while it is measured
 		tell("[%s loads the model, if it must]", n.Name)
-		if _, err := b.ask(ctx, n.ID, 1, func(bus.Chunk) {}); err != nil && slices.ContainsFunc(p.nodes, func(m bus.NodeInfo) bool { return m.ID == n.ID }) {
-			return v, err
+		_, err := b.ask(ctx, n.ID, 1, func(bus.Chunk) {})
+		switch {
+		case ctx.Err() != nil:
+			return v, context.Cause(ctx)
+		case err != nil && i < len(p.nodes): // its rows tell
+			failed = append(failed, err)
 		}
+	}
+	if len(failed) == len(p.nodes) {
+		return v, failed[0]
 	}
 	measure := func(n bus.NodeInfo, parallel int) error {
 		row, err := b.load(ctx, n.ID, parallel, nodes)
@@ -180,7 +189,7 @@ func medianFirst(firsts []first) (ms float64, more bool) {
 	if len(firsts) == 0 {
 		return 0, false
 	}
-	slices.SortFunc(firsts, func(a, b first) int { return int(a.took - b.took) })
+	slices.SortFunc(firsts, func(a, b first) int { return cmp.Compare(a.took, b.took) })
 	m := firsts[len(firsts)/2]
 	return millis(m.took), m.more
 }

@@ -140,6 +140,24 @@ func TestBenchOfANodeThatFails(t *testing.T) {
 	})
 }
 
+// One that does not even load the model keeps nobody from measuring the others.
+func TestBenchOfANodeThatLoadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := &benched{id: self, fails: bus.Errorf(bus.CodeFailed, "the engine has no memory")}
+		good := &benched{id: other, before: time.Second, words: 1}
+		plan := benchPlan{model: "m", nodes: []bus.NodeInfo{{ID: self, Name: "bad"}, {ID: other, Name: "good"}}, parallel: 1}
+		b := &bench{submit: serve(bad, good), now: time.Now, lasts: 3500 * time.Millisecond, model: "m"}
+		quiet := func(string, ...any) {}
+		if v, err := b.all(t.Context(), plan, quiet); err != nil || len(v.Rows) != 3 || v.Rows[0].Error != "the engine has no memory" || v.Rows[1].Answers != 3 {
+			t.Errorf("got %+v, %v", v.Rows, err)
+		}
+		good.fails = bad.fails
+		if v, err := b.all(t.Context(), plan, quiet); len(v.Rows) > 0 || err == nil || err.Error() != "the engine has no memory" {
+			t.Errorf("where nobody loads it: %+v, %v", v.Rows, err)
+		}
+	})
+}
+
 func TestBenchPlans(t *testing.T) {
 	has := []bus.ModelInfo{{Name: "a:latest"}}
 	s := bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{
@@ -159,9 +177,10 @@ func TestBenchPlans(t *testing.T) {
 		{"all that have it", benchCmd{Model: "a"}, "laptop tower", "", 6, ""},
 		{"the swarm's choice", benchCmd{}, "tower", "", 4, ""},
 		{"some alone", benchCmd{Model: "a", Node: []string{"tower"}, Parallel: 3}, "tower", "laptop", 3, ""},
-		{"nobody has it", benchCmd{Model: "c"}, "", "", 0, "model 'c' not found: no node that takes questions has it"},
-		{"one without it", benchCmd{Model: "a", Node: []string{"bare"}}, "", "", 0, "bare takes no questions to this model"},
-		{"one that is closed", benchCmd{Model: "a", Node: []string{"office"}}, "", "", 0, "office takes no questions to this model"},
+		{"nobody has it", benchCmd{Model: "c"}, "", "", 0, "model 'c' not found: no node that takes questions has it; gone is lost, and not measured; office is closed until 17:00, and not measured"},
+		{"one without it", benchCmd{Model: "a", Node: []string{"bare"}}, "", "", 0, "bare takes no questions to this model: it does not have 'a'"},
+		{"one that is closed", benchCmd{Model: "a", Node: []string{"office"}}, "", "", 0, "office takes no questions to this model: it is closed until 17:00"},
+		{"one that is lost", benchCmd{Model: "a", Node: []string{"gone"}}, "", "", 0, "gone takes no questions to this model: it is lost"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := c.cmd.plan(s)

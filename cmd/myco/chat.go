@@ -43,7 +43,8 @@ type chat struct {
 	notes  io.Writer
 	files  sessions
 	s      *session
-	warned bool // of the demo model
+	warned bool     // of the demo model
+	shown  [][]byte // pictures that go with the next question
 	edit   *editor
 	// interrupts are those of the user while an answer is made.
 	interrupts chan os.Signal
@@ -215,6 +216,9 @@ func (ch *chat) told(err error) {
 
 // unpinned is err with a hint that is of use in a conversation, which remembers its node though the flag is left out.
 func (ch *chat) unpinned(err error) error {
+	if ch.interactive {
+		err = unthinking(err, `/think "" leaves it to the model; /model lists the others`)
+	}
 	if err == nil || ch.s.Node == "" {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -13,11 +14,11 @@ import (
 // image has the next question be about one more picture, or about none.
 func (ch *chat) image(l chatLine) error {
 	if !l.set {
-		ch.note("%s with the next question.", cmp.Or(pictures(len(ch.s.Images)), "No picture goes"))
+		ch.note("%s with the next question.", cmp.Or(pictures(len(ch.shown)), "No picture goes"))
 		return nil
 	}
 	if l.arg == "" {
-		ch.s.Images = nil
+		ch.shown, ch.s.Images = nil, nil
 		ch.note("No picture goes with the next question.")
 		return nil
 	}
@@ -31,8 +32,8 @@ func (ch *chat) show(files ...string) error {
 		if err != nil {
 			return err
 		}
-		ch.s.Images = append(ch.s.Images, b)
-		ch.note("%s with the next question.", pictures(len(ch.s.Images)))
+		ch.shown = append(ch.shown, b)
+		ch.note("%s with the next question.", pictures(len(ch.shown)))
 	}
 	return nil
 }
@@ -48,14 +49,17 @@ func pictures(n int) string {
 	return plural(n, "picture") + " go"
 }
 
+// escaped is a character that a shell would take for something else.
+var escaped = regexp.MustCompile(`\\(.)`)
+
 // dropped is the path of a file as terminals write one that is dropped on them, or as people do: in quotes, with a
-// backslash before each space, with ~ for their home.
+// backslash before what is special to a shell, with ~ for their home.
 func dropped(path string) string {
 	if n := len(path); n >= 2 && (path[0] == '\'' || path[0] == '"') && path[n-1] == path[0] {
-		return path[1 : n-1]
+		return strings.ReplaceAll(path[1:n-1], `'\''`, "'")
 	}
 	if filepath.Separator == '/' {
-		path = strings.ReplaceAll(path, `\ `, " ")
+		path = escaped.ReplaceAllString(path, "$1")
 	}
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -97,7 +101,14 @@ func (ch *chat) sighted(ctx context.Context, t bus.Task) (model string, err erro
 	}
 	if model, err = modelThatSees(s, t); err != nil && ch.s.Model == "" { // it is the one that answered before
 		t.Model = ""
-		return modelThatSees(s, t)
+		model, err = modelThatSees(s, t)
 	}
-	return model, err
+	if err == nil || !ch.interactive {
+		return model, err
+	}
+	e, without := bus.AsError(err), "/clear begins a conversation without pictures"
+	if len(ch.s.Images) > 0 {
+		without = `/image "" asks without a picture`
+	}
+	return "", e.WithHint("%s; %s", e.Hint, without)
 }

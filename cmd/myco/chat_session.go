@@ -97,12 +97,12 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		if err != nil {
 			return err
 		}
-		ch.s = s
+		ch.s, ch.shown = s, nil
 		ch.greet(ctx)
 	case "/clear":
 		fresh := ch.files.start()
 		fresh.Model, fresh.Node, fresh.System, fresh.Think, fresh.Library = ch.s.Model, ch.s.Node, ch.s.System, ch.s.Think, ch.s.Library
-		ch.s = fresh
+		ch.s, ch.shown = fresh, nil
 		ch.note("A new conversation.")
 	}
 	return nil

@@ -76,10 +76,13 @@ type reply struct {
 
 // ask asks a question. The session is on disk before it goes out, and after its answer.
 func (ch *chat) ask(ctx context.Context, question string) error {
+	if ch.shown != nil || question != ch.s.Unanswered { // a question without an answer takes its pictures along
+		ch.s.Images = ch.shown
+	}
 	ch.s.Unanswered = question
 	req := ch.s.request()
 	if err := req.Validate(); err != nil {
-		ch.s.Unanswered, ch.s.Images = "", nil
+		ch.s.Unanswered, ch.s.Images, ch.shown = "", nil, nil
 		return err
 	}
 	ch.save()
@@ -118,6 +121,13 @@ func (ch *chat) ask(ctx context.Context, question string) error {
 	}
 	tellSources(sources, ch.note)
 	return nil
+}
+
+// answered takes an answer in; its question's pictures do not go with the next one.
+func (ch *chat) answered(text string) {
+	if ch.s.answered(text); ch.s.Unanswered == "" {
+		ch.shown = nil
+	}
 }
 
 // sticky is the model that answered before, where some node has it still; never the demo model,
@@ -280,7 +290,7 @@ func (r *reply) endLine() {
 func (r *reply) failed(ctx context.Context, err error) error {
 	r.endLine()
 	r.ch.s.Tokens = 0 // as far as anybody counted
-	r.ch.s.answered(r.said.String())
+	r.ch.answered(r.said.String())
 	r.ch.save()
 	if ctx.Err() == nil || r.ch.edit == nil {
 		return err
@@ -307,7 +317,7 @@ func (r *reply) end(info bus.TaskInfo, result bus.InferenceResult, nodes []bus.N
 	if len(sources) > 0 {
 		ch.s.Tokens = 0 // with passages that are not kept
 	}
-	ch.s.answered(result.Text)
+	ch.answered(result.Text)
 	ch.save()
 	if nameOf(nodes, info.NodeID) == "" {
 		if later, err := ch.nodes(context.Background()); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 	if c.KeepAlive < 0 || c.KeepAlive > 0 && c.KeepAlive < time.Second {
 		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", c.KeepAlive).WithHint("myco load --help")
 	}
+	if c.Model == "" { // it would be any
+		return bus.Errorf(bus.CodeInvalid, "the model's name is empty").WithHint("myco models")
+	}
 	conn, status, err := a.dialStatus(ctx)
 	if err != nil {
 		return err
@@ -51,7 +55,8 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 	a.hint("loading %s", c.Model)
 	by, err := setLoaded(ctx, conn, c.Model, on, keep)
 	if err != nil {
-		return err
+		e := bus.AsError(err)
+		return e.WithHint("%s", strings.TrimSuffix(e.Hint, " with -m")) // which is how ask is told
 	}
 	name := nameOf(status.Nodes, by)
 	if a.json {
@@ -75,16 +80,22 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		if !n.State.Live() {
+			return bus.Errorf(bus.CodeNoWorker, "node %s is not there: it is %s", n.Name, n.State).WithHint("myco swarm")
+		}
 		nodes = []bus.NodeInfo{n}
 	}
+	known := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && inOllama(n, c.Model, true) })
 	v := loadView{Model: c.Model, Nodes: []string{}}
-	var kept []string // by nodes that take no tasks at present
+	var kept []bus.NodeInfo // that have it, and take no tasks at present
 	for _, n := range nodes {
-		if !n.State.Live() || !loadedOn(n, c.Model) {
+		if !n.State.Live() || !inOllama(n, c.Model, known) { // one that was loaded a moment ago is not known yet
 			continue
 		}
 		if n.State == bus.NodeDraining || n.ClosedTo(status.Node.ID, bus.TypeInference) {
-			kept = append(kept, n.Name)
+			if known {
+				kept = append(kept, n)
+			}
 			continue
 		}
 		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
@@ -97,11 +108,14 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 	}
 	switch {
 	case len(v.Nodes) > 0:
-		for _, name := range kept {
-			a.hint("%s keeps it: it takes no tasks at present", name)
+		for _, n := range kept {
+			a.hint("%s keeps it: it takes no tasks at present", n.Name)
 		}
+	case len(kept) > 0 && kept[0].State == bus.NodeDraining: // nor from its own machine
+		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is draining, and takes no tasks", kept[0].Name, c.Model).
+			WithHint("myco drain %s --off, then unload it and drain again", kept[0].Name)
 	case len(kept) > 0:
-		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it takes no tasks at present", strings.Join(kept, ", "), c.Model).WithHint("run it on that machine: myco unload %s", c.Model)
+		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is %s", kept[0].Name, c.Model, kept[0].Owner).WithHint("run there: myco unload %s", c.Model)
 	default:
 		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
 	}
@@ -111,11 +125,11 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// loadedOn reports whether a node's Ollama has a model in memory.
-func loadedOn(n bus.NodeInfo, model string) bool {
+// inOllama reports whether a node's Ollama has a model, and where loaded is set, in memory.
+func inOllama(n bus.NodeInfo, model string, loaded bool) bool {
 	for _, models := range [][]bus.ModelInfo{n.Models, n.Embedders} {
 		for _, m := range models {
-			if m.Loaded && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
+			if (m.Loaded || !loaded) && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
 				return true
 			}
 		}

@@ -38,6 +38,7 @@ func TestNext(t *testing.T) {
 		"run myco doctor on both":                                                                  "run myco doctor on both",
 		"run myco doctor again; if it stays so, look at the load there":                            "run myco --data-dir /d doctor again; if it stays so, look at the load there",
 		"run `myco revoke` for it on another node; then delete it":                                 "run `myco revoke` for it on another node; then delete it",
+		"run there: myco unload gemma3:27b":                                                        "run there: myco unload gemma3:27b",
 		"myco ask --detach on that":                                                                "myco ask --detach on that",
 	} {
 		if got := a.next(hint); got != want {

@@ -6,8 +6,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -37,14 +40,20 @@ func (a *app) picturesOf(names []string) (pictures [][]byte, err error) {
 
 // pictureIn reads a picture from a file.
 func pictureIn(name string) ([]byte, error) {
-	info, err := os.Stat(name) // to open a pipe waits for who writes it
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, bus.Errorf(bus.CodeNotFound, "there is no file %s", name)
-	case err == nil && !info.Mode().IsRegular():
-		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name)
+	path := name
+	if strings.HasPrefix(name, "~/") { // a shell leaves it so in --image=~/FILE
+		path = kong.ExpandPath(name)
 	}
-	f, err := os.Open(name)
+	info, err := os.Stat(path) // to open a pipe waits for who writes it
+	switch {
+	case name == "":
+		return nil, bus.Errorf(bus.CodeInvalid, "the name of the picture is empty").WithHint("give its name; one out of a variable may be missing")
+	case errors.Is(err, os.ErrNotExist):
+		return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", name).WithHint("ls %s", quoted(filepath.Dir(path)))
+	case err == nil && !info.Mode().IsRegular():
+		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name).WithHint("name a picture; one that a program makes comes in by: PROGRAM | myco ask --image - PROMPT")
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the picture: %w", err)
 	}
@@ -60,6 +69,9 @@ func pictureFrom(r io.Reader, name string) ([]byte, error) {
 	if len(b) > maxPicture {
 		return nil, bus.Errorf(bus.CodeTooLarge, "%s has more than the %d MiB that a picture may have", name, maxPicture>>20).
 			WithHint("make it smaller: models look at about 1000 pixels each way")
+	}
+	if len(b) == 0 {
+		return nil, bus.Errorf(bus.CodeInvalid, "%s is empty", name).WithHint("look at what was to write it")
 	}
 	if kind := http.DetectContentType(b); !slices.Contains(pictureKinds, kind) {
 		return nil, bus.Errorf(bus.CodeInvalid, "%s is %s: models see PNG, JPEG and WebP", name, kind).
@@ -102,7 +114,7 @@ func modelThatSees(s bus.Status, t bus.Task) (string, error) {
 	switch {
 	case t.Model == "" && ok:
 		return m.Name, nil
-	case t.Model == "" && untold, t.Model != "" && !blind: // it may see; or nobody has it, which its placing tells
+	case t.Model == "" && untold, t.Model != "" && !blind, len(sighted) == 0: // it may see; or nobody has it, which its placing tells
 		return t.Model, nil
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "no model here sees pictures")

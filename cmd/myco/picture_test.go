@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"image"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,8 +56,11 @@ func TestAskAboutAPicture(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.png")
 	writeFile(t, text, "no picture")
 	d.myco("ask", "--image", text, "What is on it?").want(t, 2, "is text/plain; charset=utf-8: models see PNG, JPEG and WebP")
-	d.myco("ask", "--image", filepath.Join(t.TempDir(), "none.png"), "?").want(t, 3, "there is no file")
-	d.myco("ask", "--image", t.TempDir(), "?").want(t, 2, "is no file")
+	d.myco("ask", "--image", filepath.Join(t.TempDir(), "none.png"), "?").want(t, 2, "there is no file", "try: ls ")
+	d.myco("ask", "--image", "", "?").want(t, 2, "the name of the picture is empty")
+	d.myco("ask", "--image", t.TempDir(), "?").want(t, 2, "is no file", "myco ask --image - PROMPT")
+	writeFile(t, text, "")
+	d.myco("ask", "--image", text, "?").want(t, 2, "text.png is empty")
 }
 
 // A conversation shows its pictures again with each question, to a model that sees; a picture belongs to its question.
@@ -76,6 +81,70 @@ func TestChatAboutAPicture(t *testing.T) {
 		t.Errorf("task of %q, -want +got:\n%s", task.Model, diff)
 	}
 	d.myco("chat", "--session", "bees", "-m", "gemma3:27b", "And now?").want(t, 2, "gemma3:27b sees no pictures")
+}
+
+// A question that had no answer keeps its pictures for when it is asked again, and not for the next one.
+func TestPicturesOfAQuestionWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	path, content := aPicture(t, t.TempDir(), "bee.png")
+	blind := slices.Clone(nodes)
+	blind[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Can: bus.Answers}}
+	d.nodes.Store(&blind)
+	got := answers(d, piece(1, 0, "Yes."), done(1, bus.InferenceResult{Text: "Yes.", Model: "llava:7b"}))
+	images := func(args ...string) [][]byte {
+		t.Helper()
+		if d.myco(append([]string{"chat", "--session", "bees"}, args...)...).want(t, 0); len(got) == 0 {
+			t.Fatal("nobody is asked")
+		}
+		var req bus.InferenceRequest
+		must(t, json.Unmarshal((<-got).Payload, &req))
+		return req.Messages[len(req.Messages)-1].Images
+	}
+	about := []string{"--image", path, "Is it a bee?"}
+	d.myco(append([]string{"chat", "--session", "bees"}, about...)...).want(t, 3, "no model here sees pictures")
+	if all := images("Are there bees?"); len(all) != 0 {
+		t.Errorf("another question goes with %d pictures", len(all))
+	}
+	d.myco(append([]string{"chat", "--session", "bees"}, about...)...).want(t, 3, "no model here sees pictures")
+	sight(d)
+	if all := images(about...); len(all) != 1 || !bytes.Equal(all[0], content) {
+		t.Errorf("asked once more it goes with %d pictures, want one", len(all))
+	}
+}
+
+// What cannot be asked about a picture can be asked without, as a person is told who has shown one.
+func TestPicturesThatNobodySees(t *testing.T) {
+	t.Parallel()
+	blind := slices.Clone(nodes)
+	blind[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Can: bus.Answers}}
+	path, _ := aPicture(t, t.TempDir(), "bee.png")
+	ch := &chat{app: &app{streams: streams{interactive: true}}, asker: fixedAsker{bus.Status{Nodes: blind}}, s: &session{}, notes: io.Discard}
+	must(t, ch.show(path))
+	says := func(want string) {
+		t.Helper()
+		if e := bus.AsError(ch.ask(t.Context(), "A bee?")); e.Code != bus.CodeNoWorker || !strings.Contains(e.Hint, "gemma3:4b") || !strings.Contains(e.Hint, want) {
+			t.Errorf("error %+v, want the hint %s", e, want)
+		}
+	}
+	says(`/image "" asks without a picture`)
+	must(t, ch.image(chatLine{set: true}))
+	if len(ch.s.Images)+len(ch.shown) > 0 {
+		t.Error("the picture goes all the same")
+	}
+	ch.s = &session{Messages: []bus.Message{{Role: "user", Content: "?", Images: [][]byte{{1}}}, {Role: "assistant", Content: "!"}}}
+	says("/clear begins a conversation without pictures")
+}
+
+// fixedAsker is a swarm that nobody asks.
+type fixedAsker struct{ of bus.Status }
+
+func (f fixedAsker) nodes(context.Context) ([]bus.NodeInfo, error) { return f.of.Nodes, nil }
+
+func (f fixedAsker) status(context.Context) (bus.Status, error) { return f.of, nil }
+
+func (fixedAsker) ask(context.Context, bus.Task, bus.InferenceRequest, func(bus.Chunk), func(string)) (bus.TaskInfo, error) {
+	return bus.TaskInfo{}, bus.Errorf(bus.CodeInternal, "it is asked")
 }
 
 // The model that answered so far gives way, where the swarm chose it, to one that sees; asked again, a question has
@@ -116,6 +185,7 @@ func TestModelThatSees(t *testing.T) {
 		{"nobody has it", []bus.NodeInfo{node(self, blind)}, bus.Task{Model: "big"}, "big", "", ""},
 		{"one that may see", []bus.NodeInfo{node(self, untold)}, bus.Task{}, "", "", ""},
 		{"one that may see, by its name", []bus.NodeInfo{node(self, untold)}, bus.Task{Model: "untold"}, "untold", "", ""},
+		{"a node that is lost", []bus.NodeInfo{{ID: other, Name: "tower", State: bus.NodeLost}, node(self, blind)}, bus.Task{Node: other}, "", "", ""},
 		{"none", []bus.NodeInfo{node(self, blind)}, bus.Task{}, "", "no model here sees pictures", "gemma3:4b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -136,9 +206,14 @@ func TestModelThatSees(t *testing.T) {
 func TestPathsOfPictures(t *testing.T) {
 	home, err := os.UserHomeDir()
 	must(t, err)
-	for in, want := range map[string]string{
+	paths := map[string]string{
 		"a.png": "a.png", "'/tmp/a b.png'": "/tmp/a b.png", `"/tmp/a b.png"`: "/tmp/a b.png", "~/a.png": filepath.Join(home, "a.png"),
-	} {
+		`'/tmp/it'\''s.png'`: "/tmp/it's.png",
+	}
+	if filepath.Separator == '/' {
+		paths[`/tmp/Bees\ \(1\)\ \&\ it\'s.png`] = "/tmp/Bees (1) & it's.png"
+	}
+	for in, want := range paths {
 		if got := dropped(in); got != want {
 			t.Errorf("%q is %q, want %q", in, got, want)
 		}

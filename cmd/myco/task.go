@@ -71,7 +71,7 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if len(tasks) >= bus.MaxListed {
-		a.hint("a node with many tasks lists %d: those that are open, then dead ones, then the latest; of any other tells myco task show ID", bus.MaxListed)
+		a.hint("a node with many tasks lists %d: those that are open, then dead ones, then the latest. Of any other, by its id: myco task show ID", bus.MaxListed)
 	}
 	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool {
 		return !c.All && bus.Internal(t.Type) || len(c.State) > 0 && !slices.Contains(c.State, t.State)

@@ -241,11 +241,11 @@ func (w *Watcher) Models() []bus.ModelInfo {
 }
 
 // Generate answers with the engines known now, like Set.Generate. When one of them
-// fails, all are looked at again at once.
+// fails, or was to load a model or to let go of it, all are looked at again at once.
 func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	s, _ := w.Watch()
 	res, err := s.Generate(ctx, model, req, emit)
-	if bus.IsRetry(err) {
+	if bus.IsRetry(err) || req.Load {
 		w.nudge()
 	}
 	return res, err

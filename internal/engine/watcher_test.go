@@ -207,6 +207,36 @@ func TestWatcherLooksAtOnceAfterAFailure(t *testing.T) {
 	await(t, w, "gone", func(s *engine.Set) bool { return len(s.Models()) == 0 })
 }
 
+// Who has a model loaded, and asks at once where it is, is told; the next look would come after an hour.
+func TestWatcherLooksAtOnceAfterLoading(t *testing.T) {
+	t.Parallel()
+	var loaded atomic.Bool
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
+		"GET /api/ps": func(w http.ResponseWriter, r *http.Request) {
+			if loaded.Load() {
+				text(ollamaPS)(w, r)
+				return
+			}
+			text(ollamaNone)(w, r)
+		},
+		"POST /api/generate": func(w http.ResponseWriter, _ *http.Request) {
+			loaded.Store(!loaded.Load())
+			fmt.Fprintln(w, `{"model":"tinylm:latest","response":"","done":true,"done_reason":"load"}`)
+		},
+	})
+	cfg := quick(withOllama(s.URL))
+	cfg.Interval = time.Hour
+	w := watch(t, cfg)
+	await(t, w, "installed", func(s *engine.Set) bool { return hasModel("tinylm")(s) && !s.Models()[0].Loaded })
+	for _, want := range []bool{true, false} {
+		if _, err := w.Generate(t.Context(), "tinylm", bus.InferenceRequest{Load: true}, func(bus.InferenceChunk) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		await(t, w, fmt.Sprintf("loaded: %v", want), func(s *engine.Set) bool { return s.Models()[0].Loaded == want })
+	}
+}
+
 func TestWatcherStopsWhileAnEngineHangs(t *testing.T) {
 	t.Parallel()
 	w, err := engine.NewWatcher(quick(nowhere, silent(t)), nil)
