@@ -16,6 +16,7 @@ import (
 // A laptop whose cable is out keeps the address there, and a default route over it: it is reached over its other
 // interface all the same. Then a router gives it another address, and at last another network to everybody.
 func TestAddressesChange(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Node(t, "b")

@@ -50,6 +50,7 @@ func TestDoctorNamesAWrongClock(t *testing.T) {
 // Two daemons run from copies of one data directory, and neither gives way, as of a version that did not
 // look for copies: both are named.
 func TestDoctorNamesTwins(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Node(t, "b")

@@ -203,6 +203,7 @@ func TestCopiesMeetOverMDNS(t *testing.T) {
 
 // Two copies that ran apart, each with its half of the swarm, meet: the younger stops.
 func TestCopiesMeetLater(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b")
@@ -227,6 +228,7 @@ func TestCopiesMeetLater(t *testing.T) {
 
 // Multicast does not reach one machine, and a static peer does: all works, with a warning.
 func TestDoctorWithoutMulticast(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Node(t, "b")
@@ -246,6 +248,7 @@ func TestDoctorWithoutMulticast(t *testing.T) {
 
 // What is sent to one member gets lost: the hop is named.
 func TestDoctorNamesTheBrokenHop(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b")
@@ -273,6 +276,7 @@ func TestDoctorNamesTheBrokenHop(t *testing.T) {
 // A firewall drops what comes to the port for routes, without a word: the hop, and what to open, are
 // named.
 func TestDoctorNamesABlockedPort(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Join(t, a, "b")
@@ -289,6 +293,7 @@ func TestDoctorNamesABlockedPort(t *testing.T) {
 
 // A foreign swarm's node as --peer: the wrong swarm is named, and nothing else.
 func TestDoctorNamesTheWrongSwarm(t *testing.T) {
+	t.Parallel()
 	s := harness.NewLAN(t, programs)
 	a := s.Found(t, "a")
 	b := s.Node(t, "b")

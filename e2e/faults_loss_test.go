@@ -132,6 +132,7 @@ func TestBothCustodiansDieAndReturn(t *testing.T) {
 // in the moment of the end) until others have taken over, and goes on: what it then brings is
 // superseded, and no result is told twice.
 func TestWorkerIsFrozen(t *testing.T) {
+	t.Parallel()
 	seed := lab.Seed(t, 0)
 	r := lab.Rand(seed, 1)
 	var g gates

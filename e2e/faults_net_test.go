@@ -182,6 +182,7 @@ func divided(c *lab.Crew) string {
 func TestChaos(t *testing.T) {
 	for name, seed := range map[string]uint64{"fixed": 7, "fresh": 0} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each on a network of its own, and most of the time both wait
 			seed := lab.Seed(t, seed)
 			run := time.Duration(lab.Number(t, lab.EnvSeconds, 90)) * time.Second
 			t.Logf("%v of chaos with seed %d", run, seed)

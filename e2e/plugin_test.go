@@ -92,6 +92,7 @@ func TestPlugin(t *testing.T) {
 // A node dies, stops or leaves with a plugin at work: the work goes on elsewhere, and nothing of it is left there, not
 // what the plugin has started.
 func TestPluginsNodeGoes(t *testing.T) {
+	t.Parallel()
 	for how, goes := range map[string]func(*harness.Node){
 		"killed":  func(n *harness.Node) { n.Kill() },
 		"stopped": func(n *harness.Node) { n.Stop(t) },
@@ -102,11 +103,13 @@ func TestPluginsNodeGoes(t *testing.T) {
 		},
 	} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			shared := t.TempDir()
 			pluginsNodeGoes(t, goes, how == "killed", shared, fmt.Sprintf("[allow]\nprocesses = true\nwrite = [%q]", shared))
 		})
 	}
 	t.Run("killed, and the plugin not held back", func(t *testing.T) {
+		t.Parallel()
 		pluginsNodeGoes(t, func(n *harness.Node) { n.Kill() }, true, t.TempDir(), "unconfined = true")
 	})
 }

@@ -37,20 +37,21 @@ func patience() time.Duration {
 // Every is the pause between two looks at something that gives no signal.
 const Every = 25 * time.Millisecond
 
-// Poll calls look until it returns an empty string, and fails t with the last one after limit.
+// Poll calls look until it returns an empty string, and fails t with the last one after limit. It pauses for Every, or a
+// 20th of the time since it began, where that is longer: a look is often a process of its own, and without an end to
+// them what is waited for has no processor.
 func Poll(t testing.TB, limit time.Duration, what string, look func() string) {
 	t.Helper()
+	began := time.Now()
 	end := time.NewTimer(limit)
 	defer end.Stop()
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
 	for {
 		last := look()
 		if last == "" {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(max(Every, time.Since(began)/20)):
 		case <-end.C:
 			t.Fatalf("%s: not within %v: %s", what, limit, last)
 		}
