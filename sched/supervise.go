@@ -59,7 +59,7 @@ func (h *host) giveBack(it *item, why string, crashed []Crash) {
 	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
 		h.n.log.Warn("give back", "task", it.id, "err", err)
 	}
-	h.reopen(it, 0)
+	h.comesBack(it, 0)
 }
 
 // lost notes that a task's worker is gone.
