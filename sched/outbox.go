@@ -437,12 +437,13 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 		ids = append(ids, k.job.Task.ID)
 	}
 	o.mu.Unlock()
+	bytes := 0
 	for i, id := range ids {
-		if i >= preloadMost || ctx.Err() != nil {
+		f, ok, err := o.endOf(id)
+		if bytes += f.size(); i >= preloadMost || bytes > preloadBytes || ctx.Err() != nil {
 			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(ids))
 			return
 		}
-		f, ok, err := o.endOf(id)
 		if !ok || err != nil { // this node holds it back, see claim
 			continue
 		}
@@ -453,7 +454,9 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 	}
 }
 
+// What preload loads: of ends that are not older than that the latest, so many, of so many bytes. The records of a queue
+// take twice as many, and beyond that the first that were written go first: these.
 const (
-	preloadSpan = 10 * time.Minute
-	preloadMost = 10_000
+	preloadSpan               = 10 * time.Minute
+	preloadMost, preloadBytes = 10_000, 32 << 20
 )
