@@ -39,6 +39,36 @@ func TestEndsWhileItsCustodianIsReplaced(t *testing.T) {
 	<-replaced
 }
 
+// A submitter tells that it has lost tasks while their custodian looks which it feeds. It is the race detector that
+// notices.
+func TestTasksAreLostWhileOthersAreFed(t *testing.T) {
+	t.Parallel()
+	const self, submitter = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b")
+	q := &queueOfOne{}
+	o := New(Config{ID: self}, Effects{Wire: q, Queues: q}).outbox
+	var ids []bus.TaskID
+	for i := range feedWindow {
+		id := bus.TaskID(fmt.Sprintf("t%d", i))
+		b := keptBody{Job: &Job{Task: bus.Task{ID: id, Type: "work"}, Submitter: submitter, Custodian: self}}
+		o.onKept(Kept{Submitter: submitter, Custodian: self, Task: id, At: time.Now(), Data: marshal(b)})
+		ids = append(ids, id)
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for _, id := range ids {
+			o.orphan(submitter, []bus.TaskID{id})
+		}
+	}()
+	for range 20 {
+		o.feedKept(t.Context(), QueueID{Host: oneWorker, Term: 1})
+	}
+	<-told
+	if fed, _ := q.told(); fed < len(ids) {
+		t.Errorf("%d tasks are fed, want %d", fed, len(ids))
+	}
+}
+
 // starting is a store that gets the end of a task right after that was read from it.
 type starting struct {
 	Outboxes
