@@ -31,6 +31,7 @@ func (o *outbox) care(ctx context.Context) {
 		o.replaceCustodians(ctx, now)
 		o.handBack(ctx, now)
 		o.writeHeard()
+		o.restore(ctx, now)
 		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
 			collected = now
 			o.collect(ctx, now)

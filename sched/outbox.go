@@ -62,7 +62,8 @@ type outbox struct {
 	heardBytes            int  // of ends in heard
 	hearing               bool // they are being written
 	count                 uint64
-	copies                int                 // of payloads, under way
+	copies                int // of payloads and results, under way
+	lacks                 map[bus.TaskID]*lacking
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
 }
@@ -118,6 +119,7 @@ func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
 		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		lacks: map[bus.TaskID]*lacking{},
 	}
 }
 
@@ -201,6 +203,7 @@ func (o *outbox) onKept(k Kept) {
 	if news {
 		t.endAt = k.At
 		o.setEnd(t, *b.Final)
+		o.lack(t)
 		o.unhear(k.Task)
 	}
 	if t.final != nil { // which may be known before the task, see takeIn
