@@ -12,7 +12,7 @@ import (
 
 const (
 	forgetEvery = 10 * time.Minute
-	expireMost  = 64 // tasks whose end is written at one time
+	endMost     = 64 // tasks whose end is written at one time
 
 	missedFor = 30 * 24 * time.Hour // an end is kept for a node that is away
 	askedBy   = time.Minute         // who is there for so long has asked for the ends of its tasks
@@ -31,6 +31,7 @@ func (o *outbox) care(ctx context.Context) {
 		o.replaceCustodians(ctx, now)
 		o.handBack(ctx, now)
 		o.writeHeard()
+		o.restore(ctx, now)
 		if now.Sub(collected) > collectEvery && now.Sub(o.n.start) > listenFirst {
 			collected = now
 			o.collect(ctx, now)
@@ -55,39 +56,44 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 		}
 	}
 	for id, k := range o.keptOpen {
-		if o.entries[id] == nil && k.job.expired(now) && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
+		if o.entries[id] == nil && k.job.expired(now) && o.orphaned(k) {
 			late = append(late, k.job)
 		}
 	}
 	o.mu.Unlock()
-	if len(late) == 0 {
+	o.endAll(ctx, late, func(j *Job) Final {
+		attempts := o.attempts(j)
+		e := expired(attempts)
+		if at, ok := o.runningAt(j.Task.ID); ok {
+			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
+		}
+		return Final{State: bus.StateExpired, Attempt: attempts, Error: e}
+	})
+}
+
+// endAll ends tasks from outside, with what end says of each, but for those that have ended, as others know.
+func (o *outbox) endAll(ctx context.Context, js []Job, end func(*Job) Final) {
+	if len(js) == 0 {
 		return
 	}
-	o.askFirst(ctx, late)
+	o.askFirst(ctx, js)
 	// Side by side: each may wait for a host that does not answer.
 	var all errgroup.Group
-	all.SetLimit(expireMost)
-	for i := range late {
+	all.SetLimit(endMost)
+	for i := range js {
 		all.Go(func() error {
-			o.expireOne(ctx, &late[i])
+			j := &js[i]
+			if j.Durable() && o.isOver(j.Task.ID) {
+				return nil
+			}
+			f := end(j)
+			if _, err := o.endTask(ctx, j, f); err != nil {
+				o.n.log.Debug("end a task from outside", "task", j.Task.ID, "as", f.State, "err", err)
+			}
 			return nil
 		})
 	}
 	_ = all.Wait() // they return none
-}
-
-func (o *outbox) expireOne(ctx context.Context, j *Job) {
-	if j.Durable() && o.isOver(j.Task.ID) {
-		return
-	}
-	attempts := o.attempts(j)
-	e := expired(attempts)
-	if at, ok := o.runningAt(j.Task.ID); ok {
-		e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
-	}
-	if _, err := o.endTask(ctx, j, Final{State: bus.StateExpired, Attempt: attempts, Error: e}); err != nil {
-		o.n.log.Debug("expire", "task", j.Task.ID, "err", err)
-	}
 }
 
 // askFirst asks the others for ends of durable tasks, before this node writes one of its own.

@@ -8,7 +8,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Limits of the copies of payloads to new custodians: each takes memory, as much as the payload.
+// Limits of the copies of payloads to new custodians, and of results to those that are back: each takes memory, as much as
+// the payload or the result.
 const (
 	copiesMost    = 2                // at one time
 	copyPause     = 10 * time.Second // after a copy that failed; it doubles with each

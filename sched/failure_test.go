@@ -201,6 +201,23 @@ func TestFailuresAreTold(t *testing.T) {
 	})
 }
 
+// A task that was handed over past the queue was given back, and was put into the queue behind what waits there: its host
+// hands that over first, and does not wait for a node that may have the other.
+func TestWhatWasGivenBackWaitsBehindOthers(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker, theOther), func(s *swarm) {
+		s.elected()
+		time.Sleep(2 * time.Second) // their slots wait
+		s.running(s.submit(theSubmitter, script{MS: 4000}))
+		s.running(s.submit(theSubmitter, script{MS: 50, First: true}))
+		s.submit(theSubmitter, script{MS: 300})
+		k := s.submit(theSubmitter, script{MS: 10})
+		if !s.until(time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+			s.note("a slot is free, and a task waits")
+		}
+	})
+}
+
 // Two nodes gave back a task each, one a while before the other: each goes to the node of the other. What comes back
 // to a queue is handed over in the order in which that has it, or each would get its own again.
 func TestWhatWasGivenBackIsSwapped(t *testing.T) {

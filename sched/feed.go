@@ -237,14 +237,12 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	var due []*kept
 	o.mu.Lock()
 	for id, k := range o.keptOpen {
-		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst {
+		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst &&
+			(k.job.Submitter == o.n.cfg.ID || o.orphaned(k)) {
 			due = append(due, k)
 		}
 	}
 	o.mu.Unlock()
-	due = slices.DeleteFunc(due, func(k *kept) bool {
-		return !k.orphan && k.job.Submitter != o.n.cfg.ID && o.n.members.alive(k.job.Submitter)
-	})
 	slices.SortFunc(due, func(a, b *kept) int { return cmp.Compare(a.order, b.order) })
 	// Its end may have been kept by a stand-in while this node was away.
 	ids := make([]bus.TaskID, len(due))

@@ -132,7 +132,9 @@ func (n *Node) askAll(ctx context.Context, q findMsg, each func(findReply)) erro
 			return false
 		}
 		each(r)
-		delete(missing, r.Node)
+		if !r.More {
+			delete(missing, r.Node)
+		}
 		return len(missing) == 0
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -190,9 +192,30 @@ func (o *outbox) onFind(m Msg) {
 	} else if h := o.n.host(); h != nil && q.ID != "" {
 		r.Place = h.placeOf(q.ID)
 	}
-	if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
-		o.n.log.Debug("answer a question for a task", "err", err)
+	for all := r.Found; ; {
+		r.Found, all = pieceOf(all)
+		r.More = len(all) > 0
+		if err := o.n.fx.Publish(Msg{Subject: m.Reply, Data: marshal(r)}); err != nil {
+			o.n.log.Debug("answer a question for a task", "err", err)
+		}
+		if !r.More {
+			return
+		}
 	}
+}
+
+// findPiece is how many bytes of tasks are in one answer, unless one alone has more: errors may be long.
+const findPiece = 512 << 10
+
+// pieceOf returns those of all that fit into one message, and the rest.
+func pieceOf(all []found) (piece, rest []found) {
+	size := 0
+	for i := range all {
+		if size += len(marshal(all[i])); size > findPiece && i > 0 {
+			return all[:i], all[i:]
+		}
+	}
+	return all, nil
 }
 
 // whole fills in the result of task id, where it is on the disk alone. Who cannot read it does not tell of the task: who

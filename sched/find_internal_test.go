@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,5 +48,49 @@ func TestListOfManyTasks(t *testing.T) {
 	}
 	if f := o.known("done0"); len(f) != 1 || f[0].Info.State != bus.StateDone {
 		t.Errorf("of the oldest, by its id, is told %+v", f)
+	}
+}
+
+// bounded is a wire that takes messages of 1 MiB at most, as NATS does, and a question of all nodes, which is this one.
+type bounded struct {
+	queueOfOne
+	find, reply func(Msg)
+}
+
+func (b *bounded) Routes() map[bus.NodeID]bool { return map[bus.NodeID]bool{} }
+
+func (b *bounded) Subscribe(_ string, fn func(Msg)) (stop func(), err error) {
+	b.reply = fn
+	return func() {}, nil
+}
+
+func (b *bounded) Publish(m Msg) error {
+	switch {
+	case len(m.Data) > 1<<20:
+		return fmt.Errorf("%d bytes are too many", len(m.Data))
+	case m.Subject == bus.SubjectFind:
+		b.find(m)
+	default:
+		b.reply(m)
+	}
+	return nil
+}
+
+// Tasks that failed with long words are in a list as others are: they take more than one message.
+func TestListOfLongErrors(t *testing.T) {
+	t.Parallel()
+	w := &bounded{}
+	n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: w})
+	w.find = n.outbox.onFind
+	if _, err := n.asker.start(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range bus.MaxListed {
+		j := Job{Task: bus.Task{ID: bus.TaskID(fmt.Sprintf("t%d", i)), Type: "work"}, Submitter: n.cfg.ID, Custodian: oneWorker}
+		e := bus.Errorf(bus.CodeDead, "gave up after 3 attempts in which the engine hung or failed; last: %s", strings.Repeat("x", 1000))
+		n.outbox.kept[j.Task.ID] = &kept{job: j, final: &Final{Task: j.Task.ID, State: bus.StateDead, Error: e}}
+	}
+	if all, err := n.Tasks(t.Context()); err != nil || len(all) != bus.MaxListed {
+		t.Errorf("%d tasks are listed, want %d: %v", len(all), bus.MaxListed, err)
 	}
 }

@@ -108,7 +108,7 @@ type item struct {
 	open    bool
 	claim   Claim
 	claimAt time.Time
-	due     time.Time // since or until when it is back in the queue; zero until it was given out
+	due     time.Time // since or until when it is back in the queue; zero until its message was given out
 	sweeps  int       // that saw it delivered and unclaimed
 	// avoid are the workers that gave it back, or declined it, and until when they do not get it again.
 	avoid    map[bus.NodeID]time.Time
@@ -355,10 +355,10 @@ func (h *host) claimed(c Claim) {
 		h.forget(it)
 	case c.State == "": // declined: as if it had never been handed over
 		h.declined(it, before)
-		h.reopen(it, holdBackMS*time.Millisecond)
+		h.comesBack(it, holdBackMS*time.Millisecond)
 	case c.State == bus.StateQueued: // given back
 		h.avoid(it, c.Worker, avoidFor)
-		h.reopen(it, giveBackDelay(c.Attempt))
+		h.comesBack(it, giveBackDelay(c.Attempt))
 		it.sweeps = -1 - c.Attempt // it comes back after a delay
 	}
 }
@@ -398,10 +398,14 @@ func (h *host) forget(it *item) {
 	delete(h.items, it.id)
 }
 
-// reopen makes a claimed task available again, after a while. Its queue gives out what comes back before all else, and
-// of that what is due first: in another order here a slot would be handed another task than Match chose for it, one
-// that it may just have given back itself.
-func (h *host) reopen(it *item, after time.Duration) {
+// comesBack makes a claimed task available again, after a while. Its queue gives out what comes back before all else, and
+// of that what is due first.
+func (h *host) comesBack(it *item, after time.Duration) { h.reopen(it, h.n.now().Add(after)) }
+
+// reopen makes a claimed task available again, in the place that it has in its queue: by when it is due, or, where that
+// is zero, as one that was just stored. In another order here a slot would be handed another task than Match chose for
+// it, one that it may just have given back itself.
+func (h *host) reopen(it *item, due time.Time) {
 	if it.open {
 		return
 	}
@@ -411,8 +415,8 @@ func (h *host) reopen(it *item, after time.Duration) {
 	it.k.nOpen++
 	it.k.misses, it.k.hold = 0, time.Time{}
 	rest := slices.DeleteFunc(it.k.open, func(o *item) bool { return o == it }) // it may still be in there from before
-	it.due = h.n.now().Add(after)
-	at := slices.IndexFunc(rest, func(o *item) bool { return o.due.IsZero() || it.due.Before(o.due) })
+	it.due = due
+	at := slices.IndexFunc(rest, func(o *item) bool { return !due.IsZero() && (o.due.IsZero() || due.Before(o.due)) })
 	if at < 0 {
 		at = len(rest)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // play runs f on a simulated swarm, and fails with what it notes.
@@ -76,6 +77,26 @@ func TestSameTaskTwice(t *testing.T) {
 		}
 		if rs := s.ledger.of("one"); len(rs) != 1 {
 			s.note("it ran %d times", len(rs))
+		}
+	})
+}
+
+// A task that is open is the same when it is handed over again, also where the own disk has missed it.
+func TestSameTaskTwiceWithoutTheOwnDisk(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 3}, func(s *swarm) {
+		p := s.nodes[s.elected()].now()
+		s.net.SetDrop(func(m sim.Traffic) bool { return m.Op == "PutTask" && m.From == m.To })
+		one := bus.Task{ID: "one", Type: "work", Payload: []byte(`{"ms":3000}`)}
+		for range 2 {
+			if r, err := p.node.Enqueue(p.life, one, 1); err != nil || !r.Accepted || r.Copies != 1 {
+				s.note("receipt %+v, %v; want one copy", r, err)
+			}
+		}
+		other := one
+		other.Payload = []byte(`{"ms":30}`)
+		if _, err := p.node.Enqueue(p.life, other, 1); bus.AsError(err).Code != bus.CodeConflict || !strings.Contains(err.Error(), "other content") {
+			s.note("other content with the same id: %v", err)
 		}
 	})
 }

@@ -52,3 +52,7 @@ func (o *outbox) orphan(submitter bus.NodeID, ids []bus.TaskID) {
 		o.n.log.Warn("a submitter has lost tasks that are kept here: they are resubmitted", "submitter", submitter, "tasks", n)
 	}
 }
+
+// orphaned reports whether nobody but this node and other custodians looks after k: its submitter is away, or has lost it.
+// The caller holds mu.
+func (o *outbox) orphaned(k *kept) bool { return k.orphan || !o.n.members.alive(k.job.Submitter) }

@@ -62,7 +62,8 @@ type outbox struct {
 	heardBytes            int  // of ends in heard
 	hearing               bool // they are being written
 	count                 uint64
-	copies                int                 // of payloads, under way
+	copies                int // of payloads and results, under way
+	lacks                 map[bus.TaskID]*lacking
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
 }
@@ -118,6 +119,7 @@ func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
 		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
+		lacks: map[bus.TaskID]*lacking{},
 	}
 }
 
@@ -201,6 +203,7 @@ func (o *outbox) onKept(k Kept) {
 	if news {
 		t.endAt = k.At
 		o.setEnd(t, *b.Final)
+		o.lack(t)
 		o.unhear(k.Task)
 	}
 	if t.final != nil { // which may be known before the task, see takeIn
@@ -437,12 +440,13 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 		ids = append(ids, k.job.Task.ID)
 	}
 	o.mu.Unlock()
+	bytes := 0
 	for i, id := range ids {
-		if i >= preloadMost || ctx.Err() != nil {
+		f, ok, err := o.endOf(id)
+		if bytes += f.size(); i >= preloadMost || bytes > preloadBytes || ctx.Err() != nil {
 			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(ids))
 			return
 		}
-		f, ok, err := o.endOf(id)
 		if !ok || err != nil { // this node holds it back, see claim
 			continue
 		}
@@ -453,7 +457,9 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 	}
 }
 
+// What preload loads: of ends that are not older than that the latest, so many, of so many bytes. The records of a queue
+// take twice as many, and beyond that the first that were written go first: these.
 const (
-	preloadSpan = 10 * time.Minute
-	preloadMost = 10_000
+	preloadSpan               = 10 * time.Minute
+	preloadMost, preloadBytes = 10_000, 32 << 20
 )

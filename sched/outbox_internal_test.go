@@ -2,7 +2,10 @@ package sched
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -34,6 +37,36 @@ func TestEndsWhileItsCustodianIsReplaced(t *testing.T) {
 		}
 	}
 	<-replaced
+}
+
+// A submitter tells that it has lost tasks while their custodian looks which it feeds. It is the race detector that
+// notices.
+func TestTasksAreLostWhileOthersAreFed(t *testing.T) {
+	t.Parallel()
+	const self, submitter = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b")
+	q := &queueOfOne{}
+	o := New(Config{ID: self}, Effects{Wire: q, Queues: q}).outbox
+	var ids []bus.TaskID
+	for i := range feedWindow {
+		id := bus.TaskID(fmt.Sprintf("t%d", i))
+		b := keptBody{Job: &Job{Task: bus.Task{ID: id, Type: "work"}, Submitter: submitter, Custodian: self}}
+		o.onKept(Kept{Submitter: submitter, Custodian: self, Task: id, At: time.Now(), Data: marshal(b)})
+		ids = append(ids, id)
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for _, id := range ids {
+			o.orphan(submitter, []bus.TaskID{id})
+		}
+	}()
+	for range 20 {
+		o.feedKept(t.Context(), QueueID{Host: oneWorker, Term: 1})
+	}
+	<-told
+	if fed, _ := q.told(); fed < len(ids) {
+		t.Errorf("%d tasks are fed, want %d", fed, len(ids))
+	}
 }
 
 // starting is a store that gets the end of a task right after that was read from it.
@@ -79,5 +112,39 @@ func TestEndComesWhileTheStoreIsRead(t *testing.T) {
 		if f, ok := n.outbox.over("t1"); !ok || f.State != bus.StateDone || len(n.outbox.entries) != 0 || len(k.job.Task.Payload) != 0 || k.sum == (contentSum{}) {
 			t.Errorf("of a task of %s: %+v, %v, %d open, %+v", from, f, ok, len(n.outbox.entries), k)
 		}
+	}
+}
+
+// recording counts the records that are written into a queue.
+type recording struct {
+	queueOfOne
+	written []bus.TaskID
+	bytes   int
+}
+
+func (r *recording) CreateClaim(_ context.Context, _ QueueID, c Claim, rec []byte) (uint64, error) {
+	r.written = append(r.written, c.Task)
+	r.bytes += len(rec)
+	return 1, nil
+}
+
+// A new host reads the results of known ends from its disk before it is announced, and the records of its queue take
+// 64 MiB and let go of the first: the latest ends are loaded, and no more than that.
+func TestLatestEndsAreLoaded(t *testing.T) {
+	t.Parallel()
+	const self, tasks = bus.NodeID("myco-00000000000a"), 200
+	q, d := &recording{}, &disk{ends: map[bus.TaskID][]byte{}}
+	o := New(Config{ID: self}, Effects{Wire: q, Queues: q, Outbox: d}).outbox
+	for i := range tasks {
+		id := bus.TaskID(fmt.Sprintf("t%d", i))
+		j := Job{Task: bus.Task{ID: id, Type: "work"}, Submitter: oneWorker, Custodian: self}
+		f := Final{Task: id, State: bus.StateDone, Node: oneWorker, Attempt: 1, Result: []byte(`"` + strings.Repeat("x", 500<<10) + `"`)}
+		k := Kept{Submitter: oneWorker, Custodian: self, Task: id, At: time.Now().Add(time.Duration(i-tasks) * time.Second), Data: marshal(keptBody{Job: &j, Final: &f})}
+		d.ends[id] = k.Data
+		o.onKept(k)
+	}
+	o.preload(t.Context(), QueueID{Host: self, Term: 1})
+	if len(q.written) == 0 || q.written[0] != "t199" || q.bytes > 64<<20 {
+		t.Errorf("%d records with %d MiB, want the latest ends, and 64 MiB at most", len(q.written), q.bytes>>20)
 	}
 }

@@ -35,15 +35,18 @@ func keptBy(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) (who []stri
 // is told why, as if it were asked now. Where that node was put out of the swarm, which is for good, it ends all of
 // them; where its owner keeps it since they were submitted, attached ones, and a durable one waits.
 func (o *outbox) refuse(ctx context.Context, now time.Time) {
+	if now.Sub(o.n.start) < listenFirst {
+		return // there may be no route yet to who knows better
+	}
 	var pinned []Job
 	o.mu.Lock()
-	for _, e := range o.entries {
-		if e.key.Pin != "" && e.key.Pin != o.n.cfg.ID && now.Sub(e.born) > refuseAfter {
+	for id, e := range o.entries {
+		if e.key.Pin != "" && e.key.Pin != o.n.cfg.ID && now.Sub(e.born) > refuseAfter && o.heard[id] == nil {
 			pinned = append(pinned, e.job)
 		}
 	}
 	for id, k := range o.keptOpen { // a custodian does so while the submitter is away
-		if key := k.job.key(); key.Pin != "" && key.Pin != o.n.cfg.ID && o.entries[id] == nil && (k.orphan || !o.n.members.alive(k.job.Submitter)) {
+		if pin := k.job.Task.Node; pin != "" && pin != o.n.cfg.ID && o.entries[id] == nil && o.heard[id] == nil && o.orphaned(k) {
 			pinned = append(pinned, k.job)
 		}
 	}
@@ -53,12 +56,11 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 	}
 	nodes := o.n.Nodes()
 	putOut := map[bus.NodeID]string{} // the names of those that were, empty for the others
-	for i := range pinned {
-		j := &pinned[i]
+	why := map[bus.TaskID]*bus.Error{}
+	pinned = slices.DeleteFunc(pinned, func(j Job) bool {
 		if _, runs := o.runningAt(j.Task.ID); runs {
-			continue
+			return true
 		}
-		var why *bus.Error
 		key := bus.KeyOf(&j.Task)
 		name, known := putOut[key.Pin]
 		if !known {
@@ -69,17 +71,16 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 		}
 		switch {
 		case name != "":
-			why = bus.Errorf(bus.CodeNoWorker, "node %s was put out of the swarm, and the task is for that node alone", name).
+			why[j.Task.ID] = bus.Errorf(bus.CodeNoWorker, "node %s was put out of the swarm, and the task is for that node alone", name).
 				WithHint("leave the node open, without --node, or name another: myco swarm")
 		case !j.Durable() && !o.n.off(ProtectOwner) && len(keptBy(key, nodes, o.n.cfg.ID)) > 0:
-			why = noWorker(j.Task, nodes, o.n.cfg.ID)
-		default:
-			continue
+			why[j.Task.ID] = noWorker(j.Task, nodes, o.n.cfg.ID)
 		}
-		if _, err := o.endTask(ctx, j, Final{State: bus.StateFailed, Error: why, Attempt: o.attempts(j)}); err != nil {
-			o.n.log.Debug("refuse", "task", j.Task.ID, "err", err)
-		}
-	}
+		return why[j.Task.ID] == nil
+	})
+	o.endAll(ctx, pinned, func(j *Job) Final {
+		return Final{State: bus.StateFailed, Error: why[j.Task.ID], Attempt: o.attempts(j)}
+	})
 }
 
 // refuses reports whether this node runs no tasks of a type for submitter at present: its owner keeps

@@ -228,6 +228,41 @@ func TestOwnTasksOfAMachineThatIsPutOut(t *testing.T) {
 	})
 }
 
+// A machine has ended a task that was pinned to it, and is put out of the swarm, while one that keeps the task is away:
+// that asks for the end before it writes another, though the submitter's first question stays without an answer, and the
+// custodian hears neither the submitter nor who stood in for it at once.
+func TestEndFromAMachineThatIsPutOut(t *testing.T) {
+	t.Parallel()
+	isNews := func(m sim.Traffic) bool {
+		return strings.HasSuffix(m.Subject, ".heartbeat") && m.From == nodeID(theSubmitter) || m.Op == "PutEnd" && !m.Answer
+	}
+	for away, missed := range map[int]func(sim.Traffic) bool{theSubmitter: isInbox, theHost: isNews} {
+		var out atomic.Bool
+		c := parts(4, theWorker, theOther)
+		c.putOut = func(id bus.NodeID) (string, bool) { return "tower", out.Load() && id == nodeID(theWorker) }
+		play(t, c, func(s *swarm) {
+			s.elected()
+			k := s.enqueue(theSubmitter, script{MS: 2000}, pin(nodeID(theWorker)))
+			s.running(k)
+			s.kill(away)
+			keeper := theHost + theSubmitter - away
+			if !s.until(10*time.Second, func() bool { return len(s.nodes[keeper].endsAt(k.id)) > 0 }) {
+				s.note("it does not end")
+			}
+			s.elected()
+			out.Store(true)
+			s.killForGood(theWorker)
+			start := time.Now()
+			s.to(away, func(m sim.Traffic) bool { return missed(m) && time.Since(start) < 600*time.Millisecond })
+			s.restart(away)
+			time.Sleep(5 * time.Second)
+			if ends := s.nodes[away].endsAt(k.id); len(ends) == 0 || ends[0].State != bus.StateDone {
+				s.note("node %d, which was away, has it as %+v", away, ends)
+			}
+		})
+	}
+}
+
 // A closed machine whose host does not hear it looks for its own tasks, and takes nothing of others on the
 // way that it would have to give back.
 func TestClosedMachineLooksForItsOwn(t *testing.T) {

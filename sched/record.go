@@ -204,6 +204,8 @@ type findMsg struct {
 type findReply struct {
 	Node  bus.NodeID `json:"node"`
 	Found []found    `json:"found,omitempty"`
+	// More tells that another answer of Node follows. Earlier versions take the first for the whole.
+	More bool `json:"more,omitempty"`
 	// Why is told by who decided, where it was asked for, and by the host in whose queue the task waits.
 	Why *bus.Why `json:"why,omitempty"`
 	// Decided is what was decided before that: Why may tell that it waits, or of the claim that ended it.

@@ -229,3 +229,41 @@ func TestRenewalsLeaveTogether(t *testing.T) {
 		}
 	})
 }
+
+// overtaken is the queue of a host in which one task waits. Another, t1, has ended.
+type overtaken struct{ queueOfOne }
+
+func (*overtaken) Counts(context.Context, QueueID) ([]KeyCount, error) {
+	return []KeyCount{{Key: oneKey, Pending: 1}}, nil
+}
+
+func (*overtaken) GetClaim(_ context.Context, _ QueueID, id bus.TaskID) ([]byte, uint64, error) {
+	if id != "t1" {
+		return nil, 0, ErrNotFound
+	}
+	return marshal(Record{State: bus.StateDone}), 1, nil
+}
+
+// A host hears that a task was stored when that has ended already: it lists it no longer than until it looks, though others
+// wait in the queue.
+func TestEndOvertakesWhatWasStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &overtaken{}
+		n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: q, Queues: q})
+		h := newHost(n, QueueID{n.cfg.ID, 1})
+		t.Cleanup(h.stop)
+		h.do(func() {
+			h.claimed(Claim{Task: "t1", State: bus.StateDone, Worker: oneWorker, Attempt: 1, Key: oneKey})
+			h.stored(oneKey, "t1", 1, Need{})
+			h.stored(oneKey, "t2", 2, Need{})
+		})
+		time.Sleep(time.Second)
+		h.sweepOnce(t.Context())
+		h.do(func() {
+			if h.items["t1"] != nil || h.items["t2"] == nil || h.keys[oneKey].nOpen != 1 {
+				t.Errorf("%d are open, and of them the one that has ended is %v; want the other alone", h.keys[oneKey].nOpen, h.items["t1"] != nil)
+			}
+		})
+	})
+}

@@ -57,28 +57,31 @@ func (o *outbox) endOf(id bus.TaskID) (f Final, ok bool, err error) {
 	}
 	o.mu.Unlock()
 	if places != nil {
-		f.Result, err = o.readResult(id, places)
+		f.Result, err = o.readResult(f, places)
 	}
 	return f, true, err
 }
 
-// readResult reads the result of a task that has ended from the disk.
-func (o *outbox) readResult(id bus.TaskID, places []Kept) (json.RawMessage, error) {
+// readResult reads the result of f, the end of a task, from the disk. Where a store has the end alone, of a task that
+// it was never told, it may have another one after it.
+func (o *outbox) readResult(f Final, places []Kept) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
-	var last error
+	var first error
 	for _, p := range places {
-		data, err := o.n.fx.Outbox.End(ctx, p)
-		var b keptBody
-		if err == nil {
-			err = bus.Unmarshal(data, &b)
+		for _, read := range []func(context.Context, Kept) ([]byte, error){o.n.fx.Outbox.End, o.n.fx.Outbox.Task} {
+			data, err := read(ctx, p)
+			var b keptBody
+			if err == nil {
+				err = bus.Unmarshal(data, &b)
+			}
+			if err == nil && b.Final != nil && b.Final.Nonce == f.Nonce {
+				return b.Final.Result, nil
+			}
+			first = cmp.Or(first, err)
 		}
-		if err == nil && b.Final != nil { // where it is not the end, that is in another place
-			return b.Final.Result, nil
-		}
-		last = cmp.Or(err, last)
 	}
-	e := bus.Errorf(bus.CodeUnavailable, "the result of task %s cannot be read from the disk: %w", id, cmp.Or(last, ErrNotFound)).WithHint("myco doctor")
-	o.refusals.Do("read a result", func() { o.n.log.Warn("cannot read a result", "task", id, "err", e) })
+	e := bus.Errorf(bus.CodeUnavailable, "the result of task %s cannot be read from the disk: %w", f.Task, cmp.Or(first, ErrNotFound)).WithHint("myco doctor")
+	o.refusals.Do("read a result", func() { o.n.log.Warn("cannot read a result", "task", f.Task, "err", e) })
 	return nil, e
 }

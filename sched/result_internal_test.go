@@ -12,11 +12,18 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// disk is a store that has the ends of tasks.
+// disk is a store that has the ends of tasks, and of some what came before.
 type disk struct {
 	Outboxes
-	ends map[bus.TaskID][]byte
-	err  error
+	ends, firsts map[bus.TaskID][]byte
+	err          error
+}
+
+func (d *disk) Task(_ context.Context, k Kept) ([]byte, error) {
+	if d.firsts[k.Task] == nil {
+		return nil, ErrNotFound
+	}
+	return d.firsts[k.Task], d.err
 }
 
 func (d *disk) End(_ context.Context, k Kept) ([]byte, error) {
@@ -80,6 +87,31 @@ func TestResultsAreOnDisk(t *testing.T) {
 	}
 	if _, err := n.Attach(id(0), 0); !errors.Is(err, d.err) {
 		t.Errorf("who attaches to it reads %v", err)
+	}
+}
+
+// Who keeps an end for a custodian that is away was never told the task: its store has room for a second end. The result
+// is that of the one which it tells.
+func TestResultOfOneOfTwoEnds(t *testing.T) {
+	t.Parallel()
+	const self, submitter, custodian = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b"), bus.NodeID("myco-00000000000c")
+	d := &disk{ends: map[bus.TaskID][]byte{}, firsts: map[bus.TaskID][]byte{}}
+	o := New(Config{ID: self}, Effects{Wire: &queueOfOne{}, Outbox: d}).outbox
+	j := Job{Task: bus.Task{ID: "t1", Type: "work"}, Submitter: submitter, Custodian: custodian}
+	first := Final{Task: "t1", State: bus.StateDone, Node: oneWorker, Attempt: 1, Nonce: "n1", Result: []byte(`"` + strings.Repeat("x", 2000) + `"`)}
+	second := Final{Task: "t1", State: bus.StateCancelled, Attempt: 1, Nonce: "n2"}
+	k := Kept{Submitter: submitter, Custodian: self, Task: "t1", At: time.Now()}
+	for i, f := range []Final{first, second} {
+		k.Data = marshal(keptBody{Job: &j, Final: &f})
+		if i == 0 {
+			d.firsts["t1"] = k.Data
+		}
+		d.ends["t1"] = k.Data
+		o.onKept(k)
+	}
+	o.read = newLatest[json.RawMessage](0, 0) // others have ended since
+	if f, ok, err := o.endOf("t1"); !ok || err != nil || f.State != bus.StateDone || string(f.Result) != string(first.Result) {
+		t.Errorf("the end is %s, with %d bytes: %v, %v; want that which came first, with its own %d", f.State, len(f.Result), ok, err, len(first.Result))
 	}
 }
 

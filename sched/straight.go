@@ -156,7 +156,7 @@ func (h *host) enqueue(it *item, after time.Duration, first func(context.Context
 func (h *host) enqueued(it *item, seq uint64) {
 	h.leaves(it)
 	it.seq = seq
-	h.reopen(it, 0)
+	h.reopen(it, time.Time{})
 }
 
 // leaves makes of a task that was handed over past the queue one that was claimed from it.

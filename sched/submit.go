@@ -146,10 +146,7 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
 	switch {
 	case p.Refused > 0 && p.Stores == 0:
-		if r, done, err := o.again(ctx, t); done {
-			return r, err
-		}
-		return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", e.job.Task.ID)
+		return o.same(ctx, actx, t)
 	case p.Stores == 0: // a store may have it yet, and needs the payload then
 		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
 	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
@@ -178,6 +175,20 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	return r, nil
 }
 
+// same answers for a durable task that the stores have already: who has handed it over in the same moment was first,
+// and the word of the own store that it has it may be on its way, until most is over.
+func (o *outbox) same(ctx, most context.Context, t bus.Task) (bus.Receipt, error) {
+	for {
+		if r, done, err := o.again(ctx, t); done {
+			return r, err
+		}
+		if most.Err() != nil {
+			return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
+		}
+		o.n.worker.pause(most)
+	}
+}
+
 // CheckID reports, as CodeConflict, that another node keeps a durable task of t's id with other content. What this node
 // keeps, Enqueue sees.
 func (n *Node) CheckID(ctx context.Context, t bus.Task) error {
@@ -203,17 +214,25 @@ func errOtherContent(id bus.TaskID) error {
 // content, a conflict for other content.
 func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done bool, err error) {
 	o.mu.Lock()
-	k := o.kept[t.ID]
-	if t.ID == "" || k == nil {
-		o.mu.Unlock()
-		return r, false, nil
-	}
-	sum, j, open := k.sum, k.job, k.final == nil
+	k, e := o.kept[t.ID], o.entries[t.ID]
 	r = bus.Receipt{ID: t.ID, Accepted: true, Copies: 1}
-	if e := o.entries[t.ID]; e != nil {
+	var j Job
+	var sum contentSum
+	open := true
+	switch {
+	case t.ID == "":
+	case k != nil:
+		j, sum, open = k.job, k.sum, k.final == nil
+	case e != nil && e.job.Durable(): // the own store may have missed it
+		j, sum = e.job, contentOf(e.job.Task, e.job.Blob)
+	}
+	if e != nil {
 		r.Copies = e.stores
 	}
 	o.mu.Unlock()
+	if !j.Durable() {
+		return bus.Receipt{}, false, nil
+	}
 	if sum != (contentSum{}) && sum != contentOf(t, nil) {
 		return bus.Receipt{}, true, errOtherContent(t.ID)
 	}

@@ -59,7 +59,7 @@ func (h *host) giveBack(it *item, why string, crashed []Crash) {
 	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
 		h.n.log.Warn("give back", "task", it.id, "err", err)
 	}
-	h.reopen(it, 0)
+	h.comesBack(it, 0)
 }
 
 // lost notes that a task's worker is gone.
@@ -110,15 +110,55 @@ func (h *host) sweeper(ctx context.Context) {
 }
 
 func (h *host) sweepOnce(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, openWithin)
-	counts, err := h.n.fx.Counts(ctx, h.q)
+	cctx, cancel := context.WithTimeout(ctx, openWithin)
+	counts, err := h.n.fx.Counts(cctx, h.q)
 	cancel()
 	if err != nil {
 		h.n.log.Debug("sweep", "err", err)
 		return
 	}
 	asked := h.n.now()
-	h.do(func() { h.sweep(counts, asked) })
+	var gone []bus.TaskID
+	h.do(func() {
+		h.sweep(counts, asked)
+		gone = h.mayBeGone(counts, asked)
+	})
+	for _, id := range gone {
+		if !h.isOver(ctx, id) {
+			continue
+		}
+		h.do(func() {
+			if it := h.items[id]; it != nil && it.open {
+				h.forget(it)
+			}
+		})
+	}
+}
+
+// mayBeGone returns the open tasks of keys of which the queue holds fewer than are known here: word of one may have come after
+// that of its end. As long as it is listed a slot is handed the next one in its place, and that one's slot nothing.
+func (h *host) mayBeGone(counts []KeyCount, asked time.Time) (ids []bus.TaskID) {
+	for _, c := range counts {
+		k := h.keys[c.Key]
+		if k == nil || c.Pending+c.Unacked >= k.claims+k.nOpen {
+			continue
+		}
+		for _, it := range k.open {
+			if it.open && asked.Sub(it.since) > 2*sweepEvery {
+				ids = append(ids, it.id)
+			}
+		}
+	}
+	return ids
+}
+
+// isOver reports whether the record of a task says that it has ended.
+func (h *host) isOver(ctx context.Context, id bus.TaskID) bool {
+	ctx, cancel := context.WithTimeout(ctx, effectWait)
+	defer cancel()
+	data, _, err := h.n.fx.GetClaim(ctx, h.q, id)
+	var rec Record
+	return err == nil && bus.Unmarshal(data, &rec) == nil && rec.State.Terminal()
 }
 
 // untilSweep returns how long to wait for the next sweep. Where nothing is known to be there, what comes

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
@@ -136,6 +139,25 @@ func TestSwarmKeepsADurableTask(t *testing.T) {
 		if string(got.Result) != `"x"` || !got.Durable {
 			t.Fatalf("%+v", got)
 		}
+	}
+}
+
+// A client hands over a task, is cut off, and hands it over again before the first try is done: it is one task.
+func TestSwarmTakesTheSameTaskTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	s := run(t, swarm(t, 2, 0))
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	payload := json.RawMessage(`"` + strings.Repeat("x", 500<<10) + `"`)
+	for i := range 20 {
+		var both errgroup.Group
+		for range 2 {
+			both.Go(func() error {
+				_, err := s[0].Enqueue(ctx, bus.Task{ID: bus.TaskID(fmt.Sprintf("t%d", i)), Type: "echo", Payload: payload}, 2)
+				return err
+			})
+		}
+		check(t, both.Wait())
 	}
 }
 
