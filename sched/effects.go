@@ -130,6 +130,8 @@ type Queues interface {
 	Counts(ctx context.Context, q QueueID) ([]KeyCount, error)
 	// Free makes the message seq, delivered and never claimed, available again.
 	Free(q QueueID, c KeyCount, seq uint64) error
+	// Discard takes message seq out of this node's queue q, delivered or not. It may get lost.
+	Discard(q QueueID, seq uint64) error
 	// Watch calls stored for each message of this node's queue once stored, and claimed for
 	// each claim record written, one call at a time each.
 	Watch(q QueueID, stored func(key bus.Key, id bus.TaskID, seq uint64, need Need), claimed func(Claim)) (stop func(), err error)

@@ -330,6 +330,7 @@ func (h *host) claimed(c Claim) {
 	if it.straight != nil { // claimed from the queue, before word came that it is there
 		h.leaves(it)
 	}
+	waits := it.open && it.seq > 0
 	if it.open {
 		it.open = false
 		it.k.nOpen--
@@ -353,6 +354,11 @@ func (h *host) claimed(c Claim) {
 	case c.State.Terminal():
 		h.rises(it, c.State == bus.StateDone)
 		h.forget(it)
+		if waits { // it was cancelled, or its deadline passed, and nobody may ever fetch it who would settle it
+			if err := h.n.fx.Discard(h.q, it.seq); err != nil {
+				h.n.log.Debug("discard what has ended", "task", it.id, "err", err)
+			}
+		}
 	case c.State == "": // declined: as if it had never been handed over
 		h.declined(it, before)
 		h.reopen(it, holdBackMS*time.Millisecond)

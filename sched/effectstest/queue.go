@@ -217,6 +217,23 @@ func testKeys(e *env) {
 	has(keys[1:]...)
 }
 
+func testDiscard(e *env) {
+	q := e.open(1, keyA)
+	for i := range 3 {
+		e.feed(i%2, q, keyA, bus.TaskID(fmt.Sprint("t", i)), fmt.Sprint(i))
+	}
+	out := e.fetch(1, q, keyA)
+	e.check(e.Effects(0).Discard(q, out.Seq))
+	e.check(e.Effects(0).Discard(q, out.Seq+1))
+	want := sched.KeyCount{Key: keyA, Pending: 1, DeliveredSeq: out.Seq, ConsumerSeq: 1}
+	e.until(func() bool { return e.count(q, keyA) == want }, "one of three messages is left")
+	e.check(e.Effects(1).Ack(out.Ack)) // of what is gone
+	if d := e.fetch(1, q, keyA); string(d.Data) != "2" {
+		e.Fatalf("fetched %q, want what was not discarded", d.Data)
+	}
+	e.none(0, q, keyA)
+}
+
 func testOldAndDrop(e *env) {
 	fx := e.Effects(0)
 	q1, q2 := e.open(1, keyA), e.open(2, keyA)
