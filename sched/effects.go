@@ -101,6 +101,9 @@ type Queues interface {
 	Old(ctx context.Context) ([]QueueID, error)
 	// AddKey makes key of this node's queue q fetchable. It may be called again.
 	AddKey(ctx context.Context, q QueueID, key bus.Key) error
+	// DropKey undoes AddKey: what is fed of key stays there, for when it is added again, and what is out
+	// then is delivered anew. A key that is not there is no error.
+	DropKey(ctx context.Context, q QueueID, key bus.Key) error
 	// Feed stores a task's message once: where one is there already, nothing happens. Its host is told
 	// need with it, and not data.
 	Feed(ctx context.Context, q QueueID, key bus.Key, id bus.TaskID, need Need, data []byte) error

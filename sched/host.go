@@ -87,7 +87,7 @@ type given struct {
 type keyQueue struct {
 	key    bus.Key
 	ready  bool    // fetchable
-	adding bool    // is being made so
+	adding bool    // is being made so, or no longer so
 	open   []*item // oldest first; those no longer open are skipped
 	nOpen  int
 	extra  int // found by the sweep, unknown which
@@ -98,6 +98,8 @@ type keyQueue struct {
 	hold   time.Time // nothing is answered until then, after misses
 	handed time.Time // the last message
 	misses int
+	// idleFrom is since when the sweeps have found nothing of it; zero where they do.
+	idleFrom time.Time
 }
 
 type item struct {
@@ -310,6 +312,7 @@ func (h *host) insert(key bus.Key, id bus.TaskID, seq uint64, need Need) *item {
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++
+	k.idleFrom = time.Time{}
 	return it
 }
 

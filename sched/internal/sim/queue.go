@@ -105,6 +105,19 @@ func (p *proc) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 	return err
 }
 
+func (p *proc) DropKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
+	_, err := p.at(ctx, q, Step{Op: "DropKey"}, func(k *queue, _ time.Time) (any, error) {
+		delete(k.keys, key)
+		for _, m := range k.msgs {
+			if m.key == key { // who is added next knows of no delivery
+				m.delivered, m.free = 0, time.Time{}
+			}
+		}
+		return nil, nil
+	})
+	return err
+}
+
 func (p *proc) Feed(ctx context.Context, q sched.QueueID, key bus.Key, id bus.TaskID, need sched.Need, data []byte) error {
 	_, err := p.at(ctx, q, Step{Op: "Feed", Task: id}, func(k *queue, now time.Time) (any, error) {
 		copies := 1
