@@ -101,6 +101,9 @@ type Queues interface {
 	Old(ctx context.Context) ([]QueueID, error)
 	// AddKey makes key of this node's queue q fetchable. It may be called again.
 	AddKey(ctx context.Context, q QueueID, key bus.Key) error
+	// DropKey undoes AddKey: what is fed of key stays there, for when it is added again, and what is out
+	// then is delivered anew. A key that is not there is no error.
+	DropKey(ctx context.Context, q QueueID, key bus.Key) error
 	// Feed stores a task's message once: where one is there already, nothing happens. Its host is told
 	// need with it, and not data.
 	Feed(ctx context.Context, q QueueID, key bus.Key, id bus.TaskID, need Need, data []byte) error
@@ -130,6 +133,8 @@ type Queues interface {
 	Counts(ctx context.Context, q QueueID) ([]KeyCount, error)
 	// Free makes the message seq, delivered and never claimed, available again.
 	Free(q QueueID, c KeyCount, seq uint64) error
+	// Discard takes message seq out of this node's queue q, delivered or not. It may get lost.
+	Discard(q QueueID, seq uint64) error
 	// Watch calls stored for each message of this node's queue once stored, and claimed for
 	// each claim record written, one call at a time each.
 	Watch(q QueueID, stored func(key bus.Key, id bus.TaskID, seq uint64, need Need), claimed func(Claim)) (stop func(), err error)

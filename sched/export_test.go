@@ -16,6 +16,12 @@ func (c Config) Without(ps []Protection) Config {
 	return c
 }
 
+// WithSpareKeys returns c where a queue keeps n keys of which nothing is there, and none where n is below 0.
+func (c Config) WithSpareKeys(n int) Config {
+	c.spareKeys = n
+	return c
+}
+
 // Open is how many bytes of open tasks count, all together and of the durable ones, once more are added.
 func (n *Node) Open(more int) (all, durable int) {
 	n.outbox.mu.Lock()

@@ -87,7 +87,7 @@ type given struct {
 type keyQueue struct {
 	key    bus.Key
 	ready  bool    // fetchable
-	adding bool    // is being made so
+	adding bool    // is being made so, or no longer so
 	open   []*item // oldest first; those no longer open are skipped
 	nOpen  int
 	extra  int // found by the sweep, unknown which
@@ -98,6 +98,8 @@ type keyQueue struct {
 	hold   time.Time // nothing is answered until then, after misses
 	handed time.Time // the last message
 	misses int
+	// idleFrom is since when the sweeps have found nothing of it; zero where they do.
+	idleFrom time.Time
 }
 
 type item struct {
@@ -310,6 +312,7 @@ func (h *host) insert(key bus.Key, id bus.TaskID, seq uint64, need Need) *item {
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++
+	k.idleFrom = time.Time{}
 	return it
 }
 
@@ -330,6 +333,7 @@ func (h *host) claimed(c Claim) {
 	if it.straight != nil { // claimed from the queue, before word came that it is there
 		h.leaves(it)
 	}
+	waits := it.open && it.seq > 0
 	if it.open {
 		it.open = false
 		it.k.nOpen--
@@ -353,6 +357,11 @@ func (h *host) claimed(c Claim) {
 	case c.State.Terminal():
 		h.rises(it, c.State == bus.StateDone)
 		h.forget(it)
+		if waits { // it was cancelled, or its deadline passed, and nobody may ever fetch it who would settle it
+			if err := h.n.fx.Discard(h.q, it.seq); err != nil {
+				h.n.log.Debug("discard what has ended", "task", it.id, "err", err)
+			}
+		}
 	case c.State == "": // declined: as if it had never been handed over
 		h.declined(it, before)
 		h.comesBack(it, holdBackMS*time.Millisecond)

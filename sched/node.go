@@ -75,7 +75,8 @@ type Config struct {
 	// Meter is told what happens. Default: nobody is.
 	Meter Meter
 
-	without map[Protection]bool // tests only
+	without   map[Protection]bool // tests only
+	spareKeys int                 // set by tests only; below 0 there are none
 }
 
 // Node is one member of the swarm: it submits, may host the queues, and works.
@@ -125,6 +126,7 @@ func New(cfg Config, fx Effects) *Node {
 	if cfg.Boot == "" {
 		cfg.Boot = string(bus.NewTaskID())
 	}
+	cfg.spareKeys = cmp.Or(cfg.spareKeys, spareKeys)
 	if cfg.Alone == nil {
 		cfg.Alone = func() bool { return false }
 	}

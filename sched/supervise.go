@@ -173,14 +173,21 @@ func (h *host) untilSweep(last time.Time) time.Duration {
 }
 
 func (h *host) sweep(counts []KeyCount, asked time.Time) {
+	var tired []*keyQueue
 	for _, c := range counts {
+		total := c.Pending + c.Unacked
+		if h.keys[c.Key] == nil && total == 0 {
+			continue // it was counted before it was dropped
+		}
 		k := h.keyQueue(c.Key)
 		if !k.ready && !k.adding {
 			h.addKey(k)
 		}
-		total := c.Pending + c.Unacked
 		if total == 0 {
 			h.dropPhantoms(k, asked)
+		}
+		if k.tired(total, asked) {
+			tired = append(tired, k)
 		}
 		k.extra = max(0, total-k.claims-k.nOpen)
 		for _, it := range k.open {
@@ -199,6 +206,7 @@ func (h *host) sweep(counts []KeyCount, asked time.Time) {
 			}
 		}
 	}
+	h.dropKeys(tired)
 	now := h.n.now()
 	h.dispatch(now)
 	for _, k := range h.keys {

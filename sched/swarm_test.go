@@ -22,6 +22,8 @@ type setup struct {
 	seed    uint64
 	net     sim.Config
 	without []sched.Protection
+	// spareKeys is sched.Config's.
+	spareKeys int
 	rank    map[int]int // of nodes, by index
 	work    func(i int) bool
 	log     slog.Handler
@@ -162,7 +164,7 @@ func (s *swarm) restart(i int) {
 	if s.twin != nil {
 		cfg.Twin = func(o bus.Instance) { s.twin(i, o) }
 	}
-	node := sched.New(cfg.Without(s.without), fx)
+	node := sched.New(cfg.Without(s.without).WithSpareKeys(s.spareKeys), fx)
 	n.proc.Store(&process{node, fx, life, start})
 	if s.work == nil || s.work(i) {
 		s.handle(i)

@@ -217,6 +217,58 @@ func testKeys(e *env) {
 	has(keys[1:]...)
 }
 
+// What is fed of a key that is dropped is there once it is added again.
+func testDropKey(e *env) {
+	for _, k := range []bus.Key{keyA, e.keyC()} {
+		q := e.open(1, keyA, keyB, e.keyC())
+		fx := e.Effects(0)
+		e.feed(1, q, k, "before", "x")
+		e.check(e.Effects(1).Ack(e.fetch(1, q, k).Ack))
+		e.empty(q, k)
+		e.check(fx.DropKey(e.ctx, q, k))
+		e.check(fx.DropKey(e.ctx, q, k))
+		all, err := fx.Counts(e.ctx, q)
+		e.check(err)
+		if len(all) != 2 || slices.ContainsFunc(all, func(c sched.KeyCount) bool { return c.Key == k }) {
+			e.Fatalf("the queue counts %+v after key %v was dropped", all, k)
+		}
+		e.none(0, q, k)
+		e.feed(1, q, k, "t1", "one")
+		e.feed(0, q, k, "t2", "two")
+		e.until(func() bool { return e.count(q, k) == sched.KeyCount{Key: k, Pending: 2} }, "a key that was dropped")
+		e.none(0, q, k)
+		e.check(fx.AddKey(e.ctx, q, k))
+		for _, want := range []string{"one", "two"} {
+			if d := e.fetch(1, q, k); string(d.Data) != want || d.Delivered != 1 {
+				e.Fatalf("delivery %+v with data %q, want %q for the first time", d, d.Data, want)
+			}
+		}
+		e.check(fx.DropKey(e.ctx, q, k)) // while both are out
+		e.check(fx.AddKey(e.ctx, q, k))
+		if d := e.fetch(0, q, k); string(d.Data) != "one" {
+			e.Fatalf("delivery %+v with data %q, want what was out once more", d, d.Data)
+		}
+		e.check(fx.Drop(e.ctx, q))
+	}
+}
+
+func testDiscard(e *env) {
+	q := e.open(1, keyA)
+	for i := range 3 {
+		e.feed(i%2, q, keyA, bus.TaskID(fmt.Sprint("t", i)), fmt.Sprint(i))
+	}
+	out := e.fetch(1, q, keyA)
+	e.check(e.Effects(0).Discard(q, out.Seq))
+	e.check(e.Effects(0).Discard(q, out.Seq+1))
+	want := sched.KeyCount{Key: keyA, Pending: 1, DeliveredSeq: out.Seq, ConsumerSeq: 1}
+	e.until(func() bool { return e.count(q, keyA) == want }, "one of three messages is left")
+	e.check(e.Effects(1).Ack(out.Ack)) // of what is gone
+	if d := e.fetch(1, q, keyA); string(d.Data) != "2" {
+		e.Fatalf("fetched %q, want what was not discarded", d.Data)
+	}
+	e.none(0, q, keyA)
+}
+
 func testOldAndDrop(e *env) {
 	fx := e.Effects(0)
 	q1, q2 := e.open(1, keyA), e.open(2, keyA)

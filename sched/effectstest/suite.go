@@ -67,6 +67,8 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Queue/Free", never, testFree},
 		{"Queue/Counts", never, testCounts},
 		{"Queue/Keys", never, testKeys},
+		{"Queue/DropKey", never, testDropKey},
+		{"Queue/Discard", never, testDiscard},
 		{"Queue/OldAndDrop", never, testOldAndDrop},
 		{"Queue/TwoQueues", never, testTwoQueues},
 		{"Queue/Watch", never, testWatchStored},

@@ -68,6 +68,15 @@ func (j *Jet) settle(ack, what string) error {
 	return nil
 }
 
+// Discard takes message seq out of this node's queue q. It may get lost.
+func (j *Jet) Discard(q sched.QueueID, seq uint64) error {
+	ask := fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq) // no answer is waited for
+	if err := j.store.nc.Publish("$JS.API.STREAM.MSG.DELETE."+workStream(q), ask); err != nil {
+		return fmt.Errorf("discard message %d: %w", seq, err)
+	}
+	return nil
+}
+
 // Free makes the message seq, delivered and never claimed, available again. The server looks
 // at the sequence, and at the consumer's, which must be one that was delivered.
 func (j *Jet) Free(q sched.QueueID, c sched.KeyCount, seq uint64) error {

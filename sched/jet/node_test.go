@@ -161,6 +161,35 @@ func TestSwarmTakesTheSameTaskTwiceAtOnce(t *testing.T) {
 	}
 }
 
+// What nobody can run leaves its queue once it has ended: nobody comes for it who would settle it.
+func TestEndedTaskLeavesItsQueue(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 2, 0)
+	s := run(t, nodes)
+	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
+	defer cancel()
+	r, err := s[1].Enqueue(ctx, bus.Task{Type: "echo", Payload: json.RawMessage(`"x"`)}, 1)
+	check(t, err)
+	waiting := func() (n int) {
+		for i, node := range nodes {
+			q, _ := s[i].Host()
+			if q.Host != node.ID {
+				continue
+			}
+			all, err := node.jet.Counts(ctx, q)
+			check(t, err)
+			for _, c := range all {
+				n += c.Pending
+			}
+		}
+		return n
+	}
+	fabrictest.Eventually(t, func() bool { return waiting() == 1 }, "the task is in the queue")
+	_, err = s[1].Cancel(ctx, r.ID)
+	check(t, err)
+	fabrictest.Eventually(t, func() bool { return waiting() == 0 }, "it is gone from there")
+}
+
 // BenchmarkAsk times one attached no-op task, submitter, host and worker on one node and on
 // three.
 func BenchmarkAsk(b *testing.B) {

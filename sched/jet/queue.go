@@ -134,6 +134,18 @@ func (j *Jet) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 	return nil
 }
 
+// DropKey ends the consumer of a key of this node's queue q. The messages stay.
+func (j *Jet) DropKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
+	name := consumerName(q, key)
+	j.mu.Lock()
+	delete(j.keys, workStream(q)+" "+name) // before it is known what becomes of it
+	j.mu.Unlock()
+	if err := j.js.DeleteConsumer(ctx, workStream(q), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("drop key %s: %w", key, notFound(err, jetstream.ErrStreamNotFound))
+	}
+	return nil
+}
+
 // notFound marks err as sched.ErrNotFound where it is missing.
 func notFound(err, missing error) error {
 	if errors.Is(err, missing) {

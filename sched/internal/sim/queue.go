@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -98,6 +99,19 @@ func (p *proc) AddKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
 	_, err := p.at(ctx, q, Step{Op: "AddKey"}, func(k *queue, _ time.Time) (any, error) {
 		if k.keys[key] == nil {
 			k.keys[key] = &consumer{}
+		}
+		return nil, nil
+	})
+	return err
+}
+
+func (p *proc) DropKey(ctx context.Context, q sched.QueueID, key bus.Key) error {
+	_, err := p.at(ctx, q, Step{Op: "DropKey"}, func(k *queue, _ time.Time) (any, error) {
+		delete(k.keys, key)
+		for _, m := range k.msgs {
+			if m.key == key { // who is added next knows of no delivery
+				m.delivered, m.free = 0, time.Time{}
+			}
 		}
 		return nil, nil
 	})
@@ -283,6 +297,17 @@ func (p *proc) Counts(ctx context.Context, q sched.QueueID) ([]sched.KeyCount, e
 
 func (p *proc) Free(q sched.QueueID, _ sched.KeyCount, seq uint64) error {
 	return p.Nak(ackOf(q, seq, 1), 0)
+}
+
+func (p *proc) Discard(q sched.QueueID, seq uint64) error {
+	return p.soon(Step{Op: "Discard"}, func() {
+		p.ask(q.Host, Traffic{Op: "Discard"}, func(m *Machine, _ time.Time) (any, error) {
+			if k := m.queues[q]; k != nil {
+				k.msgs = slices.DeleteFunc(k.msgs, func(m *message) bool { return m.seq == seq })
+			}
+			return nil, nil
+		}, func(result) {})
+	})
 }
 
 func (p *proc) Watch(q sched.QueueID, stored func(bus.Key, bus.TaskID, uint64, sched.Need), claimed func(sched.Claim)) (func(), error) {
