@@ -24,9 +24,9 @@ type setup struct {
 	without []sched.Protection
 	// spareKeys is sched.Config's.
 	spareKeys int
-	rank    map[int]int // of nodes, by index
-	work    func(i int) bool
-	log     slog.Handler
+	rank      map[int]int // of nodes, by index
+	work      func(i int) bool
+	log       slog.Handler
 	// retention is sched.Config's; room is its Room, of node i.
 	retention time.Duration
 	room      func(i int) error
