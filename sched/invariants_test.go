@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -180,6 +181,12 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	}
 	if more := s.events(k, bus.EventStarted) - attempts; more > 0 && k.script.Pad != "" { // they ended while they got the payload
 		killed, attempts = killed+more, attempts+more
+	}
+	for _, n := range s.nodes { // one that died before it began what it was handed: its next start cannot tell
+		began := slices.ContainsFunc(all, func(r run) bool { return r.node == n.id })
+		if !began && cause != nil && strings.Contains(cause.Message, string(n.id)) && (n.m.Starts() > 1 || !n.m.Running()) {
+			killed, attempts = killed+1, attempts+1
+		}
 	}
 	if got != want && (got != bus.StateDead || killed < maxCrashes && failed < maxFailures && attempts < maxAttempts) {
 		say("task %s ended as %s (%v), want %s: %+v", k.id, got, cause, want, all)
