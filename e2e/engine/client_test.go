@@ -30,3 +30,16 @@ func TestPassesForOllama(t *testing.T) {
 		t.Errorf("runs %+v, want one", runs)
 	}
 }
+
+// The marks around what others wrote name no task, and one in it is found.
+func TestMarkerBetweenMarks(t *testing.T) {
+	t.Parallel()
+	for want, prompt := range map[string]string{
+		"t-2": bus.NeverObey + "\n\n" + bus.Marked(engine.Prompt("t-2")) + "\n\nWhat is it?",
+		"":    bus.Marked("nothing"),
+	} {
+		if got := engine.Marker(prompt); got != want {
+			t.Errorf("%q names %q, want %q", prompt, got, want)
+		}
+	}
+}

@@ -38,12 +38,20 @@ type Script struct {
 	// Words are streamed one by one; by default two, the second naming the task. Of an answer that was
 	// begun before, only those that follow are.
 	Words []string
+	// Calls are calls of tools that follow the words of a chat.
+	Calls []Call
 	// Gate holds the answer back until it is closed; nil opens at once.
 	Gate <-chan struct{}
 	// Before is the time to the first word, Between the time from word to word.
 	Before, Between time.Duration
 	// Ending is what follows the last word.
 	Ending Ending
+}
+
+// Call is a call of a tool.
+type Call struct {
+	Name      string         `json:"name"`
+	Arguments map[string]any `json:"arguments"`
 }
 
 // Request is what a script may look at.
@@ -54,6 +62,8 @@ type Request struct {
 	Prompt string
 	// Said is how the answer begins, where the engine is asked to go on with one.
 	Said string
+	// Pictures are those of the question, of a chat.
+	Pictures [][]byte
 }
 
 // Config describes one engine.
@@ -62,6 +72,8 @@ type Config struct {
 	Name string
 	// Models are the installed models; default Model.
 	Models []string
+	// Sees has the models take pictures.
+	Sees bool
 	// Ledger records every generation; required.
 	Ledger *Ledger
 	// Script decides each request; default answers at once.
@@ -175,8 +187,12 @@ func (e *Engine) tags(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (e *Engine) show(w http.ResponseWriter, r *http.Request) {
+	can := []string{"completion"}
+	if e.cfg.Sees {
+		can = append(can, "vision")
+	}
 	reply(w, map[string]any{
-		"capabilities": []string{"completion"},
+		"capabilities": can,
 		"model_info":   map[string]any{"general.architecture": "llama", "llama.context_length": 4096},
 		"details":      map[string]any{"family": "llama", "parameter_size": "1M", "quantization_level": "F32", "format": "gguf"},
 	})
@@ -185,11 +201,15 @@ func (e *Engine) show(w http.ResponseWriter, r *http.Request) {
 // Prompt returns a prompt that names a task, so that the ledger can tell which task ran.
 func Prompt(marker string) string { return "scripted task <" + marker + ">" }
 
-var markerIn = regexp.MustCompile(`<([\w-]+)>`)
+var (
+	markerIn = regexp.MustCompile(`<([\w-]+)>`)
+	// markIn is one of bus.Marks, around what others wrote.
+	markIn = regexp.MustCompile(`</?text-[0-9a-f]{16}>`)
+)
 
 // Marker is the inverse of Prompt; empty where the prompt names no task.
 func Marker(prompt string) string {
-	if m := markerIn.FindStringSubmatch(prompt); m != nil {
+	if m := markerIn.FindStringSubmatch(markIn.ReplaceAllString(prompt, "")); m != nil {
 		return m[1]
 	}
 	return ""

@@ -18,8 +18,9 @@ type call struct {
 	Raw      bool   `json:"raw"`
 	Render   bool   `json:"_debug_render_only"`
 	Messages []struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
+		Role    string   `json:"role"`
+		Content string   `json:"content"`
+		Images  [][]byte `json:"images"`
 	} `json:"messages"`
 }
 
@@ -28,6 +29,13 @@ func (c call) prompt() string {
 		return c.Messages[len(c.Messages)-1].Content
 	}
 	return c.Prompt
+}
+
+func (c call) pictures() [][]byte {
+	if len(c.Messages) > 0 {
+		return c.Messages[len(c.Messages)-1].Images
+	}
+	return nil
 }
 
 // The model's template. It closes a message of the assistant's, as many do: only a raw prompt goes on
@@ -98,7 +106,7 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 		a.line("", map[string]any{"done": true, "done_reason": "load"})
 		return
 	}
-	req := Request{Engine: e.cfg.Name, Model: a.call.Model, Marker: Marker(prompt), Prompt: prompt, Said: said}
+	req := Request{Engine: e.cfg.Name, Model: a.call.Model, Marker: Marker(prompt), Prompt: prompt, Said: said, Pictures: a.call.pictures()}
 	id := e.cfg.Ledger.begin(e.cfg.Name, req.Marker, time.Now())
 	a.word = func() { e.cfg.Ledger.word(id) }
 	outcome := Broken // also when the handler is broken off by a panic
@@ -138,6 +146,11 @@ func (a *answer) play(s Script, marker string) Outcome {
 		if a.stream && s.Ending != Fail {
 			a.line(word, map[string]any{"done": false})
 		}
+	}
+	for _, c := range s.Calls {
+		a.line("", map[string]any{"done": false, "message": map[string]any{
+			"role": "assistant", "content": "", "tool_calls": []any{map[string]any{"function": c}},
+		}})
 	}
 	switch s.Ending {
 	case Hang:
@@ -187,9 +200,11 @@ func (a *answer) pause(d time.Duration) bool {
 
 func (a *answer) line(text string, more map[string]any) {
 	more["model"], more["created_at"] = a.call.Model, "2026-01-01T00:00:00Z"
-	if a.chat {
+	switch {
+	case more["message"] != nil:
+	case a.chat:
 		more["message"] = map[string]any{"role": "assistant", "content": text}
-	} else {
+	default:
 		more["response"] = text
 	}
 	_ = json.NewEncoder(a.w).Encode(more) // the caller may have left
