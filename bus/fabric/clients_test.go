@@ -55,7 +55,7 @@ func TestClientKeysAreReplaced(t *testing.T) {
 	for who, kp := range map[string]nkeys.KeyPair{"user": n.User, "observer": n.Observer} {
 		pub, err := kp.PublicKey()
 		check(t, err)
-		if nc, err := nats.Connect(n.Fabric.ClientURL(), nats.Nkey(pub, kp.Sign)); !errors.Is(err, nats.ErrAuthorization) {
+		if nc, err := nats.Connect(n.Fabric.ClientURL(), nats.Nkey(pub, kp.Sign), nats.Timeout(fabrictest.Limit)); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("the old %s: %v, want an authorization violation", who, err)
 			if err == nil {
 				nc.Close()

@@ -45,6 +45,7 @@ type Fabric struct {
 	changing  sync.Mutex      // held while srv starts, ends, or takes other options; see reload
 	opts      *server.Options // what srv runs with, real ports filled in
 	peers     []Peer          // what opts.Routes was made from
+	pinned    pins            // see Config.Pinned
 	rotations int             // of the clients' keys, since New
 
 	mu       sync.Mutex     // held for a moment only, under changing where srv changes
@@ -231,7 +232,7 @@ func (f *Fabric) try(opts *server.Options) error {
 	opts.Port = s.Addr().(*net.TCPAddr).Port
 	opts.Cluster.Port = s.ClusterAddr().Port
 	opts.LeafNode.Port = o.LeafNode.Port // written by Start, in this goroutine
-	f.opts, f.peers = opts, nil
+	f.opts, f.peers, f.pinned = opts, nil, pins{keys: opts.Cluster.TLSPinnedCerts}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.srv, f.guard, f.leafPort = s, g, o.LeafNode.Port
@@ -372,6 +373,7 @@ func (f *Fabric) Conn(name string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.InProcessServer(f),
 		nats.Name(name),
 		nats.Nkey(f.keys.daemonPub, f.keys.daemon.Sign),
+		nats.Timeout(startLimit), // a machine may be busy, above all as it starts: the daemon does not start without
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnect),
 		natslog.Errors(f.log, "fabric "+name),

@@ -7,13 +7,15 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
 	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
-// taken binds a port and the one after it is free as far as we know.
+// taken binds a port, until the test ends.
 func taken(tb testing.TB) (addr string, port int) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,8 +71,7 @@ func TestTakenPortIsAnError(t *testing.T) {
 		if f.ClientURL() != "" {
 			t.Errorf("%s: running after a failed start", which)
 		}
-		// The same fabric starts once the port is free.
-		f.Shutdown()
+		f.Shutdown() // what has not started is none the worse
 	}
 }
 
@@ -102,6 +103,16 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if f.Routed() == nil || f.Interest("x") || f.LeafURL() != "" {
 		t.Fatal("a stopped fabric has answers")
 	}
+}
+
+func TestBusyMachine(t *testing.T) {
+	t.Parallel()
+	k := fabrictest.NewKey(t)
+	n := fabrictest.StartFabric(t, k, fabrictest.NewRoster(k))
+	nc, err := n.Fabric.Conn("late", nats.InProcessServer(fabrictest.Busy{Server: n.Fabric}))
+	check(t, err)
+	defer nc.Close()
+	check(t, nc.FlushTimeout(fabrictest.Limit))
 }
 
 func TestConfigIsChecked(t *testing.T) {

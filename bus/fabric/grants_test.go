@@ -307,7 +307,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		"a known key, wrongly proven": {nats.Nkey(userPub, stranger.Sign)},
 		"the store's key":             {sign(leaf)},
 	} {
-		nc, err := nats.Connect(n.Fabric.ClientURL(), opts...)
+		nc, err := nats.Connect(n.Fabric.ClientURL(), append(opts, nats.Timeout(fabrictest.Limit))...)
 		if err == nil {
 			nc.Close()
 		}

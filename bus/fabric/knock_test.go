@@ -72,11 +72,11 @@ func fakeListener(t *testing.T, serve func(net.Conn)) string {
 	return ln.Addr().String()
 }
 
-// closedAddr is where nothing listens.
+// closedAddr is where nothing listens until the test ends: a connection has its own end there.
 func closedAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fakeListener(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
 	check(t, err)
-	ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
 }

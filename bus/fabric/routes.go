@@ -28,7 +28,7 @@ type Peer struct {
 }
 
 // SetPeers says which nodes to dial, in place of those of the last call. This node itself is left
-// out. It may be called often: without a change it does nothing.
+// out. It may be called often: without a change it does what SetPinned does then.
 //
 // A peer is dialled until it answers, once a second. One side dialling is enough, and the mesh
 // completes itself: peers tell each other of their peers. A peer that is left out is no longer
@@ -41,11 +41,12 @@ func (f *Fabric) SetPeers(peers []Peer) error {
 	if f.server() == nil {
 		return errNotRunning
 	}
-	return f.set(f.opts.Cluster.TLSPinnedCerts, peers)
+	return f.set(f.pinned.keys, peers)
 }
 
 // SetPinned says which keys may have a route, in place of those given before (see
-// Config.Pinned). Routes of other keys are cut. Without a change it does nothing.
+// Config.Pinned). Routes of other keys are cut. Without a change it cuts those that have slipped in
+// beside an earlier one: call it again now and then.
 // An empty set is refused with CodeInvalid: the server would take it for "any key".
 //
 // The TLS configuration's VerifyConnection must know the change already, else a node that was
@@ -91,8 +92,8 @@ func (f *Fabric) set(pinned map[string]struct{}, peers []Peer) error {
 	}
 	slices.SortFunc(want, func(a, b Peer) int { return cmp.Compare(a.Addr, b.Addr) })
 	want = slices.CompactFunc(want, func(a, b Peer) bool { return a.Addr == b.Addr })
-	if slices.Equal(want, f.peers) && maps.Equal(pinned, f.opts.Cluster.TLSPinnedCerts) {
-		return nil
+	if slices.Equal(want, f.peers) && maps.Equal(pinned, f.pinned.keys) {
+		return f.cutStrangers()
 	}
 	err := f.reload(func(o *server.Options) {
 		o.Cluster.TLSPinnedCerts = maps.Clone(pinned)
@@ -105,6 +106,7 @@ func (f *Fabric) set(pinned map[string]struct{}, peers []Peer) error {
 		return fmt.Errorf("change the routes and their keys: %w", err)
 	}
 	f.peers = want
+	f.pinned.change(pinned)
 	return nil
 }
 

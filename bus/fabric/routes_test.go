@@ -154,6 +154,45 @@ func TestRevokingCutsALiveRoute(t *testing.T) {
 	}
 }
 
+// A node is put out between the handshake of a route to it and the route: it stays until somebody looks again, and no
+// longer.
+func TestRevokedInTheHandshake(t *testing.T) {
+	t.Parallel()
+	ka, kb := fabrictest.NewKey(t), fabrictest.NewKey(t)
+	ra := fabrictest.NewRoster(ka, kb)
+	c, _, _ := fabrictest.FabricConfig(t, ka, ra)
+	verify, shakes, goes := c.TLS.VerifyConnection, make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(shakes); <-goes })
+	c.TLS.VerifyConnection = func(cs tls.ConnectionState) error {
+		err := verify(cs)
+		once()
+		return err
+	}
+	cb, _, _ := fabrictest.FabricConfig(t, kb, fabrictest.NewRoster(ka, kb))
+	a, b := patient(t, ka, c), patient(t, kb, cb)
+	check(t, a.Fabric.SetPeers([]fabric.Peer{b.Peer()}))
+	<-shakes
+	ra.Remove(kb)
+	check(t, a.Fabric.SetTrust(ra.Pinned(), nil))
+	close(goes)
+	fabrictest.Eventually(t, func() bool { return routed(a, b) }, "the route that was in between")
+	fabrictest.Eventually(t, func() bool {
+		check(t, a.Fabric.SetTrust(ra.Pinned(), nil))
+		return !routed(a, b)
+	}, "the route is cut")
+}
+
+// patient runs a fabric whose handshakes may take as long as a test does, until the test ends.
+func patient(t *testing.T, k *fabrictest.Key, c fabric.Config) *fabrictest.Node {
+	t.Helper()
+	f, err := fabric.New(c)
+	check(t, err)
+	f.SetHandshake(10 * fabrictest.Limit)
+	check(t, f.Start())
+	t.Cleanup(f.Shutdown)
+	return &fabrictest.Node{Key: k, Fabric: f}
+}
+
 func TestLossIsSeen(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"killed", "frozen"} {

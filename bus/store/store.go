@@ -20,6 +20,7 @@ import (
 const (
 	startPoll = time.Millisecond
 	redial    = 50 * time.Millisecond
+	dialLimit = 10 * time.Second // for the server to answer within this process: the machine may be busy
 )
 
 // Config says how a Store is set up.
@@ -214,6 +215,7 @@ func (s *Store) dial(name string, opts ...nats.Option) (*nats.Conn, error) {
 	base := []nats.Option{
 		nats.InProcessServer(s.srv),
 		nats.Name(name),
+		nats.Timeout(dialLimit),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(redial),
 		natslog.Errors(s.log, "store "+name),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -50,6 +51,18 @@ func TestStreamsOutliveTheStore(t *testing.T) {
 			t.Fatal("running after Shutdown")
 		}
 	}
+}
+
+func TestBusyMachine(t *testing.T) {
+	t.Parallel()
+	s, err := store.New(config(t, startFabric(t), t.TempDir()))
+	check(t, err)
+	t.Cleanup(s.Shutdown)
+	check(t, s.Start(within(t)))
+	nc, err := s.Conn("late", nats.InProcessServer(fabrictest.Busy{Server: s.Server()}))
+	check(t, err)
+	defer nc.Close()
+	check(t, nc.FlushTimeout(fabrictest.Limit))
 }
 
 func TestSecondProcessIsRefused(t *testing.T) {

@@ -249,7 +249,7 @@ func (n *Node) Client(tb testing.TB, kp nkeys.KeyPair, inbox string, opts ...nat
 	tb.Helper()
 	pub, err := kp.PublicKey()
 	Check(tb, err)
-	opts = append([]nats.Option{nats.Nkey(pub, kp.Sign), nats.CustomInboxPrefix(inbox)}, opts...)
+	opts = append([]nats.Option{nats.Nkey(pub, kp.Sign), nats.CustomInboxPrefix(inbox), nats.Timeout(Limit)}, opts...)
 	nc, err := nats.Connect(n.Fabric.ClientURL(), opts...)
 	Check(tb, err)
 	tb.Cleanup(nc.Close)
