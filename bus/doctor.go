@@ -26,6 +26,8 @@ type Diagnosis struct {
 	Store   StoreDiagnosis    `json:"store"`
 	Engines []EngineDiagnosis `json:"engines"`
 	Demo    bool              `json:"demo,omitempty"` // the demo model answers here
+	// Search is the search engine that the owner has named; nil without one.
+	Search *SearchDiagnosis `json:"search,omitempty"`
 	// DefaultModel is set where no node that is there has the model that --default-model names.
 	DefaultModel *MissingModel      `json:"default_model,omitempty"`
 	Links        []LinkDiagnosis    `json:"links,omitempty"`
@@ -139,6 +141,15 @@ type EngineDiagnosis struct {
 	Asked bool `json:"asked,omitempty"`
 	// Open are the addresses of this machine where others on the LAN reach it.
 	Open []string `json:"open,omitempty"`
+}
+
+// SearchDiagnosis tells how a search went that was tried.
+type SearchDiagnosis struct {
+	URL string `json:"url"` // without a name and a password
+	// Found is how many pages came, and Silent the engines that did not answer, each with why.
+	Found  int      `json:"found"`
+	Silent []string `json:"silent,omitempty"`
+	Error  *Error   `json:"error,omitempty"`
 }
 
 // LinkDiagnosis is a pair of live nodes of which one does not hear the other.

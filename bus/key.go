@@ -36,7 +36,7 @@ type KeyRequest struct {
 	PerMinute int `json:"per_minute,omitempty"`
 	// Concurrent is how many of its requests may be under way at one time; 0: any number.
 	Concurrent int `json:"concurrent,omitempty"`
-	// Admin lets it pull and delete models, too.
+	// Admin lets it pull and delete models, and have pages of the web fetched, too.
 	Admin bool `json:"admin,omitempty"`
 }
 

@@ -147,8 +147,11 @@ type NodeInfo struct {
 	Embedders []ModelInfo `json:"embedders,omitempty"`
 	// Types are the types of task that it runs.
 	Types []string `json:"types"`
-	Slots int      `json:"slots"`
-	Busy  int      `json:"busy"`
+	// Slots are for tasks of TypeInference, and of plugins and programs; Busy are those at work.
+	Slots int `json:"slots"`
+	Busy  int `json:"busy"`
+	// ModelSlots are those of Slots for TypeInference; 0 where it does not tell.
+	ModelSlots int `json:"model_slots,omitempty"`
 	// QueueHost tells that this node holds the work queues at present.
 	QueueHost bool `json:"queue_host"`
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
@@ -197,7 +200,7 @@ func (n NodeInfo) MarshalJSON() ([]byte, error) { return Marshal(n) }
 // UnmarshalJSON keeps fields of later versions.
 func (n *NodeInfo) UnmarshalJSON(b []byte) error { return Unmarshal(b, n) }
 
-// MarshalJSONTo gives them back.
+// MarshalJSONTo writes the fields of later versions that it keeps, too.
 func (n NodeInfo) MarshalJSONTo(e *jsontext.Encoder) error {
 	return MarshalLater(e, (*plainNodeInfo)(&n), &n.Later)
 }
@@ -281,7 +284,7 @@ func (h Heartbeat) MarshalJSON() ([]byte, error) { return Marshal(h) }
 // UnmarshalJSON keeps fields of later versions.
 func (h *Heartbeat) UnmarshalJSON(b []byte) error { return Unmarshal(b, h) }
 
-// MarshalJSONTo gives them back.
+// MarshalJSONTo writes the fields of later versions that it keeps, too.
 func (h Heartbeat) MarshalJSONTo(e *jsontext.Encoder) error {
 	return MarshalLater(e, (*plainHeartbeat)(&h), &h.Later)
 }

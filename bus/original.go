@@ -57,10 +57,10 @@ func Payload[T any](t *Task) (T, error) { return originalOr[T](t.Original, t.Pay
 // to be changed.
 func OriginalPayload[T any](t *Task) (v T, ok bool) { return originalAs[T](t.Original, t.Payload) }
 
-// DropPayload takes the payload out of t.
+// DropPayload takes the payload out of t, so that its memory is free while the task runs.
 func (t *Task) DropPayload() { t.Payload, t.Original = nil, Original{} }
 
-// Copied returns t with a payload that is its reader's to write over.
+// Copied returns t with a copy of its payload: what is written into one does not change the other.
 func (t Task) Copied() Task {
 	own := bytes.Clone(t.Payload)
 	if t.Original.v != nil && t.Original.of == unsafe.SliceData(t.Payload) {

@@ -132,8 +132,7 @@ type EnqueueRequest struct {
 	Task Task `json:"task"`
 	// Payload is that of SubmitRequest.
 	Payload *Blob `json:"payload,omitempty"`
-	// Copies is how many nodes must have it on disk before it is accepted: 1 or 2 (the
-	// default, and as many as there are). With 1 it waits at most 1 s for the second.
+	// Copies is for how many disks the daemon waits: 1 or 2, the default; see WithCopies.
 	Copies int `json:"copies,omitempty"`
 	// Fresh tells that the task's id was made for this request, so that no node can know another of that id.
 	Fresh bool `json:"fresh,omitempty"`

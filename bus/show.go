@@ -40,7 +40,7 @@ func ShowNodes(nodes []NodeInfo, model string, self NodeID) []NodeInfo {
 
 // OwnTypes are the types of task that every daemon serves itself, where it can.
 func OwnTypes() []string {
-	return []string{TypePing, TypeInference, TypeEmbed, TypePull, TypeDelete, TypeShow, TypeFetch, TypeFile}
+	return []string{TypePing, TypeInference, TypeEmbed, TypePull, TypeDelete, TypeShow, TypeFetch, TypeSearch, TypeFile}
 }
 
 // Internal reports whether tasks of a type are what nodes ask each other to answer a request, and not work

@@ -64,15 +64,16 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 	return s, nil
 }
 
-// Attach returns the output of a task that was submitted before, from its chunk from on. A
-// worker keeps the last 1 MiB of output, so it may begin later; of a task that has ended there
-// is the last chunk alone. Breaking the loop leaves the task alone.
+// Attach returns the output of a task that was submitted before, beginning with the chunk whose Seq
+// is from. A worker keeps the last 1 MiB of output, so it may begin later; of a task that has ended
+// there is the last chunk alone. Breaking the loop leaves the task alone. Errors are those of Submit,
+// and CodeNotFound, without a chunk, where nobody in the swarm knows the task.
 func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk, error] {
 	return c.AttachAt(ctx, id, 0, from)
 }
 
-// AttachAt is Attach for who has read the chunks of an attempt before from, and wants each chunk once:
-// where a later attempt has begun anew it comes from its beginning.
+// AttachAt is Attach for a reader that has read the chunks before from of one attempt (Chunk.Attempt),
+// and wants each chunk once: a later attempt, where there is one, is sent from its beginning.
 func (c *Conn) AttachAt(ctx context.Context, id TaskID, attempt, from int) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		if err := id.Validate(); err != nil {
@@ -267,13 +268,18 @@ func endError(end *TaskInfo) error {
 // EnqueueOption changes what Enqueue waits for.
 type EnqueueOption func(*EnqueueRequest)
 
-// WithCopies sets on how many disks, 1 or 2, a task must be before it is accepted. The default
-// is 2, and as many as there are.
+// WithCopies sets for how many disks Enqueue waits, 1 or 2; the default is 2. With 1 it waits for the
+// second for 1 s at most, and with 2 as long as it takes to copy a payload over MaxInline. Where no
+// second disk answers the task is accepted with one copy, as Receipt.Copies tells, and has the other
+// made later.
 func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies = n } }
 
 // Enqueue hands t over for good: when it returns, t is synced to disk, on Receipt.Copies nodes.
 // Handing over the same task again, at any node, is the same task; the same id with other content is
-// CodeConflict, as far as the nodes know that are there.
+// CodeConflict, as far as the nodes know that are there. Among the other errors are CodeInvalid and
+// CodeTooLarge for what Task.Validate refuses, CodeNoSpace where the daemon's disk is nearly full,
+// CodeBusy where too many of its tasks are open, and CodeUnavailable or CodeTimeout where no store
+// answered in time: then the task may have been accepted, and may be handed over again under its id.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err

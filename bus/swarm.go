@@ -44,7 +44,12 @@ func (c *Conn) Join(ctx context.Context, token string) (JoinReply, error) {
 
 // Leave takes the daemon out of its swarm, into a swarm of one.
 func (c *Conn) Leave(ctx context.Context) (JoinReply, error) {
-	return call[JoinReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbLeave), struct{}{})
+	r, err := call[struct {
+		JoinReply
+		Older string `json:"phrase"` // what an older daemon calls the recovery phrase
+	}](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbLeave), struct{}{})
+	r.Phrase = cmp.Or(r.Phrase, r.Older)
+	return r.JoinReply, err
 }
 
 // Nodes returns the nodes of the swarm as the daemon knows them, by name: the KV bucket "peers".

@@ -61,6 +61,9 @@ type Task struct {
 	// opaque name of up to 64 letters, digits, '-' or '_'. Requests over HTTP have KeyInfo.User; empty
 	// is the owner of the submitting node.
 	User string `json:"user,omitempty"`
+	// Part tells that somebody asked for something that takes many tasks, of which this is one. Lists leave it
+	// out once it has ended.
+	Part bool `json:"part,omitempty"`
 	// Payload is the input, in the format of the type.
 	Payload json.RawMessage `json:"payload,omitempty"`
 
@@ -80,7 +83,7 @@ func (t Task) MarshalJSON() ([]byte, error) { return Marshal(t) }
 // UnmarshalJSON keeps fields of later versions.
 func (t *Task) UnmarshalJSON(b []byte) error { return Unmarshal(b, t) }
 
-// MarshalJSONTo gives them back.
+// MarshalJSONTo writes the fields of later versions that it keeps, too.
 func (t Task) MarshalJSONTo(e *jsontext.Encoder) error {
 	return MarshalLater(e, (*plainTask)(&t), &t.Later)
 }
@@ -186,6 +189,7 @@ type TaskInfo struct {
 	Durable   bool            `json:"durable"`
 	Copies    int             `json:"copies,omitempty"` // disks that hold it, of a durable task
 	Submitted time.Time       `json:"submitted,omitzero"`
+	Part      bool            `json:"part,omitempty"` // see Task
 	Result    json.RawMessage `json:"result,omitempty"`
 	// ResultBlob stands for a Result over MaxInline until that is fetched; Conn does so.
 	ResultBlob *Blob  `json:"result_blob,omitempty"`
@@ -198,6 +202,9 @@ type TaskInfo struct {
 	Position int           `json:"position,omitempty"`
 	Wait     time.Duration `json:"wait_ns,omitempty"`
 }
+
+// EndedPart reports whether a task is a part that has ended: lists leave it out, unless asked for all.
+func (i TaskInfo) EndedPart() bool { return i.Part && i.State.Terminal() }
 
 // Receipt says that a durable task is accepted: on disk, synced, on Copies nodes.
 type Receipt struct {

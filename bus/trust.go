@@ -71,6 +71,8 @@ type NodeRequest struct {
 // RecoverRequest carries the recovery phrase of the swarm.
 type RecoverRequest struct {
 	Phrase string `json:"recovery_phrase"`
+	// Older is Phrase by its former name, which a program that was not replaced with the other sends, or reads.
+	Older string `json:"phrase,omitempty"`
 }
 
 // TrustReply tells how a node stands to the swarm now.
@@ -117,7 +119,7 @@ func (c *Conn) Revoke(ctx context.Context, node NodeID) (TrustReply, error) {
 // Recover makes the daemon's node a holder of the swarm key by its recovery phrase. CodeInvalid
 // for a phrase with a mistake, CodeForbidden for that of another swarm.
 func (c *Conn) Recover(ctx context.Context, phrase string) (TrustReply, error) {
-	return call[TrustReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRecover), RecoverRequest{Phrase: phrase})
+	return call[TrustReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbRecover), RecoverRequest{Phrase: phrase, Older: phrase})
 }
 
 // RotateSwarm replaces the swarm's key. All members stay, and go along as they hear of it; this

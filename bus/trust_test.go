@@ -36,6 +36,19 @@ func TestCallsAboutTrust(t *testing.T) {
 	wantCode(t, err, bus.CodeForbidden)
 }
 
+// A daemon that was not replaced with this program has the recovery phrase by its former name.
+func TestRecoveryPhraseOfAnOlderDaemon(t *testing.T) {
+	t.Parallel()
+	type older struct {
+		Phrase string `json:"phrase"`
+	}
+	d, c := setup(t)
+	on(d, payload(bus.VerbRecover), func(r older) any { return bus.TrustReply{Member: bus.Member{ID: bus.NodeID(r.Phrase)}} })
+	on(d, payload(bus.VerbLeave), func(struct{}) any { return older{"p"} })
+	check(t, bus.TrustReply{Member: bus.Member{ID: "a phrase"}})(c.Recover(t.Context(), "a phrase"))
+	check(t, bus.JoinReply{Phrase: "p"})(c.Leave(t.Context()))
+}
+
 // The daemon cuts whoever asked for new credentials as soon as it has answered: the answer counts.
 func TestReplyBeforeTheCut(t *testing.T) {
 	t.Parallel()

@@ -342,6 +342,7 @@ func TestWireFormat(t *testing.T) {
 		bus.Task{ID: "t1", Type: "ping", Model: "m", Node: self, Lane: bus.Batch, Priority: 5, Timeout: time.Second, Payload: []byte(`{}`)},
 		bus.Task{Type: "ping"},
 		bus.Task{Type: "ping", User: "key-1"},
+		bus.Task{Type: "ping", Part: true},
 		bus.TaskInfo{ID: "t1", Type: "ping", State: bus.StateDone, Attempts: 1, NodeID: self, Result: []byte(`1`), Error: bus.Errorf(bus.CodeFailed, "x")},
 		bus.Receipt{ID: "t1", Accepted: true, Copies: 2},
 		bus.Chunk{Attempt: 1, Seq: 2, Node: self, Data: []byte(`"x"`)},
@@ -368,6 +369,7 @@ func TestWireFormat(t *testing.T) {
 		bus.Revocation{By: self, ByName: "a", At: at},
 		bus.NodeRequest{Node: self},
 		bus.RecoverRequest{Phrase: "p"},
+		bus.RecoverRequest{Phrase: "p", Older: "p"},
 		bus.TrustReply{Member: bus.Member{ID: self, Name: "a", State: bus.NodeReady, Since: at}, Changed: true},
 		bus.Rotation{Dir: "d", Files: []string{"f"}},
 		bus.SwarmRotation{Swarm: bus.SwarmInfo{ID: "s"}, Phrase: "p", Members: []bus.Member{}},
@@ -396,4 +398,20 @@ func TestWireFormat(t *testing.T) {
 		fmt.Fprintf(&b, "%T\n\t%s\n", v, j)
 	}
 	golden(t, "wire.golden", b.String())
+}
+
+// People name a task by the beginning of its id, so those of one program differ there.
+func TestNewTaskID(t *testing.T) {
+	t.Parallel()
+	begun := map[string]bool{}
+	for range 1000 {
+		id := bus.NewTaskID()
+		if err := id.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if begun[string(id[:8])] {
+			t.Errorf("two of a thousand ids begin with %s", id[:8])
+		}
+		begun[string(id[:8])] = true
+	}
 }
