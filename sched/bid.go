@@ -47,6 +47,8 @@ type Need struct {
 	// From is the submitter, told only by one whose own machine is closed to others, or of what it has
 	// pinned to itself: that may be closed later.
 	From bus.NodeID
+	// Warm is who answered this conversation last, as far as the submitter knows: a host may be a new one.
+	Warm bus.NodeID
 }
 
 // Seat is what a bid looks at of one node, for tasks of one class.

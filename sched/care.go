@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,20 +51,20 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 	}
 	var late []Job
 	o.mu.Lock()
-	for _, e := range o.entries {
-		if o.n.expired(&e.job, now) {
+	for id, e := range o.entries {
+		if o.n.expired(&e.job, now) && !o.awaited(id, now) {
 			late = append(late, e.job)
 		}
 	}
 	for id, k := range o.keptOpen {
-		if o.entries[id] == nil && k.job.expired(now) && o.orphaned(k) {
+		if o.entries[id] == nil && k.job.expired(now) && o.orphaned(k) && !o.awaited(id, now) {
 			late = append(late, k.job)
 		}
 	}
 	o.mu.Unlock()
 	o.endAll(ctx, late, func(j *Job) Final {
 		attempts := o.attempts(j)
-		e := expired(attempts)
+		e := o.expired(j.Task.ID, attempts)
 		if at, ok := o.runningAt(j.Task.ID); ok {
 			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
 		}
@@ -296,14 +297,5 @@ func (o *outbox) missedBy(k *kept, now time.Time) bool {
 	if now.Sub(k.endAt) > max(missedFor, o.n.cfg.Retention) {
 		return false
 	}
-	keep := []bus.NodeID{k.job.Submitter, k.job.Custodian}
-	for _, p := range k.places {
-		keep = append(keep, p.Custodian)
-	}
-	for _, id := range keep {
-		if id != "" && id != bus.NoCustodian && id != o.n.cfg.ID && !o.n.members.met(id, now) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.keepers(k), func(id bus.NodeID) bool { return !o.n.members.met(id, now) })
 }

@@ -199,7 +199,7 @@ func (sc *situation) decide(t *testing.T) string {
 
 func TestNeedInAHeader(t *testing.T) {
 	t.Parallel()
-	for _, n := range []sched.Need{{}, {Prompt: 12}, {Affinity: 1 << 63}, {Prompt: 1, Affinity: 255, From: a}} {
+	for _, n := range []sched.Need{{}, {Prompt: 12}, {Affinity: 1 << 63}, {Prompt: 1, Affinity: 255, From: a}, {Affinity: 1, Warm: "myco-00000000000a"}} {
 		if got := sched.ParseNeed(n.String()); got != n {
 			t.Errorf("%+v is %q, and read as %+v", n, n.String(), got)
 		}

@@ -1,6 +1,9 @@
 package sched
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -142,4 +145,118 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		return Action{Kind: HoldBack, Why: "it may still run on " + string(unsure.Node) + ", which is lost", Unsure: unsure}
 	}
 	return a
+}
+
+// claim writes the record that lets this worker run a, unless its host has, or says why not.
+func (w *worker) claim(ctx context.Context, a *attempt) Action {
+	q, d, j, id := a.q, a.d, a.job, a.job.Task.ID
+	s := w.sighting(j)
+	act := OnDelivery(nil, d, j, s, w.n.now())
+	if act.Kind == HoldBack {
+		return act
+	}
+	if f, ok, err := w.n.outbox.endOf(id); ok && !w.n.off(ProtectPreload) {
+		if err != nil {
+			return Action{Kind: HoldBack, Why: err.Error()}
+		}
+		w.settle(ctx, a, f)
+		return Action{Kind: Finish, Why: "ended: " + string(f.State)}
+	}
+	if a.stands(act) {
+		return act
+	}
+	a.rec = w.record(act, d)
+	cctx, cancel := w.n.queue.during(ctx)
+	defer cancel()
+	var err error
+	if a.rev == 0 {
+		a.rec.Nonce = cmp.Or(d.Nonce, a.rec.Nonce) // what its host may have claimed, too long ago, is this
+		a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+	} else {
+		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), a.rev, nil)
+	}
+	for tries := 0; err != nil && tries < 5 && cctx.Err() == nil; tries++ {
+		data, rev, gerr := w.n.fx.GetClaim(cctx, q, id)
+		var cur Record
+		switch {
+		case errors.Is(gerr, ErrNotFound):
+			a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
+			continue
+		case gerr != nil || bus.Unmarshal(data, &cur) != nil:
+			continue
+		case cur.Nonce == a.rec.Nonce: // an earlier try got through, or its host has claimed it; it stands from now on
+			a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
+			continue
+		}
+		w.count(&s, id) // its host may have told meanwhile how the last attempt ended
+		w.countRecord(&s, &cur, id)
+		act = OnDelivery(&cur, d, j, s, a.w.n.now())
+		if act.Kind == HoldBack || (act.Kind == Finish || act.Kind == Skip) && !w.n.off(ProtectClaim) {
+			return act
+		}
+		if cur.Why != "" && act.Kind == Bury {
+			act.Why += "; last: " + cur.Why
+		}
+		a.rec = w.record(act, d)
+		a.rec.Later = cur.Later
+		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
+	}
+	if err != nil {
+		w.nak(d.Ack, claimRetryMS)
+		w.n.log.Debug("claim", "task", id, "err", err)
+		return Action{}
+	}
+	return act
+}
+
+// sighting is what is known here of a task that was delivered.
+func (w *worker) sighting(j *Job) Sighting {
+	id := j.Task.ID
+	s := Sighting{Attempts: j.Attempts, Crashes: j.Crashes, Failures: j.Failures, Fate: w.n.fateOf(id)}
+	s.Unseen = !j.Durable() && (!w.n.members.alive(j.Submitter) || w.n.members.boot(j.Submitter) != j.Boot)
+	if !w.n.off(ProtectHoldBack) {
+		s.RunningAt, _ = w.n.members.runningAt(id)
+		if w.find(id) != nil {
+			s.RunningAt = w.n.cfg.ID
+		}
+	}
+	w.count(&s, id)
+	return s
+}
+
+// countRecord adds to s what r tells of an attempt that has not ended, or takes that out of r where it never began.
+func (w *worker) countRecord(s *Sighting, r *Record, id bus.TaskID) {
+	if r.State != bus.StateRunning {
+		return
+	}
+	s.Crashes = mergeCrashes(s.Crashes, w.n.members.crashOf(r.Worker, r.Attempt))
+	if r.Worker == w.n.cfg.ID && w.find(id) == nil && w.isSlot(r.Nonce) { // its host has claimed it for a slot here, which did not begin it
+		r.Attempt--
+	}
+}
+
+// count adds to s what is known here of a task's attempts, crashes and failures.
+func (w *worker) count(s *Sighting, id bus.TaskID) {
+	if w.n.off(ProtectJournal) {
+		s.Attempts, s.Crashes, s.Failures = 0, nil, nil
+		return
+	}
+	n, cs := w.n.members.known(id)
+	s.Attempts, s.Crashes = max(s.Attempts, n), mergeCrashes(s.Crashes, cs)
+	fs, _ := w.n.members.failures(id)
+	s.Failures = mergeFailures(s.Failures, fs)
+}
+
+func (w *worker) record(act Action, d Delivery) Record {
+	return Record{
+		State: bus.StateRunning, Worker: w.n.cfg.ID, Attempt: act.Attempt, Nonce: string(bus.NewTaskID()), Ack: d.Ack,
+		Seq: d.Seq, Crashes: act.Crashes, Failures: act.Failures,
+	}
+}
+
+func (a *attempt) head() Claim { return a.rec.claim(a.job.Task.ID, a.d) }
+
+// claim heads r, the record of a task that came as delivery d.
+func (r Record) claim(id bus.TaskID, d Delivery) Claim {
+	return Claim{Task: id, State: r.State, Worker: r.Worker, Attempt: r.Attempt, Ack: d.Ack, Key: d.Key, Seq: d.Seq}
 }

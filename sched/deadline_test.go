@@ -99,6 +99,79 @@ func TestDeadlinePassesWhileTheCustodianIsStopped(t *testing.T) {
 	})
 }
 
+// A submitter, or a custodian, is back after the deadline of a task, and before the other, which knows its end: it waits
+// for that a moment, before it writes another end, or has a worker write one.
+func TestDeadlineHasPassedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, first := range []int{theSubmitter, theHost} {
+		for _, comesAfter := range []time.Duration{5 * time.Second, 15 * time.Second} {
+			c := parts(4, theWorker)
+			c.rank[theSubmitter] = 0 // it may be host, once it is alone
+			c.twoEnds = comesAfter > 10*time.Second
+			play(t, c, func(s *swarm) {
+				second := theHost + theSubmitter - first
+				k := s.endedBehind(second, timeout(10*time.Second))
+				time.Sleep(20 * time.Second)
+				s.restart(first)
+				s.handle(first)
+				if !c.twoEnds {
+					time.Sleep(comesAfter)
+					if ends := s.nodes[first].endsAt(k.id); len(ends) > 0 {
+						s.note("node %d, which is alone, has it as %+v", first, ends)
+					}
+					s.restart(second)
+					s.endsAs(first, k, bus.StateDone, 10*time.Second)
+					return
+				}
+				s.endsAs(first, k, bus.StateExpired, comesAfter) // it is held, though another may know better
+				ends := s.nodes[first].endsAt(k.id)
+				if len(ends) > 0 && (ends[0].Error == nil || !strings.Contains(ends[0].Error.Message, "is not known, for "+string(nodeID(second))+" is away")) {
+					s.note("it ends with %v", ends[0].Error)
+				}
+			})
+		}
+	}
+}
+
+// A task that was found on the disk and has time left ends at its deadline, though the machine it is for was put out, and
+// who may know its end is away.
+func TestDeadlinePassesWhileTheCustodianIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	var out atomic.Bool
+	c := parts(4, theWorker)
+	c.twoEnds = true
+	c.putOut = func(id bus.NodeID) (string, bool) { return "", out.Load() && id == nodeID(theWorker) }
+	play(t, c, func(s *swarm) {
+		k := s.endedBehind(theHost, pin(nodeID(theWorker)), timeout(time.Minute))
+		out.Store(true)
+		s.restart(theSubmitter)
+		s.endsAs(theSubmitter, k, bus.StateExpired, time.Until(k.submitted.Add(time.Minute+time.Second)))
+	})
+}
+
+// endedBehind has node theWorker end a durable task of node theSubmitter, where only keeper learns of that. Then all are
+// down, and theWorker for good.
+func (s *swarm) endedBehind(keeper int, opts ...option) *tracked {
+	s.elected()
+	k := s.enqueue(theSubmitter, script{MS: 2000}, opts...)
+	s.running(k)
+	s.kill(theHost + theSubmitter - keeper)
+	if keeper == theHost {
+		s.kill(theOther) // else it is host, and knows the end too
+	}
+	s.endsAs(keeper, k, bus.StateDone, 5*time.Second)
+	s.kill(keeper, theOther)
+	s.killForGood(theWorker)
+	return k
+}
+
+// endsAs notes where node i does not have an end of task k in a state within limit, and before any other.
+func (s *swarm) endsAs(i int, k *tracked, want bus.TaskState, limit time.Duration) {
+	if !s.until(limit, func() bool { return len(s.nodes[i].endsAt(k.id)) > 0 }) || s.nodes[i].endsAt(k.id)[0].State != want {
+		s.note("node %d has it as %+v, want %s", i, s.nodes[i].endsAt(k.id), want)
+	}
+}
+
 // A custodian that answers nothing is asked again for one task, more and more rarely, and not for each:
 // deadlines pass meanwhile.
 func TestDeadlinePassesWhileNoCustodianAnswers(t *testing.T) {

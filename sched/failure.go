@@ -171,6 +171,8 @@ func (n *Node) givenUp(j *Job, r *Record, why string) *bus.Error {
 			return e.WithHint("%s", again)
 		case j.Task.Type == bus.TypeFetch:
 			return e.WithHint("check the URL; a node that reaches its server, if there is one, is named with --node")
+		case j.Task.Type == bus.TypeSearch:
+			return e.WithHint("myco doctor on that node tells what is wrong there")
 		}
 		return e.WithHint("myco task why %s", j.Task.ID)
 	case len(fs) >= maxFailures && len(cs) < maxCrashes:

@@ -109,8 +109,20 @@ func (m *members) noteHeld(task bus.TaskID, c Crash) {
 			how = fmt.Sprintf("has started again, and may tell its end; %v after that the task is dead", handsBack)
 		}
 	}
+	m.holds(task, "held back: it may still run on "+name+", which "+how)
+}
+
+// hold notes why task is neither run nor ended.
+func (m *members) hold(task bus.TaskID, why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holds(task, why)
+}
+
+// holds is hold. The caller holds mu.
+func (m *members) holds(task bus.TaskID, why string) {
 	t := m.tell(task, 0, m.now())
-	t.held, t.heldFor = "held back: it may still run on "+name+", which "+how, m.listened+heldNews
+	t.held, t.heldFor = why, m.listened+heldNews
 }
 
 // heldBack returns why task was neither run nor ended here a moment ago; empty where it was not held back.

@@ -148,6 +148,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	for id, e := range o.entries {
 		switch {
 		case o.heard[id] != nil: // it has ended
+		case o.found(id) && o.n.expired(&e.job, now): // care ends it, once it has asked; a worker asks nobody
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
 				inQueue++
@@ -207,7 +208,7 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
 	key = o.n.shared(key, &j)
-	message, need := sync.OnceValue(j.message), o.n.needOf(&j)
+	message, need := sync.OnceValue(j.message), o.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {
 		if !j.Durable() && h.offer(key, need, &j, message) {
@@ -237,6 +238,9 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	var due []*kept
 	o.mu.Lock()
 	for id, k := range o.keptOpen {
+		if k.found && k.job.expired(now) {
+			continue // care ends it, once it has asked
+		}
 		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst &&
 			(k.job.Submitter == o.n.cfg.ID || o.orphaned(k)) {
 			due = append(due, k)

@@ -290,7 +290,7 @@ func (o *outbox) find(id bus.TaskID) (found, bool) {
 // listable is a task that may be listed: the lowest rank first, and then the latest.
 type listable struct {
 	id   bus.TaskID
-	rank int   // 0 for an open one, 1 for a dead one
+	rank int   // 0 for an open one, 1 for a dead one, 3 for a part of something larger
 	at   int64 // when it was submitted
 }
 
@@ -320,6 +320,8 @@ func (o *outbox) listed() []bus.TaskID {
 			l.rank = 0
 		} else if end.State == bus.StateDead {
 			l.rank = 1
+		} else if j.Task.Part {
+			l.rank = 3
 		}
 		if len(first) < bus.MaxListed {
 			heap.Push(&first, l)

@@ -25,6 +25,14 @@ func TestListOfManyTasks(t *testing.T) {
 	for i := range tasks {
 		keep(fmt.Sprintf("done%d", i), i, bus.StateDone)
 	}
+	for i := range tasks { // later ones, and less wanted
+		part := job(fmt.Sprintf("part%d", i), tasks+i)
+		part.Task.Part = true
+		o.kept[part.Task.ID] = &kept{job: part, final: &Final{Task: part.Task.ID, State: bus.StateDone}}
+	}
+	if f := o.known("part0"); len(f) != 1 || !f[0].Info.Part {
+		t.Errorf("of a part is told %+v", f)
+	}
 	for i := range few {
 		keep(fmt.Sprintf("dead%d", i), -i, bus.StateDead)
 		o.open(&entry{job: job(fmt.Sprintf("open%d", i), -i), out: o.newStream(true)})

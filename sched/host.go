@@ -309,6 +309,9 @@ func (h *host) add(key bus.Key, id bus.TaskID, seq uint64, need Need) {
 func (h *host) insert(key bus.Key, id bus.TaskID, seq uint64, need Need) *item {
 	k := h.keyQueue(key)
 	it := &item{id: id, k: k, seq: seq, since: h.n.now(), open: true, need: need}
+	if need.Warm != "" && h.warm.of(need.Affinity) == "" && !h.n.off(ProtectAffinity) {
+		h.warm.put(need.Affinity, need.Warm)
+	}
 	h.items[id] = it
 	k.open = append(k.open, it)
 	k.nOpen++

@@ -67,6 +67,39 @@ func turns(s *swarm) {
 	end(long)
 }
 
+// A conversation goes on where its cache is, though the host that knew has died: its submitter tells the next one. Its
+// first turn goes to the node that is chosen last of two, since the other is busy.
+func TestConversationOutlivesItsHost(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 5, slots: 1, rank: map[int]int{theHost: 3}, work: nobody}, func(s *swarm) {
+		s.elected()
+		for _, i := range []int{theWorker, theOther} {
+			s.answer(i)
+		}
+		time.Sleep(2 * time.Second)
+		ask := func(session string, ms int) *tracked {
+			return s.submit(theSubmitter, script{MS: ms, Session: session}, question())
+		}
+		other, talk := ask("other", 1000), ask("talk", 200)
+		first, at := s.running(other), s.running(talk)
+		if first == at {
+			s.note("both went to one node with one slot")
+		}
+		for range 3 {
+			s.until(20*time.Second, func() bool { return len(s.ends(other)) > 0 && len(s.ends(talk)) > 0 })
+			s.kill(theHost)
+			time.Sleep(5 * time.Second)
+			s.restart(theHost)
+			time.Sleep(5 * time.Second)
+			s.elected()
+			talk = ask("talk", 200)
+			if node := s.running(talk); node != at {
+				s.note("after its host has died a conversation goes on at node %d, and not at %d", node, at)
+			}
+		}
+	})
+}
+
 // fill has batch work for all slots of a node, and then somebody asks.
 func fill(s *swarm) {
 	s.elected()
@@ -138,5 +171,19 @@ func TestDownloadCounts(t *testing.T) {
 		}
 		s.until(10*time.Second, func() bool { return len(s.ends(pull)) > 0 })
 		asks(theWorker)
+	})
+}
+
+// Slots of plugins and programs count as the node's, and are none for models.
+func TestSlotsForModels(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 2, slots: 2, work: nobody}, func(s *swarm) {
+		s.elected()
+		s.answer(1)
+		s.can(1, bus.Capability{Type: "paint", Slots: 3})
+		told := func() bus.NodeInfo { return s.nodes[0].now().node.View().Peers[nodeID(1)].Info }
+		if !s.until(2*time.Second, func() bool { i := told(); return i.Slots == 5 && i.ModelSlots == 2 }) {
+			s.note("it tells of %d slots, %d of them for models, want 5 and 2", told().Slots, told().ModelSlots)
+		}
 	})
 }

@@ -15,9 +15,19 @@ const (
 	affinityText = 1 << 10 // bytes of each beginning that count
 )
 
-// needOf tells of j what its queue host should know.
-func (n *Node) needOf(j *Job) Need {
-	return needOf(j, n.cfg.ID, n.closed())
+// needOf tells of j what its queue host should know, and notes which conversation it belongs to.
+func (o *outbox) needOf(j *Job) Need {
+	need := needOf(j, o.n.cfg.ID, o.n.closed())
+	if need.Affinity == 0 {
+		return need
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	need.Warm = o.warm.of(need.Affinity)
+	if e := o.entries[j.Task.ID]; e != nil {
+		e.affinity = need.Affinity
+	}
+	return need
 }
 
 // closed reports whether the owner of this machine lets it do no work of others at present.
@@ -104,12 +114,16 @@ func affinityOf(t *bus.Task) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
-// String is the form of n in a header: prompt, affinity and submitter; empty for the zero value.
+// String is the form of n in a header: prompt, affinity, submitter and who is warm; empty for the zero value.
 func (n Need) String() string {
 	if n == (Need{}) {
 		return ""
 	}
-	return strconv.Itoa(n.Prompt) + " " + strconv.FormatUint(n.Affinity, 16) + " " + string(n.From)
+	s := strconv.Itoa(n.Prompt) + " " + strconv.FormatUint(n.Affinity, 16) + " " + string(n.From)
+	if n.Warm != "" {
+		s += " " + string(n.Warm)
+	}
+	return s
 }
 
 // ParseNeed is the inverse of Need.String. What it cannot read tells nothing; more may follow, from
@@ -124,5 +138,9 @@ func ParseNeed(s string) Need {
 	if err1 != nil || err2 != nil || prompt < 0 {
 		return Need{}
 	}
-	return Need{Prompt: prompt, Affinity: affinity, From: bus.NodeID(p[2])}
+	n := Need{Prompt: prompt, Affinity: affinity, From: bus.NodeID(p[2])}
+	if len(p) > 3 && bus.NodeID(p[3]).Validate() == nil {
+		n.Warm = bus.NodeID(p[3])
+	}
+	return n
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -26,8 +25,8 @@ type Config struct {
 	// Alone reports whether the swarm has no other member, so that a start need not listen for
 	// one. Default: never.
 	Alone func() bool
-	// PutOut reports whether a node was put out of the swarm, for good, and its name there. It must not block.
-	// Default: none was.
+	// PutOut reports whether a node was put out of the swarm, for good, and its name there, which of others it tells
+	// where it knows it. It must not block. Default: none was.
 	PutOut func(bus.NodeID) (name string, out bool)
 	// Info is what the node tells of itself; State, Models, Types, Slots, Busy and QueueHost
 	// are filled in. It must not block.
@@ -118,60 +117,66 @@ type Node struct {
 	bye    bool       // said: no heartbeat may take it back
 }
 
+// withDefaults returns c with what it leaves out.
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Boot == "" {
+		c.Boot = string(bus.NewTaskID())
+	}
+	c.spareKeys = cmp.Or(c.spareKeys, spareKeys)
+	if c.Alone == nil {
+		c.Alone = func() bool { return false }
+	}
+	if c.PutOut == nil {
+		c.PutOut = func(bus.NodeID) (string, bool) { return "", false }
+	}
+	if c.Info == nil {
+		c.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(c.ID)} }
+	}
+	if c.Load == nil {
+		c.Load = func() Load { return Load{} }
+	}
+	if c.Room == nil {
+		c.Room = func() error { return nil }
+	}
+	if c.Take == nil {
+		c.Take = func(int) (func(), error) { return func() {}, c.Room() }
+	}
+	if c.News == nil {
+		c.News = func() {}
+	}
+	if c.Wire == (bus.Wire{}) {
+		c.Wire = bus.ThisWire()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Slept == nil {
+		c.Slept = func() time.Duration { return 0 }
+	}
+	if c.Meter == nil {
+		c.Meter = unmetered{}
+	}
+	if c.Hold == 0 {
+		c.Hold = holdDefault
+	}
+	if c.Reserved == 0 {
+		c.Reserved = reservedDefault
+	}
+	if c.CollectAfter == 0 {
+		c.CollectAfter = collectAfter
+	}
+	if c.Retention == 0 {
+		c.Retention = 24 * time.Hour
+	}
+	return c
+}
+
 // New makes a Node; it starts nothing.
 func New(cfg Config, fx Effects) *Node {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Boot == "" {
-		cfg.Boot = string(bus.NewTaskID())
-	}
-	cfg.spareKeys = cmp.Or(cfg.spareKeys, spareKeys)
-	if cfg.Alone == nil {
-		cfg.Alone = func() bool { return false }
-	}
-	if cfg.PutOut == nil {
-		cfg.PutOut = func(bus.NodeID) (string, bool) { return "", false }
-	}
-	if cfg.Info == nil {
-		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(cfg.ID)} }
-	}
-	if cfg.Load == nil {
-		cfg.Load = func() Load { return Load{} }
-	}
-	if cfg.Room == nil {
-		cfg.Room = func() error { return nil }
-	}
-	if cfg.Take == nil {
-		cfg.Take = func(int) (func(), error) { return func() {}, cfg.Room() }
-	}
-	if cfg.News == nil {
-		cfg.News = func() {}
-	}
-	if cfg.Wire == (bus.Wire{}) {
-		cfg.Wire = bus.ThisWire()
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = time.Now
-	}
-	if cfg.Slept == nil {
-		cfg.Slept = func() time.Duration { return 0 }
-	}
-	if cfg.Meter == nil {
-		cfg.Meter = unmetered{}
-	}
-	if cfg.Hold == 0 {
-		cfg.Hold = holdDefault
-	}
-	if cfg.Reserved == 0 {
-		cfg.Reserved = reservedDefault
-	}
-	if cfg.CollectAfter == 0 {
-		cfg.CollectAfter = collectAfter
-	}
-	if cfg.Retention == 0 {
-		cfg.Retention = 24 * time.Hour
-	}
+	cfg = cfg.withDefaults()
 	n := &Node{
 		cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
@@ -278,188 +283,10 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 
 // ---- heartbeats
 
-func (n *Node) beatLoop(ctx context.Context) error {
-	t := time.NewTicker(beatEvery)
-	defer t.Stop()
-	for {
-		n.beat()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-t.C:
-		case <-n.beatKick:
-			// Many changes in a moment are one beat: no host is elected faster than this.
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(beatPause):
-			}
-			select {
-			case <-n.beatKick:
-			default:
-			}
-		}
-	}
-}
-
-func (n *Node) beatSoon() { poke(n.beatKick) }
-
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// beat publishes the node's state, and takes it into its own view.
-func (n *Node) beat() {
-	b := n.ownBeat(false)
-	if n.members.hear(b) {
-		poke(n.kick)
-	}
-	data := marshal(b)
-	n.speaks.Lock()
-	defer n.speaks.Unlock() // a goodbye comes after this heartbeat, or before it and for good
-	if n.bye {
-		return
-	}
-	if err := n.fx.Publish(Msg{Subject: bus.SubjectHeartbeat(n.cfg.ID), Data: data}); err != nil {
-		n.log.Debug("send heartbeat", "err", err)
-	}
-}
-
-// ownBeat makes a heartbeat. One that is for a single node is whole, and does not count as sent.
-func (n *Node) ownBeat(single bool) bus.Heartbeat {
-	v := n.members.view()
-	now := n.now()
-	running := n.worker.reported()
-	info := n.ownInfo()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.beatSeq++
-	b := bus.Heartbeat{
-		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
-		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
-		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
-	}
-	if !v.Alive(n.cfg.ID) {
-		b.Sees = append(b.Sees, n.cfg.ID)
-	}
-	if n.hosting != nil {
-		b.Term, b.Host = n.hosting.q.Term, n.cfg.ID
-	} else if q, ok := n.queue.get(); ok {
-		b.Host = q.Host
-	}
-	old := v.Peers[n.cfg.ID].Info
-	if single || now.Sub(n.sentInfo) >= infoEvery || !sameInfo(old, info) {
-		b.Info = &info
-	}
-	if b.Info != nil && !single {
-		n.sentInfo = now
-	}
-	return b
-}
-
-func sameInfo(a, b bus.NodeInfo) bool {
-	a.Seen, b.Seen = time.Time{}, time.Time{}
-	a.Use, b.Use, a.Queues, b.Queues = nil, nil, nil, nil // they change all the time
-	return reflect.DeepEqual(a, b)
-}
-
-func (n *Node) ownInfo() bus.NodeInfo {
-	i := n.cfg.Info()
-	i.ID, i.State, i.Wire, i.Shares = n.cfg.ID, bus.NodeReady, n.cfg.Wire, true
-	n.worker.describe(&i)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	i.QueueHost, i.DiskFull = n.hosting != nil, n.cfg.Room() != nil
-	if n.hosting != nil {
-		if counts := n.hosting.counts.Load(); counts != nil {
-			i.Queues = *counts
-		}
-	}
-	if n.draining {
-		i.State = bus.NodeDraining
-	}
-	return i
-}
-
-func (n *Node) onBeat(m Msg) {
-	var b bus.Heartbeat
-	if bus.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID && b.Boot == n.cfg.Boot || b.Node.Validate() != nil ||
-		m.Subject != bus.SubjectHeartbeat(b.Node) {
-		return
-	}
-	n.hearBeat(b)
-}
-
-func (n *Node) hearBeat(b bus.Heartbeat) {
-	twins, held := n.members.meet(b)
-	if twins != nil {
-		n.tellTwins(*twins)
-	}
-	if held && (b.Node == n.cfg.ID || !n.off(ProtectTwin)) {
-		return
-	}
-	old := n.members.boot(b.Node)
-	if old != "" && old != b.Boot {
-		n.worker.submitterGone(b.Node, errSubmitterGone) // another process of it: its clients are gone
-	}
-	if old != b.Boot { // it has not heard what this node can do
-		n.mu.Lock()
-		n.sentInfo = time.Time{}
-		n.mu.Unlock()
-		n.beatSoon()
-	}
-	if n.members.hear(b) {
-		poke(n.kick)
-	}
-	if old != b.Boot {
-		n.tellJournal()
-	}
-	if h := n.host(); h != nil {
-		h.heard(b)
-		if old != b.Boot {
-			h.retell()
-		}
-	}
-}
-
-func (n *Node) saidBye() bool {
-	n.speaks.Lock()
-	defer n.speaks.Unlock()
-	return n.bye
-}
-
-func (n *Node) onBye(m Msg) {
-	var b bus.Heartbeat
-	if bus.Unmarshal(m.Data, &b) != nil || b.Node == n.cfg.ID || m.Subject != bus.SubjectBye(b.Node) {
-		return
-	}
-	if m.Reply != "" { // it waits to be heard
-		if err := n.fx.Publish(Msg{Subject: m.Reply, Data: []byte(n.cfg.ID)}); err != nil {
-			n.log.Debug("answer a goodbye", "err", err)
-		}
-	}
-	if old := n.members.boot(b.Node); old != "" && old != b.Boot {
-		return // another process in its name, see meet
-	}
-	n.members.bye(b)
-	n.gone([]bus.NodeID{b.Node}, errSubmitterGone)
-	poke(n.kick)
-}
-
-// gone reacts to peers that were lost, or have said goodbye: why tells which, to who runs tasks for them.
-func (n *Node) gone(ids []bus.NodeID, why *bus.Error) {
-	for _, id := range ids {
-		n.log.Info("lost", "node", id)
-		if errors.Is(why, errSubmitterLost) {
-			n.cfg.Meter.PeerLost()
-		}
-		n.worker.submitterGone(id, why)
-	}
-	if len(ids) > 0 {
-		n.beatSoon()
 	}
 }
 

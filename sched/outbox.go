@@ -66,6 +66,7 @@ type outbox struct {
 	lacks                 map[bus.TaskID]*lacking
 	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
+	warm                  *warm // of what was submitted here
 }
 
 // entry is an open task that was submitted here.
@@ -77,6 +78,8 @@ type entry struct {
 	out    *stream
 	data   []byte // a payload over bus.MaxInline, until it is kept
 	stores int    // custodians that have it on disk
+
+	affinity uint64 // see Need, once it was fed
 
 	fed     QueueID
 	acked   bool
@@ -98,11 +101,13 @@ type kept struct {
 	onDisk bool      // see setEnd
 	endAt  time.Time // when this node's store got the end, by its own clock
 	orphan bool      // its submitter lives, and has lost it
+	found  bool      // open on the disk when this process started
 	places []Kept    // the subjects that hold it, for Forget
 	fed    QueueID
 	fedAt  time.Time
 	// askedAt is when the others were last asked for its end.
 	askedAt time.Time
+	awayAt  time.Time // see waits; care's own
 }
 
 type ended struct {
@@ -119,7 +124,7 @@ func newOutbox(n *Node) *outbox {
 	return &outbox{
 		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
 		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
-		lacks: map[bus.TaskID]*lacking{},
+		lacks: map[bus.TaskID]*lacking{}, warm: newWarm(),
 	}
 }
 
@@ -137,6 +142,7 @@ func (o *outbox) load(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, k := range o.keptOpen {
+		k.found = true
 		if k.job.Submitter == o.n.cfg.ID {
 			o.open(&entry{job: k.job, key: k.job.key(), order: k.order, born: o.n.now(), stores: 1, out: o.newStream(true)})
 		}
@@ -261,6 +267,9 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	delete(o.entries, id)
 	waiting := !o.fitsWindow()
 	o.openBytes -= e.size()
+	if f.Node != "" && !f.Unrun {
+		o.warm.put(e.affinity, f.Node)
+	}
 	j := e.job // its custodian may just be replaced
 	if j.Durable() {
 		o.durable--

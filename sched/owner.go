@@ -33,7 +33,7 @@ func keptBy(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) (who []stri
 
 // refuse ends tasks that wait for a node to which they are pinned, where it will not run them: whoever asked
 // is told why, as if it were asked now. Where that node was put out of the swarm, which is for good, it ends all of
-// them; where its owner keeps it since they were submitted, attached ones, and a durable one waits.
+// them, once it has heard who else keeps them; where its owner keeps it since they were submitted, attached ones, and a durable one waits.
 func (o *outbox) refuse(ctx context.Context, now time.Time) {
 	if now.Sub(o.n.start) < listenFirst {
 		return // there may be no route yet to who knows better
@@ -55,21 +55,25 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 		return
 	}
 	nodes := o.n.Nodes()
-	putOut := map[bus.NodeID]string{} // the names of those that were, empty for the others
+	names := map[bus.NodeID]string{} // of those that were put out, empty for the others
+	putOut := func(id bus.NodeID) string {
+		name, known := names[id]
+		if !known {
+			if n, out := o.n.cfg.PutOut(id); out {
+				name = cmp.Or(n, string(id))
+			}
+			names[id] = name
+		}
+		return name
+	}
 	why := map[bus.TaskID]*bus.Error{}
 	pinned = slices.DeleteFunc(pinned, func(j Job) bool {
 		if _, runs := o.runningAt(j.Task.ID); runs {
 			return true
 		}
 		key := bus.KeyOf(&j.Task)
-		name, known := putOut[key.Pin]
-		if !known {
-			if n, out := o.n.cfg.PutOut(key.Pin); out {
-				name = cmp.Or(n, string(key.Pin))
-			}
-			putOut[key.Pin] = name
-		}
-		switch {
+		switch name := putOut(key.Pin); {
+		case name != "" && o.waits(&j, putOut, now):
 		case name != "":
 			why[j.Task.ID] = bus.Errorf(bus.CodeNoWorker, "node %s was put out of the swarm, and the task is for that node alone", name).
 				WithHint("leave the node open, without --node, or name another: myco swarm")

@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -260,6 +261,58 @@ func TestEndFromAMachineThatIsPutOut(t *testing.T) {
 				s.note("node %d, which was away, has it as %+v", away, ends)
 			}
 		})
+	}
+}
+
+// A submitter is back, and knows that the machine to which a task is pinned was put out, but does not hear the custodian,
+// which may know its end: that one is waited for, also where another has taken its place, until it was put out too, or for
+// as long as ends are kept.
+func TestEndThatTheCustodianAloneKnows(t *testing.T) {
+	t.Parallel()
+	const custodianBack, custodianPutOut, tooLong = 0, 1, 2
+	for what, want := range map[int]bus.TaskState{custodianBack: bus.StateDone, custodianPutOut: bus.StateFailed, tooLong: bus.StateFailed} {
+		for _, alone := range []bool{true, false} {
+			var out, custodianOut atomic.Bool
+			c := parts(4, theWorker)
+			c.twoEnds = want != bus.StateDone // what the custodian knew is lost with it
+			c.putOut = func(id bus.NodeID) (string, bool) {
+				return "tower", out.Load() && id == nodeID(theWorker) || custodianOut.Load() && id == nodeID(theHost)
+			}
+			c.retention = time.Hour
+			if what == tooLong {
+				c.retention = 90 * time.Second
+			}
+			play(t, c, func(s *swarm) {
+				k := s.endedBehind(theHost, pin(nodeID(theWorker)))
+				if !alone {
+					s.restart(theOther)
+				}
+				out.Store(true)
+				s.restart(theSubmitter)
+				time.Sleep(time.Minute)
+				if ends := s.nodes[theSubmitter].endsAt(k.id); len(ends) > 0 {
+					s.note("it ends without its custodian as %+v", ends[0])
+				}
+				s.waitsFor(k, "held back: node tower", "which is away, may know its end", "myco task cancel "+string(k.id))
+				switch what {
+				case custodianBack:
+					s.restart(theHost)
+				case custodianPutOut:
+					custodianOut.Store(true)
+				}
+				s.endsAs(theSubmitter, k, want, 40*time.Second)
+			})
+		}
+	}
+}
+
+// waitsFor notes where node theSubmitter does not tell each of words of what task k waits for.
+func (s *swarm) waitsFor(k *tracked, words ...string) {
+	i, err := s.nodes[theSubmitter].now().node.Task(context.Background(), k.id)
+	for _, w := range words {
+		if err != nil || !strings.Contains(i.Warning, w) {
+			s.note("task %s tells %q, error %v: want %q in it", k.id, i.Warning, err, w)
+		}
 	}
 }
 

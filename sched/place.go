@@ -191,21 +191,23 @@ func lacks(pin bus.NodeID, nodes []bus.NodeInfo, what string) string {
 }
 
 // unmodelled tells what a node does for a task that needs no model, as in "a node does not read documents" and
-// "no node reads documents", and which flag of mycod keeps it from that; empty for other types.
-func unmodelled(typ string) (does, doing, off string) {
+// "no node reads documents", and how a node comes to do it; empty for other types.
+func unmodelled(typ string) (does, doing, next string) {
+	const without = "start mycod there without %s, in a version that %s: myco swarm"
 	switch typ {
 	case bus.TypeFile:
-		return "read documents", "reads documents", "--no-files"
+		return "read documents", "reads documents", fmt.Sprintf(without, "--no-files", "reads documents")
 	case bus.TypeFetch:
-		return "fetch pages", "fetches pages", "--no-web"
+		return "fetch pages", "fetches pages", fmt.Sprintf(without, "--no-web", "fetches pages")
+	case bus.TypeSearch:
+		return "search the web", "searches the web", "mycod --search URL, of a SearXNG of yours, on a node that reaches it: docs/web.md"
 	}
 	return "", "", ""
 }
 
-// noWorker tells who has what.
-func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
-	what := fmt.Sprintf("tasks of type %q", t.Type)
-	none := "no model"
+// missing tells what no node has for t, and what a node has that has nothing of the kind.
+func missing(t bus.Task) (what, none string) {
+	what, none = fmt.Sprintf("tasks of type %q", t.Type), "no model"
 	switch {
 	case ofProgram(t):
 		none = "none but mycod's own"
@@ -216,23 +218,27 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Type == bus.TypeInference:
 		what = "an engine with a model"
 	}
-	cause := "no node has " + what
+	return what, none
+}
+
+// causeOf tells why nobody runs t, which needs what.
+func causeOf(t bus.Task, nodes []bus.NodeInfo, what string) string {
+	does, doing, _ := unmodelled(t.Type)
 	switch {
 	case t.Node != "":
-		cause = lacks(t.Node, nodes, "have "+what)
+		return lacks(t.Node, nodes, cmp.Or(does, "have "+what))
+	case t.Remote && does != "":
+		return "no other node of the swarm " + doing
 	case t.Remote:
-		cause = "no other node has " + what
+		return "no other node has " + what
+	case does != "":
+		return "no node of the swarm " + doing
 	}
-	does, doing, off := unmodelled(t.Type)
-	switch {
-	case does == "":
-	case t.Node != "":
-		cause = lacks(t.Node, nodes, does)
-	case t.Remote:
-		cause = "no other node of the swarm " + doing
-	default:
-		cause = "no node of the swarm " + doing
-	}
+	return "no node has " + what
+}
+
+// holdings tells what each node that is heard has for tasks like t: none where that is nothing.
+func holdings(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, none string) string {
 	var has []string
 	for _, n := range nodes {
 		if n.State == bus.NodeLost {
@@ -244,8 +250,15 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		}
 		has = append(has, n.Name+": "+cmp.Or(strings.Join(offered(n, t), ", "), none))
 	}
+	return strings.Join(has, "; ")
+}
+
+// noWorker tells why nobody runs t, who has what, and what to do.
+func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
+	what, none := missing(t)
+	cause, has := causeOf(t, nodes, what), holdings(t, nodes, self, none)
 	if who := keptBy(bus.KeyOf(&t), nodes, self); len(who) > 0 {
-		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), strings.Join(has, "; "))
+		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no tasks of others (%s)", strings.Join(who, "; "), has)
 		switch {
 		case t.Type == bus.TypePull || t.Type == bus.TypeDelete:
 			return e.WithHint("myco swarm tells until when; or leave the node open, without --node")
@@ -255,10 +268,10 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
 	if who := drained(bus.KeyOf(&t), nodes); len(who) > 0 {
-		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no more work (%s)", draining(who), strings.Join(has, "; "))
+		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no more work (%s)", draining(who), has)
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
 	}
-	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, strings.Join(has, "; "))
+	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, has)
 	if t.Node != "" && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == t.Node && n.State.Live() }) {
 		return e.WithHint("leave the node open, without --node, or wait until it is back: myco swarm")
 	}
@@ -271,8 +284,8 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Model != "":
 		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
 	}
-	if does != "" {
-		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("start mycod there without %s, in a version that %s: myco swarm", off, doing)
+	if _, _, next := unmodelled(t.Type); next != "" {
+		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("%s", next)
 	}
 	if ofProgram(t) {
 		return e.WithHint("myco plugins")

@@ -97,6 +97,8 @@ func TestPlace(t *testing.T) {
 		{name: "a page, and nobody fetches", task: bus.Task{Type: bus.TypeFetch}, nodes: []bus.NodeInfo{alpha}, err: "no node of the swarm fetches pages"},
 		{name: "a page, by one that does not fetch", task: bus.Task{Type: bus.TypeFetch, Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not fetch pages"},
 		{name: "a page, by any other", task: bus.Task{Type: bus.TypeFetch, Remote: true}, nodes: []bus.NodeInfo{alpha}, err: "no other node of the swarm fetches pages"},
+		{name: "a search, and nobody searches", task: bus.Task{Type: bus.TypeSearch}, nodes: []bus.NodeInfo{alpha}, err: "no node of the swarm searches the web"},
+		{name: "a search, by one that does not", task: bus.Task{Type: bus.TypeSearch, Node: b}, nodes: []bus.NodeInfo{alpha, beta}, err: "node beta does not search the web"},
 		{name: "a page", task: bus.Task{Type: bus.TypeFetch}, nodes: []bus.NodeInfo{{ID: a, Name: "alpha", State: bus.NodeReady, Types: []string{bus.TypeFetch}}}},
 		{name: "a page, from a port that one connects to", task: fetch("https://example.org:8443/x"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), alpha, fetcher(b, "beta", 8443)}, pin: b},
 		{name: "the same, by any other", task: fetch("https://example.org:8443/x", remote), nodes: []bus.NodeInfo{fetcher(a, "alpha", 8443), fetcher(b, "beta"), fetcher(c, "gamma", 8443)}, pin: c},

@@ -262,7 +262,7 @@ func (j *Job) expired(now time.Time) bool {
 func (j *Job) info(state bus.TaskState, f *Final) bus.TaskInfo {
 	t := bus.TaskInfo{
 		ID: j.Task.ID, Type: j.Task.Type, Model: j.Task.Model, State: state, Submitter: j.Submitter,
-		Durable: j.Durable(), Submitted: j.Accepted, Attempts: j.Attempts,
+		Durable: j.Durable(), Submitted: j.Accepted, Part: j.Task.Part, Attempts: j.Attempts,
 	}
 	if f != nil {
 		f.tell(&t)

@@ -35,7 +35,7 @@ func (s stays) with(model string, took time.Duration) stays {
 	return next
 }
 
-// warmMost is how many conversations a host remembers.
+// warmMost is how many conversations a host remembers, or a submitter.
 const warmMost = 4096
 
 // warm is which node answered a conversation last, and has its cache perhaps.

@@ -41,7 +41,8 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 
 // Enqueue hands over a durable task: when it returns, the task is on disk, synced, on as many
 // nodes as the receipt says, and will reach an end whoever dies. copies is how many it waits
-// for, at most 2; with 1 it waits for the second for one second at most.
+// for, at most 2; for the second it waits for acceptWait at most, unless that is 2 and a payload
+// in pieces takes longer.
 func (n *Node) Enqueue(ctx context.Context, t bus.Task, copies int) (bus.Receipt, error) {
 	return n.outbox.enqueue(ctx, t, copies)
 }
@@ -152,27 +153,32 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
 		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
 	}
-	e.stores = p.Stores
+	return o.accepted(e, reply.Why, p.Stores), nil
+}
+
+// accepted takes in a durable task that is on the disks of so many nodes, and returns its receipt.
+func (o *outbox) accepted(e *entry, why string, stores int) bus.Receipt {
 	id := e.job.Task.ID
 	o.mu.Lock()
+	e.stores = stores
 	_, open := o.entries[id]
 	if k := o.kept[id]; !open && (k == nil || k.final == nil) {
 		o.open(e)
 	}
 	fits := o.fitsWindow()
 	o.mu.Unlock()
-	o.n.event(bus.EventQueued, &e.job, 0, reply.Why)
+	o.n.event(bus.EventQueued, &e.job, 0, why)
 	switch q, ok := o.n.queue.get(); {
 	case !ok:
 		o.wake()
 	case fits:
 		o.n.bg.run(func() { o.feed(context.Background(), q, e) })
 	}
-	r := bus.Receipt{ID: id, Accepted: true, Copies: p.Stores}
+	r := bus.Receipt{ID: id, Accepted: true, Copies: stores}
 	if nodes := o.n.Nodes(); !canRunFor(e.key, nodes, o.n.cfg.ID) {
 		r.Warning = waitsFor(e.key, nodes, o.n.cfg.ID, o.n.cfg.ID)
 	}
-	return r, nil
+	return r
 }
 
 // same answers for a durable task that the stores have already: who has handed it over in the same moment was first,
