@@ -15,3 +15,9 @@ func Read(contentType string, body []byte, req bus.FetchRequest) (bus.FetchResul
 	}
 	return p.read(req)
 }
+
+// ReadSearch reads what a search engine has sent; false for what is no answer.
+func ReadSearch(body []byte) (bus.SearchResult, bool) {
+	a, ok := readAnswer(body)
+	return bus.SearchResult{Results: a.hits(bus.MaxHits), Silent: append(a.silent(), a.mute()...)}, ok
+}

@@ -30,6 +30,7 @@ var foreign = map[string]string{
 	"model files":                 "internal/engine/demo/gguf.FuzzParse",
 	"documents":                   "handlers/file.FuzzRead",
 	"pages of the web":            "handlers/web.FuzzRead",
+	"answers of search engines":   "handlers/web.FuzzSearch",
 	"what nvidia-smi says":        "node.FuzzParseSMI",
 }
 

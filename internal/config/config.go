@@ -97,6 +97,9 @@ type Config struct {
 	// web.ParseNetwork reads them; WebPorts are ports beside 80 and 443. Both hold for every member of the
 	// swarm. Default: none.
 	WebAllow, WebPorts []string
+	// Search is where a SearXNG is, as web.ParseSearch reads it: this node searches the web by it, for every member of
+	// the swarm. It may hold a name and a password. Empty: this node does not search.
+	Search string
 	// Reader is a program, with its arguments, that makes text of what it is given: with "page" after them it is
 	// web.Main, with "document" file.Main. Empty: text is made in this process, which one page or document that
 	// was made for it can hold up.
