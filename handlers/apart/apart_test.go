@@ -1,12 +1,14 @@
 package apart_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,9 +36,17 @@ func TestMain(m *testing.M) {
 // job is what the program of these tests does: one thing, with an argument.
 type job struct{ Do, With string }
 
-// TestNobodyIsLeft has whoever started the program end before it ends it.
+// TestNobodyIsLeft has whoever started the program end before it ends it, in a process of its own: work confines the one
+// that it is done in.
 func TestNobodyIsLeft(t *testing.T) {
-	t.Parallel()
+	if os.Getenv("ALONE") == "" {
+		run := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestNobodyIsLeft$", "-test.v")
+		run.Env = append(os.Environ(), "ALONE=1")
+		if out, err := run.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestNobodyIsLeft")) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
 	var out strings.Builder
 	in := strings.NewReader(`{"time":1000000,"memory":1000000000,"job":{"Do":"late"}}` + "\n")
 	if err := apart.Main(in, &out, do); err != nil || !strings.Contains(out.String(), "it takes more than 1ms") {

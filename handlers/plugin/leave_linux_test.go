@@ -114,6 +114,13 @@ run = ["/bin/sh", "-c", 'read -r t; setsid sleep 1000 & echo "{\"output\":[$$,$!
 			_ = syscall.Kill(p[1], syscall.SIGKILL) // gone, where all is well
 		}
 	})
+	// Until setsid has run, what they started is of their group, which ends with them.
+	for _, p := range pids {
+		until(t, fmt.Sprintf("process %d leaves their group", p[1]), func() bool {
+			group, err := syscall.Getpgid(p[1])
+			return err == nil && group == p[1]
+		})
+	}
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

@@ -198,12 +198,15 @@ func (h *Handler) take() (*process, error) {
 		return nil, err
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		go p.end()
+	closed := h.closed
+	if !closed {
+		h.all[p] = true
+	}
+	h.mu.Unlock()
+	if closed {
+		p.end()
 		return nil, errors.New("the daemon ends")
 	}
-	h.all[p] = true
 	return p, nil
 }
 

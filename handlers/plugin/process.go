@@ -125,6 +125,7 @@ func (p *process) open(ctx context.Context) error {
 			return err
 		}
 	}
+	free, _ := p.h.cfg.disk()
 	if err := p.cmd.Start(); err != nil {
 		if guard != nil {
 			guard.Close()
@@ -142,7 +143,7 @@ func (p *process) open(ctx context.Context) error {
 		}
 	}
 	go p.read(r)
-	go p.watch()
+	go p.watch(free)
 	go func() {
 		p.err = p.cmd.Wait()
 		if starts {

@@ -22,9 +22,9 @@ const (
 	maxFilled = 64 << 20
 )
 
-// watch looks at what the process takes, with a task and without, and ends it where that is too much.
-func (p *process) watch() {
-	before, _ := p.h.cfg.disk()
+// watch looks at what the process takes, with a task and without, and ends it where that is too much. The disk had before
+// bytes free when it was started.
+func (p *process) watch(before uint64) {
 	for looked := time.Now(); ; {
 		every := idleEvery
 		if p.busy.Load() {
