@@ -71,10 +71,7 @@ func TestReadersSeeAWhole(t *testing.T) {
 				return
 			default:
 			}
-			b, err := os.ReadFile(path)
-			if busy(err) {
-				continue
-			}
+			b, err := atomicfile.Read(path)
 			if err != nil || !bytes.Equal(b, kinds[0]) && !bytes.Equal(b, kinds[1]) {
 				t.Errorf("read %d bytes that are no version of the file, error %v", len(b), err)
 				return
