@@ -68,7 +68,9 @@
 // that is a member of the token's swarm does not connect at all, unless it has lost sight
 // of the inviter: then it asks as a member ("member" in step 3), is told step 5 whatever
 // became of the invitation, and takes the roster in. A node in a swarm with other members
-// refuses to join another one.
+// refuses to join another one. Where the inviter is one of these, it asks it as a member first: the
+// swarm may be its own under a new key. Who asks so and is no member is told so ("stranger"), and
+// the invitation stays open.
 //
 // # Holders
 //

@@ -15,8 +15,8 @@ import (
 
 // JoinResult is what Join reached.
 type JoinResult struct {
-	// Already says that this node was a member of the token's swarm before, so that
-	// nothing was sent and nothing changed.
+	// Already says that this node was a member of the token's swarm before, under its
+	// present key or an earlier one, so that the invitation was not used.
 	Already bool
 	// Swarm is the swarm that this node is in now.
 	Swarm Info
@@ -30,11 +30,14 @@ type JoinResult struct {
 
 // Join makes this node a member of the swarm that token invites to, under name (its
 // present name when empty), and replaces its swarm of one. With the token of the
-// swarm it is in already it does nothing and succeeds, whatever became of the token.
+// swarm it is in already it does nothing and succeeds, whatever became of the token. With that of
+// a member for a swarm that it does not know it asks whether the own one's key was replaced, and
+// goes along as Import does.
 //
 // Its errors are ErrBadToken, ErrTokenExpired, ErrTokenUsed, ErrUnreachable,
 // ErrForeign when another key answers at the inviter's address, ErrOtherSwarm in a
-// swarm with other members, ErrRevoked, ErrTooMany, ErrProtocol, ErrBadInput and
+// swarm with other members, ErrNotMember where that of the token, which may be the own one's
+// successor, does not have this node, ErrRevoked, ErrTooMany, ErrProtocol, ErrBadInput and
 // ErrUnreadable. After an error this node is in the swarm it was in before.
 func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error) {
 	t, err := ParseToken(token)
@@ -52,7 +55,17 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		return s.joined(before, t, true), nil
 	}
 	if err := s.mayJoin(before, t); err != nil {
-		return JoinResult{}, err
+		if !s.concerns(before, t) {
+			return JoinResult{}, err
+		}
+		_, _, found := s.Find(ctx, token)
+		switch {
+		case errors.Is(found, ErrOtherSwarm):
+			return JoinResult{}, err
+		case found != nil:
+			return JoinResult{}, found
+		}
+		return s.joined(s.cur.Load(), t, true), nil
 	}
 	answer, err := s.ask(ctx, t, name, false)
 	if err != nil {
@@ -84,15 +97,18 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 
 // Find asks the inviter of token, one of the swarm that this node is a member of, where its
 // fabric is now, and takes in its roster: a member whose others have all got new addresses is
-// told so where they are. The invitation stays as it is. Its errors are those of Join, with
-// ErrOtherSwarm for any token of another swarm.
+// told so where they are. The invitation stays as it is. The token may be of a swarm that this
+// node does not know, if a member made it: where the own one's key names that as its successor,
+// this node goes along, and nothing else that is answered moves it. Its errors are those of
+// Join, with ErrOtherSwarm for any token of another swarm.
 func (s *Store) Find(ctx context.Context, token string) (inviter Member, fabric []string, err error) {
 	t, err := ParseToken(token)
 	if err != nil {
 		return Member{}, nil, err
 	}
-	if r := s.cur.Load().roster; !r.gave(t) || !r.isMember(s.key.fp) {
-		return Member{}, nil, &Error{Kind: ErrOtherSwarm, Cause: "the token is not of this node's swarm", Next: nextInvite}
+	other := &Error{Kind: ErrOtherSwarm, Cause: "the token is not of this node's swarm", Next: nextInvite}
+	if !s.concerns(s.cur.Load(), t) {
+		return Member{}, nil, other
 	}
 	answer, err := s.ask(ctx, t, s.Name(), true)
 	if err != nil {
@@ -109,11 +125,22 @@ func (s *Store) Find(ctx context.Context, token string) (inviter Member, fabric 
 	if _, err := s.Import(roster); err != nil { // all members tell theirs, once there are routes
 		s.log.Debug("take in the inviter's roster", "error", err)
 	}
-	inviter, ok := s.Member(t.Inviter)
+	now := s.cur.Load()
+	if !now.roster.gave(t) {
+		return Member{}, nil, other
+	}
+	inviter, ok := now.members[t.Inviter]
 	if !ok {
-		return Member{}, nil, s.cur.Load().admit(t.Inviter)
+		return Member{}, nil, now.admit(t.Inviter)
 	}
 	return inviter, fabric, nil
+}
+
+// concerns reports whether t is for the swarm that this node is a member of, or may be for its
+// successor, as another member made it.
+func (s *Store) concerns(st *state, t Token) bool {
+	_, knows := st.members[t.Inviter]
+	return st.roster.isMember(s.key.fp) && (st.roster.gave(t) || knows && t.Inviter != s.key.fp)
 }
 
 func (s *Store) joined(st *state, t Token, already bool) JoinResult {

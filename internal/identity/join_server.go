@@ -172,7 +172,7 @@ func (s *Store) answer(conn *tls.Conn, joiner Fingerprint, req joinRequest) join
 	a := joinAnswer{Version: joinVersion, Refused: refusedInternal}
 	for kind, r := range map[error]refusal{
 		ErrBadToken: refusedBadToken, ErrTokenExpired: refusedExpired, ErrTokenUsed: refusedUsed,
-		ErrRevoked: refusedRevoked, ErrTooMany: refusedFull, ErrBadInput: refusedRequest,
+		ErrRevoked: refusedRevoked, ErrNotMember: refusedStranger, ErrTooMany: refusedFull, ErrBadInput: refusedRequest,
 	} {
 		if errors.Is(err, kind) {
 			a.Refused = r
@@ -205,12 +205,14 @@ func (s *Store) accept(cs tls.ConnectionState, joiner Fingerprint, req joinReque
 			return ErrBadToken
 		case (req.Member || inv.UsedBy == joiner) && r.isMember(joiner):
 			return errUnchanged
+		case r.revoked(joiner):
+			return ErrRevoked
+		case req.Member:
+			return ErrNotMember
 		case inv.UsedBy != "" && !protect.Once.Off():
 			return ErrTokenUsed
 		case !now.Before(inv.Expires) && !protect.TokenLife.Off():
 			return ErrTokenExpired
-		case r.revoked(joiner):
-			return ErrRevoked
 		}
 		for fp, m := range next.members {
 			if fp != joiner && m.Node == joiner.NodeID() {

@@ -51,6 +51,7 @@ const (
 	refusedExpired  refusal = "expired"
 	refusedUsed     refusal = "used"
 	refusedRevoked  refusal = "revoked"
+	refusedStranger refusal = "stranger"
 	refusedTooMany  refusal = "too_many"
 	refusedFull     refusal = "full"
 	refusedRequest  refusal = "bad_request"
@@ -66,6 +67,10 @@ func (r refusal) asError() error {
 		refusedRevoked: {
 			Kind: ErrRevoked, Cause: "this node was put out of the swarm and its key stays out",
 			Next: "stop mycod here, move `identity` in its data directory away, and start it as a new node; then run `myco invite` on a member",
+		},
+		refusedStranger: {
+			Kind: ErrNotMember, Cause: "this node is in a swarm, and the token is for one that does not have it as a member",
+			Next: "to join that one: run `myco leave`, then `myco join` with the same token",
 		},
 		refusedTooMany: {
 			Kind: ErrTooMany, Cause: "the inviter has seen too many wrong tokens from this address",

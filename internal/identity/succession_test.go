@@ -127,6 +127,86 @@ func TestTokenOfBeforeIsStillTheSwarmsOwn(t *testing.T) {
 	}
 }
 
+// Who was away while the key was replaced comes back by a token of the new one, which invites others as before.
+func TestTokenOfTheSuccessorTakesAMemberAlong(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	a, b, gone := h.joined(t, "a"), h.joined(t, "b"), h.joined(t, "gone")
+	spread(t, h.Store, a, b)
+	farewell, err := gone.Farewell()
+	if err == nil {
+		_, err = h.Import(farewell)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotateSwarm(t, h.Store)
+	rotateSwarm(t, h.Store)
+	token := h.invite(t)
+	before := snapshot(t, h.dir)
+	if r := join(t, a, token); !r.Already || r.Swarm != a.Swarm() || r.Swarm.ID != h.Swarm().ID || r.Inviter.Node != h.NodeID() {
+		t.Errorf("%+v in %+v, want it to be in %+v", r, a.Swarm(), h.Swarm())
+	}
+	if inviter, fabric, err := b.Find(within(t), token); err != nil || inviter.Node != h.NodeID() || len(fabric) != 1 || b.Swarm().ID != h.Swarm().ID {
+		t.Errorf("found %s at %q in %+v, error %v", inviter.Node, fabric, b.Swarm(), err)
+	}
+	was := gone.Swarm()
+	if _, err := gone.Join(within(t), token, ""); !errors.Is(err, identity.ErrNotMember) || !strings.Contains(err.Error(), "myco leave") {
+		t.Errorf("who has left: %v, want ErrNotMember and what to do", err)
+	}
+	if gone.Swarm() != was || !slices.Equal(before, snapshot(t, h.dir)) {
+		t.Error("a member that asked, or who has left, changed something")
+	}
+	join(t, open(t, t.TempDir(), "newcomer", h.clock), token)
+}
+
+// A token moves no member to a swarm that the key of its own does not name, whoever made it.
+func TestForeignTokensMoveNobody(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	dir := t.TempDir()
+	a := open(t, dir, "a", h.clock)
+	join(t, a, h.invite(t))
+	copied := stolen(t, dir, h.clock)
+	rogue := h.joined(t, "rogue")
+	spread(t, h.Store, a)
+	if _, err := rogue.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	addr := serve(t, rogue)
+	invite := func() string {
+		t.Helper()
+		token, _, err := rogue.Invite([]string{addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	token := invite()
+	before := a.Swarm()
+	refused := func(what string, kind error) {
+		t.Helper()
+		if _, err := a.Join(within(t), token, ""); !errors.Is(err, kind) || !strings.Contains(err.Error(), "myco leave") {
+			t.Errorf("%s: %v, want %v and what to do", what, err, kind)
+		}
+		if a.Swarm() != before || len(a.Members()) != 3 {
+			t.Fatalf("%s: moved to %+v with %v", what, a.Swarm(), names(a))
+		}
+	}
+	refused("a swarm of its own", identity.ErrNotMember)
+	if len(rogue.Members()) != 1 {
+		t.Errorf("who asked was let in: %v", names(rogue))
+	}
+	if _, err := copied.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	join(t, copied, invite())
+	refused("one that has this node's key", identity.ErrOtherSwarm)
+	rotateSwarm(t, rogue)
+	token = invite()
+	refused("one with a chain of its own", identity.ErrOtherSwarm)
+}
+
 func TestNodeFollowsTwoChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "host")
