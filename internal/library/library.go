@@ -97,7 +97,7 @@ func Open(dir, called string) (*Library, error) {
 		return nil, fmt.Errorf("%q: %w", called, ErrName)
 	}
 	l := &Library{Name: called, dir: filepath.Join(dir, called)}
-	b, err := os.ReadFile(filepath.Join(l.dir, metaFile))
+	b, err := atomicfile.Read(filepath.Join(l.dir, metaFile))
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (l *Library) Documents() ([]Document, error) {
 	}
 	all := make([]Document, 0, len(files))
 	for _, f := range files {
-		b, err := os.ReadFile(f)
+		b, err := atomicfile.Read(f)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // dropped meanwhile
 		}

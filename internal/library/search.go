@@ -39,24 +39,36 @@ type Query struct {
 // and by vectors are put together by their ranks: words find names and numbers, vectors what is said in other words.
 func Search(docs []Document, q Query, n int) []Hit {
 	all := passages(docs)
-	scores := map[*Passage]*Hit{}
-	for _, ranking := range [][]Hit{byWords(all, q.Text), byVector(all, q)} {
-		slices.SortStableFunc(ranking, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
-		for rank, h := range ranking[:min(len(ranking), fused)] {
-			if scores[h.Passage] == nil {
-				scores[h.Passage] = &Hit{Document: h.Document, Passage: h.Passage}
-			}
-			scores[h.Passage].Score += 1 / float64(fusionK+rank+1)
+	var rankings [][]*Passage
+	for _, found := range [][]Hit{byWords(all, q.Text), byVector(all, q)} {
+		slices.SortStableFunc(found, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
+		ranking := make([]*Passage, min(len(found), fused))
+		for i := range ranking {
+			ranking[i] = found[i].Passage
 		}
+		rankings = append(rankings, ranking)
 	}
+	scores := Fuse(rankings...)
 	hits := make([]Hit, 0, len(scores))
 	for _, h := range all { // in their order, for what is equally good
-		if s := scores[h.Passage]; s != nil {
-			hits = append(hits, *s)
+		if score, ok := scores[h.Passage]; ok {
+			h.Score = score
+			hits = append(hits, h)
 		}
 	}
 	slices.SortStableFunc(hits, func(a, b Hit) int { return cmp.Compare(b.Score, a.Score) })
 	return hits[:min(len(hits), n)]
+}
+
+// Fuse scores what is in rankings, each with the best first, by reciprocal rank fusion: the more the better.
+func Fuse[K comparable](rankings ...[]K) map[K]float64 {
+	scores := map[K]float64{}
+	for _, ranking := range rankings {
+		for rank, k := range ranking {
+			scores[k] += 1 / float64(fusionK+rank+1)
+		}
+	}
+	return scores
 }
 
 // passages are those of all docs, each text once.

@@ -222,3 +222,12 @@ func BenchmarkLibrary(b *testing.B) {
 		}
 	})
 }
+
+// What two rankings have is better than what one has as its best.
+func TestFuse(t *testing.T) {
+	t.Parallel()
+	scores := library.Fuse([]string{"a", "b", "c"}, []string{"d", "b"}, nil)
+	if len(scores) != 4 || scores["b"] <= scores["a"] || scores["a"] != scores["d"] || scores["c"] >= scores["a"] || scores["c"] <= 0 {
+		t.Errorf("%v", scores)
+	}
+}

@@ -26,13 +26,8 @@ func TestCopies(t *testing.T) {
 			t.Fatalf("copies %v and %v, want each other", ma.Copies(), mb.Copies())
 		}
 	}
-	for _, heard := range []<-chan struct{}{ma.Heard(), mb.Heard()} {
-		select {
-		case <-heard:
-		case <-late:
-			t.Fatal("its own announcement does not come back")
-		}
-	}
+	awaitHeard(t, ma)
+	awaitHeard(t, mb)
 	itself := func(f discovery.Found) bool { return f.NodeID == a.NodeID }
 	if !ma.Echo() || slices.ContainsFunc(ma.Nearby(), itself) {
 		t.Errorf("echo %t, nearby %v", ma.Echo(), ma.Nearby())

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,16 +20,6 @@ const Loopback = iface.Loopback
 // EnvInterfaces is the environment variable with the interfaces to use, separated by commas,
 // where Config names none.
 const EnvInterfaces = "MYCO_MDNS_INTERFACES"
-
-// Discoverer finds other nodes. *MDNS is one.
-type Discoverer interface {
-	// Run announces this node and looks for others until ctx ends.
-	Run(ctx context.Context) error
-	// Nearby returns the nodes heard of late, by id.
-	Nearby() []Found
-	// Problem tells why others cannot be found at present; nil if they can.
-	Problem() error
-}
 
 // Found is a node that announces itself. It is a hint: nothing in it is verified.
 type Found struct {

@@ -39,8 +39,6 @@ type MDNS struct {
 	copies   map[string]time.Time // where else our own record was heard from, HOST:PORT, and when
 }
 
-var _ Discoverer = (*MDNS)(nil)
-
 // New makes an MDNS; Run starts it. It is an error if what cfg would announce is not valid.
 func New(cfg Config) (*MDNS, error) {
 	if err := cfg.prepare(); err != nil {

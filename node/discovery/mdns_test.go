@@ -73,6 +73,16 @@ func await(t testing.TB, found <-chan discovery.Found, other discovery.Config) d
 	}
 }
 
+// awaitHeard returns when m's own announcement has come back to it.
+func awaitHeard(t *testing.T, m *discovery.MDNS) {
+	t.Helper()
+	select {
+	case <-m.Heard():
+	case <-time.After(patience):
+		t.Fatal("its own announcement does not come back")
+	}
+}
+
 func TestTwoFindEachOtherOnLoopback(t *testing.T) {
 	t.Parallel()
 	a, b := config(t, t.Name()+"a"), config(t, t.Name()+"b")
@@ -94,11 +104,7 @@ func TestTwoFindEachOtherOnLoopback(t *testing.T) {
 		t.Errorf("found %+v", gotA)
 	}
 	for _, m := range []*discovery.MDNS{ma, mb} {
-		select {
-		case <-m.Heard():
-		case <-time.After(patience):
-			t.Error("its own announcement does not come back")
-		}
+		awaitHeard(t, m)
 		if err := m.Problem(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +136,8 @@ func TestANodeIsToldOfAgainWhileItIsThere(t *testing.T) {
 func TestGarbageOnTheAirIsPassedOver(t *testing.T) {
 	t.Parallel()
 	a, b := config(t, t.Name()+"a"), config(t, t.Name()+"b")
-	_, found, _ := run(t, a)
+	m, found, _ := run(t, a)
+	awaitHeard(t, m) // so it listens
 	for _, packet := range garbage(t) {
 		shout(t, packet)
 	}
