@@ -90,6 +90,7 @@ func Examine(f Facts) Report {
 		all = append(all, mdns(d), firewall(d))
 		all = append(all, engines(d.Engines, d.Demo, "myco pull gemma3:1b --node "+d.Name)...)
 		all = append(all, defaultModel(d)...)
+		all = append(all, search(d)...)
 		all = append(all, plugins(d)...)
 		all = append(all, ownersUse(d)...)
 		all = append(all, versions(d), clocks(d), queues(d))

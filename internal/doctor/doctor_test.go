@@ -104,7 +104,7 @@ func TestExamine(t *testing.T) {
 			func(f *doctor.Facts) { f.Dir.FreeBytes = 1 << 30 }, "disk", doctor.Warn, []string{"1.0 GiB of 100.0 GiB", "/data"},
 		},
 		"a small share is free": {
-			func(f *doctor.Facts) { f.Dir.FreeBytes, f.Dir.TotalBytes = 90<<30, 1000<<30 }, "disk", doctor.Warn, []string{"9 %"},
+			func(f *doctor.Facts) { f.Dir.FreeBytes, f.Dir.TotalBytes = 18<<30, 200<<30 }, "disk", doctor.Warn, []string{"9 %"},
 		},
 		"the disk is full": {
 			func(f *doctor.Facts) { f.Dir.FreeBytes = 10 << 20 }, "disk", doctor.Fail, []string{"10 MiB", "the store needs 64 MiB"},
@@ -245,6 +245,26 @@ func TestExamine(t *testing.T) {
 				f.Daemon.DefaultModel = &bus.MissingModel{Model: "qwen3:8b", Pull: "myco pull qwen3:8b"}
 			}, "default model", doctor.Warn, []string{"no node has qwen3:8b", "--default-model", "myco pull qwen3:8b"},
 		},
+		"the search engine sends no JSON": {
+			func(f *doctor.Facts) {
+				f.Daemon.Search = &bus.SearchDiagnosis{URL: "http://192.0.2.9/", Error: bus.Errorf(bus.CodeForbidden, "the SearXNG at http://192.0.2.9/ sends no JSON").WithHint("have formats: [html, json]")}
+			}, "search", doctor.Fail, []string{"the SearXNG at http://192.0.2.9/ sends no JSON", "formats: [html, json]"},
+		},
+		"the search engine is not there": {
+			func(f *doctor.Facts) {
+				f.Daemon.Search = &bus.SearchDiagnosis{URL: "http://192.0.2.9/", Error: bus.Errorf(bus.CodeUnavailable, "it refuses connections")}
+			}, "search", doctor.Fail, []string{"the search engine at http://192.0.2.9/: it refuses connections", "start it, or have mycod --search"},
+		},
+		"no engine of the search engine answers": {
+			func(f *doctor.Facts) {
+				f.Daemon.Search = &bus.SearchDiagnosis{URL: "http://192.0.2.9/", Silent: []string{"one (CAPTCHA)"}, Error: bus.Errorf(bus.CodeUnavailable, "no engine answers")}
+			}, "search", doctor.Fail, []string{"no answer from one (CAPTCHA)", "turn on engines"},
+		},
+		"the search engine finds nothing": {
+			func(f *doctor.Facts) { f.Daemon.Search = &bus.SearchDiagnosis{URL: "http://192.0.2.9/"} },
+			"search", doctor.Warn,
+			[]string{"answers, and finds nothing", "turn on engines"},
+		},
 		"the engine is open": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Open = []string{"192.0.2.5:11434"} },
 			"engine", doctor.Warn,
@@ -330,13 +350,15 @@ func TestFirewall(t *testing.T) {
 	}
 }
 
-// What is normal is no fault: a node alone, without mDNS, beside other swarms, at its start.
+// What is normal is no fault: a node alone, without mDNS, beside other swarms, at its start; a large disk of which a tenth is free.
 func TestNormal(t *testing.T) {
 	t.Parallel()
 	f := well()
 	f.Daemon.Peers, f.Daemon.MDNS = nil, bus.MDNSDiagnosis{}
 	f.Daemon.Nearby = []bus.NearbySwarm{{NodeID: tower, Name: "0123456789ab", JoinAddr: "192.0.2.9:7423"}}
 	f.Daemon.Engines = append(f.Daemon.Engines, bus.EngineDiagnosis{URL: "http://127.0.0.1:9", Error: "refused"})
+	f.Daemon.Search = &bus.SearchDiagnosis{URL: "http://192.0.2.9/", Found: 3, Silent: []string{"one (timeout)"}}
+	f.Dir.FreeBytes, f.Dir.TotalBytes = 25<<30, 252<<30 // a small share of a large disk is much
 	if r := doctor.Examine(f); r.Worst() != doctor.OK {
 		t.Errorf("%+v", r)
 	}

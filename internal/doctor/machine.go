@@ -15,9 +15,10 @@ const (
 	// StoreNeeds is the room in bytes below which the store cannot be trusted to take what is
 	// accepted: some blocks of its files, of 8 MiB each, and the largest payloads.
 	StoreNeeds = 64 << 20
-	// Below lowShare of the disk or lowBytes there is little left.
+	// Below lowBytes there is little left, and below lowShare of the disk, unless that is as much as amply.
 	lowShare = 0.10
 	lowBytes = 2 << 30
+	amply    = 20 << 30
 )
 
 // DirFacts describe a data directory.
@@ -111,7 +112,7 @@ func disk(d DirFacts) Check {
 	case d.FreeBytes < StoreNeeds:
 		c.Status = Fail
 		c.Detail += fmt.Sprintf("; the store needs %s", size(StoreNeeds))
-	case d.FreeBytes < lowBytes, share < lowShare:
+	case d.FreeBytes < lowBytes, d.FreeBytes < amply && share < lowShare:
 		c.Status = Warn
 		c.Detail += fmt.Sprintf("; that is little (%.0f %%)", 100*share)
 	default:
@@ -245,6 +246,35 @@ func defaultModel(d bus.Diagnosis) []Check {
 		fmt.Sprintf("no node has %s, which mycod --default-model names here: questions that name no model go to another, if there is one", d.DefaultModel.Model),
 		d.DefaultModel.Pull,
 	}}
+}
+
+// search judges the search engine that the owner has named. That some engines behind it are silent is the rule.
+func search(d bus.Diagnosis) []Check {
+	s := d.Search
+	if s == nil {
+		return nil
+	}
+	c := Check{Name: "search", Status: OK, Detail: fmt.Sprintf("the search engine at %s finds pages", s.URL)}
+	switch {
+	case s.Error != nil:
+		c.Status, c.Detail, c.Hint = Fail, s.Error.Message, s.Error.Hint
+		if !strings.Contains(c.Detail, s.URL) {
+			c.Detail = fmt.Sprintf("the search engine at %s: %s", s.URL, strings.TrimPrefix(c.Detail, "the search engine "))
+		}
+	case s.Found == 0:
+		c.Status, c.Detail = Warn, fmt.Sprintf("the search engine at %s answers, and finds nothing", s.URL)
+	}
+	if len(s.Silent) > 0 {
+		c.Detail += "; no answer from " + strings.Join(s.Silent, ", ")
+	}
+	switch {
+	case c.Status == OK || c.Hint != "":
+	case s.Found == 0 && s.Error == nil || len(s.Silent) > 0:
+		c.Hint = "turn on engines that answer, in its settings.yml, and start it anew; a search in a browser tells what each says"
+	default:
+		c.Hint = "start it, or have mycod --search name where it is"
+	}
+	return []Check{c}
 }
 
 func engineUp(e bus.EngineDiagnosis) string {
