@@ -116,6 +116,10 @@ func (l *logFlags) open(w io.Writer) (logTo, error) {
 // openFile logs to a file. One that cannot be written at the start is an error: it is a wrong path.
 func (l *logFlags) openFile(w io.Writer, level slog.Level) (logTo, error) {
 	path, err := filepath.Abs(l.LogFile)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a pipe waits for who reads, and a device would be renamed
+		return logTo{}, bus.Errorf(bus.CodeInvalid, "log to %s: it is no file", l.LogFile).
+			WithHint("mycod --log-file FILE; or leave it out: the log then goes to standard error, which a shell sends anywhere")
+	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
 	}

@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--first-token-limit", "--token-limit", "--reattach-grace", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
+		"--join", "--engine", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--search", "--first-token-limit", "--token-limit", "--reattach-grace", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)
@@ -181,6 +181,7 @@ func TestRefusals(t *testing.T) {
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
 		"no network":        {[]string{"--data-dir", dir, "--web-allow", "nas.local"}, 2, `--web-allow "nas.local": want an address or a network`},
 		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},
+		"no search engine":  {[]string{"--data-dir", dir, "--search", "192.168.1.5:8080"}, 2, "--search is not the address of a search engine: want http:// or https:// and a host\ntry: mycod --search http://192.168.1.5:8080"},
 		"no page":           {[]string{"read", "page"}, 1, "read what to do"},
 		"listen":            {[]string{"--data-dir", dir, "--bus-listen", "nonsense"}, 2, "--bus-listen"},
 		"log level":         {[]string{"--data-dir", dir, "--log-level", "loud"}, 2, `--log-level "loud": want debug, info, warn or error`},

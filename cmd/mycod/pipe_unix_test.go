@@ -47,3 +47,18 @@ func TestInterruptedAtAPipe(t *testing.T) {
 		}
 	}
 }
+
+// To open a pipe that nobody reads waits for ever, and a device would be renamed when a log is rotated.
+func TestLogToNoFile(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, os.DevNull, t.TempDir()} {
+		code, out, errs := mycod(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--log-file", path)
+		if code != 2 || out != "" || !strings.Contains(errs, "log to "+path+": it is no file\ntry: mycod --log-file FILE") {
+			t.Errorf("%s: exit code %d, %s%s", path, code, out, errs)
+		}
+	}
+}

@@ -25,7 +25,7 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 // runFlags are those of a node.
 type runFlags struct {
 	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
-	Name         string        `placeholder:"NAME" help:"This node's name. Default: the host's."`
+	Name         string        `placeholder:"NAME" help:"This node's name; a member that does not hold the swarm's key keeps the one it joined with. Default: the host's."`
 	BusListen    string        `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
 	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
@@ -35,7 +35,7 @@ type runFlags struct {
 	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
 	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
-	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member ignores it."`
+	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
 	Engine       []string      `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
 	NoDemoEngine bool          `help:"Leave out the built-in demo model."`
 	DefaultModel string        `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
@@ -52,6 +52,7 @@ type runFlags struct {
 	NoWeb        bool          `help:"Fetch no pages of the web, for others or from here."`
 	WebAllow     []string      `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
 	WebPort      []string      `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
+	Search       string        `placeholder:"URL" help:"A SearXNG or searx of yours, by which this node searches the web for every member (docs/web.md). It goes with --no-web too, which is for pages."`
 	Plugins      string        `placeholder:"DIR" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
 	NoPlugins    bool          `help:"Run no plugins."`
 	GroupAccess  bool          `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
@@ -73,7 +74,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
-		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Reader: reader(),
+		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Search: c.Search, Reader: reader(),
 		PluginDir: c.pluginDir(), Confiner: confiner(),
 	}
 	missing, err := c.checkPlugins()

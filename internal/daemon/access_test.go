@@ -23,7 +23,7 @@ func raw(t *testing.T, n *node) *nats.Conn {
 	t.Helper()
 	key, err := nats.NkeyOptionFromSeed(filepath.Join(n.cfg.DataDir, bus.UserCreds))
 	check(t, err)
-	nc, err := nats.Connect(n.Info().BusURL, key, nats.CustomInboxPrefix(bus.UserInbox(n.id())), nats.NoReconnect())
+	nc, err := nats.Connect(n.Info().BusURL, key, nats.CustomInboxPrefix(bus.UserInbox(n.id())), nats.NoReconnect(), nats.Timeout(limit))
 	check(t, err)
 	t.Cleanup(nc.Close)
 	return nc

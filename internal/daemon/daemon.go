@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -59,7 +60,8 @@ type Daemon struct {
 	measured *engine.Measured // engines, with how fast they are
 	metrics  *metrics.Metrics
 	owner    owner
-	web      web.Policy // what pages are fetched from beside what is public
+	web      web.Policy  // what pages are fetched from beside what is public
+	search   *web.Search // nil where the owner has named no search engine
 	trust    *trust
 	programs *programs
 	plugins  plugins
@@ -74,6 +76,7 @@ type Daemon struct {
 	httpKeys *keyring
 	ollama   net.Listener // nil where it is not wanted
 
+	finds    bool          // the token of Config.Join may tell where the swarm is that this node was in before
 	changing sync.Mutex    // held while the node joins or leaves, or is put out
 	putOut   chan struct{} // tells that the node was put out; holds one
 
@@ -104,6 +107,10 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	search, err := searchOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -116,7 +123,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 	}
 	cfg.DataDir = dir
 	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
-	d.owner.policy, d.web = policy, fetches
+	d.owner.policy, d.web, d.search = policy, fetches, search
 	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	d.metrics = metrics.New(d.figures)
 	return d, nil
@@ -157,7 +164,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	for _, step := range []func(context.Context, *lifeline) error{
 		d.startIdentity, d.startFabric, d.startTrust, d.startAlone, d.startStore, d.startMachine, d.startOwner, d.startRoom, d.startPlugins, d.startMember,
-		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery,
+		d.startPutOut, d.startRefused, d.startAnswering, d.startDiscovery, d.startFinding,
 	} {
 		if err := step(ctx, up); err != nil {
 			return err
@@ -223,25 +230,32 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	if d.cfg.Join != "" {
-		return d.joinAtStart(ctx, name)
+		err = d.joinAtStart(ctx, name)
 	}
-	return nil
+	if has := d.id.Name(); err == nil && name != "" && name != has {
+		d.log.Warn("this node is not called what was asked: another has that name, or the swarm's key is not here, by which a node is named anew",
+			"asked", name, "name", has, "try", "myco leave, and join by that name")
+	}
+	return err
 }
 
+// joinAtStart uses the token of --join. What has joined once goes on to be started with it, by a unit of systemd or a script: a
+// member stays one, whatever the token is.
 func (d *Daemon) joinAtStart(ctx context.Context, name string) error {
-	if len(d.id.Members()) > 1 {
-		d.log.Info("member of a swarm already, the join token is ignored", "swarm", d.id.Swarm().Name)
-		return nil
-	}
 	r, err := d.id.Join(ctx, d.cfg.Join, name)
-	if d.id.Swarm().Revoked && errors.Is(err, identity.ErrRevoked) {
-		d.log.Warn("the join token is ignored", "err", err) // what runs can be told to leave
-		return nil
-	}
-	if err != nil {
+	stays := len(d.id.Members()) > 1 || d.id.Swarm().Revoked && errors.Is(err, identity.ErrRevoked) // what runs can be told to leave
+	switch {
+	case errors.Is(err, identity.ErrUnreachable) && stays: // it may be the own swarm's, under a new key
+		d.log.Warn("the inviter of the join token is asked again", "swarm", d.id.Swarm().Name, "err", err)
+		d.finds = true
+	case err != nil && stays:
+		d.log.Warn("the join token is ignored", "swarm", d.id.Swarm().Name, "err", err)
+	case err != nil:
 		return identityError(err)
-	}
-	if !r.Already {
+	case r.Already:
+		d.log.Info("a member of the join token's swarm already", "swarm", r.Swarm.Name)
+		d.finds = r.Inviter.Node != d.id.NodeID()
+	default:
 		d.log.Info("joined", "swarm", r.Swarm.Name, "by", r.Inviter.Name)
 	}
 	return nil
@@ -255,8 +269,8 @@ func (d *Daemon) startFabric(_ context.Context, up *lifeline) error {
 		// One name for all: what keeps swarms apart is the roster. A name of its own for each
 		// swarm would mean a new server, and cut clients, when a node joins.
 		SwarmID:      "mycoswarm",
-		ClientListen: orDefault(d.cfg.BusListen, config.BusListen), NextFreeClient: d.cfg.BusListen == "",
-		FabricListen: orDefault(d.cfg.FabricListen, config.FabricListen), NextFreeFabric: d.cfg.FabricListen == "",
+		ClientListen: cmp.Or(d.cfg.BusListen, config.BusListen), NextFreeClient: d.cfg.BusListen == "",
+		FabricListen: cmp.Or(d.cfg.FabricListen, config.FabricListen), NextFreeFabric: d.cfg.FabricListen == "",
 		TLS: d.id.RouteTLS(), Pinned: d.id.Pinned(),
 		UserKey: d.keys.user, ObserverKey: d.keys.observer, Logger: d.log,
 	})
@@ -379,11 +393,4 @@ func (d *Daemon) settled() bool {
 		}
 	}
 	return false
-}
-
-func orDefault(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }

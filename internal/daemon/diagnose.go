@@ -29,6 +29,7 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	var wg sync.WaitGroup
 	var engines, swarm error
 	wg.Go(func() { engines = d.diagnoseEngines(ctx, out) })
+	wg.Go(func() { out.Search = d.diagnoseSearch(ctx) })
 	wg.Go(func() { out.Static = d.dials(ctx, d.cfg.Peers) })
 	wg.Go(func() { swarm = d.diagnoseSwarm(ctx, out) })
 	wg.Wait()
@@ -127,6 +128,15 @@ func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err e
 	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), d.ownAddrs())
 	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
 	return err
+}
+
+// diagnoseSearch tries the search engine.
+func (d *Daemon) diagnoseSearch(ctx context.Context) *bus.SearchDiagnosis {
+	if d.search == nil {
+		return nil
+	}
+	res, err := d.search.Try(ctx)
+	return &bus.SearchDiagnosis{URL: d.search.At(), Found: len(res.Results), Silent: res.Silent, Error: bus.AsError(err)}
 }
 
 // diagnosePeers tells of each other member of the roster, and dials those without a route.

@@ -3,6 +3,7 @@
 package daemon_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,9 +23,10 @@ func TestGroupAccess(t *testing.T) {
 			t.Helper()
 			open := map[string]bool{}
 			check(t, filepath.WalkDir(n.cfg.DataDir, func(path string, e fs.DirEntry, err error) error {
-				if err != nil || e.IsDir() {
-					return err
+				if errors.Is(err, fs.ErrNotExist) || err == nil && e.IsDir() {
+					return nil // it may have gone meanwhile
 				}
+				check(t, err)
 				info, err := os.Stat(path)
 				if err != nil {
 					return nil //nolint:nilerr // it was replaced meanwhile

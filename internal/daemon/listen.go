@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -18,7 +19,7 @@ const nextFree = 100
 // listen listens on addr. Where addr is empty it listens on def, or on the next free port, and
 // says so.
 func listen(ctx context.Context, log *slog.Logger, flag, addr, def string) (net.Listener, error) {
-	host, p, err := net.SplitHostPort(orDefault(addr, def))
+	host, p, err := net.SplitHostPort(cmp.Or(addr, def))
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "%s: %w", flag, err)
 	}

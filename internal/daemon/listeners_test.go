@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,13 +10,13 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/config"
 )
 
-// freeAddr is an address of loopback that nobody listens on.
+// freeAddr is an address of loopback where nobody listens, and that nobody else is given until the test ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, release, err := engine.Reserve(t.Context())
 	check(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { _ = release() })
+	return addr
 }
 
 // at makes a request to another address of a node.

@@ -85,10 +85,12 @@ func (n *node) run() {
 }
 
 // launch is the first half of run: it returns at once.
-func (n *node) launch() {
+func (n *node) launch(logs ...*slog.Logger) {
 	n.t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	if os.Getenv("DAEMON_LOG") != "" {
+	if len(logs) > 0 {
+		log = logs[0]
+	} else if os.Getenv("DAEMON_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(n.t.Output(), nil)).With("at", n.cfg.Name)
 	}
 	d, err := daemon.New(n.cfg, daemon.Options{Logger: log})

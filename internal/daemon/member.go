@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"time"
@@ -71,6 +73,7 @@ func (d *Daemon) beginMember(ctx context.Context, fail context.CancelCauseFunc) 
 	return nil
 }
 
+// buildMember makes the part in the swarm, with all that it serves, and starts what it needs but the sched.Node itself.
 func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *jet.Jet, error) {
 	onFabric, err := d.fabric.Conn("sched")
 	if err != nil {
@@ -106,17 +109,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		handlers.NewEmbed(d.measured, d.cfg.Slots).WithLimits(limits),
 		handlers.NewPull(d.engines), handlers.NewDelete(d.engines), handlers.NewShow(d.engines),
 	}
-	var document func(context.Context, bus.FileRequest) (bus.FileResult, error)
-	if !d.cfg.NoFiles {
-		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium"), Reader: d.reader("document")})
-		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
-		serves = append(serves, reader)
-		document = reader.Read
-	}
-	if !d.cfg.NoWeb {
-		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
-	}
-	for _, h := range serves {
+	for _, h := range append(serves, d.readers(ctx, up)...) {
 		if _, err := n.Handle(ctx, h); err != nil {
 			return nil, nil, fmt.Errorf("offer a handler: %w", err)
 		}
@@ -137,6 +130,24 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 		}
 	})
 	return n, j, nil
+}
+
+// readers are what this node reads documents and pages with, and searches the web.
+func (d *Daemon) readers(ctx context.Context, up *lifeline) (serves []bus.Handler) {
+	var document func(context.Context, bus.FileRequest) (bus.FileResult, error)
+	if !d.cfg.NoFiles {
+		reader := file.New(file.Config{Cache: filepath.Join(d.cfg.DataDir, "pdfium"), Reader: d.reader("document")})
+		up.later(func() { _ = reader.Close(context.WithoutCancel(ctx)) }) // what it frees goes with the process
+		serves = append(serves, reader)
+		document = reader.Read
+	}
+	if !d.cfg.NoWeb {
+		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
+	}
+	if d.search != nil {
+		serves = append(serves, d.search)
+	}
+	return serves
 }
 
 // reader is the program that makes text of what it is given; nil for none.
@@ -239,11 +250,13 @@ const joinWait = 5 * time.Second
 func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
+	before := d.id.Swarm()
 	r, err := d.id.Join(ctx, req.Token, "")
 	if err != nil {
 		return nil, identityError(err)
 	}
 	if r.Already {
+		d.wentAlong(before)
 		if err := d.findAgain(ctx, req.Token, r.Inviter); err != nil {
 			return nil, identityError(err)
 		}
@@ -265,18 +278,62 @@ func (d *Daemon) findAgain(ctx context.Context, token string, inviter identity.M
 	if _, sees := routed[inviter.Node]; sees || inviter.Node == d.id.NodeID() {
 		return nil
 	}
-	inviter, addrs, err := d.id.Find(ctx, token)
-	switch {
-	case err == nil:
-	case len(routed) > 0:
+	err := d.find(ctx, token)
+	if err != nil && len(routed) > 0 {
 		d.log.Warn("ask the inviter of a token where it is", "err", err)
 		return nil
-	default:
+	}
+	return err
+}
+
+// find asks the inviter of a token of its swarm where it is.
+func (d *Daemon) find(ctx context.Context, token string) error {
+	before := d.id.Swarm()
+	inviter, addrs, err := d.id.Find(ctx, token)
+	d.wentAlong(before)
+	if err != nil {
 		return err
 	}
 	d.log.Info("told where a member is", "node", inviter.Node, "name", inviter.Name, "addrs", addrs)
 	d.trust.told(inviter.Node, addrs)
 	d.settle(ctx, joinWait)
+	return nil
+}
+
+// findEvery is how often a member that sees nobody looks where the token says that it was started with.
+const findEvery = time.Minute
+
+// startFinding has a member that was started with a token of its swarm ask there where the others are, as long as it sees none.
+func (d *Daemon) startFinding(ctx context.Context, up *lifeline) error {
+	if !d.finds {
+		return nil
+	}
+	up.run(ctx, "find the swarm of the join token", func(ctx context.Context) error {
+		d.settle(ctx, joinWait)
+		level := slog.LevelWarn
+		again := time.NewTicker(findEvery)
+		defer again.Stop()
+		for {
+			var err error
+			if len(d.fabric.Routed()) == 0 {
+				d.changing.Lock()
+				err = d.find(ctx, d.cfg.Join)
+				d.changing.Unlock()
+			}
+			switch {
+			case errors.Is(err, identity.ErrOtherSwarm): // it has left
+				return nil
+			case err != nil && ctx.Err() == nil:
+				d.log.Log(ctx, level, "no member is heard, nor found by the join token", "err", err)
+				level = slog.LevelDebug
+			}
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 	return nil
 }
 

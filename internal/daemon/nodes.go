@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,14 +70,18 @@ func viewMember(s identity.Standing, states map[bus.NodeID]bus.NodeState) bus.Me
 	return m
 }
 
-// wasPutOut reports whether a node was put out of this swarm, and the name that it had.
+// wasPutOut reports whether a node was put out of this swarm, and the name that it has or had.
 func (d *Daemon) wasPutOut(node bus.NodeID) (name string, out bool) {
 	for _, s := range d.id.Standings() {
-		if s.Node == node && s.State == identity.StateRevoked {
+		switch {
+		case s.Node != node:
+		case s.State == identity.StateRevoked:
 			return s.Name, true
+		default:
+			name = s.Name
 		}
 	}
-	return "", false
+	return name, false
 }
 
 // member finds who is meant in the roster.
@@ -219,7 +224,7 @@ func (d *Daemon) revoke(ctx context.Context, req bus.NodeRequest) (any, error) {
 // recoverKey makes this node a holder of the swarm key by its phrase.
 func (d *Daemon) recoverKey(_ context.Context, req bus.RecoverRequest) (any, error) {
 	before := d.id.Swarm().Founder
-	if err := d.id.Restore(req.Phrase); err != nil {
+	if err := d.id.Restore(cmp.Or(req.Phrase, req.Older)); err != nil {
 		return nil, identityError(err)
 	}
 	m, err := d.memberOf(d.id.NodeID())

@@ -54,6 +54,18 @@ func webOf(c config.Config) (p web.Policy, err error) {
 	return p, nil
 }
 
+// searchOf reads where the owner's search engine is; nil where there is none. What was given may hold a password.
+func searchOf(c config.Config) (*web.Search, error) {
+	if c.Search == "" {
+		return nil, nil
+	}
+	u, err := web.ParseSearch(c.Search)
+	if err != nil {
+		return nil, bus.Errorf(bus.CodeInvalid, "--search is not the address of a search engine: %w", err).WithHint("mycod --search http://192.168.1.5:8080")
+	}
+	return web.NewSearch(web.SearchConfig{URL: u, Agent: webAgent(c.Version)}), nil
+}
+
 // owner is how the owner uses the machine.
 type owner struct {
 	policy node.Policy

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -32,7 +33,7 @@ func (d *Daemon) revocation() *bus.Revocation {
 func (d *Daemon) warnOfRevocation() {
 	if r := d.revocation(); r != nil {
 		d.log.Warn("this node was put out of its swarm, and is alone now; myco leave gives it one of its own",
-			"swarm", d.id.Swarm().Name, "by", orDefault(r.ByName, string(r.By)), "at", r.At)
+			"swarm", d.id.Swarm().Name, "by", cmp.Or(r.ByName, string(r.By)), "at", r.At)
 	}
 }
 

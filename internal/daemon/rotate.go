@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/identity"
 )
 
 // rotate gives this machine's users new credentials. Whoever uses the old ones is cut once the
@@ -51,6 +52,16 @@ func (d *Daemon) rotateSwarm(context.Context, none) (any, error) {
 	d.trust.publish(d.id.Export())
 	r := d.roster()
 	return bus.SwarmRotation{Swarm: r.Swarm, Phrase: phrase, Members: r.Members}, nil
+}
+
+// wentAlong tells everybody here where the swarm's key is another than before.
+func (d *Daemon) wentAlong(before identity.Info) {
+	now := d.id.Swarm()
+	if now.ID == before.ID {
+		return
+	}
+	d.log.Warn("the swarm's key was replaced, and this node goes along", "swarm", now.Name, "id", now.ID.Short())
+	d.swarmChanged()
 }
 
 func (d *Daemon) cutStaleClients() {

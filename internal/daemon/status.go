@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,7 +47,7 @@ func (d *Daemon) nodes() []bus.NodeInfo {
 		case !ok:
 			i = bus.NodeInfo{ID: m.Node, Name: m.Name, State: bus.NodeLost, Capabilities: []string{}, Models: []bus.ModelInfo{}, Types: []string{}}
 		}
-		i.Name = orDefault(m.Name, i.Name)
+		i.Name = cmp.Or(m.Name, i.Name)
 		out = append(out, i)
 	}
 	slices.SortFunc(out, func(a, b bus.NodeInfo) int {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -243,6 +244,25 @@ func TestRecoveryPhraseIsShownOnce(t *testing.T) {
 	for i, want := range []bool{true, false} {
 		if out := greeting(n); strings.Contains(out, "recovery phrase") != want {
 			t.Errorf("start %d: want it to show the phrase: %t\n%s", i+1, want, out)
+		}
+	}
+}
+
+// A node that is started by another name has it, or says that it has not.
+func TestStartedByAnotherName(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", joining(a))
+	for _, n := range []*node{a, b} {
+		check(t, n.stop())
+		n.cfg.Name += "-anew"
+		var log bytes.Buffer
+		n.launch(slog.New(slog.NewTextHandler(&log, nil)))
+		n.up()
+		check(t, n.stop())
+		has := n.Info().Name == n.cfg.Name
+		if said := strings.Contains(log.String(), "is not called what was asked"); has == said || has != (n == a) {
+			t.Errorf("asked to be %s it is %s, and says so: %t", n.cfg.Name, n.Info().Name, said)
 		}
 	}
 }

@@ -196,10 +196,7 @@ func (t *trust) hear(roster []byte) {
 	default: // of a swarm that is being left or joined, or forged
 		t.d.log.Debug("take in a roster", "err", err)
 	}
-	if now.ID != before.ID {
-		t.d.log.Warn("the swarm's key was replaced, and this node goes along", "swarm", now.Name, "id", now.ID.Short())
-		t.d.swarmChanged()
-	}
+	t.d.wentAlong(before)
 	if !before.Revoked && now.Revoked {
 		select {
 		case t.d.putOut <- struct{}{}:

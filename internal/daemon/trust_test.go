@@ -113,8 +113,8 @@ func TestRevokedNodeIsOutAndKnows(t *testing.T) {
 	a := start(t, "a", withDemo)
 	b, c := start(t, "b", joining(a)), start(t, "c", joining(a))
 	settle(t, a, b, c)
-	heard := make(chan string, 1024)
-	_, err := raw(t, c).Subscribe(bus.SubjectHeartbeats, func(m *nats.Msg) { heard <- m.Subject })
+	listens := raw(t, c)
+	heard, err := listens.SubscribeSync(bus.SubjectHeartbeats)
 	check(t, err)
 
 	_, err = c.conn.Revoke(c.ctx(), b.id())
@@ -142,12 +142,14 @@ func TestRevokedNodeIsOutAndKnows(t *testing.T) {
 		t.Errorf("c of itself: %+v, want it put out by a", s.Revoked)
 	}
 	// From here on it hears nobody but itself: no route is left.
-	for len(heard) > 0 {
-		<-heard
-	}
-	for range 20 {
-		if s := <-heard; s != bus.SubjectHeartbeat(c.id()) {
-			t.Errorf("c heard %s", s)
+	check(t, listens.Flush())
+	before, _, err := heard.Pending()
+	check(t, err)
+	for i := range before + 20 {
+		m, err := heard.NextMsg(limit)
+		check(t, err)
+		if i >= before && m.Subject != bus.SubjectHeartbeat(c.id()) {
+			t.Errorf("c heard %s", m.Subject)
 		}
 	}
 
@@ -194,6 +196,10 @@ func TestRecoverTheKeyFromItsPhrase(t *testing.T) {
 	}
 	if r, err = b.conn.Recover(b.ctx(), phrase); err != nil || r.Changed {
 		t.Errorf("a second time: %+v, %v, want no change", r, err)
+	}
+	m, err := raw(t, b).Request(bus.SubjectPayloadRPC(b.id(), bus.VerbRecover), []byte(`{"phrase":"`+phrase+`"}`), limit)
+	if err != nil || m.Header.Get(bus.HeaderError) != "" {
+		t.Errorf("by the name that older programs send: %v, %s", err, m.Data)
 	}
 	d := start(t, "d", joining(b))
 	settle2(t, b, d)
@@ -380,4 +386,56 @@ func TestTokenTellsAMemberWhereItsSwarmIs(t *testing.T) {
 	if _, err := b.conn.Join(b.ctx(), start(t, "other").invite()); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
 		t.Errorf("a token of another swarm: %v, want CodeConflict", err)
 	}
+}
+
+// A member that is started with a token stays one, whatever the token is; where it is of the own swarm, and nobody else is heard, it
+// tells where that is.
+func TestStartedWithATokenAgain(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	token := a.invite()
+	b := start(t, "b", func(c *config.Config) { c.Join = token })
+	settle(t, a, b)
+	check(t, b.stop())
+	b.run() // with its used token, as systemd would
+	settle(t, a, b)
+	other := start(t, "other")
+	for _, token := range []string{other.invite(), "nonsense"} {
+		check(t, b.stop())
+		b.cfg.Join = token
+		b.run()
+		settle(t, a, b)
+	}
+	check(t, a.stop())
+	check(t, b.stop())
+	a.run() // at other ports, of which nothing tells but:
+	b.cfg.Join = a.invite()
+	b.run()
+	settle(t, a, b)
+}
+
+// A member that was away while the swarm's key was replaced, and whose others have all got new addresses, is told by a token of the
+// new key: as it is started with it, and while it runs.
+func TestTokenOfANewKeyBringsAMemberBack(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b, c := start(t, "b", joining(a)), start(t, "c", joining(a))
+	settle(t, a, b, c)
+	b.cfg.Join, c.cfg.Join = "", ""
+	check(t, b.stop())
+	check(t, c.stop())
+	_, err := a.conn.RotateSwarm(a.ctx())
+	check(t, err)
+	check(t, a.stop())
+	a.run() // at other ports
+	b.cfg.Join = a.invite()
+	b.run()
+	settle2(t, a, b)
+	c.run()
+	r, err := c.conn.Join(c.ctx(), a.invite())
+	check(t, err)
+	if s, err := a.conn.Status(a.ctx()); err != nil || r.Changed || r.Swarm.ID != s.Swarm.ID {
+		t.Errorf("%+v, want to be in %+v and not to have joined anew: %v", r, s.Swarm, err)
+	}
+	settle(t, a, b, c)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -79,9 +80,8 @@ const (
 )
 
 func ollamaShow(w http.ResponseWriter, r *http.Request) {
-	body := make([]byte, 200)
-	n, _ := r.Body.Read(body)
-	if strings.Contains(string(body[:n]), "embed") {
+	body, _ := io.ReadAll(r.Body)
+	if strings.Contains(string(body), "embed") {
 		fmt.Fprint(w, `{"capabilities":["embedding"],"model_info":{}}`)
 		return
 	}

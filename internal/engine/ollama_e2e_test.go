@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	scripted "github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
 
@@ -47,12 +47,12 @@ func startOllama(t *testing.T) *realOllama {
 	if bin == "" {
 		t.Fatal("MYCO_TEST_OLLAMA names no Ollama binary: build one with e2e/build-ollama.sh BINDIR and set it to BINDIR/ollama")
 	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, release, err := scripted.Reserve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &realOllama{bin: bin, addr: l.Addr().String(), home: t.TempDir(), ended: make(chan string, 1000)}
-	l.Close()
+	t.Cleanup(func() { _ = release() })
+	o := &realOllama{bin: bin, addr: addr, home: t.TempDir(), ended: make(chan string, 1000)}
 	o.serve(t)
 	dir := t.TempDir()
 	copyFile(t, "demo/tinylm.gguf", filepath.Join(dir, "tinylm.gguf"))

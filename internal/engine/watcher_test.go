@@ -41,12 +41,21 @@ func TestWatcherBeforeTheFirstLook(t *testing.T) {
 func TestWatcherNoticesStartAndStop(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(nil)
-	address := s.Listener.Addr().String()
 	s.Listener.Close()
+	// One end of a connection keeps the address from others, and listens no more than nobody does.
+	hold, err := new(net.Dialer).DialContext(t.Context(), "tcp", silent(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	address := hold.LocalAddr().String()
 	w := watch(t, engine.Config{Env: withOllama(address), Interval: 10 * time.Millisecond, ProbeTimeout: patience})
 	await(t, w, "demo at first", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
 	wantAddresses(t, w) // nobody has said that there is one
 
+	if err := errors.Join(hold.(*net.TCPConn).SetLinger(0), hold.Close()); err != nil { // at once, so that the address is free
+		t.Fatal(err)
+	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +181,7 @@ func TestWatcherGivesASlowEngineASecondChance(t *testing.T) {
 		},
 	})
 	cfg := quick(nowhere, s.URL)
-	cfg.ProbeTimeout = time.Second
+	cfg.ProbeTimeout = 3 * time.Second // a busy machine answers in time
 	w := watch(t, cfg)
 	await(t, w, "found", hasModel("m"))
 	hang.Store(true)
