@@ -17,13 +17,15 @@ var dialectRoutes = map[string]string{
 	"GET /v1/models": "", "GET /v1/models/{model...}": "", "POST /v1/chat/completions": hello + `}`, "POST /v1/completions": `{"model":"m","prompt":"hi"}`,
 	"POST /api/embed": `{"model":"vec","input":"x"}`, "POST /api/embeddings": `{"model":"vec","prompt":"x"}`, "POST /v1/embeddings": `{"model":"vec","input":"x"}`,
 	"POST /v1/responses": `{"model":"m","input":"hi"}`, "POST /v1/messages": `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+	"POST /api/web_search": `{"query":"x"}`, "POST /api/web_fetch": `{"url":"https://a.example"}`,
+	"POST /api/experimental/web_search": `{"query":"x"}`, "POST /api/experimental/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
-	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /metrics": "",
+	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /ui/chat/swarm": "", "GET /metrics": "",
 }
 
 // open reports whether a route tells nothing, and is for all.
 func open(route string) bool {
-	return slices.Contains([]string{"GET /health", "GET /ui", "GET /ui/static/{file...}", "POST /ui/login", "POST /ui/logout"}, route)
+	return slices.Contains([]string{"GET /health", "GET /ui", "GET /ui/chat", "GET /ui/static/{file...}", "POST /ui/login", "POST /ui/logout"}, route)
 }
 
 // answers answers tasks of either type.
@@ -31,6 +33,8 @@ func answers(t bus.Task, out func(bus.Chunk) error) (any, error) {
 	switch t.Type {
 	case bus.TypeEmbed:
 		return vectors(t, out)
+	case bus.TypeSearch, bus.TypeFetch:
+		return pages(t, out)
 	case bus.TypePull:
 		return pulls(t, out)
 	case bus.TypeDelete:

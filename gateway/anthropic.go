@@ -14,6 +14,9 @@ var anthropicRoutes = []route{
 	{"POST /v1/messages", forLocal, anthropicDialect.handle((*Gateway).anthropicMessages)},
 }
 
+// bytesAToken is how much text makes a token, about.
+const bytesAToken = 4
+
 // anthropicErrors are the types of errors by status.
 var anthropicErrors = map[int]string{
 	http.StatusBadRequest: "invalid_request_error", http.StatusUnauthorized: "authentication_error", http.StatusForbidden: "permission_error",
@@ -46,6 +49,10 @@ type anthropicQuestion struct {
 	// open is the type of the block that is being written, and blocks how many are whole.
 	open   string
 	blocks int
+	// content are the blocks of an answer that is told at once, but for its last ones.
+	content []any
+	// searches and fetches are how often the model called for them.
+	searches, fetches int
 }
 
 // anthropicReply is an answer.
@@ -57,26 +64,27 @@ type anthropicReply struct {
 	Content      []any          `json:"content"`
 	StopReason   *string        `json:"stop_reason"`
 	StopSequence *string        `json:"stop_sequence"`
-	Usage        map[string]int `json:"usage"`
+	Usage        map[string]any `json:"usage"`
 }
 
 // begins names the answer.
 func (q *anthropicQuestion) begins() {
-	q.id = "msg_" + string(bus.NewTaskID())
+	q.id, q.content = "msg_"+string(bus.NewTaskID()), []any{}
 	for _, m := range q.req.Messages {
-		q.estimate += len(m.Role) + len(m.Content) + len(m.Thinking)
-		for _, c := range m.ToolCalls {
-			q.estimate += len(c.Name) + len(c.Arguments)
-		}
+		q.estimate += messageSize(m)
 	}
 }
 
-func (q *anthropicQuestion) reply(content []any, usage map[string]int) anthropicReply {
+func (q *anthropicQuestion) reply(content []any, usage map[string]any) anthropicReply {
 	return anthropicReply{ID: q.id, Type: "message", Role: "assistant", Model: q.model, Content: content, Usage: usage}
 }
 
-func anthropicUsage(r bus.InferenceResult) map[string]int {
-	return map[string]int{"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens}
+func (q *anthropicQuestion) usage(r bus.InferenceResult) map[string]any {
+	out := map[string]any{"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens}
+	if q.hosted != nil {
+		out["server_tool_use"] = map[string]int{"web_search_requests": q.searches, "web_fetch_requests": q.fetches}
+	}
+	return out
 }
 
 // stopReason tells why the answer ended. Engines do not tell which text to stop at was met.
@@ -109,19 +117,23 @@ func inputOf(c bus.ToolCall) json.RawMessage {
 }
 
 func (q *anthropicQuestion) whole(r bus.InferenceResult) any {
-	content := []any{}
-	if r.Thinking != "" {
-		content = append(content, map[string]string{"type": "thinking", "thinking": r.Thinking, "signature": ""})
-	}
-	if r.Text != "" {
-		content = append(content, map[string]string{"type": "text", "text": r.Text})
-	}
+	q.add(r)
 	for _, c := range r.ToolCalls {
-		content = append(content, anthropicCall(c, inputOf(c)))
+		q.content = append(q.content, anthropicCall(c, inputOf(c)))
 	}
-	out := q.reply(content, anthropicUsage(r))
+	out := q.reply(q.content, q.usage(r))
 	out.StopReason = stopReason(r)
 	return out
+}
+
+// add adds what the model said to the answer.
+func (q *anthropicQuestion) add(r bus.InferenceResult) {
+	if r.Thinking != "" {
+		q.content = append(q.content, map[string]string{"type": "thinking", "thinking": r.Thinking, "signature": ""})
+	}
+	if r.Text != "" {
+		q.content = append(q.content, map[string]string{"type": "text", "text": r.Text})
+	}
 }
 
 // start tells that the answer begins, once.
@@ -130,7 +142,7 @@ func (q *anthropicQuestion) start(out *stream) error {
 		return nil
 	}
 	q.begun = true
-	usage := map[string]int{"input_tokens": max(1, q.estimate/4), "output_tokens": 0}
+	usage := map[string]any{"input_tokens": max(1, q.estimate/bytesAToken), "output_tokens": 0}
 	return out.event("message_start", map[string]any{"type": "message_start", "message": q.reply([]any{}, usage)})
 }
 
@@ -156,17 +168,22 @@ func (q *anthropicQuestion) piece(out *stream, c bus.InferenceChunk) error {
 		}
 	}
 	for _, c := range c.ToolCalls {
-		if err := q.begin(out, "tool_use", anthropicCall(c, noInput)); err != nil {
-			return err
-		}
-		if err := q.delta(out, map[string]any{"type": "input_json_delta", "partial_json": string(inputOf(c))}); err != nil {
-			return err
-		}
-		if err := q.end(out); err != nil {
+		if err := q.called(out, anthropicCall(c, noInput), inputOf(c)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// called writes the call of a tool, a block of its own, and its input behind it.
+func (q *anthropicQuestion) called(out *stream, call map[string]any, input json.RawMessage) error {
+	if err := q.begin(out, "tool_use", call); err != nil {
+		return err
+	}
+	if err := q.delta(out, map[string]any{"type": "input_json_delta", "partial_json": string(input)}); err != nil {
+		return err
+	}
+	return q.end(out)
 }
 
 // begin opens a block, after the one that is open.
@@ -201,7 +218,7 @@ func (q *anthropicQuestion) ends(out *stream, r bus.InferenceResult) error {
 		return err
 	}
 	delta := map[string]any{"stop_reason": stopReason(r), "stop_sequence": nil}
-	if err := out.event("message_delta", map[string]any{"type": "message_delta", "delta": delta, "usage": anthropicUsage(r)}); err != nil {
+	if err := out.event("message_delta", map[string]any{"type": "message_delta", "delta": delta, "usage": q.usage(r)}); err != nil {
 		return err
 	}
 	return out.event("message_stop", map[string]string{"type": "message_stop"})

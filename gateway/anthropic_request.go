@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -19,7 +20,7 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	f.fewMessages("messages")
 	f.take("messages", &messages)
 	q.takeCommon(f)
-	q.takeTools(f)
+	q.takeTools(f, g, r)
 	q.takeThinking(f, g)
 	f.refuse("mcp_servers", "container")
 	switch {
@@ -66,28 +67,32 @@ func (q *anthropicQuestion) takeCommon(f *fields) {
 	q.req.Dialect = "openai"
 }
 
-func (q *anthropicQuestion) takeTools(f *fields) {
+func (q *anthropicQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	var in []struct {
 		Type        string          `json:"type"`
 		Name        string          `json:"name"`
 		Description string          `json:"description"`
 		InputSchema json.RawMessage `json:"input_schema"`
+		anthropicHosted
 	}
 	f.take("tools", &in)
 	tools := []openAITool{}
 	var others []string // Anthropic's own, which no model here knows
 	for _, t := range in {
 		if t.Type != "" && t.Type != "custom" {
-			others = append(others, t.Type)
+			if !q.takeHosted(f, g, r, t.Type, t.anthropicHosted) {
+				others = append(others, t.Type)
+			}
 			continue
 		}
 		q.estimate += len(t.Name) + len(t.Description) + len(t.InputSchema)
 		tools = append(tools, openAITool{Type: "function", Function: openAIFunction{Name: t.Name, Description: t.Description, Parameters: t.InputSchema}})
 	}
+	tools = q.hosted.with(tools)
 	noFunction(f, tools, others)
 	var choice struct{ Type, Name string }
 	f.take("tool_choice", &choice)
-	offer(&q.req, f, tools, map[string]json.RawMessage{
+	q.offer(f, tools, map[string]json.RawMessage{
 		"none": json.RawMessage(`"none"`), "any": json.RawMessage(`"required"`), "tool": functionChoice(choice.Name),
 	}[choice.Type])
 }
@@ -168,6 +173,9 @@ func (c *anthropicContent[T]) UnmarshalJSON(b []byte) error {
 		}
 		return nil
 	}
+	if b[0] == '{' { // what became of a search that failed, or a page
+		b = slices.Concat([]byte{'['}, b, []byte{']'})
+	}
 	if err := json.Unmarshal(b, &c.blocks); err != nil {
 		c.err = noContent("blocks", err)
 	}
@@ -194,6 +202,13 @@ type anthropicPart struct {
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
 	ToolUseID string          `json:"tool_use_id"`
+	// URL, Title and EncryptedContent are of what a search found, ErrorCode tells why it did not.
+	URL              string `json:"url"`
+	Title            string `json:"title"`
+	EncryptedContent string `json:"encrypted_content"`
+	ErrorCode        string `json:"error_code"`
+	// Page is the document of a page.
+	Page json.RawMessage `json:"content"`
 }
 
 // add adds m to a conversation: the results of tools are messages of their own there.
@@ -208,7 +223,19 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 	}
 	var own []anthropicPart
 	for _, b := range in {
-		if b.Type != "tool_result" {
+		switch b.Type {
+		case "tool_result":
+		case "web_search_tool_result", "web_fetch_tool_result": // in the middle of what the assistant said
+			before := bus.Message{Role: said.Role}
+			if err := fill(&before, own); err != nil {
+				return nil, err
+			}
+			if len(own) > 0 {
+				to, own = append(to, before), nil
+			}
+			to = append(to, bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID), Content: foundText(b)})
+			continue
+		default:
 			own = append(own, b.anthropicPart)
 			continue
 		}
@@ -251,13 +278,13 @@ func fill(to *bus.Message, in []anthropicPart) error {
 				return bus.Errorf(bus.CodeInvalid, "an image without data")
 			}
 			to.Images = append(to.Images, b.Source.Data.image)
-		case "tool_use":
+		case "tool_use", "server_tool_use":
 			if b.ID == "" || b.Name == "" {
 				return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
 			}
 			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
 		default:
-			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use or tool_result", b.Type)
+			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use, tool_result, or a search of the web", b.Type)
 		}
 	}
 	to.Content, to.Thinking = strings.Join(texts, ""), strings.Join(thoughts, "")

@@ -102,6 +102,7 @@ type stream struct {
 	// before and after stand around each object.
 	before, after string
 	begun         bool
+	node          bus.NodeID // who answers, as the client knows; empty where that is not told
 	// more is set where more follows at once: it is sent together.
 	more bool
 }
@@ -117,12 +118,16 @@ func newEvents(w http.ResponseWriter) *stream {
 	return &stream{w: w, control: http.NewResponseController(w), media: eventStream, before: "data: ", after: "\n\n"}
 }
 
-// begin sends the headers, once.
+// begin sends the headers, once. Who answers is told in them, and where that is another, or was not known, in a comment.
 func (s *stream) begin(node bus.NodeID, demo bool) {
 	if s.begun {
+		if s.media == eventStream && node != "" && node != s.node {
+			s.node = node
+			_, _ = s.w.Write([]byte(": node " + node + "\n\n")) // the piece that follows tells of a client that has left
+		}
 		return
 	}
-	s.begun = true
+	s.begun, s.node = true, node
 	answered(s.w, node, demo)
 	h := s.w.Header()
 	h.Set("Content-Type", s.media)

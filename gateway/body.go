@@ -42,6 +42,7 @@ type body struct {
 	read    int64
 	come    int64 // whole steps that were read before the present one
 	held    int64 // steps of room, for what has come or is to come
+	stays   bool  // it is needed until the answer ends, beside large results on the way to that
 	err     error // why it ends early
 }
 
@@ -97,9 +98,9 @@ func (b *body) Read(p []byte) (int, error) {
 
 // hold takes steps of room, all together. Without them the body ends.
 func (b *body) hold(steps int64) error {
-	switch more := steps - b.held; {
-	case more <= 0:
-	case b.room.take(more, b.held):
+	switch {
+	case steps <= b.held:
+	case b.room.change(b.held, steps):
 		b.held = steps
 	default:
 		b.err = b.room.full()
@@ -171,15 +172,26 @@ func readError(err error) error {
 	return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 }
 
-// answered counts a result of size bytes in place of the request, which is over.
+// answered counts a result of size bytes in place of the last one and of the request, unless that stays.
 func (b *body) answered(size int64) error {
-	b.room.release(b.held)
-	b.held = 0
 	steps := (size + step - 1) / step
-	if !b.room.take(steps, 0) {
+	if b.stays {
+		steps += b.come
+	}
+	if !b.room.change(b.held, steps) {
 		return b.room.full()
 	}
 	b.held = steps
+	return nil
+}
+
+// grows counts n bytes that come to a request on the way to its answer, in place of the results that they are of.
+func (b *body) grows(n int) error {
+	come := (b.read + int64(n) - 1) / step
+	if !b.room.change(b.held, come) {
+		return b.room.full()
+	}
+	b.read, b.come, b.held = b.read+int64(n), come, come
 	return nil
 }
 

@@ -18,7 +18,7 @@
 // the status of its code; without the right key it is 401.
 //
 //	GET  /                          "Ollama is running"
-//	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings
+//	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings, web_search, web_fetch
 //	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings, responses, messages
 //
 //	GET  /ui/                       the dashboard, see dashboardRoutes

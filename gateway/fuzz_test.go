@@ -50,6 +50,7 @@ func FuzzDialects(f *testing.F) {
 		`{"name":"m","insecure":true,"stream":false}`, `{"model":"m","name":7}`,
 		`{"model":"m","input":[{"type":"reasoning","summary":[{"text":"t"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","image_url":"data:;base64,"}]}],"tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"function","name":"f"},"text":{"format":{"type":"json_schema"}},"stream":true}`,
 		`{"model":"m","max_tokens":1,"system":[{"type":"text","text":"s"}],"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"image","source":{"type":"base64","data":""}}]}]}],"thinking":{"type":"enabled"},"tool_choice":{"type":"any"},"tools":[{"name":"f","input_schema":{}}],"stream":true}`,
+		`{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"a","name":"web_search","input":{}},{"type":"web_search_tool_result","tool_use_id":"a","content":[{"type":"web_search_result","url":"u","encrypted_content":"aGk="}]},{"type":"web_fetch_tool_result","tool_use_id":"a","content":{"type":"web_fetch_result","content":{"source":{"type":"text","data":"x"}}}}]}],"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":1}]}`,
 		"[]", "null", "", "{}", "{} {}", `{"model":"` + strings.Repeat("m", 300) + `","prompt":"x"}`,
 	} {
 		f.Add([]byte(s))

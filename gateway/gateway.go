@@ -134,7 +134,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, anthropicRoutes, pullRoutes, dashboardRoutes, metricsRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.

@@ -250,7 +250,7 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 		e := bus.Errorf(bus.CodeForbidden, "this key is for the interfaces of others alone").
 			WithHint("use the content of %s in the data directory", bus.HTTPKeyFile)
 		if a == forManager {
-			e = bus.Errorf(bus.CodeForbidden, "this key may not pull or delete models").WithHint("make one that may: myco key create --admin")
+			e = bus.Errorf(bus.CodeForbidden, "this key may not pull or delete models, nor have pages fetched").WithHint("make one that may: myco key create --admin")
 		}
 		if a == forViewer {
 			e = bus.Errorf(bus.CodeForbidden, "this key does not open the dashboard").WithHint("make one that does: myco key create --admin")

@@ -31,13 +31,15 @@ func keyring(t *testing.T, s gateway.Swarm, keys ...gateway.Key) *gateway.Gatewa
 	return g
 }
 
-// manages reports whether a route is for keys that may pull and delete models, and see the dashboard.
+// manages reports whether a route is for keys that may pull and delete models, have pages fetched, and see the dashboard.
 func manages(route string) bool {
-	return route == "POST /api/pull" || route == "DELETE /api/delete" || sees(route)
+	return route == "POST /api/pull" || route == "DELETE /api/delete" || strings.HasSuffix(route, "/web_fetch") || sees(route)
 }
 
-// sees reports whether a route is the dashboard's.
-func sees(route string) bool { return strings.HasPrefix(route, "GET /ui/") }
+// sees reports whether a route is the dashboard's. The page on which people ask is a program like others.
+func sees(route string) bool {
+	return strings.HasPrefix(route, "GET /ui/") && route != "GET /ui/chat/swarm"
+}
 
 const afar = "192.0.2.1:5"
 

@@ -44,11 +44,10 @@ func openAIFailure(status int, e *bus.Error, field string) any {
 
 // openAIQuestion is a request to /v1/chat/completions or /v1/completions.
 type openAIQuestion struct {
-	model  string
-	stream bool
-	usage  bool // a stream tells the usage at its end
-	chat   bool
-	req    bus.InferenceRequest
+	question
+	usage bool // a stream tells the usage at its end
+	chat  bool
+	web   searched
 
 	id      string
 	created int64
@@ -62,6 +61,8 @@ type openAIDelta struct {
 	Content   *string          `json:"content,omitempty"`
 	Reasoning string           `json:"reasoning,omitempty"`
 	ToolCalls []openAIToolCall `json:"tool_calls,omitempty"`
+	// Annotations come with the end.
+	Annotations []openAIAnnotation `json:"annotations,omitempty"`
 }
 
 type openAIToolCall struct {
@@ -86,11 +87,12 @@ type openAIChoice struct {
 
 // openAIMessage is the answer of a chat.
 type openAIMessage struct {
-	Role      string           `json:"role"`
-	Content   *string          `json:"content"`
-	Reasoning string           `json:"reasoning,omitempty"`
-	ToolCalls []openAIToolCall `json:"tool_calls,omitempty"`
-	Refusal   *string          `json:"refusal"`
+	Role        string             `json:"role"`
+	Content     *string            `json:"content"`
+	Reasoning   string             `json:"reasoning,omitempty"`
+	ToolCalls   []openAIToolCall   `json:"tool_calls,omitempty"`
+	Refusal     *string            `json:"refusal"`
+	Annotations []openAIAnnotation `json:"annotations,omitempty"`
 }
 
 type openAIUsage struct {
@@ -154,6 +156,7 @@ func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 	if !q.chat {
 		return q.reply(openAIChoice{Text: &c.Text, Logprobs: q.logprobs(c.Logprobs)})
 	}
+	c.Text = q.says(c.Text)
 	d := openAIDelta{Reasoning: c.Thinking, ToolCalls: q.toolCalls(c.ToolCalls)}
 	if c.Text != "" || !q.begun {
 		d.Content = &c.Text
@@ -181,10 +184,11 @@ func usageOf(r bus.InferenceResult) *openAIUsage {
 
 // whole spells an answer at once.
 func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
+	r = q.all(r)
 	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
 		choice.Text = nil
-		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls)}
+		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls), Annotations: q.annotations()}
 		if r.Text == "" && len(r.ToolCalls) > 0 {
 			choice.Message.Content = nil
 		}
@@ -201,7 +205,7 @@ func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 			return err
 		}
 	}
-	last := openAIChoice{FinishReason: q.finish(r), Delta: &openAIDelta{}}
+	last := openAIChoice{FinishReason: q.finish(r), Delta: &openAIDelta{Annotations: q.annotations()}}
 	if !q.chat {
 		last.Delta, last.Text = nil, new(string)
 	}
@@ -226,6 +230,9 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if q.model == "" {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
+	if q.hosted != nil && r.Header.Get(headerOnLoss) == lossRestart {
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %s: an answer from the web cannot begin anew", headerOnLoss, lossRestart)}
+	}
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
 	}
@@ -234,7 +241,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		q.id = "cmpl-" + q.id[len("chatcmpl-"):]
 	}
 	if !q.stream {
-		info, res, err := g.ask(r, q.model, &q.req, nil)
+		info, res, err := g.answer(r, &q.question, q, nil, nil)
 		if err != nil {
 			return err
 		}
@@ -244,7 +251,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.answer(out.keepAlive(out.notes(r)), &q.question, q, out, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return out.send(q.piece(c))

@@ -31,6 +31,7 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 		q.req.Messages = append(q.req.Messages, to)
 	}
 	q.takeTools(f)
+	q.takeSearch(f, g, r)
 	q.takeFormat(f)
 	q.takeEffort(f)
 	f.refuse("functions", "function_call")

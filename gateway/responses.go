@@ -16,6 +16,10 @@ type responsesQuestion struct {
 	echo   responsesEcho
 	spaced map[string]spaced // functions of namespaces, by what the model calls them
 
+	calls   int  // how often the swarm's own tools may be called
+	sources bool // told with each search
+	seen    seen
+
 	id      string
 	created int64
 	// seq is the number of the next event, done the items that are whole, open the one that is not.
@@ -36,6 +40,7 @@ type responsesEcho struct {
 	TopP            json.RawMessage `json:"top_p"`
 	Temperature     json.RawMessage `json:"temperature"`
 	MaxOutputTokens *int            `json:"max_output_tokens"`
+	MaxToolCalls    *int            `json:"max_tool_calls"`
 	Text            struct {
 		Format responsesFormat `json:"format"`
 	} `json:"text"`
@@ -70,7 +75,6 @@ type responsesReply struct {
 	FrequencyPenalty  float64        `json:"frequency_penalty"`
 	TopLogprobs       int            `json:"top_logprobs"`
 	Usage             map[string]any `json:"usage"`
-	MaxToolCalls      *int           `json:"max_tool_calls"`
 	Store             bool           `json:"store"`
 	Background        bool           `json:"background"`
 	ServiceTier       string         `json:"service_tier"`
@@ -94,6 +98,8 @@ type responsesOutput struct {
 	Arguments        *string              `json:"arguments,omitempty"`
 	Summary          *[]map[string]string `json:"summary,omitempty"`
 	EncryptedContent string               `json:"encrypted_content,omitempty"`
+	// Action is what a web_search_call does.
+	Action map[string]any `json:"action,omitempty"`
 }
 
 // begins names the answer.
@@ -125,34 +131,43 @@ func (q *responsesQuestion) ended(r bus.InferenceResult) responsesReply {
 	return out
 }
 
+func (q *responsesQuestion) reasoningID() string { return fmt.Sprintf("rs_%s_%d", q.id, len(q.done)) }
+
 func (q *responsesQuestion) thoughts(text string) responsesOutput {
 	return responsesOutput{
-		ID: "rs_" + q.id, Type: "reasoning", EncryptedContent: text,
+		ID: q.reasoningID(), Type: "reasoning", EncryptedContent: text,
 		Summary: &[]map[string]string{{"type": "summary_text", "text": text}},
 	}
 }
 
-func outputText(text string, odds []bus.Logprob) map[string]any {
-	return map[string]any{"type": "output_text", "text": text, "annotations": []any{}, "logprobs": ofTokens(odds)}
+func (q *responsesQuestion) outputText(text string, odds []bus.Logprob) map[string]any {
+	return map[string]any{"type": "output_text", "text": text, "annotations": q.citations(text), "logprobs": ofTokens(odds)}
 }
 
 func (q *responsesQuestion) message(text string, odds []bus.Logprob) responsesOutput {
 	return responsesOutput{
-		ID: fmt.Sprintf("msg_%s_%d", q.id, len(q.done)), Type: "message", Status: "completed", Role: "assistant", Content: &[]map[string]any{outputText(text, odds)},
+		ID: fmt.Sprintf("msg_%s_%d", q.id, len(q.done)), Type: "message", Status: "completed", Role: "assistant", Content: &[]map[string]any{q.outputText(text, odds)},
 	}
 }
 
 func (q *responsesQuestion) whole(r bus.InferenceResult) any {
-	if r.Thinking != "" {
-		q.done = append(q.done, q.thoughts(r.Thinking))
-	}
-	if r.Text != "" || len(r.ToolCalls) == 0 {
-		q.done = append(q.done, q.message(r.Text, ofText(r.Logprobs, r.Thinking, r.Text)))
+	if q.add(r); r.Text == "" && len(r.ToolCalls) == 0 {
+		q.done = append(q.done, q.message("", ofText(r.Logprobs, r.Thinking, "")))
 	}
 	for _, c := range r.ToolCalls {
 		q.done = append(q.done, q.call(c))
 	}
 	return q.ended(r)
+}
+
+// add adds what the model said to the answer.
+func (q *responsesQuestion) add(r bus.InferenceResult) {
+	if r.Thinking != "" {
+		q.done = append(q.done, q.thoughts(r.Thinking))
+	}
+	if r.Text != "" {
+		q.done = append(q.done, q.message(r.Text, ofText(r.Logprobs, r.Thinking, r.Text)))
+	}
 }
 
 // send writes an event of a type, which is its number's too.
@@ -224,7 +239,7 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 	if err := q.end(out); err != nil {
 		return err
 	}
-	item := responsesOutput{ID: "rs_" + q.id, Type: kind, Summary: &[]map[string]string{}}
+	item := responsesOutput{ID: q.reasoningID(), Type: kind, Summary: &[]map[string]string{}}
 	if kind == "message" {
 		item = q.message("", nil)
 		item.Status, item.Content = "in_progress", &[]map[string]any{}
@@ -234,7 +249,7 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": item}); err != nil || kind != "message" {
 		return err
 	}
-	return q.send(out, "response.content_part.added", q.part(map[string]any{"part": outputText("", nil)}))
+	return q.send(out, "response.content_part.added", q.part(map[string]any{"part": q.outputText("", nil)}))
 }
 
 // end closes the open item, if there is one.
@@ -249,13 +264,18 @@ func (q *responsesQuestion) end(out *stream) error {
 		item = q.message(text, q.odds)
 		last = []string{"response.output_text.done", "response.content_part.done"}
 	}
+	if q.open.Type == "message" {
+		if err := q.cite(out, text); err != nil {
+			return err
+		}
+	}
 	for _, kind := range last {
 		event := map[string]any{"text": text}
 		switch kind {
 		case "response.output_text.done":
 			event["logprobs"] = ofTokens(q.odds)
 		case "response.content_part.done":
-			event = map[string]any{"part": outputText(text, q.odds)}
+			event = map[string]any{"part": q.outputText(text, q.odds)}
 		}
 		if err := q.send(out, kind, q.part(event)); err != nil {
 			return err

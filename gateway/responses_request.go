@@ -18,11 +18,11 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := responsesQuestion{}
 	var input responsesInput
-	f.refuse("previous_response_id", "conversation", "background", "prompt", "max_tool_calls")
+	f.refuse("previous_response_id", "conversation", "background", "prompt")
 	f.fewMessages("input")
 	f.take("input", &input)
 	q.takeCommon(f)
-	q.takeTools(f)
+	q.takeTools(f, g, r)
 	q.takeText(f)
 	q.takeReasoning(f, g)
 	if f.err != nil {
@@ -47,8 +47,15 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	f.takeAll(
 		field{"model", &q.model}, field{"stream", &q.stream}, field{"instructions", &e.Instructions}, field{"max_output_tokens", &e.MaxOutputTokens},
 		field{"truncation", &e.Truncation}, field{"temperature", &q.req.Temperature}, field{"top_logprobs", &q.req.TopLogprobs}, field{"include", &include},
+		field{"max_tool_calls", &e.MaxToolCalls},
 	)
 	q.req.Logprobs = slices.Contains(include, "message.output_text.logprobs")
+	q.sources = slices.Contains(include, "web_search_call.action.sources")
+	if q.calls = hostedCalls; e.MaxToolCalls != nil {
+		if q.calls = *e.MaxToolCalls; q.calls < 1 && f.err == nil {
+			f.err = misfit("max_tool_calls", "want at least 1")
+		}
+	}
 	if v, ok := f.left["top_p"]; ok {
 		e.TopP = v
 		q.req.Options = map[string]json.RawMessage{"top_p": v}
@@ -218,23 +225,42 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 		out = append(out, bus.Message{Role: "user", Content: in.text})
 	}
 	var thoughts []string // go with what the assistant says next
+	turn := in.turn()
 	for i, item := range in.items {
-		if item.Type == "reasoning" {
+		items, found := item.kept()
+		switch {
+		case found && i < turn:
+			continue // the answer behind it tells what was found
+		case found:
+		case item.Type == "reasoning":
 			thoughts = append(thoughts, item.thoughts()...)
-			continue
+		default:
+			items = []responsesItem{item}
 		}
-		was := len(out)
-		if out, err = item.add(out, len(thoughts) == 0); err != nil {
-			return nil, misfit(fmt.Sprintf("input[%d]", i), "%s", bus.AsError(err).Message)
-		}
-		if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
-			out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
+		for _, item := range items {
+			was := len(out)
+			if out, err = item.add(out, len(thoughts) == 0); err != nil {
+				return nil, misfit(fmt.Sprintf("input[%d]", i), "%s", bus.AsError(err).Message)
+			}
+			if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
+				out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
+			}
 		}
 	}
 	if len(out) == 0 || in.text == "" && len(in.items) == 0 {
 		return nil, misfit("input", "want a text, or at least one item")
 	}
 	return out, nil
+}
+
+// turn is where the assistant's turn begins that is under way: behind the last of the user's messages.
+func (in responsesInput) turn() int {
+	for i, item := range slices.Backward(in.items) {
+		if item.Role == "user" {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // thoughts are the texts of what was thought.
@@ -271,5 +297,8 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 		err := responseParts.read(item.Output, &m)
 		return append(to, m), err
 	}
-	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output or reasoning", item.Type)
+	if item.Type == "web_search_call" { // the answer behind it tells what was found
+		return to, nil
+	}
+	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output, web_search_call or reasoning", item.Type)
 }

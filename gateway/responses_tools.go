@@ -3,6 +3,8 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -61,9 +63,9 @@ func nameWithin(namespace, name string) string {
 	return namespace + "__" + name
 }
 
-// takeTools takes the functions. What a model with OpenAI's own tools would be offered beside them, such as a
-// search of the web, ours is not: agents name it in every request. Where there is nothing else, it is missed.
-func (q *responsesQuestion) takeTools(f *fields) {
+// takeTools takes the functions, and the search of the web where the swarm has one. What else a model with OpenAI's own
+// tools would be offered, ours is not: agents name it in every request. Where there is nothing else, it is missed.
+func (q *responsesQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	q.echo.Tools, q.echo.ToolChoice = []responsesTool{}, json.RawMessage(`"auto"`)
 	f.take("tools", &q.echo.Tools)
 	f.take("tool_choice", &q.echo.ToolChoice)
@@ -71,7 +73,9 @@ func (q *responsesQuestion) takeTools(f *fields) {
 	var others []string
 	add := func(namespace string, t responsesTool) {
 		if t.Type != "function" {
-			others = append(others, t.Type)
+			if !q.takeSearch(f, t, g, r) {
+				others = append(others, t.Type)
+			}
 			return
 		}
 		name := nameWithin(namespace, t.Name)
@@ -93,14 +97,49 @@ func (q *responsesQuestion) takeTools(f *fields) {
 			add(t.Name, in)
 		}
 	}
+	tools = q.hosted.with(tools)
 	noFunction(f, tools, others)
+	q.choose(f, tools)
+}
+
+// choose offers the tools that the client lets the model choose from.
+func (q *responsesQuestion) choose(f *fields, tools []openAITool) {
 	var named struct{ Type, Name, Namespace string }
 	_ = json.Unmarshal(q.echo.ToolChoice, &named) // a text is another way to choose
 	choice := q.echo.ToolChoice
 	if named.Type == "function" {
 		choice = functionChoice(nameWithin(named.Namespace, named.Name))
 	}
-	offer(&q.req, f, tools, choice)
+	if isSearch(named.Type) {
+		choice = nil
+		if q.hosted != nil {
+			choice = functionChoice(searchTool)
+		}
+	}
+	if named.Type == "allowed_tools" {
+		tools, choice = q.allowed(tools)
+	}
+	q.offer(f, tools, choice)
+}
+
+// allowed are those tools that a tool_choice allows, and whether one must be called. What it names and is not there is left out.
+func (q *responsesQuestion) allowed(tools []openAITool) ([]openAITool, json.RawMessage) {
+	var in struct {
+		Mode  json.RawMessage
+		Tools []struct{ Type, Name, Namespace string }
+	}
+	_ = json.Unmarshal(q.echo.ToolChoice, &in) // one that is odd allows none
+	may := map[string]bool{}
+	for _, t := range in.Tools {
+		if isSearch(t.Type) && q.hosted != nil {
+			may[searchTool], may[pageTool] = true, may[pageTool] || q.hosted.tools[pageTool] != nil
+		}
+		if t.Type == "function" {
+			may[nameWithin(t.Namespace, t.Name)] = true
+		}
+	}
+	tools = slices.DeleteFunc(tools, func(t openAITool) bool { return !may[t.Function.Name] })
+	return tools, in.Mode
 }
 
 // call is the wish that a tool be called; the result names its CallID.

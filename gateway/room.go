@@ -18,9 +18,14 @@ func newRoom(bytes int64) *room {
 	return &room{steps: steps, left: semaphore.NewWeighted(steps)}
 }
 
-// take takes more steps for who has held, if they are there.
-func (r *room) take(more, held int64) bool {
-	return r.left.TryAcquire(min(held+more, r.steps) - min(held, r.steps))
+// change has who has held have want instead, if they are there.
+func (r *room) change(held, want int64) bool {
+	more := min(want, r.steps) - min(held, r.steps)
+	if more < 0 {
+		r.left.Release(-more)
+		return true
+	}
+	return r.left.TryAcquire(more)
 }
 
 // release gives back all that one had.

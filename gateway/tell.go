@@ -11,10 +11,12 @@ type question struct {
 	model  string
 	stream bool
 	req    bus.InferenceRequest
+	hosted *hosted // the tools that the swarm has itself; nil where it is asked for none
 }
 
 // teller spells answers as one interface does.
 type teller interface {
+	heeds
 	// whole is an answer at once.
 	whole(bus.InferenceResult) any
 	// piece writes a piece of a stream, ends what comes after the last, and fails why there is no more.
@@ -26,7 +28,7 @@ type teller interface {
 // tell asks the swarm, and has t spell the answer.
 func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t teller) error {
 	if !q.stream {
-		info, res, err := g.ask(r, q.model, &q.req, nil)
+		info, res, err := g.answer(r, q, t, nil, nil)
 		if err != nil {
 			return err
 		}
@@ -39,7 +41,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 	}
 	out := newEvents(w)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(out.notes(r)), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.answer(out.keepAlive(out.notes(r)), q, t, out, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return t.piece(out, c)

@@ -53,6 +53,9 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 	text := "working"
 	if position > 0 {
 		text = fmt.Sprintf("waiting, %d in the queue", position)
+		if wait > 0 {
+			text += fmt.Sprintf(", about %s", wait.Round(time.Second))
+		}
 	}
 	s.begin("", false)
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit)) // as in text

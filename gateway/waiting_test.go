@@ -77,8 +77,13 @@ func TestWaitingIsTold(t *testing.T) {
 				}
 				w := local(t, g, "POST", tt.path, hello+`,"max_tokens":9,"stream":true}`)
 				body := w.Body.String()
-				if n := strings.Count(body, ": waiting, 3 in the queue\n\n"); w.Code != http.StatusOK || n != tt.told {
+				if n := strings.Count(body, ": waiting, 3 in the queue, about 4s\n\n"); w.Code != http.StatusOK || n != tt.told {
 					t.Errorf("status %d, told %d times, want %d:\n%s", w.Code, n, tt.told, body)
+				}
+				// Who answers is told once: in the header, or behind comments that had to go before it.
+				comment := strings.Contains(body, ": node "+string(self)+"\n\n")
+				if header := w.Header().Get("X-Myco-Node") != ""; tt.fail == nil && header == comment || tt.fail != nil && comment {
+					t.Errorf("who answers: in the header %v, in a comment %v:\n%s", header, comment, body)
 				}
 				if got := w.Header().Get("X-Myco-Queue-Position"); got != tt.position {
 					t.Errorf("position %q, want %q", got, tt.position)
