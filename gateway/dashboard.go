@@ -71,7 +71,7 @@ func readWeb() map[string]webFile {
 // dashboardPolicy lets pages load what this node serves, and run nothing that is in a page itself; nothing
 // may frame them.
 const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lexer"
 
 // guard sets what browsers have to keep to with a page, or with what it loads.
 func guard(w http.ResponseWriter) {

@@ -105,6 +105,15 @@ func TestNobodyLooks(t *testing.T) {
 	}
 }
 
+// What has ended of something larger is not among the latest tasks.
+func TestLatestTasksWithoutParts(t *testing.T) {
+	t.Parallel()
+	v := scene{tasks: []bus.TaskInfo{{ID: "part", Type: "inference", State: bus.StateDone, Part: true}, {ID: "mine", Type: "inference", State: bus.StateDone}}}.show()
+	if len(v.Recent) != 1 || v.Recent[0].ID != "mine" {
+		t.Errorf("the latest are %+v", v.Recent)
+	}
+}
+
 // Where a node has more tasks than it lists, the dashboard does not tell as if it had counted them.
 func TestCountsOfACutList(t *testing.T) {
 	t.Parallel()

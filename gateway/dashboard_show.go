@@ -121,7 +121,7 @@ func (s scene) show() shown {
 				out.Dead = append(out.Dead, s.task(t))
 			}
 		}
-		if t.State.Terminal() && !bus.Internal(t.Type) && len(out.Recent) < showMost {
+		if t.State.Terminal() && !bus.Internal(t.Type) && !t.EndedPart() && len(out.Recent) < showMost {
 			out.Recent = append(out.Recent, s.task(t))
 		}
 	}

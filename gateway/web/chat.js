@@ -1,0 +1,268 @@
+import {el, set, text} from "./dom.js"
+import {ask} from "./answer.js"
+import * as browser from "./kept.js"
+import * as pictures from "./pictures.js"
+import {invitation, key, look, model, named, sees, tell} from "./swarm.js"
+import {showList} from "./talks.js"
+import {button, following, showTurn, toEnd, turn} from "./turn.js"
+
+const $ = id => document.getElementById(id)
+const talk = $("talk"), question = $("question")
+
+let talked = browser.fresh() // the conversation
+let running = null // ends the answer that is written
+
+const phone = matchMedia("(pointer: coarse)")
+
+// know looks who can be asked.
+async function know() {
+  await look(talked.turns.length > 0)
+  pictures.offer(sees())
+  if (talked.turns.length === 0) draw()
+}
+
+// draw shows the whole conversation.
+function draw() {
+  if (talked.turns.length === 0) {
+    const e = el("p", {class: "empty"}, ...invitation())
+    if (!talk.firstChild?.isEqualNode(e)) talk.replaceChildren(e)
+    return
+  }
+  talk.replaceChildren(...talked.turns.map(turn))
+  talked.turns.forEach((t, i) => show(talk.children[i], t))
+  if (talked.from > 0) talk.children[talked.from]?.before(el("p", {class: "line dim"}, "What is above is no longer sent."))
+}
+
+// show puts a turn into its element; the promise is of its Markdown.
+function show(e, t) {
+  const last = t === talked.turns.at(-1), written = last && running !== null
+  return showTurn(e, t, written, last && !written ? offers(t) : [])
+}
+
+// offers are what can be done about the last turn.
+function offers(t) {
+  const shorter = t.long && half() > talked.from ? [button("Ask without the older half", () => { talked.from = half(); again() })] : []
+  return [...shorter, ...t.long ? [button("Change the question", change)] : [], button("Again", again)]
+}
+
+const tooLong = (model, older, why) => `${older ? "The conversation" : "The question"} is longer than ${model} can read at once. ` +
+  (older ? "Ask without its older half, begin a new chat" : "Change the question to a shorter one") + `, or choose another model above and ask again. (${why})`
+
+// half is where the newer half begins of what is sent.
+function half() {
+  const asked = talked.turns.map((t, i) => t.role === "user" && i >= talked.from ? i : -1).filter(i => i >= 0)
+  return asked[Math.ceil(asked.length / 2)] ?? talked.from
+}
+
+// sent are the turns as the interface wants them. Of pictures that are not kept, or that the model does not see, it has the names.
+const sent = () => talked.turns.slice(talked.from).filter(t => t.role === "user" || t.content).map(t => {
+  const shown = (t.pictures ?? []).filter(p => p.url && sees()), others = (t.pictures ?? []).filter(p => !shown.includes(p))
+  const words = [t.content, ...others.map(p => `(picture ${p.name})`)].filter(Boolean).join("\n")
+  return {role: t.role, content: shown.length === 0 ? words : [{type: "text", text: words}, ...shown.map(p => ({type: "image_url", image_url: {url: p.url}}))]}
+})
+
+// answer has the model answer what was said so far.
+async function answer() {
+  const c = talked, messages = sent(), asked = model()
+  const t = {role: "assistant", content: "", thinking: ""}
+  c.turns.push(t)
+  const mine = running = new AbortController()
+  following(draw)
+  const e = talk.lastElementChild
+  set(e, {"aria-busy": "true"}) // a screen reader waits for its end
+  busy(true)
+  tell("asking")
+  const began = performance.now()
+  const lost = []
+  let node = "", tokens = 0, first = 0, drawn = false, took = 0
+  const told = p => {
+    if (running !== mine) return
+    if (p.node) node = p.node
+    if (p.note) tell(named(p.note))
+    if (p.note && p.node && first > 0) lost.push(named(p.note))
+    if (p.tokens) tokens = p.tokens
+    if (p.cut) {
+      t.wrong = "The answer was cut off: it is as long as it may be, or the model's context is full." + (messages.length > 1 ? " Ask it to go on, or ask without the older half." : " Ask it to go on.")
+      t.long = true
+    }
+    if (p.anew) {
+      t.content = t.thinking = ""
+      first = 0
+    }
+    if (!p.text && !p.thinking) return
+    if (first === 0) first = performance.now()
+    t.content += p.text ?? ""
+    t.thinking += p.thinking ?? ""
+    tell(t.content ? "answering" : "thinking")
+    if (drawn) return
+    drawn = true // not more often than a screen shows, and of a long answer so that there is time for others
+    setTimeout(() => requestAnimationFrame(async () => {
+      const began = performance.now()
+      if (running === mine) await following(() => show(e, t))
+      took = performance.now() - began
+      drawn = false
+    }), 3 * took)
+  }
+  try {
+    await ask(asked, messages, key(), mine.signal, told)
+  } catch (err) {
+    t.wrong = err.name === "AbortError" ? "Stopped." : named(err.message)
+    t.long = err.code === "context_length_exceeded"
+    if (t.long) t.wrong = tooLong(asked, messages.length > 1, t.wrong)
+    if (err.name !== "AbortError") know() // the model may be gone, or the key
+  }
+  const ended = performance.now()
+  t.about = [...lost, named(node), asked, tokens > 1 && ended - first > 50 && `${(1000 * (tokens - 1) / (ended - first)).toFixed(0)} tokens/s`,
+    first > 0 && `first word after ${((first - began) / 1000).toFixed(first - began < 1000 ? 2 : 1)} s`].filter(Boolean).join(" · ")
+  if (running === mine) stopped()
+  keep(c)
+  set(e, {"aria-busy": null})
+  following(() => show(e, t))
+}
+
+function stopped() {
+  running = null
+  tell("")
+  busy(false)
+}
+
+function busy(yes) {
+  const held = document.activeElement === $("stop")
+  $("stop").hidden = !yes
+  $("send").hidden = yes
+  $("model").disabled = yes
+  if (held) typeOn()
+}
+
+// typeOn has a person type on. A phone would cover half the page with its keys.
+function typeOn() {
+  if (!phone.matches) question.focus()
+}
+
+// keep has the browser keep a conversation, and the address lead to it.
+function keep(c) {
+  const told = browser.keep(c)
+  if (c !== talked) return
+  text($("stays"), told || "The conversation stays in this browser.")
+  lead()
+}
+
+// lead has the address lead to the conversation, as soon as it is kept. Its words are not in the address, nor in the page's title:
+// browsers keep those, and may send them elsewhere.
+function lead() {
+  const id = talked.version === null ? "" : talked.id
+  history.replaceState(null, "", id ? "#" + id : location.pathname)
+  browser.setHere(id)
+}
+
+// goTo shows a conversation. The answer that is written is stopped.
+function goTo(c) {
+  if (running !== null) {
+    running.abort()
+    stopped()
+  }
+  talked = c
+  text($("stays"), "The conversation stays in this browser.")
+  lead()
+  draw()
+  toEnd()
+}
+
+// begin begins a new conversation.
+function begin() {
+  if (talked.version !== null) history.pushState(null, "", location.pathname) // "back" leads to the old one
+  goTo(browser.fresh())
+  question.focus()
+  know()
+}
+
+function say() {
+  const words = question.value.trim()
+  if (running !== null || $("send").disabled || words === "" && !pictures.any()) return
+  if (model() === "") return know()
+  talked.turns.push({role: "user", content: words, pictures: pictures.take()})
+  question.value = ""
+  grow()
+  keep(talked)
+  answer()
+  typeOn()
+  toEnd()
+}
+
+// again asks the last question once more.
+function again() {
+  if (running !== null) return
+  if (model() === "") return know()
+  while (talked.turns.at(-1)?.role === "assistant") talked.turns.pop()
+  if (talked.turns.length === 0) return draw()
+  answer()
+  $("stop").focus() // where it was is gone
+}
+
+// change takes the last question back, to be asked in other words.
+function change() {
+  let t
+  do t = talked.turns.pop(); while (t.role === "assistant")
+  question.value = t.content
+  pictures.put(t.pictures?.filter(p => p.url) ?? [])
+  keep(talked)
+  draw()
+  grow()
+  question.focus()
+}
+
+// grow has the question be as high as its text.
+function grow() {
+  question.style.height = "auto"
+  question.style.height = question.scrollHeight + 2 + "px"
+}
+
+$("ask").addEventListener("submit", e => { e.preventDefault(); say() })
+$("stop").addEventListener("click", () => running?.abort())
+$("new").addEventListener("click", begin)
+$("open").addEventListener("click", () => showList(talked.id))
+$("talks").addEventListener("gone", e => { if (e.detail.includes(talked.id)) goTo(browser.fresh()) })
+$("forget").addEventListener("click", () => { browser.setSetting("key", ""); know() })
+$("login").addEventListener("submit", e => {
+  e.preventDefault()
+  browser.setSetting("key", $("key").value.replace(/[^!-~]/g, "")) // nothing else is in a key, or in a header
+  $("key").value = ""
+  know()
+})
+$("files").addEventListener("change", async e => {
+  $("send").disabled = true
+  tell("reading")
+  const wrong = await pictures.read(e.target.files)
+  e.target.value = ""
+  $("send").disabled = false
+  tell(wrong)
+  pictures.offer(sees())
+})
+$("model").addEventListener("change", () => pictures.offer(sees()))
+question.addEventListener("input", grow)
+question.addEventListener("keydown", e => {
+  if (e.key !== "Enter" || e.shiftKey || e.isComposing || e.keyCode === 229 || phone.matches) return // 229: what ends composing, in Safari
+  e.preventDefault()
+  say()
+})
+
+// Meanwhile a model may have been pulled, or the daemon started.
+addEventListener("focus", know)
+
+addEventListener("hashchange", () => {
+  const id = location.hash.slice(1)
+  if (id === (talked.version === null ? "" : talked.id)) return
+  goTo(browser.kept(id) ?? browser.fresh())
+  typeOn()
+})
+
+// What another tab has made of the conversation is shown, unless this one writes on: then it becomes a copy.
+browser.watch(id => {
+  if (id !== null && id !== talked.id) return
+  const now = browser.kept(talked.id)
+  if (now === null && talked.version !== null) text($("stays"), browser.deleted)
+  if (now !== null && now.version !== talked.version && running === null) goTo(now)
+})
+
+goTo(browser.kept(browser.here()) ?? browser.fresh())
+know()
