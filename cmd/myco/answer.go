@@ -44,6 +44,8 @@ type printer struct {
 	task    bus.TaskID
 	stream  bool
 	sources []passageView
+	whole   func(answerView) // prints what follows the text of an answer that is whole, or its object; nil for that of ask
+	only    sieve            // what is taken out of the answer
 	start   time.Time
 	ttft    time.Duration // 0 before the first text
 	attempt int
@@ -51,11 +53,13 @@ type printer struct {
 	thinks  bool                  // the user was told that the model thinks first
 	begun   bool                  // text of this attempt is on the screen
 	shown   strings.Builder       // that text
+	speaks  bool                  // an answer without text is none
 	column  bool                  // the cursor is behind text
+	ended   bool                  // it was told what became of the task
 }
 
 func (a *app) printer(stream bool) *printer {
-	return &printer{app: a, stream: stream, start: a.now()}
+	return &printer{app: a, stream: stream, only: &unmarking{}, start: a.now()}
 }
 
 // follow prints chunks to the end. nodes is asked for names once one is needed.
@@ -70,7 +74,7 @@ func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.
 			p.chunk(chunk)
 			continue
 		}
-		if chunk.Attempt > p.attempt && p.begun && chunk.End.State == bus.StateDone {
+		if p.ended = true; chunk.Attempt > p.attempt && p.begun && chunk.End.State == bus.StateDone {
 			p.anew(chunk) // no piece of it was seen
 		}
 		return p.end(chunk.End, nodes)
@@ -108,8 +112,10 @@ func (p *printer) chunk(c bus.Chunk) {
 	p.shown.WriteString(piece.Text)
 	switch {
 	case !p.json:
-		p.text(piece.Text)
-		p.column = !strings.HasSuffix(piece.Text, "\n")
+		if text := p.only.add(piece.Text); text != "" {
+			p.foreign(text)
+			p.column = !strings.HasSuffix(text, "\n")
+		}
 	case p.stream:
 		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Text: piece.Text})
 	}
@@ -123,6 +129,7 @@ func (p *printer) anew(c bus.Chunk) {
 	}
 	p.attempt, p.begun = c.Attempt, false
 	p.shown.Reset()
+	p.only.begin()
 }
 
 // goesOn says, in a line of its own on the screen alone, who goes on with the text.
@@ -164,14 +171,19 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 		p.newline()
 		return err
 	}
+	if p.speaks && strings.TrimSpace(result.Text) == "" {
+		p.newline()
+		return bus.Errorf(bus.CodeFailed, "%s says nothing", result.Model).WithHint("name another model with -m: myco models")
+	}
 	if rest := p.rest(result.Text); !p.json {
-		p.text(rest)
+		rest = p.only.add(rest) + p.only.end()
+		p.foreign(rest)
 		p.column = p.column && rest == "" || rest != "" && !strings.HasSuffix(rest, "\n")
 	}
 	p.newline()
 	took := p.now().Sub(p.start)
 	a := answerView{
-		TaskID: info.ID, Text: result.Text, Model: result.Model, NodeID: info.NodeID, Attempts: info.Attempts,
+		TaskID: info.ID, Text: p.only.of(result.Text), Model: result.Model, NodeID: info.NodeID, Attempts: info.Attempts,
 		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo, Sources: p.sources,
 	}
 	if a.TaskID == "" {
@@ -180,7 +192,10 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	if nodes != nil && (p.json || !p.quiet) {
 		a.NodeName = nameOf(nodes(), info.NodeID)
 	}
-	if p.json {
+	switch {
+	case p.whole != nil:
+		p.whole(a)
+	case p.json:
 		p.object(a)
 	}
 	p.hint("%s", footer(a, result, took))
@@ -205,6 +220,7 @@ func (p *printer) rest(text string) string {
 		return text[len(shown):]
 	case !p.json:
 		p.newline()
+		p.only.begin()
 		fmt.Fprintln(p.err, "[pieces of the answer were lost: this is all of it]")
 	}
 	return text

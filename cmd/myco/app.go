@@ -33,9 +33,12 @@ type cli struct {
 
 	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
 	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
+	Search    searchCmd    `cmd:"" help:"Search the web through a node that has a search engine."`
+	Research  researchCmd  `cmd:"" help:"Answer a question from the web, all nodes at once: with its sources."`
 	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
 	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, HTML and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
+	Transform transformCmd `cmd:"" help:"Write documents anew: translate or correct them, all nodes at once."`
 	Library   libraryCmd   `cmd:"" help:"Keep documents at hand, to find passages in them and to ask about them."`
 	Run       runCmd       `cmd:"" help:"Have a task of any type done, such as a plugin's."`
 	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`
@@ -107,6 +110,7 @@ type app struct {
 	known    []bus.NodeInfo // where their names are wanted; see know
 	code     int            // exit code of a command that has said all itself
 	standing bool           // the last line on err is one of progress, which what comes takes the place of
+	column   bool           // the cursor of the terminal is behind a text that goes on
 }
 
 // run parses args, runs the command, and returns its exit code.
@@ -144,8 +148,8 @@ func run(ctx context.Context, args []string, s streams) int {
 	} else {
 		err = usage(err)
 	}
-	if err == nil && a.lost != nil {
-		err = fmt.Errorf("write the result: %w", a.lost)
+	if err == nil {
+		err = a.unwritten()
 	}
 	return a.finish(ctx, err)
 }
@@ -207,8 +211,35 @@ func (a *app) finish(ctx context.Context, err error) int {
 func (a *app) hint(format string, args ...any) {
 	if !a.quiet {
 		a.erase()
+		if a.column {
+			a.column = false
+			io.WriteString(a.err, "\n") //nolint:errcheck // as the hint
+		}
 		fmt.Fprintln(a.err, a.next(fmt.Sprintf(format, args...)))
 	}
+}
+
+// foreign prints text that others wrote, in a terminal without what would steer it.
+func (a *app) foreign(s string) {
+	if a.columns != nil {
+		s = printable(s)
+	}
+	a.text(s)
+}
+
+// stands tells whether progress may stand in a line of the terminal.
+func (a *app) stands() bool {
+	return a.interactive && !a.quiet && !slices.Contains(a.environ, "TERM=dumb")
+}
+
+// stand shows a line of progress in place of the one before.
+func (a *app) stand(line string) {
+	width := 80 // as where a terminal does not tell
+	if a.columns != nil && a.columns() > 0 {
+		width = a.columns()
+	}
+	a.erase()
+	io.WriteString(a.err, ansi.Truncate("["+line, max(width-2, 10), "…")+"]") //nolint:errcheck // it is only progress
 }
 
 // erase takes away a line of progress.

@@ -105,7 +105,7 @@ func (c *askCmd) task(ctx context.Context, a *app) (bus.Task, bus.InferenceReque
 	if len(c.Image) > 0 && strings.TrimSpace(prompt) == "" {
 		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "there is no question").WithHint(`myco ask --image FILE "What is on it?"`)
 	}
-	if req.Images, err = a.picturesOf(c.Image); err != nil {
+	if req.Images, err = a.picturesOf(ctx, c.Image); err != nil {
 		return bus.Task{}, req, err
 	}
 	if err := req.Validate(); err != nil {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -13,7 +13,7 @@ const bytesAToken = 4
 
 // about is what a question is about: what comes before it.
 type about struct {
-	text     string // the documents of --file and the pages of --url
+	texts    []string // the documents of --file and the pages of --url
 	passages []passageView
 }
 
@@ -24,17 +24,15 @@ func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, 
 		if err != nil {
 			return x, err
 		}
-		text, err := a.textOf(ctx, conn, files, bus.FileRequest{})
-		if err != nil {
+		if x.texts, err = a.textsOf(ctx, conn, files, bus.FileRequest{}); err != nil {
 			return x, err
 		}
-		x.text = text + "\n\n"
 	}
 	pages, err := c.pages(ctx, a, conn)
 	if err != nil {
 		return x, err
 	}
-	x.text += pages
+	x.texts = append(x.texts, pages...)
 	if len(c.Library) > 0 {
 		status, err := conn.Status(ctx)
 		if err != nil {
@@ -51,16 +49,21 @@ func (c *askCmd) about(ctx context.Context, a *app, conn *bus.Conn, t bus.Task, 
 
 // before is t with x before its question, which is that of req.
 func (x about) before(t bus.Task, req bus.InferenceRequest) (bus.Task, error) {
-	if x.text == "" && len(x.passages) == 0 {
+	if len(x.texts)+len(x.passages) == 0 {
 		return t, nil
 	}
-	req.Prompt = x.text + citable(x.passages, req.Prompt)
+	req.Prompt = citable(x.texts, quotes(x.passages), req.Prompt)
 	if err := req.Validate(); err != nil {
 		return t, err
 	}
 	whole, err := bus.NewTask(t.Type, req)
 	t.Payload, t.Original = whole.Payload, whole.Original
 	return t, err
+}
+
+// unmark takes the marks of x out of an answer.
+func (x about) unmark() sieve {
+	return unmark(append(slices.Clone(x.texts), numbered(quotes(x.passages)))...)
 }
 
 // askAbout asks, with fewer passages where the model does not read so many at once.
@@ -74,7 +77,7 @@ func (c *askCmd) askAbout(ctx context.Context, a *app, conn *bus.Conn, t bus.Tas
 			err = a.detach(ctx, conn, whole)
 		} else {
 			p := a.printer(c.Stream)
-			p.sources = x.passages
+			p.sources, p.only = x.passages, x.unmark()
 			err = a.ask(ctx, conn, whole, p)
 		}
 		switch n := len(x.passages); {
@@ -106,30 +109,29 @@ func (c *askCmd) tooMuch(err error) error {
 }
 
 // pages is the text of the pages of --url, each with where it is from.
-func (c *askCmd) pages(ctx context.Context, a *app, conn *bus.Conn) (string, error) {
+func (c *askCmd) pages(ctx context.Context, a *app, conn *bus.Conn) (texts []string, err error) {
 	tasks, err := (&fetchCmd{URL: c.URL, Timeout: c.Timeout}).tasks()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var b strings.Builder
 	for i, next := range a.fetch(ctx, conn, tasks) {
 		p := next()
 		if p.err != nil {
 			e := bus.AsError(p.err)
 			// --node of ask names who answers, and not who fetches.
 			hint := strings.ReplaceAll(e.Hint, "myco fetch --node NODE URL", "myco fetch --node NODE URL | myco ask PROMPT")
-			return "", bus.Errorf(e.Code, "%s: %w", c.URL[i], p.err).WithHint("%s", hint)
+			return nil, bus.Errorf(e.Code, "%s: %w", c.URL[i], p.err).WithHint("%s", hint)
 		}
-		b.WriteString("This is the page " + p.URL)
+		from := "Page " + p.URL
 		if p.Title != "" {
-			fmt.Fprintf(&b, " (%s)", p.Title)
+			from += " (" + p.Title + ")"
 		}
-		fmt.Fprintf(&b, ":\n\n%s\n\nThis was the page %s.\n\n", strings.TrimSpace(p.Text), p.URL)
+		texts = append(texts, from+":\n\n"+strings.TrimSpace(p.Text))
 		cut := ""
 		if p.Truncated {
 			cut = ", cut: it is longer"
 		}
 		a.hint("[%s: about %d tokens%s]", p.URL, len(p.Text)/bytesAToken, cut)
 	}
-	return b.String(), nil
+	return texts, nil
 }

@@ -114,7 +114,7 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 	}
 	slots := 0
 	for _, n := range p.nodes {
-		slots += n.Slots
+		slots += cmp.Or(n.ModelSlots, n.Slots)
 	}
 	p.parallel = cmp.Or(c.Parallel, min(max(slots, 2), maxParallel))
 	if len(c.Node) > 0 {

@@ -208,7 +208,7 @@ func (b *bench) ask(ctx context.Context, node bus.NodeID, maxTokens int, each fu
 	if err != nil {
 		return m, err
 	}
-	t.Model, t.Node, t.Priority = b.model, node, benchLow
+	t.Model, t.Node, t.Priority, t.Part = b.model, node, benchLow, true
 	end, err := toItsEnd(b.submit(ctx, t), each)
 	if err != nil {
 		return m, err

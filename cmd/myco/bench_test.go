@@ -68,6 +68,10 @@ func (n *benched) answer(ctx context.Context, t bus.Task, yield func(bus.Chunk, 
 		yield(bus.Chunk{}, n.fails)
 		return
 	}
+	if !t.Part { // task ls would list it
+		yield(bus.Chunk{}, bus.Errorf(bus.CodeInvalid, "the task is no part of the bench"))
+		return
+	}
 	pause, text := n.before, strings.Repeat("word ", n.words)
 	for i := range n.words {
 		select {
@@ -162,7 +166,7 @@ func TestBenchPlans(t *testing.T) {
 	has := []bus.ModelInfo{{Name: "a:latest"}}
 	s := bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{
 		{ID: self, Name: "laptop", State: bus.NodeReady, Models: has, Slots: 2},
-		{ID: other, Name: "tower", State: bus.NodeReady, Models: append(has, bus.ModelInfo{Name: "b", SizeBytes: 1}), Slots: 4, Busy: 1},
+		{ID: other, Name: "tower", State: bus.NodeReady, Models: append(has, bus.ModelInfo{Name: "b", SizeBytes: 1}), Slots: 9, ModelSlots: 4, Busy: 1}, // and five of a plugin
 		{ID: "myco-000000000001", Name: "gone", State: bus.NodeLost, Models: has, Slots: 9},
 		{ID: "myco-000000000002", Name: "office", State: bus.NodeReady, Models: has, Slots: 9, Owner: &bus.OwnerUse{Closed: true, Why: "until 17:00"}},
 		{ID: "myco-000000000003", Name: "bare", State: bus.NodeReady, Slots: 9},

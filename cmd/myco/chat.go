@@ -89,7 +89,7 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	if err := ch.show(c.Image...); err != nil {
+	if err := ch.show(ctx, c.Image...); err != nil {
 		return err
 	}
 	if a.json {

@@ -12,7 +12,7 @@ import (
 )
 
 // image has the next question be about one more picture, or about none.
-func (ch *chat) image(l chatLine) error {
+func (ch *chat) image(ctx context.Context, l chatLine) error {
 	if !l.set {
 		ch.note("%s with the next question.", cmp.Or(pictures(len(ch.shown)), "No picture goes"))
 		return nil
@@ -22,13 +22,13 @@ func (ch *chat) image(l chatLine) error {
 		ch.note("No picture goes with the next question.")
 		return nil
 	}
-	return ch.show(dropped(l.arg))
+	return ch.show(ctx, dropped(l.arg))
 }
 
 // show reads pictures for the next question.
-func (ch *chat) show(files ...string) error {
+func (ch *chat) show(ctx context.Context, files ...string) error {
 	for _, f := range files {
-		b, err := pictureIn(f)
+		b, err := pictureIn(ctx, f)
 		if err != nil {
 			return err
 		}

@@ -69,6 +69,6 @@ func (ch *chat) withPassages(ctx context.Context, nodes []bus.NodeInfo, req *bus
 	if len(found) == 0 {
 		ch.note("[nothing of that is in the library %s]", ch.s.Library)
 	}
-	last.Content = citable(found, last.Content)
+	last.Content = citable(nil, quotes(found), last.Content)
 	return found, req.Validate()
 }

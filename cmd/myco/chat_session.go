@@ -83,7 +83,7 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 	case "/library":
 		return ch.library(l)
 	case "/image":
-		return ch.image(l)
+		return ch.image(ctx, l)
 	case "/retry":
 		if !ch.s.again() {
 			return bus.Errorf(bus.CodeInvalid, "there is no question yet")

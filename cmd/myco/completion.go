@@ -98,89 +98,19 @@ func inherit(command, root complete.Command) {
 	}
 }
 
-// modelNames are those of all models, each once.
-func modelNames(nodes []bus.NodeInfo) (names []string) {
-	for _, n := range nodes {
-		for _, m := range n.Models {
-			names = append(names, m.Name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // predictors are the names that fields of commands have in their tag "predictor".
 func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
-	ask := func(names func(context.Context, *bus.Conn) []string) complete.Predictor {
-		return complete.PredictFunc(func(complete.Args) []string {
-			ctx, cancel := context.WithTimeout(ctx, completionLimit)
-			defer cancel()
-			a := &app{streams: s, dataDir: flagValue(strings.Fields(os.Getenv(envLine)), "--data-dir")}
-			conn, err := a.dial(ctx)
-			if err != nil {
-				return nil
-			}
-			defer conn.Close()
-			return names(ctx, conn)
-		})
-	}
-	tasks := func(is func(bus.TaskInfo) bool) complete.Predictor {
-		return ask(func(ctx context.Context, c *bus.Conn) (ids []string) {
-			all, err := c.Tasks(ctx)
-			if err != nil {
-				return nil
-			}
-			oldestFirst(all)
-			for _, t := range all {
-				if is(t) {
-					ids = append(ids, string(t.ID))
-				}
-			}
-			return ids[max(0, len(ids)-completionMost):]
-		})
+	ask := func(names func(context.Context, *bus.Conn) ([]string, error)) complete.Predictor {
+		return complete.PredictFunc(func(complete.Args) []string { return askNames(ctx, s, names) })
 	}
 	return map[string]complete.Predictor{
 		"library": complete.PredictFunc(func(complete.Args) []string { return libraries(s.environ) }),
-		"node": ask(func(ctx context.Context, c *bus.Conn) (names []string) {
-			status, err := c.Status(ctx)
-			if err != nil {
-				return nil
-			}
-			for _, n := range status.Nodes {
-				names = append(names, n.Name)
-			}
-			return names
-		}),
-		"type": ask(func(ctx context.Context, c *bus.Conn) (types []string) {
-			nodes, err := c.Nodes(ctx)
-			if err != nil {
-				return nil
-			}
-			for _, n := range nodes {
-				types = append(types, n.Types...)
-			}
-			slices.Sort(types)
-			return slices.Compact(types)
-		}),
-		"model": ask(func(ctx context.Context, c *bus.Conn) []string {
-			status, err := c.Status(ctx)
-			if err != nil {
-				return nil
-			}
-			return modelNames(status.Nodes)
-		}),
-		"task": tasks(func(bus.TaskInfo) bool { return true }),
-		"dead": tasks(func(t bus.TaskInfo) bool { return t.State == bus.StateDead && t.Durable }),
-		"key": ask(func(ctx context.Context, c *bus.Conn) (ids []string) {
-			keys, err := c.Keys(ctx)
-			if err != nil {
-				return nil
-			}
-			for _, k := range keys {
-				ids = append(ids, k.ID)
-			}
-			return ids
-		}),
+		"node":    ask(ofNodes(func(n bus.NodeInfo) []string { return []string{n.Name} })),
+		"type":    ask(ofNodes(func(n bus.NodeInfo) []string { return n.Types })),
+		"model":   ask(ofNodes(modelNames)),
+		"task":    ask(taskIDs(func(bus.TaskInfo) bool { return true })),
+		"dead":    ask(taskIDs(func(t bus.TaskInfo) bool { return t.State == bus.StateDead && t.Durable })),
+		"key":     ask(keyIDs),
 		"session": complete.PredictFunc(func(complete.Args) (names []string) {
 			all, _ := sessionsOf(s.environ, time.Now).list()
 			for _, one := range all {
@@ -191,4 +121,67 @@ func predictors(ctx context.Context, s streams) map[string]complete.Predictor {
 		"file": complete.PredictFiles("*"),
 		"dir":  complete.PredictDirs("*"),
 	}
+}
+
+// askNames returns what names the daemon has; none where it does not tell, or is not there.
+func askNames(ctx context.Context, s streams, names func(context.Context, *bus.Conn) ([]string, error)) []string {
+	ctx, cancel := context.WithTimeout(ctx, completionLimit)
+	defer cancel()
+	a := &app{streams: s, dataDir: flagValue(strings.Fields(os.Getenv(envLine)), "--data-dir")}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	all, err := names(ctx, conn)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// ofNodes returns what asks for names that nodes have.
+func ofNodes(names func(bus.NodeInfo) []string) func(context.Context, *bus.Conn) ([]string, error) {
+	return func(ctx context.Context, c *bus.Conn) ([]string, error) {
+		status, err := c.Status(ctx)
+		return eachOnce(status.Nodes, names), err
+	}
+}
+
+// eachOnce returns the names that nodes have, each once.
+func eachOnce(nodes []bus.NodeInfo, names func(bus.NodeInfo) []string) (all []string) {
+	for _, n := range nodes {
+		all = append(all, names(n)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func modelNames(n bus.NodeInfo) (names []string) {
+	for _, m := range n.Models {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// taskIDs returns what asks for the last tasks that are as is says.
+func taskIDs(is func(bus.TaskInfo) bool) func(context.Context, *bus.Conn) ([]string, error) {
+	return func(ctx context.Context, c *bus.Conn) (ids []string, err error) {
+		all, err := c.Tasks(ctx)
+		oldestFirst(all)
+		for _, t := range all {
+			if is(t) {
+				ids = append(ids, string(t.ID))
+			}
+		}
+		return ids[max(0, len(ids)-completionMost):], err
+	}
+}
+
+func keyIDs(ctx context.Context, c *bus.Conn) (ids []string, err error) {
+	keys, err := c.Keys(ctx)
+	for _, k := range keys {
+		ids = append(ids, k.ID)
+	}
+	return ids, err
 }

@@ -48,7 +48,7 @@ func TestWhatPredictorsOffer(t *testing.T) {
 		}
 	}
 	both := []bus.ModelInfo{{Name: "qwen3:8b"}, {Name: "gemma3:1b"}}
-	if got := strings.Join(modelNames([]bus.NodeInfo{{Models: both}, {Models: both}}), " "); got != "gemma3:1b qwen3:8b" {
+	if got := strings.Join(eachOnce([]bus.NodeInfo{{Models: both}, {Models: both}}, modelNames), " "); got != "gemma3:1b qwen3:8b" {
 		t.Errorf("models of two nodes: %q, want each once", got)
 	}
 	if got := offers["task"].Predict(complete.Args{}); len(got) != completionMost || !slices.Contains(got, "letter") {

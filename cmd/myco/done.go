@@ -25,6 +25,7 @@ type holdups struct {
 	conn *bus.Conn
 
 	awayLimit time.Duration
+	parts     bool // the tasks are parts of one thing that was asked for
 
 	mu   sync.Mutex
 	told map[string]bool
@@ -33,6 +34,13 @@ type holdups struct {
 
 func (a *app) holdups(conn *bus.Conn) *holdups {
 	return &holdups{app: a, conn: conn, told: map[string]bool{}, awayLimit: awayLimit}
+}
+
+// partsOfOne are holdups of what takes many tasks.
+func (a *app) partsOfOne(conn *bus.Conn) *holdups {
+	h := a.holdups(conn)
+	h.parts = true
+	return h
 }
 
 // beside does what tells something of one task while others are under way.
@@ -65,16 +73,56 @@ func (h *holdups) look(ctx context.Context, id bus.TaskID) {
 // done has a task done, and returns what became of it, which an error of the task itself comes with too. A task whose
 // daemon goes away is handed over again when it is back.
 func (h *holdups) done(ctx context.Context, t bus.Task) (end bus.TaskInfo, err error) {
+	return h.doneTelling(ctx, t, listener{})
+}
+
+// listener hears of a task under way; what is nil is not called.
+type listener struct {
+	started func()          // each time the task is handed over
+	piece   func(bus.Chunk) // of its output
+}
+
+// doneTelling is done that tells l.
+func (h *holdups) doneTelling(ctx context.Context, t bus.Task, l listener) (end bus.TaskInfo, err error) {
+	t.Part = h.parts
 	for range lostMost {
 		var s *bus.Stream
 		if s, err = h.start(ctx, t); err != nil {
 			break
 		}
-		if end, err = h.follow(ctx, s); end.ID != "" || !h.absent(err) {
+		if l.started != nil {
+			l.started()
+		}
+		if end, err = h.follow(ctx, s, l.piece); end.ID != "" || !h.absent(err) {
 			break
 		}
 	}
 	return end, err
+}
+
+// ask has p print an answer as it is made, which has to say something. A question whose daemon goes away is handed over again when it is back.
+func (h *holdups) ask(ctx context.Context, t bus.Task, p *printer) (err error) {
+	p.speaks = true
+	for range lostMost {
+		var s *bus.Stream
+		if s, err = h.start(ctx, t); err != nil {
+			break
+		}
+		p.task, p.attempt = s.Reply.ID, 0
+		err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, h.conn)), namesFrom(ctx, h.conn))
+		if p.ended || !h.absent(err) {
+			break
+		}
+	}
+	return err
+}
+
+// resultOf has a task done, and returns its result with what became of it.
+func resultOf[T any](ctx context.Context, h *holdups, t bus.Task) (end bus.TaskInfo, res T, err error) {
+	if end, err = h.done(ctx, t); err == nil {
+		res, err = bus.Result[T](end)
+	}
+	return end, res, err
 }
 
 // start hands a task over, and waits for a daemon that is away. One that is back does not know at once who else is there.
@@ -120,11 +168,14 @@ func (h *holdups) absent(err error) (is bool) {
 }
 
 // follow waits for the end of a task. Without one the error is of the way there.
-func (h *holdups) follow(ctx context.Context, s *bus.Stream) (bus.TaskInfo, error) {
+func (h *holdups) follow(ctx context.Context, s *bus.Stream, piece func(bus.Chunk)) (bus.TaskInfo, error) {
 	return toItsEnd(patient(s.Chunks(), patience, func() { h.look(ctx, s.Reply.ID) }), func(c bus.Chunk) {
 		var p bus.FileProgress // of a document; other tasks tell nothing that holds them up
 		if json.Unmarshal(c.Data, &p) == nil {
 			h.say(p.Status)
+		}
+		if piece != nil {
+			piece(c)
 		}
 	})
 }

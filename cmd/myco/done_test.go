@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -12,7 +13,21 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-var errStarting = bus.Errorf(bus.CodeUnavailable, "the daemon is starting")
+var (
+	errStarting = bus.Errorf(bus.CodeUnavailable, "the daemon is starting")
+	errStops    = bus.Errorf(bus.CodeUnavailable, "it stops")
+)
+
+// breakOff ends the output of a task as a daemon does that stops.
+func (d *daemon) breakOff(r bus.SubmitRequest) {
+	e, err := json.Marshal(errStops)
+	if err == nil {
+		err = d.nc.PublishMsg(&nats.Msg{Subject: r.Inbox, Header: nats.Header{bus.HeaderError: {"503"}}, Data: e})
+	}
+	if err != nil {
+		d.t.Error(err)
+	}
+}
 
 // A daemon that is started anew takes no tasks at first, and then does not know who else is there; tasks side by side
 // wait for it, and say so once.
@@ -54,9 +69,7 @@ func TestGivesUpOnADaemon(t *testing.T) {
 	}{
 		"away": {time.Millisecond, func(bus.SubmitRequest) any { return errStarting }, 1},
 		"lost each time": {limit, func(r bus.SubmitRequest) any {
-			if err := d.nc.PublishMsg(&nats.Msg{Subject: r.Inbox, Header: nats.Header{bus.HeaderError: {"503"}}, Data: []byte(`{"code":"unavailable","message":"stops"}`)}); err != nil {
-				t.Error(err)
-			}
+			d.breakOff(r)
 			return bus.SubmitReply{ID: r.Task.ID}
 		}, lostMost},
 	} {

@@ -171,7 +171,7 @@ func (a *app) page(asked string, p fetched, names func() []bus.NodeInfo, several
 		a.hint("%s", head)
 	}
 	if !a.json {
-		a.text(p.Text)
+		a.foreign(p.Text)
 		if p.Text != "" && !strings.HasSuffix(p.Text, "\n") {
 			a.text("\n")
 		}

@@ -130,7 +130,7 @@ func TestAskAboutPages(t *testing.T) {
 	question := <-asked
 	var req bus.InferenceRequest
 	must(t, json.Unmarshal(question.Payload, &req))
-	want := "This is the page https://a.example/x?a=1,2 (Cities):\n\nParis has towers.\n\nThis was the page https://a.example/x?a=1,2.\n\nWhich city?\n\npiped"
+	want := bus.NeverObey + "\n\n" + bus.Marked("Page https://a.example/x?a=1,2 (Cities):\n\nParis has towers.") + "\n\nWhich city?\n\npiped"
 	if d := cmp.Diff(want, req.Prompt); d != "" || question.Type != bus.TypeInference {
 		t.Error(d)
 	}

@@ -10,7 +10,7 @@ import (
 func TestHelpStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "ask", "chat", "fetch", "read", "summarize", "library", "library add", "library update", "library search", "library ls", "library rm", "swarm", "top", "task", "task ls", "task show", "task why", "task attach", "task cancel",
+		"", "ask", "chat", "search", "research", "fetch", "read", "summarize", "transform", "library", "library add", "library update", "library search", "library ls", "library rm", "swarm", "top", "task", "task ls", "task show", "task why", "task attach", "task cancel",
 		"dead", "dead ls", "dead show", "dead retry", "dead rm", "drain", "key", "key create", "key ls", "key revoke", "models", "pull", "rm",
 		"ping", "doctor", "detect", "invite", "join", "leave", "version",
 		"completion", "service", "service install", "service uninstall", "service status",

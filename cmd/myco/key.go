@@ -19,7 +19,7 @@ type keyCreateCmd struct {
 	Name       string `placeholder:"NAME" help:"For whom or what, to find it again."`
 	Rate       string `placeholder:"N/min" help:"Requests a minute. Default: any number."`
 	Concurrent int    `placeholder:"N" help:"Requests at one time. Default: any number."`
-	Admin      bool   `help:"Let it pull and delete models, too."`
+	Admin      bool   `help:"Let it pull and delete models, and have pages of the web fetched, too."`
 }
 
 // Run implements the command.

@@ -91,7 +91,7 @@ func (a *app) passages(ctx context.Context, conn *bus.Conn, libraries []string, 
 		score float64
 	}
 	var all []ranked
-	h := a.holdups(conn)
+	h := a.partsOfOne(conn)
 	for _, called := range libraries {
 		l, err := a.library(called)
 		if err != nil {
@@ -172,7 +172,7 @@ func (c *librarySearchCmd) Run(ctx context.Context, a *app) error {
 		if i == 0 {
 			gap = ""
 		}
-		a.text(gap + "==> " + p.place(p.File) + " <==\n" + p.Text + "\n")
+		a.foreign(gap + "==> " + p.place(p.File) + " <==\n" + p.Text + "\n")
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 		return err
 	}
 	defer conn.Close()
-	u := &libraryUpdate{holdups: a.holdups(conn), l: l, names: namesFrom(ctx, conn)}
+	u := &libraryUpdate{holdups: a.partsOfOne(conn), l: l, names: namesFrom(ctx, conn)}
 	if err := u.choose(ctx, model); err != nil {
 		return err
 	}

@@ -30,6 +30,11 @@ func embedPrompts(model string) prompts {
 	}[family]
 }
 
+// embedText is what a model makes the vector of a passage of: what it is a part of tells much of what it is about.
+func embedText(model, called, passage string) string {
+	return embedPrompts(model).passage + called + "\n" + passage
+}
+
 // embedder is the model that makes vectors for a new library: one that does nothing else, and that most nodes have.
 // Empty where there is none.
 func embedder(nodes []bus.NodeInfo) string {

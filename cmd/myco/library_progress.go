@@ -2,15 +2,12 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
@@ -38,24 +35,15 @@ func (u *libraryUpdate) begin(all []work) {
 	for _, w := range all {
 		u.size += w.info.Size()
 	}
-	if len(all) > 1 && u.interactive && !u.quiet && !slices.Contains(u.environ, "TERM=dumb") {
-		u.standing = true
-	}
+	u.standing = len(all) > 1 && u.stands()
 }
 
 // show says what is going on.
 func (u *libraryUpdate) show(at string) {
 	u.at = at
-	if !u.standing {
-		return
+	if u.standing {
+		u.stand(fmt.Sprintf("%d of %d%s: %s", u.taken(), u.files, u.left(), oneLine(at)))
 	}
-	width := 80 // as where a terminal does not tell
-	if u.columns != nil && u.columns() > 0 {
-		width = u.columns()
-	}
-	line := fmt.Sprintf("[%d of %d%s: %s", u.taken(), u.files, u.left(), oneLine(at))
-	u.erase()
-	io.WriteString(u.err, ansi.Truncate(line, max(width-2, 10), "…")+"]") //nolint:errcheck // it is only progress
 }
 
 // left is how long it will take, going by the size of files.
@@ -88,10 +76,15 @@ func (u *libraryUpdate) finish() {
 	for _, what := range slices.Sorted(maps.Keys(u.troubles)) {
 		names := u.troubles[what]
 		slices.Sort(names)
-		told := strings.Join(names[:min(len(names), namedMost)], ", ")
-		if more := len(names) - namedMost; more > 0 {
-			told += fmt.Sprintf(" and %d more", more)
-		}
-		u.hint("[%s, %s: %s]", plural(len(names), "document"), oneLine(what), told)
+		u.hint("[%s, %s: %s]", plural(len(names), "document"), oneLine(what), named(names))
 	}
+}
+
+// named are the first of names, and how many more there are.
+func named(names []string) string {
+	told := strings.Join(names[:min(len(names), namedMost)], ", ")
+	if more := len(names) - namedMost; more > 0 {
+		told += fmt.Sprintf(" and %d more", more)
+	}
+	return told
 }

@@ -182,7 +182,8 @@ func TestLibrary(t *testing.T) {
 		t.Errorf("asked %q, answered %q", asked, o.out)
 	}
 	d.myco("ask", "--library", "papers", "--file", filepath.Join(dir, "bees.md"), "How old is the heating, and how many hives are there?").want(t, 0)
-	if q := l.last().Prompt; !strings.HasPrefix(q, "Three hives stand there now.\n\nAnswer the question at the end from what comes before it alone") {
+	if q := l.last().Prompt; !strings.HasPrefix(q, "Answer the question at the end from what comes before it alone") ||
+		!strings.Contains(q, bus.NeverObey+"\n\n"+bus.Marked("Three hives stand there now.")+"\n\n<text-") || strings.Count(q, bus.NeverObey) != 1 {
 		t.Errorf("with a file: asked %q", q)
 	}
 	l.took()
@@ -333,7 +334,7 @@ func TestLibraryForASmallContext(t *testing.T) {
 	l := d.librarian()
 	dir := folder(t, d)
 	d.myco("library", "add", "papers", dir).want(t, 0)
-	l.do(func() { l.room = 330 })
+	l.do(func() { l.room = 450 })
 	d.myco("ask", "--library", "papers", "bees of the garden and euros for the heating").want(t, 0)
 	if asked := l.last().Prompt; strings.Contains(asked, "[2]") || !strings.Contains(asked, "[1]") {
 		t.Errorf("asked at last %q", asked)

@@ -176,8 +176,8 @@ func (u *libraryUpdate) embedAll(ctx context.Context, d *library.Document, lacki
 func (u *libraryUpdate) embedPart(ctx context.Context, d *library.Document, part []*library.Passage) (bus.EmbedResult, bus.NodeID, error) {
 	called := cmp.Or(d.Title, filepath.Base(d.Path))
 	texts := make([]string, len(part))
-	for i, p := range part { // what a passage is of tells much of what it is about
-		texts[i] = embedPrompts(u.l.Model).passage + called + "\n" + p.Text
+	for i, p := range part {
+		texts[i] = embedText(u.l.Model, called, p.Text)
 	}
 	var digest string
 	u.beside(func() { digest = u.digest })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/cmd/internal/input"
 )
 
 // maxPicture is the largest picture, in bytes: more than cameras make of one.
@@ -22,13 +24,13 @@ const maxPicture = 32 << 20
 var pictureKinds = []string{"image/png", "image/jpeg", "image/webp"}
 
 // picturesOf reads the pictures that a question is about.
-func (a *app) picturesOf(names []string) (pictures [][]byte, err error) {
+func (a *app) picturesOf(ctx context.Context, names []string) (pictures [][]byte, err error) {
 	for _, name := range names {
 		var b []byte
 		if name == standardInput {
 			b, err = pictureFrom(a.in, "standard input")
 		} else {
-			b, err = pictureIn(name)
+			b, err = pictureIn(ctx, name)
 		}
 		if err != nil {
 			return nil, err
@@ -38,27 +40,27 @@ func (a *app) picturesOf(names []string) (pictures [][]byte, err error) {
 	return pictures, nil
 }
 
-// pictureIn reads a picture from a file.
-func pictureIn(name string) ([]byte, error) {
+// pictureIn reads a picture from a file, or from what a program writes to a pipe.
+func pictureIn(ctx context.Context, name string) ([]byte, error) {
 	path := name
 	if strings.HasPrefix(name, "~/") { // a shell leaves it so in --image=~/FILE
 		path = kong.ExpandPath(name)
 	}
-	info, err := os.Stat(path) // to open a pipe waits for who writes it
+	info, err := os.Stat(path)
 	switch {
 	case name == "":
 		return nil, bus.Errorf(bus.CodeInvalid, "the name of the picture is empty").WithHint("give its name; one out of a variable may be missing")
 	case errors.Is(err, os.ErrNotExist):
 		return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", name).WithHint("ls %s", quoted(filepath.Dir(path)))
-	case err == nil && !info.Mode().IsRegular():
+	case err == nil && info.IsDir():
 		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name).WithHint("name a picture; one that a program makes comes in by: PROGRAM | myco ask --image - PROMPT")
 	}
-	f, err := os.Open(path)
+	f, err := input.Open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("read the picture: %w", err)
 	}
 	defer f.Close()
-	return pictureFrom(f, name)
+	return pictureFrom(input.Until(ctx, f), name)
 }
 
 func pictureFrom(r io.Reader, name string) ([]byte, error) {

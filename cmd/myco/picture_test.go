@@ -120,7 +120,7 @@ func TestPicturesThatNobodySees(t *testing.T) {
 	blind[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Can: bus.Answers}}
 	path, _ := aPicture(t, t.TempDir(), "bee.png")
 	ch := &chat{app: &app{streams: streams{interactive: true}}, asker: fixedAsker{bus.Status{Nodes: blind}}, s: &session{}, notes: io.Discard}
-	must(t, ch.show(path))
+	must(t, ch.show(t.Context(), path))
 	says := func(want string) {
 		t.Helper()
 		if e := bus.AsError(ch.ask(t.Context(), "A bee?")); e.Code != bus.CodeNoWorker || !strings.Contains(e.Hint, "gemma3:4b") || !strings.Contains(e.Hint, want) {
@@ -128,7 +128,7 @@ func TestPicturesThatNobodySees(t *testing.T) {
 		}
 	}
 	says(`/image "" asks without a picture`)
-	must(t, ch.image(chatLine{set: true}))
+	must(t, ch.image(t.Context(), chatLine{set: true}))
 	if len(ch.s.Images)+len(ch.shown) > 0 {
 		t.Error("the picture goes all the same")
 	}

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -52,7 +54,7 @@ func TestInterruptedAtAPipe(t *testing.T) {
 	path, open := pipe(t, d.dir, "pipe")
 	over, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	for _, args := range [][]string{{"ask", "--format", path, "hello"}, {"join", "@" + path}, {"nodes", "recover", "@" + path}} {
+	for _, args := range [][]string{{"ask", "--format", path, "hello"}, {"ask", "--image", path, "hello"}, {"join", "@" + path}, {"nodes", "recover", "@" + path}} {
 		d.interrupted(over, open, args...)
 	}
 
@@ -102,5 +104,26 @@ func TestLibraryPassesOverPipes(t *testing.T) {
 		o.want(t, 0, filepath.Join(dir, ".gitignore")+" is no file", "0 read now, 1 gone")
 	case <-time.After(limit):
 		t.Fatal("it waits for a pipe")
+	}
+}
+
+// A picture that a program writes to a pipe is one.
+func TestPictureOfAPipe(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	sight(d)
+	got := answers(d, piece(1, 0, "A bee."), done(1, bus.InferenceResult{Text: "A bee.", Model: "llava:7b"}))
+	from, content := aPicture(t, d.dir, "bee.png")
+	b, err := os.ReadFile(from)
+	must(t, err)
+	path, _ := pipe(t, d.dir, "pipe")
+	wrote := make(chan error, 1)
+	go func() { wrote <- os.WriteFile(path, b, 0o600) }()
+	d.myco("ask", "--image", path, "What is on it?").want(t, 0)
+	must(t, <-wrote)
+	var req bus.InferenceRequest
+	must(t, json.Unmarshal((<-got).Payload, &req))
+	if len(req.Images) != 1 || !bytes.Equal(req.Images[0], content) {
+		t.Errorf("the request has %d pictures", len(req.Images))
 	}
 }

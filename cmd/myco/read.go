@@ -80,7 +80,7 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 				}
 				a.text(gap + "==> " + v.File + " <==\n")
 			}
-			a.text(v.Text)
+			a.foreign(v.Text)
 			if !strings.HasSuffix(v.Text, "\n") {
 				a.text("\n")
 			}
@@ -138,6 +138,9 @@ func called(path string) string {
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if strings.HasSuffix(what, "ch") {
+		what += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
@@ -275,11 +278,10 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 	return b, nil
 }
 
-// textOf has the swarm read files, and joins their texts, each under its name where there are several.
-func (a *app) textOf(ctx context.Context, conn *bus.Conn, files []string, ask bus.FileRequest) (string, error) {
-	var texts []string
+// textsOf has the swarm read files, and returns their texts, each under its name where there are several.
+func (a *app) textsOf(ctx context.Context, conn *bus.Conn, files []string, ask bus.FileRequest) (texts []string, err error) {
 	names := namesFrom(ctx, conn)
-	err := a.readAll(ctx, conn, files, ask, "", func(v fileView) {
+	err = a.readAll(ctx, conn, files, ask, "", func(v fileView) {
 		if v.Error != nil {
 			return
 		}
@@ -293,5 +295,5 @@ func (a *app) textOf(ctx context.Context, conn *bus.Conn, files []string, ask bu
 		}
 		texts = append(texts, text)
 	})
-	return strings.Join(texts, "\n\n"), err
+	return texts, err
 }

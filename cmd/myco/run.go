@@ -125,6 +125,6 @@ func (a *app) value(raw json.RawMessage) {
 	case err != nil:
 		a.text(string(raw) + "\n")
 	case text != nil:
-		a.text(*text + "\n")
+		a.foreign(*text + "\n")
 	}
 }

@@ -50,7 +50,7 @@ func viewTask(i bus.TaskInfo) taskView {
 }
 
 type taskLsCmd struct {
-	All   bool            `short:"a" help:"Also what nodes ask each other to answer a request, such as what an Ollama tells of a model."`
+	All   bool            `short:"a" help:"Also what has ended of the parts of research, bench and the like, and what nodes ask each other to answer a request."`
 	State []bus.TaskState `help:"Only tasks in this state (queued, running, done, failed, cancelled, expired, dead); repeatable." placeholder:"STATE"`
 }
 
@@ -70,6 +70,8 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	// A node lists these last: where there are any, no other is missing.
+	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool { return !c.All && t.EndedPart() })
 	if len(tasks) >= bus.MaxListed {
 		a.hint("a node with many tasks lists %d: those that are open, then dead ones, then the latest. Of any other, by its id: myco task show ID", bus.MaxListed)
 	}
@@ -269,7 +271,7 @@ func place(i bus.TaskInfo) string {
 	return at
 }
 
-// resultText is a result for people: the answer of an inference, the text of a page, else the JSON.
+// resultText is a result for people: the answer of an inference, the text of a page, what a search found, else the JSON.
 func resultText(i bus.TaskInfo) string {
 	var r bus.InferenceResult
 	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
@@ -282,6 +284,10 @@ func resultText(i bus.TaskInfo) string {
 	var p bus.FetchResult
 	if i.Type == bus.TypeFetch && json.Unmarshal(i.Result, &p) == nil && p.Text != "" {
 		return p.Text
+	}
+	var s bus.SearchResult
+	if i.Type == bus.TypeSearch && json.Unmarshal(i.Result, &s) == nil && len(s.Results) > 0 {
+		return strings.TrimSpace(hitsText(s.Results, 0))
 	}
 	return string(i.Result)
 }

@@ -19,6 +19,7 @@ func TestTasks(t *testing.T) {
 		"t1": {ID: "t1", Type: bus.TypeInference, Model: "m:latest", State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self, Result: result},
 		"t3": {ID: "t3", Type: "echo", State: bus.StateDead, Attempts: 3, NodeID: self, Error: bus.Errorf(bus.CodeDead, "it crashed 3 nodes").WithHint("myco task show t3")},
 		"t4": {ID: "t4", Type: "echo", State: bus.StateDone, Durable: true},
+		"t6": {ID: "t6", Type: bus.TypeSearch, State: bus.StateDone, Result: json.RawMessage(`{"results":[{"title":"Spores","url":"https://b.example/"}]}`)},
 		"t5": {ID: "t5", Type: "echo", State: bus.StateQueued, Position: 3, Wait: 4200 * time.Millisecond},
 	}
 	internal := bus.TaskInfo{ID: "t0", Type: bus.TypeShow, State: bus.StateDone, Attempts: 1, NodeID: other, Submitter: self}
@@ -33,6 +34,9 @@ func TestTasks(t *testing.T) {
 	on(d, payload(bus.VerbCancel), find)
 	if out := d.myco("task", "show", "t4").want(t, 0).out; !strings.Contains(out, "durable   yes") {
 		t.Errorf("a durable task that ended, of which no copies are kept any more:\n%s", out)
+	}
+	if out := d.myco("task", "show", "t6").want(t, 0).out; !strings.Contains(out, "result    1. Spores\n             https://b.example/\n") {
+		t.Errorf("a search:\n%s", out)
 	}
 	golden(t, "task_ls.golden", d.myco("task", "ls").want(t, 0).out)
 	golden(t, "task_ls_all.golden", d.myco("task", "ls", "--all").want(t, 0).out)

@@ -13,7 +13,7 @@ import (
 func TestTimeoutIsATime(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
-	for _, command := range []string{"ask hello", "run ping", "fetch https://a.example"} {
+	for _, command := range []string{"ask hello", "run ping", "fetch https://a.example", "search mushrooms"} {
 		args := strings.Fields(command)
 		d.myco(append(args, "--timeout=-1s")...).want(t, 2, "--timeout -1s: want more than 0", "try: --timeout 1m")
 		d.myco(append(args, "--timeout=721h")...).want(t, 2, "--timeout 721h: want at most 720h, 30 days", "try: --timeout 720h")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -47,6 +48,14 @@ func (v *view) text(s string) {
 	if _, err := io.WriteString(v.out, s); err != nil && v.lost == nil {
 		v.lost = err
 	}
+}
+
+// unwritten is the error where what was printed did not arrive.
+func (v *view) unwritten() error {
+	if v.lost == nil {
+		return nil
+	}
+	return fmt.Errorf("write the result: %w", v.lost)
 }
 
 // tabulate sets rows under upper-case headers, without borders.

@@ -60,6 +60,23 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 	}
 }
 
+// What has ended of something larger is not listed, unless all is asked for. A list that is cut lacks nothing but such.
+func TestListWithoutParts(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	tasks := []bus.TaskInfo{{ID: "mine", Type: "inference", State: bus.StateDone}, {ID: "runs", Type: "inference", State: bus.StateRunning, Part: true}}
+	for len(tasks) < bus.MaxListed {
+		tasks = append(tasks, bus.TaskInfo{ID: "part", Type: "inference", State: bus.StateDone, Part: true})
+	}
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return tasks })
+	if o := d.myco("task", "ls").want(t, 0); !strings.Contains(o.out, "mine") || !strings.Contains(o.out, "runs") || strings.Contains(o.out, "part") || o.err != "" {
+		t.Errorf("lists\n%s%s", o.out, o.err)
+	}
+	if o := d.myco("task", "ls", "--all").want(t, 0, "lists 1000").out; !strings.Contains(o, "part") {
+		t.Errorf("of all lists\n%s", o)
+	}
+}
+
 // A list that may lack some says so, and a short one does not.
 func TestListOfManyTasks(t *testing.T) {
 	t.Parallel()
