@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -155,7 +156,7 @@ func (x *terminal) answered(n int) {
 	x.t.Helper()
 	harness.Poll(x.t, harness.Patience, "answers", func() string {
 		if s := x.screen(); strings.Count(s, "\n-- tower, ") != n {
-			return s
+			return fmt.Sprintf("%q", s)
 		}
 		return ""
 	})

@@ -54,10 +54,10 @@ func buildClients(t *testing.T) string {
 	return bin
 }
 
-// hear has the clients make all their calls to an address.
-func hear(t *testing.T, bin, url, model string) (out []heard) {
+// hear has the clients make all their calls to an address, or those of a kind.
+func hear(t *testing.T, bin, url, model string, kind ...string) (out []heard) {
 	t.Helper()
-	r := harness.Run(t.Context(), t, t.TempDir(), os.Environ(), []string{bin, url, model}, "")
+	r := harness.Run(t.Context(), t, t.TempDir(), os.Environ(), append([]string{bin, url, model}, kind...), "")
 	if r.Code != 0 {
 		t.Fatalf("%s", r)
 	}

@@ -99,11 +99,21 @@ func (x *webPage) sees(selector string, words ...string) {
 		shown := eval[string](x, fmt.Sprintf("document.querySelector(%q)?.textContent ?? ''", selector))
 		for _, w := range words {
 			if !strings.Contains(shown, w) {
-				return shown
+				return fmt.Sprintf("%q", shown) // nothing at all is not it either
 			}
 		}
 		return ""
 	})
+}
+
+// resize gives the window another size, in pixels.
+func (x *webPage) resize(width, height int64) {
+	x.t.Helper()
+	ctx, cancel := context.WithTimeout(x.ctx, harness.Patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
+		x.t.Fatalf("make the window %d pixels wide: %v", width, err)
+	}
 }
 
 // quiet fails where the console has anything but what allowed matches.

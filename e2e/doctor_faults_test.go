@@ -25,8 +25,8 @@ func TestDoctorNamesAWrongClock(t *testing.T) {
 	a := s.Found(t, "a")
 	b := s.Node(t, "b")
 	b.Use(patched(t, harness.Patch{
-		File: "sched/node.go", Old: "cfg.Clock = time.Now\n",
-		New: "cfg.Clock = func() time.Time { return time.Now().Add(time.Hour) }\n",
+		File: "sched/node.go", Old: "c.Clock = time.Now\n",
+		New: "c.Clock = func() time.Time { return time.Now().Add(time.Hour) }\n",
 	}))
 	b.Start(t, "--join", a.Invite(t))
 	harness.Settle(t, a, b)

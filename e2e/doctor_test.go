@@ -23,11 +23,13 @@ import (
 
 // checkup is what `myco doctor --json` prints.
 type checkup struct {
-	OK     bool `json:"ok"`
-	Checks []struct {
-		Name, Status, Detail, Hint string
-	} `json:"checks"`
-	code int
+	OK     bool    `json:"ok"`
+	Checks []check `json:"checks"`
+	code   int
+}
+
+type check struct {
+	Name, Status, Detail, Hint string
 }
 
 // doctor runs `myco doctor --json`. The exit code must be that of the report.
@@ -62,8 +64,10 @@ func (c checkup) find(status string, words ...string) string {
 	return b.String()
 }
 
-// only wants nothing wrong but one thing, which says all of words.
+// only wants nothing wrong but one thing, which says all of words. How full the disk of the machine is that the tests
+// run on is not of it.
 func (c checkup) only(status string, words ...string) string {
+	c.Checks = slices.DeleteFunc(slices.Clone(c.Checks), func(x check) bool { return x.Name == "disk" && x.Status == "warn" })
 	got := c.find(status, words...)
 	if strings.Count(got, "\n") != 1 || got != c.find(status) || status == "warn" && c.find("fail") != "" {
 		return fmt.Sprintf("want one thing, %s with %q\n%s", status, words, c)

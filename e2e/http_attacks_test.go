@@ -60,41 +60,47 @@ func httpDo(t *testing.T, n *harness.Node, method, path, body string, change ...
 	return reply{resp.StatusCode, resp.Header, string(b)}
 }
 
-// samples has a request for each route of the gateway.
+// samples has a request for each route of the gateway; PAGES is where newPages serves.
 var samples = map[string][]struct{ path, body string }{
-	"GET /health":               {{"/health", ""}},
-	"GET /status":               {{"/status", ""}},
-	"GET /identity":             {{"/identity", ""}},
-	"GET /peers":                {{"/peers", ""}},
-	"GET /task/{id}":            {{"/task/unknown", ""}},
-	"GET /task/{id}/events":     {{"/task/unknown/events", ""}},
-	"POST /task":                {{"/task?events=1", `{"type":"ping"}`}, {"/task", `{"type":"ping"}`}, {"/task?durable=1", `{"type":"ping"}`}},
-	"GET /{$}":                  {{"/", ""}},
-	"GET /api/version":          {{"/api/version", ""}},
-	"GET /api/tags":             {{"/api/tags", ""}},
-	"GET /api/ps":               {{"/api/ps", ""}},
-	"POST /api/show":            {{"/api/show", `{"model":"scripted"}`}},
-	"POST /api/chat":            {{"/api/chat", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
-	"POST /api/generate":        {{"/api/generate", `{"model":"scripted","prompt":"hello"}`}},
-	"POST /api/embed":           {{"/api/embed", `{"model":"scripted","input":"hello"}`}},
-	"POST /api/embeddings":      {{"/api/embeddings", `{"model":"scripted","prompt":"hello"}`}},
-	"GET /v1/models":            {{"/v1/models", ""}},
-	"GET /v1/models/{model...}": {{"/v1/models/scripted", ""}},
-	"POST /v1/chat/completions": {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
-	"POST /v1/completions":      {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
-	"POST /v1/embeddings":       {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
-	"POST /api/pull":            {{"/api/pull", `{"model":"scripted:latest"}`}},
-	"DELETE /api/delete":        {{"/api/delete", `{"model":"scripted:latest"}`}},
-	"POST /v1/responses":        {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
-	"GET /metrics":              {{"/metrics", ""}},
-	"GET /ui":                   {{"/ui", ""}},
-	"GET /ui/{$}":               {{"/ui/", ""}},
-	"GET /ui/static/{file...}":  {{"/ui/static/app.js", ""}},
-	"GET /ui/events":            {{"/ui/events?once=1", ""}},
-	"GET /ui/tasks/{id}":        {{"/ui/tasks/unknown", ""}},
-	"POST /ui/login":            {{"/ui/login", "key=wrong"}},
-	"POST /ui/logout":           {{"/ui/logout", ""}},
-	"POST /v1/messages":         {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},
+	"GET /health":                       {{"/health", ""}},
+	"GET /status":                       {{"/status", ""}},
+	"GET /identity":                     {{"/identity", ""}},
+	"GET /peers":                        {{"/peers", ""}},
+	"GET /task/{id}":                    {{"/task/unknown", ""}},
+	"GET /task/{id}/events":             {{"/task/unknown/events", ""}},
+	"POST /task":                        {{"/task?events=1", `{"type":"ping"}`}, {"/task", `{"type":"ping"}`}, {"/task?durable=1", `{"type":"ping"}`}},
+	"GET /{$}":                          {{"/", ""}},
+	"GET /api/version":                  {{"/api/version", ""}},
+	"GET /api/tags":                     {{"/api/tags", ""}},
+	"GET /api/ps":                       {{"/api/ps", ""}},
+	"POST /api/show":                    {{"/api/show", `{"model":"scripted"}`}},
+	"POST /api/chat":                    {{"/api/chat", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /api/generate":                {{"/api/generate", `{"model":"scripted","prompt":"hello"}`}},
+	"POST /api/embed":                   {{"/api/embed", `{"model":"scripted","input":"hello"}`}},
+	"POST /api/embeddings":              {{"/api/embeddings", `{"model":"scripted","prompt":"hello"}`}},
+	"POST /api/web_search":              {{"/api/web_search", `{"query":"hello"}`}},
+	"POST /api/web_fetch":               {{"/api/web_fetch", `{"url":"PAGES/page"}`}},
+	"POST /api/experimental/web_search": {{"/api/experimental/web_search", `{"query":"hello"}`}},
+	"POST /api/experimental/web_fetch":  {{"/api/experimental/web_fetch", `{"url":"PAGES/page"}`}},
+	"GET /v1/models":                    {{"/v1/models", ""}},
+	"GET /v1/models/{model...}":         {{"/v1/models/scripted", ""}},
+	"POST /v1/chat/completions":         {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
+	"POST /v1/completions":              {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
+	"POST /v1/embeddings":               {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
+	"POST /api/pull":                    {{"/api/pull", `{"model":"scripted:latest"}`}},
+	"DELETE /api/delete":                {{"/api/delete", `{"model":"scripted:latest"}`}},
+	"POST /v1/responses":                {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
+	"GET /metrics":                      {{"/metrics", ""}},
+	"GET /ui":                           {{"/ui", ""}},
+	"GET /ui/{$}":                       {{"/ui/", ""}},
+	"GET /ui/static/{file...}":          {{"/ui/static/app.js", ""}},
+	"GET /ui/events":                    {{"/ui/events?once=1", ""}},
+	"GET /ui/tasks/{id}":                {{"/ui/tasks/unknown", ""}},
+	"GET /ui/chat":                      {{"/ui/chat", ""}},
+	"GET /ui/chat/swarm":                {{"/ui/chat/swarm", ""}},
+	"POST /ui/login":                    {{"/ui/login", "key=wrong"}},
+	"POST /ui/logout":                   {{"/ui/logout", ""}},
+	"POST /v1/messages":                 {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},
 }
 
 // ofThisMachine are the attacks that are none where programs of this machine need no key: the
@@ -221,19 +227,22 @@ func TestHTTPMatrix(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, programs)
 	var ledger engine.Ledger
-	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger}).URL())
+	pages := newPages(t)
+	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger}).URL(),
+		"--web-allow", "127.0.0.1", "--web-port", pages.Port(), "--search", pages.String())
 	awaitModel(t, a, "a", engine.Model, true)
 	tasks := submissions(t, a)
 	var table strings.Builder
 	tried := 0
 	for _, pattern := range gateway.Routes() {
 		method, _, _ := strings.Cut(pattern, " ")
-		pages := strings.Contains(pattern, " /ui") // which make no tasks
-		changes := (method == http.MethodPost || method == http.MethodDelete) && !pages
+		ui := strings.Contains(pattern, " /ui") // which makes no tasks
+		changes := (method == http.MethodPost || method == http.MethodDelete) && !ui
 		if len(samples[pattern]) == 0 {
 			t.Errorf("nobody attacks %s: give it a sample", pattern)
 		}
 		for _, sample := range samples[pattern] {
+			sample.body = strings.ReplaceAll(sample.body, "PAGES", pages.String())
 			made := int64(0) // requests that are answered, since the attacks that must not be
 			line := func(attack string, r reply) {
 				if r.status == http.StatusOK || r.status == http.StatusAccepted {

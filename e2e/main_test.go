@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +144,20 @@ func awaitModel(t *testing.T, n *harness.Node, node, model string, want bool) {
 		}
 		j, err := json.Marshal(v.Node(node))
 		return fmt.Sprintf("%s %v", j, err)
+	})
+}
+
+// awaitTypes waits until n knows that a node does tasks of some types.
+func awaitTypes(t *testing.T, n *harness.Node, id bus.NodeID, types ...string) {
+	t.Helper()
+	conn := n.Dial(t)
+	harness.Poll(t, harness.Patience, fmt.Sprintf("%s knows that %s does %v", n.Name, id, types), func() string {
+		status, err := conn.Status(t.Context())
+		for _, other := range status.Nodes {
+			if other.ID == id && !slices.ContainsFunc(types, func(typ string) bool { return !slices.Contains(other.Types, typ) }) {
+				return ""
+			}
+		}
+		return fmt.Sprint(status.Nodes, err)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 )
 
@@ -126,15 +126,15 @@ func startOllama(t *testing.T) string {
 	return o.url
 }
 
+// freeAddr is an address of loopback where nobody listens, and that nobody else is given until the test ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, release, err := engine.Reserve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { _ = release() })
+	return addr
 }
 
 // A question on a node without an engine is answered by a real Ollama on another, in the

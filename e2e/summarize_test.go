@@ -182,7 +182,7 @@ func TestRealOllamaSummarizes(t *testing.T) {
 		if _, set := q.Options["num_ctx"]; set {
 			t.Errorf("the model is loaded anew for a context of its own: %v", q.Options)
 		}
-		if part := strings.Contains(q.prompt(), "<"); part != (q.Options["num_predict"] != nil) || q.Messages[0].Role != "system" {
+		if part := strings.Contains(q.prompt(), "Paragraph <"); part != (q.Options["num_predict"] != nil) || q.Messages[0].Role != "system" {
 			t.Errorf("a part (%v) with options %v, after %q", part, q.Options, q.Messages[0])
 		}
 	}
@@ -190,14 +190,14 @@ func TestRealOllamaSummarizes(t *testing.T) {
 	if refused == 0 {
 		t.Errorf("of %d questions none was too long for the model: this shows no more what becomes of those", len(asked))
 	}
-	if n := len(asked); n == 0 || !strings.HasPrefix(asked[n-1].prompt(), "Summarize the following text in about 200 words.\n\n") || strings.Contains(asked[n-1].prompt(), "<") {
+	if n := len(asked); n == 0 || !strings.HasPrefix(asked[n-1].prompt(), "Summarize the following text in about 200 words.\n\n<text-") || strings.Contains(asked[n-1].prompt(), "Paragraph <") {
 		t.Errorf("the last question is none about the summaries: %+v", asked)
 	}
 
 	if r := a.MycoIn(t, "The shed is red.\n", "summarize", "-q", "--words", "20"); r.Code != 0 || r.Stderr != "" || strings.TrimSpace(r.Stdout) == "" {
 		t.Errorf("%s\nwant a summary, and nothing beside it", r)
 	}
-	if q := heard.take(); len(q) != 1 || q[0].prompt() != "Summarize the following text in about 20 words.\n\nThe shed is red." {
+	if q := heard.take(); len(q) != 1 || !strings.HasPrefix(q[0].prompt(), "Summarize the following text in about 20 words.\n\n<text-") || !strings.Contains(q[0].prompt(), ">\nThe shed is red.\n</text-") {
 		t.Errorf("a short text is summarised by %+v", q)
 	}
 	if r := a.Myco(t, "ask", "--file", pdf, "Which sweet is it?"); r.Code != 0 || !strings.Contains(r.Stderr, "report.pdf, PDF, 3 pages") {

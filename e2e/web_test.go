@@ -29,6 +29,10 @@ func newPages(t *testing.T) (at *url.URL) {
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprint(w, engine.Prompt("from-the-page"))
 	})
+	mux.HandleFunc("/search", func(w http.ResponseWriter, _ *http.Request) { // as a SearXNG
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"results":[{"title":"Mushrooms","url":"https://example.org/","content":"They grow in the dark."}]}`)
+	})
 	mux.HandleFunc("/agent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.UserAgent()) })
 	mux.HandleFunc("/report.pdf", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, "../handlers/file/testdata/report.pdf")
@@ -63,16 +67,7 @@ func TestAnotherNodeFetches(t *testing.T) {
 		t.Errorf("alone: %s", r)
 	}
 	b := s.Join(t, a, "b", "--web-allow", "127.0.0.1", "--web-port", pages.Port())
-	conn := a.Dial(t)
-	harness.Poll(t, harness.Patience, "a knows that b fetches", func() string {
-		status, err := conn.Status(t.Context())
-		for _, n := range status.Nodes {
-			if n.ID == b.Info.NodeID && slices.Contains(n.Types, bus.TypeFetch) {
-				return ""
-			}
-		}
-		return fmt.Sprint(status.Nodes, err)
-	})
+	awaitTypes(t, a, b.Info.NodeID, bus.TypeFetch)
 	want := "They grow in the **dark**: [more](" + at + "/more)\n"
 	r = a.Myco(t, "fetch", at+"/page")
 	if r.Code != 0 || r.Stdout != want || !strings.Contains(r.Stderr, "Mushrooms\n-- b ("+string(b.Info.NodeID)+"), "+at+"/page, ") {
@@ -101,6 +96,16 @@ func TestAnotherNodeFetches(t *testing.T) {
 	page, err := bus.Result[bus.FetchResult](info)
 	if status != http.StatusOK || err != nil || len(page.Text) != 1_500_000 || page.Truncated || info.NodeID != b.Info.NodeID {
 		t.Errorf("POST /task: %d, %d bytes by %s, error %v", status, len(page.Text), info.NodeID, err)
+	}
+
+	// As Ollama's users ask for a page.
+	var got struct {
+		Title, Content string
+		Links          []string
+	}
+	status = callHTTP(t.Context(), t, a, http.MethodPost, "/api/web_fetch", strings.NewReader(`{"url":"`+at+`/page"}`), &got)
+	if status != http.StatusOK || got.Title != "Mushrooms" || got.Content != want || !slices.Equal(got.Links, []string{at + "/more"}) {
+		t.Errorf("POST /api/web_fetch: %d, %+v", status, got)
 	}
 
 	r = a.Myco(t, "ask", "--url", at+"/marker", "-m", engine.Model, "What is asked there?")

@@ -20,8 +20,8 @@ type call struct {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: clients URL MODEL")
+	if len(os.Args) != 3 && (len(os.Args) != 4 || os.Args[3] != "search") {
+		fmt.Fprintln(os.Stderr, "usage: clients URL MODEL [search]")
 		os.Exit(2)
 	}
 	base, err := url.Parse(os.Args[1])
@@ -33,6 +33,9 @@ func main() {
 	defer cancel()
 	out := json.NewEncoder(os.Stdout)
 	calls := slices.Concat(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2]), responsesCalls(base, os.Args[2]), anthropicCalls(base, os.Args[2]))
+	if len(os.Args) == 4 {
+		calls = searchCalls(base, os.Args[2])
+	}
 	for _, c := range calls {
 		got, err := c.do(ctx)
 		line := map[string]any{"call": c.name, "got": got}

@@ -32,21 +32,18 @@ type Host struct {
 }
 
 // NewLAN makes a bridge with a /24 of its own out of 10.77.0.0/16. This machine is at its
-// first address. The names of everything carry a random id, so that runs do not meet.
+// first address. The bridge is named after its network, so that of two at the same moment one has it.
+// The names of the hosts carry a random id: those of an earlier run may be left.
 func NewLAN(ctx context.Context) (*LAN, error) {
 	var errs []error
-	for range 8 { // the random address may be taken
+	for range 8 { // the random network may be taken
 		r := make([]byte, 3)
 		rand.Read(r)
 		l := &LAN{
 			id:     hex.EncodeToString(r[:2]),
 			prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, r[2], 0}), 24),
 		}
-		err := l.free(ctx)
-		if err == nil {
-			err = ip(ctx, "link add "+l.bridge()+" type bridge")
-		}
-		if err != nil {
+		if err := ip(ctx, "link add "+l.bridge()+" type bridge"); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -61,19 +58,7 @@ func NewLAN(ctx context.Context) (*LAN, error) {
 	return nil, fmt.Errorf("make a bridge (this needs root and iproute2): %w", errors.Join(errs...))
 }
 
-// free reports an error where another LAN has this one's addresses.
-func (l *LAN) free(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "ip", "-o", "addr", "show").Output()
-	if err != nil {
-		return fmt.Errorf("list addresses: %w", err)
-	}
-	if strings.Contains(string(out), " "+l.Gateway().String()+"/") {
-		return fmt.Errorf("address %s is taken", l.Gateway())
-	}
-	return nil
-}
-
-func (l *LAN) bridge() string { return "mycobr" + l.id }
+func (l *LAN) bridge() string { return fmt.Sprintf("mycobr%d", l.prefix.Addr().As4()[2]) }
 
 // Gateway is this machine's own address on the LAN.
 func (l *LAN) Gateway() netip.Addr { return l.prefix.Addr().Next() }

@@ -5,8 +5,10 @@ package netns_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -57,6 +59,38 @@ func TestHostsReachEachOther(t *testing.T) {
 		args := h.Command("bash", "-c", "exec 3<>/dev/tcp/"+l.Gateway().String()+"/"+port)
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Errorf("from %s: %v: %s", h.Name, err, out)
+		}
+	}
+}
+
+// Networks that are made at the same moment are not the same one: nothing but which was first would tell them apart.
+func TestNetworksAreApart(t *testing.T) {
+	t.Parallel()
+	const many = 48
+	var all [many]*netns.LAN
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			l, err := netns.NewLAN(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all[i] = l
+		})
+	}
+	wg.Wait()
+	seen := map[netip.Addr]bool{}
+	for _, l := range all {
+		if l == nil {
+			continue
+		}
+		if seen[l.Gateway()] {
+			t.Errorf("two networks have the address %s", l.Gateway())
+		}
+		seen[l.Gateway()] = true
+		if err := l.Close(context.Background()); err != nil {
+			t.Error(err)
 		}
 	}
 }
