@@ -192,7 +192,7 @@ func TestNothingIsLoadedFromElsewhere(t *testing.T) {
 					t.Errorf("%s has %q: it may load something", name, s)
 				}
 			}
-		case name == mark, ext == ".html", ext == ".js", ext == ".svg":
+		case name == mark, ext == ".html", ext == ".js", ext == ".svg", ext == ".png":
 		default:
 			t.Errorf("%s is a kind of file that this test does not know", name)
 		}
