@@ -396,10 +396,19 @@ func (f *Fabric) Interest(subject string) bool {
 	return err == nil && acc.SubscriptionInterest(subject)
 }
 
+// reached is what a store listens to. The server makes a subscription of each (2.15,
+// generateJSMappingTable), and tells other nodes of one after the other, in any order.
+var reached = []string{"INFO", "STREAM.X", "CONSUMER.X", "DIRECT.X", "META.X", "SERVER.X", "ACCOUNT.X", "$KV.X", "$OBJ.X"}
+
 // Reaches reports whether requests made here reach the store of node id. After the start of a
 // store, of the own too, that takes some milliseconds.
 func (f *Fabric) Reaches(id bus.NodeID) bool {
-	return f.Interest("$JS."+string(id)+".API.INFO") && f.Interest(bus.SubjectStoreCall(id, "INFO"))
+	for _, call := range reached {
+		if !f.Interest("$JS." + string(id) + ".API." + call) {
+			return false
+		}
+	}
+	return f.Interest(bus.SubjectStoreCall(id, "INFO"))
 }
 
 // InProcessConn implements nats.InProcessConnProvider on whichever server runs at present. Use

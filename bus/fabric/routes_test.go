@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
@@ -220,6 +222,43 @@ func TestLossIsSeen(t *testing.T) {
 				t.Errorf("%s: seen after %v, want %v at most", how, d, limit)
 			}
 		})
+	}
+}
+
+// Of what a store listens to, other nodes are told one after the other: it is reached when they know all.
+func TestReachedWhenAllOfAStoreIs(t *testing.T) {
+	t.Parallel()
+	k := fabrictest.NewKey(t)
+	n := fabrictest.StartFabric(t, k, fabrictest.NewRoster(k))
+	nc, id := n.Conn(t), fabrictest.NewKey(t).ID
+	listens := []string{bus.SubjectStoreCall(id, ">")}
+	for _, call := range []string{"INFO", "STREAM.>", "CONSUMER.>", "DIRECT.>", "META.>", "SERVER.>", "ACCOUNT.>", "$KV.>", "$OBJ.>"} {
+		listens = append(listens, "$JS."+string(id)+".API."+call)
+	}
+	for _, last := range listens {
+		var subs []*nats.Subscription
+		listen := func(subject string) {
+			t.Helper()
+			sub, err := nc.SubscribeSync(subject)
+			check(t, err)
+			check(t, nc.Flush())
+			subs = append(subs, sub)
+		}
+		for _, subject := range listens {
+			if subject != last {
+				listen(subject)
+			}
+		}
+		if n.Fabric.Reaches(id) {
+			t.Errorf("it is reached while it does not listen to %s", last)
+		}
+		listen(last)
+		if !n.Fabric.Reaches(id) {
+			t.Error("it is not reached while it listens to all")
+		}
+		for _, sub := range subs {
+			check(t, sub.Unsubscribe())
+		}
 	}
 }
 
