@@ -49,6 +49,10 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	if w.n.off(ProtectAckLast) {
 		w.ack(a.ack())
 	}
+	if w.endedAsleep(ctx, a) {
+		w.superseded(a)
+		return
+	}
 	if !w.commit(ctx, a, &f) || !w.n.off(ProtectKeepFirst) && !w.keep(ctx, a.job, f) {
 		if ctx.Err() != nil { // nobody has refused it: its message stays, and is delivered again
 			w.n.log.Warn("an end could not be written", "task", f.Task, "attempt", f.Attempt, "err", context.Cause(ctx))

@@ -432,6 +432,19 @@ func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
 	return "", false
 }
 
+// wokeSince returns when this process last woke from a gap, and whether that was after t: the gap may be one that is not yet
+// over for tick.
+func (m *members) wokeSince(t time.Time) (woke time.Time, ok bool) {
+	now, slept := m.now(), m.slept()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	woke = m.wokeAt
+	if !m.lastTick.IsZero() && now.Sub(m.lastTick)+max(slept-m.sleptBy, 0) > wakeGap {
+		woke = now
+	}
+	return woke, woke.After(t)
+}
+
 // term returns the highest term heard of, and raises it to at least t.
 func (m *members) term(t uint64) uint64 {
 	m.mu.Lock()

@@ -39,7 +39,7 @@ func TestProtections(t *testing.T) {
 				if len(without) > 0 {
 					continue
 				}
-				c.without = []sched.Protection{sched.Protection(name)}
+				c.without = append(slices.Clone(sc.setup.without), sched.Protection(name))
 				c.net.Without = map[sim.Rule]bool{sim.Rule(name): true}
 				without = append(without, simulate(t, c, sc.play)...)
 			}

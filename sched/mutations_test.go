@@ -441,8 +441,9 @@ var mutations = map[string]scenario{
 			s.note("task %s ended as %+v, want it done", k.id, ends)
 		}
 	}},
-	string(sim.RuleTwoMessages): {setup: parts(4, theWorker, theOther), play: func(s *swarm) {
-		// A run that was stopped ends when the claims are gone with their host.
+	string(sched.ProtectAskAwake): {setup: setup{nodes: 3, rank: map[int]int{0: 1}, work: nobody}, play: stoppedAlone(time.Second)},
+	string(sim.RuleTwoMessages): {setup: unasked(parts(4, theWorker, theOther)), play: func(s *swarm) {
+		// A run that was stopped ends when the claims are gone with their host, and asks nobody.
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 1500})
 		w := s.running(k)
@@ -468,6 +469,39 @@ var mutations = map[string]scenario{
 			s.note("cancel: %v", err)
 		}
 	}},
+}
+
+// stoppedAlone has a node that submits, hosts and works be stopped, and continued after others have ended its task. Its routes
+// are there again after a moment.
+func stoppedAlone(routes time.Duration) func(s *swarm) {
+	return func(s *swarm) {
+		s.elected()
+		s.handle(0)
+		k := s.enqueue(0, script{MS: 1500})
+		s.running(k)
+		for i := range s.nodes[1:] {
+			s.handle(i + 1)
+		}
+		time.Sleep(500 * time.Millisecond)
+		s.nodes[0].m.Freeze()
+		time.Sleep(5 * time.Second)
+		for i := range s.nodes[1:] {
+			s.net.Link(nodeID(0), nodeID(i+1), false)
+		}
+		time.Sleep(5 * time.Second)
+		s.nodes[0].m.Continue()
+		time.Sleep(routes)
+		for i := range s.nodes[1:] {
+			s.net.Link(nodeID(0), nodeID(i+1), true)
+		}
+		time.Sleep(10 * time.Second)
+	}
+}
+
+// unasked is c without the question that a process asks which was stopped.
+func unasked(c setup) setup {
+	c.without = []sched.Protection{sched.ProtectAskAwake}
+	return c
 }
 
 // lateCommit has a run that was stopped end after another one of the same task.

@@ -32,6 +32,7 @@ const (
 	ProtectNonce        Protection = "an attempt's output is told apart by its nonce"
 	ProtectSupervise    Protection = "give back the work of a lost worker at once"
 	ProtectWake         Protection = "judge nobody for a while after a gap in the own ticks"
+	ProtectAskAwake     Protection = "ask all who know an end before writing another after a gap in the own ticks"
 	ProtectNamedHost    Protection = "claim nothing while a peer names a live host"
 	ProtectRollCall     Protection = "a new host hears everybody before it is announced"
 	ProtectAskFirst     Protection = "ask who knows an end before a deadline writes another"

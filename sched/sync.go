@@ -59,13 +59,20 @@ func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID) error {
 }
 
 // askEnd asks every node with a route for the end of one task, and returns the first that is told.
-func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (f Final, ok bool) {
+func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (Final, bool) {
+	f, ok, _ := n.askEndOf(ctx, id)
+	return f, ok
+}
+
+// askEndOf is askEnd, and returns who has answered that it knows of none.
+func (n *Node) askEndOf(ctx context.Context, id bus.TaskID) (f Final, ok bool, answered map[bus.NodeID]bool) {
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	missing := n.askable()
 	if len(missing) == 0 {
-		return f, false
+		return f, false, nil
 	}
+	answered = map[bus.NodeID]bool{}
 	err := n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: []bus.TaskID{id}}), func(m *Msg) bool {
 		if m == nil {
 			n.stillThere(missing)
@@ -80,13 +87,14 @@ func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (f Final, ok bool) {
 		}
 		if r.Last {
 			delete(missing, r.Node)
+			answered[r.Node] = true
 		}
 		return ok || len(missing) == 0
 	})
 	if err != nil {
 		n.log.Debug("not all nodes answered whether a task has ended", "task", id, "err", err)
 	}
-	return f, ok
+	return f, ok, answered
 }
 
 // askable returns the other nodes that a question reaches, and that understand it.
