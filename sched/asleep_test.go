@@ -19,3 +19,30 @@ func TestMachineIsShutInMidTask(t *testing.T) {
 		}
 	}
 }
+
+// stoppedAlone has a node that submits, hosts and works be stopped, and continued after others have ended its task. Its routes
+// are there again after a moment.
+func stoppedAlone(routes time.Duration) func(s *swarm) {
+	return func(s *swarm) {
+		s.elected()
+		s.handle(0)
+		k := s.enqueue(0, script{MS: 1500})
+		s.running(k)
+		for i := range s.nodes[1:] {
+			s.handle(i + 1)
+		}
+		time.Sleep(500 * time.Millisecond)
+		s.nodes[0].m.Freeze()
+		time.Sleep(5 * time.Second)
+		for i := range s.nodes[1:] {
+			s.net.Link(nodeID(0), nodeID(i+1), false)
+		}
+		time.Sleep(5 * time.Second)
+		s.nodes[0].m.Continue()
+		time.Sleep(routes)
+		for i := range s.nodes[1:] {
+			s.net.Link(nodeID(0), nodeID(i+1), true)
+		}
+		time.Sleep(10 * time.Second)
+	}
+}

@@ -143,12 +143,15 @@ func laneRank(l bus.Lane) int {
 func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	now := o.n.now()
 	var due []*entry
+	var again []bus.TaskID // that others were waited for, who may know the end
 	o.mu.Lock()
 	inQueue, bytes := 0, 0
 	for id, e := range o.entries {
 		switch {
 		case o.heard[id] != nil: // it has ended
 		case o.found(id) && o.n.expired(&e.job, now): // care ends it, once it has asked; a worker asks nobody
+		case e.fed != q && o.expects(o.kept[id], now):
+			e.waited = true
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
 				inQueue++
@@ -156,9 +159,13 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 			}
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
+			if e.waited {
+				e.waited, again = false, append(again, id)
+			}
 		}
 	}
 	o.mu.Unlock()
+	o.ask(ctx, again)
 	slices.SortFunc(due, feedsBefore)
 	for _, e := range due {
 		if e.job.Durable() {
@@ -178,7 +185,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 func (o *outbox) feed(ctx context.Context, q QueueID, e *entry) bool {
 	now := o.n.now()
 	o.mu.Lock()
-	if o.entries[e.job.Task.ID] != e {
+	if id := e.job.Task.ID; o.entries[id] != e || o.heard[id] != nil {
 		o.mu.Unlock()
 		return true // it has ended
 	}
@@ -238,8 +245,8 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	var due []*kept
 	o.mu.Lock()
 	for id, k := range o.keptOpen {
-		if k.found && k.job.expired(now) {
-			continue // care ends it, once it has asked
+		if k.found && k.job.expired(now) || o.expects(k, now) {
+			continue // care ends what is overdue, once it has asked
 		}
 		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst &&
 			(k.job.Submitter == o.n.cfg.ID || o.orphaned(k)) {

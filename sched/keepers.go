@@ -13,6 +13,9 @@ import (
 // that keeps the task is away: it may know the end. For so long a custodian that is lost is waited for, too.
 const awaitEnd = replaceWait
 
+// expectBack is how long after its start a process runs nothing again where another that keeps the task is away.
+const expectBack = 3 * time.Second
+
 // keepers returns the other nodes whose disks may have k: its submitter, and all that were its custodian. The caller
 // holds mu.
 func (o *outbox) keepers(k *kept) (ids []bus.NodeID) {
@@ -38,6 +41,12 @@ func (o *outbox) found(id bus.TaskID) bool { return o.kept[id] != nil && o.kept[
 // open on its disk, a moment ago, and does not hear that one. The caller holds mu.
 func (o *outbox) awaited(id bus.TaskID, now time.Time) bool {
 	return o.found(id) && now.Sub(o.n.start) < awaitEnd && len(o.away(o.kept[id])) > 0
+}
+
+// expects reports whether k, which this process has found open on its disk, is not run again yet: another that keeps it is
+// away, may know its end, and is back in a moment where both were killed, and started again. The caller holds mu.
+func (o *outbox) expects(k *kept, now time.Time) bool {
+	return k != nil && k.found && !o.n.off(ProtectExpect) && now.Sub(o.n.start) < expectBack && len(o.away(k)) > 0
 }
 
 // waits reports whether the end of j, which nobody will run, is waited for: another that keeps it is away, was not put

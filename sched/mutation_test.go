@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/sched"
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
@@ -84,4 +85,27 @@ func constants(t *testing.T, file, typ string) (out []string) {
 		t.Fatalf("no constants of type %s in %s", typ, file)
 	}
 	return out
+}
+
+// hasty is c without what a start waits for, and without the question of a worker.
+func hasty(c setup) setup {
+	c.without = []sched.Protection{sched.ProtectExpect, sched.ProtectAskRerun}
+	return c
+}
+
+// unasked is c without the question that a process asks which was stopped.
+func unasked(c setup) setup {
+	c.without = []sched.Protection{sched.ProtectAskAwake}
+	return c
+}
+
+// lateCommit has a run that was stopped end after another one of the same task.
+func lateCommit(s *swarm) {
+	s.elected()
+	w := s.running(s.submit(theHost, script{MS: 400}))
+	time.Sleep(100 * time.Millisecond)
+	s.nodes[w].m.Freeze()
+	time.Sleep(6 * time.Second)
+	s.nodes[w].m.Continue()
+	time.Sleep(2 * time.Second)
 }

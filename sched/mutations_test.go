@@ -142,7 +142,7 @@ var mutations = map[string]scenario{
 		time.Sleep(15 * time.Second)
 	}},
 	string(sched.ProtectAskRerun): {setup: setup{nodes: 6, slots: 1, rank: map[int]int{theHost: 3, theSubmitter: -1, 5: 2}, work: func(i int) bool { return 1 < i && i < 5 }}, play: comesBack},
-	string(sched.ProtectSync): {setup: parts(5, theWorker), play: func(s *swarm) {
+	string(sched.ProtectSync): {setup: hasty(parts(5, theWorker)), play: func(s *swarm) {
 		// It ends while both custodians are away; the stand-in that has the end is not host
 		// when they return.
 		s.elected()
@@ -154,13 +154,29 @@ var mutations = map[string]scenario{
 		s.kill(theOther, theWorker)
 		time.Sleep(3 * time.Second) // the fifth node hosts
 		s.restart(theOther)
-		s.restart(theWorker)
+		s.handle(4) // who ran it, and has its end, too, stays away
 		time.Sleep(2 * time.Second)
 		s.restart(theSubmitter)
 		time.Sleep(4 * time.Second)
 		s.ranOnce("a stand-in knew its end", k.id)
 	}},
-	string(sched.ProtectMeetAll): {setup: parts(5, theWorker), play: func(s *swarm) {
+	string(sched.ProtectExpect): {setup: parts(4, theWorker), play: func(s *swarm) {
+		// Who knows its end is killed as its submitter comes back, and is there again in a moment.
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 1000})
+		s.running(k)
+		s.kill(theSubmitter)
+		s.endsAs(theHost, k, bus.StateDone, 5*time.Second)
+		s.kill(theHost, theWorker)
+		time.Sleep(time.Second)
+		s.handle(theOther)
+		s.restart(theSubmitter)
+		time.Sleep(1500 * time.Millisecond)
+		s.restart(theHost)
+		time.Sleep(4 * time.Second)
+		s.ranOnce("its custodian knew its end", k.id)
+	}},
+	string(sched.ProtectMeetAll): {setup: hasty(parts(5, theWorker)), play: func(s *swarm) {
 		// As above, and the submitter meets the stand-in a moment after it has found the host.
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 2000})
@@ -172,7 +188,7 @@ var mutations = map[string]scenario{
 		s.kill(theOther, theWorker)
 		time.Sleep(3 * time.Second)
 		s.restart(theOther)
-		s.restart(theWorker)
+		s.handle(4) // who ran it, and has its end, too, stays away
 		time.Sleep(2 * time.Second)
 		s.restart(theSubmitter)
 		time.Sleep(600 * time.Millisecond)
@@ -469,48 +485,4 @@ var mutations = map[string]scenario{
 			s.note("cancel: %v", err)
 		}
 	}},
-}
-
-// stoppedAlone has a node that submits, hosts and works be stopped, and continued after others have ended its task. Its routes
-// are there again after a moment.
-func stoppedAlone(routes time.Duration) func(s *swarm) {
-	return func(s *swarm) {
-		s.elected()
-		s.handle(0)
-		k := s.enqueue(0, script{MS: 1500})
-		s.running(k)
-		for i := range s.nodes[1:] {
-			s.handle(i + 1)
-		}
-		time.Sleep(500 * time.Millisecond)
-		s.nodes[0].m.Freeze()
-		time.Sleep(5 * time.Second)
-		for i := range s.nodes[1:] {
-			s.net.Link(nodeID(0), nodeID(i+1), false)
-		}
-		time.Sleep(5 * time.Second)
-		s.nodes[0].m.Continue()
-		time.Sleep(routes)
-		for i := range s.nodes[1:] {
-			s.net.Link(nodeID(0), nodeID(i+1), true)
-		}
-		time.Sleep(10 * time.Second)
-	}
-}
-
-// unasked is c without the question that a process asks which was stopped.
-func unasked(c setup) setup {
-	c.without = []sched.Protection{sched.ProtectAskAwake}
-	return c
-}
-
-// lateCommit has a run that was stopped end after another one of the same task.
-func lateCommit(s *swarm) {
-	s.elected()
-	w := s.running(s.submit(theHost, script{MS: 400}))
-	time.Sleep(100 * time.Millisecond)
-	s.nodes[w].m.Freeze()
-	time.Sleep(6 * time.Second)
-	s.nodes[w].m.Continue()
-	time.Sleep(2 * time.Second)
 }

@@ -86,6 +86,7 @@ type entry struct {
 	fedAt   time.Time
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
+	waited  bool      // for who may know its end; see expects
 
 	copying   bool // its payload, to a new custodian
 	copyPause time.Duration
@@ -370,7 +371,7 @@ func (o *outbox) keep(ctx context.Context, j *Job, f Final) error {
 			return ErrConflict
 		}
 		if p.Stores < 2 && !o.n.off(ProtectStandIn) {
-			p.Stores += o.standIn(ctx, j, f)
+			p.Stores += o.standIn(ctx, j, f, 2-p.Stores)
 		}
 		if p.Stores > 0 {
 			return nil

@@ -19,6 +19,7 @@ const (
 	ProtectReturn       Protection = "give up no task that a lost worker may still end"
 	ProtectAskRerun     Protection = "ask who knows an end before running again what did not crash"
 	ProtectSync         Protection = "ask who knows an end before feeding"
+	ProtectExpect       Protection = "a start waits for who may know the end of what it has found open"
 	ProtectMeetAll      Protection = "a start meets all that the host hears before it feeds"
 	ProtectPreload      Protection = "load the known ends before announcing a term"
 	ProtectRefeed       Protection = "feed again what was not acknowledged"

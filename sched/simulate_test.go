@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestReplay(t *testing.T) {
 	if name := os.Getenv("SIM_WITHOUT"); name != "" {
 		sc := mutations[name]
 		sc.setup.seed = uint64(number("SIM_SEED", 1))
-		sc.setup.without = []sched.Protection{sched.Protection(name)}
+		sc.setup.without = append(slices.Clone(sc.setup.without), sched.Protection(name))
 		sc.setup.net.Without = map[sim.Rule]bool{sim.Rule(name): true}
 		t.Log(simulate(t, sc.setup, sc.play))
 	}

@@ -15,29 +15,27 @@ const (
 	handBackMost  = 256                    // ends handed back at one time
 )
 
-// standIn keeps an end with the queue host, or here, or where both are custodians with another
-// node: an end on one disk alone is forgotten when that dies while the other custodian returns.
-func (o *outbox) standIn(ctx context.Context, j *Job, f Final) int {
+// standIn keeps an end on want more disks: the queue host's, this node's, and, where these are custodians or not
+// enough, other nodes'. It returns on how many it is. An end on one disk alone is forgotten when that dies while who has
+// the task returns.
+func (o *outbox) standIn(ctx context.Context, j *Job, f Final, want int) (stores int) {
 	likely := []bus.NodeID{o.hostID(), o.n.cfg.ID}
 	if f.Blob != nil {
 		slices.Reverse(likely) // this node may have its result
 	}
+	tried := map[bus.NodeID]bool{"": true, j.Submitter: true, j.Custodian: true}
 	for _, id := range append(likely, o.n.members.view().Live()...) {
-		if id == "" || id == j.Submitter || id == j.Custodian {
+		if tried[id] || stores >= want {
 			continue
 		}
+		tried[id] = true
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
-		err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id)
-		n := 0
-		if err == nil {
-			n = o.put(pctx, j, id, &f, 1).Stores
+		if err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id); err == nil {
+			stores += o.put(pctx, j, id, &f, 1).Stores
 		}
 		cancel()
-		if n > 0 {
-			return n
-		}
 	}
-	return 0
+	return stores
 }
 
 // standing is an end that this node keeps for custodians that were away.

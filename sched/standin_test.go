@@ -37,3 +37,24 @@ func TestStandInTriesAgain(t *testing.T) {
 		time.Sleep(2 * time.Second)
 	})
 }
+
+// A task ends while both of its custodians are away, at a worker that is the queue host, too. Another node keeps the end
+// with it: the worker dies, and the submitter, which is back, does not have the task run again.
+func TestEndIsKeptBesideItsWorker(t *testing.T) {
+	t.Parallel()
+	c := parts(4, theWorker)
+	c.rank = map[int]int{theHost: 3, theWorker: 2, theSubmitter: -1, theOther: 1}
+	play(t, c, func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		s.kill(theHost, theSubmitter)
+		s.endsAs(theWorker, k, bus.StateDone, 10*time.Second)
+		time.Sleep(time.Second)
+		s.kill(theWorker)
+		s.handle(theOther)
+		s.restart(theSubmitter)
+		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
+		s.ranOnce("another node knew its end", k.id)
+	})
+}
