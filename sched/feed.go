@@ -20,6 +20,7 @@ func (o *outbox) run(ctx context.Context) error {
 		if q, ok := o.n.queue.get(); ok && o.n.hearsAll(q.Host, o.n.now()) {
 			if q != synced {
 				// Only what the others do not know as ended is fed.
+				o.noteExpected(o.n.now())
 				o.ask(ctx, o.openIDs(o.n.now().Add(askAfter)))
 				synced = q
 			}

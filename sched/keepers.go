@@ -49,6 +49,21 @@ func (o *outbox) expects(k *kept, now time.Time) bool {
 	return k != nil && k.found && !o.n.off(ProtectExpect) && now.Sub(o.n.start) < expectBack && len(o.away(k)) > 0
 }
 
+// noteExpected notes for which open tasks others are waited for, before all nodes are asked: who comes back before they have
+// answered was not asked with them, and is asked before the task is fed.
+func (o *outbox) noteExpected(now time.Time) {
+	if now.Sub(o.n.start) >= expectBack {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, e := range o.entries {
+		if o.expects(o.kept[id], now) {
+			e.waited = true
+		}
+	}
+}
+
 // waits reports whether the end of j, which nobody will run, is waited for: another that keeps it is away, was not put
 // out, and may know it. For as long as ends are kept it is waited for, and whoever asks for the task is told so. Only
 // care calls it.
