@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -39,29 +40,11 @@ func (n *Node) expired(j *Job, now time.Time) bool {
 	return has && left <= 0
 }
 
-// endedAsleep reports whether a durable task was ended by another while this process was stopped, or the machine
-// suspended. Everybody who was there before is asked for that, for what is heard of them at first may be as old as the
-// gap. After it this node is host only where it is still followed.
-func (w *worker) endedAsleep(ctx context.Context, a *attempt) bool {
-	if !a.job.Durable() || w.n.off(ProtectAskAwake) {
-		return false
-	}
-	for ctx.Err() == nil {
-		woke, ok := w.n.members.wokeSince(a.began)
-		if !ok || w.n.now().Sub(woke) > askAwake {
-			return false
-		}
-		f, ended, answered := w.n.askEndOf(ctx, a.job.Task.ID)
-		if ended {
-			w.settle(ctx, a, f)
-			return true
-		}
-		if w.n.abreast(answered) {
-			return false
-		}
-		w.pause(ctx)
-	}
-	return false
+// wokeLately reports whether this process woke from a gap after t, and so short a time ago that others may have ended what it
+// does not know of.
+func (n *Node) wokeLately(t time.Time) bool {
+	woke, ok := n.members.wokeSince(t)
+	return ok && n.now().Sub(woke) <= askAwake && !n.off(ProtectAskAwake)
 }
 
 // abreast reports whether all live peers are among answered, and this node follows the latest host of whom they told.
@@ -74,4 +57,108 @@ func (n *Node) abreast(answered map[bus.NodeID]bool) bool {
 	}
 	q, ok := n.queue.get()
 	return ok && q.Term >= n.members.term(0)
+}
+
+// endedAsleep reports whether a durable task was ended by another while this process was stopped, or the machine
+// suspended. Everybody who was there before is asked for that, for what is heard of them at first may be as old as the
+// gap. After it this node is host only where it is still followed.
+func (w *worker) endedAsleep(ctx context.Context, a *attempt) bool {
+	for a.job.Durable() && ctx.Err() == nil && w.n.wokeLately(a.began) {
+		f, ended, answered := w.n.rounds.ask(ctx, a.job.Task.ID)
+		if ended {
+			w.settle(ctx, a, f)
+			return true
+		}
+		if w.n.abreast(answered) {
+			return false
+		}
+	}
+	return false
+}
+
+// endedMeanwhile is endedAsleep for a task that a client ends here.
+func (o *outbox) endedMeanwhile(ctx context.Context, j *Job) (Final, bool) {
+	for j.Durable() && ctx.Err() == nil && o.n.wokeLately(time.Time{}) {
+		f, ended, answered := o.n.rounds.ask(ctx, j.Task.ID)
+		if ended {
+			return f, true
+		}
+		if o.n.abreast(answered) {
+			break
+		}
+	}
+	return Final{}, false
+}
+
+// rounds asks all nodes for the ends of tasks, with one question for all that wait, and the next retryWait after its answers:
+// each has every node send a heartbeat to all, and very many tasks may end in the moment in which a machine is opened.
+type rounds struct {
+	n *Node
+
+	mu     sync.Mutex
+	asking bool
+	next   *round // not asked yet
+}
+
+// round is one question. What it learns is written before done is closed, and not changed then.
+type round struct {
+	ids      []bus.TaskID
+	done     chan struct{}
+	ended    map[bus.TaskID]Final
+	answered map[bus.NodeID]bool
+}
+
+// ask returns the end of a task, if another knows one, and who has answered. It may be called again at once.
+func (r *rounds) ask(ctx context.Context, id bus.TaskID) (f Final, ended bool, answered map[bus.NodeID]bool) {
+	r.mu.Lock()
+	if r.next == nil {
+		r.next = &round{done: make(chan struct{}), ended: map[bus.TaskID]Final{}}
+	}
+	mine := r.next
+	mine.ids = append(mine.ids, id)
+	if !r.asking {
+		r.asking = true
+		r.n.bg.run(r.run)
+	}
+	r.mu.Unlock()
+	select {
+	case <-mine.done:
+	case <-r.n.bg.done: // the Node ends
+		r.n.worker.pause(ctx)
+		return f, false, nil
+	case <-ctx.Done():
+		return f, false, nil
+	}
+	f, ended = mine.ended[id]
+	return f, ended, mine.answered
+}
+
+// run asks until nobody waits.
+func (r *rounds) run() {
+	for {
+		r.mu.Lock()
+		now := r.next
+		r.next, r.asking = nil, now != nil
+		r.mu.Unlock()
+		if now == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), syncWithin)
+		var mu sync.Mutex // the question may be asked in parts
+		var err error
+		now.answered, err = r.n.syncOf(ctx, now.ids, func(f Final) {
+			mu.Lock()
+			defer mu.Unlock()
+			now.ended[f.Task] = f
+		})
+		cancel()
+		if err != nil {
+			r.n.log.Debug("not all nodes answered whether tasks have ended", "asked", len(now.ids), "err", err)
+		}
+		close(now.done)
+		select {
+		case <-time.After(retryWait):
+		case <-r.n.bg.done:
+		}
+	}
 }

@@ -46,7 +46,7 @@ func (o *outbox) care(ctx context.Context) {
 
 // expire ends what has passed its deadline. A custodian does so while the submitter is away.
 func (o *outbox) expire(ctx context.Context, now time.Time) {
-	if now.Sub(o.n.start) < listenFirst || protect.Deadline.Off() {
+	if now.Sub(o.n.start) < listenFirst || now.Before(o.endAfter) || protect.Deadline.Off() {
 		return // there may be no route yet to who knows better
 	}
 	var late []Job
@@ -77,14 +77,14 @@ func (o *outbox) endAll(ctx context.Context, js []Job, end func(*Job) Final) {
 	if len(js) == 0 {
 		return
 	}
-	o.askFirst(ctx, js)
+	known := o.askFirst(ctx, js)
 	// Side by side: each may wait for a host that does not answer.
 	var all errgroup.Group
 	all.SetLimit(endMost)
 	for i := range js {
 		all.Go(func() error {
 			j := &js[i]
-			if j.Durable() && o.isOver(j.Task.ID) {
+			if j.Durable() && (!known || o.isOver(j.Task.ID)) {
 				return nil
 			}
 			f := end(j)
@@ -97,10 +97,11 @@ func (o *outbox) endAll(ctx context.Context, js []Job, end func(*Job) Final) {
 	_ = all.Wait() // they return none
 }
 
-// askFirst asks the others for ends of durable tasks, before this node writes one of its own.
-func (o *outbox) askFirst(ctx context.Context, js []Job) {
+// askFirst asks the others for ends of durable tasks, before this node writes one of its own. It reports false where this
+// process just woke, and not all have answered yet who were there before: the tasks are ended in another try then.
+func (o *outbox) askFirst(ctx context.Context, js []Job) (known bool) {
 	if o.n.off(ProtectAskFirst) {
-		return
+		return true
 	}
 	var ids []bus.TaskID
 	for i := range js {
@@ -108,7 +109,13 @@ func (o *outbox) askFirst(ctx context.Context, js []Job) {
 			ids = append(ids, js[i].Task.ID)
 		}
 	}
-	o.ask(ctx, ids)
+	woke := o.n.wokeLately(time.Time{}) // before it asks: a gap may begin meanwhile
+	answered := o.ask(ctx, ids)
+	if !woke || len(ids) == 0 || o.n.abreast(answered) {
+		return true
+	}
+	o.endAfter = o.n.now().Add(retryWait)
+	return false
 }
 
 // isOver reports whether a durable task has an end: in this node's store, or as another node has told.

@@ -63,16 +63,18 @@ func (m *members) sees(id bus.NodeID) []bus.NodeID {
 	return nil
 }
 
-// ask asks all nodes for the ends of ids.
-func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) {
+// ask asks all nodes for the ends of ids, and returns who has answered.
+func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) (answered map[bus.NodeID]bool) {
 	if len(ids) == 0 || o.n.off(ProtectSync) {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
-	if err := o.n.sync(ctx, ids); err != nil {
+	answered, err := o.n.syncOf(ctx, ids, func(Final) {})
+	if err != nil {
 		o.n.log.Debug("not all nodes answered which tasks have ended", "asked", len(ids), "err", err)
 	}
+	return answered
 }
 
 // openIDs returns the open tasks here that were last asked for more than askAfter before now,

@@ -86,6 +86,7 @@ type Node struct {
 	start   time.Time
 	members *members
 	asker   *asker
+	rounds  *rounds
 	outbox  *outbox
 	worker  *worker
 	queue   *current
@@ -186,6 +187,7 @@ func New(cfg Config, fx Effects) *Node {
 	n.members.now, n.members.slept, n.members.speaks = cfg.Clock, cfg.Slept, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
+	n.rounds = &rounds{n: n}
 	n.choices = &choices{by: map[bus.TaskID]*chosen{}}
 	n.outbox = newOutbox(n)
 	n.worker = newWorker(n)

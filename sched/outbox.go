@@ -43,6 +43,7 @@ type outbox struct {
 	// A second custodian did not take a task: the next is tried after that. care's own.
 	replacePause time.Duration
 	replaceAfter time.Time
+	endAfter     time.Time // ends from outside wait for that; care's own
 
 	mu                    sync.Mutex
 	resting               bool                     // nothing is open

@@ -35,7 +35,7 @@ func keptBy(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID) (who []stri
 // is told why, as if it were asked now. Where that node was put out of the swarm, which is for good, it ends all of
 // them, once it has heard who else keeps them; where its owner keeps it since they were submitted, attached ones, and a durable one waits.
 func (o *outbox) refuse(ctx context.Context, now time.Time) {
-	if now.Sub(o.n.start) < listenFirst {
+	if now.Sub(o.n.start) < listenFirst || now.Before(o.endAfter) {
 		return // there may be no route yet to who knows better
 	}
 	var pinned []Job

@@ -362,6 +362,9 @@ func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) 
 		}
 		j = f.job()
 	}
+	if f, ended := o.endedMeanwhile(ctx, &j); ended {
+		return j.info(f.State, &f), nil
+	}
 	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attempts(&j), Error: errCancelled})
 	if errors.Is(err, ErrConflict) {
 		return n.Task(ctx, id)

@@ -2,7 +2,9 @@ package sched
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,23 +21,41 @@ const (
 // sync asks every node with a route which of ids it knows as ended, takes the answers in, and
 // hears a fresh heartbeat of each. It returns once all have answered, or with ctx.
 func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
-	if len(ids) <= syncMost {
-		return n.syncSome(ctx, ids)
-	}
-	var all errgroup.Group // one node that does not answer holds up none of them
-	for some := range slices.Chunk(ids, syncMost) {
-		all.Go(func() error { return n.syncSome(ctx, some) })
-	}
-	return all.Wait()
+	_, err := n.syncOf(ctx, ids, func(Final) {})
+	return err
 }
 
-// syncSome is sync for as many as one message asks for.
-func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID) error {
+// syncOf is sync, tells of each end, and returns who has answered for all of ids.
+func (n *Node) syncOf(ctx context.Context, ids []bus.TaskID, ended func(Final)) (answered map[bus.NodeID]bool, err error) {
+	if len(ids) <= syncMost {
+		return n.syncSome(ctx, ids, ended)
+	}
+	var all errgroup.Group // one node that does not answer holds up none of them
+	var mu sync.Mutex
+	for some := range slices.Chunk(ids, syncMost) {
+		all.Go(func() error {
+			by, err := n.syncSome(ctx, some, ended)
+			mu.Lock()
+			defer mu.Unlock()
+			if answered == nil {
+				answered = by
+			}
+			maps.DeleteFunc(answered, func(id bus.NodeID, _ bool) bool { return !by[id] })
+			return err
+		})
+	}
+	err = all.Wait()
+	return answered, err
+}
+
+// syncSome is syncOf for as many as one message asks for.
+func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID, ended func(Final)) (answered map[bus.NodeID]bool, err error) {
+	answered = map[bus.NodeID]bool{}
 	missing := n.askable()
 	if len(missing) == 0 {
-		return nil
+		return answered, nil
 	}
-	return n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids, Kept: n.outbox.keptOf(ids, n.now())}), func(m *Msg) bool {
+	err = n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids, Kept: n.outbox.keptOf(ids, n.now())}), func(m *Msg) bool {
 		if m == nil {
 			n.stillThere(missing)
 			return len(missing) == 0
@@ -45,6 +65,7 @@ func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID) error {
 			return false
 		}
 		for _, f := range r.Ended {
+			ended(f)
 			n.outbox.learn(f)
 		}
 		n.outbox.orphan(r.Node, r.Unknown)
@@ -53,26 +74,21 @@ func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID) error {
 		}
 		if r.Last {
 			delete(missing, r.Node)
+			answered[r.Node] = true
 		}
 		return len(missing) == 0
 	})
+	return answered, err
 }
 
 // askEnd asks every node with a route for the end of one task, and returns the first that is told.
-func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (Final, bool) {
-	f, ok, _ := n.askEndOf(ctx, id)
-	return f, ok
-}
-
-// askEndOf is askEnd, and returns who has answered that it knows of none.
-func (n *Node) askEndOf(ctx context.Context, id bus.TaskID) (f Final, ok bool, answered map[bus.NodeID]bool) {
+func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (f Final, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	missing := n.askable()
 	if len(missing) == 0 {
-		return f, false, nil
+		return f, false
 	}
-	answered = map[bus.NodeID]bool{}
 	err := n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: []bus.TaskID{id}}), func(m *Msg) bool {
 		if m == nil {
 			n.stillThere(missing)
@@ -87,14 +103,13 @@ func (n *Node) askEndOf(ctx context.Context, id bus.TaskID) (f Final, ok bool, a
 		}
 		if r.Last {
 			delete(missing, r.Node)
-			answered[r.Node] = true
 		}
 		return ok || len(missing) == 0
 	})
 	if err != nil {
 		n.log.Debug("not all nodes answered whether a task has ended", "task", id, "err", err)
 	}
-	return f, ok, answered
+	return f, ok
 }
 
 // askable returns the other nodes that a question reaches, and that understand it.

@@ -87,3 +87,33 @@ func TestSyncOfManyTasks(t *testing.T) {
 		t.Error("its submitter has lost what was kept for it, and nobody has noticed")
 	}
 }
+
+// Who has answered whether a task has ended has told, too, which host it follows: its heartbeat may be read after its answer.
+func TestAnswersTellOfALaterHost(t *testing.T) {
+	t.Parallel()
+	const a, b = bus.NodeID("myco-00000000000a"), bus.NodeID("myco-00000000000b")
+	w := &askingWire{}
+	asks := New(Config{ID: a}, Effects{Wire: w})
+	w.asked = New(Config{ID: b}, Effects{Wire: w})
+	defer asks.bg.end()
+	stop, err := asks.asker.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	asks.members.hear(bus.Heartbeat{Node: b, Boot: w.asked.cfg.Boot, Wire: bus.ThisWire()})
+	asks.queue.put(QueueID{Host: a, Term: 3}, true)
+	for _, at := range []struct {
+		term    uint64
+		abreast bool
+	}{{3, true}, {4, false}} {
+		w.asked.members.term(at.term)
+		_, ended, answered := asks.rounds.ask(t.Context(), "t1")
+		if ended || !answered[b] {
+			t.Fatalf("ended %v, answered %v", ended, answered)
+		}
+		if got := asks.abreast(answered); got != at.abreast {
+			t.Errorf("as host of term 3, where another knows of term %d, it is abreast: %v", at.term, got)
+		}
+	}
+}
