@@ -1,8 +1,11 @@
 package sched
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -80,3 +83,29 @@ func TestRoutesThatBrokeWhileSuspended(t *testing.T) {
 		}
 	}
 }
+
+// A process that stops reads its routes no more while its last tasks end. It has not woken from a gap, and asks nobody whose
+// answer it could wait for in vain.
+func TestStopIsNoGap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: &askingWire{}, Queues: noOldQueues{}})
+		n.members.tick()
+		time.Sleep(wakeGap + time.Millisecond)
+		if !n.wokeLately(time.Time{}) {
+			t.Error("a gap that is not over is none")
+		}
+		stop()
+		if err := n.electLoop(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if n.wokeLately(time.Time{}) {
+			t.Error("it stops, and takes that for a gap")
+		}
+	})
+}
+
+type noOldQueues struct{ Queues }
+
+func (noOldQueues) Old(context.Context) ([]QueueID, error) { return nil, nil }

@@ -21,6 +21,7 @@ const (
 
 // electLoop is the only place that changes who this node follows and whether it hosts.
 func (n *Node) electLoop(ctx context.Context) error {
+	defer n.members.ticksEnd()
 	every, closed := pollEvery, time.Time{}
 	t := time.NewTicker(every)
 	defer t.Stop()

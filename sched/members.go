@@ -445,6 +445,13 @@ func (m *members) wokeSince(t time.Time) (woke time.Time, ok bool) {
 	return woke, woke.After(t)
 }
 
+// ticksEnd notes that nothing calls tick any more: that is no gap.
+func (m *members) ticksEnd() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastTick = time.Time{}
+}
+
 // term returns the highest term heard of, and raises it to at least t.
 func (m *members) term(t uint64) uint64 {
 	m.mu.Lock()
