@@ -8,8 +8,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// askAwake is for how long after it woke a process waits for the others' answers before it writes an end. Who was lost
-// meanwhile is known by then.
+// askAwake is for how long after it woke a process waits for the others' answers before it writes an end. A machine that is
+// opened may take some seconds until it has its network, and has lost all others by then.
 const askAwake = 2 * lostAfter
 
 // stamp notes that left is left of j's deadline at now.
@@ -47,8 +47,12 @@ func (n *Node) wokeLately(t time.Time) bool {
 	return ok && n.now().Sub(woke) <= askAwake && !n.off(ProtectAskAwake)
 }
 
-// abreast reports whether all live peers are among answered, and this node follows the latest host of whom they told.
+// abreast reports whether all peers that were there before this process woke are among answered, and it follows the latest
+// host of whom they told.
 func (n *Node) abreast(answered map[bus.NodeID]bool) bool {
+	if n.members.lostAwake() {
+		return false
+	}
 	v := n.members.view()
 	for _, id := range v.Live() {
 		if id != n.cfg.ID && !answered[id] && v.Peers[id].State != bus.NodeIncompatible {

@@ -15,7 +15,7 @@ import (
 func TestMachineIsShutInMidTask(t *testing.T) {
 	t.Parallel()
 	for _, nodes := range []int{2, 3, 5} {
-		for _, routes := range []time.Duration{0, 300 * time.Millisecond, time.Second, 2500 * time.Millisecond} {
+		for _, routes := range []time.Duration{0, 300 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second} {
 			t.Run(fmt.Sprintf("%d nodes, routes after %v", nodes, routes), func(t *testing.T) {
 				t.Parallel()
 				play(t, setup{nodes: nodes, rank: map[int]int{0: 1}, work: nobody}, stoppedAlone(routes))
@@ -27,7 +27,7 @@ func TestMachineIsShutInMidTask(t *testing.T) {
 // As above, and the task's deadline passes before it is opened, or a client cancels the task in the moment in which it is.
 func TestMachineIsShutUntilItsTaskIsToEnd(t *testing.T) {
 	t.Parallel()
-	for _, routes := range []time.Duration{0, 300 * time.Millisecond, time.Second, 2500 * time.Millisecond} {
+	for _, routes := range []time.Duration{0, 300 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second} {
 		c := setup{nodes: 3, rank: map[int]int{0: 1}, work: nobody}
 		t.Run(fmt.Sprintf("deadline, routes after %v", routes), func(t *testing.T) {
 			t.Parallel()

@@ -114,6 +114,7 @@ type member struct {
 	routed bool          // a route was seen since the last beat began
 	misses int           // polls without a route
 	upAt   time.Time     // since when there is the route that was seen last
+	lostAt time.Time     // when it was lost last, and had said no goodbye
 	gone   bool          // said goodbye
 	ahead  ahead
 	skewed bool     // it was told that its clock differs
@@ -259,6 +260,7 @@ func (m *members) tick() (lost []bus.NodeID) {
 			m.news++
 		}
 		if p.State == bus.NodeLost && was != bus.NodeLost {
+			p.lostAt = now
 			lost = append(lost, id)
 		}
 		if p.State == bus.NodeLost && now.Sub(p.Seen) > forgetAfter {
@@ -443,6 +445,19 @@ func (m *members) wokeSince(t time.Time) (woke time.Time, ok bool) {
 		woke = now
 	}
 	return woke, woke.After(t)
+}
+
+// lostAwake reports whether a peer that was there before this process woke was lost since, and said no goodbye: this
+// machine may have no network yet.
+func (m *members) lostAwake() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		if p.State == bus.NodeLost && !p.gone && p.lostAt.After(m.wokeAt) {
+			return true
+		}
+	}
+	return false
 }
 
 // ticksEnd notes that nothing calls tick any more: that is no gap.
