@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	scripted "github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
 
@@ -42,20 +43,15 @@ func TestWatcherNoticesStartAndStop(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(nil)
 	s.Listener.Close()
-	// One end of a connection keeps the address from others, and listens no more than nobody does.
-	hold, err := new(net.Dialer).DialContext(t.Context(), "tcp", silent(t))
+	address, release, err := scripted.Reserve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hold.Close()
-	address := hold.LocalAddr().String()
+	t.Cleanup(func() { _ = release() })
 	w := watch(t, engine.Config{Env: withOllama(address), Interval: 10 * time.Millisecond, ProbeTimeout: patience})
 	await(t, w, "demo at first", func(s *engine.Set) bool { return len(s.Models()) == 1 && s.Models()[0].Demo })
 	wantAddresses(t, w) // nobody has said that there is one
 
-	if err := errors.Join(hold.(*net.TCPConn).SetLinger(0), hold.Close()); err != nil { // at once, so that the address is free
-		t.Fatal(err)
-	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
