@@ -53,6 +53,16 @@ func NewTask(typ string, payload any) (Task, error) {
 // too.
 func Payload[T any](t *Task) (T, error) { return originalOr[T](t.Original, t.Payload) }
 
+// Request is Payload for a Handler: decoded, and valid. Its errors are Errors; CodeInvalid for what does not decode, and
+// those of the request's Validate.
+func Request[T interface{ Validate() error }](t *Task) (T, error) {
+	req, err := Payload[T](t)
+	if err != nil {
+		return req, Errorf(CodeInvalid, "read the request: %w", err)
+	}
+	return req, req.Validate()
+}
+
 // OriginalPayload returns what NewTask made the payload of a task from, in the process that did. It is not
 // to be changed.
 func OriginalPayload[T any](t *Task) (v T, ok bool) { return originalAs[T](t.Original, t.Payload) }

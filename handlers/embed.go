@@ -3,7 +3,6 @@ package handlers
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -58,14 +57,11 @@ func (h *Embed) Capability(context.Context) (bus.Capability, error) {
 // one over a limit, CodeNotFound, marked by bus.Retry, for a model that this node does not have (any
 // more), or are those of the engine.
 func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
-	var req bus.EmbedRequest
-	if err := json.Unmarshal(t.Payload, &req); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	t.DropPayload() // it is read, and may be large
-	if err := req.Validate(); err != nil {
+	req, err := bus.Request[bus.EmbedRequest](t)
+	if err != nil {
 		return nil, err
 	}
+	t.DropPayload() // it is read, and may be large
 	if t.Model == "" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models")
 	}

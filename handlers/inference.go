@@ -103,11 +103,8 @@ func (h *Inference) Capability(context.Context) (bus.Capability, error) {
 // none, CodeTooLarge for one over a limit, CodeNotFound, marked by bus.Retry, for a
 // model that this node does not have (any more), or are those of the engine.
 func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
-	req, err := bus.Payload[bus.InferenceRequest](t)
+	req, err := bus.Request[bus.InferenceRequest](t)
 	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
 		return nil, err
 	}
 	if t.Model == "" {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -65,11 +64,8 @@ func managing(typ string, p Puller) bus.Capability {
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is none, or are those of the
 // engine. A pull that begins again goes on where the engine was.
 func (h *Pull) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
-	var req bus.PullRequest
-	if err := json.Unmarshal(t.Payload, &req); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
+	req, err := bus.Request[bus.PullRequest](t)
+	if err != nil {
 		return nil, err
 	}
 	bus.SetPhase(ctx, "pull", pullPause)
@@ -80,11 +76,8 @@ func (h *Pull) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, err
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is none, CodeNotFound where
 // no engine here has the model, or are those of the engine.
 func (h *Delete) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
-	var req bus.DeleteRequest
-	if err := json.Unmarshal(t.Payload, &req); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
+	req, err := bus.Request[bus.DeleteRequest](t)
+	if err != nil {
 		return nil, err
 	}
 	bus.SetPhase(ctx, "delete", deleteTime)

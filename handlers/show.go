@@ -46,11 +46,8 @@ func (h *Show) Capability(context.Context) (bus.Capability, error) {
 // no engine here has the model, or are those of the engine. None is tried again: no other node could, and
 // whoever asks has a shorter answer.
 func (h *Show) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
-	var req bus.ShowRequest
-	if err := json.Unmarshal(t.Payload, &req); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
+	req, err := bus.Request[bus.ShowRequest](t)
+	if err != nil {
 		return nil, err
 	}
 	bus.SetPhase(ctx, "show", showTime)

@@ -92,11 +92,8 @@ func (h *Handler) Capability(context.Context) (bus.Capability, error) {
 // server is not reached, or documents are not read, are marked by bus.RetryFew: another machine may do better.
 // Those two name neither the page nor its host, for they are told to observers.
 func (h *Handler) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
-	req, err := bus.Payload[bus.FetchRequest](t)
+	req, err := bus.Request[bus.FetchRequest](t)
 	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
 		return nil, err
 	}
 	req.Format = cmp.Or(req.Format, bus.FormatMarkdown)

@@ -92,11 +92,8 @@ func (s *Search) Capability(context.Context) (bus.Capability, error) {
 // by bus.RetryFew: another node with a search engine may do better. Those name neither what is looked for nor where
 // the search engine is, for they are told to observers.
 func (s *Search) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error) {
-	req, err := bus.Payload[bus.SearchRequest](t)
+	req, err := bus.Request[bus.SearchRequest](t)
 	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
-	}
-	if err := req.Validate(); err != nil {
 		return nil, err
 	}
 	bus.SetPhase(ctx, "search", s.cfg.Limit+searchTime)
