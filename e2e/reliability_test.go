@@ -52,7 +52,7 @@ var catalogue = []lab.Fault{
 	{
 		Key: "freeze", Event: "a worker is stopped (SIGSTOP) with tasks at every step, and goes on", Promise: "its late results are superseded, 0 told twice",
 		Test:    "TestWorkerIsFrozen",
-		Without: []protect.Protection{sched.ProtectCommit, sched.ProtectKeepFirst}, Then: `\d+ results were told twice`,
+		Without: []protect.Protection{sched.ProtectCommit, sched.ProtectKeepFirst, sched.ProtectAskAwake}, Then: `\d+ results were told twice`,
 	},
 	{
 		Key: "engine", Event: "an engine hangs, dribbles, breaks off, fails or talks nonsense", Promise: "answered by another; the hung request is cancelled",
