@@ -83,20 +83,28 @@ func (x *webPage) goTo(url string) {
 // eval returns what an expression is on the page.
 func eval[T any](x *webPage, js string) T {
 	x.t.Helper()
-	ctx, cancel := context.WithTimeout(x.ctx, harness.Patience)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js))
+	v, err := tryEval[T](x, js)
 	if err != nil {
 		x.t.Fatalf("%s: %v", js, err)
 	}
 	return v
 }
 
-// sees waits until an element shows all of words.
+// tryEval is eval where the page may be left meanwhile, which is an error.
+func tryEval[T any](x *webPage, js string) (T, error) {
+	ctx, cancel := context.WithTimeout(x.ctx, harness.Patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
+}
+
+// sees waits until an element shows all of words, be it on the page that a click just led to.
 func (x *webPage) sees(selector string, words ...string) {
 	x.t.Helper()
 	harness.Poll(x.t, harness.Patience, fmt.Sprintf("%s shows %q", selector, words), func() string {
-		shown := eval[string](x, fmt.Sprintf("document.querySelector(%q)?.textContent ?? ''", selector))
+		shown, err := tryEval[string](x, fmt.Sprintf("document.querySelector(%q)?.textContent ?? ''", selector))
+		if err != nil {
+			return err.Error()
+		}
 		for _, w := range words {
 			if !strings.Contains(shown, w) {
 				return fmt.Sprintf("%q", shown) // nothing at all is not it either
@@ -106,14 +114,17 @@ func (x *webPage) sees(selector string, words ...string) {
 	})
 }
 
-// resize gives the window another size, in pixels.
-func (x *webPage) resize(width, height int64) {
+// resize gives the window another size, in pixels, and waits until the page is drawn in it: what a page sizes itself,
+// as a plot, it sizes while it is drawn.
+func (x *webPage) resize(width, height int64, options ...chromedp.EmulateViewportOption) {
 	x.t.Helper()
 	ctx, cancel := context.WithTimeout(x.ctx, harness.Patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height, options...)); err != nil {
 		x.t.Fatalf("make the window %d pixels wide: %v", width, err)
 	}
+	x.holds(fmt.Sprintf("matchMedia('(width: %dpx)').matches", width))
+	eval[bool](x, "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
 }
 
 // quiet fails where the console has anything but what allowed matches.

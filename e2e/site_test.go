@@ -68,7 +68,7 @@ func browseSite(t *testing.T, top, dir string) {
 	eval[bool](x, "(document.querySelector('.pager [rel=next]').click(), true)")
 	x.sees("h1", "Talking with the swarm")
 
-	do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulatePortrait))
+	x.resize(390, 844, chromedp.EmulateMobile, chromedp.EmulatePortrait)
 	if shown := eval[string](x, "getComputedStyle(document.querySelector('.menu')).display"); shown != "none" {
 		t.Errorf("on a phone the menu is %s before it is opened", shown)
 	}
