@@ -20,7 +20,16 @@ var dialectRoutes = map[string]string{
 	"POST /api/web_search": `{"query":"x"}`, "POST /api/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/experimental/web_search": `{"query":"x"}`, "POST /api/experimental/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
+	"GET /v1/answers/{id}": "", "DELETE /v1/answers/{id}": "",
 	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /ui/chat/swarm": "", "GET /metrics": "",
+}
+
+// served is the status of a request of dialectRoutes that is let in: there is no answer to come back to.
+func served(route string) int {
+	if strings.HasSuffix(route, " /v1/answers/{id}") {
+		return http.StatusNotFound
+	}
+	return http.StatusOK
 }
 
 // open reports whether a route tells nothing, and is for all.
@@ -81,7 +90,7 @@ func TestKeysOfDialects(t *testing.T) {
 		if !dialect {
 			continue
 		}
-		if w := local(t, g, method, target, body); w.Code != http.StatusOK {
+		if w := local(t, g, method, target, body); w.Code != served(route) {
 			t.Errorf("%s: %d %s", route, w.Code, w.Body)
 		}
 		// The other protections stay.
@@ -95,6 +104,9 @@ func TestKeysOfDialects(t *testing.T) {
 		} {
 			if header[0] != "Host" && method == http.MethodGet {
 				continue // it changes nothing, and no page may read it
+			}
+			if header[0] == "Content-Type" && body == "" {
+				continue
 			}
 			o, g := newOracle(t, paris())
 			if w := local(t, g, method, target, body, header...); w.Code != http.StatusForbidden && w.Code != http.StatusBadRequest || len(o.tasks) > 0 {
@@ -138,7 +150,7 @@ func TestProxiesNeedTheKey(t *testing.T) {
 			if w := local(t, g, method, target, body, name, v); w.Code != http.StatusUnauthorized {
 				t.Errorf("%s with %s without the key: %d", route, name, w.Code)
 			}
-			if w := local(t, g, method, target, body, name, v, "Authorization", "Bearer "+key); w.Code != http.StatusOK {
+			if w := local(t, g, method, target, body, name, v, "Authorization", "Bearer "+key); w.Code != served(route) {
 				t.Errorf("%s with %s with it: %d %s", route, name, w.Code, w.Body)
 			}
 		}
@@ -159,7 +171,7 @@ func TestKeyAlways(t *testing.T) {
 		if w := local(t, g, method, target, body); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s without the key: %d", route, w.Code)
 		}
-		if w := local(t, g, method, target, body, "Authorization", "Bearer "+key); w.Code != http.StatusOK {
+		if w := local(t, g, method, target, body, "Authorization", "Bearer "+key); w.Code != served(route) {
 			t.Errorf("%s with it: %d %s", route, w.Code, w.Body)
 		}
 	}

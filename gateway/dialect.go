@@ -69,7 +69,7 @@ func sentence(e *bus.Error) string {
 
 // handle makes a handler of a function that either answers, or returns an error before it has.
 func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
-	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	answer := func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
@@ -85,10 +85,25 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 			err = wrong{err: bus.AsError(err)}
 		}
 		if err != nil {
-			status, e := g.explain(r, err)
-			d.refuseField(g, w, status, e, fieldOf(err))
+			d.explainTo(g, w, r, err)
 		}
 	}
+	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.Header.Get(headerAnswer) == "" {
+			answer(g, w, r)
+			return
+		}
+		err := g.keeping(w, r, func(w http.ResponseWriter, r *http.Request) { answer(g, w, r) })
+		if err != nil {
+			d.explainTo(g, w, r, err)
+		}
+	}
+}
+
+// explainTo answers a request with why it has no other answer.
+func (d *dialect) explainTo(g *Gateway, w http.ResponseWriter, r *http.Request, err error) {
+	status, e := g.explain(r, err)
+	d.refuseField(g, w, status, e, fieldOf(err))
 }
 
 // wrong is an error in the request itself, before there is a task; its code tells the status. field is

@@ -107,12 +107,13 @@ type Gateway struct {
 	setting sync.Mutex // held while keys change
 	room    *room
 	held    heldTasks
+	answers answers
 	feed    *feed
 	life    context.Context //nolint:containedctx // its own: ends with Close
 	end     context.CancelFunc
 }
 
-// Close cancels the tasks that wait for their clients to come back.
+// Close cancels the tasks and the answers that wait for their clients to come back.
 func (g *Gateway) Close() { g.end() }
 
 // route is a pattern of http.ServeMux, who may call it, and what it does.
@@ -134,7 +135,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, answerRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.

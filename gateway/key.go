@@ -161,7 +161,7 @@ func (h *holder) may(a access) bool {
 // tells which limit is reached, and wait how long it may be.
 func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.Duration, err *bus.Error) {
 	done = func() {}
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || protect.KeyLimits.Off() {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || protect.KeyLimits.Off() {
 		return done, 0, nil
 	}
 	if h.room != nil {

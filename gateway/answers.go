@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// headerAnswer, of a request, is a name that its client has made up for the answer: it may drop then, and come back for the rest.
+const headerAnswer = "X-Myco-Answer"
+
+const (
+	answerFor   = time.Hour // that an answer is kept, and written, from when it was last read
+	answerMost  = 16 << 20  // bytes of one
+	answersMost = 128 << 20 // bytes of all
+	answersLong = 1000      // how many
+)
+
+// stopRoute is the only one that ends what another request has begun.
+const stopRoute = "DELETE /v1/answers/{id}"
+
+var answerRoutes = []route{
+	{"GET /v1/answers/{id}", forLocal, openAIDialect.handle((*Gateway).readAnswer)},
+	{stopRoute, forLocal, openAIDialect.handle((*Gateway).stopAnswer)},
+}
+
+// answers are those whose clients may come back to them.
+type answers struct {
+	mu    sync.Mutex
+	by    map[answerName]*keptAnswer
+	order []*keptAnswer // oldest first
+	bytes int
+}
+
+// answerName is whose an answer is, as Task.User, and what that one has called it.
+type answerName struct{ user, id string }
+
+type keptAnswer struct {
+	*transcript
+	name   answerName
+	cancel context.CancelCauseFunc // ends what writes it
+	size   int                     // guarded by answers.mu, as all that follows
+	done   bool
+	leave  *time.Timer // runs while nobody reads
+	reads  int
+}
+
+var answerID = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
+
+var (
+	errStopped = bus.Errorf(bus.CodeCancelled, "the answer was stopped")
+	errUnread  = bus.Errorf(bus.CodeCancelled, "nobody has read the answer for an hour")
+)
+
+// begin makes room for an answer, which one reads, and which cancel ends.
+func (s *answers) begin(name answerName, cancel context.CancelCauseFunc) (*keptAnswer, error) {
+	if !answerID.MatchString(name.id) {
+		return nil, bus.Errorf(bus.CodeInvalid, "%s: %q: want 16 to 64 letters, digits, - or _, made up at random", headerAnswer, name.id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by[name] != nil {
+		return nil, bus.Errorf(bus.CodeConflict, "there is an answer of this name, %s", name.id).WithHint("GET /v1/answers/%s", name.id)
+	}
+	for s.bytes > answersMost || len(s.order) >= answersLong {
+		i := slices.IndexFunc(s.order, func(a *keptAnswer) bool { return a.done && a.reads == 0 })
+		if i < 0 {
+			return nil, bus.Errorf(bus.CodeBusy, "%d answers are written that are kept for their clients: there is no room for another", len(s.order))
+		}
+		s.drop(s.order[i])
+	}
+	a := &keptAnswer{name: name, cancel: cancel}
+	a.transcript = newTranscript(func(n int) error { return s.grow(a, n) })
+	a.leave = time.AfterFunc(answerFor, func() { s.unread(a) })
+	if s.by == nil {
+		s.by = map[answerName]*keptAnswer{}
+	}
+	s.by[name], s.order = a, append(s.order, a)
+	s.open(a)
+	return a, nil
+}
+
+// find returns an answer to read, until close is called; nil where there is none.
+func (s *answers) find(name answerName) *keptAnswer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.by[name]
+	if a != nil {
+		s.open(a)
+	}
+	return a
+}
+
+func (s *answers) open(a *keptAnswer) {
+	a.reads++
+	a.leave.Stop()
+}
+
+func (s *answers) close(a *keptAnswer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.reads--; a.reads == 0 && s.by[a.name] == a {
+		a.leave.Reset(answerFor)
+	}
+}
+
+// ended notes that an answer is written. One that is an error is not kept: who has not read it asks again.
+func (s *answers) ended(a *keptAnswer) {
+	a.end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.done = true; a.status != http.StatusOK {
+		s.drop(a)
+	}
+}
+
+func (s *answers) grow(a *keptAnswer, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.size+n > answerMost {
+		s.drop(a)
+		return errLongAnswer
+	}
+	if s.by[a.name] == a {
+		s.bytes += n
+	}
+	a.size += n
+	return nil
+}
+
+// unread ends an answer that nobody reads.
+func (s *answers) unread(a *keptAnswer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.reads == 0 {
+		s.drop(a)
+		a.cancel(errUnread)
+	}
+}
+
+// stop ends the work on an answer, and reports whether there is one of that name.
+func (s *answers) stop(name answerName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.by[name]
+	if a == nil {
+		return false
+	}
+	s.drop(a)
+	a.cancel(errStopped)
+	return true
+}
+
+// drop keeps an answer no more. Who reads it reads on.
+func (s *answers) drop(a *keptAnswer) {
+	if s.by[a.name] != a {
+		return
+	}
+	a.leave.Stop()
+	delete(s.by, a.name)
+	s.order = slices.DeleteFunc(s.order, func(x *keptAnswer) bool { return x == a })
+	s.bytes -= a.size
+}
+
+// keeping has serve answer a request whose client may drop and come back: what serve writes is kept, and goes to the client beside.
+// It ends when serve does, and the client has got all or has left.
+func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request)) error {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	defer context.AfterFunc(g.life, func() { cancel(bus.Errorf(bus.CodeUnavailable, "this node stops")) })()
+	if h := holderOf(r); h != nil {
+		defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
+	}
+	a, err := g.answers.begin(answerName{userOf(r), r.Header.Get(headerAnswer)}, cancel)
+	if err != nil {
+		return wrong{err: bus.AsError(err)}
+	}
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer g.answers.close(a)
+		if err := a.copyTo(r.Context(), w, 0); err != nil {
+			g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
+		}
+	})
+	defer reader.Wait()
+	defer g.answers.ended(a)
+	serve(&scribe{transcript: a.transcript, conn: w, header: w.Header().Clone()}, r.WithContext(ctx))
+	return nil
+}
+
+// readAnswer streams an answer, from the event after that of Last-Event-ID on.
+func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
+	last := 0
+	if v := r.Header.Get("Last-Event-ID"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 {
+			return wrong{err: bus.Errorf(bus.CodeInvalid, "Last-Event-ID %q: want the number of an event", v)}
+		}
+		last = n
+	}
+	a := g.answers.find(answerName{userOf(r), r.PathValue("id")})
+	if a == nil {
+		return noAnswer(r)
+	}
+	defer g.answers.close(a)
+	from, rest, ok := a.position(last)
+	if !ok {
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "Last-Event-ID %d: the answer has fewer events", last)}
+	}
+	if !rest {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err := a.copyTo(r.Context(), w, from); err != nil {
+		g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
+	}
+	return nil
+}
+
+// stopAnswer ends the work on an answer.
+func (g *Gateway) stopAnswer(w http.ResponseWriter, r *http.Request) error {
+	if !g.answers.stop(answerName{userOf(r), r.PathValue("id")}) {
+		return noAnswer(r)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func noAnswer(r *http.Request) error {
+	return wrong{err: bus.Errorf(bus.CodeNotFound, "there is no answer %q here: it was stopped, or nobody has read it for an hour, or this node has started anew since",
+		r.PathValue("id")).WithHint("ask again")}
+}
