@@ -18,6 +18,7 @@ const headerAnswer = "X-Myco-Answer"
 const (
 	answerFor   = time.Hour // that an answer is kept, and written, from when it was last read
 	answerMost  = 16 << 20  // bytes of one
+	answerEnd   = 64 << 10  // bytes of what ends one that is longer
 	answersMost = 128 << 20 // bytes of all
 	answersLong = 1000      // how many
 )
@@ -47,6 +48,7 @@ type keptAnswer struct {
 	cancel context.CancelCauseFunc // ends what writes it
 	size   int                     // guarded by answers.mu, as all that follows
 	done   bool
+	gone   bool        // it is kept no more
 	leave  *time.Timer // runs while nobody reads
 	reads  int
 }
@@ -54,6 +56,8 @@ type keptAnswer struct {
 var answerID = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
 
 var (
+	errLongAnswer = bus.Errorf(bus.CodeTooLarge, "the answer is longer than there is room for: %d MiB for one that is kept, %d for all", answerMost>>20, answersMost>>20).
+			WithHint("ask without the header %s", headerAnswer)
 	errStopped = bus.Errorf(bus.CodeCancelled, "the answer was stopped")
 	errUnread  = bus.Errorf(bus.CodeCancelled, "nobody has read the answer for an hour")
 )
@@ -68,12 +72,8 @@ func (s *answers) begin(name answerName, cancel context.CancelCauseFunc) (*keptA
 	if s.by[name] != nil {
 		return nil, bus.Errorf(bus.CodeConflict, "there is an answer of this name, %s", name.id).WithHint("GET /v1/answers/%s", name.id)
 	}
-	for s.bytes > answersMost || len(s.order) >= answersLong {
-		i := slices.IndexFunc(s.order, func(a *keptAnswer) bool { return a.done && a.reads == 0 })
-		if i < 0 {
-			return nil, bus.Errorf(bus.CodeBusy, "%d answers are written that are kept for their clients: there is no room for another", len(s.order))
-		}
-		s.drop(s.order[i])
+	if len(s.order) >= answersLong && !s.giveWay() {
+		return nil, bus.Errorf(bus.CodeBusy, "%d answers are written that are kept for their clients: there is no room for another", len(s.order))
 	}
 	a := &keptAnswer{name: name, cancel: cancel}
 	a.transcript = newTranscript(func(n int) error { return s.grow(a, n) })
@@ -105,7 +105,7 @@ func (s *answers) open(a *keptAnswer) {
 func (s *answers) close(a *keptAnswer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.reads--; a.reads == 0 && s.by[a.name] == a {
+	if a.reads--; a.reads == 0 && !a.gone {
 		a.leave.Reset(answerFor)
 	}
 }
@@ -120,18 +120,36 @@ func (s *answers) ended(a *keptAnswer) {
 	}
 }
 
+// grow makes room for n bytes more of an answer.
 func (s *answers) grow(a *keptAnswer, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.size+n > answerMost {
+	if a.gone { // who reads it reads on, up to its limit, and why it ends
+		if a.size += n; a.size > answerMost+answerEnd {
+			return errLongAnswer
+		}
+		return nil
+	}
+	room := a.size+n <= answerMost
+	for room && s.bytes+n > answersMost {
+		room = s.giveWay()
+	}
+	if !room {
 		s.drop(a)
 		return errLongAnswer
 	}
-	if s.by[a.name] == a {
-		s.bytes += n
-	}
+	s.bytes += n
 	a.size += n
 	return nil
+}
+
+// giveWay drops the oldest answer that is written and not just read, and reports whether there was one.
+func (s *answers) giveWay() bool {
+	i := slices.IndexFunc(s.order, func(a *keptAnswer) bool { return a.done && a.reads == 0 })
+	if i >= 0 {
+		s.drop(s.order[i])
+	}
+	return i >= 0
 }
 
 // unread ends an answer that nobody reads.
@@ -159,9 +177,10 @@ func (s *answers) stop(name answerName) bool {
 
 // drop keeps an answer no more. Who reads it reads on.
 func (s *answers) drop(a *keptAnswer) {
-	if s.by[a.name] != a {
+	if a.gone {
 		return
 	}
+	a.gone = true
 	a.leave.Stop()
 	delete(s.by, a.name)
 	s.order = slices.DeleteFunc(s.order, func(x *keptAnswer) bool { return x == a })

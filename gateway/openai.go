@@ -32,6 +32,8 @@ func openAIFailure(status int, e *bus.Error, field string) any {
 		kind, code = "rate_limit_error", "rate_limit_exceeded"
 	case status == http.StatusBadRequest && e.Code == bus.CodeTooLarge:
 		kind, code = "invalid_request_error", "context_length_exceeded"
+	case e.Code == bus.CodeCancelled:
+		code = "cancelled"
 	case status < 500:
 		kind = "invalid_request_error"
 	}

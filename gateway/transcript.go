@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // transcript is an answer as it is written, for who reads it meanwhile and for who reads it later. Its server-sent events
@@ -146,6 +144,3 @@ func (s *scribe) SetWriteDeadline(time.Time) error { return nil }
 
 // Unwrap is for http.ResponseController: the rest of the request is read from the connection.
 func (s *scribe) Unwrap() http.ResponseWriter { return s.conn }
-
-var errLongAnswer = bus.Errorf(bus.CodeTooLarge, "the answer is longer than the %d MiB that are kept of one", answerMost>>20).
-	WithHint("ask without the header %s", headerAnswer)

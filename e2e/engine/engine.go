@@ -40,8 +40,8 @@ type Script struct {
 	Words []string
 	// Calls are calls of tools that follow the words of a chat.
 	Calls []Call
-	// Gate holds the answer back until it is closed; nil opens at once.
-	Gate <-chan struct{}
+	// Gate holds the answer back until it is closed, and Rest all but its first word; nil is open.
+	Gate, Rest <-chan struct{}
 	// Before is the time to the first word, Between the time from word to word.
 	Before, Between time.Duration
 	// Ending is what follows the last word.

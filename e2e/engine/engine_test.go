@@ -221,23 +221,31 @@ func TestFailIsAnError(t *testing.T) {
 
 func TestGateHoldsTheAnswer(t *testing.T) {
 	t.Parallel()
-	gate := make(chan struct{})
-	b := setup(t, func(engine.Request) engine.Script { return engine.Script{Gate: gate} })
-	ended := make(chan error, 1)
-	go func() {
-		resp, err := b.post(t.Context(), t, "/api/generate", map[string]any{"model": engine.Model, "prompt": "x"})
-		if err == nil {
-			_, err = io.ReadAll(resp.Body)
-			resp.Body.Close()
+	for words, script := range map[int]func(gate chan struct{}) engine.Script{
+		0: func(gate chan struct{}) engine.Script { return engine.Script{Gate: gate} },
+		1: func(gate chan struct{}) engine.Script { return engine.Script{Rest: gate} },
+	} {
+		gate := make(chan struct{})
+		b := setup(t, func(engine.Request) engine.Script { return script(gate) })
+		ended := make(chan error, 1)
+		go func() {
+			resp, err := b.post(t.Context(), t, "/api/generate", map[string]any{"model": engine.Model, "prompt": "x"})
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				resp.Body.Close()
+			}
+			ended <- err
+		}()
+		if _, err := b.ledger.Wait(t.Context(), func(runs []engine.Run) bool { return len(runs) == 1 && runs[0].Words == words }); err != nil {
+			t.Fatal(err)
 		}
-		ended <- err
-	}()
-	b.wait(t, engine.Running)
-	close(gate)
-	if err := <-ended; err != nil {
-		t.Fatal(err)
+		b.wait(t, engine.Running)
+		close(gate)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		b.wait(t, engine.Finished)
 	}
-	b.wait(t, engine.Finished)
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {

@@ -125,12 +125,8 @@ func (a *answer) play(s Script, marker string) Outcome {
 		a.w.WriteHeader(http.StatusOK)
 		a.flush()
 	}
-	if s.Gate != nil {
-		select {
-		case <-s.Gate:
-		case <-a.r.Context().Done():
-			return Left
-		}
+	if !a.passes(s.Gate) {
+		return Left
 	}
 	words := behind(s.Words, a.said)
 	for i, word := range words {
@@ -138,7 +134,7 @@ func (a *answer) play(s Script, marker string) Outcome {
 		if i == 0 {
 			d = s.Before
 		}
-		if !a.pause(d) {
+		if i == 1 && !a.passes(s.Rest) || !a.pause(d) {
 			return Left
 		}
 		a.word()
@@ -181,6 +177,19 @@ func (a *answer) play(s Script, marker string) Outcome {
 		"prompt_eval_count": 1 + len(s.Words) - len(words), "prompt_eval_duration": 1, "eval_count": len(words), "eval_duration": 1,
 	})
 	return Finished
+}
+
+// passes waits until a gate is closed, and reports whether the caller is still there.
+func (a *answer) passes(gate <-chan struct{}) bool {
+	if gate == nil {
+		return true
+	}
+	select {
+	case <-gate:
+		return true
+	case <-a.r.Context().Done():
+		return false
+	}
 }
 
 // pause waits for d, and reports whether the caller is still there.

@@ -22,31 +22,110 @@ async function reached(address, options) {
   throw new Refused(r.status, [said?.message, said?.hint].filter(Boolean).join(": ") || `The node answers ${r.status}.`, said?.code)
 }
 
-const broke = "The connection broke off before the answer was whole."
+const broke = "The answer broke off before it was whole."
 
 // unless has an error of the browser's be one in these words, unless the answer was stopped.
 const unless = words => e => { throw e.name === "AbortError" ? e : new Refused(0, words) }
+
+const gone = "The node has no more of this answer: it was stopped, or is older than an hour, or the node was started anew."
 
 // swarm tells which models there are, and what the nodes are called.
 export async function swarm(key) {
   return (await reached("/ui/chat/swarm", {headers: headers(key)})).json()
 }
 
-// ask has a model answer a conversation, and calls told with each piece: text, thinking, note (what goes on
-// meanwhile), node (who answers from here on), tokens, cut (the answer is longer than the model may write), or anew: what was told
-// before is void.
-export async function ask(model, messages, key, signal, told) {
-  const r = await reached("/v1/chat/completions", {
-    method: "POST", signal, headers: {...headers(key), "Content-Type": "application/json", "X-Myco-On-Loss": "restart"},
+// ask has a model answer a conversation, under a name of ours by which we come back where the connection breaks off: a phone sleeps, and a
+// cable is pulled. It calls told with each piece: text, thinking, note (what goes on meanwhile), node (who answers from here on),
+// tokens, cut (the answer is longer than the model may write), or anew: what was told before is void.
+export function ask(model, messages, name, key, signal, told) {
+  return follow(name, key, signal, told, signal => reached("/v1/chat/completions", {
+    method: "POST", signal, headers: {...headers(key), "Content-Type": "application/json", "X-Myco-On-Loss": "restart", "X-Myco-Answer": name},
     body: JSON.stringify({model, messages, stream: true, stream_options: {include_usage: true}}),
+  }))
+}
+
+// comeBack tells an answer that was asked for before, from its beginning.
+export function comeBack(name, key, signal, told) {
+  told({anew: true})
+  return follow(name, key, signal, told, null)
+}
+
+// stop ends the work on an answer, though the page may be left at once.
+export function stop(name, key) {
+  fetch("/v1/answers/" + name, {method: "DELETE", keepalive: true, headers: headers(key)}).catch(() => {}) // it ends by itself
+}
+
+const silent = 25_000 // ms without a word, of an answer that has one every ten seconds: the connection is gone, and nobody said so
+
+// follow tells an answer to its end. begin asks for it; null where that was done before.
+async function follow(name, key, signal, told, begin) {
+  let last = 0, tries = 0 // the event that we have, and how often we came in vain since
+  for (;;) {
+    const attempt = new AbortController(), leave = () => attempt.abort()
+    let at = Date.now(), quiet
+    const heard = () => {
+      at = Date.now()
+      clearTimeout(quiet)
+      quiet = setTimeout(leave, silent)
+    }
+    const wakes = () => { if (!document.hidden && Date.now() - at > silent / 2) leave() } // the phone has slept
+    signal.addEventListener("abort", leave)
+    document.addEventListener("visibilitychange", wakes)
+    try {
+      const r = begin ? await begin(attempt.signal) :
+        await reached("/v1/answers/" + name, {signal: attempt.signal, headers: {...headers(key), ...last > 0 ? {"Last-Event-ID": last} : {}}})
+      begin = null
+      if (r.status === 204) throw new Refused(r.status, broke)
+      told({node: r.headers.get("X-Myco-Node") ?? undefined, note: tries > 0 ? "" : undefined})
+      await read(r.body, heard, told, id => {
+        last = id
+        tries = 0
+      })
+      return
+    } catch (e) {
+      if (signal.aborted) throw e
+      const lost = e.name === "AbortError" || e.status === 0
+      if (begin && e.status === 409) begin = null // it was heard, though we were not told
+      else if (!begin && e.status === 404) {
+        if (last > 0 || tries > 2) throw new Refused(404, gone)
+        // Or another tab is about to ask.
+      } else if (!lost || begin && tries > 2) throw e
+      if (lost) told({note: "The node is not reached. Trying again"})
+      await pause(Math.min(500 * 2 ** tries++, 10_000), signal)
+    } finally {
+      clearTimeout(quiet)
+      signal.removeEventListener("abort", leave)
+      document.removeEventListener("visibilitychange", wakes)
+    }
+  }
+}
+
+// pause waits, or until there may be a network again.
+function pause(ms, signal) {
+  return new Promise(resolve => {
+    const over = () => {
+      clearTimeout(timer)
+      signal.removeEventListener("abort", over)
+      removeEventListener("online", over)
+      document.removeEventListener("visibilitychange", over)
+      resolve()
+    }
+    const timer = setTimeout(over, ms)
+    signal.addEventListener("abort", over)
+    addEventListener("online", over)
+    document.addEventListener("visibilitychange", over)
   })
-  told({node: r.headers.get("X-Myco-Node") ?? undefined})
-  let whole = false
-  for await (const line of lines(r.body)) {
+}
+
+// read tells the events of an answer; have is told the number of each.
+async function read(body, heard, told, have) {
+  let whole = false, id = 0
+  for await (const line of lines(body, heard)) {
     if (line.startsWith(":")) {
       const note = line.slice(1).trim(), node = note.match(/myco-[0-9a-f]{12}/g)?.at(-1)
       told(note === "node " + node ? {node} : {note, node})
     }
+    if (line.startsWith("id:")) id = Number(line.slice(3))
     if (!line.startsWith("data:")) continue
     const data = line.slice(5).trim()
     if (data === "[DONE]") {
@@ -54,24 +133,25 @@ export async function ask(model, messages, key, signal, told) {
       continue
     }
     const piece = JSON.parse(data)
-    if (piece.error) throw new Refused(r.status, piece.error.message, piece.error.code)
+    if (piece.error) throw new Refused(200, piece.error.message, piece.error.code)
     if (piece.myco_restarted) told({anew: true})
     const choice = piece.choices?.[0]
     told({text: choice?.delta?.content, thinking: choice?.delta?.reasoning, cut: choice?.finish_reason === "length", tokens: piece.usage?.completion_tokens})
+    have(id)
   }
   if (!whole) throw new Refused(0, broke)
 }
 
-// lines yields the lines of a stream of bytes, as they come.
-async function* lines(body) {
+// lines yields the lines of a stream of bytes, as they come; heard is told of each part.
+async function* lines(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ""
   for (;;) {
     const {value, done} = await reader.read().catch(unless(broke))
+    heard()
     if (done) break
     const parts = (rest + value).split("\n")
     rest = parts.pop()
     yield* parts
   }
-  if (rest) yield rest
 }

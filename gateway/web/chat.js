@@ -1,5 +1,5 @@
 import {el, set, text} from "./dom.js"
-import {ask} from "./answer.js"
+import {ask, comeBack, stop} from "./answer.js"
 import * as browser from "./kept.js"
 import * as pictures from "./pictures.js"
 import {invitation, key, look, model, named, sees, tell} from "./swarm.js"
@@ -9,8 +9,8 @@ import {button, following, showTurn, toEnd, turn} from "./turn.js"
 const $ = id => document.getElementById(id)
 const talk = $("talk"), question = $("question")
 
-let talked = browser.fresh() // the conversation
-let running = null // ends the answer that is written
+let talked = browser.fresh() // the conversation on the page
+const written = new Map() // by the id of their conversation, the answers that are written: {conversation, leave, state}
 
 const phone = matchMedia("(pointer: coarse)")
 
@@ -35,8 +35,9 @@ function draw() {
 
 // show puts a turn into its element; the promise is of its Markdown.
 function show(e, t) {
-  const last = t === talked.turns.at(-1), written = last && running !== null
-  return showTurn(e, t, written, last && !written ? offers(t) : [])
+  const last = t === talked.turns.at(-1), more = last && written.has(talked.id)
+  set(e, {"aria-busy": more ? "true" : null}) // a screen reader waits for its end
+  return showTurn(e, t, more, last && !more ? offers(t) : [])
 }
 
 // offers are what can be done about the last turn.
@@ -61,28 +62,39 @@ const sent = () => talked.turns.slice(talked.from).filter(t => t.role === "user"
   return {role: t.role, content: shown.length === 0 ? words : [{type: "text", text: words}, ...shown.map(p => ({type: "image_url", image_url: {url: p.url}}))]}
 })
 
-// answer has the model answer what was said so far.
-async function answer() {
-  const c = talked, messages = sent(), asked = model()
-  const t = {role: "assistant", content: "", thinking: ""}
-  c.turns.push(t)
-  const mine = running = new AbortController()
-  following(draw)
-  const e = talk.lastElementChild
-  set(e, {"aria-busy": "true"}) // a screen reader waits for its end
-  busy(true)
-  tell("asking")
+// answer has the model answer what was said so far. What another tab has made of the conversation meanwhile makes this a copy.
+function answer() {
+  const messages = sent(), asked = model()
+  const t = {role: "assistant", content: "", thinking: "", model: asked, name: browser.random() + browser.random(), open: true}
+  talked.turns.push(t)
+  keep(talked)
+  write(talked, (signal, told) => ask(asked, messages, t.name, key(), signal, told), messages.length > 1, true)
+}
+
+// write shows an answer, the last turn of c, as it comes by asks; older tells whether there is more than the question, and whole whether
+// it is asked for just now, and not come back to.
+async function write(c, asks, older, whole) {
+  const t = c.turns.at(-1), leave = new AbortController(), mine = {conversation: c, leave, state: "asking"}
+  written.set(c.id, mine)
+  if (c === talked) {
+    following(draw)
+    busy()
+  }
+  const says = words => {
+    mine.state = words
+    if (c === talked) tell(words)
+  }
+  const shown = () => c === talked && written.get(c.id) === mine
   const began = performance.now()
   const lost = []
-  let node = "", tokens = 0, first = 0, drawn = false, took = 0
+  let node = "", tokens = 0, first = 0, drawn = false, took = 0, away = false
   const told = p => {
-    if (running !== mine) return
     if (p.node) node = p.node
-    if (p.note) tell(named(p.note))
-    if (p.note && p.node && first > 0) lost.push(named(p.note))
+    if (p.note !== undefined) says(named(p.note))
+    if (p.note && p.node && t.content) lost.push(named(p.note))
     if (p.tokens) tokens = p.tokens
     if (p.cut) {
-      t.wrong = "The answer was cut off: it is as long as it may be, or the model's context is full." + (messages.length > 1 ? " Ask it to go on, or ask without the older half." : " Ask it to go on.")
+      t.wrong = "The answer was cut off: it is as long as it may be, or the model's context is full." + (older ? " Ask it to go on, or ask without the older half." : " Ask it to go on.")
       t.long = true
     }
     if (p.anew) {
@@ -93,41 +105,58 @@ async function answer() {
     if (first === 0) first = performance.now()
     t.content += p.text ?? ""
     t.thinking += p.thinking ?? ""
-    tell(t.content ? "answering" : "thinking")
+    says(t.content ? "answering" : "thinking")
     if (drawn) return
     drawn = true // not more often than a screen shows, and of a long answer so that there is time for others
     setTimeout(() => requestAnimationFrame(async () => {
       const began = performance.now()
-      if (running === mine) await following(() => show(e, t))
+      if (shown()) await following(() => show(talk.lastElementChild, t))
       took = performance.now() - began
       drawn = false
     }), 3 * took)
   }
+  says("asking")
+  delete t.wrong
   try {
-    await ask(asked, messages, key(), mine.signal, told)
+    await asks(leave.signal, told)
   } catch (err) {
-    t.wrong = err.name === "AbortError" ? "Stopped." : named(err.message)
+    t.wrong = err.name === "AbortError" || err.code === "cancelled" ? "Stopped." : named(err.message)
+    away = err.status === 401
     t.long = err.code === "context_length_exceeded"
-    if (t.long) t.wrong = tooLong(asked, messages.length > 1, t.wrong)
+    if (t.long) t.wrong = tooLong(t.model, older, t.wrong)
     if (err.name !== "AbortError") know() // the model may be gone, or the key
   }
   const ended = performance.now()
-  t.about = [...lost, named(node), asked, tokens > 1 && ended - first > 50 && `${(1000 * (tokens - 1) / (ended - first)).toFixed(0)} tokens/s`,
-    first > 0 && `first word after ${((first - began) / 1000).toFixed(first - began < 1000 ? 2 : 1)} s`].filter(Boolean).join(" · ")
-  if (running === mine) stopped()
+  t.about = [...lost, named(node), t.model, whole && tokens > 1 && ended - first > 50 && `${(1000 * (tokens - 1) / (ended - first)).toFixed(0)} tokens/s`,
+    whole && first > 0 && `first word after ${((first - began) / 1000).toFixed(first - began < 1000 ? 2 : 1)} s`].filter(Boolean).join(" · ")
+  if (!away) delete t.open // with a key it may be come back to
+  written.delete(c.id)
   keep(c)
-  set(e, {"aria-busy": null})
-  following(() => show(e, t))
-}
-
-function stopped() {
-  running = null
+  if (c !== talked) return
   tell("")
-  busy(false)
+  busy()
+  following(() => show(talk.lastElementChild, t))
 }
 
-function busy(yes) {
-  const held = document.activeElement === $("stop")
+// goOn comes back to the answer with which a conversation ends, where that is written: the page was loaded anew, or another
+// tab has asked.
+function goOn(c) {
+  const t = c.turns.at(-1)
+  if (!t?.open || written.has(c.id)) return
+  write(c, (signal, told) => comeBack(t.name, key(), signal, told), c.turns.length > 2, false)
+}
+
+// end stops the answer that is written in a conversation.
+function end(id) {
+  const w = written.get(id)
+  if (w === undefined) return
+  stop(w.conversation.turns.at(-1).name, key())
+  w.leave.abort()
+}
+
+// busy has the page be as the conversation on it is: an answer is written in it, or not.
+function busy() {
+  const yes = written.has(talked.id), held = document.activeElement === $("stop")
   $("stop").hidden = !yes
   $("send").hidden = yes
   $("model").disabled = yes
@@ -155,18 +184,25 @@ function lead() {
   browser.setHere(id)
 }
 
-// goTo shows a conversation. The answer that is written is stopped.
+// goTo leads to a conversation. An answer that is written in the one before is written on, unless nobody can come back to that.
 function goTo(c) {
-  if (running !== null) {
-    running.abort()
-    stopped()
-  }
+  showTalk(c)
+  goOn(c)
+}
+
+function showTalk(c) {
+  if (talked !== c && talked.version === null) end(talked.id)
   talked = c
   text($("stays"), "The conversation stays in this browser.")
   lead()
   draw()
+  tell(written.get(c.id)?.state ?? "")
+  busy()
   toEnd()
 }
+
+// conversation is the one of an id: as it is written here, or as it is kept.
+const conversation = id => written.get(id)?.conversation ?? browser.kept(id) ?? browser.fresh()
 
 // begin begins a new conversation.
 function begin() {
@@ -178,12 +214,11 @@ function begin() {
 
 function say() {
   const words = question.value.trim()
-  if (running !== null || $("send").disabled || words === "" && !pictures.any()) return
+  if (written.has(talked.id) || $("send").disabled || words === "" && !pictures.any()) return
   if (model() === "") return know()
   talked.turns.push({role: "user", content: words, pictures: pictures.take()})
   question.value = ""
   grow()
-  keep(talked)
   answer()
   typeOn()
   toEnd()
@@ -191,7 +226,7 @@ function say() {
 
 // again asks the last question once more.
 function again() {
-  if (running !== null) return
+  if (written.has(talked.id)) return
   if (model() === "") return know()
   while (talked.turns.at(-1)?.role === "assistant") talked.turns.pop()
   if (talked.turns.length === 0) return draw()
@@ -218,16 +253,19 @@ function grow() {
 }
 
 $("ask").addEventListener("submit", e => { e.preventDefault(); say() })
-$("stop").addEventListener("click", () => running?.abort())
+$("stop").addEventListener("click", () => end(talked.id))
 $("new").addEventListener("click", begin)
-$("open").addEventListener("click", () => showList(talked.id))
-$("talks").addEventListener("gone", e => { if (e.detail.includes(talked.id)) goTo(browser.fresh()) })
+$("open").addEventListener("click", () => showList(talked.id, written))
+$("talks").addEventListener("gone", e => {
+  e.detail.forEach(end)
+  if (e.detail.includes(talked.id)) goTo(browser.fresh())
+})
 $("forget").addEventListener("click", () => { browser.setSetting("key", ""); know() })
 $("login").addEventListener("submit", e => {
   e.preventDefault()
   browser.setSetting("key", $("key").value.replace(/[^!-~]/g, "")) // nothing else is in a key, or in a header
   $("key").value = ""
-  know()
+  know().then(() => goOn(talked))
 })
 $("files").addEventListener("change", async e => {
   $("send").disabled = true
@@ -252,17 +290,17 @@ addEventListener("focus", know)
 addEventListener("hashchange", () => {
   const id = location.hash.slice(1)
   if (id === (talked.version === null ? "" : talked.id)) return
-  goTo(browser.kept(id) ?? browser.fresh())
+  goTo(conversation(id))
   typeOn()
 })
 
-// What another tab has made of the conversation is shown, unless this one writes on: then it becomes a copy.
+// What another tab has made of the conversation is shown, unless an answer is written in it here.
 browser.watch(id => {
   if (id !== null && id !== talked.id) return
   const now = browser.kept(talked.id)
   if (now === null && talked.version !== null) text($("stays"), browser.deleted)
-  if (now !== null && now.version !== talked.version && running === null) goTo(now)
+  if (now !== null && now.version !== talked.version && !written.has(talked.id)) goTo(now)
 })
 
-goTo(browser.kept(browser.here()) ?? browser.fresh())
-know()
+showTalk(conversation(browser.here()))
+know().then(() => goOn(talked)) // with a key where one is wanted, and with the names of the nodes

@@ -27,7 +27,8 @@ export function setSetting(name, v) {
 // A conversation is {id, version, turns, from}: the turns before from are no longer sent. Its version, which is null as long as it
 // is not kept, is another one each time: by that a tab sees that another one has gone on with it.
 
-const random = () => [...crypto.getRandomValues(new Uint8Array(8))].map(b => b.toString(16).padStart(2, "0")).join("")
+// random makes up a name that nobody else has.
+export const random = () => [...crypto.getRandomValues(new Uint8Array(8))].map(b => b.toString(16).padStart(2, "0")).join("")
 
 export const fresh = () => ({id: random(), version: null, turns: [], from: 0})
 
@@ -66,10 +67,15 @@ export function keep(c) {
   try {
     const now = head(c.id)
     if (c.version !== null && now === null) return deleted
+    if (c.version !== now?.version && sameAnswer(c, kept(c.id))) { // which another tab has read, too
+      c.version = now.version
+      return told
+    }
     if (c.version !== now?.version && now !== null) {
       c.id = random()
-      told = "Another tab went on with this conversation: this is a copy, and stays in this browser."
+      c.copy = true
     }
+    if (c.copy) told = "Another tab went on with this conversation: this is a copy, and stays in this browser."
     if (c.turns.length === 0) {
       remove(c.id)
       c.version = null
@@ -85,6 +91,12 @@ export function keep(c) {
     return "This browser has no room for the conversation: it ends with this page."
   }
   return told
+}
+
+// sameAnswer is whether two of a conversation end with one answer, of which the other has the end.
+function sameAnswer(one, other) {
+  const mine = one.turns.at(-1), its = other?.turns.at(-1)
+  return mine?.name !== undefined && mine.name === its?.name && !its.open
 }
 
 // put keeps an item; older conversations give way to it.

@@ -5,10 +5,12 @@ import {conversations, remove} from "./kept.js"
 const dialog = document.getElementById("talks"), list = document.getElementById("list"), clear = document.getElementById("clear")
 
 let shown = "" // the id of the conversation on the page
+let answered = new Map() // by the ids of those in which an answer is written
 
 // showList shows the conversations that are kept: links, which the page follows by its address.
-export function showList(id) {
+export function showList(id, written) {
   shown = id
+  answered = written
   draw()
   dialog.showModal()
 }
@@ -19,7 +21,7 @@ function draw() {
     const name = t.title || "(no words)"
     const link = el("a", {href: "#" + t.id, "aria-current": t.id === shown && "page"}, name)
     link.addEventListener("click", () => dialog.close())
-    return el("li", {}, link, el("span", {class: "dim"}, when(t.at)), button("Delete", () => {
+    return el("li", {}, link, el("span", {class: "dim"}, answered.has(t.id) ? "answering" : when(t.at)), button("Delete", () => {
       if (!confirm(`Delete “${name}”?`)) return
       drop([t])
       const left = list.querySelectorAll("button")

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// Answers have so much room: the oldest that are written give way, and where none is, the one that grows ends.
+func TestRoomForAnswers(t *testing.T) {
+	t.Parallel()
+	var s answers
+	begin := func(i int) *keptAnswer {
+		t.Helper()
+		a, err := s.begin(answerName{"", fmt.Sprintf("answer-number-%04d", i)}, func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { a.leave.Stop() })
+		return a
+	}
+	long := begin(0)
+	if err := long.grow(answerMost + 1); !errors.Is(err, errLongAnswer) || s.find(long.name) != nil {
+		t.Errorf("one that is too long: error %v", err)
+	}
+	if err := long.grow(answerEnd - 1); err != nil {
+		t.Errorf("its end: error %v", err)
+	}
+	if err := long.grow(answerEnd); !errors.Is(err, errLongAnswer) {
+		t.Errorf("what it says after its end: error %v", err)
+	}
+
+	const fit = answersMost / answerMost
+	var all []*keptAnswer
+	for i := range fit {
+		a := begin(1 + i)
+		if err := a.grow(answerMost); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		all = append(all, a)
+	}
+	if err := begin(100).grow(1); !errors.Is(err, errLongAnswer) || s.bytes != answersMost {
+		t.Errorf("without room: error %v, %d bytes are kept", err, s.bytes)
+	}
+	for _, a := range all[:3] {
+		a.status = 200
+		s.ended(a)
+	}
+	s.close(all[1]) // the others are read
+	if err := begin(101).grow(1); err != nil || s.find(all[1].name) != nil || s.find(all[0].name) == nil || s.bytes != answersMost-answerMost+1 {
+		t.Errorf("with one that is written and read by nobody: error %v, %d bytes are kept", err, s.bytes)
+	}
+
+	for i := len(s.order); i < answersLong; i++ {
+		begin(1000 + i)
+	}
+	if _, err := s.begin(answerName{"", "one-more-than-there-may-be"}, nil); err == nil {
+		t.Errorf("%d answers are written, and there is one more", len(s.order))
+	}
+}
