@@ -20,14 +20,16 @@ func TestRoomForAnswers(t *testing.T) {
 		return a
 	}
 	long := begin(0)
-	if err := long.grow(answerMost + 1); !errors.Is(err, errLongAnswer) || s.find(long.name) != nil {
-		t.Errorf("one that is too long: error %v", err)
+	for _, step := range []struct {
+		bytes int
+		want  error
+	}{{answerMost, nil}, {1, errLongAnswer}, {answerEnd, nil}, {1, errLongAnswer}} { // the third is what tells why it ends
+		if err := long.grow(step.bytes); !errors.Is(err, step.want) {
+			t.Errorf("%d bytes more: error %v, want %v", step.bytes, err, step.want)
+		}
 	}
-	if err := long.grow(answerEnd - 1); err != nil {
-		t.Errorf("its end: error %v", err)
-	}
-	if err := long.grow(answerEnd); !errors.Is(err, errLongAnswer) {
-		t.Errorf("what it says after its end: error %v", err)
+	if s.find(long.name) != nil || s.bytes != 0 {
+		t.Errorf("one that is too long is kept: %d bytes", s.bytes)
 	}
 
 	const fit = answersMost / answerMost
