@@ -282,7 +282,11 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	case t.Type == bus.TypeEmbed && slices.ContainsFunc(nodes, talks): // to pull it again is of no use
 		return e.WithHint("take a model for embeddings, such as nomic-embed-text: %s", bus.PullCommand(nodes, "nomic-embed-text", string(t.Node)))
 	case t.Model != "":
-		return e.WithHint("%s, or name one of those above with -m", bus.PullCommand(nodes, t.Model, string(t.Node)))
+		hint := bus.PullCommand(nodes, t.Model, string(t.Node))
+		if slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return len(offered(n, t)) > 0 }) {
+			hint += ", or name one of those above with -m"
+		}
+		return e.WithHint("%s", hint)
 	}
 	if _, _, next := unmodelled(t.Type); next != "" {
 		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("%s", next)

@@ -138,17 +138,19 @@ func TestPlaceTellsHowToPull(t *testing.T) {
 	t.Parallel()
 	puller := with(engine(b, "beta"), func(n *bus.NodeInfo) { n.Types = append(n.Types, bus.TypePull) })
 	plain := engine(a, "alpha", model("x:1b", 1, true))
+	const others = ", or name one of those above with -m"
 	for _, tt := range []struct {
 		nodes []bus.NodeInfo
 		pin   bus.NodeID
 		want  string
 	}{
-		{[]bus.NodeInfo{plain, puller}, "", "myco pull absent, or"},
-		{[]bus.NodeInfo{plain, puller}, b, "myco pull absent --node " + string(b) + ", or"},
-		{[]bus.NodeInfo{plain}, "", "ollama pull absent, or"},
+		{[]bus.NodeInfo{plain, puller}, "", "myco pull absent" + others},
+		{[]bus.NodeInfo{plain, puller}, b, "myco pull absent --node " + string(b) + others},
+		{[]bus.NodeInfo{plain}, "", "ollama pull absent" + others},
+		{[]bus.NodeInfo{puller}, "", "myco pull absent"},
 	} {
 		_, err := sched.Place(bus.Task{Type: bus.TypeInference, Model: "absent", Node: tt.pin}, tt.nodes, a, "", false)
-		if hint := bus.AsError(err).Hint; !strings.HasPrefix(hint, tt.want) {
+		if hint := bus.AsError(err).Hint; hint != tt.want {
 			t.Errorf("the hint is %q, want %q", hint, tt.want)
 		}
 	}
