@@ -203,7 +203,7 @@ func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(htt
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer g.answers.close(a)
-		if err := a.copyTo(r.Context(), w, 0); err != nil {
+		if _, err := a.copyTo(r.Context(), w, 0); err != nil {
 			g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
 		}
 	})
@@ -236,7 +236,7 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	if err := a.copyTo(r.Context(), w, from); err != nil {
+	if _, err := a.copyTo(r.Context(), w, from); err != nil {
 		g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
 	}
 	return nil

@@ -147,6 +147,31 @@ func TestWhoDoesNotReadIsLetGo(t *testing.T) {
 	})
 }
 
+// An answer that its client may come back to goes to a slow one, too: each MiB has its minute.
+func TestKeptAnswerGoesToTheSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOracle(t, paris())
+		c := serving(t, large{o}, io.Discard)()
+		body := hello + `,"stream":false}`
+		c.send(t, "/api/chat", map[string]string{"X-Myco-Answer": answerName}, len(body), body)
+		resp, err := http.ReadResponse(c.in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for read := 0; read < 3<<20; read += 64 << 10 {
+			if _, err := io.CopyN(io.Discard, resp.Body, 64<<10); err != nil {
+				t.Fatalf("after %d bytes: %v", read, err)
+			}
+			time.Sleep(2500 * time.Millisecond) // a MiB takes 40 s
+		}
+		if rest, err := io.ReadAll(resp.Body); err != nil || !strings.HasSuffix(string(rest), "}\n") {
+			t.Errorf("the rest is %.100s, error %v", rest, err)
+		}
+	})
+}
+
 // A body that does not come is not waited for, whoever sends it, and is the client's own fault.
 func TestBodiesHaveALimitOfTime(t *testing.T) {
 	t.Parallel()

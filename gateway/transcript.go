@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,11 +56,11 @@ func (t *transcript) position(last int) (from int, rest, ok bool) {
 	return from, !t.over || last < len(t.ends) || last == 0, true
 }
 
-// copyTo writes what t has from a byte on, and what comes, until its end or ctx's.
-func (t *transcript) copyTo(ctx context.Context, w http.ResponseWriter, from int) error {
+// copyTo writes what t has from a byte on, and what comes, until its end or ctx's. begun tells whether there was anything.
+func (t *transcript) copyTo(ctx context.Context, w http.ResponseWriter, from int) (begun bool, err error) {
 	control := http.NewResponseController(w)
 	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // as in stream.text
-	for begun := false; ; {
+	for {
 		t.mu.Lock()
 		part, over, more, status := t.written[from:], t.over, t.more, t.status
 		if !begun && status != 0 {
@@ -70,25 +71,25 @@ func (t *transcript) copyTo(ctx context.Context, w http.ResponseWriter, from int
 			w.WriteHeader(status)
 			begun = true
 		}
-		if len(part) > 0 {
+		for piece := range slices.Chunk(part, step) { // each has its time, as in writeAll
 			_ = control.SetWriteDeadline(time.Now().Add(writeLimit))
-			if _, err := w.Write(part); err != nil {
-				return err
+			if _, err := w.Write(piece); err != nil {
+				return begun, err
 			}
-			from += len(part)
 		}
+		from += len(part)
 		if begun && !over {
 			if err := control.Flush(); err != nil {
-				return err
+				return begun, err
 			}
 		}
 		if over {
-			return nil
+			return begun, nil
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return ctx.Err()
+			return begun, ctx.Err()
 		}
 	}
 }
