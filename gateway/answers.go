@@ -136,6 +136,8 @@ func (s *answers) grow(a *keptAnswer, n int) error {
 	}
 	if !room {
 		s.drop(a)
+		a.size = answerMost // what is left is for why it ends
+		a.cancel(errLongAnswer)
 		return errLongAnswer
 	}
 	s.bytes += n
@@ -200,17 +202,38 @@ func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(htt
 	if err != nil {
 		return wrong{err: bus.AsError(err)}
 	}
+	out := &scribe{transcript: a.transcript, conn: w, header: w.Header().Clone()}
+	if begun := g.keep(out, a, r, func() { serve(out, r.WithContext(ctx)) }); !begun && out.full != nil {
+		return wrong{err: errLongAnswer}
+	}
+	return nil
+}
+
+// keep has serve write an answer into out, and its client read it, of whom it tells whether there was anything for it.
+func (g *Gateway) keep(out *scribe, a *keptAnswer, r *http.Request, serve func()) (begun bool) {
+	ctx, leave := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer leave()
+	defer context.AfterFunc(r.Context(), func() {
+		if keyEnded(r) == nil { // else it is told so, by what ends the answer
+			leave()
+		}
+	})()
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer g.answers.close(a)
-		if _, err := a.copyTo(r.Context(), w, 0); err != nil {
+		var err error
+		if begun, err = a.copyTo(ctx, out.conn, 0); err != nil {
 			g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
 		}
 	})
 	defer reader.Wait()
-	defer g.answers.ended(a)
-	serve(&scribe{transcript: a.transcript, conn: w, header: w.Header().Clone()}, r.WithContext(ctx))
-	return nil
+	func() {
+		defer g.answers.ended(a)
+		serve()
+		out.whole()
+	}()
+	reader.Wait()
+	return begun
 }
 
 // readAnswer streams an answer, from the event after that of Last-Event-ID on.
@@ -236,8 +259,15 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	if _, err := a.copyTo(r.Context(), w, from); err != nil {
+	begun, err := a.copyTo(r.Context(), w, from)
+	switch {
+	case begun && err != nil:
 		g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
+	case begun:
+	case err != nil: // its key has ended, too
+		return err
+	default:
+		return noAnswer(r)
 	}
 	return nil
 }

@@ -41,8 +41,12 @@ func TestRoomForAnswers(t *testing.T) {
 		}
 		all = append(all, a)
 	}
-	if err := begin(100).grow(1); !errors.Is(err, errLongAnswer) || s.bytes != answersMost {
+	late := begin(100)
+	if err := late.grow(1); !errors.Is(err, errLongAnswer) || s.bytes != answersMost {
 		t.Errorf("without room: error %v, %d bytes are kept", err, s.bytes)
+	}
+	if err := late.grow(answerEnd + 1); !errors.Is(err, errLongAnswer) {
+		t.Errorf("it is written on beside the room: error %v", err)
 	}
 	for _, a := range all[:3] {
 		a.status = 200

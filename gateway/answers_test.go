@@ -5,7 +5,9 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,4 +222,52 @@ func TestErrorIsNotKept(t *testing.T) {
 	if w := call(t, g, "GET", "/v1/answers/"+answerName, ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"Paris.`) {
 		t.Errorf("it is not kept: %d %s", w.Code, w.Body)
 	}
+}
+
+// An answer that there is no room for says so, and is none that looks whole.
+func TestAnswerWithoutRoom(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1<<20)
+	_, g := newOracle(t, func(_ bus.Task, out func(bus.Chunk) error) (any, error) {
+		for _, c := range chunks(1, texts(slices.Repeat([]string{long}, 17)...)...) {
+			if err := out(c); err != nil {
+				return nil, err
+			}
+		}
+		return bus.InferenceResult{Version: bus.RequestVersion, Text: strings.Repeat(long, 17)}, nil
+	})
+	for _, c := range []struct {
+		body   string
+		status int
+	}{{hello + "}", http.StatusRequestEntityTooLarge}, {streamed, http.StatusOK}} {
+		w := call(t, g, "POST", "/v1/chat/completions", c.body, "X-Myco-Answer", answerName)
+		said := w.Body.String()
+		said = said[max(0, len(said)-1000):]
+		if w.Code != c.status || !strings.Contains(said, `"the answer is longer than there is room for`) || strings.Contains(said, `"cancelled"`) {
+			t.Errorf("%d, at its end %s, want %d, and why", w.Code, said, c.status)
+		}
+		wantStatus(t, "read it", call(t, g, "GET", "/v1/answers/"+answerName, ""), http.StatusNotFound)
+	}
+}
+
+// Who waits for an answer with a key hears that it was revoked.
+func TestWaitingWithARevokedKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mine, secret := made("mine", bus.KeyRequest{})
+		g, err := gateway.New(gateway.Config{Swarm: newHalting(t), Key: key, Keys: []gateway.Key{mine}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waiting sync.WaitGroup
+		for _, c := range [][3]string{{"POST", "/v1/chat/completions", hello + "}"}, {"GET", "/v1/answers/" + answerName}, {"HEAD", "/v1/answers/" + answerName}} {
+			waiting.Go(func() {
+				w := from(t, g, afar, c[0], c[1], c[2], "Authorization", "Bearer "+secret, "X-Myco-Answer", answerName)
+				wantStatus(t, c[0], w, http.StatusForbidden)
+			})
+			synctest.Wait()
+		}
+		g.SetKeys(nil)
+		waiting.Wait()
+	})
 }

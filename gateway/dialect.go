@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -120,6 +121,9 @@ func (w wrong) Unwrap() error { return w.err }
 func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
 	if ended := keyEnded(r); ended != nil {
 		err = ended
+	}
+	if errors.Is(err, errLongAnswer) || errors.Is(context.Cause(r.Context()), errLongAnswer) {
+		err = wrong{err: errLongAnswer}
 	}
 	e := bus.AsError(err)
 	if e.Code == bus.CodeInternal {

@@ -296,6 +296,10 @@ func (g *Gateway) write(w http.ResponseWriter, status int, body any) {
 // writeAll writes data step by step. A client that takes none of it for writeLimit is let go: what it
 // was to get has room that others wait for.
 func writeAll(w http.ResponseWriter, data []byte) error {
+	if kept, ok := w.(*scribe); ok { // which has room for all of it, or tells none
+		_, err := kept.Write(data)
+		return err
+	}
 	control := http.NewResponseController(w)
 	for len(data) > 0 {
 		n := min(len(data), step)

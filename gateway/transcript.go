@@ -99,6 +99,10 @@ type scribe struct {
 	*transcript
 	conn   http.ResponseWriter
 	header http.Header
+	// code and sent are what is told with the first that is written: where there is no room for that, there is another answer.
+	code int
+	sent http.Header
+	full error // why something was not written
 }
 
 // Header implements http.ResponseWriter.
@@ -106,29 +110,38 @@ func (s *scribe) Header() http.Header { return s.header }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *scribe) WriteHeader(status int) {
-	s.change(func() {
-		if s.status == 0 {
-			s.status, s.transcript.header = status, s.header.Clone()
-		}
-	})
+	if s.code == 0 {
+		s.code, s.sent = status, s.header.Clone()
+	}
+}
+
+// begin tells the status and the header, once.
+func (s *scribe) begin() {
+	if s.status == 0 {
+		s.status, s.transcript.header = s.code, s.sent
+	}
+}
+
+// whole tells the status where there is nothing else.
+func (s *scribe) whole() {
+	if s.code != 0 && s.full == nil {
+		s.change(s.begin)
+	}
 }
 
 // Write implements http.ResponseWriter. An event, which comes whole, gets its number.
 func (s *scribe) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	status := s.status
-	s.mu.Unlock()
-	if status == 0 {
-		s.WriteHeader(http.StatusOK)
-	}
+	s.WriteHeader(http.StatusOK)
 	id := ""
 	if s.header.Get("Content-Type") == eventStream && !bytes.HasPrefix(p, []byte(":")) { // what is no comment
 		id = fmt.Sprintf("id: %d\n", len(s.ends)+1)
 	}
 	if err := s.grow(len(id) + len(p)); err != nil {
+		s.full = err
 		return 0, err
 	}
 	s.change(func() {
+		s.begin()
 		s.written = append(append(s.written, id...), p...)
 		if id != "" {
 			s.ends = append(s.ends, len(s.written))
