@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -62,5 +63,14 @@ func TestRoomForAnswers(t *testing.T) {
 	}
 	if _, err := s.begin(answerName{"", "one-more-than-there-may-be"}, nil); err == nil {
 		t.Errorf("%d answers are written, and there is one more", len(s.order))
+	}
+}
+
+// A body that is too long has its connection closed, also where its answer is kept: the rest is not waited for.
+func TestConnectionOfAKeptAnswer(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewRecorder()
+	if w := unwrapped(&scribe{conn: &answer{ResponseWriter: server}}); w != server {
+		t.Errorf("the server's response is %T", w)
 	}
 }

@@ -33,8 +33,11 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // unwrapped is the server's own response: http.MaxBytesReader tells no other that its connection is to be closed.
 func unwrapped(w http.ResponseWriter) http.ResponseWriter {
-	if a, ok := w.(*answer); ok {
-		return a.ResponseWriter
+	switch w := w.(type) {
+	case *answer:
+		return w.ResponseWriter
+	case *scribe:
+		return unwrapped(w.conn)
 	}
 	return w
 }
