@@ -121,7 +121,7 @@ async function write(c, asks, older, whole) {
     await asks(leave.signal, told)
   } catch (err) {
     t.wrong = err.name === "AbortError" || err.code === "cancelled" ? "Stopped." : named(err.message)
-    away = err.status === 401
+    away = err.status === 401 && !whole // with a key it may be come back to: it stays as it is kept, or tabs would call each other for ever
     t.long = err.code === "context_length_exceeded"
     if (t.long) t.wrong = tooLong(t.model, older, t.wrong)
     if (err.name !== "AbortError") know() // the model may be gone, or the key
@@ -129,9 +129,11 @@ async function write(c, asks, older, whole) {
   const ended = performance.now()
   t.about = [...lost, named(node), t.model, whole && tokens > 1 && ended - first > 50 && `${(1000 * (tokens - 1) / (ended - first)).toFixed(0)} tokens/s`,
     whole && first > 0 && `first word after ${((first - began) / 1000).toFixed(first - began < 1000 ? 2 : 1)} s`].filter(Boolean).join(" · ")
-  if (!away) delete t.open // with a key it may be come back to
   written.delete(c.id)
-  keep(c)
+  if (!away) {
+    delete t.open
+    keep(c)
+  }
   if (c !== talked) return
   tell("")
   busy()

@@ -1,0 +1,60 @@
+//go:build e2e && linux
+
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/e2e/engine"
+	"github.com/mycoswarm/mycoswarm/e2e/harness"
+)
+
+// Tabs with an answer that they may not come back to, for want of a key, wait for one. They do not have each other try for ever.
+func TestTabsWithoutTheirKey(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	gate := make(chan struct{})
+	held := func(r engine.Request) engine.Script { return engine.Script{Words: scriptedWords(r.Marker), Rest: gate} }
+	a := s.Found(t, "laptop", "--http-key", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: held}).URL())
+	awaitModel(t, a, "laptop", engine.Model, true)
+	var k bus.NewKey
+	a.JSON(t, &k, "key", "create", "--name", "phone")
+	x := openPage(t, a.Info.HTTPURL+"/ui/chat")
+	has := func(key string) {
+		t.Helper()
+		eval[bool](x, fmt.Sprintf("(localStorage.setItem('chat key', JSON.stringify(%q)), true)", key))
+	}
+	anew := func(p *webPage, at string) {
+		t.Helper()
+		p.goTo("about:blank")
+		p.goTo(at)
+	}
+	has(k.Key)
+	anew(x, a.Info.HTTPURL+"/ui/chat")
+	x.sees("#model", engine.Model)
+	x.asks(engine.Prompt("held"))
+	x.awaits(1, scriptedWords("held")[0])
+	at := eval[string](x, "location.href")
+	y := x.tab(at)
+	y.awaits(1, scriptedWords("held")[0])
+	has("wrong")
+	for _, p := range []*webPage{x, y} {
+		anew(p, at)
+		p.sees("#wrong", "the key is missing or wrong")
+		p.holds("document.querySelector('.turn.assistant')?.textContent.includes('missing or wrong') === true")
+	}
+	time.Sleep(time.Second)
+	if n := eval[int](x, "performance.getEntriesByType('resource').filter(e => e.name.includes('/v1/answers/')).length"); n > 1 {
+		t.Errorf("a tab without its key has tried %d times, want once", n)
+	}
+	has(k.Key)
+	anew(x, at)
+	x.awaits(1, scriptedWords("held")[0])
+	close(gate)
+	x.awaits(1, "Again")
+	x.quiet("401")
+}
