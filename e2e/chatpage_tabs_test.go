@@ -58,3 +58,36 @@ func TestTabsWithoutTheirKey(t *testing.T) {
 	x.awaits(1, "Again")
 	x.quiet("401")
 }
+
+// To delete a conversation stops the answer in it, though no tab, or another one alone, follows that.
+func TestDeletedWhileAnswered(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	hang := func(engine.Request) engine.Script {
+		return engine.Script{Words: []string{"begun "}, Ending: engine.Hang}
+	}
+	a := s.Found(t, "laptop", "--slots", "2", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: hang}).URL())
+	awaitModel(t, a, "laptop", engine.Model, true)
+	page := a.Info.HTTPURL + "/ui/chat"
+	x := openPage(t, page)
+	x.sees("#model", engine.Model)
+	x.asks(engine.Prompt("left"))
+	x.awaits(1, "begun")
+	x.goTo("about:blank")
+	x.goTo(page + "#other")
+	x.sees("#talk", "Ask anything")
+	y := x.tab(page + "#other")
+	y.asks(engine.Prompt("followed"))
+	y.awaits(1, "begun")
+	eval[bool](x, "(window.confirm = () => true, true)")
+	x.click("#open")
+	x.click("#clear")
+	y.awaits(1, "begun", "Stopped.")
+	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
+		return len(r) == 2 && r[0].Outcome == engine.Left && r[1].Outcome == engine.Left
+	}); err != nil {
+		t.Fatal(err)
+	}
+	x.quiet("")
+}

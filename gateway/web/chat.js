@@ -148,12 +148,11 @@ function goOn(c) {
   write(c, (signal, told) => comeBack(t.name, key(), signal, told), c.turns.length > 2, false)
 }
 
-// end stops the answer that is written in a conversation.
+// end stops the answer that is written in a conversation, whether this tab follows it or not.
 function end(id) {
-  const w = written.get(id)
-  if (w === undefined) return
-  stop(w.conversation.turns.at(-1).name, key())
-  w.leave.abort()
+  const t = conversation(id).turns.at(-1)
+  if (t?.open) stop(t.name, key())
+  written.get(id)?.leave.abort()
 }
 
 // busy has the page be as the conversation on it is: an answer is written in it, or not.

@@ -33,9 +33,9 @@ function draw() {
 }
 
 function drop(those) {
+  dialog.dispatchEvent(new CustomEvent("gone", {detail: those.map(t => t.id)})) // while it is known what is written in them
   those.forEach(t => remove(t.id))
   draw()
-  dialog.dispatchEvent(new CustomEvent("gone", {detail: those.map(t => t.id)}))
 }
 
 clear.addEventListener("click", () => {
