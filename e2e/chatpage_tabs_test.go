@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,15 +60,17 @@ func TestTabsWithoutTheirKey(t *testing.T) {
 	x.quiet("401")
 }
 
+// talksOn answers for minutes.
+func talksOn(engine.Request) engine.Script {
+	return engine.Script{Words: slices.Repeat([]string{"begun "}, 1000), Between: 300 * time.Millisecond}
+}
+
 // To delete a conversation stops the answer in it, though no tab, or another one alone, follows that.
 func TestDeletedWhileAnswered(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, programs)
 	var ledger engine.Ledger
-	hang := func(engine.Request) engine.Script {
-		return engine.Script{Words: []string{"begun "}, Ending: engine.Hang}
-	}
-	a := s.Found(t, "laptop", "--slots", "2", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: hang}).URL())
+	a := s.Found(t, "laptop", "--slots", "2", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
 	awaitModel(t, a, "laptop", engine.Model, true)
 	page := a.Info.HTTPURL + "/ui/chat"
 	x := openPage(t, page)
@@ -88,6 +91,31 @@ func TestDeletedWhileAnswered(t *testing.T) {
 		return len(r) == 2 && r[0].Outcome == engine.Left && r[1].Outcome == engine.Left
 	}); err != nil {
 		t.Fatal(err)
+	}
+	x.quiet("")
+}
+
+// Tabs that have read one answer, and keep it at the same moment, stay as they are: none is drawn anew, nor a copy.
+func TestTabsKeepOneAnswer(t *testing.T) {
+	t.Parallel()
+	x := openPage(t, chatNode(t))
+	x.sees("#model", engine.Model)
+	x.asks(engine.Prompt("first"))
+	x.awaits(1, "said first", "Again")
+	y := x.tab(eval[string](x, "location.href"))
+	y.awaits(1, "said first", "Again")
+	eval[bool](x, "(document.querySelector('.turn.user').dataset.drawn = 'once', addEventListener('storage', () => { window.heard = true }), true)")
+	eval[bool](y, `(() => {
+		const k = Object.keys(localStorage).find(k => k.startsWith("chat talk "))
+		localStorage.setItem(k, localStorage.getItem(k).replace(/"version":"\w+"/, '"version":"of another"'))
+		return true
+	})()`)
+	x.holds("window.heard === true")
+	x.holds("document.querySelector('.turn.user').dataset.drawn === 'once'")
+	x.asks(engine.Prompt("second"))
+	x.awaits(2, "said second", "Again")
+	if n := eval[int](x, keptTalks); n != 1 {
+		t.Errorf("%d conversations are kept, want 1", n)
 	}
 	x.quiet("")
 }

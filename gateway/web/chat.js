@@ -300,7 +300,9 @@ browser.watch(id => {
   if (id !== null && id !== talked.id) return
   const now = browser.kept(talked.id)
   if (now === null && talked.version !== null) text($("stays"), browser.deleted)
-  if (now !== null && now.version !== talked.version && !written.has(talked.id)) goTo(now)
+  if (now === null || now.version === talked.version || written.has(talked.id)) return
+  if (browser.sameAnswer(talked, now) && !talked.turns.at(-1).wrong) talked.version = now.version // with its pictures, which are not kept
+  else goTo(now)
 })
 
 showTalk(conversation(browser.here()))

@@ -93,10 +93,10 @@ export function keep(c) {
   return told
 }
 
-// sameAnswer is whether two of a conversation end with one answer, of which the other has the end.
-function sameAnswer(one, other) {
+// sameAnswer is whether two of a conversation end with one answer, of which both have the end.
+export function sameAnswer(one, other) {
   const mine = one.turns.at(-1), its = other?.turns.at(-1)
-  return mine?.name !== undefined && mine.name === its?.name && !its.open
+  return mine?.name !== undefined && mine.name === its?.name && !mine.open && !its.open
 }
 
 // put keeps an item; older conversations give way to it.
