@@ -119,3 +119,24 @@ func TestTabsKeepOneAnswer(t *testing.T) {
 	}
 	x.quiet("")
 }
+
+// An answer that nobody can come back to, since the browser keeps nothing, ends with its page.
+func TestUnkeptAnswerEndsWithItsPage(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	a := s.Found(t, "laptop", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
+	awaitModel(t, a, "laptop", engine.Model, true)
+	x := openPage(t, a.Info.HTTPURL+"/ui/chat")
+	x.sees("#model", engine.Model)
+	eval[bool](x, "(Storage.prototype.setItem = () => { throw new Error('no room') }, true)")
+	x.asks(engine.Prompt("unkept"))
+	x.awaits(1, "begun")
+	x.goTo("about:blank")
+	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
+		return len(r) == 1 && r[0].Outcome == engine.Left
+	}); err != nil {
+		t.Fatal(err)
+	}
+	x.quiet("")
+}

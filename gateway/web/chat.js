@@ -285,6 +285,9 @@ question.addEventListener("keydown", e => {
   say()
 })
 
+// Nobody can come back to what is not kept.
+addEventListener("pagehide", () => [...written.values()].filter(w => w.conversation.version === null).forEach(w => end(w.conversation.id)))
+
 // Meanwhile a model may have been pulled, or the daemon started.
 addEventListener("focus", know)
 
