@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +49,11 @@ func TestTabsWithoutTheirKey(t *testing.T) {
 		p.sees("#wrong", "the key is missing or wrong")
 		p.holds("document.querySelector('.turn.assistant')?.textContent.includes('missing or wrong') === true")
 	}
-	time.Sleep(time.Second)
+	for i := range 10 { // so often one could have called the other back
+		from, to := []*webPage{x, y}[i%2], []*webPage{y, x}[i%2]
+		eval[bool](from, fmt.Sprintf("(localStorage.setItem('call', '%d'), true)", i))
+		to.holds(fmt.Sprintf("localStorage.getItem('call') === '%d'", i))
+	}
 	if n := eval[int](x, "performance.getEntriesByType('resource').filter(e => e.name.includes('/v1/answers/')).length"); n > 1 {
 		t.Errorf("a tab without its key has tried %d times, want once", n)
 	}
@@ -139,4 +144,29 @@ func TestUnkeptAnswerEndsWithItsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.quiet("")
+}
+
+// An answer that is stopped while the node is not reached ends once it is.
+func TestStoppedWithoutANetwork(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	a := s.Found(t, "laptop", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
+	awaitModel(t, a, "laptop", engine.Model, true)
+	wire := newCable(t, strings.TrimPrefix(a.Info.HTTPURL, "http://"))
+	x := openPage(t, "http://"+wire.ln.Addr().String()+"/ui/chat")
+	x.sees("#model", engine.Model)
+	x.asks(engine.Prompt("stopped"))
+	x.awaits(1, "begun")
+	wire.pull()
+	x.sees("#state", "not reached. Trying again")
+	x.click("#stop")
+	x.awaits(1, "begun", "Stopped.")
+	wire.plug()
+	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
+		return len(r) == 1 && r[0].Outcome == engine.Left
+	}); err != nil {
+		t.Fatal(err)
+	}
+	x.quiet("ERR_")
 }

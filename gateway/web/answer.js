@@ -50,9 +50,16 @@ export function comeBack(name, key, signal, told) {
   return follow(name, key, signal, told, null)
 }
 
-// stop ends the work on an answer, though the page may be left at once.
-export function stop(name, key) {
-  fetch("/v1/answers/" + name, {method: "DELETE", keepalive: true, headers: headers(key)}).catch(() => {}) // it ends by itself
+// stop ends the work on an answer, though the page may be left at once. Where the node is not reached it tries again for some minutes,
+// and once where the node has not heard of the answer: the question may be on its way.
+export async function stop(name, key) {
+  for (let tries = 0; tries < 30; tries++) {
+    try {
+      const r = await fetch("/v1/answers/" + name, {method: "DELETE", keepalive: true, headers: headers(key)})
+      if (r.status !== 404 || tries > 0) return
+    } catch { /* it is not reached */ }
+    await pause(Math.min(500 * 2 ** tries, 10_000), new AbortController().signal)
+  }
 }
 
 const silent = 25_000 // ms without a word, of an answer that has one every ten seconds: the connection is gone, and nobody said so
