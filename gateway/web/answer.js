@@ -68,6 +68,7 @@ const silent = 25_000 // ms without a word, of an answer that has one every ten 
 async function follow(name, key, signal, told, begin) {
   let last = 0, tries = 0 // the event that we have, and how often we came in vain since
   for (;;) {
+    signal.throwIfAborted() // in a pause
     const attempt = new AbortController(), leave = () => attempt.abort()
     let at = Date.now(), quiet
     const heard = () => {
@@ -90,7 +91,7 @@ async function follow(name, key, signal, told, begin) {
       })
       return
     } catch (e) {
-      if (signal.aborted) throw e
+      signal.throwIfAborted()
       const lost = e.name === "AbortError" || e.status === 0
       if (begin && e.status === 409) begin = null // it was heard, though we were not told
       else if (!begin && e.status === 404) {
