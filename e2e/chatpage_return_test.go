@@ -143,6 +143,16 @@ func TestComingBackInABrowser(t *testing.T) {
 	whole(2, "anew")
 
 	begins(3, "pulled")
+	eval[bool](x, `(() => { // once it is refused by what lies between
+		const real = window.fetch
+		let refused = false
+		window.fetch = (address, options) => {
+			if (refused || !address.startsWith("/v1/answers/")) return real(address, options)
+			refused = true
+			return Promise.resolve(new Response("", {status: 502}))
+		}
+		return true
+	})()`)
 	wire.pull()
 	x.sees("#state", "not reached. Trying again")
 	close(gates["pulled"])

@@ -125,6 +125,29 @@ func TestTabsKeepOneAnswer(t *testing.T) {
 	x.quiet("")
 }
 
+// A tab that slept while another one asked on shows what that has made of the conversation, and makes no copy.
+func TestTabThatSlept(t *testing.T) {
+	t.Parallel()
+	x := openPage(t, chatNode(t))
+	x.sees("#model", engine.Model)
+	x.asks(engine.Prompt("hangs"))
+	x.awaits(1, "begun")
+	// What a tab writes there it is not told itself.
+	eval[bool](x, `(() => {
+		const k = Object.keys(localStorage).find(k => k.startsWith("chat talk ")), [head, rest] = localStorage.getItem(k).split("\n"), c = JSON.parse(rest)
+		delete c.turns.at(-1).open
+		c.turns.push({role: "user", content: "asked elsewhere"})
+		localStorage.setItem(k, JSON.stringify({...JSON.parse(head), version: "of another"}) + "\n" + JSON.stringify(c))
+		return true
+	})()`)
+	x.click("#stop")
+	x.sees("#talk", "asked elsewhere")
+	if n := eval[int](x, keptTalks); n != 1 || strings.Contains(eval[string](x, "document.querySelector('#stays').textContent"), "copy") {
+		t.Errorf("%d conversations are kept, want 1", n)
+	}
+	x.quiet("")
+}
+
 // An answer that nobody can come back to, since the browser keeps nothing, ends with its page.
 func TestUnkeptAnswerEndsWithItsPage(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,7 @@ async function follow(name, key, signal, told, begin) {
       return
     } catch (e) {
       signal.throwIfAborted()
-      const lost = e.name === "AbortError" || e.status === 0
+      const lost = e.name === "AbortError" || e.status === 0 || !begin && e.status >= 502 // which a proxy says
       if (begin && e.status === 409) begin = null // it was heard, though we were not told
       else if (!begin && e.status === 404) {
         if (last > 0 || tries > 2) throw new Refused(404, gone)

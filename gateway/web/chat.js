@@ -132,12 +132,20 @@ async function write(c, asks, older, whole) {
   written.delete(c.id)
   if (!away) {
     delete t.open
-    keep(c)
+    settle(c, t.name)
   }
   if (c !== talked) return
   tell("")
   busy()
   following(() => show(talk.lastElementChild, t))
+}
+
+// settle keeps a conversation whose answer has come to its end, unless another tab has done so, and maybe asked on.
+function settle(c, name) {
+  const now = browser.kept(c.id)
+  if (now === null || now.version === c.version || !now.turns.some(t => t.name === name && !t.open)) keep(c)
+  else if (browser.sameAnswer(c, now)) c.version = now.version
+  else if (c === talked) goTo(now)
 }
 
 // goOn comes back to the answer with which a conversation ends, where that is written: the page was loaded anew, or another

@@ -67,10 +67,6 @@ export function keep(c) {
   try {
     const now = head(c.id)
     if (c.version !== null && now === null) return deleted
-    if (c.version !== now?.version && sameAnswer(c, kept(c.id))) { // which another tab has read, too
-      c.version = now.version
-      return told
-    }
     if (c.version !== now?.version && now !== null) {
       c.id = random()
       c.copy = true
