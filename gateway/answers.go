@@ -145,13 +145,27 @@ func (s *answers) grow(a *keptAnswer, n int) error {
 	return nil
 }
 
-// giveWay drops the oldest answer that is written and not just read, and reports whether there was one.
+// giveWay drops an answer that is written and not just read, and reports whether there was one: the oldest of whose answers take
+// the most of the room and of the places, so that nobody pushes out those of others.
 func (s *answers) giveWay() bool {
-	i := slices.IndexFunc(s.order, func(a *keptAnswer) bool { return a.done && a.reads == 0 })
-	if i >= 0 {
-		s.drop(s.order[i])
+	takes, oldest := map[string]int{}, map[string]*keptAnswer{}
+	var most *keptAnswer
+	for _, a := range s.order {
+		if !a.done || a.reads > 0 {
+			continue
+		}
+		user := a.name.user
+		if takes[user] += a.size + answersMost/answersLong; oldest[user] == nil {
+			oldest[user] = a
+		}
+		if most == nil || takes[user] > takes[most.name.user] {
+			most = oldest[user]
+		}
 	}
-	return i >= 0
+	if most != nil {
+		s.drop(most)
+	}
+	return most != nil
 }
 
 // unread ends an answer that nobody reads.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -72,5 +73,36 @@ func TestConnectionOfAKeptAnswer(t *testing.T) {
 	server := httptest.NewRecorder()
 	if w := unwrapped(&scribe{conn: &answer{ResponseWriter: server}}); w != server {
 		t.Errorf("the server's response is %T", w)
+	}
+}
+
+// Where one key has many answers, its own give way, and not those of others.
+func TestAnswersGiveWayToTheirOwn(t *testing.T) {
+	t.Parallel()
+	var s answers
+	keep := func(user string, i, size int) answerName {
+		t.Helper()
+		a, err := s.begin(answerName{user, fmt.Sprintf("answer-number-%04d", i)}, func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { a.leave.Stop() })
+		if err := a.grow(size); err != nil {
+			t.Fatal(err)
+		}
+		a.status = http.StatusOK
+		s.ended(a)
+		s.close(a)
+		return a.name
+	}
+	few := keep("", 0, answerMost/2)
+	for i := range 3 * answersMost / answerMost {
+		keep("key-many", i, answerMost)
+	}
+	for i := range answersLong {
+		keep("key-small", i, 1)
+	}
+	if s.by[few] == nil || len(s.order) != answersLong || s.bytes > answersMost {
+		t.Errorf("of %d answers, %d bytes, those of the first are kept: %v", len(s.order), s.bytes, s.by[few] != nil)
 	}
 }
