@@ -65,18 +65,30 @@ func TestTabsWithoutTheirKey(t *testing.T) {
 	x.quiet("401")
 }
 
-// talksOn answers for minutes.
-func talksOn(engine.Request) engine.Script {
-	return engine.Script{Words: slices.Repeat([]string{"begun "}, 1000), Between: 300 * time.Millisecond}
+// longTalk is a node whose engine answers for minutes, and what waits until its work on so many answers was broken off.
+func longTalk(t *testing.T) (a *harness.Node, left func(n int)) {
+	t.Helper()
+	s := harness.New(t, programs)
+	var ledger engine.Ledger
+	script := func(engine.Request) engine.Script {
+		return engine.Script{Words: slices.Repeat([]string{"begun "}, 1000), Between: 300 * time.Millisecond}
+	}
+	a = s.Found(t, "laptop", "--slots", "2", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: script}).URL())
+	awaitModel(t, a, "laptop", engine.Model, true)
+	return a, func(n int) {
+		t.Helper()
+		if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
+			return len(r) == n && !slices.ContainsFunc(r, func(one engine.Run) bool { return one.Outcome != engine.Left })
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // To delete a conversation stops the answer in it, though no tab, or another one alone, follows that.
 func TestDeletedWhileAnswered(t *testing.T) {
 	t.Parallel()
-	s := harness.New(t, programs)
-	var ledger engine.Ledger
-	a := s.Found(t, "laptop", "--slots", "2", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
-	awaitModel(t, a, "laptop", engine.Model, true)
+	a, left := longTalk(t)
 	page := a.Info.HTTPURL + "/ui/chat"
 	x := openPage(t, page)
 	x.sees("#model", engine.Model)
@@ -92,11 +104,7 @@ func TestDeletedWhileAnswered(t *testing.T) {
 	x.click("#open")
 	x.click("#clear")
 	y.awaits(1, "begun", "Stopped.")
-	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
-		return len(r) == 2 && r[0].Outcome == engine.Left && r[1].Outcome == engine.Left
-	}); err != nil {
-		t.Fatal(err)
-	}
+	left(2)
 	x.quiet("")
 }
 
@@ -151,31 +159,21 @@ func TestTabThatSlept(t *testing.T) {
 // An answer that nobody can come back to, since the browser keeps nothing, ends with its page.
 func TestUnkeptAnswerEndsWithItsPage(t *testing.T) {
 	t.Parallel()
-	s := harness.New(t, programs)
-	var ledger engine.Ledger
-	a := s.Found(t, "laptop", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
-	awaitModel(t, a, "laptop", engine.Model, true)
+	a, left := longTalk(t)
 	x := openPage(t, a.Info.HTTPURL+"/ui/chat")
 	x.sees("#model", engine.Model)
 	eval[bool](x, "(Storage.prototype.setItem = () => { throw new Error('no room') }, true)")
 	x.asks(engine.Prompt("unkept"))
 	x.awaits(1, "begun")
 	x.goTo("about:blank")
-	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
-		return len(r) == 1 && r[0].Outcome == engine.Left
-	}); err != nil {
-		t.Fatal(err)
-	}
+	left(1)
 	x.quiet("")
 }
 
 // An answer that is stopped while the node is not reached ends once it is.
 func TestStoppedWithoutANetwork(t *testing.T) {
 	t.Parallel()
-	s := harness.New(t, programs)
-	var ledger engine.Ledger
-	a := s.Found(t, "laptop", "--engine", startEngine(t, s, engine.Config{Name: "laptop", Ledger: &ledger, Script: talksOn}).URL())
-	awaitModel(t, a, "laptop", engine.Model, true)
+	a, left := longTalk(t)
 	wire := newCable(t, strings.TrimPrefix(a.Info.HTTPURL, "http://"))
 	x := openPage(t, "http://"+wire.ln.Addr().String()+"/ui/chat")
 	x.sees("#model", engine.Model)
@@ -186,10 +184,6 @@ func TestStoppedWithoutANetwork(t *testing.T) {
 	x.click("#stop")
 	x.awaits(1, "begun", "Stopped.")
 	wire.plug()
-	if _, err := ledger.Wait(within(t, "the engine's work ends"), func(r []engine.Run) bool {
-		return len(r) == 1 && r[0].Outcome == engine.Left
-	}); err != nil {
-		t.Fatal(err)
-	}
+	left(1)
 	x.quiet("ERR_")
 }
