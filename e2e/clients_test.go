@@ -86,8 +86,11 @@ var differences = map[string]string{
 	"openai responses, a model that is missing":           openAISays,
 	"openai responses, streamed, a model that is missing": openAISays,
 	"openai responses, max_output_tokens":                 "Ollama says that an answer which was cut is completed; a node says incomplete, as OpenAI does",
-	"openai responses, an earlier one":                    "Ollama takes no notice of it, and answers without; a node refuses",
+	"openai responses, an earlier one":                    "Ollama takes no notice of it, and answers without; a node that does not have it refuses",
+	goesOn:                                                "Ollama stores nothing",
 }
+
+const goesOn = "openai responses, going on"
 
 const openAISays = "Ollama calls every failure an api_error; a node says invalid_request_error, as OpenAI does"
 
@@ -124,6 +127,9 @@ func TestClientsOfOthers(t *testing.T) {
 			t.Errorf("%s: the same as Ollama's, and listed as different: %s", d.Call, why)
 		case !same && why == "":
 			t.Errorf("%s:\n\tOllama %v\n\tnode   %v", d.Call, d, h)
+		}
+		if want := `{"deleted":true,"goes on":true,"stored":true}`; d.Call == goesOn && string(h.Got) != want {
+			t.Errorf("%s: %v, want %s", d.Call, h, want)
 		}
 	}
 }

@@ -48,6 +48,7 @@ const (
 	saysOwner = "Ollama says `library`, a node `mycoswarm`"
 	saysNull  = "null, as at OpenAI; Ollama leaves it out"
 	saysMost  = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
+	saysStore = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
 	saysCut   = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
 	saysThink = "a node has the model not think; Ollama leaves that to the model"
 	saysEmpty = "empty, which Anthropic's clients want to be there"
@@ -83,8 +84,10 @@ var allowed = []difference{
 	{"/v1/completions", "echo", "HTTP status", "Ollama takes no notice of `echo`; a node refuses: 400"},
 	{"/v1/completions", "streamed, include_usage", "usage.*", "Ollama tells a usage of 0 with each piece; a node only the whole, at the end, as OpenAI does"},
 	{"/v1/responses", saysLong, "HTTP status", saysFits},
-	{"/v1/responses", "", "HTTP status", "what asks for an earlier answer, or has no input, is refused: 400. Ollama answers without"},
+	{"/v1/responses", "", "HTTP status", "what asks for an earlier answer that is not there, or has no input, is refused: 400. Ollama answers without"},
 	{"/v1/chat/completions", saysLong, "HTTP status", saysFits},
+	{"/v1/responses", "", "store", saysStore},
+	{"/v1/responses", "", "response.store", saysStore},
 	{"/v1/responses", "", "status", saysCut},
 	{"/v1/responses", "", "incomplete_details*", saysCut},
 	{"/v1/responses", "", "response.incomplete_details*", saysCut},

@@ -92,6 +92,8 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/responses":                {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
 	"GET /v1/answers/{id}":              {{"/v1/answers/nobody-asked-for-it", ""}},
 	"DELETE /v1/answers/{id}":           {{"/v1/answers/nobody-asked-for-it", ""}},
+	"GET /v1/responses/{id}":            {{"/v1/responses/resp_nobody", ""}},
+	"DELETE /v1/responses/{id}":         {{"/v1/responses/resp_nobody", ""}},
 	"GET /metrics":                      {{"/metrics", ""}},
 	"GET /ui":                           {{"/ui", ""}},
 	"GET /ui/{$}":                       {{"/ui/", ""}},
@@ -238,7 +240,7 @@ func TestHTTPMatrix(t *testing.T) {
 	tried := 0
 	for _, pattern := range gateway.Routes() {
 		method, _, _ := strings.Cut(pattern, " ")
-		idle := strings.Contains(pattern, " /ui") || strings.Contains(pattern, " /v1/answers/") // which make no tasks
+		idle := strings.Contains(pattern, " /ui") || strings.Contains(pattern, " /v1/answers/") || strings.Contains(pattern, " /v1/responses/") // which make no tasks
 		changes := (method == http.MethodPost || method == http.MethodDelete) && !idle
 		if len(samples[pattern]) == 0 {
 			t.Errorf("nobody attacks %s: give it a sample", pattern)

@@ -20,13 +20,13 @@ var dialectRoutes = map[string]string{
 	"POST /api/web_search": `{"query":"x"}`, "POST /api/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/experimental/web_search": `{"query":"x"}`, "POST /api/experimental/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
-	"GET /v1/answers/{id}": "", "DELETE /v1/answers/{id}": "",
+	"GET /v1/answers/{id}": "", "DELETE /v1/answers/{id}": "", "GET /v1/responses/{id}": "", "DELETE /v1/responses/{id}": "",
 	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /ui/chat/swarm": "", "GET /metrics": "",
 }
 
-// served is the status of a request of dialectRoutes that is let in: there is no answer to come back to.
+// served is the status of a request of dialectRoutes that is let in: there is no answer, and no response, to come back to.
 func served(route string) int {
-	if strings.HasSuffix(route, " /v1/answers/{id}") {
+	if strings.HasSuffix(route, " /v1/answers/{id}") || strings.HasSuffix(route, " /v1/responses/{id}") {
 		return http.StatusNotFound
 	}
 	return http.StatusOK

@@ -108,6 +108,7 @@ type Gateway struct {
 	room    *room
 	held    heldTasks
 	answers answers
+	stored  storedResponses
 	feed    *feed
 	life    context.Context //nolint:containedctx // its own: ends with Close
 	end     context.CancelFunc
@@ -135,7 +136,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, answerRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, answerRoutes, storedRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.

@@ -24,7 +24,7 @@ func largeAsks(size int) map[string]map[string]string {
 			"/api/chat":            `{"model":"m","messages":[{"role":"user","content":"` + text + `"}]}`,
 			"/api/generate":        `{"model":"m","prompt":"` + text + `"}`,
 			"/v1/chat/completions": `{"model":"m","messages":[{"role":"user","content":"` + text + `"}]}`,
-			"/v1/responses":        `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"` + text + `"}]}]}`,
+			"/v1/responses":        `{"model":"m","store":false,"input":[{"role":"user","content":[{"type":"input_text","text":"` + text + `"}]}]}`,
 			"/v1/messages":         `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"` + text + `"}]}]}`,
 			"/v1/embeddings":       `{"model":"m","input":["` + text + `"]}`,
 			"/api/embed":           `{"model":"m","input":["` + text + `"]}`,
@@ -32,7 +32,7 @@ func largeAsks(size int) map[string]map[string]string {
 		"image": {
 			"/api/chat":            `{"model":"m","messages":[{"role":"user","content":"hi","images":["` + image + `"]}]}`,
 			"/v1/chat/completions": `{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"` + b64 + image + `"}}]}]}`,
-			"/v1/responses":        `{"model":"m","input":[{"role":"user","content":[{"type":"input_image","image_url":"` + b64 + image + `"}]}]}`,
+			"/v1/responses":        `{"model":"m","store":false,"input":[{"role":"user","content":[{"type":"input_image","image_url":"` + b64 + image + `"}]}]}`,
 			"/v1/messages":         `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"` + image + `"}}]}]}`,
 		},
 	}

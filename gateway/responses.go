@@ -20,8 +20,10 @@ type responsesQuestion struct {
 	sources bool // told with each search
 	seen    seen
 
-	id      string
-	created int64
+	id       string
+	created  int64
+	previous *string               // the id of the response that it goes on from
+	store    func(*responsesReply) // stores an answer, nil where that is not wanted
 	// seq is the number of the next event, done the items that are whole, open the one that is not.
 	seq  int
 	done []responsesOutput
@@ -110,8 +112,8 @@ func (q *responsesQuestion) begins() {
 
 func (q *responsesQuestion) reply(status string) responsesReply {
 	return responsesReply{
-		ID: "resp_" + q.id, Object: "response", CreatedAt: q.created, Status: status, Model: q.model, Output: q.done,
-		TopLogprobs: q.req.TopLogprobs, responsesEcho: q.echo, ParallelToolCalls: true, ServiceTier: "default", Metadata: map[string]any{},
+		ID: responseID(q.id), Object: "response", CreatedAt: q.created, Status: status, Model: q.model, PreviousResponseID: q.previous, Output: q.done,
+		TopLogprobs: q.req.TopLogprobs, responsesEcho: q.echo, ParallelToolCalls: true, Store: q.store != nil, ServiceTier: "default", Metadata: map[string]any{},
 	}
 }
 
@@ -127,6 +129,9 @@ func (q *responsesQuestion) ended(r bus.InferenceResult) responsesReply {
 		"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens, "total_tokens": r.PromptTokens + r.OutputTokens,
 		"input_tokens_details":  map[string]int{"cached_tokens": 0}, // engines do not tell
 		"output_tokens_details": map[string]int{"reasoning_tokens": 0},
+	}
+	if q.store != nil {
+		q.store(&out)
 	}
 	return out
 }

@@ -18,9 +18,10 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := responsesQuestion{}
 	var input responsesInput
-	f.refuse("previous_response_id", "conversation", "background", "prompt")
+	store := true
+	f.refuse("conversation", "background", "prompt")
 	f.fewMessages("input")
-	f.take("input", &input)
+	f.takeAll(field{"input", &input}, field{"previous_response_id", &q.previous}, field{"store", &store})
 	q.takeCommon(f)
 	q.takeTools(f, g, r)
 	q.takeText(f)
@@ -31,10 +32,15 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	if q.model == "" {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
+	if input, err = g.conversation(r, orEmpty(q.previous), input); err != nil {
+		return err
+	}
 	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
 		return err
 	}
-	q.begins()
+	if q.begins(); store {
+		q.storeFor(g, r, input)
+	}
 	return g.tell(w, r, &q.question, &q)
 }
 
@@ -182,8 +188,9 @@ func (g *Gateway) effort(q *question, effort string) {
 
 // responsesInput is a text, or a list of items.
 type responsesInput struct {
-	text  string
-	items []responsesItem
+	text   string
+	items  []responsesItem
+	before int // how many items are of earlier requests
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -200,8 +207,9 @@ func (in *responsesInput) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &in.items)
 }
 
-// responsesItem is a message, a call of a tool, its result, or what was thought.
+// responsesItem is a message, a call of a tool, its result, what was thought, or a reference to one of these by its ID.
 type responsesItem struct {
+	ID      string        `json:"id"`
 	Type    string        `json:"type"`
 	Role    string        `json:"role"`
 	Content openAIContent `json:"content"`
@@ -240,7 +248,7 @@ func (in responsesInput) messages(instructions *string) (out []bus.Message, err 
 		for _, item := range items {
 			was := len(out)
 			if out, err = item.add(out, len(thoughts) == 0); err != nil {
-				return nil, misfit(fmt.Sprintf("input[%d]", i), "%s", bus.AsError(err).Message)
+				return nil, misfit(fmt.Sprintf("input[%d]", i-in.before), "%s", bus.AsError(err).Message)
 			}
 			if last := len(out) - 1; len(out) > was && out[last].Role == "assistant" {
 				out[last].Thinking, thoughts = strings.Join(thoughts, ""), nil
@@ -300,5 +308,5 @@ func (item responsesItem) add(to []bus.Message, join bool) ([]bus.Message, error
 	if item.Type == "web_search_call" { // the answer behind it tells what was found
 		return to, nil
 	}
-	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output, web_search_call or reasoning", item.Type)
+	return nil, bus.Errorf(bus.CodeInvalid, "the type %q: want message, function_call, function_call_output, web_search_call, reasoning or item_reference", item.Type)
 }

@@ -109,8 +109,8 @@ const keptMark = "myco-found:"
 // kept is a finding as the client keeps it.
 type kept struct{ ID, Name, Arguments, Text string }
 
-// keep gives a finding to a client that has functions of its own, for when it comes back with what one of them returned: nothing
-// is stored, and a web_search_call has no place for it. Clients send a reasoning item again as it is.
+// keep gives a finding to a client that has functions of its own, for when it comes back with what one of them returned: a response
+// need not be stored, and a web_search_call has no place for it. Clients send a reasoning item again as it is.
 func (q *responsesQuestion) keep(out *stream, f *finding) error {
 	if !q.hosted.beside() {
 		return nil

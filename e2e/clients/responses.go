@@ -93,7 +93,44 @@ func responsesCalls(base *url.URL, model string) []call {
 		})},
 		{"openai responses, tools that the model has not", once(func(p *responses.ResponseNewParams) { p.Tools = []responses.ToolUnionParam{tool} })},
 		{"openai responses, an earlier one", once(func(p *responses.ResponseNewParams) { p.PreviousResponseID = openai.String("resp_1") })},
+		{"openai responses, going on", goesOn(c.Responses, params)},
 		{"openai responses, a model that is missing", once(func(p *responses.ResponseNewParams) { p.Model = "missing" })},
 		{"openai responses, streamed, a model that is missing", streamed(func(p *responses.ResponseNewParams) { p.Model = "missing" })},
+	}
+}
+
+// goesOn goes on from a response by its id, and with all that was said as input, and tells whether both come to the same.
+func goesOn(c responses.ResponseService, params func(func(*responses.ResponseNewParams)) responses.ResponseNewParams) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
+		first, err := c.New(ctx, params(nil))
+		if err != nil {
+			return refusal(err)
+		}
+		second, err := c.New(ctx, params(func(p *responses.ResponseNewParams) { p.PreviousResponseID = openai.String(first.ID) }))
+		if err != nil {
+			return refusal(err)
+		}
+		whole, err := c.New(ctx, params(func(p *responses.ResponseNewParams) {
+			p.Input = responses.ResponseNewParamsInputUnion{OfInputItemList: responses.ResponseInputParam{
+				responses.ResponseInputItemParamOfMessage(question, responses.EasyInputMessageRoleUser),
+				responses.ResponseInputItemParamOfMessage(first.OutputText(), responses.EasyInputMessageRoleAssistant),
+				responses.ResponseInputItemParamOfMessage(question, responses.EasyInputMessageRoleUser),
+			}}
+		}))
+		if err != nil {
+			return refusal(err)
+		}
+		again, err := c.Get(ctx, second.ID, responses.ResponseGetParams{})
+		if err != nil {
+			return refusal(err)
+		}
+		if err := c.Delete(ctx, second.ID); err != nil {
+			return refusal(err)
+		}
+		_, gone := c.Get(ctx, second.ID, responses.ResponseGetParams{})
+		return map[string]bool{
+			"goes on": second.OutputText() == whole.OutputText() && second.Usage.InputTokens == whole.Usage.InputTokens && second.PreviousResponseID == first.ID,
+			"stored":  again.OutputText() == second.OutputText(), "deleted": gone != nil,
+		}, nil
 	}
 }
