@@ -35,7 +35,7 @@ var answerRoutes = []route{
 type answers struct {
 	mu    sync.Mutex
 	by    map[answerName]*keptAnswer
-	order []*keptAnswer // oldest first
+	order []*keptAnswer // all that take room, oldest first: those in by, and those that are kept no more and still written or read
 	bytes int
 }
 
@@ -45,8 +45,10 @@ type answerName struct{ user, id string }
 type keptAnswer struct {
 	*transcript
 	name   answerName
+	holder *holder                 // whose key has asked for it; nil: it was asked for without
 	cancel context.CancelCauseFunc // ends what writes it
 	size   int                     // guarded by answers.mu, as all that follows
+	most   int                     // that size may be
 	done   bool
 	gone   bool        // it is kept no more
 	leave  *time.Timer // runs while nobody reads
@@ -58,12 +60,14 @@ var answerID = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
 var (
 	errLongAnswer = bus.Errorf(bus.CodeTooLarge, "the answer is longer than there is room for: %d MiB for one that is kept, %d for all", answerMost>>20, answersMost>>20).
 			WithHint("ask without the header %s", headerAnswer)
+	errManyAnswers = bus.Errorf(bus.CodeBusy, "the answers that are written or read here leave no room for another").
+			WithHint("wait for one of yours to end, or ask without the header %s", headerAnswer)
 	errStopped = bus.Errorf(bus.CodeCancelled, "the answer was stopped")
 	errUnread  = bus.Errorf(bus.CodeCancelled, "nobody has read the answer for an hour")
 )
 
-// begin makes room for an answer, which one reads, and which cancel ends.
-func (s *answers) begin(name answerName, cancel context.CancelCauseFunc) (*keptAnswer, error) {
+// begin makes room for an answer that a holder has asked for, which one reads, and which cancel ends.
+func (s *answers) begin(name answerName, by *holder, cancel context.CancelCauseFunc) (*keptAnswer, error) {
 	if !answerID.MatchString(name.id) {
 		return nil, bus.Errorf(bus.CodeInvalid, "%s: %q: want 16 to 64 letters, digits, - or _, made up at random", headerAnswer, name.id)
 	}
@@ -72,10 +76,12 @@ func (s *answers) begin(name answerName, cancel context.CancelCauseFunc) (*keptA
 	if s.by[name] != nil {
 		return nil, bus.Errorf(bus.CodeConflict, "there is an answer of this name, %s", name.id).WithHint("GET /v1/answers/%s", name.id)
 	}
-	if len(s.order) >= answersLong && !s.giveWay() {
-		return nil, bus.Errorf(bus.CodeBusy, "%d answers are written that are kept for their clients: there is no room for another", len(s.order))
+	if !s.fits(name.user, 1, 0) {
+		return nil, errManyAnswers
 	}
-	a := &keptAnswer{name: name, cancel: cancel}
+	for len(s.order) >= answersLong && s.giveWay() {
+	}
+	a := &keptAnswer{name: name, holder: by, cancel: cancel, most: answerMost}
 	a.transcript = newTranscript(func(n int) error { return s.grow(a, n) })
 	a.leave = time.AfterFunc(answerFor, func() { s.unread(a) })
 	if s.by == nil {
@@ -86,15 +92,19 @@ func (s *answers) begin(name answerName, cancel context.CancelCauseFunc) (*keptA
 	return a, nil
 }
 
-// find returns an answer to read, until close is called; nil where there is none.
-func (s *answers) find(name answerName) *keptAnswer {
+// find returns an answer to read, until close is called.
+func (s *answers) find(name answerName) (*keptAnswer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.by[name]
-	if a != nil {
-		s.open(a)
+	if a == nil {
+		return nil, noAnswer(name.id)
 	}
-	return a
+	if a.idle() && !s.fits(name.user, 1, a.size) {
+		return nil, errManyAnswers
+	}
+	s.open(a)
+	return a, nil
 }
 
 func (s *answers) open(a *keptAnswer) {
@@ -108,7 +118,11 @@ func (s *answers) close(a *keptAnswer) {
 	if a.reads--; a.reads == 0 && !a.gone {
 		a.leave.Reset(answerFor)
 	}
+	s.forget(a)
 }
+
+// idle tells that an answer is neither written nor read.
+func (a *keptAnswer) idle() bool { return a.done && a.reads == 0 }
 
 // ended notes that an answer is written. One that is an error is not kept: who has not read it asks again.
 func (s *answers) ended(a *keptAnswer) {
@@ -118,27 +132,35 @@ func (s *answers) ended(a *keptAnswer) {
 	if a.done = true; a.status != http.StatusOK {
 		s.drop(a)
 	}
+	s.forget(a)
+}
+
+// fits reports whether a user may have more answers, and bytes of them, that are written or read. Those give no way to others, so
+// nobody has more of them than he leaves: his own count twice.
+func (s *answers) fits(user string, places, bytes int) bool {
+	places, bytes = 2*places, 2*bytes
+	for _, a := range s.order {
+		switch {
+		case a.idle():
+		case a.name.user == user:
+			places, bytes = places+2, bytes+2*a.size
+		default:
+			places, bytes = places+1, bytes+a.size
+		}
+	}
+	return places <= answersLong && bytes <= answersMost
 }
 
 // grow makes room for n bytes more of an answer.
 func (s *answers) grow(a *keptAnswer, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.gone { // who reads it reads on, up to its limit, and why it ends
-		if a.size += n; a.size > answerMost+answerEnd {
-			return errLongAnswer
-		}
-		return nil
-	}
-	room := a.size+n <= answerMost
-	for room && s.bytes+n > answersMost {
-		room = s.giveWay()
-	}
-	if !room {
+	if a.size+n > a.most || !a.gone && !s.fits(a.name.user, 0, n) {
 		s.drop(a)
-		a.size = answerMost // what is left is for why it ends
 		a.cancel(errLongAnswer)
 		return errLongAnswer
+	}
+	for s.bytes+n > answersMost && s.giveWay() {
 	}
 	s.bytes += n
 	a.size += n
@@ -151,7 +173,7 @@ func (s *answers) giveWay() bool {
 	takes, oldest := map[string]int{}, map[string]*keptAnswer{}
 	var most *keptAnswer
 	for _, a := range s.order {
-		if !a.done || a.reads > 0 {
+		if !a.idle() {
 			continue
 		}
 		user := a.name.user
@@ -191,16 +213,23 @@ func (s *answers) stop(name answerName) bool {
 	return true
 }
 
-// drop keeps an answer no more. Who reads it reads on.
+// drop keeps an answer no more. Who reads it reads on, and hears why it ends.
 func (s *answers) drop(a *keptAnswer) {
 	if a.gone {
 		return
 	}
-	a.gone = true
+	a.gone, a.most = true, a.size+answerEnd
 	a.leave.Stop()
 	delete(s.by, a.name)
-	s.order = slices.DeleteFunc(s.order, func(x *keptAnswer) bool { return x == a })
-	s.bytes -= a.size
+	s.forget(a)
+}
+
+// forget gives back the room of an answer that is kept no more, once nobody has it.
+func (s *answers) forget(a *keptAnswer) {
+	if i := slices.Index(s.order, a); i >= 0 && a.gone && a.idle() {
+		s.order = slices.Delete(s.order, i, i+1)
+		s.bytes -= a.size
+	}
 }
 
 // keeping has serve answer a request whose client may drop and come back: what serve writes is kept, and goes to the client beside.
@@ -212,7 +241,7 @@ func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(htt
 	if h := holderOf(r); h != nil {
 		defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
 	}
-	a, err := g.answers.begin(answerName{userOf(r), r.Header.Get(headerAnswer)}, cancel)
+	a, err := g.answers.begin(answerName{userOf(r), r.Header.Get(headerAnswer)}, holderOf(r), cancel)
 	if err != nil {
 		return wrong{err: bus.AsError(err)}
 	}
@@ -225,13 +254,8 @@ func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(htt
 
 // keep has serve write an answer into out, and its client read it, of whom it tells whether there was anything for it.
 func (g *Gateway) keep(out *scribe, a *keptAnswer, r *http.Request, serve func()) (begun bool) {
-	ctx, leave := context.WithCancel(context.WithoutCancel(r.Context()))
+	ctx, leave := a.reading(r)
 	defer leave()
-	defer context.AfterFunc(r.Context(), func() {
-		if keyEnded(r) == nil { // else it is told so, by what ends the answer
-			leave()
-		}
-	})()
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer g.answers.close(a)
@@ -250,6 +274,18 @@ func (g *Gateway) keep(out *scribe, a *keptAnswer, r *http.Request, serve func()
 	return begun
 }
 
+// reading returns a context for who reads an answer. It ends when the client leaves, but not where its key ends, and so the answer,
+// which tells of that.
+func (a *keptAnswer) reading(r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, leave := context.WithCancel(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.Context(), func() {
+		if keyEnded(r) == nil || holderOf(r) != a.holder {
+			leave()
+		}
+	})
+	return ctx, func() { stop(); leave() }
+}
+
 // readAnswer streams an answer, from the event after that of Last-Event-ID on.
 func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 	last := 0
@@ -260,11 +296,13 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 		}
 		last = n
 	}
-	a := g.answers.find(answerName{userOf(r), r.PathValue("id")})
-	if a == nil {
-		return noAnswer(r)
+	a, err := g.answers.find(answerName{userOf(r), r.PathValue("id")})
+	if err != nil {
+		return err
 	}
 	defer g.answers.close(a)
+	ctx, leave := a.reading(r)
+	defer leave()
 	from, rest, ok := a.position(last)
 	if !ok {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "Last-Event-ID %d: the answer has fewer events", last)}
@@ -273,7 +311,7 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	begun, err := a.copyTo(r.Context(), w, from)
+	begun, err := a.copyTo(ctx, w, from)
 	switch {
 	case begun && err != nil:
 		g.cfg.Logger.Debug("an answer is left", "answer", a.name.id, "err", err)
@@ -281,7 +319,7 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 	case err != nil: // its key has ended, too
 		return err
 	default:
-		return noAnswer(r)
+		return noAnswer(r.PathValue("id"))
 	}
 	return nil
 }
@@ -289,13 +327,13 @@ func (g *Gateway) readAnswer(w http.ResponseWriter, r *http.Request) error {
 // stopAnswer ends the work on an answer.
 func (g *Gateway) stopAnswer(w http.ResponseWriter, r *http.Request) error {
 	if !g.answers.stop(answerName{userOf(r), r.PathValue("id")}) {
-		return noAnswer(r)
+		return noAnswer(r.PathValue("id"))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func noAnswer(r *http.Request) error {
-	return wrong{err: bus.Errorf(bus.CodeNotFound, "there is no answer %q here: it was stopped, or nobody has read it for an hour, or this node has started anew since",
-		r.PathValue("id")).WithHint("ask again")}
+func noAnswer(id string) error {
+	return wrong{err: bus.Errorf(bus.CodeNotFound, "there is no answer %q here: it was stopped, or nobody has read it for an hour, or this node has started anew since", id).
+		WithHint("ask again")}
 }

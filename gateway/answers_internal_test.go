@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 )
 
@@ -14,7 +15,7 @@ func TestRoomForAnswers(t *testing.T) {
 	var s answers
 	begin := func(i int) *keptAnswer {
 		t.Helper()
-		a, err := s.begin(answerName{"", fmt.Sprintf("answer-number-%04d", i)}, func(error) {})
+		a, err := s.begin(answerName{"", fmt.Sprintf("answer-number-%04d", i)}, nil, func(error) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,11 +31,15 @@ func TestRoomForAnswers(t *testing.T) {
 			t.Errorf("%d bytes more: error %v, want %v", step.bytes, err, step.want)
 		}
 	}
-	if s.find(long.name) != nil || s.bytes != 0 {
-		t.Errorf("one that is too long is kept: %d bytes", s.bytes)
+	if s.by[long.name] != nil || s.bytes != answerMost+answerEnd {
+		t.Errorf("one that is too long is kept, or takes no room while it is read: %d bytes", s.bytes)
+	}
+	s.close(long)
+	if s.ended(long); s.bytes != 0 || len(s.order) != 0 {
+		t.Errorf("nobody has it, and it takes %d bytes", s.bytes)
 	}
 
-	const fit = answersMost / answerMost
+	const fit = answersMost / answerMost / 2 // at one time
 	var all []*keptAnswer
 	for i := range fit {
 		a := begin(1 + i)
@@ -44,26 +49,65 @@ func TestRoomForAnswers(t *testing.T) {
 		all = append(all, a)
 	}
 	late := begin(100)
-	if err := late.grow(1); !errors.Is(err, errLongAnswer) || s.bytes != answersMost {
+	if err := late.grow(1); !errors.Is(err, errLongAnswer) || s.bytes != answersMost/2 {
 		t.Errorf("without room: error %v, %d bytes are kept", err, s.bytes)
 	}
 	if err := late.grow(answerEnd + 1); !errors.Is(err, errLongAnswer) {
 		t.Errorf("it is written on beside the room: error %v", err)
 	}
-	for _, a := range all[:3] {
+	for _, a := range all {
 		a.status = 200
+		s.close(a)
 		s.ended(a)
 	}
-	s.close(all[1]) // the others are read
-	if err := begin(101).grow(1); err != nil || s.find(all[1].name) != nil || s.find(all[0].name) == nil || s.bytes != answersMost-answerMost+1 {
-		t.Errorf("with one that is written and read by nobody: error %v, %d bytes are kept", err, s.bytes)
+	for i := range fit { // beside those that are written
+		if err := begin(101 + i).grow(answerMost); err != nil {
+			t.Errorf("one more answer: %v", err)
+		}
 	}
+	if _, err := s.find(all[0].name); err == nil {
+		t.Error("one is read beyond the room for those that are written or read")
+	}
+	for _, a := range slices.Clone(s.order) {
+		if a.idle() {
+			continue
+		}
+		a.status = 200
+		s.close(a)
+		s.ended(a)
+	}
+	if err := begin(201).grow(1); err != nil || s.by[all[0].name] != nil || s.by[all[1].name] == nil || s.bytes != answersMost-answerMost+1 {
+		t.Errorf("with what is written and read by nobody: error %v, %d bytes are kept", err, s.bytes)
+	}
+}
 
-	for i := len(s.order); i < answersLong; i++ {
-		begin(1000 + i)
+// However many answers one key has written or read at a time, and of whatever length, there is room for those of others.
+func TestRoomForAnswersOfOthers(t *testing.T) {
+	t.Parallel()
+	var s answers
+	for u := range 3 {
+		var err error
+		for i := 0; err == nil && i <= answersLong; i++ {
+			var a *keptAnswer
+			if a, err = s.begin(answerName{fmt.Sprint("key-", u), fmt.Sprintf("answer-number-%04d", i)}, nil, func(error) {}); err == nil {
+				_ = a.grow(answerMost)
+				s.stop(a.name) // it is read on
+			}
+		}
+		if !errors.Is(err, errManyAnswers) {
+			t.Errorf("user %d has any number of answers: %v", u, err)
+		}
 	}
-	if _, err := s.begin(answerName{"", "one-more-than-there-may-be"}, nil); err == nil {
-		t.Errorf("%d answers are written, and there is one more", len(s.order))
+	if len(s.order) > answersLong || s.bytes > answersMost {
+		t.Errorf("%d answers take %d bytes", len(s.order), s.bytes)
+	}
+	a, err := s.begin(answerName{"", "one-of-somebody-else"}, nil, func(error) {})
+	if err == nil {
+		t.Cleanup(func() { a.leave.Stop() })
+		err = a.grow(answerMost / 4)
+	}
+	if err != nil {
+		t.Errorf("somebody else: %v", err)
 	}
 }
 
@@ -82,7 +126,7 @@ func TestAnswersGiveWayToTheirOwn(t *testing.T) {
 	var s answers
 	keep := func(user string, i, size int) answerName {
 		t.Helper()
-		a, err := s.begin(answerName{user, fmt.Sprintf("answer-number-%04d", i)}, func(error) {})
+		a, err := s.begin(answerName{user, fmt.Sprintf("answer-number-%04d", i)}, nil, func(error) {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -264,24 +264,28 @@ func TestAnswerWithoutRoom(t *testing.T) {
 	}
 }
 
-// Who waits for an answer with a key hears that it was revoked.
+// Who waits for an answer with a key, or reads it, hears that the key was revoked.
 func TestWaitingWithARevokedKey(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		mine, secret := made("mine", bus.KeyRequest{})
-		g, err := gateway.New(gateway.Config{Swarm: newHalting(t), Key: key, Keys: []gateway.Key{mine}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var waiting sync.WaitGroup
-		for _, c := range [][3]string{{"POST", "/v1/chat/completions", hello + "}"}, {"GET", "/v1/answers/" + answerName}, {"HEAD", "/v1/answers/" + answerName}} {
-			waiting.Go(func() {
-				w := from(t, g, afar, c[0], c[1], c[2], "Authorization", "Bearer "+secret, "X-Myco-Answer", answerName)
-				wantStatus(t, c[0], w, http.StatusForbidden)
-			})
-			synctest.Wait()
-		}
-		g.SetKeys(nil)
-		waiting.Wait()
-	})
+	for body, status := range map[string]int{hello + "}": http.StatusForbidden, streamed: http.StatusOK} {
+		synctest.Test(t, func(t *testing.T) {
+			mine, secret := made("mine", bus.KeyRequest{})
+			g, err := gateway.New(gateway.Config{Swarm: newHalting(t), Key: key, Keys: []gateway.Key{mine}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var waiting sync.WaitGroup
+			for _, c := range [][3]string{{"POST", "/v1/chat/completions", body}, {"GET", "/v1/answers/" + answerName}, {"HEAD", "/v1/answers/" + answerName}} {
+				waiting.Go(func() {
+					w := from(t, g, afar, c[0], c[1], c[2], "Authorization", "Bearer "+secret, "X-Myco-Answer", answerName)
+					if w.Code != status || !strings.Contains(w.Body.String(), "was revoked") {
+						t.Errorf("%s: %d %s, want %d, and why", c[0], w.Code, w.Body, status)
+					}
+				})
+				synctest.Wait()
+			}
+			g.SetKeys(nil)
+			waiting.Wait()
+		})
+	}
 }
