@@ -29,6 +29,9 @@ func raw(t *testing.T, n *node) *nats.Conn {
 	return nc
 }
 
+// daemonInbox is where a daemon may wait for the answer of another: users hear of it, under swarm.>.
+const daemonInbox = "_INBOX.of-a-daemon.1"
+
 // The user's credential reaches the daemon's RPC and nothing behind it.
 func TestUserStaysInItsRoom(t *testing.T) {
 	t.Parallel()
@@ -58,12 +61,14 @@ func TestUserStaysInItsRoom(t *testing.T) {
 
 	// The daemon may publish anywhere: it does not let a client say where.
 	task := inference(t)
-	b, err := json.Marshal(bus.SubmitRequest{Task: task, Inbox: bus.SubjectHeartbeat(n.id())})
-	check(t, err)
-	m, err := nc.Request(bus.SubjectPayloadRPC(n.id(), bus.VerbSubmit), b, limit)
-	check(t, err)
-	if !strings.Contains(string(m.Data), string(bus.CodeInvalid)) || m.Header.Get(bus.HeaderError) != "400" {
-		t.Errorf("output to a foreign subject: header %v, %s", m.Header, m.Data)
+	for _, inbox := range []string{bus.SubjectHeartbeat(n.id()), daemonInbox} {
+		b, err := json.Marshal(bus.SubmitRequest{Task: task, Inbox: inbox})
+		check(t, err)
+		m, err := nc.Request(bus.SubjectPayloadRPC(n.id(), bus.VerbSubmit), b, limit)
+		check(t, err)
+		if !strings.Contains(string(m.Data), string(bus.CodeInvalid)) || m.Header.Get(bus.HeaderError) != "400" {
+			t.Errorf("output to %s: header %v, %s", inbox, m.Header, m.Data)
+		}
 	}
 	events, err := nc.SubscribeSync("swarm.node.elsewhere")
 	check(t, err)

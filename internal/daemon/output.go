@@ -103,7 +103,11 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !s.d.isInbox(req.Inbox) {
+	may := s.d.isInbox
+	if req.Far {
+		may = s.d.isAnyInbox
+	}
+	if !may(req.Inbox) {
 		return answer{}, s.d.errInbox(req.Inbox)
 	}
 	if err := req.ID.Validate(); err != nil {

@@ -105,6 +105,11 @@ func TestPiecesAreChecked(t *testing.T) {
 	b, err := begin(bus.BlobOf(data))
 	check(t, err)
 	want("unknown token", ask(bus.VerbUpload+".other", 0, data, nil), bus.CodeNotFound)
+	asDaemon := func(verb string, data []byte) { // it is not answered, nor done
+		t.Helper()
+		check(t, nc.PublishMsg(&nats.Msg{Subject: bus.SubjectPayloadRPC(n.conn.NodeID(), verb), Reply: daemonInbox, Data: data, Header: nats.Header{bus.HeaderOffset: {"0"}}}))
+	}
+	asDaemon(bus.VerbUpload+"."+b.Token, data[:500])
 	check(t, ask(bus.VerbUpload+"."+b.Token, 0, data[:500], nil))
 	want("a piece again", ask(bus.VerbUpload+"."+b.Token, 0, data[:500], nil), bus.CodeInvalid)
 	want("too much", ask(bus.VerbUpload+"."+b.Token, 500, data, nil), bus.CodeInvalid)
@@ -120,6 +125,9 @@ func TestPiecesAreChecked(t *testing.T) {
 	check(t, err)
 	check(t, ask(bus.VerbUpload+"."+b.Token, 0, bytes.Repeat([]byte("2"), 1000), nil))
 	want("other bytes", enqueue(b), bus.CodeInvalid)
+	huge, err := json.Marshal(bus.Blob{SHA256: b.SHA256, Size: bus.MaxPayload})
+	check(t, err)
+	asDaemon(bus.VerbUpload, huge)
 	for range 2 { // two of them fill what a daemon holds
 		big := bus.BlobOf(data)
 		big.Size = bus.MaxPayload

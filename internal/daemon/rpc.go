@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,8 +93,16 @@ func (d *Daemon) startRPC(ctx context.Context, up *lifeline) error {
 	verbs := s.verbs(up.fail)
 	maps.Copy(verbs, s.trustVerbs())
 	for subject, v := range verbs {
+		may := d.isInbox
+		if slices.Contains(daemonVerbs, subject[strings.LastIndexByte(subject, '.')+1:]) {
+			may = d.isAnyInbox
+		}
 		err := service.AddEndpoint(strings.ReplaceAll(strings.TrimPrefix(subject, "payload."), ".", "_"),
-			micro.HandlerFunc(func(r micro.Request) { s.take(r, v) }), micro.WithEndpointSubject(subject),
+			micro.HandlerFunc(func(r micro.Request) {
+				if may(r.Reply()) { // else the reply would be a message with the daemon's rights, to anywhere
+					s.take(r, v)
+				}
+			}), micro.WithEndpointSubject(subject),
 			micro.WithEndpointQueueGroupDisabled())
 		if err != nil {
 			return fmt.Errorf("answer on %s: %w", subject, err)
@@ -147,9 +156,6 @@ func (s *rpcServer) verbs(fail context.CancelCauseFunc) map[string]verb {
 
 // take answers one request in its own goroutine.
 func (s *rpcServer) take(r micro.Request, v verb) {
-	if !s.d.isInbox(r.Reply()) {
-		return // the reply would be a message with the daemon's rights, to anywhere
-	}
 	select {
 	case s.room <- struct{}{}:
 	default:
@@ -192,15 +198,24 @@ func (s *rpcServer) reply(r micro.Request, h nats.Header, body any) {
 	}
 }
 
+// daemonVerbs are those by which daemons ask one another, and themselves.
+var daemonVerbs = []string{
+	bus.VerbPing, bus.VerbStatus, bus.VerbAttach, bus.VerbRetry, bus.VerbRemove, bus.VerbDrain, bus.VerbTrustOffer, bus.VerbTrustTake,
+}
+
 // isInbox reports whether a reply may go to subject: a client names it, and the daemon that
 // publishes there may publish anywhere.
-func (d *Daemon) isInbox(subject string) bool {
-	for _, prefix := range []string{bus.UserInbox(d.id.NodeID()) + ".", "_INBOX."} {
-		if rest, ok := strings.CutPrefix(subject, prefix); ok {
-			return rest != "" && !strings.ContainsAny(rest, "*> \t\r\n")
-		}
-	}
-	return false
+func (d *Daemon) isInbox(subject string) bool { return isBelow(bus.UserInbox(d.id.NodeID()), subject) }
+
+// isAnyInbox is isInbox for what daemons ask, too. Clients hear under swarm.> on which inbox a daemon waits: what they have written
+// themselves must not get there, as if a daemon had answered.
+func (d *Daemon) isAnyInbox(subject string) bool {
+	return d.isInbox(subject) || isBelow("_INBOX", subject)
+}
+
+func isBelow(prefix, subject string) bool {
+	rest, ok := strings.CutPrefix(subject, prefix+".")
+	return ok && rest != "" && !strings.ContainsAny(rest, "*> \t\r\n")
 }
 
 // semver is what a micro service accepts as version.

@@ -170,7 +170,7 @@ func (d *Daemon) answerStarts(ctx context.Context, up *lifeline) error {
 		id := bus.NodeID(strings.TrimSuffix(strings.TrimPrefix(m.Subject, "swarm.node."), ".start"))
 		mu.Lock()
 		defer mu.Unlock()
-		if id == d.id.NodeID() || !d.isInbox(m.Reply) || open[m.Reply] || len(open) >= maxQuestions {
+		if id == d.id.NodeID() || !d.isAnyInbox(m.Reply) || open[m.Reply] || len(open) >= maxQuestions {
 			return
 		}
 		open[m.Reply] = true
