@@ -200,11 +200,16 @@ func (a *app) finish(ctx context.Context, err error) int {
 			Error *bus.Error `json:"error"`
 		}{e})
 	}
-	fmt.Fprintln(a.err, "myco:", e.Message)
-	if e.Hint != "" {
-		fmt.Fprintln(a.err, "  try:", e.Hint)
-	}
+	a.failed("", e)
 	return e.Code.ExitCode()
+}
+
+// failed prints an error, of what is named before it, without what would steer a terminal: servers and engines have a say in some.
+func (a *app) failed(of string, e *bus.Error) {
+	fmt.Fprintln(a.err, "myco:", printable(of+e.Message))
+	if e.Hint != "" {
+		fmt.Fprintln(a.err, "  try:", printable(e.Hint))
+	}
 }
 
 // hint tells something beside the result, unless the user wants quiet.
@@ -215,16 +220,19 @@ func (a *app) hint(format string, args ...any) {
 			a.column = false
 			io.WriteString(a.err, "\n") //nolint:errcheck // as the hint
 		}
-		fmt.Fprintln(a.err, a.next(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(a.err, printable(a.next(fmt.Sprintf(format, args...)))) // as in failed
 	}
 }
 
-// foreign prints text that others wrote, in a terminal without what would steer it.
-func (a *app) foreign(s string) {
+// foreign prints text that others wrote.
+func (a *app) foreign(s string) { a.text(a.harmless(s)) }
+
+// harmless is text that others wrote, for a terminal without what would steer it.
+func (a *app) harmless(s string) string {
 	if a.columns != nil {
-		s = printable(s)
+		return printable(s)
 	}
-	a.text(s)
+	return s
 }
 
 // stands tells whether progress may stand in a line of the terminal.

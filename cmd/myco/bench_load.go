@@ -83,7 +83,7 @@ func (b *bench) all(ctx context.Context, p benchPlan, tell func(string, ...any))
 			return context.Cause(ctx)
 		}
 		if row.Name = n.Name; err != nil {
-			row.Error = bus.AsError(err).Message
+			row.Error = oneLine(bus.AsError(err).Message)
 		}
 		v.Rows = append(v.Rows, row)
 		tell("[%d of %d: %s]", len(v.Rows), rows, row)

@@ -53,7 +53,7 @@ func (c *deadLsCmd) Run(ctx context.Context, a *app) error {
 	for i, t := range dead {
 		why := "-"
 		if t.Error != nil {
-			why = t.Error.Message
+			why = oneLine(t.Error.Message)
 		}
 		rows[i] = []string{string(t.ID), t.Type, orDash(t.Model), strconv.Itoa(t.Attempts), age(t.Submitted, a.now()), why}
 	}

@@ -161,10 +161,7 @@ func (a *app) page(asked string, p fetched, names func() []bus.NodeInfo, several
 		a.text(head)
 	}
 	if p.err != nil {
-		fmt.Fprintf(a.err, "myco: %s: %s\n", asked, v.Error.Message)
-		if v.Error.Hint != "" {
-			fmt.Fprintln(a.err, "  try:", v.Error.Hint)
-		}
+		a.failed(asked+": ", v.Error)
 		return
 	}
 	if head := p.head(); head != "" {

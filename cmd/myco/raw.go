@@ -16,14 +16,14 @@ func (a *app) raw(chunks iter.Seq2[bus.Chunk, error], stream bool) error {
 		case chunk.End != nil && a.json:
 			a.object(viewTask(*chunk.End))
 		case chunk.End != nil:
-			a.text(string(chunk.End.Result) + "\n")
+			a.foreign(string(chunk.End.Result) + "\n")
 			if chunk.End.Warning != "" {
 				a.hint("warning: %s", chunk.End.Warning)
 			}
 		case a.json && stream:
 			a.object(chunk)
 		case !a.json:
-			a.text(string(chunk.Data) + "\n")
+			a.foreign(string(chunk.Data) + "\n")
 		}
 	}
 	return nil

@@ -193,7 +193,7 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 		case failed == nil:
 			failed = v.Error
 		default:
-			fmt.Fprintln(a.err, "myco:", v.Error.Message)
+			fmt.Fprintln(a.err, "myco:", printable(v.Error.Message))
 		}
 	}
 	if failed == nil {

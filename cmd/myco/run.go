@@ -123,7 +123,7 @@ func (a *app) value(raw json.RawMessage) {
 	var text *string
 	switch err := json.Unmarshal(raw, &text); {
 	case err != nil:
-		a.text(string(raw) + "\n")
+		a.foreign(string(raw) + "\n")
 	case text != nil:
 		a.foreign(*text + "\n")
 	}

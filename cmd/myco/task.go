@@ -251,9 +251,9 @@ func (a *app) task(i bus.TaskInfo) {
 	}
 	pairs = append(pairs, [2]string{"waits", place(i)}, [2]string{"warning", i.Warning})
 	if i.Error != nil {
-		pairs = append(pairs, [2]string{"error", i.Error.Message}, [2]string{"try", a.next(i.Error.Hint)})
+		pairs = append(pairs, [2]string{"error", a.harmless(i.Error.Message)}, [2]string{"try", a.harmless(a.next(i.Error.Hint))})
 	}
-	a.fields(append(pairs, [2]string{"result", resultText(i)}))
+	a.fields(append(pairs, [2]string{"result", a.resultText(i)}))
 }
 
 // place tells where a task stands in the queue; empty where that is not known.
@@ -272,24 +272,24 @@ func place(i bus.TaskInfo) string {
 }
 
 // resultText is a result for people: the answer of an inference, the text of a page, what a search found, else the JSON.
-func resultText(i bus.TaskInfo) string {
+func (a *app) resultText(i bus.TaskInfo) string {
 	var r bus.InferenceResult
 	if i.Type == bus.TypeInference && json.Unmarshal(i.Result, &r) == nil && r.Text != "" {
-		return r.Text
+		return a.harmless(r.Text)
 	}
 	var f bus.FileResult
 	if i.Type == bus.TypeFile && json.Unmarshal(i.Result, &f) == nil && f.Text != "" {
-		return f.Text
+		return a.harmless(f.Text)
 	}
 	var p bus.FetchResult
 	if i.Type == bus.TypeFetch && json.Unmarshal(i.Result, &p) == nil && p.Text != "" {
-		return p.Text
+		return a.harmless(p.Text)
 	}
 	var s bus.SearchResult
 	if i.Type == bus.TypeSearch && json.Unmarshal(i.Result, &s) == nil && len(s.Results) > 0 {
 		return strings.TrimSpace(hitsText(s.Results, 0))
 	}
-	return string(i.Result)
+	return a.harmless(string(i.Result))
 }
 
 type taskCancelCmd struct{ taskArg }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -165,6 +166,30 @@ func TestForeignTextInATerminal(t *testing.T) {
 			if steers := strings.Contains(out.String(), "\x1b]"); steers == (columns != nil) || !strings.Contains(out.String(), "]52;") {
 				t.Errorf("%v to %s: %q", command, name, out.String())
 			}
+		}
+	}
+}
+
+// What is told of a task, and why something failed, steers no terminal.
+func TestTaskAndErrorInATerminal(t *testing.T) {
+	t.Parallel()
+	answer, err := json.Marshal(bus.InferenceResult{Text: "a\x1b]0;b\u009bc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := bus.Errorf(bus.CodeFailed, "a\x1b]0;b").WithHint("c\x1b]0;d")
+	var out, errs strings.Builder
+	s := streams{out: &out, err: &errs, columns: func() int { return 80 }, environ: []string{"CLICOLOR_FORCE=1", "TERM=xterm-256color"}}
+	a := &app{streams: s, view: newView(s.out, s.environ, false), now: time.Now}
+	for _, info := range []bus.TaskInfo{{Type: bus.TypeInference, Result: answer}, {Type: "mine", Result: []byte("\"a\u009bc\"")}, {Error: failed}} {
+		a.task(info)
+	}
+	a.value([]byte("[\"a\u009bc\"]"))
+	a.hint("warning: %s", failed.Message)
+	a.finish(t.Context(), failed)
+	for what, said := range map[string]string{"output": out.String(), "errors": errs.String()} {
+		if strings.Contains(said, "\x1b]") || strings.Contains(said, "\u009b") || !strings.Contains(said, "a]0;b") {
+			t.Errorf("%s: %q", what, said)
 		}
 	}
 }
