@@ -89,6 +89,10 @@ func (p *programs) take(ctx context.Context, n *sched.Node, req bus.ServeRequest
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.kinds[typ]
+	size, err := p.told(req)
+	if err != nil {
+		return reply, false, err
+	}
 	first := k == nil
 	if first && len(p.kinds) >= maxOffered {
 		return reply, false, bus.Errorf(bus.CodeBusy, "programs of this machine serve %d types already", maxOffered)
@@ -96,7 +100,7 @@ func (p *programs) take(ctx context.Context, n *sched.Node, req bus.ServeRequest
 	if first {
 		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
 	}
-	reply, known = k.take(req, time.Now())
+	reply, known = k.take(req, size, time.Now())
 	if first {
 		if _, err := n.Handle(ctx, k); err != nil {
 			return reply, false, fmt.Errorf("offer a handler: %w", err)
@@ -146,16 +150,8 @@ type kind struct {
 
 var _ bus.Handler = (*kind)(nil)
 
-// offer is what one program said that it can run.
-type offer struct {
-	capability bus.Capability
-	subjects   bus.ServeReply
-	at         time.Time
-	busy       int
-}
-
 // take stores an offer, and tells whether the program made one before.
-func (k *kind) take(req bus.ServeRequest, now time.Time) (reply bus.ServeReply, known bool) {
+func (k *kind) take(req bus.ServeRequest, size int, now time.Time) (reply bus.ServeReply, known bool) {
 	base := k.typ + "." + req.Program
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -165,7 +161,7 @@ func (k *kind) take(req bus.ServeRequest, now time.Time) (reply bus.ServeReply, 
 		o = &offer{subjects: bus.ServeReply{Jobs: bus.SubjectServe(id, base+".jobs"), Cancels: bus.SubjectServe(id, base+".cancels")}}
 		k.offers[req.Program] = o
 	}
-	o.capability, o.at = req.Capability, now
+	o.capability, o.size, o.at = req.Capability, size, now
 	return o.subjects, known
 }
 
@@ -208,18 +204,6 @@ func (k *kind) choose(model string) (*offer, error) {
 	}
 	best.busy++
 	return best, nil
-}
-
-func (o *offer) has(model string) bool {
-	if model == "" {
-		return true
-	}
-	for _, m := range o.capability.Models {
-		if bus.SameModel(m.Name, model) {
-			return true
-		}
-	}
-	return false
 }
 
 // Handle implements bus.Handler: the task goes to a program, and what that says comes back. A

@@ -3,6 +3,8 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -33,11 +35,28 @@ func (greedy) Capability(context.Context) (bus.Capability, error) {
 	return bus.Capability{Type: "greedy", Slots: 1 << 30}, nil
 }
 
+// wordy offers models of which every node is told.
+type wordy struct {
+	flood
+	typ string
+}
+
+func (w wordy) Capability(context.Context) (bus.Capability, error) {
+	models := make([]bus.ModelInfo, 512)
+	for i := range models {
+		models[i].Name = fmt.Sprint(i, strings.Repeat("x", 200))
+	}
+	return bus.Capability{Type: w.typ, Slots: 1, Models: models}, nil
+}
+
 func TestGreedyProgramIsRefused(t *testing.T) {
 	t.Parallel()
 	n := start(t, "a")
 	if err := n.conn.Serve(n.ctx(), greedy{}); !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
 		t.Errorf("a billion slots: %v, want CodeInvalid", err)
+	}
+	if err := n.conn.Serve(n.ctx(), wordy{typ: "one"}, wordy{typ: "two"}, wordy{typ: "three"}); !errors.Is(err, &bus.Error{Code: bus.CodeTooLarge}) {
+		t.Errorf("more than a heartbeat takes: %v, want CodeTooLarge", err)
 	}
 }
 
