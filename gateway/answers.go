@@ -274,14 +274,16 @@ func (g *Gateway) keep(out *scribe, a *keptAnswer, r *http.Request, serve func()
 	return begun
 }
 
-// reading returns a context for who reads an answer. It ends when the client leaves, but not where its key ends, and so the answer,
-// which tells of that.
+// reading returns a context for who reads an answer. It ends when the client leaves. Where its key ends, and so the answer, which
+// tells of that, there is as much time for the rest as for a piece.
 func (a *keptAnswer) reading(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, leave := context.WithCancel(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.Context(), func() {
 		if keyEnded(r) == nil || holderOf(r) != a.holder {
 			leave()
+			return
 		}
+		time.AfterFunc(writeLimit, leave)
 	})
 	return ctx, func() { stop(); leave() }
 }

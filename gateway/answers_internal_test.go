@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Answers have so much room: the oldest that are written give way, and where none is, the one that grows ends.
@@ -149,4 +152,34 @@ func TestAnswersGiveWayToTheirOwn(t *testing.T) {
 	if s.by[few] == nil || len(s.order) != answersLong || s.bytes > answersMost {
 		t.Errorf("of %d answers, %d bytes, those of the first are kept: %v", len(s.order), s.bytes, s.by[few] != nil)
 	}
+}
+
+// slowly is a client that takes most of a minute for each piece.
+type slowly struct {
+	*httptest.ResponseRecorder
+	pieces int
+}
+
+func (s *slowly) Write(p []byte) (int, error) {
+	s.pieces++
+	time.Sleep(50 * time.Second)
+	return len(p), nil
+}
+
+// Who reads slowly with a key that was revoked does not read on to the end.
+func TestRevokedKeyReadsNoFurther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHolder(Key{})
+		a := &keptAnswer{transcript: newTranscript(nil), holder: h}
+		a.status, a.written, a.over = http.StatusOK, make([]byte, answerMost), true
+		ctx, end := context.WithCancelCause(context.WithValue(t.Context(), holderKey{}, h))
+		reading, leave := a.reading(httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+		defer leave()
+		end(errRevoked)
+		w := &slowly{ResponseRecorder: httptest.NewRecorder()}
+		if begun, err := a.copyTo(reading, w, 0); !begun || !errors.Is(err, context.Canceled) || w.pieces != 2 {
+			t.Errorf("begun: %v, error %v, after %d pieces", begun, err, w.pieces)
+		}
+	})
 }

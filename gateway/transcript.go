@@ -72,6 +72,9 @@ func (t *transcript) copyTo(ctx context.Context, w http.ResponseWriter, from int
 			begun = true
 		}
 		for piece := range slices.Chunk(part, step) { // each has its time, as in writeAll
+			if err := ctx.Err(); err != nil {
+				return begun, err
+			}
 			_ = control.SetWriteDeadline(time.Now().Add(writeLimit))
 			if _, err := w.Write(piece); err != nil {
 				return begun, err
