@@ -180,6 +180,8 @@ func (s *Search) redirect(query string) func(*http.Request, []*http.Request) err
 	return func(r *http.Request, via []*http.Request) error {
 		r.Header.Del("Referer")
 		switch {
+		case r.URL.Scheme != "https" && via[len(via)-1].URL.Scheme == "https":
+			return s.wrong("redirects from https to %s, where all can read what is looked for, and the password", r.URL.Scheme)
 		case strings.EqualFold(r.URL.Hostname(), s.cfg.URL.Hostname()) && len(via) <= hops:
 			return nil
 		case strings.Contains(query, "!!"):
