@@ -167,27 +167,20 @@ func (s *answers) grow(a *keptAnswer, n int) error {
 	return nil
 }
 
-// giveWay drops an answer that is written and not just read, and reports whether there was one: the oldest of whose answers take
-// the most of the room and of the places, so that nobody pushes out those of others.
+// giveWay drops an answer that is written and not just read, and reports whether there was one.
 func (s *answers) giveWay() bool {
-	takes, oldest := map[string]int{}, map[string]*keptAnswer{}
-	var most *keptAnswer
-	for _, a := range s.order {
-		if !a.idle() {
-			continue
-		}
-		user := a.name.user
-		if takes[user] += a.size + answersMost/answersLong; oldest[user] == nil {
-			oldest[user] = a
-		}
-		if most == nil || takes[user] > takes[most.name.user] {
-			most = oldest[user]
+	idle := func(yield func(*keptAnswer) bool) {
+		for _, a := range s.order {
+			if a.idle() && !yield(a) {
+				return
+			}
 		}
 	}
-	if most != nil {
-		s.drop(most)
+	a, ok := oldestOfMost(idle, func(a *keptAnswer) (string, int) { return a.name.user, a.size + answersMost/answersLong })
+	if ok {
+		s.drop(a)
 	}
-	return most != nil
+	return ok
 }
 
 // unread ends an answer that nobody reads.

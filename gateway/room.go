@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"iter"
+
 	"golang.org/x/sync/semaphore"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -35,4 +37,20 @@ func (r *room) release(held int64) { r.left.Release(min(held, r.steps)) }
 func (r *room) full() *bus.Error {
 	return bus.Errorf(bus.CodeBusy, "this node works on large requests and results already: it has room for %d MiB of them", r.steps).
 		WithHint("ask again, or ask another node")
+}
+
+// oldestOfMost returns the oldest of whose things take the most of all, so that nobody pushes out those of others; ok is false
+// where there are none.
+func oldestOfMost[T any](oldestFirst iter.Seq[T], takes func(T) (user string, n int)) (most T, ok bool) {
+	sum, oldest, whose := map[string]int{}, map[string]T{}, ""
+	for x := range oldestFirst {
+		user, n := takes(x)
+		if _, is := oldest[user]; !is {
+			oldest[user] = x
+		}
+		if sum[user] += n; !ok || sum[user] > sum[whose] {
+			most, whose, ok = oldest[user], user, true
+		}
+	}
+	return most, ok
 }

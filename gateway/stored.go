@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,22 +98,6 @@ func (s *storedResponses) drop(r *storedResponse) {
 	delete(s.by, r.name)
 	s.order = slices.DeleteFunc(s.order, func(x *storedResponse) bool { return x == r })
 	s.bytes -= r.size
-}
-
-// oldestOfMost returns the oldest of whose things take the most of all, so that nobody pushes out those of others; ok is false
-// where there are none.
-func oldestOfMost[T any](oldestFirst iter.Seq[T], takes func(T) (user string, n int)) (most T, ok bool) {
-	sum, oldest, whose := map[string]int{}, map[string]T{}, ""
-	for x := range oldestFirst {
-		user, n := takes(x)
-		if _, is := oldest[user]; !is {
-			oldest[user] = x
-		}
-		if sum[user] += n; !ok || sum[user] > sum[whose] {
-			most, whose, ok = oldest[user], user, true
-		}
-	}
-	return most, ok
 }
 
 // item returns an item of a response's answer, whose id names the response.
