@@ -66,8 +66,12 @@ func TestDaemonTellsItsManager(t *testing.T) {
 	if code := <-ended; code != 0 {
 		t.Errorf("exit code %d, %s", code, &errs)
 	}
-	if strings.Contains(out.String(), "Write down its recovery phrase") || !strings.Contains(out.String(), "myco rotate --swarm") {
+	myco := "myco --data-dir " + bus.ShellWord(state)
+	if strings.Contains(out.String(), "Write down its recovery phrase") || !strings.Contains(out.String(), myco+" rotate --swarm") {
 		t.Errorf("what a journal would keep has the phrase, or does not tell how to get one:\n%s", &out)
+	}
+	if !strings.Contains(out.String(), "here: "+myco+" join TOKEN\n") {
+		t.Errorf("it does not tell how this node joins another swarm:\n%s", &out)
 	}
 	if code, _, _ := mycod(t, "--slots", "99999"); code != 2 {
 		t.Errorf("exit code %d", code)

@@ -22,7 +22,7 @@ func (d *Daemon) hello() {
 		line("queue host: %s", d.nameOf(q))
 	}
 	if s.Revoked {
-		line("            this node was put out of it, and is alone; a swarm of its own: myco leave")
+		line("            this node was put out of it, and is alone; a swarm of its own: %s leave", d.myco())
 	}
 	line("")
 	line("  routes of other nodes  TCP %s", firewall(d.info.FabricAddr))
@@ -82,8 +82,8 @@ func (d *Daemon) notePhraseShown() {
 // helloFounder shows, this once, what restores the swarm's key, and who else is near.
 func (d *Daemon) helloFounder(line func(string, ...any)) {
 	if d.outIsKept {
-		line("This node founded a swarm. Its recovery phrase is not for a log: myco rotate --swarm shows one.")
-		line("To join a swarm instead, run `myco invite` on a member of it, then here: myco join TOKEN")
+		line("This node founded a swarm. Its recovery phrase is not for a log: %s rotate --swarm shows one.", d.myco())
+		line("To join a swarm instead, run `myco invite` on a member of it, then here: %s join TOKEN", d.myco())
 		line("")
 		return
 	}
@@ -101,12 +101,12 @@ func (d *Daemon) helloFounder(line func(string, ...any)) {
 	}
 	near := d.nearby()
 	if len(near) == 0 {
-		line("To join a swarm instead, run `myco invite` on a member of it, then here: myco join TOKEN")
-		line("Swarms nearby are listed below, and by myco swarm, as they are heard.")
+		line("To join a swarm instead, run `myco invite` on a member of it, then here: %s join TOKEN", d.myco())
+		line("Swarms nearby are listed below, and by %s swarm, as they are heard.", d.myco())
 		line("")
 		return
 	}
-	line("Swarms nearby; to join one, run `myco invite` there, then here: myco join TOKEN")
+	line("Swarms nearby; to join one, run `myco invite` there, then here: %s join TOKEN", d.myco())
 	for _, n := range near {
 		line("  %s", n)
 	}
