@@ -2,7 +2,10 @@ package bus
 
 import (
 	"bytes"
+	"errors"
 	"unsafe"
+
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Original is what data was encoded from, for whoever reads it in the same process: to decode it takes
@@ -58,9 +61,23 @@ func Payload[T any](t *Task) (T, error) { return originalOr[T](t.Original, t.Pay
 func Request[T interface{ Validate() error }](t *Task) (T, error) {
 	req, err := Payload[T](t)
 	if err != nil {
-		return req, Errorf(CodeInvalid, "read the request: %w", err)
+		return req, misread(t.Payload, err)
 	}
 	return req, req.Validate()
+}
+
+// misread says why a payload is no request, in words of JSON and not of Go.
+func misread(payload []byte, err error) *Error {
+	e, mistyped := errors.AsType[*jsonv1.UnmarshalTypeError](err)
+	switch {
+	case len(payload) == 0:
+		return Errorf(CodeInvalid, "the task has no payload")
+	case !mistyped:
+		return Errorf(CodeInvalid, "read the payload: %w", err)
+	case e.Field == "":
+		return Errorf(CodeInvalid, "read the payload, want a JSON object: there is a JSON %s", e.Value)
+	}
+	return Errorf(CodeInvalid, "read the payload: %s: a JSON %s does not fit", e.Field, e.Value)
 }
 
 // OriginalPayload returns what NewTask made the payload of a task from, in the process that did. It is not

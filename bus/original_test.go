@@ -59,3 +59,19 @@ func TestPieceIsTheOriginal(t *testing.T) {
 		}
 	}
 }
+
+// Who writes a payload by hand is told what does not fit in words of JSON.
+func TestPayloadThatIsNoRequest(t *testing.T) {
+	t.Parallel()
+	for payload, says := range map[string]string{
+		``:                             "the task has no payload",
+		`"hi"`:                         "read the payload, want a JSON object: there is a JSON string",
+		`{"prompt":5}`:                 "read the payload: prompt: a JSON number does not fit",
+		`{"messages":[{"role":true}]}`: "read the payload: messages.0.role: a JSON bool does not fit",
+	} {
+		_, err := bus.Request[bus.InferenceRequest](&bus.Task{Type: bus.TypeInference, Payload: json.RawMessage(payload)})
+		if e := bus.AsError(err); err == nil || e.Code != bus.CodeInvalid || e.Message != says {
+			t.Errorf("%s: %v, want %s", payload, err, says)
+		}
+	}
+}

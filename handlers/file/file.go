@@ -81,9 +81,9 @@ var errSlow = errors.New("the time for one document is over")
 // a password, without text. All of these are final, as another node would find the same. One that is marked
 // by bus.Retry, with CodeUnavailable, is of this machine: PDFium does not start here.
 func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {
-	req, err := bus.Payload[bus.FileRequest](t)
+	req, err := bus.Request[bus.FileRequest](t)
 	if err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
+		return nil, err
 	}
 	if isPDF(req.Content) && h.pdf.compiled.none() {
 		if err := emit(bus.FileProgress{Status: "preparing the PDF reader, once: this may take a minute"}); err != nil {
