@@ -38,7 +38,7 @@ func (c *inviteCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.text(inv.Token + "\n")
 	a.hint("It lets one node in, once, within %s. On the other machine:\n  mycod --join %s\n"+
-		"or, where mycod runs there already: myco join, with the same token",
+		"or, where mycod runs already, there: myco join, with the same token",
 		spell(inv.ExpiresAt.Sub(a.now()).Round(time.Second)), inv.Token)
 	return nil
 }

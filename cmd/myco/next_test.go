@@ -66,6 +66,7 @@ func TestHintsNameTheDataDirectory(t *testing.T) {
 	on(d, payload(bus.VerbDoctor), func(struct{}) any {
 		return bus.Diagnosis{NodeID: self, Name: "laptop", DataDir: d.dir, Engines: []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Kind: "ollama"}}}
 	})
+	on(d, payload(bus.VerbInvite), func(bus.InviteRequest) any { return bus.Invitation{Token: "mycoTOKEN"} })
 	at := "myco --data-dir " + d.dir + " "
 	asJSON := strings.ReplaceAll(at, `\`, `\\`)
 	for _, c := range []struct{ args, says string }{
@@ -74,6 +75,7 @@ func TestHintsNameTheDataDirectory(t *testing.T) {
 		{"models a --loaded", "  try: " + at + "ask -m a PROMPT\n"},
 		{"swarm", "then here: " + at + "join TOKEN\n"},
 		{"swarm", "To join it: myco invite there"},
+		{"invite", "there: myco join, with"}, // on a machine that may have another
 		{"task show t1", at + "dead retry t1\n"},
 		{"doctor", "try: " + at + "pull gemma3:1b --node laptop\n"},
 		{"doctor --json", `"hint":"` + asJSON + `pull gemma3:1b --node laptop"`},

@@ -123,7 +123,7 @@ func TestMembership(t *testing.T) {
 		return bus.JoinReply{Swarm: bus.SwarmInfo{ID: "s3", Name: "laptop"}, Changed: true, Phrase: "abcd-efgh"}
 	})
 
-	if o := d.myco("invite").want(t, 0, "mycod --join mycoTOKEN", "runs there already: myco join, with"); o.out != "mycoTOKEN\n" {
+	if o := d.myco("invite").want(t, 0, "mycod --join mycoTOKEN", "runs already, there: myco join, with"); o.out != "mycoTOKEN\n" {
 		t.Errorf("invite printed %q", o.out)
 	}
 	if o := d.myco("invite", "--ttl", "1m", "--json").want(t, 0); o.out != `{"token":"mycoTOKEN","expires_at":"1970-01-01T00:01:00Z"}`+"\n" {
