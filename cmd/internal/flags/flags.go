@@ -3,6 +3,7 @@
 package flags
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -12,14 +13,17 @@ import (
 )
 
 // Values makes kong read times and numbers by this package. Unlike kong's own readers they take a
-// negative one without "=" too.
+// negative one without "=" too. Texts and paths kong reads, where there is one.
 func Values() kong.Option {
 	return kong.OptionFunc(func(k *kong.Kong) error {
+		own := kong.NewRegistry().RegisterDefaults()
 		for _, o := range []kong.Option{
 			kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 			kong.KindMapper(reflect.Int, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Int64, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Float64, kong.MapperFunc(fraction)),
+			kong.KindMapper(reflect.String, given(own.ForType(reflect.TypeFor[string]()))),
+			kong.NamedMapper("path", given(own.ForNamedType("path", reflect.TypeFor[string]()))),
 		} {
 			if err := o.Apply(k); err != nil {
 				return err
@@ -51,6 +55,16 @@ func fraction(ctx *kong.DecodeContext, target reflect.Value) error {
 		target.SetFloat(f)
 		return err
 	})
+}
+
+// given is m where a value is given.
+func given(m kong.Mapper) kong.MapperFunc {
+	return func(ctx *kong.DecodeContext, target reflect.Value) error {
+		if ctx.Scan.Peek().IsEOL() {
+			return errors.New("its value is missing")
+		}
+		return m.Decode(ctx, target)
+	}
 }
 
 // read hands the value of a flag to set, and tells what it is to be where there is none or set fails.

@@ -1,6 +1,7 @@
 package flags_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,9 @@ type line struct {
 	Slots int
 	Seed  *int64
 	Heat  *float64
-	Quiet bool `short:"q"`
+	Name  string
+	Dir   string `type:"path"`
+	Quiet bool   `short:"q"`
 }
 
 func parse(t *testing.T, args string) (line, error) {
@@ -39,6 +42,9 @@ func TestValues(t *testing.T) {
 		if err != nil || l.Hold != 90*time.Second || l.Slots != 3 || l.Seed == nil || *l.Seed != 7 || !l.Quiet {
 			t.Errorf("%s: %+v, error %v", args, l, err)
 		}
+	}
+	if l, err := parse(t, "--name - --dir x"); err != nil || l.Name != "-" || !filepath.IsAbs(l.Dir) {
+		t.Errorf("%+v, error %v, want a name and a path", l, err)
 	}
 	if l, err := parse(t, "--heat -0.5"); err != nil || l.Heat == nil || *l.Heat != -0.5 {
 		t.Errorf("%+v, error %v, want a heat of -0.5", l, err)
@@ -63,6 +69,9 @@ func TestWhatIsWanted(t *testing.T) {
 		"--seed -q":        `--seed: "-q" is no whole number: want one such as 1 or 20`,
 		"--heat warm":      `--heat: "warm" is no number: want one such as 0 or 0.7`,
 		"--heat":           "--heat: the number is missing: want one such as 0 or 0.7",
+		"--name":           "--name: its value is missing",
+		"--dir":            "--dir: its value is missing",
+		"--name --quiet":   `--name: expected string value but got "--quiet" (long flag); perhaps try --name="--quiet"?`,
 		"--slots 1 --seed": "--seed: the whole number is missing: want one such as 1 or 20",
 	} {
 		if _, err := parse(t, args); err == nil || err.Error() != want {
