@@ -69,6 +69,9 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	if !v.Alive(n.cfg.ID) {
 		b.Sees = append(b.Sees, n.cfg.ID)
 	}
+	if n.isUnable(now) {
+		b.Rank = min(b.Rank, -1)
+	}
 	if n.hosting != nil {
 		b.Term, b.Host = n.hosting.q.Term, n.cfg.ID
 	} else if q, ok := n.queue.get(); ok {

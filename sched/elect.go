@@ -16,7 +16,9 @@ const (
 	handoverSpan = 10 * time.Second
 	handoverMin  = 10 * time.Second // at most one handover in this time, doubling
 	handoverMax  = 5 * time.Minute
-	incumbentFor = time.Second // the host of before goes first for this long: not all know the same one
+	claimAgain   = time.Second      // after a try to become host that failed
+	unableFor    = 10 * time.Second // after which it is no candidate, where there is another
+	incumbentFor = time.Second      // the host of before goes first for this long: not all know the same one
 )
 
 // HostAct is what ChooseHost tells a node to do.
@@ -53,6 +55,8 @@ type Candidacy struct {
 	NoHost time.Time
 	// Leaving is set while the node shuts down or drains.
 	Leaving bool
+	// Unable is set for a while after the node could not become host.
+	Unable bool
 }
 
 // ChooseHost decides who holds the work queues. The live claim with the highest term wins, ties
@@ -61,7 +65,7 @@ type Candidacy struct {
 func ChooseHost(v View, c Candidacy, now time.Time) HostDecision {
 	if host, term, ok := liveClaim(v); ok {
 		p := v.Peers[host]
-		if host != v.Self && p.Beat.Heir == v.Self && c.Rank >= 0 && !c.Leaving {
+		if host != v.Self && p.Beat.Heir == v.Self && c.Rank >= 0 && !c.Leaving && !c.Unable {
 			return HostDecision{Act: HostClaim, Term: c.MaxTerm + 1, Why: "handed over by " + string(host)}
 		}
 		return HostDecision{Act: HostFollow, Host: host, Term: term}

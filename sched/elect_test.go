@@ -95,6 +95,8 @@ func TestChooseHost(t *testing.T) {
 		{"a peer names this node", view(a, peer(a, 2), peer(b, 2, names(a))), now, t0, claim(1)},
 		{"handed over", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{NoHost: t0, MaxTerm: 3}, t0, claim(4)},
 		{"handed over to another", view(c, peer(a, 2, hosts(3), heir(b)), peer(b, 2), peer(c, 2)), now, t0, follow(a, 3)},
+		{"handed over to who could not", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{Unable: true}, t0, follow(a, 3)},
+		{"who could not claims where there is no other", view(a, peer(a, 2, rank(-1)), peer(b, 2, rank(-1))), sched.Candidacy{Unable: true}, t0, claim(1)},
 		{"handed over to who leaves", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{Leaving: true}, t0, follow(a, 3)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

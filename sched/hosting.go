@@ -90,10 +90,10 @@ func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
 	c := Candidacy{
-		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining,
+		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining, Unable: n.isUnable(now),
 		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone(),
 	}
-	becoming, h := n.becoming, n.hosting
+	busy, h := n.becoming || now.Sub(n.unable) < claimAgain, n.hosting
 	n.mu.Unlock()
 	if n.off(ProtectNamedHost) {
 		c.NoHost = time.Time{}
@@ -125,11 +125,16 @@ func (n *Node) elect(now time.Time) HostDecision {
 			n.mu.Unlock()
 			n.beat() // at once: others wait for the word
 		}
-		if becoming {
+		if busy {
 			d.Act = HostWait
 		}
 	}
 	return d
+}
+
+// isUnable reports whether this node could not become host a short while ago. The caller holds mu.
+func (n *Node) isUnable(now time.Time) bool {
+	return now.Sub(n.unable) < unableFor && !n.off(ProtectUnable)
 }
 
 // incumbent returns the host followed last, but not one that has started anew since: it does
@@ -195,8 +200,10 @@ func (n *Node) rollCall(ctx context.Context) {
 	}
 }
 
-// became announces h, unless another was announced meanwhile: nobody has followed h.
+// became announces h, unless another was announced meanwhile: nobody has followed h. Where there is none this node
+// could not become host, and says so.
 func (n *Node) became(h *host) {
+	failed := h == nil
 	if other, term, ok := liveClaim(n.members.view()); ok && h != nil && other != n.cfg.ID && term >= h.q.Term {
 		n.log.Info("another hosts already", "term", h.q.Term, "host", other, "their_term", term)
 		h.stop()
@@ -206,6 +213,9 @@ func (n *Node) became(h *host) {
 	var old *host // of a lower term: made heir while it hosts, it need not step down
 	n.mu.Lock()
 	n.becoming = false
+	if failed {
+		n.unable = n.now()
+	}
 	if h != nil {
 		old, n.hosting, n.heir = n.hosting, h, ""
 		n.members.term(h.q.Term)

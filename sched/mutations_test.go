@@ -231,6 +231,17 @@ var mutations = map[string]scenario{
 		s.restart(0)
 		time.Sleep(3 * time.Second)
 	}},
+	string(sched.ProtectUnable): {setup: setup{nodes: 3, rank: map[int]int{0: 3, 1: 2}}, play: func(s *swarm) {
+		// The next one in line cannot write down its term.
+		s.elected()
+		s.nodes[1].m.Fill(true)
+		s.killForGood(0)
+		if !s.until(10*time.Second, func() bool { return s.host() == 2 }) {
+			s.note("no other hosts while the best one's disk is full")
+		}
+		s.submit(2, script{MS: 50})
+		s.nodes[1].m.Fill(false)
+	}},
 	string(sched.ProtectStandIn): {setup: parts(4, theWorker), play: func(s *swarm) {
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 2000})

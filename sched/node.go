@@ -104,6 +104,7 @@ type Node struct {
 	mu       sync.Mutex
 	hosting  *host // nil, or this node's own queue
 	becoming bool
+	unable   time.Time // when it could not become host last
 	heir     bus.NodeID
 	local    bool
 	last     bus.NodeID // the host followed last

@@ -25,6 +25,7 @@ const (
 	ProtectRefeed       Protection = "feed again what was not acknowledged"
 	ProtectAskAgain     Protection = "ask again for what stays open"
 	ProtectNewTerm      Protection = "a start takes a new term, on disk before it is announced"
+	ProtectUnable       Protection = "who could not become host leaves it to others for a while"
 	ProtectStandIn      Protection = "keep the end with a stand-in while a custodian is away"
 	ProtectHandBack     Protection = "a stand-in hands an end back once a custodian is there"
 	ProtectCustody      Protection = "a custodian feeds while the submitter is away"

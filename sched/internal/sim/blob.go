@@ -18,8 +18,11 @@ type blob struct {
 func (p *proc) PutBlob(ctx context.Context, at bus.NodeID, id sched.BlobID, memory bool, data []byte) error {
 	_, err := p.callWithin(ctx, blobPatience, at, Step{Op: "PutBlob", Task: id.Task}, func(m *Machine, now time.Time) (any, error) {
 		to := m.blobs
-		if memory {
+		switch {
+		case memory:
 			to = m.proc.memory
+		case m.full:
+			return nil, errFull
 		}
 		to[id] = blob{data, now.Add(m.skew)}
 		return nil, nil

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -19,6 +20,7 @@ type Machine struct {
 	proc    *proc
 	starts  int
 	skew    time.Duration
+	full    bool // its disk, see Fill
 	term    uint64
 	journal map[bus.TaskID]int
 	before  map[bus.TaskID][]sched.Crash // of what is in the journal
@@ -74,6 +76,13 @@ func (m *Machine) Skew(ahead time.Duration) {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
 	m.skew = ahead
+}
+
+// Fill has the machine's disk refuse what is written to it, as one that is full does, or take it again.
+func (m *Machine) Fill(full bool) {
+	m.net.mu.Lock()
+	defer m.net.mu.Unlock()
+	m.full = full
 }
 
 // Running reports whether the machine has a process, frozen or not.
@@ -263,17 +272,31 @@ func (p *proc) do(s Step, fn func()) error {
 	return p.leave(s)
 }
 
+// onDisk is do for what a full disk refuses.
+func (p *proc) onDisk(s Step, fn func()) error {
+	full := false
+	err := p.do(s, func() {
+		if full = p.m.full; !full {
+			fn()
+		}
+	})
+	if full {
+		return errors.Join(err, errFull)
+	}
+	return err
+}
+
 func (p *proc) Term() (t uint64, err error) {
 	err = p.do(Step{Op: "Term"}, func() { t = p.m.term })
 	return t, err
 }
 
 func (p *proc) SetTerm(t uint64) error {
-	return p.do(Step{Op: "SetTerm"}, func() { p.m.term = t })
+	return p.onDisk(Step{Op: "SetTerm"}, func() { p.m.term = t })
 }
 
 func (p *proc) Begin(id bus.TaskID, attempt int, before ...sched.Crash) error {
-	return p.do(Step{Op: "Begin", Task: id}, func() {
+	return p.onDisk(Step{Op: "Begin", Task: id}, func() {
 		p.m.journal[id] = attempt
 		delete(p.m.before, id)
 		if len(before) > 0 {

@@ -29,6 +29,7 @@ var (
 	errKilled  = errors.New("the process is dead")
 	errNobody  = errors.New("no responders")
 	errTimeout = errors.New("no answer in time")
+	errFull    = errors.New("no space left on device")
 )
 
 // Rule is one rule of the stores. Tests take them out one at a time.

@@ -22,7 +22,7 @@ func (o outboxes) Ensure(ctx context.Context, submitter, custodian bus.NodeID) e
 	return err
 }
 
-type stored struct{ ok, refused bool }
+type stored struct{ ok, refused, full bool }
 
 // keep stores k in a machine's store, if it has an outbox for it.
 func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
@@ -31,6 +31,9 @@ func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
 	}
 	if m.refuses(k, first) {
 		return stored{refused: true}
+	}
+	if m.full {
+		return stored{full: true}
 	}
 	k.At = now.Add(m.skew)
 	k.Data = append([]byte(nil), k.Data...)
@@ -111,7 +114,7 @@ func (o outboxes) write(at bus.NodeID, t Traffic, k sched.Kept, first bool, answ
 	answer := func(v stored) {
 		t.Answer = true
 		o.net.send(q, o.proc, t, func(time.Time) {
-			if v.ok || v.refused {
+			if v != (stored{}) {
 				answers <- v
 			}
 		})
