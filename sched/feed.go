@@ -148,7 +148,8 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	var due []*entry
 	var again []bus.TaskID // that others were waited for, who may know the end
 	o.mu.Lock()
-	inQueue, bytes := 0, 0
+	in := newWindow()
+	o.freed = 0
 	for id, e := range o.entries {
 		switch {
 		case o.heard[id] != nil: // it has ended
@@ -157,8 +158,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 			e.waited = true
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
-				inQueue++
-				bytes += inline(&e.job.Task)
+				in.add(e)
 			}
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
@@ -169,14 +169,14 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	}
 	o.mu.Unlock()
 	o.ask(ctx, again)
+	due = slices.DeleteFunc(due, func(e *entry) bool { return e.job.Durable() && !in.takes(e) })
 	slices.SortFunc(due, feedsBefore)
 	for _, e := range due {
 		if e.job.Durable() {
-			if inQueue >= feedWindow || bytes+inline(&e.job.Task) > feedBytes {
+			if !in.takes(e) {
 				continue // when others have ended; those that somebody waits for do not wait for that
 			}
-			inQueue++
-			bytes += inline(&e.job.Task)
+			in.add(e)
 		}
 		if !o.feed(ctx, q, e) {
 			return // the host does not answer; next time

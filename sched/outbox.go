@@ -50,6 +50,7 @@ type outbox struct {
 	entries               map[bus.TaskID]*entry    // submitted here, open
 	openBytes             int                      // of payload and unknown fields, in entries
 	durable, durableBytes int                      // of entries, those that are durable, and of what is inline in them
+	freed                 int                      // places in the window since it was filled last
 	kept                  map[bus.TaskID]*kept     // durable, in this node's store
 	keptOpen              map[bus.TaskID]*kept     // of kept, those without an end
 	ended                 *latest[ended]           // attached, submitted here
@@ -267,13 +268,15 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 		return
 	}
 	delete(o.entries, id)
-	waiting := !o.fitsWindow()
+	refill := false
 	o.openBytes -= e.size()
 	if f.Node != "" && !f.Unrun {
 		o.warm.put(e.affinity, f.Node)
 	}
 	j := e.job // its custodian may just be replaced
 	if j.Durable() {
+		o.freed++
+		refill = !o.fitsWindow() && o.freed >= refillAt
 		o.durable--
 		o.durableBytes -= inline(&j.Task)
 	} else {
@@ -292,7 +295,7 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 	e.out.close(f)
 	o.keepTail(id, e)
 	o.n.members.forgetTask(id)
-	if waiting {
+	if refill {
 		o.wake()
 	}
 }

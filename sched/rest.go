@@ -9,6 +9,9 @@ import (
 // opens one stirs them; this is for what they do now and then.
 const restEvery = time.Second
 
+// lookFor is how much longer the loops wait for each open task: with very many, a look takes a good part of careEvery.
+const lookFor = 5 * time.Microsecond
+
 // pace paces a loop of the outbox.
 type pace struct {
 	timer   *time.Timer
@@ -17,7 +20,7 @@ type pace struct {
 
 func newPace() pace { return pace{stirred: make(chan struct{}, 1)} }
 
-// next waits until the loop is to look again: at a poke, and where something is open after careEvery. It
+// next waits until the loop is to look again: at a poke, and where something is open after careEvery or some more. It
 // returns false once ctx ends. What opens a task does at once what is to be done with it, so a loop that is
 // stirred from its rest does not look before careEvery has passed.
 func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool {
@@ -25,11 +28,7 @@ func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool 
 		p.timer = time.NewTimer(restEvery)
 	}
 	for {
-		every := careEvery
-		if o.rests() {
-			every = restEvery
-		}
-		p.timer.Reset(every)
+		p.timer.Reset(o.untilLook())
 		select {
 		case <-ctx.Done():
 			p.timer.Stop()
@@ -43,12 +42,16 @@ func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool 
 	}
 }
 
-// rests reports whether nothing is open, so that the loops are to be stirred by what opens.
-func (o *outbox) rests() bool {
+// untilLook is how long the loops wait, unless they are poked. Where nothing is open they are to be stirred by what opens.
+func (o *outbox) untilLook() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.resting = len(o.entries)+len(o.keptOpen)+len(o.heard)+len(o.standing)+len(o.cancels) == 0
-	return o.resting
+	open := len(o.entries) + len(o.keptOpen)
+	o.resting = open+len(o.heard)+len(o.standing)+len(o.cancels) == 0
+	if o.resting {
+		return restEvery
+	}
+	return max(careEvery, min(time.Duration(open)*lookFor, restEvery))
 }
 
 // stir ends the rest of the loops. The caller holds mu, and has put something into one of the maps that rests
