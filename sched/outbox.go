@@ -102,7 +102,7 @@ type kept struct {
 	order  uint64
 	final  *Final    // without its result where that is onDisk
 	onDisk bool      // see setEnd
-	endAt  time.Time // when this node's store got the end, by its own clock
+	endAt  time.Time // when this node's store got the end, by its own clock; see onKept
 	orphan bool      // its submitter lives, and has lost it
 	found  bool      // open on the disk when this process started
 	places []Kept    // the subjects that hold it, for Forget
@@ -210,7 +210,8 @@ func (o *outbox) onKept(k Kept) {
 	t.addPlace(k)
 	news := b.Final != nil && t.final == nil
 	if news {
-		t.endAt = k.At
+		now := o.n.now() // from now on by the clock that nobody sets
+		t.endAt = now.Add(-max(now.Sub(k.At), 0))
 		o.setEnd(t, *b.Final)
 		o.lack(t)
 		o.unhear(k.Task)

@@ -148,3 +148,19 @@ func TestLatestEndsAreLoaded(t *testing.T) {
 		t.Errorf("%d records with %d MiB, want the latest ends, and 64 MiB at most", len(q.written), q.bytes>>20)
 	}
 }
+
+// A clock that is set ahead, as that of a machine without a battery is once it has a network, makes no end old: it would be
+// deleted before anybody has read it. What seems to come from the future is new.
+func TestEndsAreNoOlderWhenTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	const self = bus.NodeID("myco-00000000000a")
+	o := New(Config{ID: self}, Effects{Wire: &queueOfOne{}}).outbox
+	for name, age := range map[bus.TaskID]time.Duration{"new": 0, "old": time.Hour, "next": -time.Hour} {
+		b := keptBody{Job: &Job{Task: bus.Task{ID: name, Type: "work"}, Submitter: oneWorker, Custodian: self}, Final: &Final{Task: name, State: bus.StateDone, Node: oneWorker}}
+		o.onKept(Kept{Submitter: oneWorker, Custodian: self, Task: name, At: time.Now().Add(-age).Round(0), Data: marshal(b)})
+		at := o.kept[name].endAt
+		if got := time.Since(at) - max(age, 0); got.Abs() > time.Minute || at == at.Round(0) { // Round takes off what only goes forward
+			t.Errorf("the end of %s, of %v ago, is of %v", name, age, at)
+		}
+	}
+}
