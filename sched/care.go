@@ -280,21 +280,40 @@ func (o *outbox) replaceCustodian(ctx context.Context, e *entry, c bus.NodeID) b
 	return true
 }
 
-// forgetOld deletes ends that are older than the retention, and that are known to all who keep their tasks.
+// forgetOld deletes ends that are older than the retention, and that are known to all who keep their tasks. It does so in
+// the background: after a flood they are very many. What the disk does not delete is tried again.
 func (o *outbox) forgetOld(ctx context.Context, now time.Time) {
-	var old []*kept
+	old := map[bus.TaskID]*kept{}
 	o.mu.Lock()
 	for id, k := range o.kept {
 		if k.final != nil && now.Sub(k.endAt) > o.retentionOf(k.final) && !o.missedBy(k, now) {
-			old = append(old, k)
+			old[id] = k
 			delete(o.kept, id)
 		}
 	}
 	o.mu.Unlock()
-	for _, k := range old {
-		if err := o.forget(ctx, k); err != nil {
-			o.n.log.Warn("forget an old task", "task", k.job.Task.ID, "err", err)
+	if len(old) == 0 {
+		return
+	}
+	o.n.bg.run(func() {
+		for id, k := range old {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := o.forget(ctx, k); err != nil {
+				o.refusals.Do("forget", func() { o.n.log.Warn("forget an old task", "task", id, "err", err) })
+				o.remembers(id, k)
+			}
 		}
+	})
+}
+
+// remembers takes back a task that was to be forgotten, unless there is another of its id.
+func (o *outbox) remembers(id bus.TaskID, k *kept) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept[id] == nil {
+		o.kept[id] = k
 	}
 }
 

@@ -102,9 +102,7 @@ func (n *Node) Remove(ctx context.Context, id bus.TaskID) error {
 		return nil // another call was first
 	}
 	if err := o.forget(ctx, k); err != nil {
-		o.mu.Lock()
-		o.kept[id] = k
-		o.mu.Unlock()
+		o.remembers(id, k)
 		return err
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -151,4 +152,34 @@ func TestOpenTasksAreApart(t *testing.T) {
 	if len(o.keptOpen) != 0 || o.untilLook() != restEvery {
 		t.Errorf("%d tasks are open, want none", len(o.keptOpen))
 	}
+}
+
+// slow is a store that deletes nothing before it may, and then fails as it is told.
+type slow struct {
+	Outboxes
+	may chan error
+}
+
+func (s slow) Forget(context.Context, Kept) error { return <-s.may }
+
+// Very many ends may be old at once, and a disk is slow: deadlines, and cancels, do not wait for that. What it did not
+// delete is known until it has.
+func TestOldEndsAreForgottenAside(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const self = bus.NodeID("myco-00000000000a")
+		store := slow{may: make(chan error)}
+		o := New(Config{ID: self, Retention: time.Hour}, Effects{Wire: &queueOfOne{}, Outbox: store}).outbox
+		b := keptBody{Job: &Job{Task: bus.Task{ID: "t1", Type: "work"}, Submitter: self, Custodian: bus.NoCustodian}, Final: &Final{Task: "t1", State: bus.StateDone, Node: oneWorker}}
+		o.onKept(Kept{Submitter: self, Custodian: bus.NoCustodian, Task: "t1", At: time.Now(), Data: marshal(b)})
+		for _, err := range []error{ErrNotFound, nil} {
+			time.Sleep(2 * time.Hour)
+			o.forgetOld(t.Context(), time.Now())
+			store.may <- err
+			synctest.Wait()
+			if has := o.kept["t1"] != nil; has != (err != nil) {
+				t.Errorf("the disk says %v: is it known, %v", err, has)
+			}
+		}
+	})
 }
