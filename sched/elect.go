@@ -53,8 +53,10 @@ type Candidacy struct {
 	MaxTerm uint64
 	// NoHost is since when no live host is heard.
 	NoHost time.Time
-	// Leaving is set while the node shuts down or drains.
+	// Leaving is set while the node shuts down.
 	Leaving bool
+	// Draining is set while it takes no work: it hosts only where nobody else would.
+	Draining bool
 	// Unable is set for a while after the node could not become host.
 	Unable bool
 }
@@ -65,7 +67,7 @@ type Candidacy struct {
 func ChooseHost(v View, c Candidacy, now time.Time) HostDecision {
 	if host, term, ok := liveClaim(v); ok {
 		p := v.Peers[host]
-		if host != v.Self && p.Beat.Heir == v.Self && c.Rank >= 0 && !c.Leaving && !c.Unable {
+		if host != v.Self && p.Beat.Heir == v.Self && c.Rank >= 0 && !c.Leaving && !c.Draining && !c.Unable {
 			return HostDecision{Act: HostClaim, Term: c.MaxTerm + 1, Why: "handed over by " + string(host)}
 		}
 		return HostDecision{Act: HostFollow, Host: host, Term: term}

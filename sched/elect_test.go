@@ -32,6 +32,7 @@ func up(d time.Duration) func(*sched.Peer) {
 	return func(p *sched.Peer) { p.Beat.UptimeMS = d.Milliseconds() }
 }
 func state(s bus.NodeState) func(*sched.Peer) { return func(p *sched.Peer) { p.State = s } }
+func drains(p *sched.Peer)                    { p.Beat.Draining = true }
 func stillSees(id bus.NodeID) func(*sched.Peer) {
 	return func(p *sched.Peer) { p.Beat.Sees = append(p.Beat.Sees, id) }
 }
@@ -86,7 +87,7 @@ func TestChooseHost(t *testing.T) {
 		{"then the rank", view(b, peer(a, 2), peer(b, 2, rank(1))), sched.Candidacy{NoHost: t0, Rank: 1}, t0, claim(1)},
 		{"then the uptime", view(b, peer(a, 2, up(time.Minute)), peer(b, 2, up(time.Hour))), now, t0, claim(1)},
 		{"in steps", view(b, peer(a, 2, up(61*time.Second)), peer(b, 2, up(62*time.Second))), now, t0, wait},
-		{"a draining node is not better", view(b, peer(a, 2, func(p *sched.Peer) { p.Beat.Draining = true }), peer(b, 2)), now, t0, claim(1)},
+		{"a draining node is not better", view(b, peer(a, 2, drains), peer(b, 2)), now, t0, claim(1)},
 		{"a suspect is not better", view(b, peer(a, 2, state(bus.NodeSuspect)), peer(b, 2)), now, t0, claim(1)},
 		{"a node that never hosts is not better", view(b, peer(a, 2, rank(-1)), peer(b, 2)), now, t0, claim(1)},
 		{"a peer names a live host", view(a, peer(a, 2), peer(b, 3, names(c))), now, t0.Add(4900 * time.Millisecond), wait},
@@ -95,6 +96,9 @@ func TestChooseHost(t *testing.T) {
 		{"a peer names this node", view(a, peer(a, 2), peer(b, 2, names(a))), now, t0, claim(1)},
 		{"handed over", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{NoHost: t0, MaxTerm: 3}, t0, claim(4)},
 		{"handed over to another", view(c, peer(a, 2, hosts(3), heir(b)), peer(b, 2), peer(c, 2)), now, t0, follow(a, 3)},
+		{"drains, and another would host", view(a, peer(a, 2, drains), peer(b, 2)), sched.Candidacy{Draining: true, NoHost: t0}, t0, wait},
+		{"drains, and nobody else would host", view(a, peer(a, 3, drains), peer(b, 3, rank(-1)), peer(c, 3, drains)), sched.Candidacy{Draining: true, NoHost: t0}, t0, claim(1)},
+		{"handed over to who drains", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2, drains)), sched.Candidacy{Draining: true}, t0, follow(a, 3)},
 		{"handed over to who could not", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{Unable: true}, t0, follow(a, 3)},
 		{"who could not claims where there is no other", view(a, peer(a, 2, rank(-1)), peer(b, 2, rank(-1))), sched.Candidacy{Unable: true}, t0, claim(1)},
 		{"handed over to who leaves", view(b, peer(a, 2, hosts(3), heir(b)), peer(b, 2)), sched.Candidacy{Leaving: true}, t0, follow(a, 3)},

@@ -90,7 +90,8 @@ func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
 	c := Candidacy{
-		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost, Leaving: n.isLeaving() || n.draining, Unable: n.isUnable(now),
+		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost,
+		Leaving: n.isLeaving(), Draining: n.draining, Unable: n.isUnable(now),
 		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone(),
 	}
 	busy, h := n.becoming || now.Sub(n.unable) < claimAgain, n.hosting

@@ -56,3 +56,24 @@ func TestGoodbyeIsNoCrash(t *testing.T) {
 		s.allEnded()
 	})
 }
+
+// What runs on a node that drains ends though the host is gone and nobody else would host; who comes back does.
+func TestDrainsWithoutAHost(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 2, slots: 1, rank: map[int]int{0: 1}, work: func(i int) bool { return i == 1 }}, func(s *swarm) {
+		s.elected()
+		k := s.submit(1, script{MS: 4000})
+		s.running(k)
+		s.nodes[1].now().node.Drain(true)
+		time.Sleep(time.Second)
+		s.kill(0)
+		if !s.until(8*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+			s.note("task %s does not end", k.id)
+		}
+		s.restart(0)
+		if !s.until(10*time.Second, func() bool { return s.host() == 0 }) {
+			s.note("a node that drains goes on as host")
+		}
+		s.nodes[1].now().node.Drain(false)
+	})
+}
