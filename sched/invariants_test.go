@@ -75,10 +75,12 @@ func (n *member) endsAt(id bus.TaskID) (out []end) {
 	return out
 }
 
-// finals returns a durable task's end as its submitter has it; where that is gone, as any has.
+// finals returns a durable task's end as its submitter has it; where that is gone, or could not write, as any has.
 func (s *swarm) finals(k *tracked) []end {
 	if n := s.nodes[k.from]; !n.gone {
-		return n.endsAt(k.id)
+		if es := n.endsAt(k.id); len(es) > 0 || !s.full {
+			return es
+		}
 	}
 	var first []end
 	for _, n := range s.nodes { // all show the same, one that is done where there is one

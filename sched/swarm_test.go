@@ -46,6 +46,8 @@ type setup struct {
 	// manyDown: those who know of a crash may all be down. Each machine counts its own then.
 	manyDown bool
 	mixed    *mixed // see TestRandomMixed
+	// full: disks are full at times. An end may not be on its submitter's.
+	full bool
 	// large: every third task is too large for a message, and of those that are durable the result is too.
 	large bool
 }
