@@ -111,6 +111,7 @@ func (h *host) sweeper(ctx context.Context) {
 
 func (h *host) sweepOnce(ctx context.Context) {
 	cctx, cancel := context.WithTimeout(ctx, openWithin)
+	counted := h.n.now()
 	counts, err := h.n.fx.Counts(cctx, h.q)
 	cancel()
 	if err != nil {
@@ -121,7 +122,7 @@ func (h *host) sweepOnce(ctx context.Context) {
 	var gone []bus.TaskID
 	h.do(func() {
 		h.sweep(counts, asked)
-		gone = h.mayBeGone(counts, asked)
+		gone = h.mayBeGone(counts, counted, asked)
 	})
 	for _, id := range gone {
 		if !h.isOver(ctx, id) {
@@ -135,18 +136,27 @@ func (h *host) sweepOnce(ctx context.Context) {
 	}
 }
 
-// mayBeGone returns the open tasks of keys of which the queue holds fewer than are known here: word of one may have come after
-// that of its end. As long as it is listed a slot is handed the next one in its place, and that one's slot nothing.
-func (h *host) mayBeGone(counts []KeyCount, asked time.Time) (ids []bus.TaskID) {
+// mayBeGone returns the open tasks of keys of which the queue, counted from the time counted on, holds fewer than are known
+// here: word of one may have come after that of its end. As long as it is listed a slot is handed the next one in its place,
+// and that one's slot nothing. What came since is not in the count, and is no reason to look at all that wait.
+func (h *host) mayBeGone(counts []KeyCount, counted, asked time.Time) (ids []bus.TaskID) {
 	for _, c := range counts {
 		k := h.keys[c.Key]
 		if k == nil || c.Pending+c.Unacked >= k.claims+k.nOpen {
 			continue
 		}
+		from, since := len(ids), 0
 		for _, it := range k.open {
-			if it.open && asked.Sub(it.since) > 2*sweepEvery {
+			switch {
+			case !it.open:
+			case it.since.After(counted):
+				since++
+			case asked.Sub(it.since) > 2*sweepEvery:
 				ids = append(ids, it.id)
 			}
+		}
+		if c.Pending+c.Unacked >= k.claims+k.nOpen-since {
+			ids = ids[:from]
 		}
 	}
 	return ids
