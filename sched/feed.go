@@ -127,12 +127,11 @@ func (o *outbox) askAgain(ctx context.Context) {
 // feedsBefore is the order in which tasks are fed, which is theirs in the window, and at a host that goes: as
 // they are taken from the queues, interactive ones first, then by priority, and of these in order of submission.
 func feedsBefore(a, b *entry) int {
-	ta, tb := &a.job.Task, &b.job.Task
-	return cmp.Or(
-		cmp.Compare(laneRank(ta.Lane), laneRank(tb.Lane)),
-		cmp.Compare(tb.Priority, ta.Priority),
-		cmp.Compare(a.order, b.order),
-	)
+	return cmp.Or(moreUrgent(&a.job.Task, &b.job.Task), cmp.Compare(a.order, b.order))
+}
+
+func moreUrgent(a, b *bus.Task) int {
+	return cmp.Or(cmp.Compare(laneRank(a.Lane), laneRank(b.Lane)), cmp.Compare(b.Priority, a.Priority))
 }
 
 func laneRank(l bus.Lane) int {
@@ -158,7 +157,7 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 			e.waited = true
 		case e.fed == q && e.acked:
 			if e.job.Durable() {
-				in.add(e)
+				in.add(e.key, &e.job)
 			}
 		case e.fed != q, now.Sub(e.fedAt) > feedWait && !o.n.off(ProtectRefeed):
 			due = append(due, e)
@@ -169,14 +168,14 @@ func (o *outbox) feedOpen(ctx context.Context, q QueueID) {
 	}
 	o.mu.Unlock()
 	o.ask(ctx, again)
-	due = slices.DeleteFunc(due, func(e *entry) bool { return e.job.Durable() && !in.takes(e) })
+	due = slices.DeleteFunc(due, func(e *entry) bool { return e.job.Durable() && !in.takes(e.key, &e.job) })
 	slices.SortFunc(due, feedsBefore)
 	for _, e := range due {
 		if e.job.Durable() {
-			if !in.takes(e) {
+			if !in.takes(e.key, &e.job) {
 				continue // when others have ended; those that somebody waits for do not wait for that
 			}
-			in.add(e)
+			in.add(e.key, &e.job)
 		}
 		if !o.feed(ctx, q, e) {
 			return // the host does not answer; next time
@@ -246,25 +245,36 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 	}
 	now := o.n.now()
 	var due []*kept
+	in := newWindow()
 	o.mu.Lock()
 	for id, k := range o.keptOpen {
 		if k.found && k.job.expired(now) || o.expects(k, now) {
 			continue // care ends what is overdue, once it has asked
 		}
-		if o.heard[id] == nil && o.entries[id] == nil && k.fed != q && now.Sub(o.n.start) > listenFirst &&
-			(k.job.Submitter == o.n.cfg.ID || o.orphaned(k)) {
+		switch {
+		case o.heard[id] != nil || o.entries[id] != nil || k.job.Submitter != o.n.cfg.ID && !o.orphaned(k):
+		case k.fed == q:
+			in.add(k.job.key(), &k.job)
+		case now.Sub(o.n.start) > listenFirst:
 			due = append(due, k)
 		}
 	}
+	slices.SortFunc(due, func(a, b *kept) int {
+		return cmp.Or(moreUrgent(&a.job.Task, &b.job.Task), cmp.Compare(a.order, b.order))
+	})
+	var ids []bus.TaskID
+	due = slices.DeleteFunc(due, func(k *kept) bool {
+		key := k.job.key()
+		if !in.takes(key, &k.job) {
+			return true // when others have ended
+		}
+		in.add(key, &k.job)
+		ids = append(ids, k.job.Task.ID)
+		return false
+	})
 	o.mu.Unlock()
-	slices.SortFunc(due, func(a, b *kept) int { return cmp.Compare(a.order, b.order) })
 	// Its end may have been kept by a stand-in while this node was away.
-	ids := make([]bus.TaskID, len(due))
-	for i, k := range due {
-		ids[i] = k.job.Task.ID
-	}
 	o.ask(ctx, ids)
-	fed := 0
 	for _, k := range due {
 		// Noted before it is fed: an end that comes meanwhile is then told to q.
 		o.mu.Lock()
@@ -272,7 +282,7 @@ func (o *outbox) feedKept(ctx context.Context, q QueueID) {
 		j := k.job
 		k.fed, k.fedAt = q, now
 		o.mu.Unlock()
-		if fed++; fed <= feedWindow && (!open || o.feedJob(ctx, q, j.key(), j, now)) {
+		if !open || o.feedJob(ctx, q, j.key(), j, now) {
 			continue
 		}
 		o.mu.Lock()

@@ -14,7 +14,7 @@ const windowParts = 20
 // very many takes a while.
 const refillAt = feedWindow / 4
 
-// window counts the open durable tasks of one submitter that are in a queue host's memory, by their queue. They are
+// window counts the open durable tasks of one submitter, or custodian, that are in a queue host's memory, by their queue. They are
 // feedWindow at most, of feedBytes, and beyond that a part of that for each queue.
 type window struct {
 	all  filled
@@ -25,28 +25,27 @@ type filled struct{ tasks, bytes int }
 
 func newWindow() *window { return &window{each: map[bus.Key]filled{}} }
 
-// key is that of e with the share of its user, whether its queue has shares or not.
-func (e *entry) windowKey() bus.Key {
-	k := e.key
-	k.Share = bus.ShareOf(cmp.Or(e.job.Task.User, string(e.job.Submitter)))
-	return k
+// windowKey is key with the share of j's user, whether its queue has shares or not.
+func windowKey(key bus.Key, j *Job) bus.Key {
+	key.Share = bus.ShareOf(cmp.Or(j.Task.User, string(j.Submitter)))
+	return key
 }
 
-// takes reports whether e may be fed.
-func (w *window) takes(e *entry) bool {
-	return w.all.takes(e, 1) || w.each[e.windowKey()].takes(e, windowParts)
+// takes reports whether j may be fed.
+func (w *window) takes(key bus.Key, j *Job) bool {
+	return w.all.takes(j, 1) || w.each[windowKey(key, j)].takes(j, windowParts)
 }
 
-func (f filled) takes(e *entry, parts int) bool {
-	return f.tasks < feedWindow/parts && f.bytes+inline(&e.job.Task) <= feedBytes/parts
+func (f filled) takes(j *Job, parts int) bool {
+	return f.tasks < feedWindow/parts && f.bytes+inline(&j.Task) <= feedBytes/parts
 }
 
-// add notes that e is in the queue.
-func (w *window) add(e *entry) {
-	k := e.windowKey()
-	w.all, w.each[k] = w.all.with(e), w.each[k].with(e)
+// add notes that j is in the queue.
+func (w *window) add(key bus.Key, j *Job) {
+	k := windowKey(key, j)
+	w.all, w.each[k] = w.all.with(j), w.each[k].with(j)
 }
 
-func (f filled) with(e *entry) filled {
-	return filled{f.tasks + 1, f.bytes + inline(&e.job.Task)}
+func (f filled) with(j *Job) filled {
+	return filled{f.tasks + 1, f.bytes + inline(&j.Task)}
 }
