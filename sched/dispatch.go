@@ -65,7 +65,7 @@ func (h *host) dispatch(now time.Time) {
 	if len(h.free) == 0 {
 		return
 	}
-	h.fill(heads)
+	h.fill(heads, seats)
 	before := slices.Clone(seats) // for those who ask why
 	rules := h.n.rules()
 	answers, again := Match(heads, seats, rules, now)
@@ -100,8 +100,9 @@ func (h *host) heads(now time.Time) []QueueHead {
 }
 
 // fill lists the first tasks of each head, as many as slots ask. Those that are under way to a slot
-// already are the oldest.
-func (h *host) fill(heads []QueueHead) {
+// already are the oldest. One that none of these slots may have is passed over: who is handed it declines it, and gets the
+// next while it is on its way back.
+func (h *host) fill(heads []QueueHead, seats []Seat) {
 	h.waiting = h.waiting[:0]
 	for i := range heads {
 		k, from := h.queues[i], len(h.waiting)
@@ -113,12 +114,30 @@ func (h *host) fill(heads []QueueHead) {
 			if !it.open {
 				continue
 			}
-			if skip--; skip < 0 {
-				h.waiting = append(h.waiting, h.headItem(it))
+			if skip--; skip >= 0 {
+				continue
 			}
+			if h.spared(it, seats) {
+				heads[i].Open--
+				continue
+			}
+			h.waiting = append(h.waiting, h.headItem(it))
 		}
 		heads[i].Items = h.waiting[from:len(h.waiting):len(h.waiting)]
 	}
+}
+
+// spared reports whether it waits for a node whose engine has not failed at it, and none of those has a free slot.
+func (h *host) spared(it *item, seats []Seat) bool {
+	failed := h.n.spares(it.id, it.k.key, it.need.From)
+	return len(failed) > 0 && !slices.ContainsFunc(h.free, func(f freeSlot) bool {
+		s := &seats[f.seat]
+		if s.Class != it.k.key.Class || s.Info == nil || slices.Contains(failed, s.Node) {
+			return false
+		}
+		can, _ := Runs(*s.Info, it.k.key)
+		return can
+	})
 }
 
 func (h *host) headItem(it *item) HeadItem {

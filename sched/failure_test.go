@@ -233,3 +233,30 @@ func TestWhatWasGivenBackIsSwapped(t *testing.T) {
 		}
 	})
 }
+
+// A task that waits for the one node whose engine has not failed at it keeps no others from those that have.
+func TestOthersGoBeforeWhatIsSpared(t *testing.T) {
+	t.Parallel()
+	for _, give := range []func(*swarm, script) *tracked{
+		func(s *swarm, sc script) *tracked { return s.enqueue(theSubmitter, sc) },
+		func(s *swarm, sc script) *tracked { return s.submit(theSubmitter, sc) },
+	} {
+		play(t, parts(4, theWorker, theOther), func(s *swarm) {
+			s.elected()
+			busy := s.running(give(s, script{MS: 30_000}))
+			k := give(s, script{MS: 100, Retry: everywhere, Few: true})
+			s.until(20*time.Second, func() bool { return len(s.ledger.of(k.id)) == maxFailures-1 })
+			time.Sleep(3 * time.Second)
+			for range 3 {
+				o := give(s, script{MS: 100})
+				if !s.until(time.Second, func() bool { return s.toldEnds(o) > 0 }) {
+					s.note("task %s waits behind one that its node does not get", o.id)
+				}
+			}
+			s.until(40*time.Second, s.over)
+			if rs := s.ledger.of(k.id); len(rs) != maxFailures || rs[maxFailures-1].node != nodeID(busy) {
+				s.note("task %s is not spared for node %d: %v", k.id, busy, rs)
+			}
+		})
+	}
+}

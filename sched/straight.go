@@ -78,7 +78,7 @@ func (h *host) take(it *item, message func() []byte) *asking {
 	if len(h.free) == 0 {
 		return nil
 	}
-	h.fill(heads)
+	h.fill(heads, seats)
 	before := slices.Clone(seats)
 	answers, _ := Match(heads, seats, h.n.rules(), now)
 	for _, a := range answers {
