@@ -204,12 +204,14 @@ func (m *matching) next() int {
 	if best < 0 {
 		return best
 	}
-	// Of its lane and priority, who has used least.
+	// Of its lane and priority, who has used least, and of what that one has sent the oldest.
 	top := &m.heads[best]
 	for i := range m.heads {
 		h := &m.heads[i]
-		if m.at[i].seat >= 0 && h.Key.Lane == top.Key.Lane && h.Key.Priority == top.Key.Priority && h.Key.Share != top.Key.Share &&
-			m.served(i) < m.served(best) {
+		if m.at[i].seat < 0 || h.Key.Lane != top.Key.Lane || h.Key.Priority != top.Key.Priority || h.Key.Share == top.Key.Share {
+			continue
+		}
+		if more := m.served(i) - m.served(best); more < 0 || more == 0 && h.Key.Share == m.heads[best].Key.Share && m.before(i, best) {
 			best = i
 		}
 	}

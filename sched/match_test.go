@@ -16,10 +16,16 @@ func head(lane bus.Lane, priority int, model string, open int, waited time.Durat
 	}
 }
 
+// by is h of the user with a share, who has used so much.
+func by(share int, used time.Duration, h sched.QueueHead) sched.QueueHead {
+	h.Key.Share, h.Used = share, used
+	return h
+}
+
 // seat is a node with free slots and some models, the first of them loaded. bid is by how much another
 // is better.
 func seat(id bus.NodeID, bid, free int, models ...string) sched.Seat {
-	info := &bus.NodeInfo{ID: id, Types: []string{"inference"}}
+	info := &bus.NodeInfo{ID: id, Types: []string{"inference"}, Shares: true}
 	for i, m := range models {
 		speed := &bus.ModelSpeed{Loading: 10 * time.Millisecond}
 		info.Models = append(info.Models, bus.ModelInfo{Name: m, Loaded: i == 0, Speed: speed})
@@ -92,6 +98,12 @@ func TestMatch(t *testing.T) {
 			[]sched.QueueHead{head(bus.Batch, 5, "x", 1, 2100*ms), head(bus.Batch, 6, "y", 1, 0)},
 			[]sched.Seat{seat(a, 0, 1, "z", "x", "y")},
 			"[{0 0 0}]",
+		},
+		{
+			"of who has used less, the older",
+			[]sched.QueueHead{by(1, time.Second, head(bus.Batch, 5, "x", 1, 90*ms)), by(2, 0, head(bus.Batch, 5, "y", 1, 10*ms)), by(2, 0, head(bus.Batch, 5, "z", 1, 20*ms))},
+			[]sched.Seat{seat(a, 0, 1, "w", "x", "y", "z")},
+			"[{2 0 0}]",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
