@@ -72,6 +72,9 @@ func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.
 		}
 		if chunk.End == nil {
 			p.chunk(chunk)
+			if err := p.unwritten(); err != nil {
+				return err // nobody reads the rest
+			}
 			continue
 		}
 		if p.ended = true; chunk.Attempt > p.attempt && p.begun && chunk.End.State == bus.StateDone {

@@ -119,6 +119,20 @@ func TestAskGoesOn(t *testing.T) {
 	}
 }
 
+// An answer that cannot be written is left in the middle, and the engine with it.
+func TestAskToAFullDisk(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answers(d, piece(1, 0, "Paris")) // and no end
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	var errs strings.Builder
+	code := run(ctx, []string{"--data-dir", d.dir, "ask", "Which city?"}, streams{in: strings.NewReader(""), out: full{}, err: &errs})
+	if code != 1 || !strings.Contains(errs.String(), "myco: write the result: no space left") {
+		t.Errorf("exit code %d, %q", code, errs.String())
+	}
+}
+
 // A result of which no piece was seen is printed whole, below what is void.
 func TestAskPrintsAnotherResult(t *testing.T) {
 	t.Parallel()
