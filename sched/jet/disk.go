@@ -24,9 +24,10 @@ var _ sched.Disk = (*disk)(nil)
 const (
 	// journalMost is the size in bytes at which the journal is written anew.
 	journalMost = 1 << 20
-	// crashedMost is how many crashed attempts are kept over a start: far more than a node runs
-	// at once, so that only those of long ago are forgotten.
+	// crashedMost is how many crashed attempts are kept over a start, and olderMost how many of them over another one: each
+	// heartbeat tells them, and those of a node that is switched off in its work each evening would be ever more.
 	crashedMost = 1000
+	olderMost   = 100
 )
 
 // disk holds two files: "term", a number, replaced and synced; and "journal", lines that are
@@ -47,6 +48,7 @@ type attempt struct {
 	task   bus.TaskID
 	n      int
 	before []sched.Crash
+	old    bool // it was begun before this process started
 }
 
 // lines are those of a in the journal. Older programs read the last alone.
@@ -72,8 +74,15 @@ func openDisk(dir string) (*disk, error) {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	d.replay(b)
-	d.open = d.open[max(0, len(d.open)-crashedMost):]
+	older := 0 // they come first
 	for _, a := range d.open {
+		if a.old {
+			older++
+		}
+	}
+	d.open = d.open[max(0, older-olderMost, len(d.open)-crashedMost):]
+	for i, a := range d.open {
+		d.open[i].old = true
 		d.crashed[a.task] = a.n
 		if len(a.before) > 0 {
 			d.before[a.task] = a.before
@@ -88,7 +97,7 @@ func openDisk(dir string) (*disk, error) {
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
 
 // replay reads "+ <task> <attempt>", before it "! <task> <attempt> <node> <boot>" for each crash that was known then, and
-// "- <task>"; a line that is cut short is ignored.
+// "- <task>"; "=" where a process started. A line that is cut short is ignored.
 func (d *disk) replay(b []byte) {
 	before := map[bus.TaskID][]sched.Crash{}
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
@@ -97,7 +106,7 @@ func (d *disk) replay(b []byte) {
 		case len(f) == 3 && f[0] == "+":
 			if n, err := strconv.Atoi(f[2]); err == nil {
 				id := bus.TaskID(f[1])
-				d.note(attempt{id, n, before[id]})
+				d.note(attempt{task: id, n: n, before: before[id]})
 				delete(before, id)
 			}
 		case len(f) >= 4 && f[0] == "!":
@@ -107,6 +116,10 @@ func (d *disk) replay(b []byte) {
 			}
 		case len(f) == 2 && f[0] == "-":
 			d.note(attempt{task: bus.TaskID(f[1])})
+		case len(f) == 1 && f[0] == "=":
+			for i := range d.open {
+				d.open[i].old = true
+			}
 		}
 	}
 }
@@ -121,7 +134,7 @@ func (d *disk) note(a attempt) {
 
 // Begin notes that an attempt, counted from 1, starts.
 func (d *disk) Begin(id bus.TaskID, n int, before ...sched.Crash) error {
-	a := attempt{id, n, slices.Clone(before)}
+	a := attempt{task: id, n: n, before: slices.Clone(before)}
 	return d.write(a, a.lines())
 }
 
@@ -150,8 +163,11 @@ func (d *disk) write(a attempt, line string) error {
 // no file that is open. Where that fails the next write tries again.
 func (d *disk) rewrite() error {
 	var b bytes.Buffer
-	for _, a := range d.open {
+	for i, a := range d.open {
 		b.WriteString(a.lines())
+		if a.old && (i+1 == len(d.open) || !d.open[i+1].old) {
+			b.WriteString("=\n")
+		}
 	}
 	_ = d.file.Close() // nothing is left to write to it
 	d.size = journalMost + 1

@@ -93,6 +93,30 @@ func TestCrashedIsBounded(t *testing.T) {
 	}
 }
 
+// What crashed before the last start is kept in small number, also where the journal was written anew meanwhile.
+func TestCrashedOfLongAgoIsFew(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d, dies := openDisk(t, dir)
+	for i := range 3 * jet.OlderMost {
+		check(t, d.Begin(bus.TaskID(fmt.Sprint("t", i)), 1))
+	}
+	dies()
+	d, dies = openDisk(t, dir)
+	if c := crashed(t, d); len(c) != 3*jet.OlderMost {
+		t.Errorf("%d crashed with the process before, want %d", len(c), 3*jet.OlderMost)
+	}
+	check(t, d.Begin("t0", 2)) // once more
+	check(t, fill(d, dir))
+	check(t, d.Begin("next", 1))
+	dies()
+	d, _ = openDisk(t, dir)
+	c := crashed(t, d)
+	if len(c) < jet.OlderMost+2 || len(c) > jet.OlderMost+3 || c["t0"] != 2 || c["next"] != 1 || c[bus.TaskID(fmt.Sprint("t", 3*jet.OlderMost-1))] != 1 || c["t1"] != 0 {
+		t.Errorf("%d crashed, want the newest %d of long ago, and those of the last process: %v", len(c), jet.OlderMost, c)
+	}
+}
+
 func TestTermUnreadable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

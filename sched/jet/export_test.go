@@ -23,8 +23,9 @@ func OpenDisk(dir string) (sched.Disk, func() error, error) {
 	return d, d.close, nil
 }
 
-// JournalMost and CrashedMost bound the journal.
+// JournalMost, CrashedMost and OlderMost bound the journal.
 const (
 	JournalMost = journalMost
 	CrashedMost = crashedMost
+	OlderMost   = olderMost
 )
