@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -69,6 +70,21 @@ func CanonicalModel(name string) string {
 
 // SameModel reports whether two names mean the same model.
 func SameModel(a, b string) bool { return CanonicalModel(a) == CanonicalModel(b) }
+
+// ModelNamed returns the one of models that name means: the last of that name, or else, of those whose name
+// differs in nothing but the case of letters, the first by name.
+func ModelNamed(name string, models iter.Seq[ModelInfo]) (named ModelInfo, ok bool) {
+	same, canonical := false, CanonicalModel(name)
+	for m := range models {
+		switch has := CanonicalModel(m.Name); {
+		case has == canonical:
+			named, ok, same = m, true, true
+		case !same && strings.EqualFold(has, canonical) && (!ok || m.Name < named.Name):
+			named, ok = m, true
+		}
+	}
+	return named, ok
+}
 
 // ChooseModel picks the model that answers where none is named: preferred, which is a node's DefaultModel, else
 // the largest that is loaded on one of nodes, else the largest installed, else the demo. why tells which of

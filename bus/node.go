@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"iter"
 	"strings"
 	"time"
 
@@ -216,6 +217,19 @@ func (n NodeInfo) ModelsFor(typ string) []ModelInfo {
 		return n.Embedders
 	}
 	return n.Models
+}
+
+// ModelsOf yields the models of each of nodes for tasks of a type: one that several have, several times.
+func ModelsOf(nodes []NodeInfo, typ string) iter.Seq[ModelInfo] {
+	return func(yield func(ModelInfo) bool) {
+		for _, n := range nodes {
+			for _, m := range n.ModelsFor(typ) {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // SwarmInfo names a swarm and its present queue host.

@@ -69,17 +69,10 @@ func (g *Gateway) model(name string) (bus.ModelInfo, error) {
 // spelled is name as the swarm spells it, where that differs in nothing but the case of letters. A
 // model of exactly that name comes first.
 func (g *Gateway) spelled(name string) string {
-	alike, canonical := "", bus.CanonicalModel(name)
-	for m := range g.offered() {
-		has := bus.CanonicalModel(m.Name)
-		if has == canonical {
-			return name
-		}
-		if strings.EqualFold(has, canonical) && (alike == "" || m.Name < alike) {
-			alike = m.Name
-		}
+	if m, ok := bus.ModelNamed(name, g.offered()); ok && !bus.SameModel(m.Name, name) {
+		return m.Name
 	}
-	return cmp.Or(alike, name)
+	return name
 }
 
 // ollamaDetails are the traits of a model, as Ollama spells them.

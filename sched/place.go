@@ -45,12 +45,12 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 		p.Task.Model, p.Why, p.Demo = m.Name, why, m.Demo
 	} else if t.Model != "" {
 		// The name as the engine lists it, so that one model has one queue.
-		for _, n := range ready {
-			for _, m := range n.ModelsFor(t.Type) {
-				if bus.SameModel(m.Name, t.Model) {
-					p.Task.Model, p.Demo = m.Name, m.Demo
-				}
-			}
+		m, is := bus.ModelNamed(t.Model, bus.ModelsOf(ready, t.Type))
+		if !is && durable { // one that is away may have it in other letters
+			m, is = bus.ModelNamed(t.Model, bus.ModelsOf(candidates(nodes, t, self), t.Type))
+		}
+		if is {
+			p.Task.Model, p.Demo = m.Name, m.Demo
 		}
 	}
 	key := bus.KeyOf(&p.Task)

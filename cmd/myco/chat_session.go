@@ -192,11 +192,13 @@ func (ch *chat) useModel(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	names := modelsOf(nodes)
-	if !slices.ContainsFunc(names, func(there string) bool { return bus.SameModel(there, name) }) {
-		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", name, cmp.Or(strings.Join(names, ", "), "none")).
+	live := slices.DeleteFunc(slices.Clone(nodes), func(n bus.NodeInfo) bool { return !n.State.Live() })
+	m, ok := bus.ModelNamed(name, bus.ModelsOf(live, bus.TypeInference))
+	if !ok {
+		return bus.Errorf(bus.CodeNotFound, "no node has the model %q; there is %s", name, cmp.Or(strings.Join(modelsOf(nodes), ", "), "none")).
 			WithHint("%s", bus.PullCommand(nodes, name, ""))
 	}
+	name = m.Name
 	if !bus.SameModel(name, cmp.Or(ch.s.Model, ch.s.Used)) {
 		ch.s.Tokens = 0
 	}

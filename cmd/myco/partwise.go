@@ -64,8 +64,10 @@ func mayAnswer(s bus.Status, model string, node bus.NodeID, remote bool) (on []b
 	may := slices.DeleteFunc(slices.Clone(s.Nodes), func(n bus.NodeInfo) bool {
 		return node != "" && n.ID != node || remote && n.ID == s.Node.ID || !n.Takes(s.Node.ID, bus.TypeInference)
 	})
-	if model == "" {
-		m, _, _ := bus.ChooseModel(may, s.DefaultModel)
+	if m, ok := bus.ModelNamed(model, bus.ModelsOf(may, bus.TypeInference)); ok {
+		model = m.Name
+	} else if model == "" {
+		m, _, _ = bus.ChooseModel(may, s.DefaultModel)
 		model = m.Name
 	}
 	for _, n := range may {
