@@ -82,8 +82,8 @@ type tokens int
 // UnmarshalJSON implements json.Unmarshaler. Programs send 4096.0, and -1 for no limit.
 func (t *tokens) UnmarshalJSON(b []byte) error {
 	var n float64
-	if err := json.Unmarshal(b, &n); err != nil || n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
-		return bus.Errorf(bus.CodeInvalid, "want a whole number of tokens")
+	if err := json.Unmarshal(b, &n); err != nil || n != math.Trunc(n) || n < -1 || n > math.MaxInt32 {
+		return bus.Errorf(bus.CodeInvalid, "want a whole number of tokens, or -1 for no limit")
 	}
 	if *t = tokens(n); n == -1 {
 		*t = 0

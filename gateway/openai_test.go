@@ -226,6 +226,7 @@ func TestOpenAIRefuses(t *testing.T) {
 		"too many tokens":     {"chat/completions", hello + `,"max_tokens":-5}`, "max_tokens"},
 		"half a token":        {"chat/completions", hello + `,"max_tokens":1.5}`, "whole number"},
 		"a word of tokens":    {"chat/completions", hello + `,"max_tokens":"many"}`, "whole number"},
+		"fewer than no token": {"chat/completions", hello + `,"max_tokens":-5}`, "or -1 for no limit"},
 		"tokens as a prompt":  {"completions", `{"model":"m","prompt":[1,2]}`, "prompt"},
 		"two prompts":         {"completions", `{"model":"m","prompt":["a","b"]}`, "one text, there are 2"},
 		"no prompt":           {"completions", `{"model":"m"}`, "prompt"},
