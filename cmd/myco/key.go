@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -113,7 +114,7 @@ func yes(b bool) string {
 }
 
 type keyRevokeCmd struct {
-	ID string `predictor:"key" arg:"" help:"The id of a key, from myco key ls."`
+	ID string `predictor:"key" arg:"" help:"The id of a key, from myco key ls, or its name where no other has it."`
 }
 
 // Run implements the command.
@@ -128,6 +129,9 @@ func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
 		return bus.Errorf(bus.CodeInvalid, "this is the key itself, not its id").WithHint("myco key ls")
 	}
 	k, err := conn.RevokeKey(ctx, id)
+	if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+		k, err = revokeNamed(ctx, conn, id, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -141,4 +145,25 @@ func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.text("the key " + k.ID + name + " is revoked\n")
 	return nil
+}
+
+// revokeNamed revokes the one key of that name; where none has it, it fails as what asked for it as an id has.
+func revokeNamed(ctx context.Context, conn *bus.Conn, name string, none error) (bus.KeyInfo, error) {
+	keys, err := conn.Keys(ctx)
+	if err != nil {
+		return bus.KeyInfo{}, err
+	}
+	var ids []string
+	for _, k := range keys {
+		if k.Name == name {
+			ids = append(ids, k.ID)
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return bus.KeyInfo{}, none
+	case 1:
+		return conn.RevokeKey(ctx, ids[0])
+	}
+	return bus.KeyInfo{}, bus.Errorf(bus.CodeInvalid, "%d keys are named %q: %s", len(ids), name, strings.Join(ids, ", ")).WithHint("myco key revoke %s", ids[0])
 }

@@ -45,9 +45,28 @@ func TestKeys(t *testing.T) {
 	}
 	golden(t, "key_revoke_json.golden", d.myco("key", "revoke", "aaaa2222", "--json").want(t, 0).out)
 	d.myco("key", "revoke", "zzzz").want(t, 3, "myco key ls")
+	if r := d.myco("key", "revoke", "phone").want(t, 0); !strings.Contains(r.out, "aaaa2222 (phone) is revoked") {
+		t.Errorf("revoked by its name: %q", r.out)
+	}
 	d.myco("key", "revoke", bus.KeyPrefix+"secret").want(t, 2, "not its id")
 	for _, bad := range []string{"x", "0", "-1/min", "5/hour", "1000001"} {
 		d.myco("key", "create", "--rate="+bad).want(t, 2, "myco key create")
 	}
 	d.myco("key", "create", "--concurrent=-1").want(t, 2, "at one time")
+}
+
+func TestKeysOfOneName(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	phone := bus.KeyRequest{Name: "phone"}
+	on(d, payload(bus.VerbKeys), func(struct{}) any {
+		return []bus.KeyInfo{{ID: "aaaa2222", KeyRequest: phone}, {ID: "bbbb3333", KeyRequest: phone}}
+	})
+	on(d, payload(bus.VerbKeyRevoke), func(r bus.KeyInfo) any {
+		if r.ID != "phone" {
+			t.Errorf("%q is revoked", r.ID)
+		}
+		return bus.Errorf(bus.CodeNotFound, "no key %q", r.ID)
+	})
+	d.myco("key", "revoke", "phone").want(t, 2, `2 keys are named "phone": aaaa2222, bbbb3333`)
 }
