@@ -41,19 +41,20 @@ func (d difference) covers(c conformCase, field string) bool {
 
 // Why more than one field differs.
 const (
-	saysText  = "Ollama says it in plain text, a node in the interface's own shape"
-	saysOdds  = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
-	saysRole  = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
-	saysPath  = "the path of a file on the machine that has the model; a node does not tell, and names the model"
-	saysOwner = "Ollama says `library`, a node `mycoswarm`"
-	saysNull  = "null, as at OpenAI; Ollama leaves it out"
-	saysMost  = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
-	saysStore = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
-	saysCut   = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
-	saysThink = "a node has the model not think; Ollama leaves that to the model"
-	saysEmpty = "empty, which Anthropic's clients want to be there"
-	saysStop  = "null, as at Anthropic; Ollama leaves it out"
-	saysFits  = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
+	saysText    = "Ollama says it in plain text, a node in the interface's own shape"
+	saysSeveral = "Ollama gives one answer where several are wanted; a node gives them, as OpenAI does"
+	saysOdds    = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
+	saysRole    = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
+	saysPath    = "the path of a file on the machine that has the model; a node does not tell, and names the model"
+	saysOwner   = "Ollama says `library`, a node `mycoswarm`"
+	saysNull    = "null, as at OpenAI; Ollama leaves it out"
+	saysMost    = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
+	saysStore   = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
+	saysCut     = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
+	saysThink   = "a node has the model not think; Ollama leaves that to the model"
+	saysEmpty   = "empty, which Anthropic's clients want to be there"
+	saysStop    = "null, as at Anthropic; Ollama leaves it out"
+	saysFits    = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
 )
 
 // allowed are all differences that there may be.
@@ -80,7 +81,9 @@ var allowed = []difference{
 	{"/v1/chat/completions", "", "choices[].delta*", "a node tells the role in the first piece only, and no empty text in the last, as OpenAI does"},
 	{"/v1/chat/completions", "max_completion_tokens", "choices[].finish_reason", saysMost},
 	{"/v1/chat/completions", "max_completion_tokens", "usage.*", saysMost},
-	{"/v1/chat/completions", "n: 2", "HTTP status", "Ollama gives one answer where several are wanted; a node refuses: 400"},
+	{"/v1/chat/completions", "n: 2", "choices[].*", saysSeveral},
+	{"/v1/chat/completions", "n: 2", "usage.*", saysSeveral},
+	{"/v1/completions", "several prompts", "HTTP status", "Ollama refuses several prompts: 400; a node answers each, as OpenAI does"},
 	{"/v1/completions", "echo", "HTTP status", "Ollama takes no notice of `echo`; a node refuses: 400"},
 	{"/v1/completions", "streamed, include_usage", "usage.*", "Ollama tells a usage of 0 with each piece; a node only the whole, at the end, as OpenAI does"},
 	{"/v1/responses", saysLong, "HTTP status", saysFits},

@@ -172,6 +172,13 @@ func readError(err error) error {
 	return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 }
 
+// again is a body of the same content that was read, which counts once more. release gives its room back.
+func (b *body) again() (one *body, release func(), err error) {
+	one = &body{in: http.NoBody, control: b.control, room: b.room, read: b.read, come: b.come}
+	err = one.hold(b.come)
+	return one, func() { one.room.release(one.held) }, err
+}
+
 // answered counts a result of size bytes in place of the last one and of the request, unless that stays.
 func (b *body) answered(size int64) error {
 	steps := (size + step - 1) / step

@@ -160,16 +160,11 @@ func (h *holder) may(a access) bool {
 // enter counts a request against the limits of its key. done is called when it has ended; the error
 // tells which limit is reached, and wait how long it may be.
 func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.Duration, err *bus.Error) {
-	done = func() {}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || protect.KeyLimits.Off() {
-		return done, 0, nil
+		return func() {}, 0, nil
 	}
-	if h.room != nil {
-		if !h.room.TryAcquire(1) {
-			return nil, time.Second, bus.Errorf(bus.CodeBusy, "this key has %s under way, as many as it may", requests(h.Concurrent)).
-				WithHint("wait for one of them to end")
-		}
-		done = func() { h.room.Release(1) }
+	if done, err = h.begin(1); err != nil {
+		return nil, time.Second, err
 	}
 	if h.rate == nil {
 		return done, 0, nil
@@ -182,6 +177,18 @@ func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.D
 			WithHint("go on in %v", (wait + time.Second - 1).Truncate(time.Second))
 	}
 	return done, 0, nil
+}
+
+// begin counts n requests among those that the key has under way, until done is called.
+func (h *holder) begin(n int) (done func(), err *bus.Error) {
+	switch {
+	case h.room == nil || protect.KeyLimits.Off():
+		return func() {}, nil
+	case !h.room.TryAcquire(int64(n)):
+		return nil, bus.Errorf(bus.CodeBusy, "this key may have %s under way, and has", requests(h.Concurrent)).
+			WithHint("wait for one of them to end")
+	}
+	return func() { h.room.Release(int64(n)) }, nil
 }
 
 func requests(n int) string {

@@ -50,9 +50,13 @@ type openAIQuestion struct {
 	usage bool // a stream tells the usage at its end
 	chat  bool
 	web   searched
+	// choices are how many answers are wanted to each prompt, and prompts all prompts where there are several.
+	choices int
+	prompts []string
 
 	id      string
 	created int64
+	index   int  // of the answer among several
 	begun   bool // the client knows the role
 	calls   int  // calls of tools that the client has
 	runes   int  // characters whose probabilities the client of a completion has
@@ -127,6 +131,9 @@ func (q *openAIQuestion) reply(choices ...openAIChoice) openAIReply {
 	if choices == nil {
 		choices = []openAIChoice{}
 	}
+	for i := range choices {
+		choices[i].Index = q.index
+	}
 	return openAIReply{ID: q.id, Object: object, Created: q.created, Model: q.model, SystemFingerprint: "fp_mycoswarm", Choices: choices}
 }
 
@@ -200,7 +207,7 @@ func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
 	return out
 }
 
-// ends writes what comes after the pieces of a stream.
+// ends writes what comes after the pieces of an answer in a stream.
 func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 	if q.chat && !q.begun { // nothing was said
 		if err := out.send(q.piece(bus.InferenceChunk{})); err != nil {
@@ -211,12 +218,14 @@ func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 	if !q.chat {
 		last.Delta, last.Text = nil, new(string)
 	}
-	if err := out.send(q.reply(last)); err != nil {
-		return err
-	}
+	return out.send(q.reply(last))
+}
+
+// over writes the end of a stream.
+func (q *openAIQuestion) over(out *stream, usage *openAIUsage) error {
 	if q.usage {
 		total := q.reply()
-		total.Usage = usageOf(r)
+		total.Usage = usage
 		if err := out.send(total); err != nil {
 			return err
 		}
@@ -242,6 +251,9 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if !q.chat {
 		q.id = "cmpl-" + q.id[len("chatcmpl-"):]
 	}
+	if q.choices > 1 || len(q.prompts) > 1 {
+		return g.openAISeveral(w, r, q)
+	}
 	if !q.stream {
 		info, res, err := g.answer(r, &q.question, q, nil, nil)
 		if err != nil {
@@ -266,7 +278,9 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		err = out.send(openAIFailure(status, e, ""))
 	default:
 		out.begin(info.NodeID, res.Demo)
-		err = q.ends(out, res)
+		if err = q.ends(out, res); err == nil {
+			err = q.over(out, usageOf(res))
+		}
 	}
 	if err != nil {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -50,11 +51,13 @@ func (g *Gateway) openAICompletion(w http.ResponseWriter, r *http.Request) error
 	f.take("prompt", &prompts)
 	f.take("suffix", &q.req.Suffix)
 	f.refuse("echo")
-	switch {
-	case len(prompts) == 1:
-		q.req.Prompt = prompts[0]
+	switch n := len(prompts) * q.choices; {
+	case len(prompts) > 0 && n <= choicesMost:
+		q.req.Prompt, q.prompts = prompts[0], prompts
+	case f.err == nil && len(prompts) == 0:
+		f.err = misfit("prompt", "want a text")
 	case f.err == nil:
-		f.err = misfit("prompt", "want one text, there are %d", len(prompts))
+		f.err = misfit("prompt", "%d answers are wanted: want 1 to %d", n, choicesMost)
 	}
 	return g.openAIAnswer(w, r, f, &q)
 }
@@ -103,17 +106,17 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 	}
 	var stop texts
 	var most, whole *tokens
-	choices := 1
+	q.choices = 1
 	f.takeAll(
 		field{"model", &q.model}, field{"stream", &q.stream}, field{"stream_options", &stream}, field{"temperature", &q.req.Temperature}, field{"seed", &q.req.Seed},
-		field{"stop", &stop}, field{"max_tokens", &most}, field{"max_completion_tokens", &whole}, field{"n", &choices},
+		field{"stop", &stop}, field{"max_tokens", &most}, field{"max_completion_tokens", &whole}, field{"n", &q.choices},
 	)
 	q.usage, q.req.Stop = stream.IncludeUsage, stop
 	if n := cmp.Or(whole, most); n != nil {
 		q.req.MaxTokens = int(*n)
 	}
-	if f.err == nil && choices != 1 {
-		f.err = misfit("n", "%d answers are wanted, this node gives one", choices)
+	if f.err == nil && (q.choices < 1 || q.choices > choicesMost) {
+		f.err = misfit("n", "%d answers are wanted: want 1 to %d", q.choices, choicesMost)
 	}
 	f.number("", f.left, openAINumbers...)
 	for _, name := range openAINumbers {
@@ -126,7 +129,7 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 		}
 	}
 	q.takeLogprobs(f)
-	if string(f.left["best_of"]) == "1" {
+	if v := string(f.left["best_of"]); v == "1" || v == strconv.Itoa(q.choices) {
 		f.drop("best_of")
 	}
 	f.refuse("best_of")

@@ -67,6 +67,30 @@ func openAICalls(base *url.URL, model string) []call {
 			}, nil
 		}
 	}
+	several := func(ctx context.Context) (any, error) {
+		p := params(func(p *openai.ChatCompletionNewParams) { p.N = openai.Int(3) })
+		r, err := c.Chat.Completions.New(ctx, p)
+		if err != nil {
+			return refusal(err)
+		}
+		p.StreamOptions.IncludeUsage = openai.Bool(true)
+		s := c.Chat.Completions.NewStreaming(ctx, p)
+		defer s.Close()
+		var acc openai.ChatCompletionAccumulator
+		for s.Next() {
+			if !acc.AddChunk(s.Current()) {
+				return nil, errors.New("a chunk does not fit to those before")
+			}
+		}
+		if err := s.Err(); err != nil {
+			return refusal(err)
+		}
+		same := len(r.Choices) == len(acc.Choices) && r.Usage.TotalTokens == acc.Usage.TotalTokens
+		for i, choice := range acc.Choices { // at temperature 0
+			same = same && choice.Message.Content == r.Choices[0].Message.Content && choice.FinishReason == "stop" && r.Choices[i].FinishReason == "stop"
+		}
+		return map[string]any{"choices": len(r.Choices), "same": same}, nil
+	}
 	embed := func(format openai.EmbeddingNewParamsEncodingFormat, dimensions int64) func(context.Context) (any, error) {
 		return func(ctx context.Context) (any, error) {
 			p := openai.EmbeddingNewParams{
@@ -118,6 +142,7 @@ func openAICalls(base *url.URL, model string) []call {
 			return refusal(err)
 		}},
 		{"openai chat, at once", chat(nil)},
+		{"openai chat, several answers", several},
 		{"openai chat, streamed", streamed(nil)},
 		{"openai chat, streamed with usage", streamed(func(p *openai.ChatCompletionNewParams) {
 			p.StreamOptions.IncludeUsage = openai.Bool(true)

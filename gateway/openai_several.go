@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// choicesMost is how many answers one request may want.
+const choicesMost = 16
+
+// each returns a question of its own for each answer that is wanted, in the order of their indices, and lets go of what is
+// asked. A seed is that of the first answer to each prompt, and one more for each next: with the same one they would all be
+// the same.
+func (q *openAIQuestion) each() (all []*openAIQuestion) {
+	prompts := q.prompts
+	if len(prompts) == 0 {
+		prompts = []string{q.req.Prompt}
+	}
+	for _, prompt := range prompts {
+		for i := range q.choices {
+			one := *q
+			one.index, one.req.Prompt, one.prompts = len(all), prompt, nil
+			if q.req.Seed != nil {
+				seed := *q.req.Seed + int64(i)
+				one.req.Seed = &seed
+			}
+			all = append(all, &one)
+		}
+	}
+	q.req, q.prompts = bus.InferenceRequest{}, nil
+	return all
+}
+
+// openAISeveral answers a request for several answers. Each is a task of its own, so that whichever nodes are free give them
+// at the same time, and counts as a request of its own; where one fails, there is none.
+func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion) error {
+	if q.hosted != nil {
+		return misfit("n", "of an answer from the web there is one")
+	}
+	all := q.each()
+	if h := holderOf(r); h != nil {
+		if h.Concurrent > 0 && len(all) > h.Concurrent {
+			return misfit("n", "this key may have %s under way, and each of %d answers is one", requests(h.Concurrent), len(all))
+		}
+		done, err := h.begin(len(all) - 1)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	if q.stream {
+		return g.streamSeveral(w, r, q, all)
+	}
+	var first bus.TaskInfo
+	results, err := g.sideBySide(r, all, func(r *http.Request, one *openAIQuestion) (res bus.InferenceResult, err error) {
+		info, res, err := g.answer(r, &one.question, one, nil, nil)
+		if one.index == 0 {
+			first = info
+		}
+		return res, err
+	})
+	if err != nil {
+		return err
+	}
+	answered(w, first.NodeID, results[0].Demo)
+	out := q.reply()
+	for i, one := range all {
+		out.Choices = append(out.Choices, one.whole(results[i]).Choices...)
+	}
+	out.Usage = q.usageOf(results)
+	g.write(w, http.StatusOK, out)
+	return nil
+}
+
+// sideBySide asks all at the same time, and returns their results. Where one fails, the others are cancelled.
+func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*http.Request, *openAIQuestion) (bus.InferenceResult, error)) ([]bus.InferenceResult, error) {
+	results := make([]bus.InferenceResult, len(all))
+	group, ctx := errgroup.WithContext(r.Context())
+	in, _ := r.Body.(*body)
+	for i, one := range all {
+		group.Go(func() (err error) {
+			own := r.WithContext(ctx)
+			if i > 0 && in != nil {
+				counted, release, err := in.again()
+				defer release()
+				if err != nil {
+					return err
+				}
+				own.Body = counted
+			}
+			results[i], err = ask(own, one)
+			return err
+		})
+	}
+	err := group.Wait()
+	return results, err
+}
+
+// usageOf adds up what several answers took: a prompt counts once, however many answers there are to it.
+func (q *openAIQuestion) usageOf(results []bus.InferenceResult) *openAIUsage {
+	var sum bus.InferenceResult
+	for i, r := range results {
+		if i%q.choices == 0 {
+			sum.PromptTokens += r.PromptTokens
+		}
+		sum.OutputTokens += r.OutputTokens
+	}
+	return usageOf(sum)
+}
+
+// streamSeveral streams several answers, of which the pieces come as they are made; each has the index of its answer.
+func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion, all []*openAIQuestion) error {
+	out := newEvents(w)
+	defer out.end()
+	var mu sync.Mutex // of out
+	results, err := g.sideBySide(out.shared(&mu, r), all, func(r *http.Request, one *openAIQuestion) (bus.InferenceResult, error) {
+		info, res, err := g.answer(r, &one.question, one, nil, func(node bus.NodeID, c bus.InferenceChunk) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if !out.begun {
+				out.begin(node, c.Demo)
+			}
+			out.more = c.More
+			return out.send(one.piece(c))
+		})
+		if err != nil {
+			return res, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !out.begun {
+			out.begin(info.NodeID, res.Demo)
+		}
+		out.more = false
+		return res, one.ends(out, res)
+	})
+	switch {
+	case err != nil && !out.begun:
+		return err
+	case err != nil:
+		status, e := g.explain(r, err)
+		err = out.send(openAIFailure(status, e, ""))
+	default:
+		err = q.over(out, q.usageOf(results))
+	}
+	if err != nil {
+		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
+	}
+	return nil
+}
+
+// shared is keepAlive and notes for a stream that several answers write to, one at a time under mu.
+func (s *stream) shared(mu *sync.Mutex, r *http.Request) *http.Request {
+	told := s.notes(r)
+	note, waiting := noteOf(told), s.waiting
+	ctx := context.WithValue(r.Context(), noteKey{}, func(text string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return note(text)
+	})
+	return r.WithContext(context.WithValue(ctx, waitKey{}, func(position int, wait time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return waiting(position, wait)
+	}))
+}
