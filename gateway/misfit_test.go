@@ -35,7 +35,7 @@ func TestMisfits(t *testing.T) {
 		{"/v1/chat/completions", chat(`,"temperature":"hot"`), "temperature: want a number, there is a text", "temperature"},
 		{"/v1/chat/completions", chat(`,"seed":1.5`), "seed: want a whole number, there is 1.5", "seed"},
 		{"/v1/chat/completions", chat(`,"n":"x"`), "n: want a whole number, there is a text", "n"},
-		{"/v1/chat/completions", chat(`,"n":3`), "n: 3 answers are wanted, this node gives one", "n"},
+		{"/v1/chat/completions", chat(`,"n":33`), "n: 33 answers are wanted: want 1 to 16", "n"},
 		{"/v1/chat/completions", chat(`,"top_p":"x"`), "top_p: want a number", "top_p"},
 		{"/v1/chat/completions", chat(`,"stream_options":true`), "stream_options: want an object, there is a truth value", "stream_options"},
 		{"/v1/chat/completions", chat(`,"stream_options":{"include_usage":1}`), "stream_options.include_usage: want true or false, there is a number", "stream_options"},

@@ -221,6 +221,11 @@ func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 	return out.send(q.reply(last))
 }
 
+// fails returns what writes why a stream ends.
+func (q *openAIQuestion) fails(out *stream) func(int, *bus.Error) error {
+	return func(status int, e *bus.Error) error { return out.send(openAIFailure(status, e, "")) }
+}
+
 // over writes the end of a stream.
 func (q *openAIQuestion) over(out *stream, usage *openAIUsage) error {
 	if q.usage {
@@ -270,22 +275,13 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		out.more = c.More
 		return out.send(q.piece(c))
 	})
-	switch {
-	case err != nil && !out.begun:
-		return err
-	case err != nil:
-		status, e := g.explain(r, err)
-		err = out.send(openAIFailure(status, e, ""))
-	default:
+	return g.closes(r, out, err, q.fails(out), func() error {
 		out.begin(info.NodeID, res.Demo)
-		if err = q.ends(out, res); err == nil {
-			err = q.over(out, usageOf(res))
+		if err := q.ends(out, res); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
-	}
-	return nil
+		return q.over(out, usageOf(res))
+	})
 }
 
 // openAIListed is a model in a list.

@@ -78,23 +78,26 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	return nil
 }
 
-// sideBySide asks all at the same time, and returns their results. Where one fails, the others are cancelled.
+// sideBySide asks all at the same time, if there is room for the request once for each, and returns their results. Where one
+// fails, the others are cancelled.
 func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*http.Request, *openAIQuestion) (bus.InferenceResult, error)) ([]bus.InferenceResult, error) {
-	results := make([]bus.InferenceResult, len(all))
 	group, ctx := errgroup.WithContext(r.Context())
-	in, _ := r.Body.(*body)
+	requests := make([]*http.Request, len(all))
+	for i := range all {
+		requests[i] = r.WithContext(ctx)
+		if in, ok := r.Body.(*body); ok && i > 0 {
+			counted, release, err := in.again()
+			defer release()
+			if err != nil {
+				return nil, err
+			}
+			requests[i].Body = counted
+		}
+	}
+	results := make([]bus.InferenceResult, len(all))
 	for i, one := range all {
 		group.Go(func() (err error) {
-			own := r.WithContext(ctx)
-			if i > 0 && in != nil {
-				counted, release, err := in.again()
-				defer release()
-				if err != nil {
-					return err
-				}
-				own.Body = counted
-			}
-			results[i], err = ask(own, one)
+			results[i], err = ask(requests[i], one)
 			return err
 		})
 	}
@@ -140,19 +143,7 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 		out.more = false
 		return res, one.ends(out, res)
 	})
-	switch {
-	case err != nil && !out.begun:
-		return err
-	case err != nil:
-		status, e := g.explain(r, err)
-		err = out.send(openAIFailure(status, e, ""))
-	default:
-		err = q.over(out, q.usageOf(results))
-	}
-	if err != nil {
-		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
-	}
-	return nil
+	return g.closes(r, out, err, q.fails(out), func() error { return q.over(out, q.usageOf(results)) })
 }
 
 // shared is keepAlive and notes for a stream that several answers write to, one at a time under mu.

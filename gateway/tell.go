@@ -46,15 +46,22 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 		out.more = c.More
 		return t.piece(out, c)
 	})
+	return g.closes(r, out, err, func(status int, e *bus.Error) error { return t.fails(out, status, e) }, func() error {
+		out.begin(info.NodeID, res.Demo)
+		return t.ends(out, res)
+	})
+}
+
+// closes has a stream end after its pieces, with ends, or where err says why there are no more, with fails. It returns an
+// error that is still to be told.
+func (g *Gateway) closes(r *http.Request, out *stream, err error, fails func(status int, e *bus.Error) error, ends func() error) error {
 	switch {
 	case err != nil && !out.begun:
 		return err
 	case err != nil:
-		status, e := g.explain(r, err)
-		err = t.fails(out, status, e)
+		err = fails(g.explain(r, err))
 	default:
-		out.begin(info.NodeID, res.Demo)
-		err = t.ends(out, res)
+		err = ends()
 	}
 	if err != nil {
 		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
