@@ -83,16 +83,19 @@ func (s *sub) stop() {
 
 // matches reports whether subject fits pattern.
 func matches(pattern, subject string) bool {
-	ps, ss := strings.Split(pattern, "."), strings.Split(subject, ".")
-	for i, p := range ps {
+	for {
+		p, ps, morePattern := strings.Cut(pattern, ".")
+		t, ts, moreSubject := strings.Cut(subject, ".")
 		switch {
 		case p == ">":
-			return len(ss) > i
-		case i >= len(ss), p != "*" && p != ss[i]:
+			return true
+		case p != "*" && p != t, morePattern != moreSubject:
 			return false
+		case !morePattern:
+			return true
 		}
+		pattern, subject = ps, ts
 	}
-	return len(ps) == len(ss)
 }
 
 func (p *proc) Publish(m sched.Msg) error {
