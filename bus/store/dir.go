@@ -26,7 +26,7 @@ const (
 // however it dies; the process id in the file is for people.
 type dirLock struct{ f *os.File }
 
-// openDir makes the directory if need be, locks it, and checks its version.
+// openDir makes the directory if need be, locks it, and checks its version and its files.
 func openDir(dir string) (*dirLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, dirError(dir, err)
@@ -38,7 +38,29 @@ func openDir(dir string) (*dirLock, error) {
 	if err := checkVersion(dir, formatVersion); err != nil {
 		return nil, errors.Join(err, l.unlock())
 	}
+	if err := checkFiles(dir); err != nil {
+		return nil, errors.Join(err, l.unlock())
+	}
 	return l, nil
+}
+
+// checkFiles refuses a directory where a file cannot be opened: the server would leave out the stream that it belongs to,
+// and delete the stream's messages where it is made anew.
+func checkFiles(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || filepath.Dir(path) == dir { // the lock is held, which Windows lets nobody read
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	if err != nil {
+		return dirError(dir, err)
+	}
+	return nil
 }
 
 // Lock holds dir for this process alone until unlock is called or the process dies. Its Errors
