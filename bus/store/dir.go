@@ -143,5 +143,5 @@ func writeVersion(path string, format int) error {
 
 func dirError(dir string, err error) error {
 	return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
-		WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
+		WithHint("give this user the right, and room, to write there, or use another: mycod --data-dir DIR")
 }

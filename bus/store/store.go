@@ -139,7 +139,8 @@ func (s *Store) start(ctx context.Context) error {
 	srv.Start()
 	select {
 	case err := <-log.Fatal():
-		return bus.Errorf(bus.CodeUnavailable, "open the store in %s: %w", s.cfg.Dir, err)
+		return bus.Errorf(bus.CodeUnavailable, "open the store in %s: %w", s.cfg.Dir, err).
+			WithHint("give this user the right, and room, to write there, or use another: mycod --data-dir DIR")
 	default:
 		log.Started()
 	}

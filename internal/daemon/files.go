@@ -28,7 +28,7 @@ type credentials struct {
 func makeDataDir(dir string) error {
 	if err := mkdirPrivate(dir); err != nil {
 		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
-			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
+			WithHint("give this user the right, and room, to write there, or use another: mycod --data-dir DIR")
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func writeFile(path string, data []byte) error {
 
 func fileError(path string, err error) error {
 	return bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err).
-		WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
+		WithHint("give the directory to the user that runs mycod, and room on its disk, or use another: mycod --data-dir DIR")
 }
 
 // forgetLast removes the address of a daemon that was killed: clients would go there.

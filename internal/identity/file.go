@@ -75,6 +75,6 @@ func writePrivate(path string, data []byte) error {
 func unreadable(cause string, err error) error {
 	return &Error{
 		Kind: ErrUnreadable, Cause: cause, Err: err,
-		Next: "check that the data directory belongs to the user who runs mycod, or choose another with --data-dir",
+		Next: "check that the data directory belongs to the user who runs mycod and that its disk has room, or choose another with --data-dir",
 	}
 }

@@ -198,7 +198,7 @@ func (d *disk) Term() (uint64, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read term: %w", err)
+		return 0, fileError(fmt.Errorf("read term: %w", err))
 	}
 	term, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 	if err != nil {
@@ -217,6 +217,12 @@ func (d *disk) SetTerm(term uint64) error {
 		return fmt.Errorf("write term: %w", err)
 	}
 	return nil
+}
+
+// fileError is err, of a file of this node's state, with what to do.
+func fileError(err error) error {
+	return bus.Errorf(bus.CodeForbidden, "%w", err).
+		WithHint("give the data directory, with all that is in it, to the user that runs mycod, and room on its disk; or use another: mycod --data-dir DIR")
 }
 
 func (d *disk) close() error {

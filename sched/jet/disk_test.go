@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -125,6 +128,30 @@ func TestTermUnreadable(t *testing.T) {
 	_, err := d.Term()
 	if e := bus.AsError(err); err == nil || e.Code != bus.CodeForbidden || e.Hint == "" {
 		t.Errorf("a term that is no number: %v, want CodeForbidden and what to do", err)
+	}
+}
+
+// A file of the state that cannot be used is named, and what to do.
+func TestStateUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"journal", "count", "term", "blobs"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		var err error
+		if name == "blobs" {
+			check(t, os.WriteFile(path, nil, 0o600))
+		} else {
+			check(t, os.Mkdir(path, 0o700))
+		}
+		if name == "term" {
+			d, _ := openDisk(t, dir)
+			_, err = d.Term()
+		} else {
+			_, err = jet.New(jet.Config{Dir: dir, Store: &nats.Conn{}})
+		}
+		if e := bus.AsError(err); err == nil || e.Code != bus.CodeForbidden || e.Hint == "" || !strings.Contains(e.Message, path) {
+			t.Errorf("%s: %v, want CodeForbidden, the file and what to do", name, err)
+		}
 	}
 }
 

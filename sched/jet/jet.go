@@ -74,7 +74,8 @@ type Jet struct {
 	outs   func(sched.Msg)    // listens to the output of this node's tasks; nil before
 }
 
-// New reads the journal that the last process left, and talks to nobody.
+// New reads the journal that the last process left, and talks to nobody. An Error with CodeForbidden says that the files
+// in cfg.Dir cannot be used.
 func New(cfg Config) (*Jet, error) {
 	if cfg.Lease == 0 {
 		cfg.Lease = DefaultLease
@@ -88,15 +89,15 @@ func New(cfg Config) (*Jet, error) {
 	}
 	d, err := openDisk(cfg.Dir)
 	if err != nil {
-		return nil, err
+		return nil, fileError(err)
 	}
 	c, err := openCounter(d.path("count"))
 	if err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(fileError(err), d.close())
 	}
 	b, err := openBlobs(d.path("blobs"), cfg.Take)
 	if err != nil {
-		return nil, errors.Join(err, d.close(), c.close())
+		return nil, errors.Join(fileError(err), d.close(), c.close())
 	}
 	return &Jet{
 		odd: rate.Sometimes{First: 3, Interval: time.Minute},
