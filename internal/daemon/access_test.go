@@ -206,3 +206,17 @@ func TestNATSContextOfARunningDaemonStays(t *testing.T) {
 		t.Errorf("context of %s, want that of the one daemon that runs, %s", url("myco"), b.Info().BusURL)
 	}
 }
+
+// A daemon that is killed while it writes a file leaves a part of it.
+func TestPartsOfFilesGo(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	check(t, a.stop())
+	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.HTTPKeyFile} {
+		check(t, os.WriteFile(filepath.Join(a.cfg.DataDir, "."+name+".1"), nil, 0o600))
+	}
+	a.run()
+	if parts, err := filepath.Glob(filepath.Join(a.cfg.DataDir, ".*")); err != nil || len(parts) > 0 {
+		t.Errorf("a start left %v, error %v", parts, err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/store"
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
 
 // credentials are what clients of this daemon prove themselves with.
@@ -100,11 +101,18 @@ func fileError(path string, err error) error {
 		WithHint("give the directory to the user that runs mycod, and room on its disk, or use another: mycod --data-dir DIR")
 }
 
-// forgetLast removes the address of a daemon that was killed: clients would go there.
+// forgetLast removes the address of a daemon that was killed, for clients would go there, and what it had begun to write:
+// copies of secrets.
 func (d *Daemon) forgetLast() error {
 	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
 	if err := atomicfile.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError(path, err)
+	}
+	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.ObserverCred, bus.HTTPKeyFile, keysFile, peersFile, phraseFile, engine.SpeedsFile} {
+		path := filepath.Join(d.cfg.DataDir, name)
+		if err := atomicfile.Clean(path); err != nil {
+			return fileError(path, err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
@@ -68,6 +69,15 @@ func readPrivate(path string) ([]byte, error) {
 func writePrivate(path string, data []byte) error {
 	if err := atomicfile.Write(path, data); err != nil {
 		return unreadable("cannot write the identity", err)
+	}
+	return nil
+}
+
+// cleanPrivate removes what is left of writes to dir that a crash has cut short: copies of keys.
+func cleanPrivate(dir string) error {
+	err := errors.Join(atomicfile.Clean(filepath.Join(dir, keyFile)), atomicfile.Clean(filepath.Join(dir, stateName)))
+	if err != nil {
+		return unreadable("cannot tidy up the identity directory", err)
 	}
 	return nil
 }

@@ -104,6 +104,9 @@ func (s *Store) load(o Options) error {
 	if err := makePrivateDir(s.dir); err != nil {
 		return err
 	}
+	if err := cleanPrivate(s.dir); err != nil {
+		return err
+	}
 	var err error
 	if s.key, err = openKey(s.dir); err != nil {
 		return err

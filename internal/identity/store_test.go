@@ -51,6 +51,12 @@ func TestFilesArePrivate(t *testing.T) {
 	if _, err := h.Leave(); err != nil { // leaves an archive behind
 		t.Fatal(err)
 	}
+	for _, name := range []string{".node.key.1", ".swarm.json.1"} { // as a process that is killed leaves them
+		if err := os.WriteFile(filepath.Join(h.dir, "identity", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, h.dir, "host", h.clock)
 	seen := 0
 	err := filepath.WalkDir(filepath.Join(h.dir, "identity"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
