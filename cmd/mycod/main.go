@@ -1,7 +1,7 @@
 // Command mycod is the daemon: one node of the swarm. It owns flags, signals, logs and the exit
 // code; what runs is in internal/daemon.
 //
-//	mycod            run a node, until SIGINT or SIGTERM
+//	mycod            run a node, until SIGINT, SIGTERM or SIGHUP
 //	mycod demo       show a swarm of three on this machine
 //	mycod version    show the version
 //
@@ -29,7 +29,12 @@ func main() { os.Exit(program()) }
 func program() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	context.AfterFunc(ctx, stop)         // a second Ctrl-C ends the process at once
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		var open func()
+		ctx, open = signal.NotifyContext(ctx, syscall.SIGHUP) // of a terminal that closes: from the system, and once more from the shell
+		defer open()
+	}
 	return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 }
 
