@@ -35,6 +35,8 @@ func program() int {
 		ctx, open = signal.NotifyContext(ctx, syscall.SIGHUP) // of a terminal that closes: from the system, and once more from the shell
 		defer open()
 	}
+	// Who reads the log through a pipe may go first, as tee does at Ctrl-C: a write fails then, and ends nothing.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 }
 

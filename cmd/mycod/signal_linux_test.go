@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +14,9 @@ import (
 	"testing"
 )
 
-// node starts a daemon as a process of its own, in a shell that runs before first, and returns it once it greets.
-func node(t *testing.T, before string) (p *exec.Cmd, log *bytes.Buffer) {
+// node starts a daemon as a process of its own, in a shell that runs before first, and returns it once it greets; out is
+// its standard output.
+func node(t *testing.T, before string) (p *exec.Cmd, out io.ReadCloser, log *bytes.Buffer) {
 	t.Helper()
 	p = exec.CommandContext(t.Context(), "/bin/sh", "-c", before+` exec "$0" "$@"`, os.Args[0], "--data-dir", filepath.Join(t.TempDir(), "data"), "--no-mdns",
 		"--bus-listen", "127.0.0.1:0", "--fabric-listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
@@ -27,16 +30,18 @@ func node(t *testing.T, before string) (p *exec.Cmd, log *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("it does not greet: %v", err)
+	for r, line := bufio.NewReader(out), ""; !strings.HasPrefix(line, "mycod "); {
+		if line, err = r.ReadString('\n'); err != nil {
+			t.Fatalf("it does not greet: %v, log %s", err, log)
+		}
 	}
-	return p, log
+	return p, out, log
 }
 
 // A terminal that closes ends its daemon in good order, but one that was started to outlive it.
 func TestTerminalCloses(t *testing.T) {
 	t.Parallel()
-	p, log := node(t, "")
+	p, _, log := node(t, "")
 	for range 2 { // from the system and the shell
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
@@ -46,7 +51,7 @@ func TestTerminalCloses(t *testing.T) {
 		t.Errorf("closed: %v, log %s", err, log)
 	}
 
-	p, log = node(t, `trap "" HUP;`) // by nohup
+	p, _, log = node(t, `trap "" HUP;`) // by nohup
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
 	if err != nil {
 		t.Error(err)
@@ -61,5 +66,17 @@ func TestTerminalCloses(t *testing.T) {
 	}
 	if err := p.Wait(); err != nil {
 		t.Errorf("stopped: %v, log %s", err, log)
+	}
+}
+
+// A daemon outlives who reads its log, such as tee, which Ctrl-C ends too.
+func TestReaderOfTheLogGoes(t *testing.T) {
+	t.Parallel()
+	p, out, _ := node(t, "exec 2>&1;")
+	if err := errors.Join(out.Close(), p.Process.Signal(syscall.SIGTERM)); err != nil { // it logs that it stops
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
