@@ -194,8 +194,8 @@ type TaskInfo struct {
 	// ResultBlob stands for a Result over MaxInline until that is fetched; Conn does so.
 	ResultBlob *Blob  `json:"result_blob,omitempty"`
 	Error      *Error `json:"error,omitempty"`
-	// Warning tells why a queued task cannot run at present, that engines have hung or failed at an open one, or, at
-	// the end of an output, that pieces of it may be missing.
+	// Warning tells why a queued task cannot run at present, or was given back, that engines have hung or failed at an
+	// open one, or, at the end of an output, that pieces of it may be missing.
 	Warning string `json:"warning,omitempty"`
 	// Position is where a queued task stands, 1 for the next, and Wait about how long it waits; 0 where
 	// that is not known. Conn.Task tells them, and Conn.Tasks does not.

@@ -86,6 +86,9 @@ func (h *host) why(id bus.TaskID) (w *bus.Why) {
 		}
 		w = x.why(h.n.cfg.ID)
 	})
+	if w != nil {
+		w.Note = cmp.Or(givenBack(h.lastOf(id)), w.Note)
+	}
 	return w
 }
 

@@ -19,9 +19,17 @@ func (n *Node) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
 	}
 	f.warn(n.Nodes(), n.cfg.ID)
 	if !f.Info.State.Terminal() && f.Info.Warning == "" {
-		f.Info.Warning = n.failedSoFar(id)
+		f.Info.Warning = cmp.Or(n.failedSoFar(id), givenBack(f.last))
 	}
 	return f.Info, nil
+}
+
+// givenBack tells of a task that waits again why it does.
+func givenBack(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "it was given back: " + why
 }
 
 // warn says of a task that waits what it waits for, where none of nodes can run it, as self sees them.

@@ -276,8 +276,10 @@ func (n *Node) fetch(ctx context.Context, id BlobID, nodes []bus.NodeID) (data [
 func (w *worker) unfed(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectWait)
 	defer cancel()
-	w.n.log.Info("give back: nobody has its payload", "task", a.job.Task.ID, "submitter", a.job.Submitter, "custodian", a.job.Custodian)
-	a.rec.State, a.rec.Why = bus.StateQueued, "the nodes that have its payload are away"
+	w.unfeds.Do(string(a.job.Task.ID), func() {
+		w.n.log.Info("give back: nobody has its payload", "task", a.job.Task.ID, "submitter", a.job.Submitter, "custodian", a.job.Custodian)
+	})
+	a.rec.State, a.rec.Why = bus.StateQueued, "no node that is there has its payload"
 	a.rec.Attempt--
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
 		return // another has it

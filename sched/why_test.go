@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // Any node tells why a task went where it did, and where one stands that waits; who forgets says so.
@@ -126,5 +127,28 @@ func TestWhyCountsNoClaimThatEndsATask(t *testing.T) {
 				s.note("node %d tells of %s after %d attempts, %v, and why: %+v, %v", n.i, i.State, i.Attempts, err, w, werr)
 			}
 		}
+	})
+}
+
+// While nobody answers who has the payload, the task tells what it waits for.
+func TestLargeTellsThatItWaits(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 4}, func(s *swarm) {
+		from, w := mirrored(s)
+		s.drain(w)
+		s.accept(from, "large")
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "HasBlob" })
+		s.nodes[w].now().node.Drain(false)
+		const want = "no node that is there has its payload"
+		p := s.nodes[from].now()
+		if !s.until(10*time.Second, func() bool {
+			i, err := p.node.Task(p.life, "large")
+			y, yerr := p.node.Why(p.life, "large")
+			return err == nil && yerr == nil && strings.Contains(i.Warning, want) && strings.Contains(y.Note, want)
+		}) {
+			s.note("the task does not tell that its payload is away")
+		}
+		s.net.SetDrop(nil)
+		s.wholeAt(w, "large")
 	})
 }

@@ -33,6 +33,7 @@ type worker struct {
 	list    listing
 	// renewals are the requests of idle slots that are about to be sent.
 	renewals *together
+	unfeds   Seldom // of each task whose payload nobody has
 
 	mu       sync.Mutex
 	pools    map[string]*pool // by task type
