@@ -200,7 +200,7 @@ func (c *nodesRecoverCmd) Run(ctx context.Context, a *app) error {
 
 // read gets the phrase. It is no argument: arguments are seen by every program of the machine.
 func (c *nodesRecoverCmd) read(ctx context.Context, a *app) (string, error) {
-	again := "myco nodes recover, and type the phrase that mycod printed when the swarm was founded"
+	again := "myco nodes recover, and type the phrase that was printed when the swarm was founded, or its key was replaced last"
 	var b []byte
 	var err error
 	switch path, file := strings.CutPrefix(c.From, "@"); {

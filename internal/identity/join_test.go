@@ -256,6 +256,17 @@ func TestInviteWithoutTheSwarmKeyNamesWhoHasIt(t *testing.T) {
 	if err := m.Revoke(h.NodeID()); !errors.Is(err, identity.ErrNotHolder) {
 		t.Errorf("revoke by a member: %v, want ErrNotHolder", err)
 	}
+	farewell, err := h.Farewell()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Import(farewell); err != nil {
+		t.Fatal(err)
+	}
+	// Who founded the swarm is in another one now.
+	if err := m.MaySign(); !errors.Is(err, identity.ErrNotHolder) || !strings.Contains(err.Error(), "myco nodes recover") {
+		t.Errorf("error %v, want ErrNotHolder that says how to recover the key", err)
+	}
 }
 
 func TestInviteLimits(t *testing.T) {

@@ -37,7 +37,7 @@ func encodePhrase(seed []byte) string {
 // dashes. It fails with ErrBadPhrase.
 func decodePhrase(phrase string) (ed25519.PrivateKey, error) {
 	bad := func(cause string) error {
-		return &Error{Kind: ErrBadPhrase, Cause: cause, Next: "type it again as it was printed when the swarm was founded"}
+		return &Error{Kind: ErrBadPhrase, Cause: cause, Next: "type it again as it was printed when the swarm was founded, or its key was replaced last"}
 	}
 	s := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" -\t\r\n", r) {

@@ -161,15 +161,12 @@ func errPutOut(st *state, self Fingerprint) error {
 }
 
 func errNotHolder(st *state) error {
+	cause := fmt.Sprintf("this node does not hold the key of swarm %s", clip(st.roster.name()))
 	who := st.roster.holders()
 	if who == "" {
-		who = "the node that founded the swarm"
+		return &Error{Kind: ErrNotHolder, Cause: cause + ", and no other member does", Next: "run `myco nodes recover`, with the swarm's recovery phrase"}
 	}
-	return &Error{
-		Kind:  ErrNotHolder,
-		Cause: fmt.Sprintf("this node does not hold the key of swarm %s", clip(st.roster.name())),
-		Next:  "run the command on " + who,
-	}
+	return &Error{Kind: ErrNotHolder, Cause: cause, Next: "run the command on " + who}
 }
 
 func (st *state) save(dir string) error {
