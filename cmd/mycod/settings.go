@@ -82,7 +82,8 @@ func readSettings(data []byte, flags []*kong.Flag) (map[string]any, error) {
 		}
 	}
 	into := reflect.New(reflect.StructOf(fields))
-	d := toml.NewDecoder(bytes.NewReader(data))
+	// Some editors of Windows begin a file with a byte order mark.
+	d := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
 	d.DisallowUnknownFields()
 	var unknown *toml.StrictMissingError
 	var bad *toml.DecodeError

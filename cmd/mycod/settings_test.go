@@ -34,6 +34,7 @@ func TestSettingsRefused(t *testing.T) {
 		`join = "TOKEN"`:         ": join cannot be set here: a token is good for one machine, once",
 		`data-dir = "/tmp"`:      ": data-dir cannot be set here: myco would look elsewhere",
 		"slots = 99999":          "--slots 99999: want 1 to 1024 (there are settings in ",
+		"\ufeffslots = 99998":    "--slots 99998: want 1 to 1024",
 	} {
 		file := settingsFile(t, text)
 		code, out, errs := mycod(t, "--config", file, "--data-dir", t.TempDir())
