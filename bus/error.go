@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Code is the kind of an Error. The same code has one HTTP status and one exit code.
@@ -77,6 +78,9 @@ type Error struct {
 	cause   error
 }
 
+// MaxErrorText is how much of the message of a handler's Error, and of its hint, goes on its way, in bytes.
+const MaxErrorText = 4 << 10
+
 // Errorf makes an Error. %w in format keeps the cause for errors.Is and errors.As.
 func Errorf(c Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
@@ -88,6 +92,25 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	c := *e
 	c.Hint = fmt.Sprintf(format, args...)
 	return &c
+}
+
+// Short returns e with MaxErrorText of its message, and of its hint, at most: an end that no message takes would never
+// be heard of.
+func (e *Error) Short() *Error {
+	if len(e.Message) <= MaxErrorText && len(e.Hint) <= MaxErrorText {
+		return e
+	}
+	c := *e
+	c.Message, c.Hint = short(e.Message), short(e.Hint)
+	return &c
+}
+
+// short returns the first MaxErrorText bytes of s, and no part of a character.
+func short(s string) string {
+	if len(s) <= MaxErrorText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:MaxErrorText], "")
 }
 
 // Error returns the message; the hint is for whoever prints it.

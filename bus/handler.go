@@ -12,7 +12,8 @@ type Handler interface {
 	Capability(ctx context.Context) (Capability, error)
 	// Handle runs t, emits its output in order, and returns its result, which is encoded as
 	// JSON. It returns soon after ctx is done. A nil error commits the result; an error marked
-	// by Retry, or by RetryFew, gives the task to another node; any other error fails the task.
+	// by Retry, or by RetryFew, gives the task to another node; any other error fails the task, with
+	// MaxErrorText of what it says.
 	Handle(ctx context.Context, t *Task, emit Emit) (result any, err error)
 }
 

@@ -251,7 +251,10 @@ func (s *served) start(link context.Context, m *nats.Msg) {
 	go func() {
 		defer s.exit(r)
 		defer cancel(nil)
-		s.finish(ctx, m.Reply, job, s.handle(ctx, job, m.Reply))
+		// It stays where the handler calls runtime.Goexit, as testing.T.FailNow does.
+		end := ServeOutput{Error: Errorf(CodeInternal, "the handler of type %q ended its goroutine", s.offer.Type)}
+		defer func() { s.finish(ctx, m.Reply, job, end) }()
+		end = s.handle(ctx, job, m.Reply)
 	}()
 }
 
@@ -280,6 +283,9 @@ func (s *served) exit(r *running) {
 
 func (s *served) finish(ctx context.Context, reply string, job ServeJob, end ServeOutput) {
 	end.End = true
+	if end.Error != nil {
+		end.Error = end.Error.Short()
+	}
 	if err := s.send(ctx, reply, end); err != nil {
 		s.c.log.Warn("send the end of a task", "task", job.Task.ID, "error", err)
 	}

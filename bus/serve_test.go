@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -135,6 +138,10 @@ func TestServeTellsWhyATaskFailed(t *testing.T) {
 			return json.RawMessage(make([]byte, bus.MaxPayload+1)), nil
 		case "odd":
 			return func() {}, nil
+		case "long":
+			return nil, errors.New(strings.Repeat("é", 1<<20))
+		case "gone":
+			runtime.Goexit()
 		}
 		return nil, errors.New("plain")
 	})
@@ -144,10 +151,13 @@ func TestServeTellsWhyATaskFailed(t *testing.T) {
 	}{
 		"retry": {bus.CodeBusy, true, false}, "few": {bus.CodeUnavailable, true, true}, "panic": {bus.CodeInternal, false, false},
 		"big": {bus.CodeTooLarge, false, false}, "odd": {bus.CodeInternal, false, false}, "plain": {bus.CodeInternal, false, false},
+		"long": {bus.CodeInternal, false, false}, "gone": {bus.CodeInternal, false, false},
 	} {
 		o := receive(t, s.run(id), "the end")
 		if !o.End || o.Error == nil || o.Error.Code != want.code || o.Retry != want.retry || o.Few != want.few {
 			t.Errorf("%s: %+v, want an end with %s, retry %v, few %v", id, o, want.code, want.retry, want.few)
+		} else if m := o.Error.Message; m == "" || len(m) > bus.MaxErrorText || strings.ContainsRune(m, utf8.RuneError) {
+			t.Errorf("%s: a message of %d bytes, want some whole characters, and no more than %d bytes", id, len(m), bus.MaxErrorText)
 		}
 	}
 }

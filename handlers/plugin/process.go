@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +23,8 @@ const (
 	mapped = 4
 	// mappedMore is added to that, in bytes.
 	mappedMore = 1 << 30
-	// maxTold is how much of an error that a program tells goes on its way, in bytes, and maxPhase how much of a phase.
-	maxTold, maxPhase = 4 << 10, 100
+	// maxPhase is how much a program may tell of a phase, in bytes.
+	maxPhase = 100
 )
 
 // request is the line that a program gets: a task, or that one is not wanted any more.
@@ -328,7 +327,7 @@ func (p *process) failed(said []byte, raw json.RawMessage) error {
 		return p.wrong(said, err)
 	}
 	e.Node = "" // the worker says which
-	e.Message, e.Hint = cut(e.Message), cut(e.Hint)
+	e = *e.Short()
 	if e.Message == "" {
 		e.Message = "the plugin " + p.h.Name + " failed, and does not say why"
 	}
@@ -341,9 +340,6 @@ func (p *process) failed(said []byte, raw json.RawMessage) error {
 	e.Code = bus.CodeFailed
 	return &e
 }
-
-// cut returns the first maxTold bytes of s, and no part of a character.
-func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxTold)], "") }
 
 // stop tells the program that its task is not wanted any more, and waits a moment for its end.
 func (p *process) stop(id bus.TaskID) {

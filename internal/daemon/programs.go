@@ -369,11 +369,11 @@ func (s *served) hear(ctx context.Context, m *nats.Msg) (result any, done bool, 
 	case !out.End:
 		return nil, false, nil
 	case out.Error != nil && out.Few:
-		return nil, true, bus.RetryFew(out.Error)
+		return nil, true, bus.RetryFew(out.Error.Short())
 	case out.Error != nil && out.Retry:
-		return nil, true, bus.Retry(out.Error)
+		return nil, true, bus.Retry(out.Error.Short())
 	case out.Error != nil:
-		return nil, true, out.Error
+		return nil, true, out.Error.Short()
 	case out.ResultBlob != nil:
 		out.Result, err = s.kind.d.parcels.take(*out.ResultBlob)
 	}
