@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	stopLimit = 5 * time.Second
 )
 
-// Serve runs tasks with the handlers, one type each, until ctx ends: the daemon offers what they
+// Serve runs tasks with the handlers, each of another type, until ctx ends: the daemon offers what they
 // can run to the swarm and sends them tasks, at most Capability.Slots at once.
 //
 // When ctx ends, no more tasks are taken and those that run have 10 s to end before their
@@ -37,7 +38,7 @@ func (c *Conn) Serve(ctx context.Context, handlers ...Handler) error {
 		return Errorf(CodeInvalid, "nothing to serve: no handlers")
 	}
 	program := nuid.Next()
-	served := make([]*served, len(handlers))
+	all := make([]*served, len(handlers))
 	for i, h := range handlers {
 		capability, err := h.Capability(ctx)
 		if err != nil {
@@ -46,12 +47,15 @@ func (c *Conn) Serve(ctx context.Context, handlers ...Handler) error {
 		if !validName(capability.Type, 32) {
 			return Errorf(CodeInvalid, "handler %d serves the type %q: want 1 to 32 lower-case letters, digits, '-' or '_'", i, capability.Type)
 		}
-		served[i] = newServed(c, h, capability, program)
+		if slices.ContainsFunc(all[:i], func(s *served) bool { return s.offer.Type == capability.Type }) {
+			return Errorf(CodeInvalid, "handlers serve the type %q twice: want one, with the slots of both", capability.Type)
+		}
+		all[i] = newServed(c, h, capability, program)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, s := range served {
+	for _, s := range all {
 		wg.Go(func() {
 			if err := s.run(ctx); err != nil {
 				cancel(err)

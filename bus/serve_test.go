@@ -249,6 +249,8 @@ func TestServeErrors(t *testing.T) {
 	d, c := setup(t)
 	wantCode(t, c.Serve(t.Context()), bus.CodeInvalid)
 	wantCode(t, c.Serve(t.Context(), worker{offer: bus.Capability{Type: "Not a type"}}), bus.CodeInvalid)
+	once := worker{offer: bus.Capability{Type: "echo", Slots: 1}}
+	wantCode(t, c.Serve(t.Context(), once, once), bus.CodeInvalid) // each would run every task
 	broken := errors.New("broken")
 	if err := c.Serve(t.Context(), worker{err: broken}); !errors.Is(err, broken) {
 		t.Errorf("error %v, want %v", err, broken)
