@@ -228,6 +228,9 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 	if err != nil {
 		return reply, c.requestError(ctx, err)
 	}
+	if m, err = c.unfold(ctx, m); err != nil {
+		return reply, err
+	}
 	return reply, decode(m, &reply)
 }
 

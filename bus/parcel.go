@@ -13,6 +13,9 @@ import (
 // HeaderOffset is set on a piece that is sent to a daemon: where in the whole it begins, in bytes.
 const HeaderOffset = "Myco-Offset"
 
+// HeaderBlob is set, to "1", on a reply that no message takes: its body is the Blob of it.
+const HeaderBlob = "Myco-Blob"
+
 // largeLimit is how long a daemon may take for a request whose payload is a Blob: it may write it to
 // two disks first.
 const largeLimit = 5 * time.Minute
@@ -95,6 +98,19 @@ func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 		return nil, decode(r, &json.RawMessage{})
 	}
 	return r, nil
+}
+
+// unfold returns a reply as it is where no message takes it: m tells where it is to be had.
+func (c *Conn) unfold(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	if m.Header.Get(HeaderBlob) == "" {
+		return m, nil
+	}
+	var b Blob
+	if err := Unmarshal(m.Data, &b); err != nil {
+		return nil, Errorf(CodeInternal, "decode the daemon's reply: %w", err)
+	}
+	data, err := c.download(ctx, &b)
+	return &nats.Msg{Data: data}, err
 }
 
 // whole fetches the result that t stands for. One that another daemon told of is asked for here.

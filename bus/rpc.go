@@ -7,7 +7,8 @@ import (
 )
 
 // Verbs of a daemon's RPC. Requests and replies are JSON. A reply that carries the header
-// HeaderError is an Error; its body is the Error's JSON.
+// HeaderError is an Error; its body is the Error's JSON. One that no message takes is fetched by the Blob
+// that its message has in its place, see HeaderBlob.
 const (
 	// On SubjectRPC: no content.
 	VerbPing   = "ping"   // -> PingReply; answered by the node itself

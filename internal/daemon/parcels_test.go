@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -61,6 +62,50 @@ func TestLargePayloads(t *testing.T) {
 	}
 	stop()
 	check(t, <-served)
+}
+
+// wordyFailure fails with as many words as go on their way.
+type wordyFailure struct{}
+
+func (wordyFailure) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "fail", Slots: 8}, nil
+}
+
+func (wordyFailure) Handle(context.Context, *bus.Task, bus.Emit) (any, error) {
+	return nil, errors.New(strings.Repeat("x", bus.MaxErrorText))
+}
+
+// A list of tasks that no message takes is heard whole.
+func TestLongListOfTasks(t *testing.T) {
+	t.Parallel()
+	n := start(t, "a")
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- n.conn.Serve(ctx, wordyFailure{}) }()
+	const tasks = 300 // 1.2 MiB
+	var wg sync.WaitGroup
+	for range tasks {
+		wg.Go(func() {
+			for _, err := range n.conn.Submit(n.ctx(), bus.Task{Type: "fail"}) {
+				if !errors.Is(err, &bus.Error{Code: bus.CodeInternal}) {
+					t.Errorf("error %.100v, want that of the handler", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	check(t, <-served)
+	all, err := n.conn.Tasks(n.ctx())
+	check(t, err)
+	if len(all) != tasks {
+		t.Errorf("%d tasks are listed, want %d", len(all), tasks)
+	}
+	for _, i := range all {
+		if i.Error == nil || len(i.Error.Message) != bus.MaxErrorText {
+			t.Fatalf("of a task is told %.200v, want its whole error", i)
+		}
+	}
 }
 
 // Pieces that belong to nothing, come twice, or are other bytes are refused.

@@ -193,6 +193,15 @@ func (s *rpcServer) reply(r micro.Request, h nats.Header, body any) {
 	if err == nil {
 		err = s.d.rpc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: h, Data: data})
 	}
+	if errors.Is(err, nats.ErrMaxPayload) && h == nil { // a list of many tasks
+		b, none := s.d.parcels.lend(data)
+		if none != nil {
+			s.refuse(r, none)
+			return
+		}
+		s.reply(r, nats.Header{bus.HeaderBlob: []string{"1"}}, b)
+		return
+	}
 	if err != nil {
 		s.d.log.Warn("answer a request", "subject", r.Subject(), "err", err)
 	}
