@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,85 @@ func TestWatch(t *testing.T) {
 	}
 	d.stop()
 	wantCode(t, receive(t, ended, "the end"), bus.CodeUnavailable)
+}
+
+// A filter goes into a subject: one that is none has the server cut the connection, with all that goes by it.
+func TestWatchRefusesWhatNoEventHas(t *testing.T) {
+	t.Parallel()
+	_, c := setup(t)
+	for _, f := range []bus.EventFilter{{Submitter: ">"}, {Task: "a b"}, {Task: "a.b"}, {Kind: "Done"}} {
+		for _, err := range c.Watch(t.Context(), f) {
+			wantCode(t, err, bus.CodeInvalid)
+		}
+	}
+}
+
+// alarm is a log that tells of each line.
+type alarm chan string
+
+func (alarm) Enabled(context.Context, slog.Level) bool { return true }
+func (a alarm) WithAttrs([]slog.Attr) slog.Handler     { return a }
+func (a alarm) WithGroup(string) slog.Handler          { return a }
+
+func (a alarm) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case a <- r.Message:
+	default:
+	}
+	return nil
+}
+
+// Who reads events slowly misses some, and goes on: the daemon is not gone.
+func TestWatchOfASlowReader(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	logged := make(alarm, 1)
+	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir), bus.WithLogger(slog.New(logged)))
+	must(t, err)
+	t.Cleanup(c.Close)
+	first, release, next := make(chan struct{}), make(chan struct{}), make(chan struct{}, 1000)
+	ended := make(chan error, 1)
+	go func() {
+		seen := 0
+		for e, err := range c.Watch(t.Context(), bus.EventFilter{}) {
+			if err != nil || e.Kind == bus.EventDead {
+				ended <- err
+				return
+			}
+			if seen++; seen == 1 {
+				close(first)
+				<-release
+			}
+			next <- struct{}{}
+		}
+	}()
+	long := bus.Event{Kind: bus.EventDone, Task: "t1", Reason: strings.Repeat("x", 1<<20-1<<10)}
+	for more := true; more; { // until it listens
+		d.send(bus.SubjectEvent(self, "t1", bus.EventDone), long)
+		must(t, d.nc.Flush())
+		select {
+		case <-first:
+			more = false
+		default:
+		}
+	}
+	for range 80 { // it keeps 64 MiB
+		d.send(bus.SubjectEvent(self, "t1", bus.EventDone), long)
+	}
+	receive(t, logged, "word of what was dropped")
+	close(release)
+	receive(t, next, "an event")
+	receive(t, next, "an event after what was dropped")
+	for more := true; more; {
+		d.send(bus.SubjectEvent(self, "t1", bus.EventDead), bus.Event{Kind: bus.EventDead, Task: "t1"})
+		must(t, d.nc.Flush())
+		select {
+		case err := <-ended:
+			must(t, err)
+			more = false
+		default:
+		}
+	}
 }
 
 // A daemon of another node does not take the place of the one that went: this connection may not

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"strings"
 
@@ -16,6 +17,25 @@ type EventFilter struct {
 	Kind      EventKind
 }
 
+// validate refuses what no event can have. As a part of a subject it would have the server cut the connection, and all
+// that goes by it.
+func (f EventFilter) validate() error {
+	if f.Submitter != "" {
+		if err := f.Submitter.Validate(); err != nil {
+			return err
+		}
+	}
+	if f.Task != "" {
+		if err := f.Task.Validate(); err != nil {
+			return err
+		}
+	}
+	if f.Kind != "" && !validName(string(f.Kind), 32) {
+		return Errorf(CodeInvalid, "kind of event %q: want one such as %q", f.Kind, EventDone)
+	}
+	return nil
+}
+
 // subject returns the subject that the events of f come on.
 func (f EventFilter) subject() string {
 	return SubjectEvent(cmp.Or(f.Submitter, "*"), cmp.Or(f.Task, "*"), cmp.Or(f.Kind, "*"))
@@ -25,8 +45,11 @@ func (f EventFilter) subject() string {
 // ctx ends. Events are told once, to whoever listens: what a reader misses is not told again.
 // Each node tells in order what it does; what two nodes tell may cross, so a task that is short may be done at
 // one before it is heard that another has queued it.
-// The error has CodeUnavailable when the daemon went away.
+// The error has CodeInvalid for a filter that no event can match, and CodeUnavailable when the daemon went away.
 func (c *Conn) Watch(ctx context.Context, f EventFilter) iter.Seq2[Event, error] {
+	if err := f.validate(); err != nil {
+		return func(yield func(Event, error) bool) { yield(Event{}, err) }
+	}
 	return watch(c, ctx, f.subject(), event)
 }
 
@@ -47,7 +70,7 @@ func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.
 		defer cancel(nil)
 		sub, err := c.nc.Load().SubscribeSync(subject)
 		if err != nil {
-			yield(none, gone(err))
+			yield(none, c.requestError(ctx, err))
 			return
 		}
 		defer func() {
@@ -61,6 +84,9 @@ func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.
 		}
 		for {
 			m, err := sub.NextMsgWithContext(ctx)
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				continue // some were dropped: they are not told again
+			}
 			if err != nil {
 				yield(none, c.requestError(ctx, err))
 				return
