@@ -125,6 +125,8 @@ func (c *Conn) closed() {
 	}
 	c.over = true
 	c.end(gone(nil))
+	c.life, c.end = context.WithCancelCause(context.Background()) // the last one may have ended before, for another reason
+	c.end(gone(nil))
 	close(c.back)
 }
 
@@ -176,6 +178,9 @@ func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelCauseF
 	life := c.life
 	c.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
+	if life.Err() != nil { // context.AfterFunc tells of it a moment later
+		cancel(context.Cause(life))
+	}
 	stop := context.AfterFunc(life, func() { cancel(context.Cause(life)) })
 	return ctx, func(cause error) {
 		stop()

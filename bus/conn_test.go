@@ -176,6 +176,29 @@ func TestWatch(t *testing.T) {
 	wantCode(t, receive(t, ended, "the end"), bus.CodeUnavailable)
 }
 
+// Who has closed a connection is not told to start the daemon.
+func TestClosedConnection(t *testing.T) {
+	t.Parallel()
+	_, c := setup(t)
+	c.Close()
+	want := func(err error) {
+		t.Helper()
+		wantCode(t, err, bus.CodeUnavailable)
+		if e := bus.AsError(err); !strings.HasSuffix(e.Message, "is closed") || e.Hint != "" {
+			t.Errorf("error %q with the hint %q, want that the connection is closed, and no hint", e.Message, e.Hint)
+		}
+	}
+	for _, err := range c.Submit(t.Context(), bus.Task{Type: "ping"}) {
+		want(err)
+	}
+	for _, err := range c.Attach(t.Context(), "t1", 0) {
+		want(err)
+	}
+	for _, err := range c.Watch(t.Context(), bus.EventFilter{}) {
+		want(err)
+	}
+}
+
 // A filter goes into a subject: one that is none has the server cut the connection, with all that goes by it.
 func TestWatchRefusesWhatNoEventHas(t *testing.T) {
 	t.Parallel()

@@ -115,6 +115,10 @@ func (s *Stream) open(ctx context.Context, from int, ask func(context.Context, s
 		return Errorf(CodeInvalid, "chunk %d: want 0 or more", from)
 	}
 	s.ctx, s.end = s.c.bound(ctx)
+	if cause := context.Cause(s.ctx); cause != nil { // the Conn may be closed, and not have lost its daemon
+		s.end(nil)
+		return AsError(cause)
+	}
 	var err error
 	if s.sub, err = s.c.inbox(); err != nil {
 		s.end(nil)
