@@ -147,7 +147,7 @@ func become(p Policy, argv []string) error {
 	if err := loadFilter(p, 0); err != nil {
 		return err
 	}
-	return fmt.Errorf("run %s: %w", program, syscall.Exec(program, argv, os.Environ()))
+	return fmt.Errorf("run %s: %w", program, Unstarted(program, syscall.Exec(program, argv, os.Environ())))
 }
 
 // Self holds this process back, all threads of it, as Command does a program, for good. It keeps its memory, its

@@ -260,6 +260,9 @@ func TestPluginThatDoesNotStart(t *testing.T) {
 	if !errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) || !bus.IsRetryFew(err) || !strings.Contains(err.Error(), "does not start") {
 		t.Errorf("%v", err)
 	}
+	if !strings.Contains(err.Error(), "#!/bin/sh") {
+		t.Errorf("%v, want that its first line names nothing that runs it", err)
+	}
 	if c, err := h.Capability(t.Context()); err != nil || c.Slots != 0 {
 		t.Errorf("it offers %+v, %v", c, err)
 	}

@@ -129,7 +129,7 @@ func (p *process) open(ctx context.Context) error {
 		if guard != nil {
 			guard.Close()
 		}
-		return err
+		return confine.Unstarted(p.cmd.Path, err)
 	}
 	if m.Unconfined {
 		if err := confine.Nice(p.cmd.Process.Pid, m.Nice); err != nil {
