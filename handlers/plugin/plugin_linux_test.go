@@ -139,6 +139,9 @@ func TestPluginWorks(t *testing.T) {
 	if _, res, err := do(t, h, "t2", order{Say: []string{`{"result":null}`}}); err != nil || string(res) != "null" {
 		t.Errorf("nothing as a result: %s, %v", res, err)
 	}
+	if _, res, err := do(t, h, "t3", order{Say: []string{`{"result":3,"output":null,"error":null}`}}); err != nil || string(res) != "3" {
+		t.Errorf("a result without an error: %s, %v", res, err)
+	}
 }
 
 // The folder may be named from where the daemon was started; the program runs elsewhere.
@@ -187,7 +190,7 @@ func TestPluginTellsErrors(t *testing.T) {
 // A program that breaks the protocol has its task fail, and does not get another one.
 func TestPluginThatTalksNonsense(t *testing.T) {
 	h := open(t, folder(t, ""))
-	for _, said := range []string{"junk", `{"other":1}`, `{"phase":"x","limit":"soon"}`, `{"phase":"` + strings.Repeat("x", 101) + `"}`, `[]`, `{"error":7}`} {
+	for _, said := range []string{"junk", `{"other":1}`, `{"phase":"x","limit":"soon"}`, `{"phase":"` + strings.Repeat("x", 101) + `"}`, `[]`, `{"error":7}`, `{"output":1,"result":2}`} {
 		before := tell(t, h).PID
 		_, _, err := do(t, h, "t1", order{Say: []string{said}})
 		if !errors.Is(err, &bus.Error{Code: bus.CodeFailed}) || bus.IsRetry(err) {

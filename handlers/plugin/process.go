@@ -288,8 +288,10 @@ func (p *process) hear(ctx context.Context, id bus.TaskID, said []byte, emit bus
 	switch {
 	case l.ID != "" && l.ID != id:
 		p.h.cfg.Log.Debug("a plugin tells of another task", "plugin", p.h.Name, "task", l.ID, "now", id)
-	case l.Error != nil:
+	case given(l.Error):
 		return nil, true, p.failed(said, l.Error)
+	case l.Result != nil && given(l.Output):
+		return nil, true, p.wrong(said, errors.New("it has output and a result: want a line for each"))
 	case l.Result != nil:
 		return l.Result, true, nil
 	case l.Output != nil:
@@ -310,6 +312,9 @@ func (p *process) hear(ctx context.Context, id bus.TaskID, said []byte, emit bus
 	}
 	return nil, false, nil
 }
+
+// given reports whether a field is there. Programs that fill in a form write null for what they do not say.
+func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
 
 // wrong is for a line that is none of the protocol. Whatever follows it belongs to nothing.
 func (p *process) wrong(said []byte, err error) error {
@@ -357,7 +362,7 @@ func (p *process) stop(id bus.TaskID) {
 				p.spoilt = true
 				return
 			}
-			if json.Unmarshal(said, &l) == nil && (l.Error != nil || l.Result != nil) {
+			if json.Unmarshal(said, &l) == nil && (given(l.Error) || l.Result != nil) {
 				p.spoilt = p.spoilt || !p.hears()
 				return
 			}
