@@ -26,7 +26,8 @@ const (
 )
 
 // Serve runs tasks with the handlers, each of another type, until ctx ends: the daemon offers what they
-// can run to the swarm and sends them tasks, at most Capability.Slots at once.
+// can run to the swarm and sends them tasks, at most Capability.Slots at once. A program that is not
+// heard for 7 s, as one that is stopped, gets no more.
 //
 // When ctx ends, no more tasks are taken and those that run have 10 s to end before their
 // contexts do; then Serve returns nil. When the daemon goes away, the contexts of running tasks

@@ -19,6 +19,10 @@ type offer struct {
 	busy       int
 }
 
+// stale reports whether its program has not renewed it in time. A process that is stopped, or hangs, listens all the
+// same, for as long as the server keeps its connection: a task would wait there for its watchdog.
+func (o *offer) stale(now time.Time) bool { return now.Sub(o.at) > offerLife }
+
 func (o *offer) has(model string) bool {
 	if model == "" {
 		return true

@@ -172,10 +172,13 @@ func (k *kind) Capability(context.Context) (bus.Capability, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for program, o := range k.offers {
-		if !k.d.fabric.Interest(o.subjects.Jobs) {
-			if now.Sub(o.at) > offerLife && o.busy == 0 {
+		switch {
+		case !k.d.fabric.Interest(o.subjects.Jobs):
+			if o.stale(now) && o.busy == 0 {
 				delete(k.offers, program)
 			}
+			continue
+		case o.stale(now):
 			continue
 		}
 		// A program that offers fewer slots than it uses takes no more.
@@ -187,12 +190,13 @@ func (k *kind) Capability(context.Context) (bus.Capability, error) {
 
 // choose takes a slot of the program that has most free ones, and model if one is named.
 func (k *kind) choose(model string) (*offer, error) {
+	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var best *offer
 	for _, o := range k.offers {
 		free := o.capability.Slots - o.busy
-		if free <= 0 || !o.has(model) || !k.d.fabric.Interest(o.subjects.Jobs) {
+		if free <= 0 || o.stale(now) || !o.has(model) || !k.d.fabric.Interest(o.subjects.Jobs) {
 			continue
 		}
 		if best == nil || free > best.capability.Slots-best.busy {

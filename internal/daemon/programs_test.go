@@ -2,10 +2,13 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -79,4 +82,51 @@ func TestProgramThatTalksFast(t *testing.T) {
 	if heard != pieces {
 		t.Errorf("%d pieces came of %d", heard, pieces)
 	}
+}
+
+// named answers with a name.
+type named struct{}
+
+func (named) Capability(context.Context) (bus.Capability, error) {
+	return bus.Capability{Type: "named", Slots: 1}, nil
+}
+
+func (named) Handle(context.Context, *bus.Task, bus.Emit) (any, error) { return "lives", nil }
+
+// A program that is stopped listens, and says nothing: tasks go to another.
+func TestStoppedProgramGetsNoTasks(t *testing.T) {
+	t.Parallel()
+	n := start(t, "a")
+	nc := raw(t, n)
+	offer, err := json.Marshal(bus.ServeRequest{Capability: bus.Capability{Type: "named", Slots: 8}, Program: "stopped"})
+	check(t, err)
+	m, err := nc.RequestWithContext(n.ctx(), bus.SubjectPayloadRPC(n.conn.NodeID(), bus.VerbServe), offer)
+	check(t, err)
+	var where bus.ServeReply
+	check(t, json.Unmarshal(m.Data, &where))
+	_, err = nc.Subscribe(where.Jobs, func(*nats.Msg) { t.Error("the stopped program got a task") })
+	check(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- n.conn.Serve(ctx, named{}) }()
+	// slots waits until the node has that many.
+	slots := func(want int) {
+		t.Helper()
+		for nodes, err := range n.conn.WatchNodes(n.ctx()) {
+			check(t, err)
+			if nodes[0].Slots == want {
+				return
+			}
+		}
+	}
+	slots(9)
+	slots(1)
+	for chunk, err := range n.conn.Submit(n.ctx(), bus.Task{Type: "named"}) {
+		check(t, err)
+		if chunk.End != nil && string(chunk.End.Result) != `"lives"` {
+			t.Errorf("the answer is %s, want that of the program that lives", chunk.End.Result)
+		}
+	}
+	stop()
+	check(t, <-served)
 }
