@@ -47,7 +47,8 @@ func WithURL(url, creds string) Option { return func(d *dialer) { d.url, d.creds
 // the executable.
 func WithName(name string) Option { return func(d *dialer) { d.name = name } }
 
-// WithLogger tells where the Conn logs lost and found daemons. The default discards.
+// WithLogger tells where the Conn logs lost and found daemons, and with their stacks the panics of handlers.
+// The default discards.
 func WithLogger(log *slog.Logger) Option { return func(d *dialer) { d.log = log } }
 
 // DefaultDataDir returns where a daemon keeps its data unless told otherwise: MYCO_DATA_DIR,

@@ -12,13 +12,14 @@ type Handler interface {
 	Capability(ctx context.Context) (Capability, error)
 	// Handle runs t, emits its output in order, and returns its result, which is encoded as
 	// JSON. It returns soon after ctx is done. A nil error commits the result; an error marked
-	// by Retry, or by RetryFew, gives the task to another node; any other error fails the task, with
-	// MaxErrorText of what it says.
+	// by Retry, or by RetryFew, gives the task to another node; any other error, and a panic, fails the
+	// task. Of what an error says MaxErrorText is told. Who is silent for long says so before, by SetPhase:
+	// else the watchdog takes it for hung.
 	Handle(ctx context.Context, t *Task, emit Emit) (result any, err error)
 }
 
-// Emit sends one piece of output. It fails once the task is no longer this attempt's to run.
-// Each call also feeds the watchdog.
+// Emit sends one piece of output, of 1 MB at most as JSON. It fails once the task is no longer this
+// attempt's to run, and with CodeTooLarge for a longer piece. Each call also feeds the watchdog.
 type Emit func(chunk any) error
 
 // phaseKey finds in a Handler's context what WithPhase put there.
@@ -36,7 +37,8 @@ var ErrStalled = Errorf(CodeTimeout, "no output in time: the engine hangs")
 // SetPhase tells the watchdog of the running task what comes next and how long it may take
 // without an emit: loading a model (minutes), reading the prompt, the pause between tokens.
 // A task whose watchdog is not content loses its lease, and its handler's context ends with
-// ErrStalled. Outside a task it does nothing.
+// ErrStalled. Where it is not called that is after 5 minutes without a first emit, and after 30 s between
+// two, or between the last and the end. Outside a task it does nothing.
 func SetPhase(ctx context.Context, name string, limit time.Duration) {
 	if set, ok := ctx.Value(phaseKey{}).(func(string, time.Duration)); ok {
 		set(name, limit)
