@@ -166,6 +166,9 @@ func (d *dialer) target() (string, NodeID, error) {
 // within 5 s, and CodeForbidden where the credentials cannot be read or are refused; its hint is the next
 // command to try.
 func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
+	if ctx.Err() != nil {
+		return nil, AsError(context.Cause(ctx))
+	}
 	d := &dialer{
 		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: FindDataDir(),
 		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler),

@@ -48,6 +48,18 @@ func TestFindDataDir(t *testing.T) {
 	finds("both", own)
 }
 
+func TestDialAfterItsContext(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, err := bus.Dial(ctx, bus.WithDataDir(d.dir))
+	if err == nil {
+		c.Close()
+	}
+	wantCode(t, err, bus.CodeCancelled)
+}
+
 func TestDialByURL(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
