@@ -53,22 +53,25 @@ func (c *Conn) Serve(ctx context.Context, handlers ...Handler) error {
 		}
 		all[i] = newServed(c, h, capability, program)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, len(all))
 	var wg sync.WaitGroup
 	for _, s := range all {
 		wg.Go(func() {
 			if err := s.run(ctx); err != nil {
-				cancel(err)
+				failed <- err
+				cancel()
 			}
 		})
 	}
 	wg.Wait()
-	var e *Error
-	if err := context.Cause(ctx); errors.As(err, &e) {
-		return e
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
 	}
-	return nil
 }
 
 // served is one handler in the service of a daemon.

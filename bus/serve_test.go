@@ -244,6 +244,35 @@ func TestServeEndsWithTheConnection(t *testing.T) {
 	wantCode(t, receive(t, ended, "the end of Serve"), bus.CodeUnavailable)
 }
 
+// What still runs when the program is told to stop, and does not listen, is no good end of Serve, whatever ended it.
+func TestServeTellsOfAHandlerThatGoesOn(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	started, release := make(chan struct{}, 1), make(chan struct{})
+	defer close(release)
+	s := serveOn(t, d, c, func(context.Context, *bus.Task, bus.Emit) (any, error) {
+		started <- struct{}{}
+		<-release
+		return nil, errors.New("late")
+	})
+	s.run("t1")
+	receive(t, started, "the start")
+	s.cancel()
+	wantCode(t, receive(t, s.ended, "the end of Serve"), bus.CodeInternal)
+}
+
+// A context that ends for a cause is a good end.
+func TestServeEndsForACause(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any {
+		cancel(bus.Errorf(bus.CodeBusy, "something else to do"))
+		return bus.ServeReply{Jobs: jobs, Cancels: stop}
+	})
+	must(t, c.Serve(ctx, worker{offer: bus.Capability{Type: "echo", Slots: 1}}))
+}
+
 func TestServeErrors(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)
