@@ -289,6 +289,12 @@ func (u *libraryUpdate) take(ctx context.Context, w work) error {
 		case v.Error == nil:
 			d.Kind, d.Title, d.Passages = v.Kind, v.Title, passagesOf(*v.FileResult)
 			by, missing = ", read by "+u.nameOf(v.NodeID), v.missing()
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case v.unread: // what was made of it before stays, and the next update tries again
+			d.Problem = v.Error.Message
+			u.tell(d, false, "", "")
+			return nil
 		case ofTheDocument(v.Error.Code):
 			d.Problem = v.Error.Message
 		default:

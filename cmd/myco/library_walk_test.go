@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
 // What a disk is mounted on is an empty folder while it is unplugged, and to read it all anew takes long.
@@ -23,6 +28,41 @@ func TestLibraryOfADiskThatIsUnplugged(t *testing.T) {
 	d.myco("library", "add", "empty", dir).want(t, 0, "0 documents")
 	writeFile(t, filepath.Join(dir, "new.txt"), "new")
 	d.myco("library", "update", "papers").want(t, 0, "1 document, 1 passage; 1 read now, 4 gone")
+}
+
+// What ends the command, or takes a file away just before it is read, says nothing of what is in the file.
+func TestLibraryOfAFileThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	l, err := library.Create(t.TempDir(), "papers")
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "boiler.txt")
+	writeFile(t, path, "The boiler was sold.")
+	info, err := os.Stat(path)
+	must(t, err)
+	must(t, l.Put(library.Document{Path: path, Passages: []library.Passage{{Text: "The boiler was bought."}}}))
+	var told bytes.Buffer
+	u := &libraryUpdate{holdups: (&app{streams: streams{err: &told}, now: time.Now}).holdups(nil), l: l}
+	u.begin([]work{{path: path, info: info}})
+	stays := func() {
+		t.Helper()
+		docs, err := l.Documents()
+		if err != nil || len(docs) != 1 || docs[0].Problem != "" || len(docs[0].Passages) != 1 {
+			t.Errorf("kept %+v, error %v", docs, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("Ctrl-C")
+	cancel(why)
+	if err := u.take(ctx, work{path: path, info: info}); !errors.Is(err, why) {
+		t.Errorf("interrupted: error %v, want %v", err, why)
+	}
+	stays()
+	must(t, os.Remove(path))
+	must(t, u.take(t.Context(), work{path: path, info: info}))
+	stays()
+	if want := "[1 of 1: boiler.txt, not readable: there is no file " + path + "]\n"; told.String() != want {
+		t.Errorf("told %q, want %q", told.String(), want)
+	}
 }
 
 // What is left out of a folder is told, so that nobody looks in vain for what a book or a table says.

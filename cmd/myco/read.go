@@ -43,6 +43,8 @@ type fileView struct {
 	Attempts   int        `json:"attempts,omitempty"`
 	DurationMS float64    `json:"duration_ms"`
 	Error      *bus.Error `json:"error,omitempty"`
+	// unread is whether the file could not be opened, or read to its end, which tells nothing of what is in it.
+	unread bool
 }
 
 // Run implements the command.
@@ -212,6 +214,7 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 	err := func() error {
 		content, err := h.document(ctx, path)
 		if err != nil {
+			v.unread = bus.AsError(err).Code != bus.CodeTooLarge
 			return err
 		}
 		if ask.Content = content; path != standardInput {
@@ -257,6 +260,8 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 		}
 		f, err := input.Open(ctx, name)
 		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path).WithHint("ls %s", quoted(filepath.Dir(path)))
 		case err != nil:
@@ -269,6 +274,9 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 		in = input.Until(ctx, f)
 	}
 	b, err := io.ReadAll(io.LimitReader(in, bus.MaxDocument+1))
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
 	}
