@@ -213,7 +213,7 @@ func document(path string) (bool, error) {
 		return false, err
 	}
 	for m := mimetype.Detect(head[:n]); m != nil; m = m.Parent() {
-		if m.Is("text/plain") {
+		if m.Is("text/plain") || kinds[m.String()] != "" {
 			return true, nil
 		}
 	}

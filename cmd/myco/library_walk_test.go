@@ -91,6 +91,21 @@ func TestLibraryTellsWhatIsLeftOut(t *testing.T) {
 	}
 }
 
+// What a document is, its content says: a PDF may have lost its suffix, and a text may tell of PDFs.
+func TestLibraryGoesByContent(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	l := d.librarian()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "invoice"), "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+	writeFile(t, filepath.Join(dir, "notes.md"), "Its first line is %PDF-1.7.")
+	writeFile(t, filepath.Join(dir, "photo"), "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00")
+	d.myco("library", "add", "papers", dir).want(t, 0, "2 documents", "1 without a suffix]")
+	if read, want := l.took(), []string{"invoice", "notes.md"}; !slices.Equal(read, want) {
+		t.Errorf("read %q, want %q", read, want)
+	}
+}
+
 // Passages are of this machine, and words need no daemon.
 func TestLibrarySearchWithoutADaemon(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, 
 	if err != nil {
 		return nil, err
 	}
-	if isPDF(req.Content) && h.pdf.compiled.none() {
+	if isPDF(req.Name, req.Content) && h.pdf.compiled.none() {
 		if err := emit(bus.FileProgress{Status: "preparing the PDF reader, once: this may take a minute"}); err != nil {
 			return nil, err
 		}
@@ -187,10 +187,13 @@ var tableKinds = []string{"text/csv", "text/tab-separated-values"}
 // HTML though it begins like it, as many files of Markdown do, and one that is called HTML may begin with
 // something else.
 func kindOf(name string, content []byte) (string, *mimetype.MIME) {
-	is := mimetype.Detect(content)
+	pdf, is := isPDF(name, content), mimetype.Detect(content)
+	if is.Is(kindPDF) && !pdf {
+		is = mimetype.Lookup(kindText)
+	}
 	kind, _, _ := strings.Cut(is.String(), ";")
 	switch ext := strings.ToLower(path.Ext(name)); {
-	case isPDF(content):
+	case pdf:
 		kind = kindPDF
 	case isDOCX(content):
 		kind = kindDOCX

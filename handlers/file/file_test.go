@@ -74,6 +74,11 @@ func TestPDF(t *testing.T) {
 		}
 		at = next
 	}
+	// Nor does what was put before it, as by a printer's spooler.
+	got, err = read(t, h, bus.FileRequest{Content: append([]byte("\x1b%-12345X@PJL\n"), fixture(t, "report.pdf")...)})
+	if err != nil || got.Pages != 3 {
+		t.Errorf("behind a line of something else: %+v, error %v", got, err)
+	}
 	got, err = read(t, h, bus.FileRequest{Content: fixture(t, "report.pdf"), Pages: "3-"})
 	if err != nil {
 		t.Fatal(err)
@@ -152,6 +157,8 @@ func TestPlainText(t *testing.T) {
 		"data.json":   {`{"a": [1]}`, `{"a": [1]}` + "\n", "utf-8", ""},
 		"main.go":     {"package main\n\nfunc main() {}\n", "package main\n\nfunc main() {}\n", "utf-8", ""},
 		"drawing.svg": {`<svg xmlns="http://www.w3.org/2000/svg"/>`, `<svg xmlns="http://www.w3.org/2000/svg"/>` + "\n", "utf-8", ""},
+		// A text that tells of PDFs is none.
+		"magic.md": {"Its first line is %PDF-1.7.", "Its first line is %PDF-1.7.\n", "utf-8", ""},
 		// What a terminal would obey is left out.
 		"escape.txt": {"a\x1b]0;owned\x07b\u009b2Jc", "a]0;ownedb2Jc\n", "utf-8", ""},
 	} {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klippa-app/go-pdfium"
 	pdferr "github.com/klippa-app/go-pdfium/errors"
@@ -34,8 +36,14 @@ const (
 	maxBadPages = 100
 )
 
-func isPDF(content []byte) bool {
-	return bytes.Contains(content[:min(len(content), pdfHead)], []byte("%PDF-"))
+// isPDF reports whether a document is a PDF. Its mark may stand behind something else; so it does in a text that tells of
+// PDFs.
+func isPDF(name string, content []byte) bool {
+	mark, head := []byte("%PDF-"), content[:min(len(content), pdfHead)]
+	if bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \t\r\n"), mark) {
+		return true
+	}
+	return bytes.Contains(head, mark) && (strings.EqualFold(path.Ext(name), ".pdf") || !utf8.Valid(content))
 }
 
 // pdfReader runs PDFium. Each document gets an instance of its own, with new memory, and what it did goes
