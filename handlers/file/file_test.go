@@ -157,6 +157,8 @@ func TestPlainText(t *testing.T) {
 		"data.json":   {`{"a": [1]}`, `{"a": [1]}` + "\n", "utf-8", ""},
 		"main.go":     {"package main\n\nfunc main() {}\n", "package main\n\nfunc main() {}\n", "utf-8", ""},
 		"drawing.svg": {`<svg xmlns="http://www.w3.org/2000/svg"/>`, `<svg xmlns="http://www.w3.org/2000/svg"/>` + "\n", "utf-8", ""},
+		// One letter of another charset, or a half one at the end, does not spoil the others.
+		"mixed.log": {strings.Repeat("a", 2000) + "Grüße, \xfc, ä\xc3", strings.Repeat("a", 2000) + "Grüße, \ufffd, ä\ufffd\n", "utf-8", ""},
 		// A text that tells of PDFs is none.
 		"magic.md": {"Its first line is %PDF-1.7.", "Its first line is %PDF-1.7.\n", "utf-8", ""},
 		// What a terminal would obey is left out.

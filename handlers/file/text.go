@@ -15,12 +15,14 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 	content := req.Content
 	var res bus.FileResult
 	if res.Charset = "utf-8"; !utf8.Valid(content) {
-		e, name, _ := charset.DetermineEncoding(content, req.MediaType)
-		decoded, err := e.NewDecoder().Bytes(content)
-		if err != nil {
-			return res, bus.Errorf(bus.CodeFailed, "%s is no text in %s: %w", named(req.Name), name, err)
+		e, name, certain := charset.DetermineEncoding(content, req.MediaType)
+		if certain || !mostlyUTF8(content) {
+			decoded, err := e.NewDecoder().Bytes(content)
+			if err != nil {
+				return res, bus.Errorf(bus.CodeFailed, "%s is no text in %s: %w", named(req.Name), name, err)
+			}
+			content, res.Charset = decoded, name
 		}
-		content, res.Charset = decoded, name
 	}
 	w := writer{}
 	w.add(string(content))
@@ -29,6 +31,24 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 		return res, bus.Errorf(bus.CodeFailed, "%s holds no text", named(req.Name))
 	}
 	return res, nil
+}
+
+// mostlyUTF8 reports whether content has more characters of UTF-8 beyond ASCII than bytes that are none: a log that was cut
+// within a character, or a mailbox with one letter in another charset. In text of other charsets two bytes look like UTF-8 by
+// chance alone.
+func mostlyUTF8(content []byte) bool {
+	more := 0
+	for len(content) > 0 {
+		r, n := utf8.DecodeRune(content)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			more--
+		case n > 1:
+			more++
+		}
+		content = content[n:]
+	}
+	return more > 0
 }
 
 // writer takes text up to bus.MaxFileText.
