@@ -67,7 +67,7 @@ func (b *body) write(s string) { b.para().b.WriteString(s) }
 
 func (b *body) start(e xml.StartElement) {
 	name := e.Name.Local
-	if b.skip > 0 || name == "Fallback" || name == "instrText" {
+	if b.skip > 0 || name == "Fallback" || name == "instrText" || name == "del" || name == "moveFrom" {
 		b.skip++
 		return
 	}
@@ -89,6 +89,8 @@ func (b *body) start(e xml.StartElement) {
 		}
 	case "br", "cr":
 		b.write("\n")
+	case "noBreakHyphen":
+		b.write("-")
 	case "hyperlink":
 		if p.link, p.from = b.links[attr(e, "id")], p.b.Len(); p.link != "" && !b.plain {
 			b.write("[")

@@ -126,22 +126,6 @@ func TestReaderOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestDOCX(t *testing.T) {
-	h := setup(t, file.Config{})
-	for format, name := range map[string]string{bus.FileMarkdown: "report.md", bus.FileText: "report.txt"} {
-		got, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: fixture(t, "report.docx"), Format: format})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(fixture(t, name)), got.Text); diff != "" {
-			t.Errorf("%s: -want +got\n%s", name, diff)
-		}
-		if got.Title != "Bees in the garden" || got.Author != "Ada Müller" || got.Format != format {
-			t.Errorf("got %+v", got)
-		}
-	}
-}
-
 func TestPlainText(t *testing.T) {
 	h := setup(t, file.Config{})
 	for name, c := range map[string]struct {
