@@ -20,6 +20,8 @@ type body struct {
 	links   map[string]string // targets by id
 	styles  map[string]int    // levels of headings by style
 	numbers map[string]bool   // numbered lists by number and level
+	notes   map[string]string // texts of footnotes and endnotes, by kind and id
+	cited   []string          // the texts of those that the document refers to, in this order
 	out     writer
 
 	paras  []*para // a text box in a paragraph has paragraphs of its own
@@ -47,13 +49,66 @@ type table struct {
 	cell []string
 }
 
-// read makes text of the main part.
+// read makes text of the main part, and puts the notes behind it.
 func (b *body) read(x *xml.Decoder) error {
-	return each(x, b.start, b.end, func(s string) {
+	if err := b.each(x, b.start, b.end); err != nil {
+		return err
+	}
+	if b.inList {
+		b.out.add("\n")
+	}
+	for i, text := range b.cited {
+		gap := ": "
+		if b.plain {
+			gap = " "
+		}
+		b.out.add(b.mark(i+1) + gap + text + "\n")
+	}
+	return nil
+}
+
+// each calls start and end for every element, and takes in the text within w:t.
+func (b *body) each(x *xml.Decoder, start func(xml.StartElement), end func(string)) error {
+	return each(x, start, end, func(s string) {
 		if b.text && b.skip == 0 && !b.out.full {
 			b.write(s)
 		}
 	})
+}
+
+// readNotes reads the texts of footnotes, or of endnotes.
+func (b *body) readNotes(x *xml.Decoder) error {
+	n, id := &body{plain: b.plain, styles: b.styles, numbers: b.numbers}, ""
+	return n.each(x, func(e xml.StartElement) {
+		if isNote(e.Name.Local) {
+			id = attr(e, "id")
+		}
+		n.start(e)
+	}, func(name string) {
+		n.end(name)
+		if isNote(name) {
+			b.notes[name+" "+id] = strings.Join(strings.Fields(n.out.b.String()), " ")
+			n.out = writer{}
+		}
+	})
+}
+
+func isNote(element string) bool { return element == "footnote" || element == "endnote" }
+
+// refer puts the mark of a note into the text.
+func (b *body) refer(note string) {
+	if text := b.notes[note]; text != "" {
+		b.cited = append(b.cited, text)
+		b.write(b.mark(len(b.cited)))
+	}
+}
+
+// mark is what stands for note n in the text, and before the note.
+func (b *body) mark(n int) string {
+	if b.plain {
+		return "[" + strconv.Itoa(n) + "]"
+	}
+	return "[^" + strconv.Itoa(n) + "]"
 }
 
 func (b *body) para() *para {
@@ -91,6 +146,8 @@ func (b *body) start(e xml.StartElement) {
 		b.write("\n")
 	case "noBreakHyphen":
 		b.write("-")
+	case "footnoteReference", "endnoteReference":
+		b.refer(strings.TrimSuffix(name, "Reference") + " " + attr(e, "id"))
 	case "hyperlink":
 		if p.link, p.from = b.links[attr(e, "id")], p.b.Len(); p.link != "" && !b.plain {
 			b.write("[")

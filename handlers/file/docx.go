@@ -66,7 +66,7 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 		return fail(errBomb)
 	}
 	d := &docx{ctx: ctx, zip: z, left: docxWhole}
-	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}}
+	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
 	for _, part := range []struct {
 		name string
 		take func(*xml.Decoder) error
@@ -75,6 +75,8 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 		{"word/_rels/document.xml.rels", b.readLinks, false},
 		{"word/styles.xml", b.readStyles, false},
 		{"word/numbering.xml", b.readNumbers, false},
+		{"word/footnotes.xml", b.readNotes, false},
+		{"word/endnotes.xml", b.readNotes, false},
 		{"docProps/core.xml", func(x *xml.Decoder) error { return readCore(x, &res) }, false},
 		{docxMain, b.read, true},
 	} {

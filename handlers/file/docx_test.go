@@ -43,3 +43,22 @@ func TestDOCXHyphens(t *testing.T) {
 		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
 	}
 }
+
+// Footnotes and endnotes come behind the text, by their marks.
+func TestDOCXNotes(t *testing.T) {
+	h := setup(t, file.Config{})
+	content := archiveOf(t, "word/document.xml", `<document><p><r><t>Bees dance</t><endnoteReference id="1"/><t> and sing</t><footnoteReference id="1"/></r>`+
+		`<del><r><footnoteReference id="2"/></r></del><r><t>.</t></r></p><p><pPr><numPr><numId val="1"/></numPr></pPr><r><t>item</t></r></p></document>`,
+		"word/footnotes.xml", `<footnotes><footnote type="separator" id="-1"><p><r><separator/></r></p></footnote><footnote id="1"><p><r><footnoteRef/><t> So says</t></r></p><p><r><t>Ada.</t></r></p></footnote>`+
+			`<footnote id="2"><p><r><t>gone</t></r></p></footnote></footnotes>`,
+		"word/endnotes.xml", `<endnotes><endnote id="1"><p><r><t>Frisch 1923.</t></r></p></endnote></endnotes>`)
+	for format, want := range map[string]string{
+		bus.FileMarkdown: "Bees dance[^1] and sing[^2].\n\n- item\n\n[^1]: Frisch 1923.\n[^2]: So says Ada.\n",
+		bus.FileText:     "Bees dance[1] and sing[2].\n\n- item\n\n[1] Frisch 1923.\n[2] So says Ada.\n",
+	} {
+		got, err := read(t, h, bus.FileRequest{Content: content, Format: format})
+		if err != nil || got.Text != want {
+			t.Errorf("%s: got %q, error %v, want %q", format, got.Text, err, want)
+		}
+	}
+}

@@ -397,6 +397,26 @@ func archive(t testing.TB, name string, content ...string) []byte {
 
 func packed(t testing.TB, xml string) []byte { return archive(t, "word/document.xml", xml) }
 
+// archiveOf returns an archive of files, each its name and what is in it.
+func archiveOf(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for file := range slices.Chunk(files, 2) {
+		w, err := z.Create(file[0])
+		if err == nil {
+			_, err = io.WriteString(w, file[1])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // bomb returns a DOCX of 100 KB that unpacks to 100 MB. Most of it is blank, which the parser is through with soonest.
 func bomb(t *testing.T) []byte {
 	return archive(t, "word/document.xml", slices.Repeat([]string{"<w:t>" + strings.Repeat(" ", 1<<20) + "</w:t>"}, 96)...)
