@@ -40,6 +40,13 @@ func isDOCX(content []byte) bool {
 	return bytes.Contains(content, []byte("word/document.xml")) // cut off: it is told that it is broken
 }
 
+// isLocked reports whether content is a document of Office that has a password: an OLE file that holds the encrypted one
+// in a stream of this name ([MS-OFFCRYPTO], 2.3.4.4).
+func isLocked(content []byte) bool {
+	return bytes.HasPrefix(content, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) &&
+		bytes.Contains(content, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"))
+}
+
 const docxMain = "word/document.xml"
 
 // docx is an archive that is read.

@@ -159,6 +159,8 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 		res, err = h.readHTML(ctx, req)
 	case isText(is):
 		res, err = readText(req)
+	case isLocked(req.Content):
+		return res, bus.Errorf(bus.CodeFailed, "%s has a password", named(req.Name)).WithHint("save a copy without, with the program that wrote it")
 	default:
 		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, HTML and plain text are read", named(req.Name), kind)
 		if strings.HasPrefix(kind, "image/") {

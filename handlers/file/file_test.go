@@ -172,6 +172,9 @@ func TestPlainText(t *testing.T) {
 func TestWhatIsNotRead(t *testing.T) {
 	h := setup(t, file.Config{})
 	pdf, docx := fixture(t, "report.pdf"), fixture(t, "report.docx")
+	// What Office encrypts is in a file of another kind: [MS-OFFCRYPTO], 2.3.4.
+	locked := append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 1200)...)
+	copy(locked[1100:], "E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00")
 	for name, c := range map[string]struct {
 		req  bus.FileRequest
 		code bus.Code
@@ -188,6 +191,8 @@ func TestWhatIsNotRead(t *testing.T) {
 		"deep.docx":      {bus.FileRequest{Content: packed(t, strings.Repeat("<a>", 5000))}, bus.CodeFailed, "nested too deep"},
 		"entity.docx":    {bus.FileRequest{Content: packed(t, `<!DOCTYPE a [<!ENTITY b "bb">]><a>&b;</a>`)}, bus.CodeFailed, "is broken"},
 		"empty.docx":     {bus.FileRequest{Content: packed(t, `<document/>`)}, bus.CodeFailed, "holds no text"},
+		"locked.docx":    {bus.FileRequest{Content: locked}, bus.CodeFailed, "has a password"},
+		"letter.doc":     {bus.FileRequest{Content: locked[:1100]}, bus.CodeInvalid, "is application/x-ole-storage"},
 		"pages of DOCX":  {bus.FileRequest{Content: docx, Pages: "1"}, bus.CodeInvalid, "has no pages to choose from"},
 		"picture.txt":    {bus.FileRequest{Content: []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")}, bus.CodeInvalid, "is image/png"},
 		"archive.docx":   {bus.FileRequest{Content: archive(t, "a.txt", "a")}, bus.CodeInvalid, "is application/zip"},
