@@ -27,6 +27,8 @@ const (
 	hops = 10
 	// maxHeader is how long the header of an answer may be, in bytes.
 	maxHeader = 256 << 10
+	// maxContentType is how much of a Content-Type is read, in bytes.
+	maxContentType = 256
 	// accepted is what servers are asked for.
 	accepted = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, application/json;q=0.9, text/*;q=0.8, */*;q=0.1"
 )
@@ -168,7 +170,10 @@ func (h *Handler) get(ctx context.Context, req bus.FetchRequest) (*page, error) 
 		return nil, h.failure(ctx, err)
 	}
 	defer resp.Body.Close()
-	p := &page{url: resp.Request.URL, status: resp.StatusCode, contentType: resp.Header.Get("Content-Type"), at: h.cfg.Now()}
+	p := &page{url: resp.Request.URL, status: resp.StatusCode, at: h.cfg.Now()}
+	if p.contentType = resp.Header.Get("Content-Type"); len(p.contentType) > maxContentType {
+		p.contentType = p.contentType[:maxContentType]
+	}
 	if err := p.check(resp); err != nil {
 		return nil, err
 	}
@@ -225,7 +230,7 @@ func (p *page) check(resp *http.Response) error {
 		return bus.Errorf(bus.CodeFailed, "the server has no page, but %d %s", p.status, says)
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" { // gzip has been undone, and is gone
-		return bus.Errorf(bus.CodeFailed, "the server sends the page compressed by %q, which nobody asked for", e)
+		return bus.Errorf(bus.CodeFailed, "the server sends the page compressed by %q, which nobody asked for", text(e, maxReason))
 	}
 	if p.contentType == "" {
 		return nil // it is seen from the body
@@ -272,5 +277,5 @@ func (h *Handler) failure(ctx context.Context, err error) error {
 	case errors.As(err, &wrapped):
 		err = wrapped.Err
 	}
-	return bus.Errorf(bus.CodeFailed, "the server does not send a page: %w", err)
+	return bus.Errorf(bus.CodeFailed, "the server does not send a page: %s", text(err.Error(), maxReason)) // which may repeat all of a header
 }

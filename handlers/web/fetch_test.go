@@ -73,6 +73,33 @@ func TestServersLearnNothing(t *testing.T) {
 	}
 }
 
+// What a server says is kept short where it is repeated: an error goes to a terminal, and is kept with its task.
+func TestLongHeaders(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	long := strings.Repeat("x", 200_000)
+	s.mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "HTTP/1.1 %s OK\r\n\r\n", long)
+	})
+	s.page("/type", "application/"+long, "a")
+	s.mux.HandleFunc("/encoding", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", long)
+		fmt.Fprint(w, "a")
+	})
+	for path, says := range map[string]string{"/status": "malformed HTTP status code", "/type": "the page is \"application/xxx", "/encoding": "compressed by \"xxx"} {
+		_, err := fetch(t.Context(), t, s.open(t), bus.FetchRequest{URL: s.URL + path})
+		if e := bus.AsError(err); e == nil || e.Code != bus.CodeFailed || len(e.Message) > 500 || !strings.Contains(e.Message, says) {
+			t.Errorf("%s: %.300v, want a short error that says %q", path, err, says)
+		}
+	}
+}
+
 // However a server tries to keep a node busy, there is an end.
 func TestEndlessServers(t *testing.T) {
 	t.Parallel()
