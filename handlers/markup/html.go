@@ -28,6 +28,8 @@ const (
 	maxSpans = 10_000
 	// maxBase is the longest URL that the others of a page are told from, in bytes.
 	maxBase = 2048
+	// maxLine is how much is taken of what a page tells of itself, in characters: it comes before a model with each passage.
+	maxLine = 500
 	// fewRunes is how long an article is at least, in characters, if the whole page has four times as many.
 	fewRunes = 500
 )
@@ -36,7 +38,7 @@ const (
 type Document struct {
 	// Text is in UTF-8 and ends with one line feed.
 	Text                string
-	Title, Byline, Site string // each on one line
+	Title, Byline, Site string // each on one line, of 500 characters at most
 	Published           time.Time
 	// Cut tells that the document has more than is read of one.
 	Cut bool
@@ -81,8 +83,11 @@ func Read(source string, at *url.URL, plain bool) (out Document, err error) {
 	return out, nil
 }
 
-// line is s on one line.
-func line(s string) string { return strings.Join(strings.Fields(Clean(s)), " ") }
+// line is s on one line, within bounds.
+func line(s string) string {
+	r := []rune(strings.Join(strings.Fields(Clean(s)), " "))
+	return string(r[:min(len(r), maxLine)])
+}
 
 // render makes text of a part of a page.
 func render(node *html.Node, plain bool) (string, error) {

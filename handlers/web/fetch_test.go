@@ -100,6 +100,16 @@ func TestLongHeaders(t *testing.T) {
 	}
 }
 
+// A page that calls itself by a book leaves room for what it says.
+func TestLongTitle(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.page("/title", "text/html", "<title>"+strings.Repeat("x", 200_000)+"</title><p>"+strings.Repeat("word ", 1000))
+	if r := s.get(t, "/title"); len(r.Title) != 500 || !strings.HasPrefix(r.Text, "word word") {
+		t.Errorf("a title of %d bytes, and the text %.100q", len(r.Title), r.Text)
+	}
+}
+
 // However a server tries to keep a node busy, there is an end.
 func TestEndlessServers(t *testing.T) {
 	t.Parallel()
