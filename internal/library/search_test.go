@@ -76,6 +76,9 @@ func TestSearch(t *testing.T) {
 			5,
 			[]string{"Gru\u0308\u00dfe", "the \ufb01nances"},
 		},
+		"a word that may be divided": {
+			docs("", library.Passage{Text: "Die W\u00e4rme\u00adpumpe lief."}), library.Query{Text: "W\u00e4rmepumpe"}, 5, []string{"Die W\u00e4rme\u00adpumpe lief."},
+		},
 		"Chinese": {
 			docs("", library.Passage{Text: "花园里有两个蜂箱。"}, library.Passage{Text: "锅炉于2024年五月更换,花费三千二百欧元。"}),
 			library.Query{Text: "更换锅炉花了多少钱?"},

@@ -10,12 +10,16 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// softHyphen is where a word may be divided at the end of a line.
+const softHyphen = "\u00ad"
+
 // words are the words and numbers of a text as they are compared: in small letters, with each letter written in one way
-// (file names and PDFs have ü as two characters, and ﬁ as one), and without the s of a plural. What is written without
-// spaces has a word of each two characters that follow one another, and of one that stands alone, as in Lucene's
-// CJKAnalyzer; with singles, of each one as well.
+// (file names and PDFs have ü as two characters, and ﬁ as one), without soft hyphens, and without the s of a plural. What
+// is written without spaces has a word of each two characters that follow one another, and of one that stands alone, as in
+// Lucene's CJKAnalyzer; with singles, of each one as well.
 func words(s string, singles bool) iter.Seq[string] {
-	fields := strings.FieldsFuncSeq(norm.NFKC.String(strings.ToLower(s)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) })
+	s = strings.ReplaceAll(strings.ToLower(s), softHyphen, "")
+	fields := strings.FieldsFuncSeq(norm.NFKC.String(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) })
 	return func(yield func(string) bool) {
 		for field := range fields {
 			for field != "" {
