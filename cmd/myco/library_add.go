@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
@@ -60,6 +61,8 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(path)))
 		case !i.IsDir() && !i.Mode().IsRegular():
 			return bus.Errorf(bus.CodeInvalid, "%s is neither a file nor a folder", f).WithHint("keep what comes out of it in a file, and add that")
+		case !utf8.ValidString(path): // JSON does not keep it, so that the next update would look elsewhere
+			return bus.Errorf(bus.CodeInvalid, "the path %q is not in UTF-8", path).WithHint("rename it, or add a folder above it")
 		}
 		if !slices.Contains(l.Sources, path) {
 			l.Sources = append(l.Sources, path)

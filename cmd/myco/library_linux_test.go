@@ -90,6 +90,23 @@ func TestLibraryOfOthersTexts(t *testing.T) {
 	}
 }
 
+// Disks of older systems have names of files in other charsets. One that a library is made of would not be found again.
+func TestNamesThatAreNoUTF8(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	dir := filepath.Join(d.dir, "docs")
+	must(t, os.Mkdir(dir, 0o700))
+	path := filepath.Join(dir, "M\xfcller.txt")
+	writeFile(t, path, "The boiler was sold.")
+	if o := d.myco("read", path).want(t, 0); o.out != "The boiler was sold.\n" {
+		t.Errorf("read %q", o.out)
+	}
+	d.myco("library", "add", "papers", path).want(t, 2, `/docs/M\xfcller.txt" is not in UTF-8`, "try: rename it, or add a folder above it")
+	d.myco("library", "add", "papers", dir).want(t, 0, "1 document")
+	d.myco("library", "update", "papers").want(t, 0, "1 document, 1 passage; 0 read now, 0 gone")
+}
+
 // A person who names a link to a folder means the folder; a link within one may lead anywhere.
 func TestLibraryOfALinkToAFolder(t *testing.T) {
 	t.Parallel()

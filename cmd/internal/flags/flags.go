@@ -22,7 +22,7 @@ func Values() kong.Option {
 			kong.KindMapper(reflect.Int, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Int64, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Float64, kong.MapperFunc(fraction)),
-			kong.KindMapper(reflect.String, given(own.ForType(reflect.TypeFor[string]()))),
+			kong.KindMapper(reflect.String, given(whole(own.ForType(reflect.TypeFor[string]())))),
 			kong.NamedMapper("path", given(own.ForNamedType("path", reflect.TypeFor[string]()))),
 		} {
 			if err := o.Apply(k); err != nil {
@@ -64,6 +64,18 @@ func given(m kong.Mapper) kong.MapperFunc {
 			return errors.New("its value is missing")
 		}
 		return m.Decode(ctx, target)
+	}
+}
+
+// whole is m, of texts, which keeps what is no UTF-8 in one, as in the names of files of older systems.
+func whole(m kong.Mapper) kong.MapperFunc {
+	return func(ctx *kong.DecodeContext, target reflect.Value) error {
+		s, isText := ctx.Scan.Peek().Value.(string)
+		if err := m.Decode(ctx, target); err != nil || !isText {
+			return err
+		}
+		target.SetString(s)
+		return nil
 	}
 }
 

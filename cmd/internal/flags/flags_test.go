@@ -46,6 +46,9 @@ func TestValues(t *testing.T) {
 	if l, err := parse(t, "--name - --dir x"); err != nil || l.Name != "-" || !filepath.IsAbs(l.Dir) {
 		t.Errorf("%+v, error %v, want a name and a path", l, err)
 	}
+	if l, err := parse(t, "--name=M\xfcller.pdf"); err != nil || l.Name != "M\xfcller.pdf" {
+		t.Errorf("%+q, error %v, want each byte of the name", l.Name, err)
+	}
 	if l, err := parse(t, "--heat -0.5"); err != nil || l.Heat == nil || *l.Heat != -0.5 {
 		t.Errorf("%+v, error %v, want a heat of -0.5", l, err)
 	}
