@@ -107,6 +107,19 @@ func TestNamesThatAreNoUTF8(t *testing.T) {
 	d.myco("library", "update", "papers").want(t, 0, "1 document, 1 passage; 0 read now, 0 gone")
 }
 
+// The name of a file steers no terminal.
+func TestReadTellsNamesOfOthers(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	path := filepath.Join(d.dir, "a\x1b[31m\nb.txt")
+	writeFile(t, path, "one")
+	o := d.myco("read", path, path).want(t, 0, "-- "+d.dir+"/a[31m b.txt, text/plain")
+	if want := "==> " + d.dir + "/a[31m b.txt <==\none\n"; o.out != want+"\n"+want {
+		t.Errorf("printed %q, want %q twice", o.out, want)
+	}
+}
+
 // A person who names a link to a folder means the folder; a link within one may lead anywhere.
 func TestLibraryOfALinkToAFolder(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,7 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 				if first {
 					gap = ""
 				}
-				a.text(gap + "==> " + v.File + " <==\n")
+				a.text(gap + "==> " + oneLine(v.File) + " <==\n")
 			}
 			a.foreign(v.Text)
 			if !strings.HasSuffix(v.Text, "\n") {
@@ -100,7 +100,7 @@ var kinds = map[string]string{
 
 // footer tells what was read, and who read it.
 func (v fileView) footer() string {
-	parts := []string{called(v.File), cmp.Or(kinds[v.Kind], v.Kind)}
+	parts := []string{oneLine(called(v.File)), cmp.Or(kinds[v.Kind], v.Kind)}
 	if v.Pages > 0 {
 		parts = append(parts, plural(v.Pages, "page"))
 	}
