@@ -159,9 +159,10 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 	return res, nil
 }
 
-// broken is the error for a PDF that PDFium cannot read, or that stopped it.
+// broken is the error for a PDF that PDFium cannot read, or that stopped it: where it was then is in the lines below.
 func broken(name string, err error) *bus.Error {
-	return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF that can be read: %w", name, err)
+	why, _, _ := strings.Cut(err.Error(), "\n")
+	return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF that can be read: %s", name, why)
 }
 
 // pageText returns the text of page n, counted from 1; empty where it has none.
