@@ -88,6 +88,18 @@ func TestPDF(t *testing.T) {
 	}
 }
 
+// A line of a page is not taken for the beginning of another one.
+func TestPDFWithMarksOfPages(t *testing.T) {
+	h := setup(t, file.Config{})
+	const text = "BT /F 12 Tf 9 90 Td (before) Tj 0 -20 Td ([page 7]) Tj 0 -20 Td (after) Tj ET"
+	got, err := read(t, h, bus.FileRequest{Content: objects("<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(text), text), "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>")})
+	if want := "[page 1]\n\nbefore\n(page 7)\nafter\n"; err != nil || got.Text != want {
+		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
+	}
+}
+
 // Another process reads as this one does, and what a document does to it, it does to that alone.
 func TestReaderOfItsOwn(t *testing.T) {
 	here, own := setup(t, file.Config{}), file.Config{Reader: []string{os.Args[0], readDocument}}

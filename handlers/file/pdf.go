@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -178,8 +179,12 @@ func pageText(f pdfium.Pdfium, doc references.FPDF_DOCUMENT, n int) (string, err
 	if _, err := f.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page}); err != nil {
 		return "", err
 	}
-	return strings.TrimSpace(clean(hyphens.Replace(text.Text))), nil
+	return pageMark.ReplaceAllString(strings.TrimSpace(clean(hyphens.Replace(text.Text))), "($1)"), nil
 }
+
+// pageMark is a line of a page that looks like the one that readPDF puts before each: what follows would be told as of
+// another page.
+var pageMark = regexp.MustCompile(`(?m)^\[(page \d+)\]$`)
 
 // hyphens joins words that a line's end divides: PDFium marks those by U+0002 or U+FFFE.
 var hyphens = strings.NewReplacer("\x02\r\n", "", "\x02\n", "", "\ufffe\r\n", "", "\ufffe\n", "", "\x02", "", "\ufffe", "")
