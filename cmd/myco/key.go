@@ -125,7 +125,10 @@ func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer conn.Close()
 	id := c.ID
-	if strings.HasPrefix(id, bus.KeyPrefix) {
+	switch {
+	case id == "": // a variable of a script that is not set is not the name of all keys without one
+		return bus.Errorf(bus.CodeInvalid, "want the id or the name of a key").WithHint("myco key ls")
+	case strings.HasPrefix(id, bus.KeyPrefix):
 		return bus.Errorf(bus.CodeInvalid, "this is the key itself, not its id").WithHint("myco key ls")
 	}
 	k, err := conn.RevokeKey(ctx, id)

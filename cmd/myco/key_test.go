@@ -60,7 +60,7 @@ func TestKeysOfOneName(t *testing.T) {
 	d := setup(t)
 	phone := bus.KeyRequest{Name: "phone"}
 	on(d, payload(bus.VerbKeys), func(struct{}) any {
-		return []bus.KeyInfo{{ID: "aaaa2222", KeyRequest: phone}, {ID: "bbbb3333", KeyRequest: phone}}
+		return []bus.KeyInfo{{ID: "aaaa2222", KeyRequest: phone}, {ID: "bbbb3333", KeyRequest: phone}, {ID: "cccc4444"}}
 	})
 	on(d, payload(bus.VerbKeyRevoke), func(r bus.KeyInfo) any {
 		if r.ID != "phone" {
@@ -68,5 +68,6 @@ func TestKeysOfOneName(t *testing.T) {
 		}
 		return bus.Errorf(bus.CodeNotFound, "no key %q", r.ID)
 	})
+	d.myco("key", "revoke", "").want(t, 2, "myco key ls") // as of a variable that is not set: not the one without a name
 	d.myco("key", "revoke", "phone").want(t, 2, `2 keys are named "phone": aaaa2222, bbbb3333`)
 }
