@@ -154,12 +154,9 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 	if !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		return err
 	}
-	for _, n := range g.cfg.Swarm.Nodes() {
-		for _, m := range n.ModelsFor(typ) {
-			if n.State.Live() && bus.SameModel(m.Name, model) {
-				return err
-			}
-		}
+	live := slices.DeleteFunc(slices.Clone(g.cfg.Swarm.Nodes()), func(n bus.NodeInfo) bool { return !n.State.Live() })
+	if _, is := bus.ModelNamed(model, bus.ModelsOf(live, typ)); is {
+		return err
 	}
 	e := *bus.AsError(err)
 	e.Code = bus.CodeNoWorker

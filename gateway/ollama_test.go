@@ -193,6 +193,7 @@ func TestOllamaErrors(t *testing.T) {
 		"unknown":       {"nothing", bus.Errorf(bus.CodeNoWorker, "no node has it (b: m)").WithHint("myco pull it, or name one of those above with -m"), 404, "model 'nothing' not found: no node has it (b: m). Next: myco pull it, or name one of those above"},
 		"gone":          {"gone", bus.Errorf(bus.CodeNotFound, "no engine has it"), 404, "model 'gone' not found"},
 		"no worker now": {"m", bus.Errorf(bus.CodeNoWorker, "too old"), 503, "too old"},
+		"none, spelled": {"M:Latest", bus.Errorf(bus.CodeNoWorker, "too old"), 503, "too old"},
 		"full":          {"m", bus.Errorf(bus.CodeBusy, "full"), 429, "full"},
 		"too long":      {"m", bus.Errorf(bus.CodeTooLarge, "the prompt is too long"), 400, "too long"},
 		"a fault":       {"m", bus.Errorf(bus.CodeInternal, "fault"), 500, "fault"},
