@@ -126,7 +126,7 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 		info, res, err := g.answer(r, &one.question, one, nil, func(node bus.NodeID, c bus.InferenceChunk) error {
 			mu.Lock()
 			defer mu.Unlock()
-			if !out.begun {
+			if out.node == "" { // of several nodes the first is told, if behind comments that had to go before
 				out.begin(node, c.Demo)
 			}
 			out.more = c.More
@@ -137,7 +137,7 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if !out.begun {
+		if out.node == "" {
 			out.begin(info.NodeID, res.Demo)
 		}
 		out.more = false

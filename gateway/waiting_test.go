@@ -105,3 +105,20 @@ func TestWaitingIsTold(t *testing.T) {
 		})
 	}
 }
+
+// Where several answers had to wait, who gives the first of them is told in a comment, too.
+func TestWaitingOfSeveralAnswersIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := crowded{&swarm{}, 5 * time.Second, 0, nil, make(chan bus.TaskID, 8)}
+		g, err := gateway.New(gateway.Config{Swarm: c, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := local(t, g, "POST", "/v1/chat/completions", hello+`,"n":2,"stream":true}`)
+		body := w.Body.String()
+		if told := strings.Count(body, ": node "+string(self)+"\n\n"); told != 1 || strings.Index(body, ": node") > strings.Index(body, "data:") {
+			t.Errorf("who answers is told %d times:\n%s", told, body)
+		}
+	})
+}
