@@ -37,6 +37,14 @@ func (q *openAIQuestion) each() (all []*openAIQuestion) {
 	return all
 }
 
+// asksBy is the field by which a request asks for more than one answer.
+func (q *openAIQuestion) asksBy() string {
+	if q.choices > 1 {
+		return "n"
+	}
+	return "prompt"
+}
+
 // openAISeveral answers a request for several answers. Each is a task of its own, so that whichever nodes are free give them
 // at the same time, and counts as a request of its own; where one fails, there is none.
 func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion) error {
@@ -46,7 +54,7 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	all := q.each()
 	if h := holderOf(r); h != nil {
 		if h.Concurrent > 0 && len(all) > h.Concurrent {
-			return misfit("n", "this key may have %s under way, and each of %d answers is one", requests(h.Concurrent), len(all))
+			return misfit(q.asksBy(), "this key may have %s under way, and each of %d answers is one", requests(h.Concurrent), len(all))
 		}
 		done, err := h.begin(len(all) - 1)
 		if err != nil {

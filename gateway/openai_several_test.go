@@ -162,6 +162,10 @@ func TestSeveralAnswersOfAKey(t *testing.T) {
 	if e := object(t, w)["error"]; w.Code != 400 || at(e, "param") != "n" || !strings.Contains(fmt.Sprint(at(e, "message")), "may have 2 requests under way") {
 		t.Errorf("three: %d %s", w.Code, w.Body)
 	}
+	w = call(t, g, "POST", "/v1/completions", `{"model":"m","prompt":["a","b","c"]}`, bearer...)
+	if e := object(t, w)["error"]; w.Code != 400 || at(e, "param") != "prompt" {
+		t.Errorf("three prompts: %d %s", w.Code, w.Body)
+	}
 	if w := call(t, g, "POST", "/v1/chat/completions", hello+`,"n":2}`, bearer...); w.Code != 200 {
 		t.Errorf("two: %d %s", w.Code, w.Body)
 	}
