@@ -172,11 +172,9 @@ func readError(err error) error {
 	return bus.Errorf(bus.CodeInvalid, "read the request: %w", err)
 }
 
-// again is a body of the same content that was read, which counts once more. release gives its room back.
-func (b *body) again() (one *body, release func(), err error) {
-	one = &body{in: http.NoBody, control: b.control, room: b.room, read: b.read, come: b.come}
-	err = one.hold(b.come)
-	return one, func() { one.room.release(one.held) }, err
+// again is a body of size bytes of what was read, which holds no room yet.
+func (b *body) again(size int64) *body {
+	return &body{in: http.NoBody, control: b.control, room: b.room, read: size, come: max(0, size-1) / step}
 }
 
 // answered counts a result of size bytes in place of the last one and of the request, unless that stays.

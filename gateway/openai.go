@@ -57,6 +57,7 @@ type openAIQuestion struct {
 	id      string
 	created int64
 	index   int  // of the answer among several
+	beside  int  // bytes of the prompts of the others
 	begun   bool // the client knows the role
 	calls   int  // calls of tools that the client has
 	runes   int  // characters whose probabilities the client of a completion has

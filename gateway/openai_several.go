@@ -22,10 +22,14 @@ func (q *openAIQuestion) each() (all []*openAIQuestion) {
 	if len(prompts) == 0 {
 		prompts = []string{q.req.Prompt}
 	}
+	bytes := 0
+	for _, prompt := range prompts {
+		bytes += len(prompt)
+	}
 	for _, prompt := range prompts {
 		for i := range q.choices {
 			one := *q
-			one.index, one.req.Prompt, one.prompts = len(all), prompt, nil
+			one.index, one.beside, one.req.Prompt, one.prompts = len(all), bytes-len(prompt), prompt, nil
 			if q.req.Seed != nil {
 				seed := *q.req.Seed + int64(i)
 				one.req.Seed = &seed
@@ -86,20 +90,31 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	return nil
 }
 
-// sideBySide asks all at the same time, if there is room for the request once for each, and returns their results. Where one
+// sideBySide asks all at the same time, if there is room for what each has of the request, and returns their results. Where one
 // fails, the others are cancelled.
 func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*http.Request, *openAIQuestion) (bus.InferenceResult, error)) ([]bus.InferenceResult, error) {
 	group, ctx := errgroup.WithContext(r.Context())
 	requests := make([]*http.Request, len(all))
 	for i := range all {
 		requests[i] = r.WithContext(ctx)
-		if in, ok := r.Body.(*body); ok && i > 0 {
-			counted, release, err := in.again()
-			defer release()
-			if err != nil {
+	}
+	if in, ok := r.Body.(*body); ok {
+		more := int64(0)
+		for i, one := range all[1:] {
+			own := in.again(in.read - int64(one.beside))
+			more += own.come
+			requests[i+1].Body = own
+		}
+		if more > 0 && in.held+more > in.room.steps { // nor will there be
+			return nil, wrong{err: bus.Errorf(bus.CodeTooLarge, "%s: this node has room for %d MiB of large requests, and %d answers to this one take more",
+				all[0].asksBy(), in.room.steps, len(all)).WithHint("ask for fewer at once"), field: all[0].asksBy()}
+		}
+		for _, r := range requests[1:] {
+			own := r.Body.(*body)
+			defer func() { own.room.release(own.held) }()
+			if err := own.hold(own.come); err != nil {
 				return nil, err
 			}
-			requests[i].Body = counted
 		}
 	}
 	results := make([]bus.InferenceResult, len(all))

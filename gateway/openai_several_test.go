@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -171,7 +173,7 @@ func TestSeveralAnswersOfAKey(t *testing.T) {
 	}
 }
 
-// A long request counts once for each of its answers: each task has it.
+// A long request counts once for each of its answers: each task has it. Of several prompts each has its own.
 func TestSeveralAnswersWithinTheRoom(t *testing.T) {
 	t.Parallel()
 	o, _ := newOracle(t, paris())
@@ -179,11 +181,33 @@ func TestSeveralAnswersWithinTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := func(n int) int {
-		return local(t, g, "POST", "/v1/completions", fmt.Sprintf(`{"model":"m","prompt":%q,"n":%d}`, strings.Repeat("x", 1<<20), n)).Code
+	ask := func(prompt any, n int) *httptest.ResponseRecorder {
+		body, err := json.Marshal(map[string]any{"model": "m", "prompt": prompt, "n": n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return local(t, g, "POST", "/v1/completions", string(body))
+	}
+	long := strings.Repeat("x", 1<<20)
+	if w := ask(long, 9); w.Code != http.StatusRequestEntityTooLarge || at(object(t, w)["error"], "param") != "n" {
+		t.Errorf("more than there is ever room for: %d %s", w.Code, w.Body)
+	}
+	if w := ask([]string{long, long, long, long}, 1); w.Code != 200 {
+		t.Errorf("four prompts: %d %s", w.Code, w.Body)
+	}
+	var begun atomic.Bool
+	five, four := 0, 0
+	o.say = func(task bus.Task, out func(bus.Chunk) error) (any, error) {
+		if begun.CompareAndSwap(false, true) {
+			five, four = ask(long, 5).Code, ask(long, 4).Code
+		}
+		return paris()(task, out)
+	}
+	if w := ask(long, 4); w.Code != 200 {
+		t.Errorf("four answers: %d %s", w.Code, w.Body)
 	}
 	// What was counted for answers that there are not is given back.
-	if two, nine, again := long(2), long(9), long(8); two != 200 || nine != http.StatusTooManyRequests || again != 200 {
-		t.Errorf("two answers: %d, nine: %d, then eight: %d", two, nine, again)
+	if all := ask(long, 8).Code; five != http.StatusTooManyRequests || four != 200 || all != 200 {
+		t.Errorf("beside four answers five: %d, four: %d, and then eight: %d", five, four, all)
 	}
 }
