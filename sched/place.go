@@ -46,8 +46,12 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	} else if t.Model != "" {
 		// The name as the engine lists it, so that one model has one queue.
 		m, is := bus.ModelNamed(t.Model, bus.ModelsOf(ready, t.Type))
-		if !is && durable { // one that is away may have it in other letters
-			m, is = bus.ModelNamed(t.Model, bus.ModelsOf(candidates(nodes, t, self), t.Type))
+		if exact := is && bus.SameModel(m.Name, t.Model); !is || durable && !exact {
+			// One that is away may have it, or what waits may mean another that has just this name.
+			away, known := bus.ModelNamed(t.Model, bus.ModelsOf(candidates(nodes, t, self), t.Type))
+			if known && (!is || bus.SameModel(away.Name, t.Model)) {
+				m, is = away, true
+			}
 		}
 		if is {
 			p.Task.Model, p.Demo = m.Name, m.Demo
@@ -59,13 +63,13 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 		return p, tooOldFor("payload", old)
 	}
 	if t.Remote && !ok {
-		return p, noWorker(t, nodes, self)
+		return p, noWorker(p.Task, nodes, self)
 	}
 	if ok && (t.Remote || some) {
 		p.Task.Node, p.Task.Remote = at, false
 	}
 	if !ok && !durable {
-		return p, noWorker(t, nodes, self)
+		return p, noWorker(p.Task, nodes, self)
 	}
 	return p, nil
 }
@@ -275,11 +279,9 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 	if t.Node != "" && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == t.Node && n.State.Live() }) {
 		return e.WithHint("leave the node open, without --node, or wait until it is back: myco swarm")
 	}
-	talks := func(n bus.NodeInfo) bool {
-		return slices.ContainsFunc(n.Models, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, t.Model) })
-	}
+	_, talks := bus.ModelNamed(t.Model, bus.ModelsOf(nodes, bus.TypeInference))
 	switch {
-	case t.Type == bus.TypeEmbed && slices.ContainsFunc(nodes, talks): // to pull it again is of no use
+	case t.Type == bus.TypeEmbed && talks: // to pull it again is of no use
 		return e.WithHint("take a model for embeddings, such as nomic-embed-text: %s", bus.PullCommand(nodes, "nomic-embed-text", string(t.Node)))
 	case t.Model != "":
 		hint := bus.PullCommand(nodes, t.Model, string(t.Node))

@@ -28,6 +28,7 @@ func TestPlace(t *testing.T) {
 	small, large, cold := model("small:1b", 1, true), model("large:14b", 9, true), model("huge:70b", 40, false)
 	alpha, beta, gamma := engine(a, "alpha", small), engine(b, "beta", large, cold), engine(c, "gamma", demo)
 	lost := with(beta, func(n *bus.NodeInfo) { n.State = bus.NodeLost })
+	capital := with(engine(c, "gamma", model("Small:1B", 1, true)), func(n *bus.NodeInfo) { n.State = bus.NodeLost })
 	draining := with(beta, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })
 	ask := bus.Task{Type: bus.TypeInference}
 	askFor := func(m string) bus.Task { return bus.Task{Type: bus.TypeInference, Model: m} }
@@ -85,6 +86,11 @@ func TestPlace(t *testing.T) {
 		{name: "in other letters", task: askFor("SMALL:1B"), nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b"},
 		{name: "in the letters of one of two", task: askFor("X"), nodes: []bus.NodeInfo{engine(a, "alpha", model("x:latest", 1, true)), engine(b, "beta", model("X", 1, true))}, model: "X"},
 		{name: "in other letters, durable, at one that is away", task: askFor("Large:14b"), nodes: []bus.NodeInfo{alpha, lost}, durable: true, model: "large:14b"},
+		{name: "in other letters, at one that drains", task: askFor("Large:14b"), nodes: []bus.NodeInfo{alpha, draining}, err: "node beta is draining"},
+		{name: "vectors of what only answers, in other letters", task: embed("Small:1b"), nodes: []bus.NodeInfo{vectors}, err: `no node has model "Small:1b" for embeddings`, hint: "nomic-embed-text"},
+		{name: "in the letters of one that is away", task: askFor("Small:1B"), nodes: []bus.NodeInfo{alpha, capital}, model: "small:1b"},
+		{name: "durable, in the letters of one that is away", task: askFor("Small:1B"), nodes: []bus.NodeInfo{alpha, capital}, durable: true, model: "Small:1B"},
+		{name: "durable, in other letters than both", task: askFor("SMALL:1b"), nodes: []bus.NodeInfo{alpha, capital}, durable: true, model: "small:1b"},
 		{name: "a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha, beta}, err: "alpha: small:1b; beta: huge:70b, large:14b"},
 		{name: "durable, a model that nobody has", task: askFor("nope"), nodes: []bus.NodeInfo{alpha}, durable: true, model: "nope"},
 		{name: "pinned", task: bus.Task{Type: bus.TypeInference, Model: "small:1b", Node: a}, nodes: []bus.NodeInfo{alpha, beta}, model: "small:1b", pin: a},
