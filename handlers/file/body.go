@@ -18,6 +18,7 @@ const (
 type body struct {
 	plain   bool
 	links   map[string]string // targets by id
+	parts   map[string]string // of the archive, by the types of their relations
 	styles  map[string]int    // levels of headings by style
 	numbers map[string]bool   // numbered lists by number and level
 	notes   map[string]string // texts of footnotes and endnotes, by kind and id

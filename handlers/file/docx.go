@@ -3,10 +3,13 @@ package file
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
 	"io"
+	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 
@@ -18,6 +21,8 @@ const (
 	// bytes. A book of a thousand pages has 20 MB.
 	docxPart  = 64 << 20
 	docxWhole = 96 << 20
+	// docxRoot is how much is read, in bytes, to find the part that is the document: it is done with whatever is a zip.
+	docxRoot = 64 << 10
 	// docxDepth is how deep elements may be nested, and docxEntries how many parts there may be.
 	docxDepth   = 1000
 	docxEntries = 10_000
@@ -31,13 +36,34 @@ func isDOCX(content []byte) bool {
 		return false
 	}
 	if z, err := zip.NewReader(bytes.NewReader(content), int64(len(content))); err == nil {
-		f, err := z.Open(docxMain)
-		if err == nil {
-			_ = f.Close() // nothing was read
-		}
-		return err == nil
+		return mainPart(z) != ""
 	}
-	return bytes.Contains(content, []byte("word/document.xml")) // cut off: it is told that it is broken
+	return bytes.Contains(content, []byte("word/document")) // cut off: it is told that it is broken
+}
+
+// mainPart is the part of an archive that is the document: the one that its relationships name (ECMA-376, part 2, 9.3), as
+// Word on the web calls it document2.xml, or else the one of the usual name. It is empty where there is none.
+func mainPart(z *zip.Reader) string {
+	main := "word/document.xml"
+	if f, err := z.Open("_rels/.rels"); err == nil {
+		// What cannot be read names none.
+		_ = each(xml.NewDecoder(io.LimitReader(f, docxRoot)), func(e xml.StartElement) {
+			target := strings.TrimPrefix(attr(e, "Target"), "/")
+			if relates(e, "officeDocument") && strings.HasPrefix(target, "word/") {
+				main = target
+			}
+		}, ignore, ignore)
+		_ = f.Close() // it was read
+	}
+	if _, err := fs.Stat(z, main); err != nil {
+		return ""
+	}
+	return main
+}
+
+// relates reports whether e is a relationship of a type, which is the last part of a URL.
+func relates(e xml.StartElement, typ string) bool {
+	return e.Name.Local == "Relationship" && path.Base(attr(e, "Type")) == typ
 }
 
 // isLocked reports whether content is a document of Office that has a password: an OLE file that holds the encrypted one
@@ -46,8 +72,6 @@ func isLocked(content []byte) bool {
 	return bytes.HasPrefix(content, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) &&
 		bytes.Contains(content, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"))
 }
-
-const docxMain = "word/document.xml"
 
 // docx is an archive that is read.
 type docx struct {
@@ -73,19 +97,23 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 		return fail(errBomb)
 	}
 	d := &docx{ctx: ctx, zip: z, left: docxWhole}
-	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
+	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, parts: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
+	main := mainPart(z)
+	dir, base := path.Split(main)
+	if err := d.part(dir+"_rels/"+base+".rels", false, b.readRelations); err != nil {
+		return fail(err)
+	}
 	for _, part := range []struct {
 		name string
 		take func(*xml.Decoder) error
 		must bool
 	}{
-		{"word/_rels/document.xml.rels", b.readLinks, false},
-		{"word/styles.xml", b.readStyles, false},
-		{"word/numbering.xml", b.readNumbers, false},
-		{"word/footnotes.xml", b.readNotes, false},
-		{"word/endnotes.xml", b.readNotes, false},
+		{b.part(dir, "styles"), b.readStyles, false},
+		{b.part(dir, "numbering"), b.readNumbers, false},
+		{b.part(dir, "footnotes"), b.readNotes, false},
+		{b.part(dir, "endnotes"), b.readNotes, false},
 		{"docProps/core.xml", func(x *xml.Decoder) error { return readCore(x, &res) }, false},
-		{docxMain, b.read, true},
+		{main, b.read, true},
 	} {
 		if err := d.part(part.name, part.must, part.take); err != nil {
 			return fail(err)
@@ -181,13 +209,25 @@ func readCore(x *xml.Decoder, res *bus.FileResult) error {
 
 func ignore(string) {}
 
-// readLinks reads where links lead, by their ids.
-func (b *body) readLinks(x *xml.Decoder) error {
+// readRelations reads where links lead, by their ids, and where the other parts are, by their types.
+func (b *body) readRelations(x *xml.Decoder) error {
 	return each(x, func(e xml.StartElement) {
-		if e.Name.Local == "Relationship" && strings.HasSuffix(attr(e, "Type"), "/hyperlink") {
+		switch {
+		case relates(e, "hyperlink"):
 			b.links[attr(e, "Id")] = oneLine(attr(e, "Target"))
+		case e.Name.Local == "Relationship":
+			b.parts[path.Base(attr(e, "Type"))] = attr(e, "Target")
 		}
 	}, ignore, ignore)
+}
+
+// part is where the part of a type is, for a main part in dir: by its usual name where that is not told.
+func (b *body) part(dir, typ string) string {
+	target := cmp.Or(b.parts[typ], typ+".xml")
+	if whole, ok := strings.CutPrefix(target, "/"); ok {
+		return whole
+	}
+	return path.Join(dir, target)
 }
 
 // readStyles reads which styles are headings, and of which level: their ids are in the language of whoever

@@ -62,3 +62,35 @@ func TestDOCXNotes(t *testing.T) {
 		}
 	}
 }
+
+// Word on the web calls the parts otherwise; the archive says how.
+func TestDOCXWithOtherNames(t *testing.T) {
+	h := setup(t, file.Config{})
+	const types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+	got, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: archiveOf(t,
+		"[Content_Types].xml", `<Types/>`,
+		"_rels/.rels", `<Relationships><Relationship Id="rId1" Type="`+types+`officeDocument" Target="/word/document2.xml"/></Relationships>`,
+		"word/_rels/document2.xml.rels", `<Relationships><Relationship Id="rId1" Type="`+types+`styles" Target="styles2.xml"/>`+
+			`<Relationship Id="rId2" Type="`+types+`footnotes" Target="/word/footnotes2.xml"/>`+
+			`<Relationship Id="rId3" Type="`+types+`hyperlink" Target="https://example.org" TargetMode="External"/></Relationships>`,
+		"word/styles2.xml", `<styles><style styleId="T1"><name val="heading 2"/></style></styles>`,
+		"word/footnotes2.xml", `<footnotes><footnote id="1"><p><r><t>Or so.</t></r></p></footnote></footnotes>`,
+		"word/document2.xml", `<document><p><pPr><pStyle val="T1"/></pPr><r><t>Bees</t></r></p>`+
+			`<p><r><t>Forty</t><footnoteReference id="1"/></r><hyperlink id="rId3"><r><t> hives</t></r></hyperlink></p></document>`,
+	)})
+	if want := "## Bees\n\nForty[^1][ hives](https://example.org)\n\n[^1]: Or so.\n"; err != nil || got.Text != want || got.Kind != "application/vnd.openxmlformats-officedocument.wordprocessingml.document" {
+		t.Errorf("got %q, %s, error %v, want %q", got.Text, got.Kind, err, want)
+	}
+}
+
+// Whatever an archive says, the part that is the document is within it.
+func TestDOCXWithoutItsDocument(t *testing.T) {
+	h := setup(t, file.Config{})
+	for _, target := range []string{"word/../../etc/passwd", "word/none.xml", "ppt/presentation.xml", "word/", ""} {
+		_, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: archiveOf(t, "ppt/presentation.xml", `<p/>`,
+			"_rels/.rels", `<Relationships><Relationship Type="http://x/officeDocument" Target="`+target+`"/></Relationships>`)})
+		if err == nil {
+			t.Errorf("%q is read", target)
+		}
+	}
+}
