@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
@@ -142,9 +143,12 @@ type libraryUpdate struct {
 	files int // to be read, or given vectors
 	// What follows is held by holdups.mu.
 	read, embedded, failed int    // embedded are those that had been read before, and got vectors now
+	still                  int    // those that had been read before, and got none
 	bare                   int    // those of which a passage has no vector
 	numbers                int    // that a vector has; 0 until one was made
 	digest                 string // of the model; empty until it is known
+	// gone says that no node has the model, once that was found: the rest goes without vectors.
+	gone atomic.Pointer[bus.Error]
 	takings
 }
 
@@ -203,6 +207,10 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if len(f.gone) > 0 {
 		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
 			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
+	}
+	if gone := u.gone.Load(); gone != nil && u.bare > 0 {
+		return bus.Errorf(gone.Code, "%s with passages to be found by words alone: %s", plural(u.bare, "document"), gone.Message).
+			WithHint("myco library update %s, once a node has the model; or take another with -m", l.Name)
 	}
 	if u.bare > 0 {
 		return bus.Errorf(bus.CodeFailed, "%s with passages to be found by words alone: %s failed at their vectors", plural(u.bare, "document"), l.Model).
@@ -330,8 +338,10 @@ func (u *libraryUpdate) tell(d library.Document, known bool, what, missing strin
 		u.failed++
 		what = "not readable: " + d.Problem
 		u.troubled(d, what)
-	case known:
+	case known && missing == "":
 		u.embedded++
+	case known:
+		u.still++
 	default:
 		u.read++
 	}
@@ -350,7 +360,7 @@ func (u *libraryUpdate) tell(d library.Document, known bool, what, missing strin
 }
 
 // taken is how many files are taken in.
-func (u *libraryUpdate) taken() int { return u.read + u.embedded + u.failed }
+func (u *libraryUpdate) taken() int { return u.read + u.embedded + u.still + u.failed }
 
 // nameOf is the name of a node, where somebody is told.
 func (u *libraryUpdate) nameOf(id bus.NodeID) string {

@@ -231,7 +231,15 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	if !strings.Contains(o.out, "3,200 euros") {
 		t.Errorf("found %q", o.out)
 	}
-	d.myco("library", "add", "papers", dir).want(t, 3, `no node of the swarm has model "m:latest"`, "they stay, and myco library update papers goes on]") // the vectors would be missing for good
+	o = d.myco("library", "add", "papers", dir).want(t, 3, `with passages to be found by words alone: no node of the swarm has model "m:latest"`, "try: myco library update papers, once a node has the model",
+		"2 read now, 0 gone, 1 not readable")
+	if n := strings.Count(o.err, "no vectors of "); n == 0 {
+		t.Errorf("it does not say of which document:\n%s", o.err)
+	}
+	if o := d.myco("library", "search", "papers", "bees").want(t, 0, "passages are found by their words alone"); !strings.Contains(o.out, "bees.md") {
+		t.Errorf("what was read without the model is not found: %q", o.out)
+	}
+	d.myco("library", "update", "papers").want(t, 3, "0 read now, 0 gone", `no node of the swarm has model "m:latest"`)
 	d.myco("library", "update", "papers", "-m", "slip").want(t, 3, `no node of the swarm has model "slip"`)
 	if o := d.myco("library", "ls").want(t, 0); !strings.Contains(o.out, "m:latest") {
 		t.Errorf("the model is another one:\n%s", o.out)
@@ -243,6 +251,8 @@ func TestLibraryWithoutItsModel(t *testing.T) {
 	}
 	d.myco("library", "search", "words", "submarines").want(t, 3, "nothing of that is in the library words")
 	d.myco("--json", "library", "search", "words", "submarines").want(t, 3)
+	l.do(func() { l.gone = false })
+	d.myco("library", "update", "papers").want(t, 0, "0 read now, 2 given vectors, 0 gone")
 }
 
 // A model that fails at one text does not keep the others out, nor that one for good.

@@ -96,12 +96,16 @@ func (u *libraryUpdate) lacking(d *library.Document) (out []*library.Passage) {
 }
 
 // vectors has the model of the library make the vectors that d lacks, and says what became of them. A passage at which the
-// model fails is found by its words until an update tries again. An error is not of d, which keeps what was made.
+// model fails, or that comes once no node has the model any more, is found by its words until an update tries again. An error
+// is not of d, which keeps what was made.
 func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what, missing string, err error) {
 	var lacking []*library.Passage
 	u.beside(func() { lacking = u.lacking(d) })
 	if len(lacking) == 0 {
 		return "", "", nil
+	}
+	if gone := u.gone.Load(); gone != nil {
+		return "", withoutVectors(lacking, gone), nil
 	}
 	for _, p := range lacking {
 		p.Vector = nil
@@ -114,11 +118,17 @@ func (u *libraryUpdate) vectors(ctx context.Context, d *library.Document) (what,
 	switch {
 	case err == nil:
 		return ", vectors by " + u.nameOf(by), "", nil
+	case bus.AsError(err).Code == bus.CodeNoWorker:
+		u.gone.Store(bus.AsError(err))
 	case !ofTheDocument(bus.AsError(err).Code):
 		return "", "", err
 	}
 	u.beside(func() { lacking = u.lacking(d) })
-	return "", fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), bus.AsError(err).Message), nil
+	return "", withoutVectors(lacking, bus.AsError(err)), nil
+}
+
+func withoutVectors(lacking []*library.Passage, why *bus.Error) string {
+	return fmt.Sprintf(", no vectors of %s: %s", plural(len(lacking), "passage"), why.Message)
 }
 
 // embedAll has vectors made for the passages that d lacks them of, and tells who made the last. Where the model fails at

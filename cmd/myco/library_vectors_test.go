@@ -49,7 +49,7 @@ func TestLibraryGoesOnWithinADocument(t *testing.T) {
 	writeBook(t, book, 3000)
 	kept := func() int { return vectorsOf(t, d) }
 	l.do(func() { l.embed = func() { l.gone = len(l.embeds) > 2000 } })
-	d.myco("library", "add", "papers", book, "-m", "m").want(t, 3, "no node of the swarm has model", "myco library update papers goes on]")
+	d.myco("library", "add", "papers", book, "-m", "m").want(t, 3, "no node of the swarm has model", "try: myco library update papers, once a node has the model")
 	made := 0
 	l.do(func() { made, l.embeds, l.embed, l.gone = len(l.embeds)-1, nil, nil, false }) // the first asked whether there is such a model
 	atEnd := kept()
