@@ -13,6 +13,9 @@ var documents = []string{
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
+// untold are the types of what a server knows no type of, or wants to be kept rather than shown.
+var untold = []string{"", "application/octet-stream", "binary/octet-stream", "application/force-download", "application/x-download"}
+
 func isDocument(media string) bool { return slices.Contains(documents, media) }
 
 // takes reports why a document is not read here: another node may, unless its text is not wanted at all.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,8 @@ func TestDocument(t *testing.T) {
 	}
 	s := newSite(t)
 	s.page("/report", docx, string(content))
+	s.page("/kept", "application/octet-stream", string(content))
+	s.page("/noise", "application/octet-stream", "\x00\x01\x02")
 	s.page("/lie", docx, "\x89PNG\r\n\x1a\n")
 	s.page("/broken", docx, string(content[:len(content)/2]))
 	reader := file.New(file.Config{})
@@ -38,6 +41,10 @@ func TestDocument(t *testing.T) {
 			r.Bytes != len(content) || r.Truncated || r.URL != s.URL+"/report" || want.Title == "" {
 			t.Errorf("%s: %+v, error %v; want as of the file: %+v", format, r, err, want)
 		}
+	}
+	// Servers say so of what is to be kept in a file, and of what they know no type of.
+	if r, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL + "/kept", MaxBytes: 20}); err != nil || r.Bytes != len(content) || r.Title == "" {
+		t.Errorf("to be kept: %+v, error %v", r, err)
 	}
 	r, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL + "/report", MaxBytes: 20}) // of the text
 	if err != nil || len(r.Text) > 20 || r.Text == "" || !r.Truncated {
@@ -57,6 +64,7 @@ func TestLargeDocument(t *testing.T) {
 	s := newSite(t)
 	s.page("/large", "application/pdf", strings.Repeat("%", bus.DefaultPage+1))
 	s.page("/huge", "application/pdf", strings.Repeat("%", bus.MaxPage+1))
+	s.page("/untold", "", "%PDF-1.7 "+strings.Repeat("%", bus.DefaultPage))
 	s.page("/sniffed", "", "%PDF-1.7 "+strings.Repeat("%", 1000))
 	var read []int
 	h := s.open(t, func(c *web.Config) {
@@ -65,7 +73,7 @@ func TestLargeDocument(t *testing.T) {
 			return bus.FileResult{Text: "text\n", Truncated: len(r.Content) < 2000}, nil
 		}
 	})
-	for path, truncated := range map[string]bool{"/large": false, "/sniffed": true} {
+	for path, truncated := range map[string]bool{"/large": false, "/untold": false, "/sniffed": true} {
 		if r, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL + path}); err != nil || r.Text != "text\n" || r.Truncated != truncated {
 			t.Errorf("%s: %+v, error %v", path, r, err)
 		}
@@ -84,7 +92,8 @@ func TestLargeDocument(t *testing.T) {
 			t.Errorf("%s: error %v, want %+v", u, err, want)
 		}
 	}
-	if len(read) != 2 || read[0]+read[1] != bus.DefaultPage+1+1009 {
-		t.Errorf("documents of %v bytes were read, want the two, whole", read)
+	slices.Sort(read)
+	if !slices.Equal(read, []int{1009, bus.DefaultPage + 1, bus.DefaultPage + 9}) {
+		t.Errorf("documents of %v bytes were read, want the three, whole", read)
 	}
 }

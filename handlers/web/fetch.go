@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -10,7 +11,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
+
+	"github.com/gabriel-vasile/mimetype"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/neterr"
@@ -27,6 +31,8 @@ const (
 	hops = 10
 	// maxHeader is how long the header of an answer may be, in bytes.
 	maxHeader = 256 << 10
+	// sniffed is by how much of a body it is seen what it is, in bytes. In so much of a DOCX its parts have names.
+	sniffed = 4 << 10
 	// maxContentType is how much of a Content-Type is read, in bytes.
 	maxContentType = 256
 	// accepted is what servers are asked for.
@@ -177,6 +183,12 @@ func (h *Handler) get(ctx context.Context, req bus.FetchRequest) (*page, error) 
 	if err := p.check(resp); err != nil {
 		return nil, err
 	}
+	body := bufio.NewReaderSize(resp.Body, sniffed)
+	if p.media == "" {
+		if err := p.sniff(body); err != nil {
+			return nil, h.failure(ctx, err)
+		}
+	}
 	limit := req.MaxBytes
 	if isDocument(p.media) {
 		if err := h.takes(p.media, req.Format); err != nil {
@@ -185,24 +197,26 @@ func (h *Handler) get(ctx context.Context, req bus.FetchRequest) (*page, error) 
 		limit = bus.MaxPage // a part of one is of no use
 	}
 	// The limit is for what comes out of the decompression, which the transport does.
-	p.body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	p.body, err = io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	if err != nil {
 		return nil, h.failure(ctx, err)
 	}
 	if p.cut = len(p.body) > limit; p.cut {
 		p.body = p.body[:limit]
 	}
-	if p.media != "" {
-		return p, nil
-	}
-	p.media = mediaOf(http.DetectContentType(p.body))
-	if err := p.readable(); err != nil {
-		return nil, err
-	}
-	if isDocument(p.media) {
-		return p, h.takes(p.media, req.Format)
-	}
 	return p, nil
+}
+
+// sniff sees from the beginning of a body what it is.
+func (p *page) sniff(body *bufio.Reader) error {
+	head, err := body.Peek(sniffed)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if p.media = mediaOf(http.DetectContentType(head)); p.media == "application/zip" {
+		p.media = mediaOf(mimetype.Detect(head).String())
+	}
+	return p.readable()
 }
 
 // redirect checks a hop before it is gone. Where it leads is checked when it is connected to.
@@ -232,10 +246,10 @@ func (p *page) check(resp *http.Response) error {
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" { // gzip has been undone, and is gone
 		return bus.Errorf(bus.CodeFailed, "the server sends the page compressed by %q, which nobody asked for", text(e, maxReason))
 	}
-	if p.contentType == "" {
-		return nil // it is seen from the body
+	if p.media = mediaOf(p.contentType); slices.Contains(untold, p.media) {
+		p.media = "" // it is seen from the body
+		return nil
 	}
-	p.media = mediaOf(p.contentType)
 	return p.readable()
 }
 
