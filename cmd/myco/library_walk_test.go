@@ -78,7 +78,7 @@ func TestLibraryTellsWhatIsLeftOut(t *testing.T) {
 	must(t, err)
 	must(t, long.Truncate(bus.MaxDocument+1))
 	must(t, long.Close())
-	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
+	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX, ODT, EPUB or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
 	bare := filepath.Join(d.dir, "bare")
 	must(t, os.Mkdir(bare, 0o700))
 	writeFile(t, filepath.Join(bare, "__init__.py"), "")

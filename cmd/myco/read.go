@@ -96,6 +96,8 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 var kinds = map[string]string{
 	"application/pdf": "PDF",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document": "DOCX",
+	"application/vnd.oasis.opendocument.text":                                 "ODT",
+	"application/epub+zip":                                                    "EPUB",
 }
 
 // footer tells what was read, and who read it.

@@ -14,7 +14,7 @@ const (
 	maxCells = 1000
 )
 
-// body is the text of a DOCX, as it is made.
+// body is the text of a DOCX or an ODT, as it is made.
 type body struct {
 	plain   bool
 	links   map[string]string // targets by id
@@ -52,9 +52,13 @@ type table struct {
 
 // read makes text of the main part, and puts the notes behind it.
 func (b *body) read(x *xml.Decoder) error {
-	if err := b.each(x, b.start, b.end); err != nil {
-		return err
-	}
+	err := b.each(x, b.start, b.end)
+	b.finish()
+	return err
+}
+
+// finish puts the notes behind the text.
+func (b *body) finish() {
 	if b.inList {
 		b.out.add("\n")
 	}
@@ -65,7 +69,6 @@ func (b *body) read(x *xml.Decoder) error {
 		}
 		b.out.add(b.mark(i+1) + gap + text + "\n")
 	}
-	return nil
 }
 
 // each calls start and end for every element, and takes in the text within w:t.
@@ -96,9 +99,9 @@ func (b *body) readNotes(x *xml.Decoder) error {
 
 func isNote(element string) bool { return element == "footnote" || element == "endnote" }
 
-// refer puts the mark of a note into the text.
-func (b *body) refer(note string) {
-	if text := b.notes[note]; text != "" {
+// cite puts the mark of a note into the text.
+func (b *body) cite(text string) {
+	if text != "" {
 		b.cited = append(b.cited, text)
 		b.write(b.mark(len(b.cited)))
 	}
@@ -148,11 +151,9 @@ func (b *body) start(e xml.StartElement) {
 	case "noBreakHyphen":
 		b.write("-")
 	case "footnoteReference", "endnoteReference":
-		b.refer(strings.TrimSuffix(name, "Reference") + " " + attr(e, "id"))
+		b.cite(b.notes[strings.TrimSuffix(name, "Reference")+" "+attr(e, "id")])
 	case "hyperlink":
-		if p.link, p.from = b.links[attr(e, "id")], p.b.Len(); p.link != "" && !b.plain {
-			b.write("[")
-		}
+		b.beginLink(p, b.links[attr(e, "id")])
 	case "tbl":
 		b.tables = append(b.tables, &table{})
 	case "tr":
@@ -197,6 +198,13 @@ func (b *body) end(name string) {
 		b.endRow()
 	case "tbl":
 		b.endTable()
+	}
+}
+
+// beginLink is before the text of a link.
+func (b *body) beginLink(p *para, target string) {
+	if p.link, p.from = target, p.b.Len(); p.link != "" && !b.plain {
+		p.b.WriteString("[")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/xml"
-	"errors"
 	"io"
 	"io/fs"
 	"path"
@@ -15,20 +14,6 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
-
-const (
-	// docxPart and docxWhole are how much of one part of a DOCX, and of all that are read, is unpacked, in
-	// bytes. A book of a thousand pages has 20 MB.
-	docxPart  = 64 << 20
-	docxWhole = 96 << 20
-	// docxRoot is how much is read, in bytes, to find the part that is the document: it is done with whatever is a zip.
-	docxRoot = 64 << 10
-	// docxDepth is how deep elements may be nested, and docxEntries how many parts there may be.
-	docxDepth   = 1000
-	docxEntries = 10_000
-)
-
-var errBomb = errors.New("it is larger, unpacked, than what is read")
 
 // isDOCX reports whether content is an archive with what a DOCX must have.
 func isDOCX(content []byte) bool {
@@ -47,7 +32,7 @@ func mainPart(z *zip.Reader) string {
 	main := "word/document.xml"
 	if f, err := z.Open("_rels/.rels"); err == nil {
 		// What cannot be read names none.
-		_ = each(xml.NewDecoder(io.LimitReader(f, docxRoot)), func(e xml.StartElement) {
+		_ = each(xml.NewDecoder(io.LimitReader(f, zipRoot)), func(e xml.StartElement) {
 			target := strings.TrimPrefix(attr(e, "Target"), "/")
 			if relates(e, "officeDocument") && strings.HasPrefix(target, "word/") {
 				main = target
@@ -73,32 +58,16 @@ func isLocked(content []byte) bool {
 		bytes.Contains(content, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"))
 }
 
-// docx is an archive that is read.
-type docx struct {
-	ctx  context.Context // of one reading
-	zip  *zip.Reader
-	left int64 // bytes that may still be unpacked
-}
-
 // readDOCX makes text of a DOCX.
 func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	var res bus.FileResult
-	fail := func(err error) (bus.FileResult, error) {
-		if errors.Is(err, errBomb) {
-			return res, bus.Errorf(bus.CodeFailed, "%s is not read: %w", named(req.Name), err)
-		}
-		return res, bus.Errorf(bus.CodeFailed, "%s is broken, or no DOCX that can be read: %w", named(req.Name), err)
-	}
-	z, err := zip.NewReader(bytes.NewReader(req.Content), int64(len(req.Content)))
+	fail := func(err error) (bus.FileResult, error) { return res, unreadable(req.Name, "DOCX", err) }
+	d, err := openArchive(ctx, req.Content)
 	if err != nil {
 		return fail(err)
 	}
-	if len(z.File) > docxEntries {
-		return fail(errBomb)
-	}
-	d := &docx{ctx: ctx, zip: z, left: docxWhole}
 	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, parts: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
-	main := mainPart(z)
+	main := mainPart(d.zip)
 	dir, base := path.Split(main)
 	if err := d.part(dir+"_rels/"+base+".rels", false, b.readRelations); err != nil {
 		return fail(err)
@@ -119,95 +88,33 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 			return fail(err)
 		}
 	}
-	res.Text, res.Truncated = b.out.text()
-	if strings.TrimSpace(res.Text) == "" {
-		return res, bus.Errorf(bus.CodeFailed, "%s holds no text", named(req.Name))
-	}
-	return res, nil
+	err = b.out.into(&res, req.Name)
+	return res, err
 }
 
-// part has take read a part of the archive; one that is not there is left out, unless it must be.
-func (d *docx) part(name string, must bool, take func(*xml.Decoder) error) error {
-	f, err := d.zip.Open(name)
-	if err != nil && !must {
-		return nil // what it would tell is an extra
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was read
-	return take(xml.NewDecoder(&capped{d: d, r: f, left: docxPart}))
-}
-
-// capped reads until too much was unpacked, or the time is over.
-type capped struct {
-	d    *docx
-	r    io.Reader
-	left int64
-}
-
-func (c *capped) Read(b []byte) (int, error) {
-	if c.d.ctx.Err() != nil {
-		return 0, context.Cause(c.d.ctx)
-	}
-	n, err := c.r.Read(b)
-	c.left, c.d.left = c.left-int64(n), c.d.left-int64(n)
-	if c.left < 0 || c.d.left < 0 {
-		return 0, errBomb
-	}
-	return n, err
-}
-
-// each calls start and end for every element, and text for what is between them.
-func each(x *xml.Decoder, start func(xml.StartElement), end func(string), text func(string)) error {
-	depth := 0
-	for {
-		t, err := x.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			if depth++; depth > docxDepth {
-				return errors.New("its elements are nested too deep")
-			}
-			start(t)
-		case xml.EndElement:
-			depth--
-			end(t.Name.Local)
-		case xml.CharData:
-			text(string(t))
-		}
-	}
-}
-
-// attr is the value of an attribute, whatever its namespace.
-func attr(e xml.StartElement, name string) string {
-	for _, a := range e.Attr {
-		if a.Name.Local == name {
-			return a.Value
-		}
-	}
-	return ""
-}
-
-// readCore reads the title and the author.
+// readCore reads the title and the author: of an ODT who began it, if that is told.
 func readCore(x *xml.Decoder, res *bus.FileResult) error {
-	at := ""
-	return each(x, func(e xml.StartElement) { at = e.Name.Local }, func(string) { at = "" }, func(s string) {
+	at, first := "", ""
+	err := each(x, func(e xml.StartElement) {
+		switch at = e.Name.Local; {
+		case at == "title" && res.Title != "":
+			res.Title += ": "
+		case at == "creator" && res.Author != "":
+			res.Author += ", "
+		}
+	}, func(string) { at = "" }, func(s string) {
 		switch at {
 		case "title":
 			res.Title = oneLine(res.Title + s)
 		case "creator":
 			res.Author = oneLine(res.Author + s)
+		case "initial-creator":
+			first = oneLine(first + s)
 		}
 	})
+	res.Author = cmp.Or(first, res.Author)
+	return err
 }
-
-func ignore(string) {}
 
 // readRelations reads where links lead, by their ids, and where the other parts are, by their types.
 func (b *body) readRelations(x *xml.Decoder) error {

@@ -11,16 +11,18 @@ import (
 
 func TestDOCX(t *testing.T) {
 	h := setup(t, file.Config{})
-	for format, name := range map[string]string{bus.FileMarkdown: "report.md", bus.FileText: "report.txt"} {
-		got, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: fixture(t, "report.docx"), Format: format})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(fixture(t, name)), got.Text); diff != "" {
-			t.Errorf("%s: -want +got\n%s", name, diff)
-		}
-		if got.Title != "Bees in the garden" || got.Author != "Ada Müller" || got.Format != format {
-			t.Errorf("got %+v", got)
+	for _, document := range []string{"report.docx", "report.odt"} {
+		for format, name := range map[string]string{bus.FileMarkdown: "report.md", bus.FileText: "report.txt"} {
+			got, err := read(t, h, bus.FileRequest{Name: document, Content: fixture(t, document), Format: format})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(fixture(t, name)), got.Text); diff != "" {
+				t.Errorf("%s as %s: -want +got\n%s", document, name, diff)
+			}
+			if got.Title != "Bees in the garden" || got.Author != "Ada Müller" || got.Format != format {
+				t.Errorf("%s: got %+v", document, got)
+			}
 		}
 	}
 }

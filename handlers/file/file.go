@@ -127,6 +127,8 @@ func (h *Handler) Read(ctx context.Context, req bus.FileRequest) (res bus.FileRe
 const (
 	kindPDF   = "application/pdf"
 	kindDOCX  = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	kindODT   = "application/vnd.oasis.opendocument.text"
+	kindEPUB  = "application/epub+zip"
 	kindHTML  = "text/html"
 	kindXHTML = "application/xhtml+xml"
 	kindText  = "text/plain"
@@ -156,13 +158,17 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	case kind == kindDOCX:
 		res, err = readDOCX(ctx, req)
 	case kind == kindHTML:
-		res, err = h.readHTML(ctx, req)
+		res, err = h.within(ctx, req, readHTML)
+	case kind == kindODT:
+		res, err = readODT(ctx, req)
+	case kind == kindEPUB:
+		res, err = h.within(ctx, req, readEPUB)
 	case isText(is):
 		res, err = readText(req)
 	case isLocked(req.Content):
-		return res, bus.Errorf(bus.CodeFailed, "%s has a password", named(req.Name)).WithHint("save a copy without, with the program that wrote it")
+		return res, errLocked(req.Name)
 	default:
-		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, HTML and plain text are read", named(req.Name), kind)
+		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, ODT, EPUB, HTML and plain text are read", named(req.Name), kind)
 		if strings.HasPrefix(kind, "image/") {
 			return res, e.WithHint("a model that sees looks at it: myco ask --image FILE PROMPT")
 		}
@@ -173,6 +179,10 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	}
 	res.Kind = kind
 	return res, err
+}
+
+func errLocked(name string) *bus.Error {
+	return bus.Errorf(bus.CodeFailed, "%s has a password", named(name)).WithHint("save a copy without, with the program that wrote it")
 }
 
 func tooSlow(name string, limit time.Duration) *bus.Error {
@@ -199,6 +209,8 @@ func kindOf(name string, content []byte) (string, *mimetype.MIME) {
 		kind = kindPDF
 	case isDOCX(content):
 		kind = kindDOCX
+	case kind == "application/zip" && isEPUB(content):
+		kind = kindEPUB
 	case kind == kindXHTML, slices.Contains(htmlNames, ext) && isText(is):
 		kind = kindHTML
 	case kind == kindHTML && ext != "" && !slices.Contains(htmlNames, ext):

@@ -12,11 +12,11 @@ import (
 // memory is many times as large.
 const maxHTML = bus.MaxPage
 
-// readHTML makes text of HTML as package markup does. In a process of its own it returns when ctx ends, whatever
-// still works on the document: that ends with the process.
-func (h *Handler) readHTML(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
+// within has read make text of a document. In a process of its own it returns when ctx ends, whatever still works on the
+// document: that ends with the process.
+func (h *Handler) within(ctx context.Context, req bus.FileRequest, read func(context.Context, bus.FileRequest) (bus.FileResult, error)) (bus.FileResult, error) {
 	if !h.alone {
-		return readHTML(req)
+		return read(ctx, req)
 	}
 	type outcome struct {
 		res bus.FileResult
@@ -24,7 +24,7 @@ func (h *Handler) readHTML(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		res, err := readHTML(req)
+		res, err := read(ctx, req)
 		done <- outcome{res, err}
 	}()
 	select {
@@ -35,7 +35,8 @@ func (h *Handler) readHTML(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	}
 }
 
-func readHTML(req bus.FileRequest) (res bus.FileResult, err error) {
+// readHTML makes text of HTML as package markup does.
+func readHTML(_ context.Context, req bus.FileRequest) (res bus.FileResult, err error) {
 	content := req.Content
 	if len(content) > maxHTML {
 		res.Truncated, content = true, content[:maxHTML]
@@ -54,11 +55,10 @@ func readHTML(req bus.FileRequest) (res bus.FileResult, err error) {
 		w.add(mark + oneLine(doc.Title) + "\n\n")
 	}
 	w.add(doc.Text)
-	text, cut := w.text()
-	if strings.TrimSpace(text) == "" {
-		return res, bus.Errorf(bus.CodeFailed, "%s holds no text", named(req.Name))
+	if err := w.into(&res, req.Name); err != nil {
+		return res, err
 	}
-	res.Text, res.Truncated = text, res.Truncated || doc.Cut || cut
+	res.Truncated = res.Truncated || doc.Cut
 	res.Charset, res.Title, res.Author = charset, oneLine(doc.Title), oneLine(doc.Byline)
 	return res, nil
 }

@@ -26,11 +26,8 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 	}
 	w := writer{}
 	w.add(string(content))
-	res.Text, res.Truncated = w.text()
-	if strings.TrimSpace(res.Text) == "" {
-		return res, bus.Errorf(bus.CodeFailed, "%s holds no text", named(req.Name))
-	}
-	return res, nil
+	err := w.into(&res, req.Name)
+	return res, err
 }
 
 // mostlyUTF8 reports whether content has more characters of UTF-8 beyond ASCII than bytes that are none: a log that was cut
@@ -80,6 +77,17 @@ func (w *writer) text() (string, bool) {
 		s += "\n"
 	}
 	return s, w.full
+}
+
+// into puts the text into res. Where there is none, that is an error of the document, which is called name.
+func (w *writer) into(res *bus.FileResult, name string) error {
+	var cut bool
+	res.Text, cut = w.text()
+	res.Truncated = res.Truncated || cut
+	if strings.TrimSpace(res.Text) == "" {
+		return bus.Errorf(bus.CodeFailed, "%s holds no text", named(name))
+	}
+	return nil
 }
 
 // clean makes s valid UTF-8 with line feeds at the ends of lines, and without what a terminal would take for

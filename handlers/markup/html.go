@@ -83,6 +83,24 @@ func Read(source string, at *url.URL, plain bool) (out Document, err error) {
 	return out, nil
 }
 
+// ReadAll makes text of all of a document of HTML, Markdown or plain, as of a chapter of a book, and reports whether it has more
+// than is read of one. It fails as Read does.
+func ReadAll(source string, plain bool) (text string, cut bool, err error) {
+	defer func() {
+		if r := recover(); r != nil { // as in Read
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	doc, err := html.Parse(strings.NewReader(source))
+	if err != nil {
+		return "", false, err
+	}
+	cut = prune(doc)
+	lighten(doc)
+	text, err = render(doc, plain)
+	return strings.TrimSpace(Clean(text)) + "\n", cut, err
+}
+
 // line is s on one line, within bounds.
 func line(s string) string {
 	r := []rune(strings.Join(strings.Fields(Clean(s)), " "))

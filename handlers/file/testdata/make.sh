@@ -3,5 +3,7 @@
 set -e
 soffice --headless --infilter="HTML (StarWriter)" --convert-to docx:"MS Word 2007 XML" report.html
 soffice --headless --convert-to pdf report.docx
+soffice --headless --convert-to odt report.docx
+soffice --headless --convert-to epub report.docx
 soffice --headless --infilter="HTML (StarWriter)" --convert-to pdf:writer_pdf_Export scan.html
 qpdf --encrypt sesame sesame 256 -- report.pdf locked.pdf
