@@ -3,22 +3,27 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // node starts a daemon as a process of its own, in a shell that runs before first, and returns it once it greets; out is
 // its standard output.
 func node(t *testing.T, before string) (p *exec.Cmd, out io.ReadCloser, log *bytes.Buffer) {
 	t.Helper()
-	p = exec.CommandContext(t.Context(), "/bin/sh", "-c", before+` exec "$0" "$@"`, os.Args[0], "--data-dir", filepath.Join(t.TempDir(), "data"), "--no-mdns",
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	p = exec.CommandContext(ctx, "/bin/sh", "-c", before+` exec "$0" "$@"`, os.Args[0], "--data-dir", filepath.Join(t.TempDir(), "data"), "--no-mdns",
 		"--bus-listen", "127.0.0.1:0", "--fabric-listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 	p.Env = append(os.Environ(), envProgram+"=1", envNoContext+"=1")
 	log = &bytes.Buffer{}
@@ -38,9 +43,16 @@ func node(t *testing.T, before string) (p *exec.Cmd, out io.ReadCloser, log *byt
 	return p, out, log
 }
 
+// patience is how long a daemon may take to start and to stop.
+const patience = 2 * time.Minute
+
 // A terminal that closes ends its daemon in good order, but one that was started to outlive it.
 func TestTerminalCloses(t *testing.T) {
 	t.Parallel()
+	// These tests may have been started to outlive their terminal, and what is ignored here is ignored by whoever is started.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	p, _, log := node(t, "")
 	for range 2 { // from the system and the shell
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
