@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -118,15 +122,29 @@ func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*h
 		}
 	}
 	results := make([]bus.InferenceResult, len(all))
+	var fault atomic.Pointer[string]
 	for i, one := range all {
 		group.Go(func() (err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					at := fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+					fault.Store(&at)
+					err = errFault
+				}
+			}()
 			results[i], err = ask(requests[i], one)
 			return err
 		})
 	}
 	err := group.Wait()
+	if at := fault.Load(); at != nil {
+		panic(*at) // where the server ends this request alone, as it does one for a single answer
+	}
 	return results, err
 }
+
+// errFault ends the other answers where one has panicked.
+var errFault = errors.New("one of the answers panicked")
 
 // usageOf adds up what several answers took: a prompt counts once, however many answers there are to it.
 func (q *openAIQuestion) usageOf(results []bus.InferenceResult) *openAIUsage {

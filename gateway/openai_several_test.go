@@ -211,3 +211,28 @@ func TestSeveralAnswersWithinTheRoom(t *testing.T) {
 		t.Errorf("beside four answers five: %d, four: %d, and then eight: %d", five, four, all)
 	}
 }
+
+// A fault of one answer ends its request, and not the process, as where there is one answer.
+func TestOneOfSeveralAnswersPanics(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, func(task bus.Task, _ func(bus.Chunk) error) (any, error) {
+		var req bus.InferenceRequest
+		if err := json.Unmarshal(task.Payload, &req); err != nil {
+			return nil, err
+		}
+		if *req.Seed == 2 {
+			panic("a fault")
+		}
+		return bus.InferenceResult{Text: "Paris", DoneReason: "stop", Version: bus.RequestVersion}, nil
+	})
+	for _, stream := range []string{"false", "true"} {
+		said := ""
+		func() {
+			defer func() { said = fmt.Sprint(recover()) }()
+			local(t, g, "POST", "/v1/chat/completions", hello+`,"n":3,"seed":1,"stream":`+stream+`}`)
+		}()
+		if !strings.Contains(said, "a fault") || !strings.Contains(said, "openai_several_test.go") {
+			t.Errorf("stream %s: the server hears %q, want the fault, and where it was", stream, said)
+		}
+	}
+}
