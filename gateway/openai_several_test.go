@@ -153,24 +153,41 @@ func TestOneOfSeveralAnswersFails(t *testing.T) {
 	}
 }
 
-// Each of several answers is one of those that a key may have under way.
+// Each of several answers is one of those that a key may have under way, as long as their request is.
 func TestSeveralAnswersOfAKey(t *testing.T) {
 	t.Parallel()
-	_, g := seeded(t, 2)
-	k, secret := made("two", bus.KeyRequest{Concurrent: 2})
+	asked, let := make(chan struct{}, 8), make(chan struct{})
+	_, g := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) {
+		asked <- struct{}{}
+		<-let
+		return bus.InferenceResult{Text: "Paris", DoneReason: "stop", Version: bus.RequestVersion}, nil
+	})
+	k, secret := made("three", bus.KeyRequest{Concurrent: 3})
 	g.SetKeys([]gateway.Key{k})
-	bearer := []string{"Authorization", "Bearer " + secret}
-	w := call(t, g, "POST", "/v1/chat/completions", hello+`,"n":3}`, bearer...)
-	if e := object(t, w)["error"]; w.Code != 400 || at(e, "param") != "n" || !strings.Contains(fmt.Sprint(at(e, "message")), "may have 2 requests under way") {
-		t.Errorf("three: %d %s", w.Code, w.Body)
+	ask := func(n int) *httptest.ResponseRecorder {
+		return call(t, g, "POST", "/v1/chat/completions", fmt.Sprintf(hello+`,"n":%d}`, n), "Authorization", "Bearer "+secret)
 	}
-	w = call(t, g, "POST", "/v1/completions", `{"model":"m","prompt":["a","b","c"]}`, bearer...)
-	if e := object(t, w)["error"]; w.Code != 400 || at(e, "param") != "prompt" {
-		t.Errorf("three prompts: %d %s", w.Code, w.Body)
+	w := ask(4)
+	if e := object(t, w)["error"]; w.Code != 400 || at(e, "param") != "n" || !strings.Contains(fmt.Sprint(at(e, "message")), "may have 3 requests under way") {
+		t.Errorf("four: %d %s", w.Code, w.Body)
 	}
-	if w := call(t, g, "POST", "/v1/chat/completions", hello+`,"n":2}`, bearer...); w.Code != 200 {
-		t.Errorf("two: %d %s", w.Code, w.Body)
+	first := make(chan *httptest.ResponseRecorder, 1)
+	go func() { first <- ask(2) }()
+	<-asked
+	<-asked
+	second := make(chan *httptest.ResponseRecorder, 1)
+	go func() { second <- ask(2) }()
+	select {
+	case w := <-second:
+		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), "3 requests under way") {
+			t.Errorf("two beside two: %d %s", w.Code, w.Body)
+		}
+	case <-asked:
+		t.Error("two beside two were let in")
 	}
+	close(let)
+	wantStatus(t, "two", awaitEnd(t, "two", first), http.StatusOK)
+	wantStatus(t, "three, once they have ended", ask(3), http.StatusOK)
 }
 
 // A long request counts once for each of its answers: each task has it. Of several prompts each has its own.
