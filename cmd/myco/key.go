@@ -133,7 +133,7 @@ func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
 	}
 	k, err := conn.RevokeKey(ctx, id)
 	if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		k, err = revokeNamed(ctx, conn, id, err)
+		k, err = revokeNamed(ctx, conn, id)
 	}
 	if err != nil {
 		return err
@@ -150,8 +150,8 @@ func (c *keyRevokeCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// revokeNamed revokes the one key of that name; where none has it, it fails as what asked for it as an id has.
-func revokeNamed(ctx context.Context, conn *bus.Conn, name string, none error) (bus.KeyInfo, error) {
+// revokeNamed revokes the one key of that name, which is no id.
+func revokeNamed(ctx context.Context, conn *bus.Conn, name string) (bus.KeyInfo, error) {
 	keys, err := conn.Keys(ctx)
 	if err != nil {
 		return bus.KeyInfo{}, err
@@ -164,7 +164,7 @@ func revokeNamed(ctx context.Context, conn *bus.Conn, name string, none error) (
 	}
 	switch len(ids) {
 	case 0:
-		return bus.KeyInfo{}, none
+		return bus.KeyInfo{}, bus.Errorf(bus.CodeNotFound, "this node has no key with the id or the name %q", name).WithHint("myco key ls")
 	case 1:
 		return conn.RevokeKey(ctx, ids[0])
 	}

@@ -44,7 +44,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("revoked: %q", r.out)
 	}
 	golden(t, "key_revoke_json.golden", d.myco("key", "revoke", "aaaa2222", "--json").want(t, 0).out)
-	d.myco("key", "revoke", "zzzz").want(t, 3, "myco key ls")
+	d.myco("key", "revoke", "zzzz").want(t, 3, `no key with the id or the name "zzzz"`, "myco key ls")
 	if r := d.myco("key", "revoke", "phone").want(t, 0); !strings.Contains(r.out, "aaaa2222 (phone) is revoked") {
 		t.Errorf("revoked by its name: %q", r.out)
 	}
