@@ -5,34 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/store"
+	"github.com/mycoswarm/mycoswarm/internal/unprivileged"
 )
-
-// asNobody runs f without the rights of root, which opens everything.
-func asNobody(t *testing.T, f func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		f()
-		return
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
-		err := unix.Setfsuid(65534)
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	check(t, <-done)
-}
 
 // A file that belongs to root, since mycod was run by it once, say: the start names it, and once it is given back all
 // messages are there.
@@ -56,14 +36,14 @@ func TestStreamOfAnotherUserIsKept(t *testing.T) {
 			block = path
 		}
 		if err == nil && os.Geteuid() == 0 {
-			err = os.Chown(path, 65534, -1)
+			err = os.Chown(path, unprivileged.Nobody, -1)
 		}
 		return err
 	}))
 	check(t, os.Chmod(filepath.Dir(dir), 0o755))
 	check(t, os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755))
 	check(t, os.Chmod(block, 0))
-	asNobody(t, func() { err = s.Start(ctx) })
+	unprivileged.Run(t, func() { err = s.Start(ctx) })
 	var e *bus.Error
 	if !errors.As(err, &e) || e.Code != bus.CodeForbidden || e.Hint == "" || !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("a block that cannot be read: error %v, want CodeForbidden and a hint", err)

@@ -7,34 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mycoswarm/mycoswarm/internal/library"
+	"github.com/mycoswarm/mycoswarm/internal/unprivileged"
 )
-
-// asNobody runs f without the rights of root, which opens everything.
-func asNobody(t *testing.T, f func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		f()
-		return
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
-		err := unix.Setfsuid(65534)
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	must(t, <-done)
-}
 
 // What cannot be looked into is told, and what was read of it before stays.
 func TestLibraryKeepsWhatIsLocked(t *testing.T) {
@@ -58,7 +37,7 @@ func TestLibraryKeepsWhatIsLocked(t *testing.T) {
 		u := &libraryUpdate{holdups: (&app{streams: streams{err: &told}}).holdups(nil), l: l}
 		docs := []library.Document{{Path: file}, {Path: filepath.Join(locked, "in.txt")}}
 		var f found
-		asNobody(t, func() { f = u.walk(docs) })
+		unprivileged.Run(t, func() { f = u.walk(docs) })
 		if len(f.files) > 0 || !slices.Equal(f.gone, gone) || !slices.Contains(f.away, file) || slices.Contains(f.away, locked) != (source == dir) {
 			t.Errorf("%s: %+v", source, f)
 		}
