@@ -16,22 +16,20 @@ import (
 // What waits for a pipe that nobody writes to, or that whoever opened it keeps open, ends with its context.
 func TestReadFileOfAPipe(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	left := pipe(t) // not the other one: who was left behind there might read what is written to it
 	why := errors.New("Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	if b, err := input.ReadFile(ctx, path, 100); !errors.Is(err, why) {
+	if b, err := input.ReadFile(ctx, left, 100); !errors.Is(err, why) {
 		t.Errorf("of a pipe that nobody opens: %q, error %v, want %v", b, err, why)
 	}
-	w, err := os.OpenFile(path, os.O_WRONLY, 0) // who was left behind reads it
+	w, err := os.OpenFile(left, os.O_WRONLY, 0) // who was left behind opens it, and ends
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
 
+	path := pipe(t)
 	written := make(chan error, 1)
 	go func() {
 		w, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -55,10 +53,7 @@ func TestReadFileOfAPipe(t *testing.T) {
 // Who has opened a pipe, and writes nothing, is waited for no longer either.
 func TestReadFileOfAPipeThatStaysOpen(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := pipe(t)
 	why := errors.New("Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
@@ -75,4 +70,13 @@ func TestReadFileOfAPipeThatStaysOpen(t *testing.T) {
 	if err := <-ended; !errors.Is(err, why) {
 		t.Errorf("error %v, want %v", err, why)
 	}
+}
+
+func pipe(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
