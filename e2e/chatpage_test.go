@@ -111,6 +111,7 @@ func TestChatInABrowser(t *testing.T) {
 	eval[bool](x, "dispatchEvent(new Event('focus'))")
 	x.sees("#model", engine.Model)
 	x.sees("#talk", "Ask anything")
+	x.accessible("an empty conversation")
 	x.asks("What is there?")
 	x.sees(".turn.user", "What is there?")
 	x.sees(".turn.assistant", "Two lines <img", "one", "two", engine.Model, "first word after", "Again")
@@ -125,6 +126,7 @@ func TestChatInABrowser(t *testing.T) {
 
 	for _, width := range []int64{1600, 400} {
 		x.resize(width, 800)
+		x.accessible(fmt.Sprintf("a conversation, %d pixels wide", width))
 		if wide := eval[int](x, "document.documentElement.scrollWidth"); int64(wide) > width {
 			t.Errorf("in a window of %d pixels the page has %d", width, wide)
 		}

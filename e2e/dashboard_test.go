@@ -191,15 +191,18 @@ func TestDashboard(t *testing.T) {
 	if n := eval[int](x, "document.querySelectorAll('#plot canvas').length"); n != 1 {
 		t.Errorf("%d plots, want 1", n)
 	}
+	x.accessible("the dashboard")
 	eval[bool](x, "(window.stays = true)")
 	eval[bool](x, "(document.querySelector('#open a').click(), true)")
 	x.sees("#task[open] #task-body", string(waits.ID), "What each node bid", "tower")
+	x.accessible("a task")
 	eval[bool](x, "(document.querySelector('#task').close(), true)")
 	harness.Poll(t, harness.Patience, "the panel is closed, and its address too", func() string { return eval[string](x, "location.hash") })
 
 	b.Kill()
 	x.sees("#map", "lost")
 	x.sees("#notes", "tower is lost")
+	x.accessible("a lost node")
 	x.sees("#figures", "1/2")
 	if got := eval[string](x, "document.querySelector('.links g').getAttribute('class')"); got != "gone" {
 		t.Errorf("the link to a node that is lost is %q", got)
@@ -235,8 +238,10 @@ func TestDashboardLogin(t *testing.T) {
 			t.Fatalf("log in: %v", err)
 		}
 	}
+	x.accessible("the login")
 	send("wrong")
 	x.sees("#wrong", "no key of this node")
+	x.accessible("a wrong key")
 	send(readFile(t, a, bus.HTTPKeyFile))
 	x.sees("#figures", "1/1")
 	x.sees("#notes", "one node so far", "myco invite")

@@ -87,6 +87,7 @@ func TestDashboardAtWork(t *testing.T) {
 	x.sees("#queues", "gemma3:27b")
 	for _, width := range []int64{1600, 1000, 800, 400} {
 		x.resize(width, 900)
+		x.accessible(fmt.Sprintf("a swarm at work, %d pixels wide", width))
 		if wide := eval[string](x, `[document.documentElement, ...document.querySelectorAll("section")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.id || e.localName).join()`); wide != "" {
 			t.Errorf("in a window of %d pixels these are wider than it: %s", width, wide)
 		}

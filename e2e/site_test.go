@@ -38,6 +38,7 @@ func TestDocumentation(t *testing.T) {
 func browseSite(t *testing.T, top, dir string) {
 	x := openPage(t, top+"/decisions/index.html")
 	x.sees("h1", "Decisions")
+	x.accessible("a list of pages")
 	do := func(actions ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(x.ctx, harness.Patience)
@@ -56,6 +57,7 @@ func browseSite(t *testing.T, top, dir string) {
 	x.sees("#hits a[aria-selected]", "Firewall", "A swarm that starts by itself")
 	do(chromedp.SendKeys(field, "\r"))
 	x.sees("h1", "A swarm that starts by itself")
+	x.accessible("a page")
 	if at := eval[string](x, "location.pathname.split('/').pop() + location.hash"); at != "install.html#firewall" {
 		t.Errorf("the search leads to %s", at)
 	}
@@ -83,6 +85,9 @@ func browseSite(t *testing.T, top, dir string) {
 		}
 		pages++
 		x.goTo(top + "/" + name)
+		if name == "bus.html" { // the longest, with all that a page may have
+			x.accessible(name)
+		}
 		if over := eval[int](x, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
 			t.Errorf("%s is %d pixels wider than a phone", name, over)
 		}

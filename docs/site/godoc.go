@@ -170,7 +170,8 @@ func (g *gopher) text(s string) {
 		}
 		return link.DefaultURL("https://pkg.go.dev")
 	}
-	g.html.Write(p.HTML(g.pkg.Parser().Parse(s)))
+	// The keys scroll what is wider than its page, as elsewhere.
+	g.html.Write(bytes.ReplaceAll(p.HTML(g.pkg.Parser().Parse(s)), []byte("<pre>"), []byte(`<pre tabindex="0">`)))
 }
 
 // show writes Go code, its comments and the types of this package set off.

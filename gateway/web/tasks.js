@@ -6,7 +6,7 @@ const queues = document.getElementById("queues")
 const dead = document.getElementById("dead")
 const letters = document.getElementById("letters")
 
-export const link = id => el("a", {href: "#task/" + encodeURIComponent(id), title: id, "aria-label": "task " + id}, id.length > 10 ? id.slice(0, 8) : id)
+export const link = id => el("a", {href: "#task/" + encodeURIComponent(id), title: id}, id.length > 10 ? id.slice(0, 8) : id)
 
 const state = s => el("span", {class: "state " + s}, s)
 

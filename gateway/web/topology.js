@@ -48,8 +48,12 @@ function slotArcs(n, r) {
   return Array.from({length: k}, (_, i) => ({d: arc(r, i / k + gap / 2, (i + 1) / k - gap / 2), busy: i < busy}))
 }
 
-const label = n => [n.name, n.state, n.queue_host && "holds the queue", n.here && "this node", n.live && `${n.busy} of ${n.slots} slots busy`,
-  n.live && n.tokens_per_second > 0 && rate(n.tokens_per_second) + " tokens per second"].filter(Boolean).join(", ")
+// word is what stands below a node: what is out of the ordinary, how fast it writes, or whether it does anything.
+const word = n => !n.live || n.state !== "ready" ? n.state : n.tokens_per_second > 0 ? rate(n.tokens_per_second) + " tokens/s" : n.busy > 0 ? "busy" : "idle"
+
+// label is what is read out of a node. It begins with what is seen, by which people name it who speak to their computer.
+const label = n => [n.name + " " + word(n), n.live && n.queue_host && "queue host", word(n) !== n.state && n.state, n.here && "this node",
+  n.live && `${n.busy} of ${n.slots} slots busy`].filter(Boolean).join(", ")
 
 const cut = (s, n) => [...s].length > n ? [...s].slice(0, n - 1).join("") + "…" : s
 
@@ -75,7 +79,7 @@ export function draw(s) {
     words.textContent = l.trip === undefined || l.trip === null ? "" : trip(l.trip)
   })
   keyed(dots, nodes, n => n.id, dot, (g, n) => {
-    const p = at.get(n.id), [core, slots, crown, name, more] = g.children
+    const p = at.get(n.id), [core, slots, name, more, crown] = g.children
     set(g, {class: "dot " + n.state + (n.queue_host ? " host" : ""), transform: `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`, "aria-label": label(n)})
     set(core, {r})
     keyed(slots, n.live ? slotArcs(n, r + 5) : [], a => a.d, () => svg("path"), (e, a) => set(e, {d: a.d, class: a.busy ? "busy" : "free"}))
@@ -83,7 +87,7 @@ export function draw(s) {
     set(name, {y: r + 23})
     set(more, {y: r + 38})
     name.textContent = cut(n.name, nodes.length > 8 ? 12 : 16)
-    more.textContent = !n.live || n.state !== "ready" ? n.state : n.tokens_per_second > 0 ? rate(n.tokens_per_second) + " tokens/s" : n.busy > 0 ? "busy" : "idle"
+    more.textContent = word(n)
   })
   const kinds = new Set(links(nodes, s.self).map(l => l.kind))
   legend.textContent = nodes.length < 2 ? "" : "A line: both hear each other." + (kinds.has("half") ? " Dashed: one way alone." : "") +
@@ -91,6 +95,6 @@ export function draw(s) {
 }
 
 function dot(n) {
-  return svg("a", {href: "#node-" + n.id}, svg("circle"), svg("g", {class: "slots"}), svg("text", {class: "crown", y: 4}),
-    svg("text", {class: "name"}), svg("text", {class: "more"}))
+  return svg("a", {href: "#node-" + n.id}, svg("circle"), svg("g", {class: "slots"}),
+    svg("text", {class: "name"}), " ", svg("text", {class: "more"}), " ", svg("text", {class: "crown", y: 4}))
 }
