@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -135,7 +136,7 @@ func (l *logFlags) openFile(w io.Writer, level slog.Level) (logTo, error) {
 		Filename: path, MaxSize: l.LogSize, MaxBackups: l.LogKeep, MaxAge: l.LogAge,
 		Compression: "gzip", LocalTime: true, FileMode: 0o600,
 	}
-	lossy := &lossy{to: file, tell: w, path: path}
+	lossy := &lossy{to: file, anew: file.Rotate, tell: w, path: path}
 	return logTo{
 		Logger: slog.New(slog.NewJSONHandler(lossy, &slog.HandlerOptions{Level: level})), place: path,
 		close: func() { lossy.close(file) },
@@ -146,6 +147,7 @@ func (l *logFlags) openFile(w io.Writer, level slog.Level) (logTo, error) {
 // standard error, and once in the log when that goes on: a daemon does not stop for its log.
 type lossy struct {
 	path string
+	anew func() error // makes the file at path again; nil where it is none
 	tell io.Writer
 
 	mu   sync.Mutex
@@ -178,6 +180,14 @@ func (l *lossy) Write(p []byte) (int, error) {
 }
 
 func (l *lossy) put(p []byte) error {
+	if l.anew != nil {
+		// Someone has deleted it, or moved it away: nobody would read what is written there.
+		if _, err := os.Lstat(l.path); errors.Is(err, fs.ErrNotExist) {
+			if err := l.anew(); err != nil {
+				return err
+			}
+		}
+	}
 	n, err := l.to.Write(p)
 	l.torn = err != nil && (n > 0 || l.torn)
 	return err
