@@ -14,12 +14,19 @@ import (
 )
 
 // A person presses Tab in a real shell, and the command line goes on with a command, a flag, a node's name, and a
-// model's behind its colon.
+// model's behind its colon. The folder of the program has in its name what shells read as something else.
 func TestShellsComplete(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, programs)
 	a := s.Node(t, "alder")
 	a.Demo = true
+	bin := filepath.Join(t.TempDir(), `my $HOME's \n "bin"`)
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "cp", programs.Myco, bin).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	a.Start(t)
 	awaitModel(t, a, "alder", "tinylm:latest", true)
 	for name, sh := range map[string]struct {
@@ -32,7 +39,7 @@ func TestShellsComplete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			cmd := exec.CommandContext(t.Context(), sh.argv[0], sh.argv[1:]...)
-			cmd.Dir, cmd.Env = dir, shellEnv(dir, a)
+			cmd.Dir, cmd.Env = dir, shellEnv(bin, dir, a)
 			term := runInTerminal(t, cmd)
 			// What is typed ends in a file each time: no look at a screen that shells draw as they like.
 			result := func(typed string) string {
@@ -71,7 +78,7 @@ func TestShellsComplete(t *testing.T) {
 			"myco pin": "ping", "myco ping --js": "--json", "myco ping al": "alder", "myco ask -m tinylm:la": "tinylm:latest",
 		} {
 			dir := t.TempDir()
-			r := harness.Run(t.Context(), t, dir, shellEnv(dir, a), []string{"fish", "-N", "-c", "myco completion fish | source; complete -C '" + line + "'"}, "")
+			r := harness.Run(t.Context(), t, dir, shellEnv(bin, dir, a), []string{"fish", "-N", "-c", "myco completion fish | source; complete -C '" + line + "'"}, "")
 			if strings.TrimSpace(r.Stdout) != want || r.Code != 0 {
 				t.Errorf("%q: want %s: %s", line, want, r)
 			}
@@ -79,9 +86,9 @@ func TestShellsComplete(t *testing.T) {
 	})
 }
 
-func shellEnv(dir string, n *harness.Node) []string {
+func shellEnv(bin, dir string, n *harness.Node) []string {
 	return []string{
-		"PATH=" + filepath.Dir(programs.Myco) + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm", "LANG=C.UTF-8",
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm", "LANG=C.UTF-8",
 		"PS1=$ ", bus.EnvDataDir + "=" + n.Dir,
 	}
 }

@@ -44,14 +44,36 @@ func (c *completionCmd) Help() string {
 
 // Run implements the command.
 func (c *completionCmd) Run(k *kong.Context, a *app) error {
-	code := kongcompletion.Completion{Shell: c.Shell, Code: true}
-	if err := code.Run(k); err != nil {
-		return fmt.Errorf("write the code for %s: %w", c.Shell, err)
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
 	}
+	a.text(completionCode(c.Shell, k.Model.Name, program))
 	if f, ok := a.streams.out.(*os.File); ok && term.IsTerminal(f.Fd()) {
 		a.hint("This is for the shell to read: myco completion --help tells where it goes.")
 	}
 	return nil
+}
+
+// completionCode is what has a shell ask the program at path how a command line goes on that begins with name.
+func completionCode(shell, name, path string) string {
+	if shell == "fish" {
+		path = strings.ReplaceAll(path, `\`, `\\`) // which it reads within quotes, too
+		return "function __complete_" + name + `
+    set -lx COMP_LINE (commandline -cp)
+    test -z (commandline -ct)
+    and set COMP_LINE "$COMP_LINE "
+    ` + bus.ShellWord(path) + `
+end
+complete -f -c ` + name + ` -a "(__complete_` + name + `)"
+`
+	}
+	// -C has a command line, and not a program: it is one word of this line, and read once more when Tab is pressed.
+	code := "complete -o default -o bashdefault -C " + bus.ShellWord(bus.ShellWord(path)) + " " + name + "\n"
+	if shell == "zsh" {
+		return "autoload -U +X bashcompinit && bashcompinit\n" + code
+	}
+	return code
 }
 
 // completes answers a shell that asks how a command line goes on, and reports whether one asked. args are
