@@ -51,8 +51,11 @@ func WithName(name string) Option { return func(d *dialer) { d.name = name } }
 // The default discards.
 func WithLogger(log *slog.Logger) Option { return func(d *dialer) { d.log = log } }
 
+// homeless is where a daemon keeps its data whose user has no home: in the folder that it is started in.
+const homeless = "mycoswarm-data"
+
 // DefaultDataDir returns where a daemon keeps its data unless told otherwise: MYCO_DATA_DIR,
-// else mycoswarm under XDG_STATE_HOME, else ~/.local/state/mycoswarm.
+// else mycoswarm under XDG_STATE_HOME, else ~/.local/state/mycoswarm, with HomeDir for ~.
 func DefaultDataDir() string {
 	if dir := os.Getenv(EnvDataDir); dir != "" {
 		return dir
@@ -60,9 +63,15 @@ func DefaultDataDir() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mycoswarm")
 	}
-	home, err := os.UserHomeDir()
+	home, err := HomeDir()
 	if err != nil {
-		return "mycoswarm-data"
+		return homeless
+	}
+	if os.Getenv("HOME") == "" && runtime.GOOS != "windows" {
+		// Programs of before took that folder wherever the environment named no home: what is there goes on.
+		if _, err := os.Stat(filepath.Join(homeless, "identity")); err == nil {
+			return homeless
+		}
 	}
 	return filepath.Join(home, ".local", "state", "mycoswarm")
 }

@@ -7,7 +7,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +107,35 @@ func TestDefaultDataDir(t *testing.T) {
 	t.Setenv(bus.EnvDataDir, "/data")
 	if got, want := bus.DefaultDataDir(), "/data"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Init and containers start programs without HOME. The data are in the home that the system knows then, wherever the
+// program was started; but where a daemon has them in the folder that it was started in, as those of before had.
+func TestDefaultDataDirWithoutHome(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	t.Setenv(bus.EnvDataDir, "")
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Chdir(t.TempDir())
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Join(me.HomeDir, ".local", "state", "mycoswarm")
+	for _, home := range []string{"", "not/absolute"} {
+		t.Setenv("HOME", home)
+		if got := bus.DefaultDataDir(); got != want {
+			t.Errorf("with HOME=%q: %q, want %q", home, got, want)
+		}
+	}
+	t.Setenv("HOME", "")
+	if err := os.MkdirAll(filepath.Join("mycoswarm-data", "identity"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := bus.DefaultDataDir(); got != "mycoswarm-data" {
+		t.Errorf("beside a node's data: %q", got)
 	}
 }
 

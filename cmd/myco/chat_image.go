@@ -62,7 +62,7 @@ func dropped(path string) string {
 		path = escaped.ReplaceAllString(path, "$1")
 	}
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
+		if home, err := bus.HomeDir(); err == nil {
 			return filepath.Join(home, rest)
 		}
 	}

@@ -135,12 +135,12 @@ func sessionsOf(environ []string, now func() time.Time) sessions {
 func stateDir(environ []string) string {
 	state := ""
 	for _, e := range environ {
-		if v, ok := strings.CutPrefix(e, "XDG_STATE_HOME="); ok {
+		if v, ok := strings.CutPrefix(e, "XDG_STATE_HOME="); ok && (v == "" || filepath.IsAbs(v)) {
 			state = v
 		}
 	}
 	if state == "" {
-		home, err := os.UserHomeDir()
+		home, err := bus.HomeDir()
 		if err != nil {
 			home = "."
 		}

@@ -173,7 +173,7 @@ func plainDataDir() string   { return filepath.Join(homeDir(), ".local", "state"
 func plainConfigDir() string { return filepath.Join(homeDir(), ".config") }
 
 func homeDir() string {
-	if home, err := os.UserHomeDir(); err == nil {
+	if home, err := bus.HomeDir(); err == nil {
 		return home
 	}
 	return "/" // systemd would say the same

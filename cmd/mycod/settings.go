@@ -195,7 +195,7 @@ func configHome() string {
 	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
 		return dir
 	}
-	home, err := os.UserHomeDir()
+	home, err := bus.HomeDir()
 	if err != nil {
 		return ""
 	}

@@ -24,7 +24,7 @@ func OllamaModels() string {
 		return dir
 	}
 	var dirs []string
-	if home, err := os.UserHomeDir(); err == nil {
+	if home, err := bus.HomeDir(); err == nil {
 		dirs = append(dirs, filepath.Join(home, ".ollama", "models"))
 	}
 	dirs = append(dirs, "/usr/share/ollama/.ollama/models", "/var/lib/ollama/models")
