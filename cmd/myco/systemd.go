@@ -128,11 +128,7 @@ func (s *systemd) view(ctx context.Context, mycod string) serviceView {
 		State: k["ActiveState"], Sub: k["SubState"], Enabled: k["UnitFileState"], PID: k["MainPID"],
 		Status: k["StatusText"], Result: k["Result"], Restarts: k["NRestarts"],
 	}
-	argv := k["ExecStart"]
-	if _, after, ok := strings.Cut(argv, "argv[]="); ok {
-		argv, _, _ = strings.Cut(after, " ; ")
-	}
-	words := strings.Fields(argv)
+	words := s.runs(k["ExecStart"])
 	if len(words) > 0 && v.Mycod == "" {
 		v.Mycod = words[0]
 	}
@@ -141,6 +137,22 @@ func (s *systemd) view(ctx context.Context, mycod string) serviceView {
 		v.Linger = lingers()
 	}
 	return v
+}
+
+// runs returns the words of the command that systemd says it runs. systemd writes one word with a space as two: they are
+// those of the unit where that is what it runs.
+func (s *systemd) runs(says string) []string {
+	argv := says
+	if _, after, ok := strings.Cut(says, "argv[]="); ok {
+		argv = after
+	}
+	if unit, err := os.ReadFile(s.unit); err == nil {
+		if words := service.Command(string(unit)); words != nil && strings.HasPrefix(argv, strings.Join(words, " ")+" ; ignore_errors=") {
+			return words
+		}
+	}
+	argv, _, _ = strings.Cut(argv, " ; ")
+	return strings.Fields(argv)
 }
 
 // flagValue finds the value of a flag among words.

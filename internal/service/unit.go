@@ -72,11 +72,50 @@ func Unit(system bool, path string, flags []string) (string, error) {
 // Ours reports whether a unit was written by Unit.
 func Ours(unit string) bool { return strings.HasPrefix(unit, mark) }
 
+// Command returns the program and the flags that a unit of Unit's has; nil for another's.
+func Command(unit string) (words []string) {
+	_, line, ok := strings.Cut(unit, "\nExecStart=")
+	if !ok || !Ours(unit) {
+		return nil
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	var word strings.Builder
+	within, begun := false, false // quotes, a word
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '"':
+			within, begun = !within, true
+		case c == ' ' && !within:
+			words, begun = append(words, word.String()), false
+			word.Reset()
+		case within && c == '\\' || c == '%' || c == '$':
+			i++ // what quote put before it
+			fallthrough
+		default:
+			word.WriteByte(line[min(i, len(line)-1)])
+			begun = true
+		}
+	}
+	if begun {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+// folders are the flags that name a file or a folder.
+var folders = []string{"--data-dir", "--config", "--plugins", "--log-file"}
+
 // checkFlags refuses what a service cannot be started with.
 func checkFlags(system bool, flags []string) error {
-	for _, f := range flags {
-		name, _, _ := strings.Cut(f, "=")
+	for i, f := range flags {
+		name, value, has := strings.Cut(f, "=")
+		if !has && i+1 < len(flags) {
+			value = flags[i+1]
+		}
 		switch {
+		case slices.Contains(folders, name) && value != "" && !filepath.IsAbs(value):
+			return bus.Errorf(bus.CodeInvalid, "%s %s: systemd starts mycod in another folder than this one", name, bus.ShellWord(value)).
+				WithHint("give the whole path, from / on")
 		case name == "--join":
 			return bus.Errorf(bus.CodeInvalid, "a service cannot have --join: the token is good for one start").
 				WithHint("install the service, and then: myco join TOKEN")

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +16,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestUnit(t *testing.T) {
 	t.Parallel()
+	flags := []string{"--slots", "4", "--closed", `mon-fri 09:00-17:00`, `--name=a%b$c"d\e`, ""}
 	for _, system := range []bool{true, false} {
-		unit, err := service.Unit(system, "/opt/my bin/mycod", []string{"--slots", "4", "--closed", `mon-fri 09:00-17:00`, `--name=a%b$c"d\e`, ""})
+		unit, err := service.Unit(system, "/opt/my bin/mycod", flags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,6 +32,10 @@ func TestUnit(t *testing.T) {
 		}
 		if !service.Ours(unit) || service.Ours(service.System) {
 			t.Error("what was written here is not told from what was not")
+		}
+		words := append([]string{"/opt/my bin/mycod", "--group-access"}[:map[bool]int{true: 2, false: 1}[system]:2], flags...)
+		if got := service.Command(unit); !slices.Equal(got, words) {
+			t.Errorf("system %v: it reads %q, want %q", system, got, words)
 		}
 		if system != strings.Contains(unit, "User=mycoswarm") {
 			t.Errorf("system %v: the wrong unit", system)
@@ -48,6 +54,8 @@ func TestUnitRefuses(t *testing.T) {
 		"cannot have --join":            {path: "/mycod", flags: []string{"--slots", "1", "--join=TOKEN"}},
 		"keeps its data in":             {path: "/mycod", system: true, flags: []string{"--data-dir", "/data"}},
 		"demo is nothing for a service": {path: "/mycod", flags: []string{"demo"}},
+		"--config my.toml: systemd":     {path: "/mycod", flags: []string{"--config=my.toml"}},
+		"--data-dir data: systemd":      {path: "/mycod", flags: []string{"--data-dir", "data"}},
 		"control character":             {path: "/mycod", flags: []string{"--name", "a\nExecStartPre=/bin/false"}},
 	} {
 		_, err := service.Unit(c.system, c.path, c.flags)
