@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,7 +153,22 @@ func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		return nil, nil
 	}
 	s.now = flag.Name
+	if text, isText := v.(string); isText && slices.Contains(files, flag.Name) {
+		return inHome(text), nil
+	}
 	return v, nil
+}
+
+// files are the settings that name a file or a folder. On a command line a shell puts the home for ~/.
+var files = []string{"log-file", "plugins"}
+
+func inHome(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := bus.HomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return path
 }
 
 // blame makes an error of reading the command line one of the file, where it is of a value there.

@@ -48,6 +48,22 @@ func TestSettingsRefused(t *testing.T) {
 	}
 }
 
+// A file of settings has no shell to read ~ as the home, and people write it as on a command line.
+func TestSettingsInTheHome(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // on Windows
+	t.Chdir(t.TempDir())
+	file := settingsFile(t, "log-file = \"~/logs\"")
+	if err := os.Mkdir(filepath.Join(home, "logs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := mycod(t, "--config", file, "--data-dir", t.TempDir())
+	if want := "log to " + filepath.Join(home, "logs") + ": it is no file"; code != 2 || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d, %s; want 2, and %s", code, errs, want)
+	}
+}
+
 // The command line comes before the file, and a list there replaces the file's; what is not for a node reads none.
 func TestSettingsBehindFlags(t *testing.T) {
 	t.Parallel()
