@@ -136,6 +136,7 @@ func (l *library) render(d manuscript) error {
 		case *ast.CodeSpan:
 			err = misquoted(l.commands, plain(n, d.text))
 		case *ast.CodeBlock, *ast.FencedCodeBlock:
+			err = untyped(string(n.Lines().Value(d.text)))
 			for i := range n.Lines().Len() {
 				line := n.Lines().At(i)
 				if wrong := misquoted(l.commands, strings.TrimSpace(string(line.Value(d.text)))); wrong != nil {

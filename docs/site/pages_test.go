@@ -111,10 +111,16 @@ func TestCommandsAreQuotedRight(t *testing.T) {
 			t.Errorf("%s: %v, want %s", wrong, err, want)
 		}
 	}
-	c := repository(t, map[string]string{"docs/a.md": "# A\n\nIt is `myco none`.\n\n    myco ask x\n    myco ask --none\n"})
+	c := repository(t, map[string]string{
+		"docs/a.md": "# A\n\nIt is `myco none`.\n\n    myco ask x\n    myco ask --none\n",
+		"docs/b.md": "# B\n\n    curl -N x/v1/y -H 'Content-Type: application/json' \\\n      -d '{}'\n    curl x/api/z -d '{}'\n    curl x/v1/z -d '{}'\n",
+	})
 	c.commands = programs
 	_, err := render(c)
-	for _, want := range []string{"docs/a.md:3: myco has no command none", "docs/a.md:6: myco ask has no flag --none"} {
+	for _, want := range []string{
+		"docs/a.md:3: myco has no command none", "docs/a.md:6: myco ask has no flag --none",
+		"docs/b.md:3: a node refuses curl x/v1/z without -H 'Content-Type: application/json'",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}

@@ -43,6 +43,18 @@ func misquoted(programs []program, code string) error {
 	return nil
 }
 
+// untyped tells of a request that a block of code shows, and a node refuses: one with content of no type.
+// Ollama's interface takes it, whose own examples send none.
+func untyped(block string) error {
+	for _, request := range strings.Split(block, "curl ")[1:] {
+		sends := strings.Contains(request, " -d ") && !strings.Contains(request, "/api/")
+		if sends && !strings.Contains(request, "-H 'Content-Type: application/json'") {
+			return fmt.Errorf("a node refuses curl %s without -H 'Content-Type: application/json'", strings.Fields(request)[0])
+		}
+	}
+	return nil
+}
+
 // misspoken does so of one command line.
 func misspoken(programs []program, line []string) error {
 	i := slices.IndexFunc(programs, func(p program) bool { return p.name == line[0] })
