@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -154,15 +153,7 @@ func (g *Gateway) stay(t bus.Task) (left func(), err error) {
 func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 	id := bus.TaskID(r.PathValue("id"))
 	attempt, from, err := lastEvent(r)
-	if err == nil {
-		err = id.Validate()
-	}
-	done, bodyErr := g.limitBody(w, r)
-	if bodyErr == nil {
-		defer done()
-		_, bodyErr = io.Copy(io.Discard, r.Body) // it is held to the limits, and has nothing to say
-	}
-	if err = cmp.Or(bodyErr, err); err != nil {
+	if err = cmp.Or(err, id.Validate()); err != nil {
 		g.failNative(w, r, err)
 		return
 	}

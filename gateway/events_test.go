@@ -22,6 +22,7 @@ type theatre struct {
 	started  []bus.TaskID
 	life     context.Context //nolint:containedctx // of what was started last
 	slow     time.Duration   // that a start takes
+	lasts    time.Duration   // that an output takes before its end
 	attached [][2]int
 }
 
@@ -38,7 +39,7 @@ func (s *theatre) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk) 
 }
 
 // Attach is that of a task that has just ended: its output is for who says what it has of it.
-func (s *theatre) Attach(_ context.Context, id bus.TaskID, attempt, from int, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
+func (s *theatre) Attach(ctx context.Context, id bus.TaskID, attempt, from int, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	s.mu.Lock()
 	s.attached = append(s.attached, [2]int{attempt, from})
 	s.mu.Unlock()
@@ -51,6 +52,11 @@ func (s *theatre) Attach(_ context.Context, id bus.TaskID, attempt, from int, pi
 				return bus.TaskInfo{}, err
 			}
 		}
+	}
+	select {
+	case <-time.After(s.lasts):
+	case <-ctx.Done():
+		return bus.TaskInfo{}, ctx.Err()
 	}
 	return bus.TaskInfo{ID: id, State: bus.StateDone, Result: []byte(`"yes"`)}, nil
 }
@@ -136,6 +142,31 @@ func TestReattachGrace(t *testing.T) {
 			if s.life.Err() == nil {
 				t.Errorf("a grace of %v: the task goes on after", grace)
 			}
+		})
+	}
+}
+
+// Who follows a task hears of its end however long that takes, and asks over the same connection again: the time that a
+// request's body has does not go on once it has come.
+func TestEventsLastAsLongAsTheTask(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct{ request, body string }{
+		"one that runs":        {"GET /task/t1/events", ""},
+		"a new one":            {"POST /task?events=1", `{"type":"ping"}`},
+		"one that may be left": {"POST /task?events=1&reattach=1", `{"type":"ping"}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &theatre{swarm: &swarm{}, cs: chunks(1, texts("Paris")...), lasts: 10 * time.Minute}
+				conn := serving(t, s, t.Output())()
+				for range 2 {
+					conn.asks(t, c.request, nil, len(c.body), c.body)
+					if code, said := conn.hears(t); code != http.StatusOK || !strings.Contains(said, "id: end\nevent: end\n") {
+						t.Fatalf("%d %s", code, said)
+					}
+				}
+			})
 		})
 	}
 }

@@ -23,7 +23,7 @@ var nativeRoutes = []route{
 	{"GET /peers", forKey, native((*Gateway).peers)},
 	{"POST /task", forKey, (*Gateway).post},
 	{"GET /task/{id}", forKey, native((*Gateway).task)},
-	{"GET /task/{id}/events", forKey, (*Gateway).events},
+	{"GET /task/{id}/events", forKey, bodiless((*Gateway).events)},
 }
 
 // native makes a handler of a function that returns a status and a body.

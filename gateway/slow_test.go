@@ -72,12 +72,18 @@ func serving(t *testing.T, s gateway.Swarm, log io.Writer) (dial func() client) 
 	}
 }
 
-// send sends a request's header, and what it is given of the body.
+// send posts a request's header, and what it is given of the body.
 func (c client) send(t *testing.T, path string, header map[string]string, size int, body string) {
+	t.Helper()
+	c.asks(t, "POST "+path, header, size, body)
+}
+
+// asks sends a request, a method and a path: its header, and what it is given of the body.
+func (c client) asks(t *testing.T, request string, header map[string]string, size int, body string) {
 	t.Helper()
 	all := map[string]string{"Host": "localhost", "Authorization": "Bearer " + key, "Content-Type": "application/json", "Content-Length": fmt.Sprint(size)}
 	maps.Copy(all, header)
-	head := "POST " + path + " HTTP/1.1\r\n"
+	head := request + " HTTP/1.1\r\n"
 	for name, v := range all {
 		head += name + ": " + v + "\r\n"
 	}
