@@ -50,7 +50,7 @@ func (a nativeAPI) Attach(ctx context.Context, id bus.TaskID, attempt, from int,
 // attachFar reads output that another daemon sends, to its end; told is false where that node is lost
 // before, or does not send.
 func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest, piece func(bus.Chunk) error) (end bus.TaskInfo, told bool, err error) {
-	nc := a.d.rpc
+	nc, from := a.d.rpc, sourceAt(n, at)
 	req.Inbox = nc.NewInbox()
 	data, err := bus.Marshal(req)
 	if err != nil {
@@ -64,7 +64,7 @@ func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, 
 	if err := sub.SetPendingLimits(-1, relayBytes); err != nil {
 		return end, false, bus.AsError(err)
 	}
-	m, err := nc.RequestWithContext(ctx, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
+	m, err := ask(ctx, nc, from.there, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		return end, false, ctx.Err()
 	}
@@ -73,7 +73,7 @@ func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, 
 		switch {
 		case ctx.Err() != nil:
 			return end, false, context.Cause(ctx)
-		case errors.Is(err, context.DeadlineExceeded) && n.View().Alive(at):
+		case errors.Is(err, context.DeadlineExceeded) && from.there():
 			continue
 		case err != nil, m.Header.Get(bus.HeaderError) != "":
 			return end, false, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,9 +20,50 @@ const (
 	relayLook = time.Second
 )
 
+// source is a node whose output is passed on, as it is when its daemon is asked: one that has started anew since
+// knows nothing of that, and sends no more.
+type source struct {
+	n    *sched.Node
+	at   bus.NodeID
+	boot string
+}
+
+func sourceAt(n *sched.Node, at bus.NodeID) source {
+	return source{n, at, n.View().Peers[at].Beat.Boot}
+}
+
+// there reports whether more may come.
+func (s source) there() bool { return s.in(s.n.View()) }
+
+func (s source) in(v sched.View) bool {
+	return v.Alive(s.at) && v.Peers[s.at].Beat.Boot == s.boot
+}
+
+// ask sends a request that nobody may answer any more, and returns the answer, or none once there says that.
+func ask(ctx context.Context, nc *nats.Conn, there func() bool, subject string, data []byte) (*nats.Msg, error) {
+	ctx, lost := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	looks.Go(func() {
+		tick := time.NewTicker(relayLook)
+		defer tick.Stop()
+		for there() {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		lost()
+	})
+	defer looks.Wait()
+	defer lost()
+	return nc.RequestWithContext(ctx, subject, data)
+}
+
 // far attaches to the output of a task of another node, and returns what passes it on to the client:
 // another daemon sends to this one's inboxes, not to those of its users. nil: that node does not send.
 func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest) (relay func()) {
+	from := sourceAt(n, at)
 	inbox := s.d.rpc.NewInbox()
 	// The client may not tell another daemon what it has read.
 	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, Attempt: req.Attempt, From: req.From, Inbox: inbox, Far: true})
@@ -34,7 +76,7 @@ func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req b
 	}
 	var m *nats.Msg
 	if err == nil {
-		m, err = s.d.rpc.RequestWithContext(ctx, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
+		m, err = ask(ctx, s.d.rpc, from.there, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
 	}
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		if sub != nil {
@@ -48,7 +90,7 @@ func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req b
 				s.d.log.Debug("end a relay", "task", req.ID, "err", err)
 			}
 		}()
-		if pieces, over := s.passOn(n, at, sub, req); !over {
+		if pieces, over := s.passOn(from, sub, req); !over {
 			s.follow(n, req, s.d.brokenOff(pieces, at))
 		}
 	}
@@ -64,8 +106,8 @@ func (d *Daemon) brokenOff(pieces int, at bus.NodeID) string {
 }
 
 // passOn sends what comes to sub to the client until its end, or until the client has left, and counts the
-// pieces; over is false where node at is lost before.
-func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
+// pieces; over is false where the node that they are from is lost before.
+func (s *rpcServer) passOn(from source, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
@@ -77,12 +119,12 @@ func (s *rpcServer) passOn(n *sched.Node, at bus.NodeID, sub *nats.Subscription,
 		case ctx.Err() != nil:
 			return pieces, true
 		case errors.Is(err, context.DeadlineExceeded):
-			if !n.View().Alive(at) {
+			if !from.there() {
 				return pieces, false
 			}
 			continue
 		case err != nil: // too much waits: the end is told all the same
-			s.d.log.Warn("pass output on", "task", req.ID, "from", at, "err", err)
+			s.d.log.Warn("pass output on", "task", req.ID, "from", from.at, "err", err)
 			return pieces, false
 		}
 		m.Subject, m.Reply = req.Inbox, ""
