@@ -29,7 +29,7 @@ func (a nativeAPI) Attach(ctx context.Context, id bus.TaskID, attempt, from int,
 		return bus.TaskInfo{}, err
 	}
 	warning := ""
-	if at := info.Submitter; !info.State.Terminal() && at != "" && at != a.d.id.NodeID() {
+	if at := info.Submitter; tells(info, attempt) && at != a.d.id.NodeID() {
 		pieces := 0
 		counted := func(c bus.Chunk) error {
 			pieces++

@@ -129,7 +129,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 		return answer{}, err
 	}
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
-	if !info.State.Terminal() && info.Submitter != s.d.id.NodeID() && info.Submitter != "" {
+	if tells(info, req.Attempt) && info.Submitter != s.d.id.NodeID() {
 		if relay := s.far(ctx, n, info.Submitter, req); relay != nil {
 			return answer{reply, relay}, nil
 		}

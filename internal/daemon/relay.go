@@ -39,6 +39,12 @@ func (s source) in(v sched.View) bool {
 	return v.Alive(s.at) && v.Peers[s.at].Beat.Boot == s.boot
 }
 
+// tells reports whether the daemon of a task's submitter has something to say of its output to who has read, or could have,
+// of attempt: while the task is open, and for a while after to who comes back.
+func tells(t bus.TaskInfo, attempt int) bool {
+	return t.Submitter != "" && (attempt > 0 || !t.State.Terminal())
+}
+
 // ask sends a request that nobody may answer any more, and returns the answer, or none once there says that.
 func ask(ctx context.Context, nc *nats.Conn, there func() bool, subject string, data []byte) (*nats.Msg, error) {
 	ctx, lost := context.WithCancel(ctx)
