@@ -215,7 +215,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		decided.Note = cmp.Or(decided.Note, n.failedSoFar(id))
 		return *decided, nil
 	case !known:
-		return bus.Why{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+		return bus.Why{}, n.unknown(id)
 	}
 	w := bus.Why{Task: id, NodeID: f.Info.NodeID, Attempt: f.Info.Attempts, Bids: []bus.NodeBid{}}
 	if f.Unrun && f.Info.Attempts == 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -62,7 +63,7 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	}
 	f, ok := all.found[id]
 	if !ok {
-		return found{}, bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+		return found{}, n.unknown(id)
 	}
 	switch {
 	case f.Info.State != bus.StateQueued:
@@ -72,6 +73,21 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 		f.Info.Position, f.Info.Wait, f.last = at.Position, time.Duration(at.WaitMS)*time.Millisecond, at.Last
 	}
 	return f, nil
+}
+
+// unknown says that nobody knows a task, and who may and is not heard at present.
+func (n *Node) unknown(id bus.TaskID) *bus.Error {
+	var away []string
+	for _, p := range n.Nodes() {
+		if !p.State.Live() {
+			away = append(away, p.Name)
+		}
+	}
+	if len(away) == 0 {
+		return bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s", id).WithHint("myco task ls")
+	}
+	return bus.Errorf(bus.CodeNotFound, "no node of the swarm knows task %s, of those that are heard; not heard, and may know it: %s", id, strings.Join(away, ", ")).
+		WithHint("myco swarm")
 }
 
 // Tasks lists the tasks that the swarm knows, newest first, without their results.

@@ -55,6 +55,28 @@ func TestTasks(t *testing.T) {
 	})
 }
 
+// A task that nobody knows may be one that those know who are not heard: so it is told then, and by whose names.
+func TestUnknownWhereNodesAreAway(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 3, split: true}, func(s *swarm) {
+		from := s.elected()
+		b := s.another(from)
+		s.net.Partition(s.ids(from), s.ids(b, s.another(from, b)))
+		asker := s.nodes[b].now()
+		s.until(5*time.Second, func() bool { return !asker.node.View().Alive(s.nodes[from].id) })
+		name := asker.node.View().Peers[s.nodes[from].id].Info.Name
+		_, show := asker.node.Task(asker.life, "none")
+		_, why := asker.node.Why(asker.life, "none")
+		for _, err := range []error{show, why} {
+			if e := bus.AsError(err); e.Code != bus.CodeNotFound || name == "" || !strings.HasSuffix(e.Message, "not heard, and may know it: "+name) {
+				s.note("while %q is away an unknown task is told of so: %v", name, err)
+			}
+		}
+		s.net.Heal()
+		s.until(10*time.Second, func() bool { return asker.node.View().Alive(s.nodes[from].id) })
+	})
+}
+
 // Equal ids are the same task.
 func TestSameTaskTwice(t *testing.T) {
 	t.Parallel()
