@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"html"
+	"regexp"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -176,10 +178,8 @@ func (m marker) span(n ast.Node) string {
 			s = unescaped(s)
 		}
 		switch {
-		case n.HardLineBreak():
+		case n.HardLineBreak(), n.SoftLineBreak(): // models write a line as a line: of a poem, or an address
 			s += "\n"
-		case n.SoftLineBreak():
-			s += " "
 		}
 		return s
 	case *ast.String:
@@ -194,15 +194,15 @@ func (m marker) span(n ast.Node) string {
 		return codeStyle.Render(strings.ReplaceAll(b.String(), "\n", " "))
 	case *ast.Emphasis:
 		if n.Level > 1 {
-			return boldStyle.Render(m.inline(n))
+			return inStyle(boldStyle, m.inline(n))
 		}
-		return italicStyle.Render(m.inline(n))
+		return inStyle(italicStyle, m.inline(n))
 	case *east.Strikethrough:
-		return strikeStyle.Render(m.inline(n))
+		return inStyle(strikeStyle, m.inline(n))
 	case *ast.Link:
-		return target(m.inline(n), string(n.Destination))
+		return target(m.inline(n), entities(string(n.Destination)))
 	case *ast.Image:
-		return target(m.inline(n), string(n.Destination))
+		return target(m.inline(n), entities(string(n.Destination)))
 	case *ast.AutoLink:
 		return linkStyle.Render(string(n.URL(m.src)))
 	case *ast.RawHTML:
@@ -221,22 +221,42 @@ func target(label, to string) string {
 	if plain := ansi.Strip(label); plain == to || plain == "" {
 		return linkStyle.Render(to)
 	}
-	return linkStyle.Render(label) + " (" + to + ")"
+	return inStyle(linkStyle, label) + " (" + to + ")"
 }
 
-// unescaped takes the backslashes off that keep Markdown's characters as they are.
+// inStyle styles each line by itself: together they would be filled up to the longest.
+func inStyle(style lipgloss.Style, s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = style.Render(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// escapes are a backslash that keeps one of Markdown's characters as it is, and an entity of HTML.
+var escapes = regexp.MustCompile(`\\[!-/:-@\[-\x60{-~]|` + entity.String())
+
+var entity = regexp.MustCompile(`&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z][a-zA-Z\d]*);`)
+
+// unescaped has backslashes and entities be what they stand for.
 func unescaped(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) && strings.IndexByte("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", s[i+1]) >= 0 {
-			i++
+	return escapes.ReplaceAllStringFunc(s, func(e string) string {
+		if e[0] == '\\' {
+			return e[1:]
 		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+		return entities(e)
+	})
+}
+
+// entities has entities be what they stand for, which may be what would steer the terminal.
+func entities(s string) string {
+	return entity.ReplaceAllStringFunc(s, func(e string) string {
+		c := html.UnescapeString(e)
+		if len(c) > 1 && strings.HasSuffix(c, ";") { // it knows the beginning of the name alone
+			return e
+		}
+		return oneLine(c)
+	})
 }
 
 // wrap breaks lines between words, and words that are longer than a line.

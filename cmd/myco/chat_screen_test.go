@@ -82,6 +82,27 @@ func TestMarkdown(t *testing.T) {
 	golden(t, "chat_markdown.golden", out.String())
 }
 
+// What models write beside plain Markdown is shown as the page shows it.
+func TestMarkdownOfModels(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		"Roses are red,\nviolets are blue.":            "Roses are red,\nviolets are blue.",
+		"*An old silent pond\nA frog*\n\n- one\n  two": "An old silent pond\nA frog\n\n• one\n  two",
+		"**a\n" + strings.Repeat("b", 35) + "**":       "a\n" + strings.Repeat("b", 30) + "\nbbbbb",
+		"a &lt;b&gt; &amp;&nbsp;c &#169; &#x2264;":     "a <b> &\u00a0c © ≤",
+		`\&lt; \* &nothing; AT&T; & x`:                 `&lt; * &nothing; AT&T; & x`,
+		"`&lt;`":                                       "&lt;",
+		"x&#27;[31my&#7;&#10;z":                        "x[31my z",
+		"[a](http://b/?c=1&amp;d=&#27;)":               "a (http://b/?c=1&d=)",
+	} {
+		var out strings.Builder
+		newView(&out, []string{"TERM=dumb"}, false).text(markdown(src, 30))
+		if out.String() != want {
+			t.Errorf("%q: %q, want %q", src, out.String(), want)
+		}
+	}
+}
+
 // However an answer is cut into pieces, and whatever the size of the terminal, the screen shows in
 // the end what rendering it at once shows, and above it what was there before.
 func TestAnswerIsRenderedInPlace(t *testing.T) {
