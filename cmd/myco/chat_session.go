@@ -55,8 +55,15 @@ func (a *app) listSessions(files sessions) error {
 	return nil
 }
 
-// command does what a line asks for.
+// command does what a line asks for, until the user stops it: a daemon that hangs would be waited for.
 func (ch *chat) command(ctx context.Context, l chatLine) error {
+	if l.verb == "/retry" { // its answer is stopped as any other
+		return ch.retry(ctx)
+	}
+	return ch.stoppable(ctx, func(ctx context.Context) error { return ch.do(ctx, l) })
+}
+
+func (ch *chat) do(ctx context.Context, l chatLine) error {
 	switch l.verb {
 	case "/help":
 		ch.say(chatHelp())
@@ -84,12 +91,6 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		return ch.library(l)
 	case "/image":
 		return ch.image(ctx, l)
-	case "/retry":
-		if !ch.s.again() {
-			return bus.Errorf(bus.CodeInvalid, "there is no question yet")
-		}
-		ch.note(">>> %s", short(strings.ReplaceAll(ch.s.Unanswered, "\n", " "), 60))
-		return ch.turn(ctx, ch.s.Unanswered)
 	case "/save":
 		return ch.saveAs(l.arg)
 	case "/load":
@@ -106,6 +107,15 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 		ch.note("A new conversation.")
 	}
 	return nil
+}
+
+// retry asks the last question again.
+func (ch *chat) retry(ctx context.Context) error {
+	if !ch.s.again() {
+		return bus.Errorf(bus.CodeInvalid, "there is no question yet")
+	}
+	ch.note(">>> %s", short(strings.ReplaceAll(ch.s.Unanswered, "\n", " "), 60))
+	return ch.turn(ctx, ch.s.Unanswered)
 }
 
 // think shows or sets how much the model thinks before it answers.

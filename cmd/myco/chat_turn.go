@@ -38,23 +38,31 @@ type answerEvent struct {
 
 // turn asks a question, and lets the user stop the answer. What was said of it until then stays.
 func (ch *chat) turn(ctx context.Context, question string) error {
-	ctx, cancel := context.WithCancel(ctx)
+	defer quietTerminal(os.Stdin)()
+	return ch.stoppable(ctx, func(ctx context.Context) error { return ch.ask(ctx, question) })
+}
+
+// stoppable does what may take long, until an interrupt, which is no error.
+func (ch *chat) stoppable(ctx context.Context, do func(context.Context) error) error {
+	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	select {
 	case <-ch.interrupts: // it was meant for what is over
 	default:
 	}
-	over := make(chan struct{})
-	defer close(over)
 	go func() {
 		select {
 		case <-ch.interrupts:
 			cancel()
-		case <-over:
+		case <-within.Done():
 		}
 	}()
-	defer quietTerminal(os.Stdin)()
-	return ch.ask(ctx, question)
+	err := do(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		ch.note("-- stopped")
+		return nil
+	}
+	return err
 }
 
 // reply is one answer while it is made.
