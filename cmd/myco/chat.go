@@ -192,10 +192,16 @@ func (ch *chat) greet(ctx context.Context) {
 	}
 }
 
-// note tells something beside the conversation, dimmed.
+// note tells something beside the conversation, dimmed, and broken between words where the terminal is too narrow.
 func (ch *chat) note(format string, args ...any) {
-	if !ch.quiet {
-		io.WriteString(ch.notes, dimStyle.Render(printable(fmt.Sprintf(format, args...)))+"\n") //nolint:errcheck // it is only a note
+	if ch.quiet {
+		return
+	}
+	for line := range strings.SplitSeq(printable(fmt.Sprintf(format, args...)), "\n") {
+		if width := ch.width(); width > 0 {
+			line = strings.Join(wrapWords(line, width), "\n")
+		}
+		io.WriteString(ch.notes, inStyle(dimStyle, line)+"\n") //nolint:errcheck // it is only a note
 	}
 }
 

@@ -76,20 +76,20 @@ func isVerb(word string) bool {
 	return ok && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r < 'a' || r > 'z' })
 }
 
-// chatHelp is what /help shows.
-func chatHelp() string {
-	rows := make([][2]string, len(chatVerbs))
-	for i, v := range chatVerbs {
-		rows[i] = [2]string{strings.TrimSpace(v.name + " " + v.arg), v.help}
+// chatHelp is what /help shows on a terminal of that width; 0 for any.
+func chatHelp(width int) string {
+	var rows [][2]string
+	for _, v := range chatVerbs {
+		rows = append(rows, [2]string{v.name + " " + v.arg, v.help})
 	}
-	var b strings.Builder
-	for _, r := range append(rows,
+	rows = append(rows,
 		[2]string{`"""`, `Begins and ends a question of several lines; so does \ at the end of a line.`},
 		[2]string{"Ctrl-C", "Stops the answer, and keeps the conversation."},
-		[2]string{"Ctrl-D", "Leaves."}) {
-		b.WriteString("  " + r[0] + strings.Repeat(" ", max(1, 16-len(r[0]))) + r[1] + "\n")
+		[2]string{"Ctrl-D", "Leaves."})
+	for i := range rows {
+		rows[i][0] = "  " + strings.TrimSpace(rows[i][0])
 	}
-	return b.String()
+	return fieldLines(wrapPairs(rows, width))
 }
 
 // gather joins the lines of one input: """ to """, or lines that end with a backslash.

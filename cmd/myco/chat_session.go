@@ -27,6 +27,13 @@ var sessionsGive = giving{
 	drop:    []string{"ANSWERS", "MODEL", "LAST", "BEGINS WITH"},
 }
 
+// chatGives is how /model and /node give way: a name is needed whole.
+var chatGives = giving{
+	shorten: map[string]int{"NODES": 8, "MODELS": 12},
+	wrap:    []string{"NODES", "MODELS"},
+	drop:    []string{"STATE", "NODES"},
+}
+
 // listSessions prints the conversations that are saved, the latest first.
 func (a *app) listSessions(files sessions) error {
 	all, problems := files.list()
@@ -66,7 +73,7 @@ func (ch *chat) command(ctx context.Context, l chatLine) error {
 func (ch *chat) do(ctx context.Context, l chatLine) error {
 	switch l.verb {
 	case "/help":
-		ch.say(chatHelp())
+		ch.say(chatHelp(ch.width()))
 	case "/model":
 		return ch.model(ctx, l)
 	case "/node":
@@ -192,7 +199,7 @@ func (ch *chat) model(ctx context.Context, l chatLine) error {
 		}
 		rows[i] = []string{now, name, strings.Join(on, " ")}
 	}
-	ch.say(tabulate([]string{"", "MODEL", "NODES"}, rows))
+	ch.say(chatGives.fitted(ch.width(), []string{"", "MODEL", "NODES"}, rows))
 	return nil
 }
 
@@ -246,7 +253,7 @@ func (ch *chat) showNodes(ctx context.Context) error {
 		}
 		rows[i] = []string{now, n.Name, state(string(n.State)), cmp.Or(strings.Join(models, " "), "-")}
 	}
-	ch.say(tabulate([]string{"", "NODE", "STATE", "MODELS"}, rows))
+	ch.say(chatGives.fitted(ch.width(), []string{"", "NODE", "STATE", "MODELS"}, rows))
 	return nil
 }
 

@@ -74,7 +74,9 @@ func tabulate(headers []string, rows [][]string) string {
 }
 
 // fields prints names and values below one another; those without a value are left out.
-func (v *view) fields(pairs [][2]string) {
+func (v *view) fields(pairs [][2]string) { v.text(fieldLines(pairs)) }
+
+func fieldLines(pairs [][2]string) string {
 	width := nameWidth(pairs)
 	var b strings.Builder
 	for _, p := range pairs {
@@ -84,7 +86,7 @@ func (v *view) fields(pairs [][2]string) {
 		indented := strings.ReplaceAll(p[1], "\n", "\n"+strings.Repeat(" ", width+columnGap))
 		b.WriteString(p[0] + strings.Repeat(" ", width+columnGap-lipgloss.Width(p[0])) + indented + "\n")
 	}
-	v.text(b.String())
+	return b.String()
 }
 
 // nameWidth is how wide the names are of what has a value.
