@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -40,11 +41,14 @@ type chatLine struct {
 // /etc/hosts is a question. An error names what is wrong with a command.
 func parseChat(in string) (chatLine, error) {
 	text := strings.TrimSpace(in)
-	word, rest, _ := strings.Cut(text, " ")
+	word, rest := text, ""
+	if i := strings.IndexFunc(text, unicode.IsSpace); i >= 0 {
+		word, rest = text[:i], text[i:]
+	}
 	if other := chatAliases[word]; other != "" {
 		word = other
 	}
-	if !isVerb(word) || strings.Contains(text, "\n") && !strings.HasPrefix(text, "/system") {
+	if !isVerb(word) || strings.Contains(text, "\n") && word != "/system" {
 		return chatLine{question: strings.Trim(in, "\r\n")}, nil
 	}
 	for _, v := range chatVerbs {
@@ -54,7 +58,7 @@ func parseChat(in string) (chatLine, error) {
 		l := chatLine{verb: v.name, arg: strings.TrimSpace(rest)}
 		l.set = l.arg != ""
 		if n := len(l.arg); n >= 2 && l.arg[0] == '"' && l.arg[n-1] == '"' {
-			l.arg = strings.Trim(l.arg, `"`)
+			l.arg = l.arg[1 : n-1]
 		}
 		switch {
 		case v.arg == "" && l.set:
@@ -94,9 +98,13 @@ func chatHelp(width int) string {
 
 // gather joins the lines of one input: """ to """, or lines that end with a backslash.
 type gather struct {
-	lines  []string
-	quoted bool
+	command string // stands before the quotes
+	lines   []string
+	quoted  bool
 }
+
+// quotable is what may stand before the quotes that begin an input of several lines.
+var quotable = map[string]bool{"": true, "/system": true}
 
 // add takes a line, and reports whether the input is whole.
 func (g *gather) add(line string) (text string, whole bool) {
@@ -109,8 +117,10 @@ func (g *gather) add(line string) (text string, whole bool) {
 		}
 		return g.take(before), true
 	}
-	if after, ok := strings.CutPrefix(strings.TrimLeft(line, " "), quote); ok && len(g.lines) == 0 {
+	if command, after, ok := strings.Cut(line, quote); ok && len(g.lines) == 0 && quotable[strings.TrimSpace(command)] {
+		g.command = strings.TrimSpace(command)
 		if before, closed := strings.CutSuffix(strings.TrimRight(after, " "), quote); closed {
+			g.quoted = true
 			return g.take(before), true
 		}
 		g.quoted = true
@@ -134,8 +144,12 @@ func (g *gather) take(last string) string {
 	if last != "" || !g.quoted {
 		lines = append(lines, last)
 	}
+	text := strings.Join(lines, "\n")
+	if g.command != "" {
+		text = g.command + ` "` + text + `"` // as one argument, which may be empty
+	}
 	*g = gather{}
-	return strings.Join(lines, "\n")
+	return text
 }
 
 // completions returns how a line may go on from its last word, and how much of it is there.

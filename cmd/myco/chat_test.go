@@ -33,6 +33,9 @@ func TestParseChat(t *testing.T) {
 		`/system Be "brief".`:          {verb: "/system", arg: `Be "brief".`, set: true},
 		"/system Speak\nlike a pirate": {verb: "/system", arg: "Speak\nlike a pirate", set: true},
 		"/save a name":                 {verb: "/save", arg: "a name", set: true},
+		"/system\nSpeak":               {verb: "/system", arg: "Speak", set: true},
+		"/system \"a\" is no \"b\"":    {verb: "/system", arg: `a" is no "b`, set: true},
+		"/systems\nare what?":          {question: "/systems\nare what?"},
 	} {
 		got, err := parseChat(in)
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(chatLine{})); d != "" || err != nil {
@@ -51,14 +54,18 @@ func TestParseChat(t *testing.T) {
 func TestGather(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string][]string{
-		"a\nb":                          {"a", "b"},
-		"a\\\nb\\\nc\nd":                {"a\nb\nc", "d"},
-		"\"\"\"a\nb\n\"\"\"\nc":         {"a\nb", "c"},
-		"\"\"\"\n a\n\n b\"\"\"":        {" a\n\n b"},
-		"\"\"\"one\"\"\"":               {"one"},
-		"say \"\"\"x":                   {"say \"\"\"x"},
-		"\"\"\"\nit ends in \\\n\"\"\"": {"it ends in \\"},
-		"pasted\nlines\\\nmore":         {"pasted", "lines\nmore"},
+		"a\nb":                            {"a", "b"},
+		"a\\\nb\\\nc\nd":                  {"a\nb\nc", "d"},
+		"\"\"\"a\nb\n\"\"\"\nc":           {"a\nb", "c"},
+		"\"\"\"\n a\n\n b\"\"\"":          {" a\n\n b"},
+		"\"\"\"one\"\"\"":                 {"one"},
+		"say \"\"\"x":                     {"say \"\"\"x"},
+		"\"\"\"\nit ends in \\\n\"\"\"":   {"it ends in \\"},
+		"pasted\nlines\\\nmore":           {"pasted", "lines\nmore"},
+		"/system \"\"\"\na\nb\n\"\"\"\nc": {"/system \"a\nb\"", "c"},
+		"/system \"\"\"a\"\"\"":           {`/system "a"`},
+		"/system \"\"\"\n\"\"\"":          {`/system ""`},
+		"/save \"\"\"a":                   {"/save \"\"\"a"},
 	} {
 		var g gather
 		var got []string
