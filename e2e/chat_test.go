@@ -165,6 +165,7 @@ func (x *terminal) answered(n int) {
 const (
 	ctrlC, ctrlD, enter, tab = "\x03", "\x04", "\r", "\t"
 	ready                    = "\n>>>" // below what was there
+	pasteOn, pasteOff        = "\x1b[?2004h", "\x1b[?2004l"
 )
 
 // A person talks with the demo model: edits, completes, leaves, and goes on the next day.
@@ -271,9 +272,20 @@ func TestChatIsInterrupted(t *testing.T) {
 	x.typed("how are you?" + enter) // while it waits: this is the next question
 	close(gate)
 	x.sees("Open now.\n\n• one\n• two\n-- tower", ">>> how are you?\nfine\n-- tower")
+	brackets := func(last string) { // what is pasted is one input, also while an answer is made: the mode lasts to the end
+		t.Helper()
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if said := x.said.String(); strings.LastIndex(said, last) < max(strings.LastIndex(said, pasteOn), strings.LastIndex(said, pasteOff)) ||
+			last == pasteOn && strings.Contains(said, pasteOff) {
+			t.Errorf("what is pasted is not bracketed as it should be: %q", said)
+		}
+	}
+	brackets(pasteOn)
 	x.typed("half a question" + ctrlC)
 	x.typed("/bye" + enter)
 	x.left()
+	brackets(pasteOff)
 	x = openTerminal(t, n, nil, "chat", "--resume")
 	x.sees("3 answered so far")
 	x.typed(ctrlD)

@@ -112,12 +112,19 @@ func (e *editor) line(prompt string) (string, error) {
 		return e.rl.ReadLine()
 	}
 	e.rl.SetPrompt(prompt)
-	io.WriteString(e.out, ansi.SetModeBracketedPaste)         //nolint:errcheck // as above
-	defer io.WriteString(e.out, ansi.ResetModeBracketedPaste) //nolint:errcheck // as above
+	io.WriteString(e.out, ansi.SetModeBracketedPaste) //nolint:errcheck // as above
 	return e.rl.ReadLine()
 }
 
-func (e *editor) close() { e.once.Do(func() { _ = e.rl.Close() }) }
+// close leaves the terminal as it was. Until then it brackets what is pasted, also while an answer is made.
+func (e *editor) close() {
+	e.once.Do(func() {
+		if !e.dumb {
+			io.WriteString(e.out, ansi.ResetModeBracketedPaste) //nolint:errcheck // as above
+		}
+		_ = e.rl.Close()
+	})
+}
 
 // pasteReader turns newlines of what is pasted, which the terminal brackets, into marks: a text of
 // several lines is one input, and not one for each line.
