@@ -113,6 +113,10 @@ func (ch *chat) open(c *chatCmd) (err error) {
 		if err == nil {
 			ch.s = old
 		} else if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+			_, problems := ch.files.list()
+			for _, p := range problems {
+				ch.hint("warning: %v", p)
+			}
 			ch.hint("A new conversation, called %s.", c.Session)
 			err = ch.files.name(ch.s, c.Session)
 		}

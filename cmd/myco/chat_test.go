@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,10 +33,10 @@ func TestParseChat(t *testing.T) {
 		`/model ""`:                    {verb: "/model", set: true},
 		`/system Be "brief".`:          {verb: "/system", arg: `Be "brief".`, set: true},
 		"/system Speak\nlike a pirate": {verb: "/system", arg: "Speak\nlike a pirate", set: true},
-		"/save a name":                 {verb: "/save", arg: "a name", set: true},
 		"/system\nSpeak":               {verb: "/system", arg: "Speak", set: true},
 		"/system \"a\" is no \"b\"":    {verb: "/system", arg: `a" is no "b`, set: true},
 		"/systems\nare what?":          {question: "/systems\nare what?"},
+		"/save a name":                 {verb: "/save", arg: "a name", set: true},
 	} {
 		got, err := parseChat(in)
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(chatLine{})); d != "" || err != nil {
@@ -197,14 +198,44 @@ func TestDamagedSessionsAreNamed(t *testing.T) {
 	s := d.start()
 	save(t, d, s)
 	writeFile(t, d.path("cut"), `{"version":1,"id":"cu`)
-	writeFile(t, d.path("later"), `{"version":2,"id":"later"}`)
+	writeFile(t, d.path("later"), `{"version":2,"id":"later","name":"trip"}`)
 	all, problems := d.list()
 	if len(all) != 1 || len(problems) != 2 {
 		t.Fatalf("%d sessions and problems %v", len(all), problems)
 	}
-	_, err := d.find("later")
-	if err == nil || !strings.Contains(err.Error(), "has format 2") {
-		t.Errorf("a session of a later version: %v", err)
+	for want, problem := range map[string]string{"later": "has format 2", "trip": "has format 2", "cut": "is damaged"} {
+		_, err := d.find(want)
+		if err == nil || !strings.Contains(err.Error(), problem) || errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+			t.Errorf("%s: %v, want that it %s: what is not found is begun anew", want, err, problem)
+		}
+	}
+}
+
+// What cannot be read is neither passed over nor overwritten.
+func TestDamagedSessionIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	d := chatsIn(t)
+	before, s := d.start(), d.start()
+	save(t, d, before)
+	save(t, d, s)
+	const later = `{"version":2,"id":"later"}`
+	writeFile(t, d.path(s.ID), later)
+	must(t, os.Chtimes(d.path(s.ID), time.Time{}, s.Updated))
+	_, err := d.last()
+	if e := bus.AsError(err); err == nil || !strings.Contains(e.Message, "the last conversation: ") || !strings.Contains(e.Hint, before.ID) {
+		t.Errorf("the last one is of a later version: %v", err)
+	}
+	id := s.ID
+	if copied, err := d.save(s); err != nil || !copied || s.ID == id {
+		t.Errorf("saved as %s, %v", s.ID, err)
+	}
+	b, err := os.ReadFile(d.path(id))
+	must(t, err)
+	if string(b) != later {
+		t.Errorf("%s is overwritten with %s", id, b)
+	}
+	if last, err := d.last(); err != nil || last.ID != s.ID {
+		t.Errorf("then the last one is %v, %v, want the copy", last, err)
 	}
 }
 

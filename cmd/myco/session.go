@@ -159,13 +159,13 @@ func (d sessions) start() *session {
 
 func (d sessions) path(id string) string { return filepath.Join(d.dir, id+".json") }
 
-// save replaces s's file. Where another chat has written it meanwhile, s goes on as a copy under a
-// new id, and copied is true: neither loses a word.
+// save replaces s's file. Where another chat has written it meanwhile, or another version of this program, s goes on as
+// a copy under a new id, and copied is true: neither loses a word.
 func (d sessions) save(s *session) (copied bool, err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return false, fmt.Errorf("save the conversation: %w", err)
 	}
-	if old, err := d.read(d.path(s.ID)); err == nil && old.Saves != s.Saves {
+	if old, err := d.read(d.path(s.ID)); err == nil && old.Saves != s.Saves || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		fresh := d.start()
 		s.ID, s.Name, s.Saves, copied = fresh.ID, "", 0, true
 	}
@@ -182,6 +182,7 @@ func (d sessions) save(s *session) (copied bool, err error) {
 	return copied, nil
 }
 
+// read reads a session's file. Of one of another version it returns, with the error, what it knows of it.
 func (d sessions) read(path string) (*session, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -192,7 +193,7 @@ func (d sessions) read(path string) (*session, error) {
 		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	if s.Version != sessionVersion {
-		return nil, fmt.Errorf("%s has format %d, and this myco reads %d: it is of another version", path, s.Version, sessionVersion)
+		return &s, fmt.Errorf("%s has format %d, and this myco reads %d: it is of another version", path, s.Version, sessionVersion)
 	}
 	if s.ID != strings.TrimSuffix(filepath.Base(path), ".json") {
 		return nil, fmt.Errorf("%s holds the conversation %q", path, s.ID)
@@ -200,11 +201,18 @@ func (d sessions) read(path string) (*session, error) {
 	return &s, nil
 }
 
+// unreadable is a session whose file cannot be read, for a reason.
+type unreadable struct {
+	error
+	id, name string    // the name is known of another version's
+	written  time.Time // the zero time where nobody knows
+}
+
 // list returns what can be read, the latest first, and what is wrong with the rest.
-func (d sessions) list() (all []*session, problems []error) {
+func (d sessions) list() (all []*session, problems []unreadable) {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, []error{err}
+		return nil, []unreadable{{error: err}}
 	}
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") {
@@ -212,7 +220,7 @@ func (d sessions) list() (all []*session, problems []error) {
 		}
 		s, err := d.read(filepath.Join(d.dir, e.Name()))
 		if err != nil {
-			problems = append(problems, err)
+			problems = append(problems, unreadableAs(e, s, err))
 			continue
 		}
 		all = append(all, s)
@@ -223,12 +231,29 @@ func (d sessions) list() (all []*session, problems []error) {
 	return all, problems
 }
 
+// unreadableAs is what is known of a file that cannot be read: s is nil, or what is said within.
+func unreadableAs(e fs.DirEntry, s *session, err error) unreadable {
+	u := unreadable{error: err, id: strings.TrimSuffix(e.Name(), ".json")}
+	if s != nil {
+		u.name = s.Name
+	}
+	if info, err := e.Info(); err == nil {
+		u.written = info.ModTime()
+	}
+	return u
+}
+
 // find returns the session that a person means: by name, id or the beginning of an id.
 func (d sessions) find(want string) (*session, error) {
 	all, problems := d.list()
 	for _, s := range all {
 		if s.Name == want || s.ID == want {
 			return s, nil
+		}
+	}
+	for _, p := range problems {
+		if want != "" && (p.name == want || p.id == want) {
+			return nil, bus.Errorf(bus.CodeFailed, "%w", p.error).WithHint("myco chat --list")
 		}
 	}
 	var found []*session
@@ -243,19 +268,32 @@ func (d sessions) find(want string) (*session, error) {
 	case len(found) > 1:
 		return nil, bus.Errorf(bus.CodeInvalid, "%d conversations begin with %q", len(found), want).WithHint("myco chat --list")
 	case len(problems) > 0:
-		return nil, bus.Errorf(bus.CodeNotFound, "no conversation %q, and %w", want, errors.Join(problems...)).WithHint("myco chat --list")
+		return nil, bus.Errorf(bus.CodeNotFound, "no conversation %q, and %w", want, allOf(problems)).WithHint("myco chat --list")
 	}
 	return nil, bus.Errorf(bus.CodeNotFound, "no conversation is called %q", want).WithHint("myco chat --list")
 }
 
-// last returns the session that was used last.
+func allOf(problems []unreadable) error {
+	all := make([]error, len(problems))
+	for i, p := range problems {
+		all[i] = p.error
+	}
+	return errors.Join(all...)
+}
+
+// last returns the session that was used last. Where that cannot be read, the one before is not taken for it.
 func (d sessions) last() (*session, error) {
 	all, problems := d.list()
+	for _, p := range problems {
+		switch {
+		case len(all) == 0:
+			return nil, p.error
+		case p.written.After(all[0].Updated):
+			return nil, bus.Errorf(bus.CodeFailed, "the last conversation: %w", p.error).WithHint("the one before: myco chat --session %s", quoted(all[0].title()))
+		}
+	}
 	if len(all) > 0 {
 		return all[0], nil
-	}
-	if len(problems) > 0 {
-		return nil, problems[0]
 	}
 	return nil, bus.Errorf(bus.CodeNotFound, "no conversation was saved yet").WithHint("myco chat")
 }
