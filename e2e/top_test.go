@@ -82,6 +82,12 @@ func TestTopShowsTheSwarm(t *testing.T) {
 	if j, err := json.Marshal(v); err != nil || strings.Contains(x.screen(), "for ever") {
 		t.Errorf("top shows a prompt, %s, %v", j, err)
 	}
+	dumb := openTerminal(t, a, []string{"TERM=dumb"}, "top") // as within editors: one look, and nothing to obey
+	dumb.sees("2 of 2 nodes ready", "2/2")
+	dumb.left()
+	if said := dumb.said.String(); strings.Contains(said, "\x1b") {
+		t.Errorf("a dumb terminal is told to obey: %q", said)
+	}
 	b.Kill()
 	x.sees("1 of 2 nodes ready", "lost")
 	x.typed("q")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -42,7 +43,7 @@ func (c *topCmd) Run(ctx context.Context, a *app) error {
 		cancel()
 		<-done
 	}()
-	if a.interactive && !a.json && term.IsTerminal(os.Stdout.Fd()) {
+	if a.interactive && !a.json && !slices.Contains(a.environ, "TERM=dumb") && term.IsTerminal(os.Stdout.Fd()) {
 		return a.topLive(ctx, g)
 	}
 	for {
@@ -95,6 +96,8 @@ func (m topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		switch msg.String() {
 		case "q", "esc", "ctrl+c", "ctrl+d":
 			return m, tea.Quit
+		case "ctrl+z":
+			return m, tea.Suspend
 		}
 	}
 	return m, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -99,5 +100,22 @@ func TestTopSnapshot(t *testing.T) {
 	o := d.myco("top").want(t, 0)
 	if !strings.Contains(o.out, "home  2 of 2 nodes ready") || !strings.Contains(o.out, "gemma3:27b +4") {
 		t.Errorf("printed %s", o.out)
+	}
+}
+
+// The keys that people try to leave it with do, and Ctrl-Z puts it aside.
+func TestTopObeysItsKeys(t *testing.T) {
+	t.Parallel()
+	keys := map[tea.Msg]tea.KeyPressMsg{
+		tea.QuitMsg{}: {Code: 'q', Text: "q"}, tea.SuspendMsg{}: {Code: 'z', Mod: tea.ModCtrl},
+	}
+	for want, key := range keys {
+		_, do := topModel{}.Update(key)
+		if do == nil || do() != want {
+			t.Errorf("%s does not do %T", key, want)
+		}
+	}
+	if _, do := (topModel{}).Update(tea.KeyPressMsg{Code: 'x', Text: "x"}); do != nil {
+		t.Error("x does something")
 	}
 }
