@@ -192,6 +192,8 @@ func TestDashboard(t *testing.T) {
 		t.Errorf("%d plots, want 1", n)
 	}
 	x.accessible("the dashboard")
+	crowd(t, x)
+	x.sees("#map", "laptop", "idle")
 	eval[bool](x, "(window.stays = true)")
 	eval[bool](x, "(document.querySelector('#open a').click(), true)")
 	x.sees("#task[open] #task-body", string(waits.ID), "What each node bid", "tower")

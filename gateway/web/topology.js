@@ -22,16 +22,32 @@ function links(nodes, self) {
 
 export const trip = ms => (ms < 10 ? ms.toFixed(1) : ms.toFixed(0)) + " ms"
 
-// places puts the nodes on a ring.
-function places(nodes, width, height, r) {
-  const turns = nodes.map((_, i) => 2 * Math.PI * i / nodes.length - (nodes.length === 2 ? Math.PI : Math.PI / 2))
+// many is from how many nodes on names go outward from the ring, and a line is drawn only where two do not hear each other: they
+// would cover one another.
+const many = 13
+
+// turn is where on the ring a node is.
+const turn = (i, nodes) => 2 * Math.PI * i / nodes.length - (nodes.length === 2 ? Math.PI : Math.PI / 2)
+
+// ring is for many nodes: as large as names leave room for, with circles that have room on it beside each other.
+function ring(nodes, width, height) {
+  const least = Math.min(width, height), outward = Math.min(110, 0.34 * least), round = Math.max(30, least / 2 - outward)
+  const r = Math.max(3, Math.min(15, Math.PI * round / nodes.length - 6))
+  const at = new Map(nodes.map((n, i) => [n.id, {x: width / 2 + round * Math.cos(turn(i, nodes)), y: height / 2 + round * Math.sin(turn(i, nodes)), turn: turn(i, nodes)}]))
+  return {r, at, letters: Math.floor((outward - r - 10) / 7)}
+}
+
+// places puts the nodes on a ring, with their names below them.
+function places(nodes, width, height) {
+  const r = nodes.length > 8 ? 15 : 21, turns = nodes.map((_, i) => turn(i, nodes))
   const top = r + 12, bottom = height - r - 46 // below each are two lines of words
   const high = Math.min(...turns.map(Math.sin)), low = Math.max(...turns.map(Math.sin))
   const rx = Math.max(0, Math.min(width / 2 - 64, 0.8 * height))
-  return new Map(nodes.map((n, i) => [n.id, {
+  const at = new Map(nodes.map((n, i) => [n.id, {
     x: width / 2 + (nodes.length > 1 ? rx * Math.cos(turns[i]) : 0),
     y: low - high < 0.01 ? (top + bottom) / 2 : top + (bottom - top) * (Math.sin(turns[i]) - high) / (low - high),
   }]))
+  return {r, at, letters: nodes.length > 8 ? 12 : 16}
 }
 
 // arc is a part of a circle, from and to in turns from the top.
@@ -60,38 +76,41 @@ const cut = (s, n) => [...s].length > n ? [...s].slice(0, n - 1).join("") + "…
 export function draw(s) {
   shown = s
   const width = map.clientWidth, nodes = [...s.nodes].sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1)
-  const height = nodes.length < 3 ? 200 : Math.min(nodes.length < 6 ? 330 : 420, Math.max(280, width * 0.72))
-  const r = nodes.length > 8 ? 15 : 21
+  const crowd = nodes.length >= many
+  const height = nodes.length < 3 ? 200 : crowd ? Math.min(520, Math.max(280, width * 0.9)) : Math.min(nodes.length < 6 ? 330 : 420, Math.max(280, width * 0.72))
   set(map, {viewBox: `0 0 ${width} ${height}`, height})
-  const at = places(nodes, width, height, r)
+  const {r, at, letters} = crowd ? ring(nodes, width, height) : places(nodes, width, height)
+  const all = links(nodes, s.self), kinds = new Set(all.map(l => l.kind))
   let lines = map.querySelector(".links"), dots = map.querySelector(".dots")
   if (lines === null) {
     lines = svg("g", {class: "links"})
     dots = svg("g", {class: "dots"})
     map.append(lines, dots)
   }
-  keyed(lines, links(nodes, s.self), l => l.a.id + " " + l.b.id, () => svg("g", {}, svg("line"), svg("text")), (g, l) => {
+  keyed(lines, crowd ? all.filter(l => l.kind === "half" || l.kind === "none") : all, l => l.a.id + " " + l.b.id, () => svg("g", {}, svg("line"), svg("text")), (g, l) => {
     const a = at.get(l.a.id), b = at.get(l.b.id), [line, words] = g.children
     set(g, {class: l.kind})
     set(line, {x1: a.x, y1: a.y, x2: b.x, y2: b.y})
     const from = l.far === l.a ? b : a, to = l.far === l.a ? a : b, part = nodes.length > 2 ? 0.6 : 0.5
     set(words, {x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part})
-    words.textContent = l.trip === undefined || l.trip === null ? "" : trip(l.trip)
+    words.textContent = crowd || l.trip === undefined || l.trip === null ? "" : trip(l.trip)
   })
   keyed(dots, nodes, n => n.id, dot, (g, n) => {
     const p = at.get(n.id), [core, slots, name, more, crown] = g.children
-    set(g, {class: "dot " + n.state + (n.queue_host ? " host" : ""), transform: `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`, "aria-label": label(n)})
+    set(g, {class: "dot " + n.state + (n.queue_host ? " host" : "") + (crowd ? " outward" : ""), transform: `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`, "aria-label": label(n)})
     set(core, {r})
-    keyed(slots, n.live ? slotArcs(n, r + 5) : [], a => a.d, () => svg("path"), (e, a) => set(e, {d: a.d, class: a.busy ? "busy" : "free"}))
-    crown.textContent = n.queue_host && n.live ? "queue" : ""
-    set(name, {y: r + 23})
+    keyed(slots, n.live && r > 6 ? slotArcs(n, r + 5) : [], a => a.d, () => svg("path"), (e, a) => set(e, {d: a.d, class: a.busy ? "busy" : "free"}))
+    crown.textContent = n.queue_host && n.live && !crowd ? "queue" : ""
+    const left = crowd && Math.cos(p.turn) < -0.01, degrees = crowd ? p.turn * 180 / Math.PI + (left ? 180 : 0) : 0
+    set(name, crowd ? {x: left ? -r - 10 : r + 10, y: 4, class: left ? "name left" : "name", transform: `rotate(${degrees.toFixed(1)})`} :
+      {x: null, y: r + 23, class: "name", transform: null})
     set(more, {y: r + 38})
-    name.textContent = cut(n.name, nodes.length > 8 ? 12 : 16)
-    more.textContent = word(n)
+    name.textContent = cut(n.name, letters)
+    more.textContent = crowd ? "" : word(n)
   })
-  const kinds = new Set(links(nodes, s.self).map(l => l.kind))
-  legend.textContent = nodes.length < 2 ? "" : "A line: both hear each other." + (kinds.has("half") ? " Dashed: one way alone." : "") +
-    (kinds.has("none") ? " Red: not at all." : "") + (nodes.some(n => n.rtt_ms !== undefined && !n.here) ? " Round trips are from this node." : "")
+  const both = crowd ? "The filled one holds the queue. Where there is no line, both hear each other." : "A line: both hear each other."
+  legend.textContent = nodes.length < 2 ? "" : both + (kinds.has("half") ? " Dashed: one way alone." : "") +
+    (kinds.has("none") ? " Red: not at all." : "") + (!crowd && nodes.some(n => n.rtt_ms !== undefined && !n.here) ? " Round trips are from this node." : "")
 }
 
 function dot(n) {
