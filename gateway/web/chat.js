@@ -119,6 +119,7 @@ async function write(c, asks, older, whole) {
   delete t.wrong
   try {
     await asks(leave.signal, told)
+    if (!t.content && !t.wrong) t.wrong = "The model said nothing."
   } catch (err) {
     t.wrong = err.name === "AbortError" || err.code === "cancelled" ? "Stopped." : named(err.message)
     away = err.status === 401 && !whole // with a key it may be come back to: it stays as it is kept, or tabs would call each other for ever

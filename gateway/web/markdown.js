@@ -1,4 +1,4 @@
-import {el} from "./dom.js"
+import {el, set} from "./dom.js"
 import {lexed} from "./lexing.js"
 
 // render makes elements of Markdown, in e, as soon as it is read; change is called with what then changes the page. What a
@@ -43,7 +43,9 @@ function fill(e, r, {tokens, links}) {
   if (same < 0) same = raw.length
   if (links !== r.links) same = 0
   while (e.childNodes.length > same) e.lastChild.remove()
-  e.append(...blocks(tokens.slice(same)))
+  const parts = blocks(tokens.slice(same))
+  for (const p of parts) if (p.localName !== "pre") set(p, {dir: "auto"}) // as its language is written; code is from left to right
+  e.append(...parts)
   Object.assign(r, {raw, links})
 }
 

@@ -19,7 +19,7 @@ function draw() {
   const all = conversations()
   list.replaceChildren(...all.map((t, i) => {
     const name = t.title || "(no words)"
-    const link = el("a", {href: "#" + t.id, "aria-current": t.id === shown && "page"}, name)
+    const link = el("a", {href: "#" + t.id, dir: "auto", "aria-current": t.id === shown && "page"}, name)
     link.addEventListener("click", () => dialog.close())
     return el("li", {}, link, el("span", {class: "dim"}, answered.has(t.id) ? "answering" : when(t.at)), button("Delete", () => {
       if (!confirm(`Delete “${name}”?`)) return

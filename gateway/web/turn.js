@@ -9,7 +9,7 @@ export function button(words, does, attrs = {}) {
 }
 
 // A turn is {role, content, pictures} of the person, or {role, content, thinking, about, wrong} of a model.
-export const turn = t => el("article", {class: "turn " + t.role})
+export const turn = t => el("article", {class: "turn " + t.role, dir: t.role === "user" ? "auto" : null})
 
 // showTurn puts a turn into its element, with buttons for what can be done; written is whether a model writes on. What has not
 // changed stays: the focus, and what is selected. The promise that it returns is of the answer's Markdown.
