@@ -70,6 +70,15 @@ func TestShellsComplete(t *testing.T) {
 			if got := result("myco models --json tinylm:la\t"); !strings.Contains(got, `"tinylm:latest"`) {
 				t.Errorf("a model was not completed: %s%s", got, term.screen())
 			}
+			// zsh's bashcompinit offers no names of several words.
+			const odd = `hol $(touch owned) "1"`
+			result("echo hi | myco chat -s '" + odd + "'")
+			if got := result("echo hi | myco chat --json --session hol\t"); name == "bash" && !strings.Contains(got, `"name":"hol $(touch owned) \"1\""`) {
+				t.Errorf("a name of several words was not completed: %s%s", got, term.screen())
+			}
+			if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
+				t.Error("the shell has run a name")
+			}
 		})
 	}
 	t.Run("fish", func(t *testing.T) {

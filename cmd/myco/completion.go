@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 	"github.com/charmbracelet/x/term"
@@ -83,7 +84,13 @@ func completes(ctx context.Context, parser *kong.Kong, args []string, s streams)
 	if line == "" {
 		return false
 	}
-	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(predictors(ctx, s)))
+	names := predictors(ctx, s)
+	if len(args) > 1 { // bash puts it into the line as it is; fish, which gives no words, quotes it
+		for what, p := range names {
+			names[what] = complete.PredictFunc(func(a complete.Args) []string { return asWords(p.Predict(a)) })
+		}
+	}
+	command, err := kongcompletion.Command(parser, kongcompletion.WithPredictors(names))
 	if err != nil {
 		return true // a shell has no place for it, and a test sees to it
 	}
@@ -105,6 +112,25 @@ func completes(ctx context.Context, parser *kong.Kong, args []string, s streams)
 		fmt.Fprint(s.out, strings.TrimPrefix(option, begun))
 	}
 	return true
+}
+
+// asWords has a shell take each name as one word and nothing else: other nodes name their models, and $(rm FILE) is a name. What
+// steers a terminal is left out.
+func asWords(names []string) (words []string) {
+	for _, name := range names {
+		if printable(name) != name || strings.Contains(name, "\n") {
+			continue
+		}
+		var b strings.Builder
+		for _, r := range name {
+			if r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.:/@+,%=~", r) {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+		}
+		words = append(words, b.String())
+	}
+	return words
 }
 
 // inherit tells commands of the flags of all: kong-completion 0.0.4 takes one before an argument for an

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/posener/complete"
 
@@ -53,5 +54,15 @@ func TestWhatPredictorsOffer(t *testing.T) {
 	}
 	if got := offers["task"].Predict(complete.Args{}); len(got) != completionMost || !slices.Contains(got, "letter") {
 		t.Errorf("of tasks, %d are offered, without the last: %v", len(got), got)
+	}
+}
+
+// What others have named is one word to a shell, and no command; what steers a terminal is not offered.
+func TestCompletionsAreWords(t *testing.T) {
+	t.Parallel()
+	got := asWords([]string{"gemma3:1b", "my trip", "$(rm x)`y`;z", "a\"b'c\\d", "~/x,y=1", "漢字モデル:7b", "\x1b[2J", "two\nlines"})
+	want := []string{"gemma3:1b", `my\ trip`, "\\$\\(rm\\ x\\)\\`y\\`\\;z", `a\"b\'c\\d`, "~/x,y=1", "漢字モデル:7b"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
