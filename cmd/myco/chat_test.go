@@ -192,6 +192,24 @@ func TestSessionInTwoChats(t *testing.T) {
 	}
 }
 
+// Two chats may begin a conversation of one name at once: the name is of the first that has something to keep.
+func TestNameOfTwoNewSessions(t *testing.T) {
+	t.Parallel()
+	d := chatsIn(t)
+	a, b := d.start(), d.start()
+	must(t, d.name(a, "trip"))
+	must(t, d.name(b, "trip"))
+	save(t, d, b)
+	if copied, err := d.save(a); err != nil || !copied || a.Name != "" {
+		t.Errorf("the second is called %q, copied %v, %v", a.Name, copied, err)
+	}
+	save(t, d, a)
+	save(t, d, b)
+	if got, err := d.find("trip"); err != nil || got.ID != b.ID {
+		t.Errorf("trip is %v, %v, want the first", got, err)
+	}
+}
+
 func TestDamagedSessionsAreNamed(t *testing.T) {
 	t.Parallel()
 	d := chatsIn(t)

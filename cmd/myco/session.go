@@ -169,6 +169,9 @@ func (d sessions) save(s *session) (copied bool, err error) {
 		fresh := d.start()
 		s.ID, s.Name, s.Saves, copied = fresh.ID, "", 0, true
 	}
+	if s.Saves == 0 && s.Name != "" && d.called(s.Name, s.ID) { // another chat has begun one of this name meanwhile
+		s.Name, copied = "", true
+	}
 	s.Updated = d.now()
 	s.Saves++
 	b, err := json.MarshalIndent(s, "", " ")
@@ -303,12 +306,15 @@ func (d sessions) name(s *session, name string) error {
 	if !utf8.ValidString(name) || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return bus.Errorf(bus.CodeInvalid, "a name has at most 64 bytes, on one line")
 	}
-	all, _ := d.list()
-	for _, o := range all {
-		if o.ID != s.ID && (o.Name == name || o.ID == name) {
-			return bus.Errorf(bus.CodeConflict, "another conversation is called %q", name).WithHint("/load %s, or another name", name)
-		}
+	if d.called(name, s.ID) {
+		return bus.Errorf(bus.CodeConflict, "another conversation is called %q", name).WithHint("/load %s, or another name", name)
 	}
 	s.Name = name
 	return nil
+}
+
+// called reports whether another session than that of the id goes by a name.
+func (d sessions) called(name, but string) bool {
+	all, _ := d.list()
+	return slices.ContainsFunc(all, func(o *session) bool { return o.ID != but && (o.Name == name || o.ID == name) })
 }
