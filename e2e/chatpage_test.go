@@ -293,6 +293,9 @@ func TestChatInABrowserWithAKey(t *testing.T) {
 	}
 	give("wrong")
 	x.sees("#wrong", "the key is missing or wrong")
+	if wrong := eval[string](x, "document.getElementById('wrong').textContent"); strings.Contains(wrong, "Authorization") {
+		t.Errorf("a person with a phone is to send a header: %s", wrong)
+	}
 	eval[bool](x, "(Storage.prototype.setItem = () => { throw new Error('no room') }, true)")
 	give(" \u200b" + k.Key + "ж") // as it may come with a paste, into a browser that keeps nothing
 	x.sees("#model", engine.Model)

@@ -2,10 +2,11 @@
 
 // Refused is an answer that did not come, and why.
 export class Refused extends Error {
-  constructor(status, message, code) {
+  constructor(status, message, code, cause) {
     super(message)
     this.status = status
     this.code = code
+    this.cause = cause ?? message // without what a program can do
   }
 }
 
@@ -19,7 +20,7 @@ async function reached(address, options) {
   const text = await r.text().catch(unless(broke))
   let said
   try { said = JSON.parse(text).error } catch { /* it is no JSON */ }
-  throw new Refused(r.status, [said?.message, said?.hint].filter(Boolean).join(": ") || `The node answers ${r.status}.`, said?.code)
+  throw new Refused(r.status, [said?.message, said?.hint].filter(Boolean).join(": ") || `The node answers ${r.status}.`, said?.code, said?.message)
 }
 
 const broke = "The answer broke off before it was whole."

@@ -25,7 +25,7 @@ export async function look(begun) {
   try {
     known = await swarm(key())
   } catch (e) {
-    if (e instanceof Refused && e.status === 401) return login(key() ? e.message : "")
+    if (e instanceof Refused && e.status === 401) return login(key() ? e.cause : "")
     return complain(e.message)
   }
   $("login").hidden = true
