@@ -82,6 +82,10 @@ func (ch *chat) do(ctx context.Context, l chatLine) error {
 		}
 		return ch.useNode(ctx, l.arg)
 	case "/peers":
+		if ch.local {
+			ch.note("No daemon runs here, and so there is no swarm: this machine answers.")
+			return ch.showNodes(ctx)
+		}
 		s, err := ch.status(ctx)
 		if err != nil {
 			return err

@@ -50,3 +50,14 @@ func TestChatFitsItsTerminal(t *testing.T) {
 		}
 	}
 }
+
+// Without a daemon there is no swarm: no host of a queue, and no term.
+func TestPeersWithoutADaemon(t *testing.T) {
+	t.Parallel()
+	var errs strings.Builder
+	ch := &chat{app: &app{}, local: true, asker: knowingAsker{all: []bus.NodeInfo{{Name: "alone", Models: []bus.ModelInfo{{Name: "gemma3:1b"}}}}}, notes: &errs, s: &session{}}
+	must(t, ch.command(t.Context(), chatLine{verb: "/peers"}))
+	if said := errs.String(); !strings.Contains(said, "there is no swarm") || !strings.Contains(said, "gemma3:1b") || strings.Contains(said, "queue") {
+		t.Errorf("it says %s", said)
+	}
+}
