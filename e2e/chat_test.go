@@ -287,7 +287,7 @@ func TestChatIsInterrupted(t *testing.T) {
 	x.left()
 	brackets(pasteOff)
 	x = openTerminal(t, n, nil, "chat", "--resume")
-	x.sees("3 answered so far")
+	x.sees("3 answered so far", ready) // before that the terminal takes Ctrl-D for itself
 	x.typed(ctrlD)
 	x.left()
 }
