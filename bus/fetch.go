@@ -35,8 +35,8 @@ type FetchRequest struct {
 	// Format is one of the above; empty is FormatMarkdown.
 	Format string `json:"format,omitempty"`
 	// MaxBytes is how much of the page is read, in bytes after decompression, and how long the text is at
-	// most; what comes beyond is left out, see FetchResult.Truncated. 0 is DefaultPage. A document, PDF or
-	// DOCX, is read whole, and one of more than MaxPage fails.
+	// most; what comes beyond is left out, see FetchResult.Truncated. 0 is DefaultPage. A document, such
+	// as a PDF, is read whole, and one of more than MaxPage fails.
 	MaxBytes int `json:"max_bytes,omitempty"`
 }
 

@@ -120,7 +120,7 @@ type FileProgress struct {
 // FileResult is the result of a task of TypeFile.
 type FileResult struct {
 	// Text is the document in Format, in UTF-8, with lines ended by a line feed. Before the text of each
-	// page stands a line such as "[page 3]", where there are pages.
+	// page stands a line such as "[page 3]", where there are pages; slides are.
 	Text   string `json:"text"`
 	Format string `json:"format"`
 	// Kind is what the document was found to be: a media type without parameters.

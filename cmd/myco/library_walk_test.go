@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabriel-vasile/mimetype"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
@@ -78,7 +80,7 @@ func TestLibraryTellsWhatIsLeftOut(t *testing.T) {
 	must(t, err)
 	must(t, long.Truncate(bus.MaxDocument+1))
 	must(t, long.Close())
-	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX, ODT, EPUB or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
+	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX, ODT, PPTX, ODP, EPUB or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
 	bare := filepath.Join(d.dir, "bare")
 	must(t, os.Mkdir(bare, 0o700))
 	writeFile(t, filepath.Join(bare, "__init__.py"), "")
@@ -188,4 +190,21 @@ func TestLibraryLeavesOutWhatIsIgnored(t *testing.T) {
 	reads("a.log", "notes.txt", "out.txt", "r.md", "x.md")
 	d.myco("library", "update", "papers").want(t, 0, "0 read now, 0 gone")
 	d.myco("library", "update", "papers", "--ignore").want(t, 0, left, "0 read now, 5 gone")
+}
+
+// Documents of offices are taken in, and are told in words that people use.
+func TestKindsOfDocuments(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"report.docx": "", "report.odt": "", "report.epub": "", "talk.pptx": "PPTX, 2 slides", "talk.odp": "ODP, 2 slides"} {
+		path := filepath.Join("..", "..", "handlers", "file", "testdata", name)
+		if is, err := document(path); err != nil || !is {
+			t.Errorf("%s is a document: %v, error %v", name, is, err)
+		}
+		is, err := mimetype.DetectFile(path)
+		must(t, err)
+		got := fileView{File: name, FileResult: &bus.FileResult{Kind: is.String(), Pages: 2, PagesEmpty: []int{1}, Words: 1}}.footer()
+		if want != "" && got != "-- "+name+", "+want+", 1 word, 1 slide without text, 0s" {
+			t.Errorf("%s: footer %q, want %s", name, got, want)
+		}
+	}
 }

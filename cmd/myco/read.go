@@ -28,7 +28,7 @@ const (
 // readCmd makes text of documents.
 type readCmd struct {
 	Files  []string `arg:"" optional:"" name:"file" help:"Documents; - for standard input."`
-	Pages  string   `help:"Of a PDF, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
+	Pages  string   `help:"Of a PDF or of slides, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
 	Format string   `help:"markdown or text (default: markdown)." placeholder:"FORMAT"`
 	Node   string   `help:"The node that must read them: its name, its id or the beginning of its id." placeholder:"NODE"`
 }
@@ -92,19 +92,27 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
+// What has slides.
+const (
+	typePPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	typeODP  = "application/vnd.oasis.opendocument.presentation"
+)
+
 // kinds are what people call what has a long name.
 var kinds = map[string]string{
 	"application/pdf": "PDF",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document": "DOCX",
 	"application/vnd.oasis.opendocument.text":                                 "ODT",
 	"application/epub+zip":                                                    "EPUB",
+	typePPTX:                                                                  "PPTX",
+	typeODP:                                                                   "ODP",
 }
 
 // footer tells what was read, and who read it.
 func (v fileView) footer() string {
 	parts := []string{oneLine(called(v.File)), cmp.Or(kinds[v.Kind], v.Kind)}
 	if v.Pages > 0 {
-		parts = append(parts, plural(v.Pages, "page"))
+		parts = append(parts, plural(v.Pages, v.page()))
 	}
 	parts = append(parts, plural(v.Words, "word")+v.missing())
 	if v.NodeName != "" {
@@ -117,13 +125,21 @@ func (v fileView) footer() string {
 	return "-- " + strings.Join(parts, ", ")
 }
 
+// page is what people call a page of the document.
+func (v fileView) page() string {
+	if v.Kind == typePPTX || v.Kind == typeODP {
+		return "slide"
+	}
+	return "page"
+}
+
 // missing tells what of the document is not in its text.
 func (v fileView) missing() (what string) {
 	if v.FileResult == nil {
 		return ""
 	}
 	if n := len(v.PagesEmpty); n > 0 {
-		what = ", " + plural(n, "page") + " without text"
+		what = ", " + plural(n, v.page()) + " without text"
 	}
 	if v.Truncated {
 		what += ", cut at its longest"

@@ -21,7 +21,7 @@ type summarizeCmd struct {
 	Model string   `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node  string   `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id. Any may read." placeholder:"NODE"`
 	Words int      `help:"About how long the summary is, in words (default: 200)." default:"200" placeholder:"N"`
-	Pages string   `help:"Of a PDF, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
+	Pages string   `help:"Of a PDF or of slides, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
 }
 
 // Run implements the command.

@@ -17,7 +17,7 @@ type transformCmd struct {
 	Files       []string `arg:"" optional:"" name:"file" help:"Documents; - for standard input."`
 	Model       string   `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node        string   `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id. Any may read." placeholder:"NODE"`
-	Pages       string   `help:"Of a PDF, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
+	Pages       string   `help:"Of a PDF or of slides, these pages alone: 1-3,7 or 5-." placeholder:"PAGES"`
 }
 
 // transformView is what transform --json prints.

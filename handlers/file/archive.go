@@ -25,7 +25,7 @@ const (
 
 var errBomb = errors.New("it is larger, unpacked, than what is read")
 
-// archive is a zip of XML that is read: a DOCX, an ODT or an EPUB.
+// archive is a zip of XML that is read: a document of Office, an OpenDocument or an EPUB.
 type archive struct {
 	ctx  context.Context // of one reading
 	zip  *zip.Reader

@@ -14,7 +14,7 @@ const (
 	maxCells = 1000
 )
 
-// body is the text of a DOCX or an ODT, as it is made.
+// body is the text of a DOCX or an ODT, or of a shape of a slide, as it is made.
 type body struct {
 	plain   bool
 	links   map[string]string // targets by id

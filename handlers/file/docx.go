@@ -1,62 +1,15 @@
 package file
 
 import (
-	"archive/zip"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/xml"
-	"io"
-	"io/fs"
 	"path"
 	"strconv"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
-
-// isDOCX reports whether content is an archive with what a DOCX must have.
-func isDOCX(content []byte) bool {
-	if !bytes.HasPrefix(content, []byte("PK\x03\x04")) {
-		return false
-	}
-	if z, err := zip.NewReader(bytes.NewReader(content), int64(len(content))); err == nil {
-		return mainPart(z) != ""
-	}
-	return bytes.Contains(content, []byte("word/document")) // cut off: it is told that it is broken
-}
-
-// mainPart is the part of an archive that is the document: the one that its relationships name (ECMA-376, part 2, 9.3), as
-// Word on the web calls it document2.xml, or else the one of the usual name. It is empty where there is none.
-func mainPart(z *zip.Reader) string {
-	main := "word/document.xml"
-	if f, err := z.Open("_rels/.rels"); err == nil {
-		// What cannot be read names none.
-		_ = each(xml.NewDecoder(io.LimitReader(f, zipRoot)), func(e xml.StartElement) {
-			target := strings.TrimPrefix(attr(e, "Target"), "/")
-			if relates(e, "officeDocument") && strings.HasPrefix(target, "word/") {
-				main = target
-			}
-		}, ignore, ignore)
-		_ = f.Close() // it was read
-	}
-	if _, err := fs.Stat(z, main); err != nil {
-		return ""
-	}
-	return main
-}
-
-// relates reports whether e is a relationship of a type, which is the last part of a URL.
-func relates(e xml.StartElement, typ string) bool {
-	return e.Name.Local == "Relationship" && path.Base(attr(e, "Type")) == typ
-}
-
-// isLocked reports whether content is a document of Office that has a password: an OLE file that holds the encrypted one
-// in a stream of this name ([MS-OFFCRYPTO], 2.3.4.4).
-func isLocked(content []byte) bool {
-	return bytes.HasPrefix(content, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) &&
-		bytes.Contains(content, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"))
-}
 
 // readDOCX makes text of a DOCX.
 func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
@@ -67,7 +20,7 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 		return fail(err)
 	}
 	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, parts: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
-	main := mainPart(d.zip)
+	main := mainPart(d.zip, kindDOCX)
 	dir, base := path.Split(main)
 	if err := d.part(dir+"_rels/"+base+".rels", false, b.readRelations); err != nil {
 		return fail(err)

@@ -68,7 +68,6 @@ func TestDOCXNotes(t *testing.T) {
 // Word on the web calls the parts otherwise; the archive says how.
 func TestDOCXWithOtherNames(t *testing.T) {
 	h := setup(t, file.Config{})
-	const types = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
 	got, err := read(t, h, bus.FileRequest{Name: "report.docx", Content: archiveOf(t,
 		"[Content_Types].xml", `<Types/>`,
 		"_rels/.rels", `<Relationships><Relationship Id="rId1" Type="`+types+`officeDocument" Target="/word/document2.xml"/></Relationships>`,

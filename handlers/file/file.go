@@ -128,6 +128,8 @@ const (
 	kindPDF   = "application/pdf"
 	kindDOCX  = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 	kindODT   = "application/vnd.oasis.opendocument.text"
+	kindPPTX  = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	kindODP   = "application/vnd.oasis.opendocument.presentation"
 	kindEPUB  = "application/epub+zip"
 	kindHTML  = "text/html"
 	kindXHTML = "application/xhtml+xml"
@@ -144,7 +146,7 @@ func (h *Handler) read(ctx context.Context, req bus.FileRequest) (bus.FileResult
 // readKind makes text of the document, by what its content is.
 func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	kind, is := kindOf(req.Name, req.Content)
-	if req.Pages != "" && kind != kindPDF {
+	if req.Pages != "" && kind != kindPDF && kind != kindPPTX && kind != kindODP {
 		return bus.FileResult{}, bus.Errorf(bus.CodeInvalid, "%s has no pages to choose from: it is %s", named(req.Name), kind).WithHint("leave out the pages")
 	}
 	if kind == kindPDF {
@@ -161,6 +163,10 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 		res, err = h.within(ctx, req, readHTML)
 	case kind == kindODT:
 		res, err = readODT(ctx, req)
+	case kind == kindPPTX:
+		res, err = readPPTX(ctx, req)
+	case kind == kindODP:
+		res, err = readODP(ctx, req)
 	case kind == kindEPUB:
 		res, err = h.within(ctx, req, readEPUB)
 	case isText(is):
@@ -168,7 +174,7 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	case isLocked(req.Content):
 		return res, errLocked(req.Name)
 	default:
-		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, ODT, EPUB, HTML and plain text are read", named(req.Name), kind)
+		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, ODT, PPTX, ODP, EPUB, HTML and plain text are read", named(req.Name), kind)
 		if strings.HasPrefix(kind, "image/") {
 			return res, e.WithHint("a model that sees looks at it: myco ask --image FILE PROMPT")
 		}
@@ -199,7 +205,7 @@ var tableKinds = []string{"text/csv", "text/tab-separated-values"}
 // HTML though it begins like it, as many files of Markdown do, and one that is called HTML may begin with
 // something else.
 func kindOf(name string, content []byte) (string, *mimetype.MIME) {
-	pdf, is := isPDF(name, content), mimetype.Detect(content)
+	pdf, is, made := isPDF(name, content), mimetype.Detect(content), officeKind(content)
 	if is.Is(kindPDF) && !pdf {
 		is = mimetype.Lookup(kindText)
 	}
@@ -207,8 +213,8 @@ func kindOf(name string, content []byte) (string, *mimetype.MIME) {
 	switch ext := strings.ToLower(path.Ext(name)); {
 	case pdf:
 		kind = kindPDF
-	case isDOCX(content):
-		kind = kindDOCX
+	case made != "":
+		kind = made
 	case kind == "application/zip" && isEPUB(content):
 		kind = kindEPUB
 	case kind == kindXHTML, slices.Contains(htmlNames, ext) && isText(is):

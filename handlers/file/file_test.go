@@ -463,6 +463,8 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("a\n\nb"), "")
 	f.Add(odt(f, `<list><list-item><p>a<note><note-body><p>b</p></note-body></note><a href="c">d</a></p></list-item></list><table><table-row><covered-table-cell/></table-row></table>`), "text")
 	f.Add(epub(f), "")
+	f.Add(pptx(f, shape(`type="title"`, "<r><t>a</t></r>")+shape("idx='1'", `<pPr lvl="-1"><buAutoNum/></pPr><r><rPr><hlinkClick r:id="rId2"/></rPr><t>b</t></r>`), shape("", "<t>c</t>")), "")
+	f.Add(odp(f, `<page><frame class="title"><p>a</p></frame><notes><frame><list><list-item><p>b</p></list-item></list></frame></notes></page>`), "text")
 	f.Add(packed(f, `<document><p><pPr><numPr><ilvl val="-1"/><numId val="1"/></numPr></pPr><r><t>a</t></r></p><tbl><tr><tc><tbl><tr><tc><p><t>b</t></p></tc></tr></tbl></tc></tr></tbl></document>`), "text")
 	h := file.New(file.Config{})
 	f.Fuzz(func(t *testing.T, content []byte, format string) {

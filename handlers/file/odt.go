@@ -32,12 +32,21 @@ type odt struct {
 // readODT makes text of an ODT.
 func readODT(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	var res bus.FileResult
+	o := &odt{body: &body{plain: req.Format == bus.FileText, numbers: map[string]bool{}}}
+	if err := readOpenDocument(ctx, req, "ODT", &res, o.readStyles, o.read); err != nil {
+		return res, err
+	}
+	err := o.out.into(&res, req.Name)
+	return res, err
+}
+
+// readOpenDocument has styles and content read those parts of a document of a kind, and puts what it says of itself into res.
+func readOpenDocument(ctx context.Context, req bus.FileRequest, kind string, res *bus.FileResult, styles, content func(*xml.Decoder) error) error {
 	a, err := openArchive(ctx, req.Content)
 	if err != nil {
-		return res, unreadable(req.Name, "ODT", err)
+		return unreadable(req.Name, kind, err)
 	}
 	locked := false
-	o := &odt{body: &body{plain: req.Format == bus.FileText, numbers: map[string]bool{}}}
 	for _, part := range []struct {
 		name string
 		take func(*xml.Decoder) error
@@ -46,19 +55,18 @@ func readODT(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 		{"META-INF/manifest.xml", func(x *xml.Decoder) error {
 			return each(x, func(e xml.StartElement) { locked = locked || e.Name.Local == "encryption-data" }, ignore, ignore)
 		}, false},
-		{"styles.xml", o.readStyles, false},
-		{"meta.xml", func(x *xml.Decoder) error { return readCore(x, &res) }, false},
-		{"content.xml", o.read, true},
+		{"styles.xml", styles, false},
+		{"meta.xml", func(x *xml.Decoder) error { return readCore(x, res) }, false},
+		{"content.xml", content, true},
 	} {
 		if err := a.part(part.name, part.must, part.take); err != nil && !locked {
-			return res, unreadable(req.Name, "ODT", err)
+			return unreadable(req.Name, kind, err)
 		}
 		if locked {
-			return res, errLocked(req.Name)
+			return errLocked(req.Name)
 		}
 	}
-	err = o.out.into(&res, req.Name)
-	return res, err
+	return nil
 }
 
 // readStyles reads which lists are numbered.
@@ -77,14 +85,20 @@ func (o *odt) listStyle(e xml.StartElement) {
 
 // read makes text of the content.
 func (o *odt) read(x *xml.Decoder) error {
-	err := each(x, o.start, o.end, func(s string) {
-		if o.skip == 0 && len(o.paras) > 0 && !o.out.full {
-			o.write(strings.NewReplacer("\n", " ", "\t", " ").Replace(s)) // others than these have elements
-		}
-	})
+	err := each(x, o.start, o.end, o.chars)
 	o.finish()
 	return err
 }
+
+// chars takes in the text within a paragraph.
+func (o *odt) chars(s string) {
+	if o.skip == 0 && len(o.paras) > 0 && !o.out.full {
+		o.write(odtBlanks.Replace(s))
+	}
+}
+
+// odtBlanks makes blanks of what has elements where it is meant.
+var odtBlanks = strings.NewReplacer("\n", " ", "\t", " ")
 
 func (o *odt) start(e xml.StartElement) {
 	name := e.Name.Local

@@ -149,7 +149,7 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 	case count.PageCount == 0:
 		return res, bus.Errorf(bus.CodeFailed, "%s has no pages", name)
 	case read == 0:
-		return res, bus.Errorf(bus.CodeInvalid, "%s has no page among %s: its last one is %d", name, req.Pages, count.PageCount)
+		return res, errNoPage(name, req.Pages, count.PageCount)
 	case len(res.PagesEmpty) == read && bad != nil:
 		return res, broken(name, bad)
 	case len(res.PagesEmpty) == read:
@@ -158,6 +158,10 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 	}
 	res.Text, res.Truncated = w.text()
 	return res, nil
+}
+
+func errNoPage(name, pages string, last int) *bus.Error {
+	return bus.Errorf(bus.CodeInvalid, "%s has no page among %s: its last one is %d", name, pages, last)
 }
 
 // broken is the error for a PDF that PDFium cannot read, or that stopped it: where it was then is in the lines below.

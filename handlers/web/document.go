@@ -11,7 +11,8 @@ import (
 var documents = []string{
 	"application/pdf", "application/x-pdf",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-	"application/vnd.oasis.opendocument.text", "application/epub+zip",
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation",
+	"application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.presentation", "application/epub+zip",
 }
 
 // untold are the types of what a server knows no type of, or wants to be kept rather than shown.

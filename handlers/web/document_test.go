@@ -42,6 +42,21 @@ func TestDocument(t *testing.T) {
 			t.Errorf("%s: %+v, error %v; want as of the file: %+v", format, r, err, want)
 		}
 	}
+	for name, media := range map[string]string{
+		"talk.pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation", "talk.odp": "application/vnd.oasis.opendocument.presentation",
+		"report.odt": "application/vnd.oasis.opendocument.text", "report.epub": "application/epub+zip",
+	} {
+		content, err := os.ReadFile(filepath.Join("..", "file", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, media := range map[string]string{"/told/" + name: media, "/kept/" + name: "application/octet-stream"} {
+			s.page(path, media, string(content))
+			if r, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL + path}); err != nil || r.Title != "Bees in the garden" || r.Byline != "Ada Müller" {
+				t.Errorf("%s as %s: %+v, error %v", name, media, r, err)
+			}
+		}
+	}
 	// Servers say so of what is to be kept in a file, and of what they know no type of.
 	if r, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL + "/kept", MaxBytes: 20}); err != nil || r.Bytes != len(content) || r.Title == "" {
 		t.Errorf("to be kept: %+v, error %v", r, err)
