@@ -136,6 +136,7 @@ type FileResult struct {
 	PagesEmpty []int `json:"pages_empty,omitempty"`
 	// Words is how many words Text has.
 	Words int `json:"words"`
-	// Truncated tells that the text is longer than MaxFileText, and cut there.
+	// Truncated tells that the text is longer than MaxFileText, and cut there, or that something of a spreadsheet is
+	// left out, of which the text tells.
 	Truncated bool `json:"truncated,omitempty"`
 }

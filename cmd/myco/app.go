@@ -36,7 +36,7 @@ type cli struct {
 	Search    searchCmd    `cmd:"" help:"Search the web through a node that has a search engine."`
 	Research  researchCmd  `cmd:"" help:"Answer a question from the web, all nodes at once: with its sources."`
 	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
-	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, ODT, PPTX, ODP, EPUB, HTML and plain text, on any node."`
+	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB, HTML and plain text, on any node."`
 	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
 	Transform transformCmd `cmd:"" help:"Write documents anew: translate or correct them, all nodes at once."`
 	Library   libraryCmd   `cmd:"" help:"Keep documents at hand, to find passages in them and to ask about them."`

@@ -54,7 +54,7 @@ func (u *libraryUpdate) walk(docs []library.Document) found {
 		u.hint("[left out, as %s files say: %s; --no-ignore takes that in]", strings.Join(ignoreFiles, " and "), what)
 	}
 	if len(f.left) > 0 {
-		u.hint("[left out, for they are no PDF, DOCX, ODT, PPTX, ODP, EPUB or text of %d MiB at most: %s]", bus.MaxDocument>>20, tally(slices.Collect(maps.Values(f.left))))
+		u.hint("[left out, for they are no PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB or text of %d MiB at most: %s]", bus.MaxDocument>>20, tally(slices.Collect(maps.Values(f.left))))
 	}
 	return f
 }
@@ -201,7 +201,7 @@ func document(path string) (bool, error) {
 	}
 	defer f.Close()
 	switch strings.ToLower(filepath.Ext(path)) {
-	case ".pdf", ".docx", ".pptx":
+	case ".pdf", ".docx", ".pptx", ".xlsx":
 		return true, nil
 	}
 	head := make([]byte, sniffed)

@@ -80,7 +80,7 @@ func TestLibraryTellsWhatIsLeftOut(t *testing.T) {
 	must(t, err)
 	must(t, long.Truncate(bus.MaxDocument+1))
 	must(t, long.Close())
-	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX, ODT, PPTX, ODP, EPUB or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
+	d.myco("library", "add", "papers", dir).want(t, 0, "[left out, for they are no PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB or text of 64 MiB at most: 2 .jpg, 1 .1, 1 .2, 1 .3, 1 .4, 1 .epub, 4 others]")
 	bare := filepath.Join(d.dir, "bare")
 	must(t, os.Mkdir(bare, 0o700))
 	writeFile(t, filepath.Join(bare, "__init__.py"), "")
@@ -195,7 +195,7 @@ func TestLibraryLeavesOutWhatIsIgnored(t *testing.T) {
 // Documents of offices are taken in, and are told in words that people use.
 func TestKindsOfDocuments(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{"report.docx": "", "report.odt": "", "report.epub": "", "talk.pptx": "PPTX, 2 slides", "talk.odp": "ODP, 2 slides"} {
+	for name, want := range map[string]string{"report.docx": "", "report.odt": "", "report.epub": "", "budget.xlsx": "XLSX, 2 pages", "budget.ods": "ODS, 2 pages", "talk.pptx": "PPTX, 2 slides", "talk.odp": "ODP, 2 slides"} {
 		path := filepath.Join("..", "..", "handlers", "file", "testdata", name)
 		if is, err := document(path); err != nil || !is {
 			t.Errorf("%s is a document: %v, error %v", name, is, err)
@@ -203,7 +203,8 @@ func TestKindsOfDocuments(t *testing.T) {
 		is, err := mimetype.DetectFile(path)
 		must(t, err)
 		got := fileView{File: name, FileResult: &bus.FileResult{Kind: is.String(), Pages: 2, PagesEmpty: []int{1}, Words: 1}}.footer()
-		if want != "" && got != "-- "+name+", "+want+", 1 word, 1 slide without text, 0s" {
+		page := strings.TrimSuffix(want[strings.LastIndex(want, " ")+1:], "s")
+		if want != "" && got != "-- "+name+", "+want+", 1 word, 1 "+page+" without text, 0s" {
 			t.Errorf("%s: footer %q, want %s", name, got, want)
 		}
 	}

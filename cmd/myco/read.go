@@ -104,8 +104,10 @@ var kinds = map[string]string{
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document": "DOCX",
 	"application/vnd.oasis.opendocument.text":                                 "ODT",
 	"application/epub+zip":                                                    "EPUB",
-	typePPTX:                                                                  "PPTX",
-	typeODP:                                                                   "ODP",
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":       "XLSX",
+	"application/vnd.oasis.opendocument.spreadsheet":                          "ODS",
+	typePPTX: "PPTX",
+	typeODP:  "ODP",
 }
 
 // footer tells what was read, and who read it.

@@ -23,13 +23,18 @@ const (
 	zipEntries = 10_000
 )
 
-var errBomb = errors.New("it is larger, unpacked, than what is read")
+var (
+	errBomb   = errors.New("it is larger, unpacked, than what is read")
+	errEnough = errors.New("enough of it was read")
+)
 
 // archive is a zip of XML that is read: a document of Office, an OpenDocument or an EPUB.
 type archive struct {
 	ctx  context.Context // of one reading
 	zip  *zip.Reader
 	left int64 // bytes that may still be unpacked
+	// enough has the reading of the present part end with errEnough.
+	enough bool
 }
 
 func openArchive(ctx context.Context, content []byte) (*archive, error) {
@@ -81,6 +86,10 @@ type capped struct {
 func (c *capped) Read(b []byte) (int, error) {
 	if c.a.ctx.Err() != nil {
 		return 0, context.Cause(c.a.ctx)
+	}
+	if c.a.enough {
+		c.a.enough = false
+		return 0, errEnough
 	}
 	n, err := c.r.Read(b)
 	c.left, c.a.left = c.left-int64(n), c.a.left-int64(n)

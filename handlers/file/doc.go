@@ -1,4 +1,4 @@
-// Package file makes text of documents: PDF, DOCX, ODT, PPTX, ODP, EPUB, HTML and plain text of any kind. A document
+// Package file makes text of documents: PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB, HTML and plain text of any kind. A document
 // comes in the payload of its task; the package opens no file for one. It owns what is found out of a document's content, and
 // the limits within which a broken or hostile one fails. How HTML is read is in package markup, for pages of the
 // web are read so too.

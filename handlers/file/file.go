@@ -130,6 +130,8 @@ const (
 	kindODT   = "application/vnd.oasis.opendocument.text"
 	kindPPTX  = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 	kindODP   = "application/vnd.oasis.opendocument.presentation"
+	kindXLSX  = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	kindODS   = "application/vnd.oasis.opendocument.spreadsheet"
 	kindEPUB  = "application/epub+zip"
 	kindHTML  = "text/html"
 	kindXHTML = "application/xhtml+xml"
@@ -167,6 +169,10 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 		res, err = readPPTX(ctx, req)
 	case kind == kindODP:
 		res, err = readODP(ctx, req)
+	case kind == kindXLSX:
+		res, err = h.within(ctx, req, readXLSX)
+	case kind == kindODS:
+		res, err = readODS(ctx, req)
 	case kind == kindEPUB:
 		res, err = h.within(ctx, req, readEPUB)
 	case isText(is):
@@ -174,11 +180,7 @@ func (h *Handler) readKind(ctx context.Context, req bus.FileRequest) (bus.FileRe
 	case isLocked(req.Content):
 		return res, errLocked(req.Name)
 	default:
-		e := bus.Errorf(bus.CodeInvalid, "%s is %s: PDF, DOCX, ODT, PPTX, ODP, EPUB, HTML and plain text are read", named(req.Name), kind)
-		if strings.HasPrefix(kind, "image/") {
-			return res, e.WithHint("a model that sees looks at it: myco ask --image FILE PROMPT")
-		}
-		return res, e.WithHint("save it as PDF, DOCX or text")
+		return res, errKind(req.Name, olderKind(kind, req.Content))
 	}
 	if ctx.Err() != nil {
 		return res, context.Cause(ctx)

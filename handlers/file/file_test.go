@@ -464,6 +464,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(odt(f, `<list><list-item><p>a<note><note-body><p>b</p></note-body></note><a href="c">d</a></p></list-item></list><table><table-row><covered-table-cell/></table-row></table>`), "text")
 	f.Add(epub(f), "")
 	f.Add(pptx(f, shape(`type="title"`, "<r><t>a</t></r>")+shape("idx='1'", `<pPr lvl="-1"><buAutoNum/></pPr><r><rPr><hlinkClick r:id="rId2"/></rPr><t>b</t></r>`), shape("", "<t>c</t>")), "")
+	f.Add(xlsx(f, `<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" s="1"><v>46000</v></c><c t="inlineStr"><is><t>a</t></is></c></row><row r="9"><c><f>A1</f></c></row>`,
+		append(texts(`<si><r><t>a</t></r><rPh><t>b</t></rPh></si>`), "xl/styles.xml", `<styleSheet><numFmt numFmtId="164" formatCode="d. mmm yy"/><cellXfs><xf/><xf numFmtId="164"/></cellXfs></styleSheet>`)...), "")
+	f.Add(ods(f, `<table name="S"><table-row number-rows-repeated="3"><table-cell number-columns-repeated="2"><p>a</p></table-cell><covered-table-cell/></table-row></table>`), "text")
 	f.Add(odp(f, `<page><frame class="title"><p>a</p></frame><notes><frame><list><list-item><p>b</p></list-item></list></frame></notes></page>`), "text")
 	f.Add(packed(f, `<document><p><pPr><numPr><ilvl val="-1"/><numId val="1"/></numPr></pPr><r><t>a</t></r></p><tbl><tr><tc><tbl><tr><tc><p><t>b</t></p></tc></tr></tbl></tc></tr></tbl></document>`), "text")
 	h := file.New(file.Config{})

@@ -15,6 +15,7 @@ import (
 var office = []struct{ kind, dir, main string }{
 	{kindDOCX, "word/", "word/document"},
 	{kindPPTX, "ppt/", "ppt/presentation"},
+	{kindXLSX, "xl/", "xl/workbook"},
 }
 
 // officeKind is which of them content is, by the parts that it has; empty where it is none.
@@ -95,11 +96,4 @@ func related(e xml.StartElement) string {
 		}
 	}
 	return ""
-}
-
-// isLocked reports whether content is a document of Office that has a password: an OLE file that holds the encrypted one
-// in a stream of this name ([MS-OFFCRYPTO], 2.3.4.4).
-func isLocked(content []byte) bool {
-	return bytes.HasPrefix(content, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) &&
-		bytes.Contains(content, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"))
 }

@@ -12,7 +12,9 @@ var documents = []string{
 	"application/pdf", "application/x-pdf",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation",
-	"application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.presentation", "application/epub+zip",
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+	"application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.presentation", "application/vnd.oasis.opendocument.spreadsheet",
+	"application/epub+zip",
 }
 
 // untold are the types of what a server knows no type of, or wants to be kept rather than shown.

@@ -44,6 +44,7 @@ func TestDocument(t *testing.T) {
 	}
 	for name, media := range map[string]string{
 		"talk.pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation", "talk.odp": "application/vnd.oasis.opendocument.presentation",
+		"budget.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "budget.ods": "application/vnd.oasis.opendocument.spreadsheet",
 		"report.odt": "application/vnd.oasis.opendocument.text", "report.epub": "application/epub+zip",
 	} {
 		content, err := os.ReadFile(filepath.Join("..", "file", "testdata", name))

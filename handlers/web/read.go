@@ -46,7 +46,7 @@ func mediaOf(contentType string) string {
 // readable reports a page of a type that nothing here reads.
 func (p *page) readable() error {
 	if readerOf(p.media) == nil && !isDocument(p.media) {
-		return unknown(p.media, "pages of HTML and text, PDF, DOCX, ODT, PPTX, ODP and EPUB are read")
+		return unknown(p.media, "pages of HTML and text, PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS and EPUB are read")
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the documents of the tests again, with LibreOffice 7.4 (libreoffice-writer-nogui, libreoffice-impress) and qpdf of Debian.
+# Makes the documents of the tests again, with LibreOffice 7.4 (libreoffice-writer-nogui, libreoffice-impress, libreoffice-calc) and qpdf of Debian.
 set -e
 soffice --headless --infilter="HTML (StarWriter)" --convert-to docx:"MS Word 2007 XML" report.html
 soffice --headless --convert-to pdf report.docx
@@ -9,3 +9,5 @@ soffice --headless --infilter="HTML (StarWriter)" --convert-to pdf:writer_pdf_Ex
 qpdf --encrypt sesame sesame 256 -- report.pdf locked.pdf
 soffice --headless --convert-to odp talk.fodp
 soffice --headless --convert-to pptx talk.odp
+soffice --headless --convert-to ods budget.fods
+soffice --headless --convert-to xlsx budget.ods
