@@ -11,8 +11,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// maxStrings is how many texts cells may share: more than the cells that are read of a dozen sheets.
-const maxStrings = 4 << 20
+// maxStrings is how many texts cells may share: more than the cells that are read of four sheets.
+const maxStrings = 2 << 20
 
 // xlsx is a workbook of Excel, as it is read (ECMA-376, part 1, 18).
 //
