@@ -25,6 +25,9 @@ type openAIMessage struct {
 	Content    any              `json:"content"` // a text, or a list of parts
 	ToolCalls  []openAIToolCall `json:"tool_calls,omitempty"`
 	ToolCallID string           `json:"tool_call_id,omitempty"`
+	// Reasoning and ReasoningContent are two names of one thing: vLLM reads the first, llama-server the second.
+	Reasoning        string `json:"reasoning,omitempty"`
+	ReasoningContent string `json:"reasoning_content,omitempty"`
 }
 
 type openAIToolCall struct {
@@ -115,7 +118,7 @@ func openAIMessages(in []bus.Message) []openAIMessage {
 	out := make([]openAIMessage, len(in))
 	var open []openAIToolCall
 	for i, m := range in {
-		out[i] = openAIMessage{Role: m.Role, Content: m.Content, ToolCallID: m.ToolCallID}
+		out[i] = openAIMessage{Role: m.Role, Content: m.Content, ToolCallID: m.ToolCallID, Reasoning: m.Thinking, ReasoningContent: m.Thinking}
 		if len(m.Images) > 0 {
 			out[i].Content = parts(m)
 		}
