@@ -53,6 +53,7 @@ const (
 	saysCut     = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
 	saysThink   = "a node has the model not think; Ollama leaves that to the model"
 	saysEmpty   = "empty, which Anthropic's clients want to be there"
+	saysSigned  = "a node signs what was thought, with nothing, as Anthropic's clients want it to send it again; Ollama does not"
 	saysStop    = "null, as at Anthropic; Ollama leaves it out"
 	saysFits    = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
 )
@@ -102,6 +103,11 @@ var allowed = []difference{
 	{"/v1/messages", "thinking: disabled", "usage.*", saysThink},
 	{"/v1/messages", "thinking", "content[].signature", saysEmpty},
 	{"/v1/messages", "thinking", "content_block.signature", saysEmpty},
+	{"/v1/messages", "thinking, streamed", "delta.signature", saysSigned},
+	{"/v1/messages", "thinking, streamed", "delta.type", saysSigned},
+	{"/v1/messages", "thinking, streamed", "events", saysSigned},
+	{"/v1/messages", "thinking, streamed", "index", saysSigned},
+	{"/v1/messages", "thinking, streamed", "type", saysSigned},
 	{"/v1/messages", "", "stop_sequence", saysStop},
 	{"/v1/messages", "", "delta.stop_sequence", saysStop},
 	{"/v1/messages", "", "message.stop_reason", saysStop},

@@ -199,10 +199,16 @@ func (q *anthropicQuestion) delta(out *stream, delta any) error {
 	return out.event("content_block_delta", map[string]any{"type": "content_block_delta", "index": q.blocks, "delta": delta})
 }
 
-// end closes the open block, if there is one.
+// end closes the open block, if there is one. What was thought is signed with nothing: clients that hear of no signature do not
+// send it again.
 func (q *anthropicQuestion) end(out *stream) error {
-	if q.open == "" {
+	switch q.open {
+	case "":
 		return nil
+	case "thinking":
+		if err := q.delta(out, map[string]string{"type": "signature_delta", "signature": ""}); err != nil {
+			return err
+		}
 	}
 	q.open = ""
 	at := q.blocks

@@ -19,7 +19,7 @@ func TestAnthropicStream(t *testing.T) {
 	names, got := named(t, local(t, g, "POST", "/v1/messages", greet+`,"stream":true}`))
 	want := []string{
 		"message_start",
-		"content_block_start", "content_block_delta", "content_block_delta", "content_block_stop",
+		"content_block_start", "content_block_delta", "content_block_delta", "content_block_delta", "content_block_stop",
 		"content_block_start", "content_block_delta", "content_block_stop",
 		"content_block_start", "content_block_delta", "content_block_stop",
 		"content_block_start", "content_block_delta", "content_block_stop",
@@ -37,9 +37,9 @@ func TestAnthropicStream(t *testing.T) {
 			t.Errorf("event %d is of block %v, want %d", i, e["index"], block)
 		}
 	}
-	if at(got[1], "content_block", "type") != "thinking" || at(got[2], "delta", "thinking") != "hm" || at(got[6], "delta", "text") != "Well" ||
-		at(got[8], "content_block", "id") != "own" || at(got[9], "delta", "partial_json") != `{"a":1}` || at(got[12], "delta", "partial_json") != "{}" ||
-		at(got[14], "delta", "stop_reason") != "tool_use" || at(got[14], "usage", "output_tokens") != 2.0 || at(got[14], "usage", "input_tokens") != 9.0 ||
+	if at(got[1], "content_block", "type") != "thinking" || at(got[2], "delta", "thinking") != "hm" || at(got[4], "delta", "signature") != "" || at(got[7], "delta", "text") != "Well" ||
+		at(got[9], "content_block", "id") != "own" || at(got[10], "delta", "partial_json") != `{"a":1}` || at(got[13], "delta", "partial_json") != "{}" ||
+		at(got[15], "delta", "stop_reason") != "tool_use" || at(got[15], "usage", "output_tokens") != 2.0 || at(got[15], "usage", "input_tokens") != 9.0 ||
 		at(got[0], "message", "role") != "assistant" || at(got[0], "message", "usage", "input_tokens").(float64) < 1 {
 		t.Errorf("%v", got)
 	}
