@@ -51,6 +51,7 @@ const (
 	saysMost    = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
 	saysStore   = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
 	saysCut     = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
+	saysParts   = "a node tells where a summary of what was thought begins and ends, as OpenAI does, and its clients want; Ollama does not"
 	saysThink   = "a node has the model not think; Ollama leaves that to the model"
 	saysEmpty   = "empty, which Anthropic's clients want to be there"
 	saysSigned  = "a node signs what was thought, with nothing, as Anthropic's clients want it to send it again; Ollama does not"
@@ -96,8 +97,15 @@ var allowed = []difference{
 	{"/v1/responses", "", "incomplete_details*", saysCut},
 	{"/v1/responses", "", "response.incomplete_details*", saysCut},
 	{"/v1/responses", "", "response.status", saysCut},
-	{"/v1/responses", "", "events", saysCut},
-	{"/v1/responses", "", "type", saysCut},
+	{"/v1/responses", "max_output_tokens", "events", saysCut},
+	{"/v1/responses", "max_output_tokens", "type", saysCut},
+	{"/v1/responses", "a model that thinks, streamed", "events", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "type", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "item_id", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "output_index", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "part.*", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "sequence_number", saysParts},
+	{"/v1/responses", "a model that thinks, streamed", "summary_index", saysParts},
 	{"/v1/responses", "reasoning.effort", "reasoning.summary", saysNull},
 	{"/v1/messages", "thinking: disabled", "content[].*", saysThink},
 	{"/v1/messages", "thinking: disabled", "usage.*", saysThink},

@@ -138,11 +138,12 @@ func (q *responsesQuestion) ended(r bus.InferenceResult) responsesReply {
 
 func (q *responsesQuestion) reasoningID() string { return fmt.Sprintf("rs_%s_%d", q.id, len(q.done)) }
 
+func summaryText(text string) map[string]string {
+	return map[string]string{"type": "summary_text", "text": text}
+}
+
 func (q *responsesQuestion) thoughts(text string) responsesOutput {
-	return responsesOutput{
-		ID: q.reasoningID(), Type: "reasoning", EncryptedContent: text,
-		Summary: &[]map[string]string{{"type": "summary_text", "text": text}},
-	}
+	return responsesOutput{ID: q.reasoningID(), Type: "reasoning", EncryptedContent: text, Summary: &[]map[string]string{summaryText(text)}}
 }
 
 func (q *responsesQuestion) outputText(text string, odds []bus.Logprob) map[string]any {
@@ -251,8 +252,11 @@ func (q *responsesQuestion) begin(out *stream, kind string) error {
 	}
 	q.open = &item
 	q.text.Reset()
-	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": item}); err != nil || kind != "message" {
+	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": item}); err != nil {
 		return err
+	}
+	if kind == "reasoning" {
+		return q.send(out, "response.reasoning_summary_part.added", q.part(map[string]any{"part": summaryText("")}))
 	}
 	return q.send(out, "response.content_part.added", q.part(map[string]any{"part": q.outputText("", nil)}))
 }
@@ -264,7 +268,7 @@ func (q *responsesQuestion) end(out *stream) error {
 	}
 	text := q.text.String()
 	item := q.thoughts(text)
-	last := []string{"response.reasoning_summary_text.done"}
+	last := []string{"response.reasoning_summary_text.done", "response.reasoning_summary_part.done"}
 	if q.open.Type == "message" {
 		item = q.message(text, q.odds)
 		last = []string{"response.output_text.done", "response.content_part.done"}
@@ -281,6 +285,8 @@ func (q *responsesQuestion) end(out *stream) error {
 			event["logprobs"] = ofTokens(q.odds)
 		case "response.content_part.done":
 			event = map[string]any{"part": q.outputText(text, q.odds)}
+		case "response.reasoning_summary_part.done":
+			event = map[string]any{"part": summaryText(text)}
 		}
 		if err := q.send(out, kind, q.part(event)); err != nil {
 			return err

@@ -45,8 +45,8 @@ func TestResponsesStream(t *testing.T) {
 	call := []string{"response.output_item.added", "response.function_call_arguments.delta", "response.function_call_arguments.done", "response.output_item.done"}
 	want := []string{
 		"response.created", "response.in_progress",
-		"response.output_item.added", "response.reasoning_summary_text.delta", "response.reasoning_summary_text.delta",
-		"response.reasoning_summary_text.done", "response.output_item.done",
+		"response.output_item.added", "response.reasoning_summary_part.added", "response.reasoning_summary_text.delta", "response.reasoning_summary_text.delta",
+		"response.reasoning_summary_text.done", "response.reasoning_summary_part.done", "response.output_item.done",
 		"response.output_item.added", "response.content_part.added", "response.output_text.delta",
 		"response.output_text.done", "response.content_part.done", "response.output_item.done",
 	}
@@ -59,7 +59,8 @@ func TestResponsesStream(t *testing.T) {
 			t.Errorf("event %d is number %v", i, e["sequence_number"])
 		}
 	}
-	if at(got[4], "delta") != "." || at(got[5], "text") != "hm." || at(got[9], "delta") != "Well" || at(got[9], "output_index") != 1.0 || at(got[14], "delta") != `{"a":1}` {
+	if at(got[3], "part", "text") != "" || at(got[5], "delta") != "." || at(got[6], "text") != "hm." || at(got[7], "part", "text") != "hm." ||
+		at(got[11], "delta") != "Well" || at(got[11], "output_index") != 1.0 || at(got[16], "delta") != `{"a":1}` {
 		t.Errorf("%v", got)
 	}
 	// What the last event has is what the events before told, and the same as an answer at once.
