@@ -195,22 +195,33 @@ func (q *openAIQuestion) takeEffort(f *fields) {
 		f.drop("reasoning_effort")
 	}
 	f.take("reasoning_effort", &effort)
-	switch effort {
-	case "":
+	switch level := levelOf(effort); {
+	case effort == "":
 		return
-	case "none":
+	case effort == "none":
 		q.req.Think = json.RawMessage("false")
-	case "low", "medium", "high":
-		q.req.Think = json.RawMessage(`"` + effort + `"`)
-	case "minimal":
-		q.req.Think = json.RawMessage(`"low"`)
+	case level != "":
+		q.req.Think = json.RawMessage(`"` + level + `"`)
 	default:
 		if f.err == nil {
-			f.err = misfit("reasoning_effort", "%q: want none, minimal, low, medium or high", effort)
+			f.err = misfit("reasoning_effort", "%q: want none, minimal, low, medium, high, xhigh or max", effort)
 		}
 		return
 	}
 	f.left["reasoning_effort"] = json.RawMessage(`"` + effort + `"`)
+}
+
+// levelOf is an effort in the words that every engine with levels has for it; empty where it is none.
+func levelOf(effort string) string {
+	switch effort {
+	case "low", "medium", "high":
+		return effort
+	case "minimal":
+		return "low"
+	case "xhigh", "max":
+		return "high"
+	}
+	return ""
 }
 
 // openAIInput is a message of a request.

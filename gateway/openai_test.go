@@ -184,6 +184,13 @@ func TestOpenAIFields(t *testing.T) {
 				Extra: map[string]json.RawMessage{"reasoning_effort": raw(`"low"`), "reasoning": raw(`{"effort":"low","max_tokens":7}`)},
 			},
 		},
+		"more thought than engines have levels": {
+			"/v1/chat/completions", hello + `,"reasoning_effort":"xhigh"}`,
+			bus.InferenceRequest{
+				Messages: []bus.Message{{Role: "user", Content: "hi"}}, Think: raw(`"high"`), Dialect: "openai",
+				Extra: map[string]json.RawMessage{"reasoning_effort": raw(`"xhigh"`)},
+			},
+		},
 		"completion": {
 			"/v1/completions", `{"model":"m","prompt":"p","suffix":"s","stop":["a","b"],"max_tokens":3,"best_of":1,"echo":false}`,
 			bus.InferenceRequest{Mode: bus.ModeComplete, Prompt: "p", Suffix: "s", Stop: []string{"a", "b"}, MaxTokens: 3, Dialect: "openai"},

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -172,15 +173,16 @@ func (g *Gateway) effort(q *question, effort string) {
 	if err != nil || m.Can&bus.Thinks == 0 && m.Engine != "openai" {
 		return
 	}
-	level := effort
-	if level == "minimal" {
-		level = "low"
-	}
+	level := cmp.Or(levelOf(effort), effort)
 	switch {
 	case effort == "none":
 		q.req.Think = json.RawMessage("false")
 	case m.Engine == "openai" || strings.HasPrefix(m.Family, "gptoss"): // what others have in between is no level of theirs
 		q.req.Think, _ = json.Marshal(level) // of a text: cannot fail
+		if level == "high" && effort != level {
+			said, _ := json.Marshal(effort) // as above
+			extra(&q.req, "reasoning_effort", said)
+		}
 	default:
 		q.req.Think = json.RawMessage("true")
 	}

@@ -174,7 +174,9 @@ func TestEffort(t *testing.T) {
 		{bus.ModelInfo{Engine: "ollama", Family: "qwen3", Can: bus.Answers | bus.Thinks}, "high", "true"},
 		{bus.ModelInfo{Engine: "ollama", Family: "qwen3", Can: bus.Answers | bus.Thinks}, "none", "false"},
 		{bus.ModelInfo{Engine: "ollama", Family: "gptoss", Can: bus.Answers | bus.Thinks}, "minimal", `"low"`},
+		{bus.ModelInfo{Engine: "ollama", Family: "gptoss", Can: bus.Answers | bus.Thinks}, "max", `"high"`},
 		{bus.ModelInfo{Engine: "openai"}, "high", `"high"`},
+		{bus.ModelInfo{Engine: "openai"}, "xhigh", `"high"`},
 	} {
 		o, g := newOracle(t, paris())
 		c.model.Name = "m:latest"
@@ -182,8 +184,12 @@ func TestEffort(t *testing.T) {
 		if w := local(t, g, "POST", "/v1/responses", ask+`,"reasoning":{"effort":"`+c.effort+`"}}`); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		if got := string(o.asked(t).Think); got != c.want {
+		req := o.asked(t)
+		if got := string(req.Think); got != c.want {
 			t.Errorf("%+v, effort %s: %s, want %s", c.model, c.effort, got, c.want)
+		}
+		if got := string(req.Extra["reasoning_effort"]); (got == `"`+c.effort+`"`) != (c.want == `"high"` && c.effort != "high") {
+			t.Errorf("%+v, effort %s: servers with OpenAI's interface are told %s", c.model, c.effort, got)
 		}
 	}
 }
