@@ -54,6 +54,7 @@ const (
 	saysParts   = "a node tells where a summary of what was thought begins and ends, as OpenAI does, and its clients want; Ollama does not"
 	saysThink   = "a node has the model not think; Ollama leaves that to the model"
 	saysEmpty   = "empty, which Anthropic's clients want to be there"
+	saysNames   = "a node tells what was thought by both of its names, as clients know one or the other; Ollama as `reasoning` alone"
 	saysSigned  = "a node signs what was thought, with nothing, as Anthropic's clients want it to send it again; Ollama does not"
 	saysStop    = "null, as at Anthropic; Ollama leaves it out"
 	saysFits    = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
@@ -80,6 +81,8 @@ var allowed = []difference{
 	{"/v1/chat/completions", "", "choices[].message.refusal", "null, which OpenAI's clients want to be there"},
 	{"/v1/chat/completions", "max_completion_tokens", "choices[].message.content", saysMost},
 	{"/v1/chat/completions", "", "choices[].message.content", "of an answer that only calls tools null, as at OpenAI, not an empty text"},
+	{"/v1/chat/completions", "", "choices[].message.reasoning_content", saysNames},
+	{"/v1/chat/completions", "a model that thinks, streamed", "choices[].delta.reasoning_content", saysNames},
 	{"/v1/chat/completions", "", "choices[].delta*", "a node tells the role in the first piece only, and no empty text in the last, as OpenAI does"},
 	{"/v1/chat/completions", "max_completion_tokens", "choices[].finish_reason", saysMost},
 	{"/v1/chat/completions", "max_completion_tokens", "usage.*", saysMost},
@@ -277,6 +280,7 @@ func conformanceV1() (out []conformCase) {
 		[2]string{"the result of a tool", `{"model":"tinytools","messages":[{"role":"user","content":"Where?"},{"role":"assistant","content":"","tool_calls":[{"id":"c1","type":"function","function":{"name":"look","arguments":"{\"city\":\"Paris\"}"}}]},{"role":"tool","tool_call_id":"c1","content":` + capital + `}],"temperature":0,"max_tokens":5}`},
 		[2]string{"tools, to a model without", chat("tinylm", `,"tools":[`+look+`]`)},
 		[2]string{"a model that thinks", chat("tinythinks", `,"max_tokens":6`)},
+		[2]string{"a model that thinks, streamed", chat("tinythinks", `,"max_tokens":6,"stream":true`)},
 		[2]string{"reasoning_effort: none", chat("tinythinks", `,"max_tokens":6,"reasoning_effort":"none"`)},
 		[2]string{"reasoning_effort: high, to a model without levels", chat("tinythinks", `,"max_tokens":6,"reasoning_effort":"high"`)},
 		[2]string{"reasoning_effort: huge", chat("tinylm", `,"reasoning_effort":"huge"`)},

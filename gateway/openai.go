@@ -64,12 +64,18 @@ type openAIQuestion struct {
 }
 
 type openAIDelta struct {
-	Role      string           `json:"role,omitempty"`
-	Content   *string          `json:"content,omitempty"`
-	Reasoning string           `json:"reasoning,omitempty"`
+	Role    string  `json:"role,omitempty"`
+	Content *string `json:"content,omitempty"`
+	openAIThought
 	ToolCalls []openAIToolCall `json:"tool_calls,omitempty"`
 	// Annotations come with the end.
 	Annotations []openAIAnnotation `json:"annotations,omitempty"`
+}
+
+// openAIThought is what a model thought, by both names: clients know one of them, or both and take the first.
+type openAIThought struct {
+	Reasoning        string `json:"reasoning,omitempty"`
+	ReasoningContent string `json:"reasoning_content,omitempty"`
 }
 
 type openAIToolCall struct {
@@ -94,9 +100,9 @@ type openAIChoice struct {
 
 // openAIMessage is the answer of a chat.
 type openAIMessage struct {
-	Role        string             `json:"role"`
-	Content     *string            `json:"content"`
-	Reasoning   string             `json:"reasoning,omitempty"`
+	Role    string  `json:"role"`
+	Content *string `json:"content"`
+	openAIThought
 	ToolCalls   []openAIToolCall   `json:"tool_calls,omitempty"`
 	Refusal     *string            `json:"refusal"`
 	Annotations []openAIAnnotation `json:"annotations,omitempty"`
@@ -167,7 +173,7 @@ func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
 		return q.reply(openAIChoice{Text: &c.Text, Logprobs: q.logprobs(c.Logprobs)})
 	}
 	c.Text = q.says(c.Text)
-	d := openAIDelta{Reasoning: c.Thinking, ToolCalls: q.toolCalls(c.ToolCalls)}
+	d := openAIDelta{openAIThought: openAIThought{c.Thinking, c.Thinking}, ToolCalls: q.toolCalls(c.ToolCalls)}
 	if c.Text != "" || !q.begun {
 		d.Content = &c.Text
 	}
@@ -198,7 +204,7 @@ func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
 	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
 		choice.Text = nil
-		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, Reasoning: r.Thinking, ToolCalls: q.toolCalls(r.ToolCalls), Annotations: q.annotations()}
+		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, openAIThought: openAIThought{r.Thinking, r.Thinking}, ToolCalls: q.toolCalls(r.ToolCalls), Annotations: q.annotations()}
 		if r.Text == "" && len(r.ToolCalls) > 0 {
 			choice.Message.Content = nil
 		}

@@ -115,12 +115,13 @@ func TestOpenAIToolCalls(t *testing.T) {
 	v := object(t, local(t, g, "POST", "/v1/chat/completions", hello+`}`))
 	m := at(v, "choices", 0, "message")
 	check("at once", at(m, "tool_calls", 0), at(m, "tool_calls", 1))
-	if at(m, "content") != nil || at(m, "reasoning") != "hm" || at(v, "choices", 0, "finish_reason") != "tool_calls" {
+	if at(m, "content") != nil || at(m, "reasoning") != "hm" || at(m, "reasoning_content") != "hm" || at(v, "choices", 0, "finish_reason") != "tool_calls" {
 		t.Errorf("%v", v)
 	}
 	got := events(t, local(t, g, "POST", "/v1/chat/completions", hello+`,"stream":true}`), true)
 	check("streamed", at(got[1], "choices", 0, "delta", "tool_calls", 0), at(got[2], "choices", 0, "delta", "tool_calls", 0))
-	if at(got[0], "choices", 0, "delta", "reasoning") != "hm" || at(got[3], "choices", 0, "finish_reason") != "tool_calls" {
+	first := at(got[0], "choices", 0, "delta")
+	if at(first, "reasoning") != "hm" || at(first, "reasoning_content") != "hm" || at(got[3], "choices", 0, "finish_reason") != "tool_calls" {
 		t.Errorf("%v", got)
 	}
 }
