@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,7 +34,11 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	case len(messages) == 0:
 		return misfit("messages", "want at least one")
 	}
+	docs := documents{g: g, r: r}
 	for i, m := range messages {
+		if err := m.readIn(&docs); err != nil {
+			return notRead(fmt.Sprintf("messages[%d]", i), err)
+		}
 		if q.req.Messages, err = m.add(q.req.Messages); err != nil {
 			e := *bus.AsError(err)
 			return misfit(fmt.Sprintf("messages[%d]", i), "%s", e.Message)
@@ -190,13 +195,10 @@ type anthropicBlock struct {
 
 // anthropicPart is a block that holds no others.
 type anthropicPart struct {
-	Type     string `json:"type"`
-	Text     string `json:"text"`
-	Thinking string `json:"thinking"`
-	Source   struct {
-		Type string      `json:"type"`
-		Data base64Image `json:"data"`
-	} `json:"source"`
+	Type     string          `json:"type"`
+	Text     string          `json:"text"`
+	Thinking string          `json:"thinking"`
+	Source   anthropicSource `json:"source"`
 	// ID, Name and Input are of a tool_use, ToolUseID is of its tool_result.
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
@@ -207,7 +209,10 @@ type anthropicPart struct {
 	Title            string `json:"title"`
 	EncryptedContent string `json:"encrypted_content"`
 	ErrorCode        string `json:"error_code"`
-	// Page is the document of a page.
+	// Context is of a document, which has a title too, and ToolName of a tool_reference.
+	Context  string `json:"context"`
+	ToolName string `json:"tool_name"`
+	// Page is the document of a page, or what a client has found.
 	Page json.RawMessage `json:"content"`
 }
 
@@ -234,6 +239,13 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 				to, own = append(to, before), nil
 			}
 			to = append(to, bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID), Content: foundText(b)})
+			continue
+		case "search_result":
+			found := bus.Message{}
+			if err := fill(&found, b.Content.blocks); err != nil || b.Content.err != nil {
+				return nil, cmp.Or(b.Content.err, err)
+			}
+			own = append(own, anthropicPart{Type: "text", Text: documentText(b.Title, b.Source.text, found.Content)})
 			continue
 		default:
 			own = append(own, b.anthropicPart)
@@ -266,6 +278,14 @@ func fill(to *bus.Message, in []anthropicPart) error {
 			texts = append(texts, b.Text)
 		case "thinking":
 			thoughts = append(thoughts, b.Thinking)
+		case "document", "search_result":
+			text, err := b.document()
+			if err != nil {
+				return err
+			}
+			texts = append(texts, text)
+		case "tool_reference": // all tools are offered, those that are to be found too
+			texts = append(texts, "The tool "+b.ToolName+" is there to be called.\n")
 		case "redacted_thinking": // for its maker only
 		case "image":
 			if b.Source.Type != "base64" {
@@ -284,7 +304,7 @@ func fill(to *bus.Message, in []anthropicPart) error {
 			}
 			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
 		default:
-			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, thinking, tool_use, tool_result, or a search of the web", b.Type)
+			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, document, thinking, tool_use, tool_result, or a search of the web", b.Type)
 		}
 	}
 	to.Content, to.Thinking = strings.Join(texts, ""), strings.Join(thoughts, "")

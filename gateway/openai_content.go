@@ -13,12 +13,13 @@ import (
 type openAIParts struct {
 	texts []string // types of parts that are texts
 	image string   // the type of those that are images
+	file  string   // and of files
 	joint string   // what is between two texts
 }
 
 var (
-	chatParts     = openAIParts{[]string{"text", "refusal"}, "image_url", "\n"}
-	responseParts = openAIParts{[]string{"input_text", "output_text", "refusal"}, "input_image", ""}
+	chatParts     = openAIParts{[]string{"text", "refusal"}, "image_url", "file", "\n"}
+	responseParts = openAIParts{[]string{"input_text", "output_text", "refusal"}, "input_image", "input_file", ""}
 )
 
 // openAIContent is the content of a message: a text, or parts. It is read where it stands, since it may be long, and err
@@ -34,6 +35,9 @@ type openAIPart struct {
 	Text     string   `json:"text"`
 	Refusal  string   `json:"refusal"`
 	ImageURL imageURL `json:"image_url"`
+	// File is that of a chat; a part of /v1/responses is one itself.
+	File openAIFile `json:"file"`
+	openAIFile
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -66,7 +70,7 @@ func (c openAIParts) read(in openAIContent, to *bus.Message) error {
 			}
 			to.Images = append(to.Images, p.ImageURL.image)
 		default:
-			return bus.Errorf(bus.CodeInvalid, "a part of the type %q: want %s or %s", p.Type, strings.Join(c.texts, ", "), c.image)
+			return bus.Errorf(bus.CodeInvalid, "a part of the type %q: want %s, %s or %s", p.Type, strings.Join(c.texts, ", "), c.image, c.file)
 		}
 	}
 	to.Content = strings.Join(texts, c.joint)

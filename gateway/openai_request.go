@@ -24,7 +24,14 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	if f.err == nil && len(messages) == 0 {
 		f.err = misfit("messages", "want at least one")
 	}
-	for i, m := range messages {
+	docs := documents{g: g, r: r}
+	for i := range messages {
+		m := &messages[i]
+		if f.err == nil {
+			if err := chatParts.readIn(&docs, &m.Content); err != nil {
+				f.err = notRead(fmt.Sprintf("messages[%d]", i), err)
+			}
+		}
 		to, err := m.message(q.req.Messages)
 		if err != nil && f.err == nil {
 			f.err = misfit(fmt.Sprintf("messages[%d]", i), "%s", bus.AsError(err).Message)

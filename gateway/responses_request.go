@@ -33,6 +33,9 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	if q.model == "" {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
+	if err := input.readIn(&documents{g: g, r: r}); err != nil {
+		return err
+	}
 	if input, err = g.conversation(r, orEmpty(q.previous), input); err != nil {
 		return err
 	}
@@ -224,6 +227,18 @@ type responsesItem struct {
 	// Summary and EncryptedContent are what was thought, which a node tells in both.
 	Summary          []struct{ Text string } `json:"summary"`
 	EncryptedContent string                  `json:"encrypted_content"`
+}
+
+// readIn puts text in the place of files.
+func (in responsesInput) readIn(d *documents) error {
+	for i := range in.items {
+		for _, content := range []*openAIContent{&in.items[i].Content, &in.items[i].Output} {
+			if err := responseParts.readIn(d, content); err != nil {
+				return notRead(fmt.Sprintf("input[%d]", i), err)
+			}
+		}
+	}
+	return nil
 }
 
 // messages makes a conversation of the input.

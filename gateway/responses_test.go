@@ -203,7 +203,7 @@ func TestResponsesRefuses(t *testing.T) {
 		"a number":       {`{"model":"m","input":7}`, "a list of items"},
 		"an item":        {`{"model":"m","input":[{"role":"user","content":"x"},{"type":"computer_call","id":"x"}]}`, "input[1]: the type \"computer_call\""},
 		"a reference":    {`{"model":"m","input":[{"role":"user","content":"x"},{"type":"item_reference","id":"x"}]}`, "input[1]: there is no item \"x\""},
-		"a part":         {`{"model":"m","input":[{"role":"user","content":[{"type":"input_file"}]}]}`, "input_file"},
+		"a part":         {`{"model":"m","input":[{"role":"user","content":[{"type":"input_file"}]}]}`, "file_data"},
 		"a role":         {`{"model":"m","input":[{"role":"cook","content":"x"}]}`, "cook"},
 		"elsewhere":      {`{"model":"m","input":[{"role":"user","content":[{"type":"input_image","image_url":"http://192.0.2.1/x.png"}]}]}`, "within the request"},
 		"what was":       {ask + `,"previous_response_id":"resp_1"}`, "previous_response_id"},
