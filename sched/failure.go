@@ -53,15 +53,22 @@ func (m *members) failures(task bus.TaskID) ([]Failure, time.Time) {
 	return nil, time.Time{}
 }
 
-// spareFor is how long the last attempt at a task waits for a node that has not failed at it: an answer of a
-// slow machine may take that long.
-const spareFor = 5 * time.Minute
+// The next attempt at a task waits for a node that has not failed at it: an engine that fails is free again at once, and
+// would have it before those that work.
+const (
+	spareSoon = 10 * time.Second
+	spareFor  = 5 * time.Minute // the last one: an answer of a slow machine may take that long
+)
 
-// spares returns the nodes that failed at a task of key, from a submitter, where its next attempt may be the
-// last, and another node can run it: the task is for that.
+// spares returns the nodes that failed at a task of key, from a submitter, where another node can run it: its next
+// attempt is for that.
 func (n *Node) spares(id bus.TaskID, key bus.Key, from bus.NodeID) (failed []bus.NodeID) {
 	fs, at := n.members.failures(id)
-	if len(fs) != maxFailures-1 || n.now().Sub(at) > spareFor {
+	wait := spareSoon
+	if len(fs) == maxFailures-1 {
+		wait = spareFor
+	}
+	if len(fs) == 0 || len(fs) >= maxFailures || n.now().Sub(at) > wait {
 		return nil
 	}
 	for _, f := range fs {

@@ -149,6 +149,30 @@ func TestEngineThatHangsGivesWay(t *testing.T) {
 	}
 }
 
+// An engine that fails at once is free before those that work: it does not get the task once more while they are busy
+// for a while.
+func TestEngineThatFailsDoesNotTakeAll(t *testing.T) {
+	t.Parallel()
+	for _, give := range []func(*swarm, script) *tracked{
+		func(s *swarm, sc script) *tracked { return s.enqueue(theSubmitter, sc) },
+		func(s *swarm, sc script) *tracked { return s.submit(theSubmitter, sc) },
+	} {
+		play(t, parts(4, theWorker, theOther), func(s *swarm) {
+			s.elected()
+			busy := s.running(give(s, script{MS: 6000}))
+			failing := theWorker
+			if busy == theWorker {
+				failing = theOther
+			}
+			k := give(s, script{MS: 10, Retry: string(nodeID(failing)), Few: true})
+			s.until(20*time.Second, s.over)
+			if rs := s.ledger.of(k.id); len(rs) != 2 || rs[0].node != nodeID(failing) || rs[1].node != nodeID(busy) {
+				s.note("task %s: %v, want it once on node %d, and then on %d", k.id, rs, failing, busy)
+			}
+		})
+	}
+}
+
 // What other failures bring back is tried as often as before; and an attempt that waits behind another has
 // not hung.
 func TestWhatIsNoFailure(t *testing.T) {
