@@ -84,7 +84,7 @@ func TestChatInABrowser(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, programs)
 	var ledger engine.Ledger
-	said := "**Two** `lines` <img src=x onerror=document.title='owned'>\n\n- [one](https://example.org/)\n- [two](javascript:alert(1))\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n" +
+	said := "**Two** `lines` <img src=x onerror=document.title='owned'>\n\n- [one](https://example.org/)\n- [two](javascript:alert(1))\n\n| a | b |\n|---|--:|\n| 1<br>one | 2 |\n" +
 		"\n- [x] done\n- [ ] *not* yet\n\n<think>\none\n</think>\n\n[amp](https://example.org/?a=1&amp;b=2) &hellip; &constructor;\n"
 	deep := strings.Repeat(">", 3000) + "deep\n\n" + strings.Repeat("*", 600) + "strong" + strings.Repeat("*", 600)
 	var slow atomic.Bool
@@ -116,7 +116,7 @@ func TestChatInABrowser(t *testing.T) {
 	x.sees(".turn.user", "What is there?")
 	x.sees(".turn.assistant", "Two lines <img", "one", "two", engine.Model, "first word after", "Again")
 	for what, want := range map[string]int{
-		"strong": 1, "code": 1, "td": 2, "li": 4, ".task": 2, "li p": 0, "a": 2, "a[href$='?a=1&b=2']": 1, "[align=right]": 2, "img": 0,
+		"strong": 1, "code": 1, "td": 2, "td br": 1, "li": 4, ".task": 2, "li p": 0, "a": 2, "a[href$='?a=1&b=2']": 1, "[align=right]": 2, "img": 0,
 	} {
 		if n := eval[int](x, fmt.Sprintf("document.querySelectorAll(%q).length", ".turn.assistant "+what)); n != want {
 			t.Errorf("the answer has %d %s, want %d", n, what, want)

@@ -149,7 +149,11 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
 		add(d)
 		if tell != nil {
-			tell(d, "%d of %d slots busy beside it, CPU %d %%, GPU %d %%", others(seat), seat.Slots, seat.CPU, seat.GPU)
+			gpu := ""
+			if seat.GPU > 0 { // many have none
+				gpu = fmt.Sprintf(", GPU %d %%", seat.GPU)
+			}
+			tell(d, "%d of %d slots busy beside it, CPU %d %%%s", others(seat), seat.Slots, seat.CPU, gpu)
 		}
 	}
 	if seat.Pulls > 0 {

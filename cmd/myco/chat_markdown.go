@@ -116,7 +116,7 @@ func (m marker) list(n *ast.List, width int) string {
 }
 
 // table renders a table that fits; one that does not stays as it was written.
-func (m marker) table(n ast.Node, width int) string {
+func (m marker) table(n *east.Table, width int) string {
 	var rows [][]string
 	var widths []int
 	for r := n.FirstChild(); r != nil; r = r.NextSibling() {
@@ -124,7 +124,7 @@ func (m marker) table(n ast.Node, width int) string {
 		for c := r.FirstChild(); c != nil; c = c.NextSibling() {
 			cell := m.inline(c)
 			if _, head := r.(*east.TableHeader); head {
-				cell = boldStyle.Render(cell)
+				cell = inStyle(boldStyle, cell)
 			}
 			if len(widths) <= len(row) {
 				widths = append(widths, 0)
@@ -143,13 +143,27 @@ func (m marker) table(n ast.Node, width int) string {
 	}
 	var b strings.Builder
 	for _, row := range rows {
-		var line strings.Builder
 		for i, cell := range row {
-			line.WriteString(cell + strings.Repeat(" ", widths[i]-lipgloss.Width(cell)+2))
+			row[i] = lipgloss.NewStyle().Width(widths[i] + 2).Align(side(n.Alignments, i)).PaddingRight(2).Render(cell)
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		for line := range strings.Lines(lipgloss.JoinHorizontal(lipgloss.Top, row...)) {
+			b.WriteString(strings.TrimRight(line, " \n") + "\n")
+		}
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// side is where the cells of a column stand.
+func side(all []east.Alignment, column int) lipgloss.Position {
+	if column < len(all) {
+		switch all[column] {
+		case east.AlignRight:
+			return lipgloss.Right
+		case east.AlignCenter:
+			return lipgloss.Center
+		}
+	}
+	return lipgloss.Left
 }
 
 // written is the source of a block, to the next one.
@@ -160,6 +174,8 @@ func (m marker) written(n ast.Node) string {
 	}
 	return string(m.src[from:to])
 }
+
+var lineBreak = regexp.MustCompile(`^(?i)<br\s*/?>$`)
 
 // inline renders the children of n as one text; its newlines are hard ones.
 func (m marker) inline(n ast.Node) string {
@@ -206,7 +222,11 @@ func (m marker) span(n ast.Node) string {
 	case *ast.AutoLink:
 		return linkStyle.Render(string(n.URL(m.src)))
 	case *ast.RawHTML:
-		return string(n.Segments.Value(m.src))
+		raw := string(n.Segments.Value(m.src))
+		if lineBreak.MatchString(raw) { // the only way to write one in a table
+			return "\n"
+		}
+		return raw
 	case *east.TaskCheckBox:
 		if n.IsChecked {
 			return "[x] "

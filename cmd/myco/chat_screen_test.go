@@ -94,6 +94,8 @@ func TestMarkdownOfModels(t *testing.T) {
 		"`&lt;`":                                       "&lt;",
 		"x&#27;[31my&#7;&#10;z":                        "x[31my z",
 		"[a](http://b/?c=1&amp;d=&#27;)":               "a (http://b/?c=1&d=)",
+		"one<br>two<BR/>three<b>":                      "one\ntwo\nthree<b>",
+		"| what | how many | to |\n|---|--:|:-:|\n| apples<br>red | 5 | a |\n| plums | 1000 | them |": "what    how many   to\napples         5   a\nred\nplums       1000  them",
 	} {
 		var out strings.Builder
 		newView(&out, []string{"TERM=dumb"}, false).text(markdown(src, 30))

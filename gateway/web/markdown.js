@@ -104,6 +104,7 @@ function span(t) {
     }
     case "text": return t.tokens ? el("span", {}, ...inline(t.tokens)) : plain(t.text)
     case "escape": return t.text
+    case "html": return /^<br\s*\/?>$/i.test(t.raw) ? el("br") : t.raw // in a table there is no other way to write one
   }
   return t.raw
 }

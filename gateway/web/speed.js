@@ -8,7 +8,7 @@ const colours = 8
 
 const times = [] // seconds
 const speeds = new Map() // by node, one for each of times; null where it was not heard
-let plot = null, shown = "", names = new Map(), at = null
+let plot = null, shown = null, names = new Map(), at = null
 
 // begin takes the past, and forgets what was there.
 export function begin(past) {
