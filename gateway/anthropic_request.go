@@ -95,11 +95,17 @@ func (q *anthropicQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	}
 	tools = q.hosted.with(tools)
 	noFunction(f, tools, others)
-	var choice struct{ Type, Name string }
+	var choice struct {
+		Type, Name string
+		Single     bool `json:"disable_parallel_tool_use"`
+	}
 	f.take("tool_choice", &choice)
 	q.offer(f, tools, map[string]json.RawMessage{
 		"none": json.RawMessage(`"none"`), "any": json.RawMessage(`"required"`), "tool": functionChoice(choice.Name),
 	}[choice.Type])
+	if choice.Single {
+		parallel(&q.req, false)
+	}
 }
 
 // takeThinking says whether to think, and in which format to answer.

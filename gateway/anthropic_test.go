@@ -75,7 +75,7 @@ func TestAnthropicFields(t *testing.T) {
 			{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"x"},{"type":"redacted_thinking","data":"x"},{"type":"text","text":"o"},{"type":"tool_use","id":"c","name":"f","input":{"a":1}}]},
 			{"role":"user","content":[{"type":"tool_result","tool_use_id":"c","content":[{"type":"text","text":"r"}]},{"type":"text","text":"go on"}]}],
 		"temperature":0.5,"top_p":0.5,"top_k":3,"stop_sequences":["x"],"metadata":{"user_id":"u"},"thinking":{"type":"enabled","budget_tokens":1024},
-		"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}},{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"any"}}`, "anthropic-version", "2023-06-01")
+		"tools":[{"name":"f","description":"d","input_schema":{"type":"object"}},{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"any","disable_parallel_tool_use":true}}`, "anthropic-version", "2023-06-01")
 	if w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -90,7 +90,7 @@ func TestAnthropicFields(t *testing.T) {
 		Temperature: new(0.5), MaxTokens: 5, Stop: []string{"x"}, Truncate: true, Shift: true, Think: raw("true"),
 		Options: map[string]json.RawMessage{"top_p": raw("0.5"), "top_k": raw("3")},
 		Tools:   raw(`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]`),
-		Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`"required"`)},
+		Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`"required"`), "parallel_tool_calls": raw("false")},
 	}
 	if d := cmp.Diff(want, o.asked(t)); d != "" {
 		t.Error(d)

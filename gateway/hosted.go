@@ -142,6 +142,7 @@ func (h *hosted) offer(req *bus.InferenceRequest) error {
 	delete(req.Extra, "tool_choice") // it was for the first of them
 	req.Tools = nil
 	if len(tools) == 0 {
+		delete(req.Extra, "parallel_tool_calls")
 		return nil
 	}
 	var err error

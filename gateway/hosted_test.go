@@ -317,8 +317,15 @@ func TestHostedSearchEnds(t *testing.T) {
 			}
 			return says(bus.InferenceResult{ToolCalls: c.calls})(task, out)
 		}
-		v := object(t, local(t, g, "POST", "/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"tools":[`+c.tools+`]}`))
-		if reqs, _ := o.requests(t); len(reqs) > c.most || at(v, "stop_reason") != "end_turn" {
+		v := object(t, local(t, g, "POST", "/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"tools":[`+c.tools+`],
+			"tool_choice":{"type":"auto","disable_parallel_tool_use":true}}`))
+		reqs, _ := o.requests(t)
+		for _, r := range reqs {
+			if len(r.Tools) > 0 != (len(r.Extra["parallel_tool_calls"]) > 0) {
+				t.Errorf("%s: with the tools %s it is told %s", c.tools, r.Tools, r.Extra)
+			}
+		}
+		if len(reqs) > c.most || at(v, "stop_reason") != "end_turn" {
 			t.Errorf("%s: the model was asked %d times, want at most %d; it ends with %v", c.tools, len(reqs), c.most, at(v, "stop_reason"))
 		}
 	}

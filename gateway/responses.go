@@ -43,7 +43,9 @@ type responsesEcho struct {
 	Temperature     json.RawMessage `json:"temperature"`
 	MaxOutputTokens *int            `json:"max_output_tokens"`
 	MaxToolCalls    *int            `json:"max_tool_calls"`
-	Text            struct {
+	// ParallelToolCalls is true unless told.
+	ParallelToolCalls bool `json:"parallel_tool_calls"`
+	Text              struct {
 		Format responsesFormat `json:"format"`
 	} `json:"text"`
 	Reasoning *struct {
@@ -72,17 +74,16 @@ type responsesReply struct {
 	Output             []responsesOutput `json:"output"`
 	Error              map[string]string `json:"error"`
 	responsesEcho
-	ParallelToolCalls bool           `json:"parallel_tool_calls"`
-	PresencePenalty   float64        `json:"presence_penalty"`
-	FrequencyPenalty  float64        `json:"frequency_penalty"`
-	TopLogprobs       int            `json:"top_logprobs"`
-	Usage             map[string]any `json:"usage"`
-	Store             bool           `json:"store"`
-	Background        bool           `json:"background"`
-	ServiceTier       string         `json:"service_tier"`
-	Metadata          map[string]any `json:"metadata"`
-	SafetyIdentifier  *string        `json:"safety_identifier"`
-	PromptCacheKey    *string        `json:"prompt_cache_key"`
+	PresencePenalty  float64        `json:"presence_penalty"`
+	FrequencyPenalty float64        `json:"frequency_penalty"`
+	TopLogprobs      int            `json:"top_logprobs"`
+	Usage            map[string]any `json:"usage"`
+	Store            bool           `json:"store"`
+	Background       bool           `json:"background"`
+	ServiceTier      string         `json:"service_tier"`
+	Metadata         map[string]any `json:"metadata"`
+	SafetyIdentifier *string        `json:"safety_identifier"`
+	PromptCacheKey   *string        `json:"prompt_cache_key"`
 }
 
 // responsesOutput is an item of an answer: a message, a call of a tool, or what was thought.
@@ -113,7 +114,7 @@ func (q *responsesQuestion) begins() {
 func (q *responsesQuestion) reply(status string) responsesReply {
 	return responsesReply{
 		ID: responseID(q.id), Object: "response", CreatedAt: q.created, Status: status, Model: q.model, PreviousResponseID: q.previous, Output: q.done,
-		TopLogprobs: q.req.TopLogprobs, responsesEcho: q.echo, ParallelToolCalls: true, Store: q.store != nil, ServiceTier: "default", Metadata: map[string]any{},
+		TopLogprobs: q.req.TopLogprobs, responsesEcho: q.echo, Store: q.store != nil, ServiceTier: "default", Metadata: map[string]any{},
 	}
 }
 

@@ -120,6 +120,14 @@ func offer(req *bus.InferenceRequest, f *fields, tools []openAITool, choice json
 	}
 }
 
+// parallel says, beside tools that are offered, whether several may be called at once. It is for engines with OpenAI's interface, too.
+func parallel(req *bus.InferenceRequest, may bool) {
+	if len(req.Tools) > 0 {
+		v, _ := json.Marshal(may) // cannot fail
+		extra(req, "parallel_tool_calls", v)
+	}
+}
+
 // noFunction refuses the tools of a request of which none is a function, but these kinds, if there are any.
 func noFunction(f *fields, tools []openAITool, kinds []string) {
 	if len(tools) == 0 && len(kinds) > 0 && f.err == nil {

@@ -144,21 +144,27 @@ func TestResponsesFields(t *testing.T) {
 				},
 				Temperature: new(0.0), MaxTokens: 5, Truncate: true, Shift: true, Format: raw(`{"type":"object"}`), Options: map[string]json.RawMessage{"top_p": raw("0.5")},
 				Tools:   raw(`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}}]`),
-				Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`{"function":{"name":"f"},"type":"function"}`)},
+				Dialect: "openai", Extra: map[string]json.RawMessage{
+					"tool_choice": raw(`{"function":{"name":"f"},"type":"function"}`), "parallel_tool_calls": raw("false"),
+				},
 			},
 		},
 		"no tools": {
-			ask + `,"tools":[{"type":"function","name":"f"}],"tool_choice":"none","text":{"format":{"type":"json_object"}},"previous_response_id":null,"background":false}`,
+			ask + `,"tools":[{"type":"function","name":"f"}],"tool_choice":"none","parallel_tool_calls":false,"text":{"format":{"type":"json_object"}},"previous_response_id":null,"background":false}`,
 			bus.InferenceRequest{Messages: []bus.Message{{Role: "user", Content: "hi"}}, Format: raw(`"json"`), Dialect: "openai"},
 		},
 	} {
 		o, g := newOracle(t, paris())
-		if w := local(t, g, "POST", "/v1/responses", c.body); w.Code != 200 {
+		w := local(t, g, "POST", "/v1/responses", c.body)
+		if w.Code != 200 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 			continue
 		}
 		if d := cmp.Diff(c.want, o.asked(t)); d != "" {
 			t.Error(name, d)
+		}
+		if at(object(t, w), "parallel_tool_calls") != false {
+			t.Errorf("%s: the answer repeats that calls may be parallel: %s", name, w.Body)
 		}
 	}
 }

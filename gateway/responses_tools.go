@@ -66,7 +66,7 @@ func nameWithin(namespace, name string) string {
 // takeTools takes the functions, and the search of the web where the swarm has one. What else a model with OpenAI's own
 // tools would be offered, ours is not: agents name it in every request. Where there is nothing else, it is missed.
 func (q *responsesQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
-	q.echo.Tools, q.echo.ToolChoice = []responsesTool{}, json.RawMessage(`"auto"`)
+	q.echo.Tools, q.echo.ToolChoice, q.echo.ParallelToolCalls = []responsesTool{}, json.RawMessage(`"auto"`), true
 	f.take("tools", &q.echo.Tools)
 	f.take("tool_choice", &q.echo.ToolChoice)
 	tools := []openAITool{}
@@ -100,6 +100,11 @@ func (q *responsesQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	tools = q.hosted.with(tools)
 	noFunction(f, tools, others)
 	q.choose(f, tools)
+	var may *bool
+	if f.take("parallel_tool_calls", &may); may != nil {
+		q.echo.ParallelToolCalls = *may
+		parallel(&q.req, *may)
+	}
 }
 
 // choose offers the tools that the client lets the model choose from.
