@@ -160,3 +160,28 @@ func TestWrongMethods(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 }
+
+// A program whose base URL has no /v1, or one too many, hears which path is right, and not of a key.
+func TestWrongBaseURLs(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, paris())
+	for call, want := range map[string]string{
+		"POST /chat/completions": "/v1/chat/completions", "POST /v1/v1/chat/completions": "/v1/chat/completions", "POST /v1/chat/completions/": "/v1/chat/completions",
+		"GET /models": "/v1/models", "GET /v1/v1/models": "/v1/models", "POST /messages": "/v1/messages", "POST /v1/v1/messages": "/v1/messages",
+		"GET /v1/api/tags": "/api/tags", "POST /v1/api/chat": "/api/chat", "POST /api/chat/": "/api/chat",
+	} {
+		method, target, _ := strings.Cut(call, " ")
+		w := local(t, g, method, target, greet+`}`)
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), " to "+want+`"`) {
+			t.Errorf("%s: %d %s, want to be led to %s", call, w.Code, w.Body, want)
+		}
+	}
+	for _, call := range []string{"/v1/none", "/v1/v1/none", "/api/none/", "/v1/messages/batches"} {
+		if w := local(t, g, "POST", call, greet+`}`); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "base URL") {
+			t.Errorf("%s: %d %s", call, w.Code, w.Body)
+		}
+	}
+	if w := from(t, g, "192.0.2.1:5", "POST", "/chat/completions", greet+`}`, "Authorization", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("from elsewhere without a key: %d", w.Code)
+	}
+}

@@ -176,11 +176,32 @@ func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Re
 			return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method), method}
 		}
 		err := bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
+		if path := meant(mux, r); path != "" {
+			return err.WithHint("the program's base URL should be one that leads it to %s", path)
+		}
 		if call, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/"), "/"); slices.Contains([]string{"create", "copy", "push", "blobs"}, call) {
 			return err.WithHint("ask the Ollama itself, on its machine: what it has then, the swarm has too")
 		}
 		return err
 	}
+}
+
+// unprefixed are calls whose program was given a base URL without /v1, by the dialect in which they are told so.
+var unprefixed = map[string]*dialect{
+	"/chat/completions": openAIDialect, "/completions": openAIDialect, "/responses": openAIDialect, "/embeddings": openAIDialect, "/models": openAIDialect,
+	"/messages": anthropicDialect,
+}
+
+// meant is the path that mux has a route for where that of r has no /v1, or one too many, or a slash at its end; else empty.
+func meant(mux *http.ServeMux, r *http.Request) string {
+	at := *r.URL
+	for _, path := range []string{"/v1" + r.URL.Path, strings.TrimPrefix(r.URL.Path, "/v1"), strings.TrimSuffix(r.URL.Path, "/")} {
+		at.Path = path
+		if path != r.URL.Path && methodFor(mux, &http.Request{Host: r.Host, URL: &at}) != "" {
+			return path
+		}
+	}
+	return ""
 }
 
 // methodFor is the method that mux has a route with for the path of r; empty where it has none.

@@ -191,6 +191,9 @@ func New(cfg Config) (*Gateway, error) {
 			dialectOf(r).handle(noSuchCall(mux))(g, w, r)
 		})))
 	}
+	for path, d := range unprefixed {
+		mux.Handle(path, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.handle(noSuchCall(mux))(g, w, r) })))
+	}
 	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute(mux))(g, w, r) })))
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
