@@ -145,6 +145,26 @@ func TestAnthropicErrors(t *testing.T) {
 	}
 }
 
+// A client of Anthropic's that asks for models hears of them in its own words.
+func TestAnthropicModels(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, paris())
+	get := func(path string) map[string]any {
+		return object(t, local(t, g, "GET", "/v1/models"+path, "", "anthropic-version", "2023-06-01"))
+	}
+	v := get("?limit=1000")
+	if v["has_more"] != false || v["first_id"] != "m:latest" || v["last_id"] != "vec" || at(v, "data", 0, "type") != "model" || at(v, "data", 0, "display_name") != "m:latest" ||
+		at(v, "data", 0, "created_at") != "1970-01-01T00:00:00Z" || at(v, "data", 0, "max_input_tokens") != 128.0 || at(v, "data", 1, "max_input_tokens") != nil {
+		t.Errorf("%v", v)
+	}
+	if v := get("/m"); v["id"] != "m:latest" || v["type"] != "model" {
+		t.Errorf("%v", v)
+	}
+	if v := get("/none"); v["type"] != "error" || at(v, "error", "type") != "not_found_error" {
+		t.Errorf("%v", v)
+	}
+}
+
 // Who calls a path with the wrong method is told the right one, by every dialect.
 func TestWrongMethods(t *testing.T) {
 	t.Parallel()

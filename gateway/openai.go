@@ -11,8 +11,8 @@ import (
 var openAIDialect = &dialect{prefix: "/v1/", failure: openAIFailure}
 
 var openAIRoutes = []route{
-	{"GET /v1/models", forLocal, openAIDialect.handle((*Gateway).openAIModels)},
-	{"GET /v1/models/{model...}", forLocal, openAIDialect.handle((*Gateway).openAIModel)},
+	{"GET /v1/models", forLocal, ofModels((*Gateway).openAIModels, (*Gateway).anthropicModels)},
+	{"GET /v1/models/{model...}", forLocal, ofModels((*Gateway).openAIModel, (*Gateway).anthropicModel)},
 	{"POST /v1/chat/completions", forLocal, openAIDialect.handle((*Gateway).openAIChat)},
 	{"POST /v1/completions", forLocal, openAIDialect.handle((*Gateway).openAICompletion)},
 	{"POST /v1/responses", forLocal, openAIDialect.handle((*Gateway).openAIResponse)},
