@@ -126,7 +126,11 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 		req.Body, req.ContentLength = newUpload(data), int64(len(data))
 		req.GetBody = func() (io.ReadCloser, error) { return newUpload(data), nil }
 	}
+	path, query, _ := strings.Cut(path, "?")
 	req.URL = c.base.JoinPath(path)
+	if query != "" {
+		req.URL.RawQuery = query
+	}
 	req.URL.Path = "/" + strings.TrimPrefix(req.URL.Path, "/") // a base without a path makes it relative
 	if data != nil {
 		req.Header.Set("Content-Type", "application/json")

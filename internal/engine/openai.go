@@ -34,6 +34,8 @@ type openAIModels struct {
 			NCtxTrain int   `json:"n_ctx_train"`
 			Size      int64 `json:"size"`
 		}
+		// Status is that of a model of a llama-server which loads several as they are asked for.
+		Status struct{ Value string }
 	}
 }
 
@@ -53,7 +55,31 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 				break
 			}
 		}
+		if m.OwnedBy == ownerLlama && (m.Status.Value == "" || m.Status.Value == "loaded") {
+			info.Can = o.llamaCan(ctx, m.ID)
+		}
 		out = append(out, info)
 	}
 	return out, nil
+}
+
+// llamaCan is what llama-server tells of a model that it has loaded; 0 where it does not tell. Whether one thinks it does not.
+func (o *OpenAI) llamaCan(ctx context.Context, model string) bus.Abilities {
+	var props struct {
+		Caps *struct {
+			Tools bool `json:"supports_tools"`
+		} `json:"chat_template_caps"`
+		Modalities struct{ Vision bool }
+	}
+	if o.c.get(ctx, "/props?"+url.Values{"model": {model}, "autoload": {"false"}}.Encode(), &props) != nil || props.Caps == nil {
+		return 0
+	}
+	can := bus.Answers
+	if props.Caps.Tools {
+		can |= bus.Tools
+	}
+	if props.Modalities.Vision {
+		can |= bus.Sees
+	}
+	return can
 }

@@ -114,3 +114,37 @@ func TestOpenAIFailures(t *testing.T) {
 		})
 	}
 }
+
+// A llama-server tells what a model can do that it has loaded; one that is not loaded is not asked for, which would load it.
+func TestLlamaServerTellsAbilities(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 9)
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/models": text(`{"data":[{"id":"one","owned_by":"llamacpp"},{"id":"a b","owned_by":"llamacpp","status":{"value":"loaded"}},
+			{"id":"sleeps","owned_by":"llamacpp","status":{"value":"unloaded"}},{"id":"old","owned_by":"llamacpp"},{"id":"other","owned_by":"vllm"}]}`),
+		"GET /props": func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.URL.RawQuery
+			fmt.Fprint(w, map[string]string{
+				"one": `{"chat_template_caps":{"supports_tools":true},"modalities":{"vision":true}}`,
+				"a b": `{"chat_template_caps":{"supports_tools":false},"modalities":{"vision":false}}`,
+				"old": `{"total_slots":1}`,
+			}[r.URL.Query().Get("model")])
+		},
+	})
+	models, err := probe(t, s).Models(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bus.Abilities{"one": bus.Answers | bus.Tools | bus.Sees, "a b": bus.Answers}
+	for _, m := range models {
+		if m.Can != want[m.Name] {
+			t.Errorf("%s can %v, want %v", m.Name, m.Can.Names(), want[m.Name].Names())
+		}
+	}
+	close(asked)
+	for q := range asked {
+		if !strings.HasPrefix(q, "autoload=false&model=") || strings.Contains(q, "sleeps") || strings.Contains(q, "other") {
+			t.Errorf("asked for %s", q)
+		}
+	}
+}
