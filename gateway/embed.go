@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -126,6 +129,10 @@ func (g *Gateway) openAIEmbeddings(w http.ResponseWriter, r *http.Request) error
 	var model string
 	var inputs texts
 	format := "float"
+	if isTokens(f.left["input"]) {
+		return misfit("input", "want a text, or a list of texts: a list of tokens means nothing to another model than it was made for. "+
+			"LangChain's OpenAIEmbeddings send texts with check_embedding_ctx_length=False")
+	}
 	f.takeAll(field{"model", &model}, field{"input", &inputs}, field{"encoding_format", &format}, field{"dimensions", &req.Dimensions})
 	f.drop("user")
 	req.Inputs = inputs
@@ -157,6 +164,13 @@ func (g *Gateway) openAIEmbeddings(w http.ResponseWriter, r *http.Request) error
 		"usage": map[string]int{"prompt_tokens": res.PromptTokens, "total_tokens": res.PromptTokens},
 	})
 	return nil
+}
+
+// isTokens reports whether an input is a list of tokens, or of such lists.
+func isTokens(input json.RawMessage) bool {
+	rest, list := bytes.CutPrefix(input, []byte("["))
+	rest = bytes.TrimSpace(rest)
+	return list && len(rest) > 0 && strings.ContainsRune("[0123456789", rune(rest[0]))
 }
 
 // floats64 is a vector in base64: its numbers one after another, four bytes each, the lowest first.

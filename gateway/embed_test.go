@@ -105,6 +105,11 @@ func TestEmbeddingErrors(t *testing.T) {
 			t.Errorf("%s of nothing: %d %s", path, w.Code, w.Body)
 		}
 	}
+	for _, tokens := range []string{"[1,2]", "[ 1]", "[[1,2],[3]]"} {
+		if w := local(t, g, "POST", "/v1/embeddings", `{"model":"x","input":`+tokens+`}`); w.Code != 400 || !strings.Contains(w.Body.String(), "check_embedding_ctx_length") {
+			t.Errorf("tokens %s: %d %s", tokens, w.Code, w.Body)
+		}
+	}
 	_, g = newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) { return bus.EmbedResult{}, nil })
 	if w := local(t, g, "POST", "/api/embed", `{"model":"vec","input":"a"}`); w.Code != 500 || !strings.Contains(w.Body.String(), "0 vectors for 1 inputs") {
 		t.Errorf("too few: %d %s", w.Code, w.Body)

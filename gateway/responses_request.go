@@ -301,6 +301,11 @@ func (item responsesItem) thoughts() (out []string) {
 	for _, s := range item.Summary {
 		out = append(out, s.Text)
 	}
+	for _, p := range item.Content.parts { // as gpt-oss thinks at other servers
+		if len(item.Summary) == 0 && p.Type == "reasoning_text" {
+			out = append(out, p.Text)
+		}
+	}
 	if len(out) == 0 && item.EncryptedContent != "" {
 		out = append(out, item.EncryptedContent)
 	}

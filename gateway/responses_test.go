@@ -149,6 +149,10 @@ func TestResponsesFields(t *testing.T) {
 				},
 			},
 		},
+		"what was thought at another server": {
+			`{"model":"m","input":[{"type":"reasoning","id":"r","summary":[],"content":[{"type":"reasoning_text","text":"t"}]},{"role":"assistant","content":"o"}],"parallel_tool_calls":false}`,
+			bus.InferenceRequest{Messages: []bus.Message{{Role: "assistant", Content: "o", Thinking: "t"}}, Dialect: "openai"},
+		},
 		"no tools": {
 			ask + `,"tools":[{"type":"function","name":"f"}],"tool_choice":"none","parallel_tool_calls":false,"text":{"format":{"type":"json_object"}},"previous_response_id":null,"background":false}`,
 			bus.InferenceRequest{Messages: []bus.Message{{Role: "user", Content: "hi"}}, Format: raw(`"json"`), Dialect: "openai"},
