@@ -81,6 +81,9 @@ type Config struct {
 	// called beside those of loopback. A page on the web that resolves its own name to this
 	// machine is not among them. Default: none.
 	Hosts func() []string
+	// Origins are the web sites and apps whose pages may call the interfaces of others, and read what is answered, as
+	// config.Config has them. Default: none.
+	Origins []string
 	// ReattachGrace is how long a task whose client asked for that waits for it to come back, from when it
 	// has dropped. Default 30 s.
 	ReattachGrace time.Duration
@@ -195,15 +198,7 @@ func New(cfg Config) (*Gateway, error) {
 		mux.Handle(path, g.allowed(forLocal, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.handle(noSuchCall(mux))(g, w, r) })))
 	}
 	mux.Handle("/", g.allowed(forKey, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { native(noRoute(mux))(g, w, r) })))
-	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		dialectOf(r).refuse(g, w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "requests of other web sites are refused"))
-	}))
-	checked := origin.Handler(mux)
-	if protect.Sites.Off() {
-		checked = mux
-	}
-	g.mux = g.knownHost(checked)
+	g.mux = g.knownHost(g.ofSites(mux))
 	return g, nil
 }
 

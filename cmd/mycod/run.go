@@ -31,6 +31,7 @@ type runFlags struct {
 	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
 	HTTPKey      bool          `name:"http-key" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
+	HTTPOrigin   []string      `name:"http-origin" sep:"none" placeholder:"ORIGIN" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
 	HTTPHost     []string      `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
 	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
@@ -70,7 +71,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	cfg := config.Config{
 		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
-		HTTPHosts: c.HTTPHost, OllamaListen: c.OllamaListen,
+		HTTPHosts: c.HTTPHost, HTTPOrigins: c.HTTPOrigin, OllamaListen: c.OllamaListen,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
 		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),

@@ -47,6 +47,9 @@ type Config struct {
 	// HTTPHosts are names by which this machine may be called over HTTP, beside those of loopback, its
 	// own addresses, its host name, with .local too, and host.docker.internal.
 	HTTPHosts []string
+	// HTTPOrigins are the web sites and apps whose pages may call the interfaces of Ollama, OpenAI and Anthropic in a browser, and
+	// read what is answered: SCHEME://HOST or SCHEME://HOST:PORT, or SCHEME://* where it is none of the web.
+	HTTPOrigins []string
 	// OllamaListen, HOST:PORT, answers HTTP as HTTPListen does, for programs that look for Ollama at
 	// 127.0.0.1:11434. Empty: nothing does.
 	OllamaListen string
@@ -174,6 +177,11 @@ func (c Config) Validate() error {
 		if !isHost(h) {
 			return bus.Errorf(bus.CodeInvalid, "--http-host %q: want a name or an address, without a port", h).
 				WithHint("mycod --http-host box.example.org")
+		}
+	}
+	for _, o := range c.HTTPOrigins {
+		if err := checkOrigin(o); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "--http-origin %q: %w", o, err).WithHint("mycod --http-origin https://chat.example.org")
 		}
 	}
 	for _, e := range c.Engines {

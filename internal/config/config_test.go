@@ -38,6 +38,7 @@ func TestValidate(t *testing.T) {
 		"--http-listen":    {HTTPListen: "127.0.0.1:http"},
 		"--ollama-listen":  {OllamaListen: "11434"},
 		"--http-host":      {HTTPHosts: []string{"box", "*.example.org"}},
+		"--http-origin":    {HTTPOrigins: []string{"https://a.example", "*"}},
 		"--peer":           {Peers: []string{"10.0.0.1:0"}},
 		"--engine":         {Engines: []string{"://"}},
 		"--slots":          {Slots: -1},
@@ -54,7 +55,8 @@ func TestValidate(t *testing.T) {
 	good := config.Config{
 		BusListen: "127.0.0.1:0", FabricListen: "[::]:7422", Peers: []string{"box.local:7422"},
 		OllamaListen: "127.0.0.1:11434", HTTPHosts: []string{"box.example.org", "fd00::7", "My_Box"},
-		Engines: []string{"http://127.0.0.1:11434", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "box"},
+		HTTPOrigins: []string{"https://chat.example.org", "app://obsidian.md", "chrome-extension://*"},
+		Engines:     []string{"http://127.0.0.1:11434", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "box"},
 	}
 	if err := good.WithDefaults().Validate(); err != nil {
 		t.Error(err)

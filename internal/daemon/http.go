@@ -21,7 +21,7 @@ import (
 // httpServer makes the HTTP server.
 func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
-		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts,
+		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Origins: d.cfg.HTTPOrigins,
 		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Answered: d.metrics.Answered, Logger: d.log,
 	})
 	if err != nil {
