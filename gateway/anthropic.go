@@ -69,7 +69,8 @@ type anthropicReply struct {
 
 // begins names the answer.
 func (q *anthropicQuestion) begins() {
-	q.id, q.content = "msg_"+string(bus.NewTaskID()), []any{}
+	q.task, q.content = bus.NewTaskID(), []any{}
+	q.id = "msg_" + string(q.task)
 	for _, m := range q.req.Messages {
 		q.estimate += messageSize(m)
 	}

@@ -10,9 +10,10 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Headers of an answer: which node gave it, and that the demo model did.
+// Headers of an answer: which node gave it, by which task, and that the demo model did.
 const (
 	headerNode = "X-Myco-Node"
+	headerTask = "X-Myco-Task"
 	headerDemo = "X-Myco-Demo"
 	// headerOnLoss, of a request, says what becomes of an answer that another node begins anew in other
 	// words: lossError ends it with an error (the default), lossRestart has it begin anew.
@@ -24,9 +25,9 @@ const (
 // writeLimit is how long a client may take to accept a piece of an answer.
 const writeLimit = time.Minute
 
-// ask has the swarm answer req. Each piece goes to piece, unless that is nil, with the node that made
+// ask has the swarm answer req, by a task of that id, or of a new one where it is empty. Each piece goes to piece, unless that is nil, with the node that made
 // it; the result has them all. Of a long request what is long is dropped: an answer may take minutes, and the task has it.
-func (g *Gateway) ask(r *http.Request, model string, req *bus.InferenceRequest, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
+func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.InferenceRequest, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
 	var res bus.InferenceResult
 	if err := req.Validate(); err != nil {
 		return bus.TaskInfo{}, res, err
@@ -43,6 +44,7 @@ func (g *Gateway) ask(r *http.Request, model string, req *bus.InferenceRequest, 
 	if err != nil {
 		return bus.TaskInfo{}, res, err
 	}
+	t.ID = id
 	leftOut := [2][]string{req.LeftOut(0), req.LeftOut(1)}
 	if len(t.Payload) > bus.MaxInline {
 		*req = bus.InferenceRequest{Load: req.Load, TopLogprobs: req.TopLogprobs}
@@ -102,20 +104,21 @@ type stream struct {
 	// before and after stand around each object.
 	before, after string
 	begun         bool
+	task          bus.TaskID // whose answer it is
 	node          bus.NodeID // who answers, as the client knows; empty where that is not told
 	// more is set where more follows at once: it is sent together.
 	more bool
 }
 
-func newNDJSON(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w), media: "application/x-ndjson", after: "\n"}
+func newNDJSON(w http.ResponseWriter, task bus.TaskID) *stream {
+	return &stream{w: w, task: task, control: http.NewResponseController(w), media: "application/x-ndjson", after: "\n"}
 }
 
 // eventStream is the media type of server-sent events.
 const eventStream = "text/event-stream"
 
-func newEvents(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w), media: eventStream, before: "data: ", after: "\n\n"}
+func newEvents(w http.ResponseWriter, task bus.TaskID) *stream {
+	return &stream{w: w, task: task, control: http.NewResponseController(w), media: eventStream, before: "data: ", after: "\n\n"}
 }
 
 // begin sends the headers, once. Who answers is told in them, and where that is another, or was not known, in a comment.
@@ -128,7 +131,7 @@ func (s *stream) begin(node bus.NodeID, demo bool) {
 		return
 	}
 	s.begun, s.node = true, node
-	answered(s.w, node, demo)
+	answered(s.w, s.task, node, demo)
 	h := s.w.Header()
 	h.Set("Content-Type", s.media)
 	h.Set("Cache-Control", "no-store")
@@ -185,8 +188,11 @@ func (s *stream) write(text string) error {
 	return nil
 }
 
-// answered tells in the header who answered.
-func answered(w http.ResponseWriter, node bus.NodeID, demo bool) {
+// answered tells in the header who answered, and by which task, which tells why it was that one.
+func answered(w http.ResponseWriter, task bus.TaskID, node bus.NodeID, demo bool) {
+	if task != "" {
+		w.Header().Set(headerTask, string(task))
+	}
 	if node != "" {
 		w.Header().Set(headerNode, string(node))
 	}

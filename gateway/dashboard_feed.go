@@ -266,7 +266,7 @@ func (g *Gateway) dashboardEvents(w http.ResponseWriter, r *http.Request) {
 		g.failNative(w, r, err)
 		return
 	}
-	out := newEvents(w)
+	out := newEvents(w, "")
 	defer out.end()
 	if r.Method == http.MethodHead {
 		out.begin("", false)

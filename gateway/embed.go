@@ -42,6 +42,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 	if err != nil {
 		return res, err
 	}
+	t.ID = bus.NewTaskID()
 	if len(t.Payload) > bus.MaxInline {
 		clear(req.Inputs) // the task has them
 	}
@@ -53,7 +54,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 		err = bus.Errorf(bus.CodeInternal, "there are %d vectors for %d inputs", len(res.Vectors), len(req.Inputs))
 	}
 	if err == nil {
-		answered(w, info.NodeID, false)
+		answered(w, t.ID, info.NodeID, false)
 	}
 	return res, err
 }

@@ -107,7 +107,7 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		stays, err = flag(r, "reattach")
 	}
-	out := newEvents(w)
+	out := newEvents(w, "")
 	defer out.end()
 	left := func() {}
 	if err == nil && stays {
@@ -161,7 +161,7 @@ func (g *Gateway) events(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // and a browser stays away
 		return
 	}
-	out := newEvents(w)
+	out := newEvents(w, "")
 	defer out.end()
 	g.follow(r, out, id, attempt, from)
 }

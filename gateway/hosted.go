@@ -185,14 +185,16 @@ type finding struct {
 // what all of it took.
 func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
 	if q.hosted == nil {
-		return g.ask(r, q.model, &q.req, piece)
+		return g.ask(r, q.task, q.model, &q.req, piece)
 	}
 	if in, ok := r.Body.(*body); ok {
 		in.stays = true
 	}
 	var read, written int
+	id := q.task
 	for open := true; ; open = q.hosted.open() {
-		info, res, over, err := g.round(r, q, t, out, piece, open)
+		info, res, over, err := g.round(r, id, q, t, out, piece, open)
+		id = "" // what it finds, and what it says of that, are tasks of their own
 		read, written = read+res.PromptTokens, written+res.OutputTokens
 		res.PromptTokens, res.OutputTokens = read, written
 		if err != nil || over {
@@ -205,9 +207,9 @@ func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, pie
 }
 
 // round asks the model once, and does what it calls for. over tells that the answer ends with that.
-func (g *Gateway) round(r *http.Request, q *question, t heeds, out *stream, piece func(bus.NodeID, bus.InferenceChunk) error, open bool) (info bus.TaskInfo, res bus.InferenceResult, over bool, err error) {
+func (g *Gateway) round(r *http.Request, id bus.TaskID, q *question, t heeds, out *stream, piece func(bus.NodeID, bus.InferenceChunk) error, open bool) (info bus.TaskInfo, res bus.InferenceResult, over bool, err error) {
 	req, draft := q.next(open) // ask lets go of a long one
-	info, res, err = g.ask(r, q.model, &req, q.hosted.without(piece, draft))
+	info, res, err = g.ask(r, id, q.model, &req, q.hosted.without(piece, draft))
 	if err != nil {
 		return info, res, true, err
 	}

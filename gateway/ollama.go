@@ -53,6 +53,7 @@ type ollamaReply struct {
 
 // ollamaQuestion is a request to /api/chat or /api/generate.
 type ollamaQuestion struct {
+	task   bus.TaskID // that is to answer
 	model  string
 	stream bool
 	chat   bool
@@ -201,18 +202,19 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
 	}
+	q.task = bus.NewTaskID()
 	if !q.stream || q.req.Load { // what loads a model is one object, as in Ollama
-		info, res, err := g.ask(r, q.model, &q.req, nil)
+		info, res, err := g.ask(r, q.task, q.model, &q.req, nil)
 		if err != nil {
 			return err
 		}
-		answered(w, info.NodeID, res.Demo)
+		answered(w, q.task, info.NodeID, res.Demo)
 		g.write(w, http.StatusOK, q.last(bus.InferenceChunk{Text: res.Text, Thinking: res.Thinking, ToolCalls: res.ToolCalls, Logprobs: res.Logprobs}, res))
 		return nil
 	}
-	out := newNDJSON(w)
+	out := newNDJSON(w, q.task)
 	defer out.end()
-	info, res, err := g.ask(out.keepAlive(r), q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
+	info, res, err := g.ask(out.keepAlive(r), q.task, q.model, &q.req, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)
 		out.more = c.More
 		return out.send(q.reply(c))

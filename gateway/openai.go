@@ -259,9 +259,9 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
 	}
-	q.id, q.created = "chatcmpl-"+string(bus.NewTaskID()), time.Now().Unix()
-	if !q.chat {
-		q.id = "cmpl-" + q.id[len("chatcmpl-"):]
+	q.task, q.created = bus.NewTaskID(), time.Now().Unix()
+	if q.id = "chatcmpl-" + string(q.task); !q.chat {
+		q.id = "cmpl-" + string(q.task)
 	}
 	if q.choices > 1 || len(q.prompts) > 1 {
 		return g.openAISeveral(w, r, q)
@@ -271,11 +271,11 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		if err != nil {
 			return err
 		}
-		answered(w, info.NodeID, res.Demo)
+		answered(w, q.task, info.NodeID, res.Demo)
 		g.write(w, http.StatusOK, q.whole(res))
 		return nil
 	}
-	out := newEvents(w)
+	out := newEvents(w, q.task)
 	defer out.end()
 	info, res, err := g.answer(out.keepAlive(out.notes(r)), &q.question, q, out, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)

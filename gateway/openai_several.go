@@ -33,6 +33,9 @@ func (q *openAIQuestion) each() (all []*openAIQuestion) {
 	for _, prompt := range prompts {
 		for i := range q.choices {
 			one := *q
+			if len(all) > 0 {
+				one.task = "" // it has its own
+			}
 			one.index, one.beside, one.req.Prompt, one.prompts = len(all), bytes-len(prompt), prompt, nil
 			if q.req.Seed != nil {
 				seed := *q.req.Seed + int64(i)
@@ -84,7 +87,7 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	if err != nil {
 		return err
 	}
-	answered(w, first.NodeID, results[0].Demo)
+	answered(w, q.task, first.NodeID, results[0].Demo)
 	out := q.reply()
 	for i, one := range all {
 		out.Choices = append(out.Choices, one.whole(results[i]).Choices...)
@@ -160,7 +163,7 @@ func (q *openAIQuestion) usageOf(results []bus.InferenceResult) *openAIUsage {
 
 // streamSeveral streams several answers, of which the pieces come as they are made; each has the index of its answer.
 func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion, all []*openAIQuestion) error {
-	out := newEvents(w)
+	out := newEvents(w, q.task)
 	defer out.end()
 	var mu sync.Mutex // of out
 	results, err := g.sideBySide(out.shared(&mu, r), all, func(r *http.Request, one *openAIQuestion) (bus.InferenceResult, error) {

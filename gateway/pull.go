@@ -60,7 +60,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	task.Node = node.ID
-	answered(w, node.ID, false)
+	answered(w, "", node.ID, false)
 	if !stream {
 		if _, err := g.runTask(r, task, func(bus.Chunk) error { return nil }); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 		g.write(w, http.StatusOK, bus.PullProgress{Status: "success"})
 		return nil
 	}
-	out := newNDJSON(w)
+	out := newNDJSON(w, "")
 	defer out.end()
 	_, err = g.runTask(r, task, func(c bus.Chunk) error {
 		var p bus.PullProgress

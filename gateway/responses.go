@@ -107,7 +107,8 @@ type responsesOutput struct {
 
 // begins names the answer.
 func (q *responsesQuestion) begins() {
-	q.id, q.created = string(bus.NewTaskID()), time.Now().Unix()
+	// By its id a response is got later, so that it is not that of the task, which everybody may see.
+	q.id, q.task, q.created = string(bus.NewTaskID()), bus.NewTaskID(), time.Now().Unix()
 	q.done = []responsesOutput{}
 }
 

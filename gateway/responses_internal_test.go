@@ -10,7 +10,7 @@ import (
 // What a piece of an answer costs does not grow with what was told before.
 func TestPiecesTellOnlyNewProbabilities(t *testing.T) { // counts what is allocated: not in parallel
 	q := &responsesQuestion{id: "1"}
-	out := newEvents(httptest.NewRecorder())
+	out := newEvents(httptest.NewRecorder(), "")
 	defer out.end()
 	piece := bus.InferenceChunk{Text: "a", Logprobs: []bus.Logprob{{TokenLogprob: bus.TokenLogprob{Token: "a"}, Top: make([]bus.TokenLogprob, 20)}}}
 	tell := func() {

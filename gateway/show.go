@@ -92,7 +92,7 @@ func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequ
 		case a := <-answers:
 			show, err := g.readShow(r.WithContext(ctx), a)
 			if err == nil {
-				answered(w, a.node, false)
+				answered(w, "", a.node, false)
 				return show, true
 			}
 			g.cfg.Logger.Info("a node does not tell of a model", "node", a.node, "model", req.Model, "err", err)

@@ -8,6 +8,7 @@ import (
 
 // question is a request of which the answer is spelled by a teller.
 type question struct {
+	task   bus.TaskID // that is to answer, or the first of them
 	model  string
 	stream bool
 	req    bus.InferenceRequest
@@ -32,14 +33,14 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 		if err != nil {
 			return err
 		}
-		answered(w, info.NodeID, res.Demo)
+		answered(w, q.task, info.NodeID, res.Demo)
 		g.write(w, http.StatusOK, t.whole(res))
 		return nil
 	}
 	if r.Header.Get(headerOnLoss) == lossRestart {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
 	}
-	out := newEvents(w)
+	out := newEvents(w, q.task)
 	defer out.end()
 	info, res, err := g.answer(out.keepAlive(out.notes(r)), q, t, out, func(node bus.NodeID, c bus.InferenceChunk) error {
 		out.begin(node, c.Demo)

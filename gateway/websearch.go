@@ -80,7 +80,7 @@ func ofWeb[T any](g *Gateway, w http.ResponseWriter, r *http.Request, f *fields,
 		res, err = bus.Result[T](info)
 	}
 	if err == nil {
-		answered(w, info.NodeID, false)
+		answered(w, info.ID, info.NodeID, false)
 	}
 	return res, err
 }

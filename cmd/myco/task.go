@@ -171,12 +171,22 @@ func (t taskArg) Validate() error {
 	return t.ID.Validate()
 }
 
-// whole calls ask with the id that a person means: as it is, else that of the one task whose id
-// begins like this.
+// answerIDs are what the ids of answers have before that of their task, in the interfaces of OpenAI and Anthropic.
+var answerIDs = []string{"chatcmpl-", "cmpl-", "msg_"}
+
+// whole calls ask with the id that a person means: as it is, else that of the task of an answer that a program has
+// got by HTTP, else that of the one task whose id begins like this.
 func whole[T any](ctx context.Context, conn *bus.Conn, id bus.TaskID, ask func(bus.TaskID) (T, error)) (T, error) {
 	v, unknown := ask(id)
 	if !errors.Is(unknown, &bus.Error{Code: bus.CodeNotFound}) {
 		return v, unknown
+	}
+	for _, head := range answerIDs {
+		if rest, ok := strings.CutPrefix(string(id), head); ok && rest != "" {
+			if v, err := ask(bus.TaskID(rest)); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
+				return v, err
+			}
+		}
 	}
 	tasks, err := conn.Tasks(ctx)
 	if err != nil {

@@ -16,6 +16,7 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 		{ID: "abc2", Type: "echo", State: bus.StateDead, Durable: true},
 		{ID: "abc22", Type: "echo", State: bus.StateDead, Durable: true},
 		{ID: "xyz", Type: "echo", State: bus.StateDead, Durable: true},
+		{ID: "msg_of_mine", Type: "echo", State: bus.StateDone},
 	}
 	on(d, payload(bus.VerbTasks), func(struct{}) any { return tasks })
 	find := func(id bus.TaskID) any {
@@ -41,13 +42,25 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 		}
 		return struct{}{}
 	})
-	for _, args := range [][]string{{"task", "show", "x"}, {"task", "why", "xy"}, {"task", "cancel", "xyz"}, {"dead", "show", "x"}, {"dead", "rm", "xy"}} {
+	for _, args := range [][]string{
+		{"task", "show", "x"},
+		{"task", "why", "xy"},
+		{"task", "cancel", "xyz"},
+		{"dead", "show", "x"},
+		{"dead", "rm", "xy"},
+		{"task", "why", "chatcmpl-xyz"},
+		{"task", "show", "cmpl-xyz"},
+		{"task", "show", "msg_xyz"},
+	} {
 		if o := d.myco(args...).want(t, 0).out; !strings.Contains(o, "xyz") {
 			t.Errorf("%v: %q, want it to be about xyz", args, o)
 		}
 	}
 	if o := d.myco("task", "show", "abc2").want(t, 0).out; strings.Contains(o, "abc22") {
 		t.Errorf("a whole id is not that of the task: %q", o)
+	}
+	if o := d.myco("task", "show", "msg_o").want(t, 0).out; !strings.Contains(o, "msg_of_mine") {
+		t.Errorf("an id that looks like that of an answer: %q", o)
 	}
 	d.myco("task", "cancel", "ab").want(t, 2, `3 tasks begin with "ab": abc1, abc2, abc22`, "try: myco task ls")
 	d.myco("task", "show", "q").want(t, 3, "no node of the swarm knows task q", "try: myco task ls")
