@@ -41,23 +41,24 @@ func (d difference) covers(c conformCase, field string) bool {
 
 // Why more than one field differs.
 const (
-	saysText    = "Ollama says it in plain text, a node in the interface's own shape"
-	saysSeveral = "Ollama gives one answer where several are wanted; a node gives them, as OpenAI does"
-	saysOdds    = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
-	saysRole    = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
-	saysPath    = "the path of a file on the machine that has the model; a node does not tell, and names the model"
-	saysOwner   = "Ollama says `library`, a node `mycoswarm`"
-	saysNull    = "null, as at OpenAI; Ollama leaves it out"
-	saysMost    = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
-	saysStore   = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
-	saysCut     = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
-	saysParts   = "a node tells where a summary of what was thought begins and ends, as OpenAI does, and its clients want; Ollama does not"
-	saysThink   = "a node has the model not think; Ollama leaves that to the model"
-	saysEmpty   = "empty, which Anthropic's clients want to be there"
-	saysNames   = "a node tells what was thought by both of its names, as clients know one or the other; Ollama as `reasoning` alone"
-	saysSigned  = "a node signs what was thought, with nothing, as Anthropic's clients want it to send it again; Ollama does not"
-	saysStop    = "null, as at Anthropic; Ollama leaves it out"
-	saysFits    = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
+	saysText       = "Ollama says it in plain text, a node in the interface's own shape"
+	saysSeveral    = "Ollama gives one answer where several are wanted; a node gives them, as OpenAI does"
+	saysOdds       = "a node tells the probabilities of a completion, as OpenAI does; Ollama does not"
+	saysRole       = "Ollama hands any role to the model's template; a node refuses what is not system, user, assistant or tool"
+	saysPath       = "the path of a file on the machine that has the model; a node does not tell, and names the model"
+	saysOwner      = "Ollama says `library`, a node `mycoswarm`"
+	saysNull       = "null, as at OpenAI; Ollama leaves it out"
+	saysMost       = "Ollama takes no notice of `max_completion_tokens`; a node ends the answer there, as OpenAI does"
+	saysStore      = "Ollama stores nothing; a node does, unless it is told not to, as OpenAI does"
+	saysCut        = "an answer that was cut is `incomplete`, as at OpenAI, in its last event too; Ollama says `completed`."
+	saysParts      = "a node tells where a summary of what was thought begins and ends, as OpenAI does, and its clients want; Ollama does not"
+	saysThink      = "a node has the model not think; Ollama leaves that to the model"
+	saysEmpty      = "empty, which Anthropic's clients want to be there"
+	saysNames      = "a node tells what was thought by both of its names, as clients know one or the other; Ollama as `reasoning` alone"
+	saysSigned     = "a node signs what was thought, with nothing, as Anthropic's clients want it to send it again; Ollama does not"
+	saysStop       = "null, as at Anthropic; Ollama leaves it out"
+	saysFitsClaude = "Ollama forgets the beginning in silence; a node refuses, as Anthropic does: 400, `prompt is too long`"
+	saysFits       = "Ollama forgets the beginning in silence; a node refuses, as OpenAI does: 400, `context_length_exceeded`"
 )
 
 // allowed are all differences that there may be.
@@ -94,6 +95,7 @@ var allowed = []difference{
 	{"/v1/responses", saysLong, "HTTP status", saysFits},
 	{"/v1/responses", "", "HTTP status", "what asks for an earlier answer that is not there, or has no input, is refused: 400. Ollama answers without"},
 	{"/v1/chat/completions", saysLong, "HTTP status", saysFits},
+	{"/v1/messages", saysLong, "HTTP status", saysFitsClaude},
 	{"/v1/responses", "", "store", saysStore},
 	{"/v1/responses", "", "response.store", saysStore},
 	{"/v1/responses", "", "status", saysCut},

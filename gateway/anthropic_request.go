@@ -68,7 +68,6 @@ func (q *anthropicQuestion) takeCommon(f *fields) {
 			q.req.Options[name] = v
 		}
 	}
-	q.req.Truncate, q.req.Shift = true, true // as in Ollama
 	q.req.Dialect = "openai"
 }
 

@@ -87,7 +87,7 @@ func TestAnthropicFields(t *testing.T) {
 			{Role: "tool", Content: "r", ToolName: "f", ToolCallID: "c"},
 			{Role: "user", Content: "go on"},
 		},
-		Temperature: new(0.5), MaxTokens: 5, Stop: []string{"x"}, Truncate: true, Shift: true, Think: raw("true"),
+		Temperature: new(0.5), MaxTokens: 5, Stop: []string{"x"}, Think: raw("true"),
 		Options: map[string]json.RawMessage{"top_p": raw("0.5"), "top_k": raw("3")},
 		Tools:   raw(`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]`),
 		Dialect: "openai", Extra: map[string]json.RawMessage{"tool_choice": raw(`"required"`), "parallel_tool_calls": raw("false")},
@@ -162,6 +162,19 @@ func TestAnthropicModels(t *testing.T) {
 	}
 	if v := get("/none"); v["type"] != "error" || at(v, "error", "type") != "not_found_error" {
 		t.Errorf("%v", v)
+	}
+}
+
+// A prompt that does not fit is refused, as Anthropic does, in words by which its clients know that.
+func TestAnthropicPromptThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	o, g := newOracle(t, fails(bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: it has 9000 tokens")))
+	w := local(t, g, http.MethodPost, "/v1/messages", greet+`}`)
+	if w.Code != http.StatusBadRequest || at(object(t, w), "error", "type") != "invalid_request_error" || !strings.Contains(w.Body.String(), "prompt is too long") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if req := o.asked(t); req.Truncate || req.Shift {
+		t.Errorf("the engine may forget the beginning: %+v", req)
 	}
 }
 

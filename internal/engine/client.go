@@ -255,6 +255,7 @@ func (c *client) refused(resp *http.Response) error {
 	}
 	switch s := resp.StatusCode; {
 	case tooLong(msg, kind):
+		// Claude Code looks for "prompt is too long", and sums up the conversation.
 		return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg).WithHint("%s", longerContext[c.kind])
 	case s == http.StatusNotFound:
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
