@@ -63,6 +63,7 @@ func (a *archive) part(name string, must bool, take func(*xml.Decoder) error) er
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was read
+	a.enough = false                 // of another part, at the end of that
 	return take(xml.NewDecoder(&capped{a: a, r: f, left: zipPart}))
 }
 

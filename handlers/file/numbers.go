@@ -13,6 +13,8 @@ const (
 	// maxFormats is how many formats of numbers are known of a workbook: Excel has 250. maxFormat is how long one may be, in bytes.
 	maxFormats = 1000
 	maxFormat  = 255
+	// maxDigits is how many digits a fraction may have below: all that are tried.
+	maxDigits = 7
 	// maxShown is how many numbers it is remembered of how they are shown.
 	maxShown = 1 << 16
 	// isoDate is how dates are shown that are to be in the form of whichever machine shows them.
@@ -54,20 +56,26 @@ type shownNumbers struct {
 // readStyles reads the formats, and which styles have them.
 func (n *shownNumbers) readStyles(x *xml.Decoder) error {
 	n.codes = map[int]string{}
-	within := false
+	within := ""
 	return each(x, func(e xml.StartElement) {
 		id, _ := strconv.Atoi(attr(e, "numFmtId")) // 0 is general
 		switch e.Name.Local {
-		case "numFmt":
-			n.codes[id] = attr(e, "formatCode")
-		case "cellXfs":
-			within = true
+		case "numFmts", "cellXfs":
+			within = e.Name.Local
+		case "numFmt": // there are others, of what cells look like on a condition
+			if within == "numFmts" {
+				n.codes[id] = attr(e, "formatCode")
+			}
 		case "xf":
-			if within && len(n.cells) < maxStyles {
+			if within == "cellXfs" && len(n.cells) < maxStyles {
 				n.cells = append(n.cells, id)
 			}
 		}
-	}, func(name string) { within = within && name != "cellXfs" }, ignore)
+	}, func(name string) {
+		if name == within {
+			within = ""
+		}
+	}, ignore)
 }
 
 // maxStyles is how many styles cells may have: 65490 of Excel.
@@ -91,7 +99,7 @@ func (n *shownNumbers) show(style, number string) string {
 		code = isoDate
 	case strings.HasPrefix(upper, "[$-F400]"), strings.HasPrefix(upper, "[$-X-SYSTIME]"):
 		code = "h:mm:ss"
-	case code == "" || upper == "GENERAL" || code == "@" || len(code) > maxFormat:
+	case code == "" || upper == "GENERAL" || code == "@" || len(code) > maxFormat || strings.Contains(code, strings.Repeat("?", maxDigits+1)):
 		return general(v)
 	}
 	key := [2]string{code, number}

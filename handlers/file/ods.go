@@ -29,8 +29,11 @@ type ods struct {
 	kind, value     string // of the cell
 }
 
-// odsUnread are elements of a cell with text that it does not show: comments, and how words sound.
-var odsUnread = map[string]bool{"annotation": true, "ruby-text": true}
+// odsUnread are elements of a cell with text that it does not show: comments, how words sound, and what is drawn over it.
+var odsUnread = map[string]bool{
+	"annotation": true, "ruby-text": true, "frame": true, "custom-shape": true, "g": true, "rect": true, "ellipse": true, "circle": true, "line": true,
+	"path": true, "polygon": true, "polyline": true, "regular-polygon": true, "connector": true, "caption": true, "measure": true, "control": true,
+}
 
 // readODS makes text of an ODS.
 func readODS(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
@@ -109,7 +112,7 @@ func (o *ods) end(name string) {
 		}
 	case "table-row":
 		for range min(o.rowTimes, maxSheetCells+1) {
-			if len(o.cells) == 0 || o.foreign || o.full {
+			if len(o.cells) == 0 || o.foreign || o.full || o.out.full {
 				break
 			}
 			o.rowAt++

@@ -70,8 +70,8 @@ func (a *archive) slides(main string) (parts []string, err error) {
 	}
 	return parts, a.part(main, true, func(x *xml.Decoder) error {
 		return each(x, func(e xml.StartElement) {
-			if e.Name.Local == "sldId" {
-				parts = append(parts, relations[related(e)].target)
+			if id := related(e); e.Name.Local == "sldId" && id != "" { // sections name them, too, without their part
+				parts = append(parts, relations[id].target)
 			}
 		}, ignore, ignore)
 	})

@@ -36,6 +36,7 @@ type sheets struct {
 	cells int    // of it
 	at    int    // its last row that shows something
 	full  bool   // what comes of it is left out
+	some  bool   // a sheet had something
 	rows  [][]cell
 	cols  map[int]bool // of the rows
 }
@@ -70,6 +71,7 @@ func (s *sheets) row(n int, cells []cell) {
 		s.cols[c.col] = true
 	}
 	s.cells += len(cells)
+	s.some = true
 	s.at, s.rows = n, append(s.rows, cells)
 }
 
@@ -84,15 +86,19 @@ func (s *sheets) goesOn(cells []cell) bool {
 func (s *sheets) stop() {
 	s.flush()
 	s.full, s.cut = true, true
+	if s.head != "" { // nothing was read of it
+		s.out.add(s.head + "\n\n")
+		s.head = ""
+	}
 	s.out.add(fmt.Sprintf("[the sheet goes on: what comes after row %d is left out]\n\n", s.at))
 }
 
 // unless makes an end of the sheet of an error that says that there is too much of it.
 func (s *sheets) unless(err error) error {
-	if s.full && errors.Is(err, errEnough) {
+	if s.full && (errors.Is(err, errEnough) || errors.Is(err, errBomb)) {
 		return nil
 	}
-	if s.cells > 0 && errors.Is(err, errBomb) {
+	if s.some && errors.Is(err, errBomb) {
 		s.stop()
 		return nil
 	}

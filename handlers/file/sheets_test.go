@@ -127,6 +127,7 @@ func TestXLSXNumbers(t *testing.T) {
 		{"# ??/??", "0.3", "0 3/10"},
 		{"General", "1.5", "1.5"},
 		{";;;[[[", "1", ""},
+		{"# " + strings.Repeat("?", 20) + "/" + strings.Repeat("?", 20), "0.314159", "0.314159"},
 		{strings.Repeat("0", 300), "1", "1"},
 		{"yyyy-mm-dd", "-1", "-1"},
 	} {
@@ -134,7 +135,7 @@ func TestXLSXNumbers(t *testing.T) {
 		if strings.Trim(id, "0123456789") != "" || len(id) > 2 {
 			id, codes = "164", `<numFmts><numFmt numFmtId="164" formatCode="`+strings.NewReplacer(`"`, "&quot;").Replace(c.format)+`"/></numFmts>`
 		}
-		styles := "<styleSheet>" + codes + `<cellStyleXfs><xf numFmtId="9"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="` + id + `"/></cellXfs></styleSheet>`
+		styles := "<styleSheet>" + codes + `<cellStyleXfs><xf numFmtId="9"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="` + id + `"/></cellXfs><dxfs><dxf><numFmt numFmtId="` + id + `" formatCode="&quot;of a condition&quot;"/></dxf></dxfs></styleSheet>`
 		got, err := read(t, h, bus.FileRequest{Content: xlsx(t, `<row><c s="0" t="str"><v>x</v></c><c s="1"><v>`+c.number+`</v></c></row>`, "xl/styles.xml", styles)})
 		want := "# S\n\n| x | " + c.want + " |\n| --- | --- |\n"
 		if c.want == "" {
@@ -186,7 +187,7 @@ func TestODS(t *testing.T) {
 			"# S\n\n| 25.6% | 5 EUR | 2026-05-04 | TRUE | a |\n| --- | --- | --- | --- | --- |\n",
 		},
 		"what other files hold, and drawings": {
-			`<table name="'file:///a.ods'#S"><table-source/><table-row><table-cell><p>no</p></table-cell></table-row></table><table name="S"><shapes><frame><text-box><p>no</p></text-box></frame></shapes><table-row><table-cell><annotation><p>no</p></annotation><p><ruby><ruby-base>東京</ruby-base><ruby-text>とうきょう</ruby-text></ruby></p></table-cell></table-row></table>`,
+			`<table name="'file:///a.ods'#S"><table-source/><table-row><table-cell><p>no</p></table-cell></table-row></table><table name="S"><shapes><frame><text-box><p>no</p></text-box></frame></shapes><table-row><table-cell><annotation><p>no</p></annotation><custom-shape><p>no</p></custom-shape><frame><text-box><p>no</p></text-box></frame><p><ruby><ruby-base>東京</ruby-base><ruby-text>とうきょう</ruby-text></ruby></p></table-cell></table-row></table>`,
 			"# S\n\n東京\n",
 		},
 	} {
@@ -205,7 +206,7 @@ func TestLargeSheets(t *testing.T) {
 	for name, content := range map[string][]byte{
 		"xlsx": archiveOf(t, "xl/workbook.xml", `<workbook><sheet name="S" r:id="a"/><sheet name="T" r:id="b"/></workbook>`,
 			"xl/_rels/workbook.xml.rels", `<Relationships><Relationship Id="a" Type="worksheet" Target="a.xml"/><Relationship Id="b" Type="worksheet" Target="b.xml"/></Relationships>`,
-			"xl/a.xml", "<sheetData>"+strings.Repeat(endless, 500_100)+"</sheetData>", "xl/b.xml", `<row><c t="str"><v>bees</v></c></row>`),
+			"xl/a.xml", "<sheetData>"+strings.Repeat(endless, 500_001)+"</sheetData>", "xl/b.xml", `<row><c t="str"><v>bees</v></c></row>`),
 		"ods": ods(t, `<table name="S"><table-row number-rows-repeated="1048576"><table-cell><p>7</p></table-cell></table-row></table><table name="T"><table-row><table-cell><p>bees</p></table-cell></table-row></table>`),
 	} {
 		got, err := read(t, h, bus.FileRequest{Content: content})
@@ -213,9 +214,11 @@ func TestLargeSheets(t *testing.T) {
 			t.Errorf("%s: %d words, truncated %v, error %v, ends in %q", name, got.Words, got.Truncated, err, got.Text[max(0, len(got.Text)-100):])
 		}
 	}
-	// So is one that is larger than what is unpacked.
-	got, err := read(t, h, bus.FileRequest{Content: xlsx(t, endless+endless+"<row><c><v>"+strings.Repeat(" ", 65<<20))})
-	if want := "# S\n\n| 7 |\n| --- |\n| 7 |\n\n[the sheet goes on: what comes after row 2 is left out]\n"; err != nil || got.Text != want || !got.Truncated {
+	// So is one that is larger than what is unpacked, and one for which nothing is left.
+	got, err := read(t, h, bus.FileRequest{Content: archiveOf(t, "xl/workbook.xml", `<workbook><sheet name="S" r:id="a"/><sheet name="T" r:id="b"/></workbook>`,
+		"xl/_rels/workbook.xml.rels", `<Relationships><Relationship Id="a" Type="worksheet" Target="a.xml"/><Relationship Id="b" Type="worksheet" Target="b.xml"/></Relationships>`,
+		"xl/a.xml", "<sheetData>"+endless+endless+"<row><c><v>"+strings.Repeat(" ", 65<<20), "xl/b.xml", "<sheetData>"+strings.Repeat(" ", 33<<20)+endless)})
+	if want := "# S\n\n| 7 |\n| --- |\n| 7 |\n\n[the sheet goes on: what comes after row 2 is left out]\n\n# T\n\n[the sheet goes on: what comes after row 0 is left out]\n"; err != nil || got.Text != want || !got.Truncated {
 		t.Errorf("unpacked: %.99q, error %v, want %q", got.Text, err, want)
 	}
 	// Cells side by side to the last column are cut, too, and one in it does not make 16384 of its row.
@@ -265,11 +268,13 @@ func TestOlderOffice(t *testing.T) {
 		content    []byte
 		says, hint string
 	}{
-		"old.xls":   {ole("\x09\x08\x10\x00\x00\x06\x05\x00"), "is application/vnd.ms-excel (XLS, of an older Excel): PDF, ", "soffice --convert-to xlsx old.xls"},
-		"old.ppt":   {ole("\x0f\x00\xe8\x03"), "(PPT, of an older PowerPoint)", "soffice --convert-to pptx old.ppt"},
-		"old.doc":   {ole("W\x00o\x00r\x00k\x00b\x00o\x00o\x00k\x00\x00\x00" + strings.Repeat("\x00", 1000) + "W\x00o\x00r\x00d\x00D\x00o\x00c\x00u\x00m\x00e\x00n\x00t\x00\x00\x00"), "is application/msword (DOC, of an older Word)", "soffice --convert-to docx old.doc"},
-		"":          {[]byte(`{\rtf1\ansi bees}`), "the document is text/rtf (RTF)", "soffice --convert-to docx FILE"},
-		"book.xlsb": {archiveOf(t, "_rels/.rels", `<Relationship Type="officeDocument" Target="xl/workbook.bin"/>`, "xl/workbook.bin", "\x83\x01\x00"), "is an XLSB", "soffice --convert-to xlsx book.xlsb"},
+		"my old.xls": {ole("\x09\x08\x10\x00\x00\x06\x05\x00"), "(XLS, of an older Excel)", "soffice --convert-to xlsx " + bus.ShellWord("my old.xls")},
+		"-a.xls":     {ole("\x09\x08\x10\x00\x00\x06\x05\x00"), "(XLS, of an older Excel)", "soffice --convert-to xlsx ./-a.xls"},
+		"old.xls":    {ole("\x09\x08\x10\x00\x00\x06\x05\x00"), "is application/vnd.ms-excel (XLS, of an older Excel): PDF, ", "soffice --convert-to xlsx old.xls"},
+		"old.ppt":    {ole("\x0f\x00\xe8\x03"), "(PPT, of an older PowerPoint)", "soffice --convert-to pptx old.ppt"},
+		"old.doc":    {ole("W\x00o\x00r\x00k\x00b\x00o\x00o\x00k\x00\x00\x00" + strings.Repeat("\x00", 1000) + "W\x00o\x00r\x00d\x00D\x00o\x00c\x00u\x00m\x00e\x00n\x00t\x00\x00\x00"), "is application/msword (DOC, of an older Word)", "soffice --convert-to docx old.doc"},
+		"":           {[]byte(`{\rtf1\ansi bees}`), "the document is text/rtf (RTF)", "soffice --convert-to docx FILE"},
+		"book.xlsb":  {archiveOf(t, "_rels/.rels", `<Relationship Type="officeDocument" Target="xl/workbook.bin"/>`, "xl/workbook.bin", "\x83\x01\x00"), "is an XLSB", "soffice --convert-to xlsx book.xlsb"},
 	} {
 		_, err := read(t, h, bus.FileRequest{Name: name, Content: c.content})
 		refused(t, name, err, bus.CodeInvalid, c.says)

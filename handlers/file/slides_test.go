@@ -67,7 +67,7 @@ func TestSlides(t *testing.T) {
 func pptx(t testing.TB, shapes, notes string, other ...string) []byte {
 	t.Helper()
 	return archiveOf(t, append([]string{
-		"ppt/presentation.xml", `<presentation><sldMasterIdLst><sldMasterId id="9" r:id="m"/></sldMasterIdLst><sldIdLst><sldId id="256" r:id="rId7"/></sldIdLst></presentation>`,
+		"ppt/presentation.xml", `<presentation><sldMasterIdLst><sldMasterId id="9" r:id="m"/></sldMasterIdLst><sldIdLst><sldId id="256" r:id="rId7"/></sldIdLst><extLst><ext><sectionLst><section name="Default"><sldIdLst><sldId id="256"/></sldIdLst></section></sectionLst></ext></extLst></presentation>`,
 		"ppt/_rels/presentation.xml.rels", `<Relationships><Relationship Id="rId7" Type="` + types + `slide" Target="slides/slide4.xml"/></Relationships>`,
 		"ppt/slides/_rels/slide4.xml.rels", `<Relationships><Relationship Id="rId1" Type="` + types + `notesSlide" Target="../notesSlides/n.xml"/>` +
 			`<Relationship Id="rId2" Type="` + types + `hyperlink" Target="https://example.org/" TargetMode="External"/></Relationships>`,

@@ -70,5 +70,8 @@ func errKind(name, kind string) *bus.Error {
 
 // convert is the command that makes a document of another kind of one, with LibreOffice.
 func convert(suffix, name string) string {
-	return "soffice --convert-to " + suffix + " " + cmp.Or(name, "FILE")
+	if strings.HasPrefix(name, "-") {
+		name = "./" + name
+	}
+	return "soffice --convert-to " + suffix + " " + bus.ShellWord(cmp.Or(name, "FILE"))
 }
