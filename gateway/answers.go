@@ -239,6 +239,9 @@ func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(htt
 		return wrong{err: bus.AsError(err)}
 	}
 	out := &scribe{transcript: a.transcript, conn: w, header: w.Header().Clone()}
+	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"} {
+		out.header.Del(name) // they are for who has asked now
+	}
 	if begun := g.keep(out, a, r, func() { serve(out, r.WithContext(ctx)) }); !begun && out.full != nil {
 		return wrong{err: errLongAnswer}
 	}

@@ -8,12 +8,17 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// documentsMost is how many documents within one request the swarm makes text of, one after another.
-const documentsMost = 32
+const (
+	// documentsMost is how many documents within one request the swarm makes text of, one after another.
+	documentsMost = 32
+	// documentTime is for one: to wait for its turn, on a node that may have to get ready first, and to be read.
+	documentTime = 10 * time.Minute
+)
 
 // document is a file within a request, of which the model is to get the text.
 type document struct {
@@ -38,7 +43,7 @@ func (d *documents) text(in document) (string, error) {
 	}
 	req := bus.FileRequest{MediaType: in.media, Content: in.data}
 	if in.name != "" { // which may be a title
-		req.Name = cut(path.Base(strings.NewReplacer("\\", "/", "\n", " ", "\x00", "").Replace(in.name)), 255)
+		req.Name = strings.Trim(cut(path.Base(strings.NewReplacer("\\", "/", "\n", " ", "\x00", "").Replace(in.name)), 255), "/")
 	}
 	if err := req.Validate(); err != nil {
 		return "", err
@@ -47,7 +52,7 @@ func (d *documents) text(in document) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t.Timeout, t.Part = hostedTime, true
+	t.Timeout, t.Part = documentTime, true
 	b, counts := d.r.Body.(*body)
 	if counts {
 		defer func(was bool) { b.stays = was }(b.stays)
@@ -98,10 +103,16 @@ func documentText(title, context, text string) string {
 
 // notRead is err about a field, where it is the document that cannot be read and not the swarm that fails: else clients ask again.
 func notRead(field string, err error) error {
-	if e := bus.AsError(err); e.Code == bus.CodeInvalid || e.Code == bus.CodeFailed {
-		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %s", field, e.Message).WithHint("%s", e.Hint), field: field}
+	e := bus.AsError(err)
+	code := e.Code
+	switch code {
+	case bus.CodeFailed:
+		code = bus.CodeInvalid
+	case bus.CodeInvalid, bus.CodeTooLarge: // the document, and not the prompt for the model
+	default:
+		return err
 	}
-	return err
+	return wrong{err: bus.Errorf(code, "%s: %s", field, e.Message).WithHint("%s", e.Hint), field: field}
 }
 
 // fileData is a file in base64, as a data URL or bare. It is decoded where it stands, as an image.

@@ -106,6 +106,8 @@ func TestDocumentsRefused(t *testing.T) {
 	many := strings.Repeat(`{"type":"document","source":{"type":"base64","data":"aGk="}},`, 33)
 	empty := func(bus.FileRequest) (any, error) { return bus.FileResult{PagesEmpty: []int{1}}, nil }
 	odd := func(bus.FileRequest) (any, error) { return nil, bus.Errorf(bus.CodeFailed, "it is a picture") }
+	large := func(bus.FileRequest) (any, error) { return nil, bus.Errorf(bus.CodeTooLarge, "it has 65 MiB") }
+	file := `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"/","file_data":"aGk="}}]}]}`
 	busy := func(bus.FileRequest) (any, error) { return nil, bus.Errorf(bus.CodeBusy, "too much") }
 	for name, c := range map[string]struct {
 		path, body string
@@ -118,6 +120,7 @@ func TestDocumentsRefused(t *testing.T) {
 		"a picture":      {"/v1/messages", document(`"type":"content","content":[{"type":"image"}]`), aloud, 400, "messages[0]: a document: a block of the type"},
 		"pages as such":  {"/v1/messages", pdf, empty, 400, "messages[0]: a document without text"},
 		"another kind":   {"/v1/messages", pdf, odd, 400, "messages[0]: a document: it is a picture"},
+		"too large":      {"/v1/chat/completions", file, large, 413, "messages[0]: a document: it has"},
 		"no room":        {"/v1/messages", pdf, busy, 429, "too much"},
 		"too many":       {"/v1/messages", strings.Replace(pdf, `"content":[`, `"content":[`+many, 1), aloud, 400, "more than 32 documents"},
 		"a file's id":    {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"x"}}]}]}`, aloud, 400, "messages[0]: a file: only those within the request"},

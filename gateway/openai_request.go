@@ -24,10 +24,15 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	if f.err == nil && len(messages) == 0 {
 		f.err = misfit("messages", "want at least one")
 	}
+	q.takeTools(f)
+	q.takeSearch(f, g, r)
+	q.takeFormat(f)
+	q.takeEffort(f)
+	f.refuse("functions", "function_call")
 	docs := documents{g: g, r: r}
 	for i := range messages {
 		m := &messages[i]
-		if f.err == nil {
+		if f.err == nil && q.model != "" {
 			if err := chatParts.readIn(&docs, &m.Content); err != nil {
 				f.err = notRead(fmt.Sprintf("messages[%d]", i), err)
 			}
@@ -38,11 +43,6 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 		}
 		q.req.Messages = append(q.req.Messages, to)
 	}
-	q.takeTools(f)
-	q.takeSearch(f, g, r)
-	q.takeFormat(f)
-	q.takeEffort(f)
-	f.refuse("functions", "function_call")
 	return g.openAIAnswer(w, r, f, &q)
 }
 

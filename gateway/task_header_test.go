@@ -37,7 +37,7 @@ func TestAnswersNameTheirTask(t *testing.T) {
 		o, g := newOracle(t, say)
 		w := local(t, g, http.MethodPost, c.target, c.body)
 		id := w.Header().Get("X-Myco-Task")
-		if w.Code != http.StatusOK || !slices.ContainsFunc(o.tasks, func(t bus.Task) bool { return string(t.ID) == id }) {
+		if w.Code != http.StatusOK || id == "" || !slices.ContainsFunc(o.tasks, func(t bus.Task) bool { return string(t.ID) == id }) {
 			t.Errorf("%s %s: %d, of task %q, want one of %v", c.target, c.body, w.Code, id, o.tasks)
 		}
 		if c.head != "" && !strings.Contains(w.Body.String(), `"`+c.head+id+`"`) {
