@@ -74,12 +74,12 @@ func (o *OpenAI) llamaCan(ctx context.Context, model string) bus.Abilities {
 	if o.c.get(ctx, "/props?"+url.Values{"model": {model}, "autoload": {"false"}}.Encode(), &props) != nil || props.Caps == nil {
 		return 0
 	}
-	can := bus.Answers
+	can := bus.Abilities(0) // one that makes vectors alone has a template, too
 	if props.Caps.Tools {
-		can |= bus.Tools
+		can |= bus.Answers | bus.Tools
 	}
 	if props.Modalities.Vision {
-		can |= bus.Sees
+		can |= bus.Answers | bus.Sees
 	}
 	return can
 }
