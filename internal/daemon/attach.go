@@ -35,7 +35,7 @@ func (a nativeAPI) Attach(ctx context.Context, id bus.TaskID, attempt, from int,
 			pieces++
 			return piece(c)
 		}
-		end, told, err := a.attachFar(ctx, n, at, bus.AttachRequest{ID: id, Attempt: attempt, From: from, Far: true}, counted)
+		end, told, err := a.attachFar(ctx, n, info, bus.AttachRequest{ID: id, Attempt: attempt, From: from, Far: true}, counted)
 		if told || err != nil {
 			return end, err
 		}
@@ -49,8 +49,8 @@ func (a nativeAPI) Attach(ctx context.Context, id bus.TaskID, attempt, from int,
 
 // attachFar reads output that another daemon sends, to its end; told is false where that node is lost
 // before, or does not send.
-func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest, piece func(bus.Chunk) error) (end bus.TaskInfo, told bool, err error) {
-	nc, from := a.d.rpc, sourceAt(n, at)
+func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, t bus.TaskInfo, req bus.AttachRequest, piece func(bus.Chunk) error) (end bus.TaskInfo, told bool, err error) {
+	nc, from := a.d.rpc, sourceAt(n, t)
 	req.Inbox = nc.NewInbox()
 	data, err := bus.Marshal(req)
 	if err != nil {
@@ -64,7 +64,7 @@ func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, 
 	if err := sub.SetPendingLimits(-1, relayBytes); err != nil {
 		return end, false, bus.AsError(err)
 	}
-	m, err := ask(ctx, nc, from.there, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
+	m, err := ask(ctx, nc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		return end, false, ctx.Err()
 	}
@@ -78,6 +78,7 @@ func (a nativeAPI) attachFar(ctx context.Context, n *sched.Node, at bus.NodeID, 
 		case err != nil, m.Header.Get(bus.HeaderError) != "":
 			return end, false, nil
 		}
+		from.heard = time.Now()
 		var chunk bus.Chunk
 		if err := bus.Unmarshal(m.Data, &chunk); err != nil {
 			return end, false, bus.Errorf(bus.CodeInternal, "read the output of task %s: %w", req.ID, err)

@@ -130,7 +130,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 	}
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
 	if tells(info, req.Attempt) && info.Submitter != s.d.id.NodeID() {
-		if relay := s.far(ctx, n, info.Submitter, req); relay != nil {
+		if relay := s.far(ctx, n, info, req); relay != nil {
 			return answer{reply, relay}, nil
 		}
 	}

@@ -18,25 +18,30 @@ const (
 	relayBytes = 8 << 20
 	// relayLook is how often a relay looks whether the other node is still there.
 	relayLook = time.Second
+	// endedWait is how long who has the output of a task that has ended may say nothing of it: a message was lost.
+	endedWait = 5 * time.Second
 )
 
 // source is a node whose output is passed on, as it is when its daemon is asked: one that has started anew since
 // knows nothing of that, and sends no more.
 type source struct {
-	n    *sched.Node
-	at   bus.NodeID
-	boot string
+	n     *sched.Node
+	at    bus.NodeID
+	boot  string
+	ended bool      // the task has: all of its output is there, and comes at once
+	heard time.Time // when it said something last, or was asked
 }
 
-func sourceAt(n *sched.Node, at bus.NodeID) source {
-	return source{n, at, n.View().Peers[at].Beat.Boot}
+// sourceAt is the submitter of a task.
+func sourceAt(n *sched.Node, t bus.TaskInfo) *source {
+	return &source{n: n, at: t.Submitter, boot: n.View().Peers[t.Submitter].Beat.Boot, ended: t.State.Terminal(), heard: time.Now()}
 }
 
 // there reports whether more may come.
-func (s source) there() bool { return s.in(s.n.View()) }
+func (s *source) there() bool { return s.in(s.n.View(), time.Now()) }
 
-func (s source) in(v sched.View) bool {
-	return v.Alive(s.at) && v.Peers[s.at].Beat.Boot == s.boot
+func (s *source) in(v sched.View, now time.Time) bool {
+	return v.Alive(s.at) && v.Peers[s.at].Beat.Boot == s.boot && (!s.ended || now.Sub(s.heard) < endedWait)
 }
 
 // tells reports whether the daemon of a task's submitter has something to say of its output to who has read, or could have,
@@ -68,8 +73,8 @@ func ask(ctx context.Context, nc *nats.Conn, there func() bool, subject string, 
 
 // far attaches to the output of a task of another node, and returns what passes it on to the client:
 // another daemon sends to this one's inboxes, not to those of its users. nil: that node does not send.
-func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req bus.AttachRequest) (relay func()) {
-	from := sourceAt(n, at)
+func (s *rpcServer) far(ctx context.Context, n *sched.Node, t bus.TaskInfo, req bus.AttachRequest) (relay func()) {
+	from := sourceAt(n, t)
 	inbox := s.d.rpc.NewInbox()
 	// The client may not tell another daemon what it has read.
 	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, Attempt: req.Attempt, From: req.From, Inbox: inbox, Far: true})
@@ -82,7 +87,7 @@ func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req b
 	}
 	var m *nats.Msg
 	if err == nil {
-		m, err = ask(ctx, s.d.rpc, from.there, bus.SubjectPayloadRPC(at, bus.VerbAttach), data)
+		m, err = ask(ctx, s.d.rpc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
 	}
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		if sub != nil {
@@ -97,7 +102,7 @@ func (s *rpcServer) far(ctx context.Context, n *sched.Node, at bus.NodeID, req b
 			}
 		}()
 		if pieces, over := s.passOn(from, sub, req); !over {
-			s.follow(n, req, s.d.brokenOff(pieces, at))
+			s.follow(n, req, s.d.brokenOff(pieces, from.at))
 		}
 	}
 }
@@ -113,7 +118,7 @@ func (d *Daemon) brokenOff(pieces int, at bus.NodeID) string {
 
 // passOn sends what comes to sub to the client until its end, or until the client has left, and counts the
 // pieces; over is false where the node that they are from is lost before.
-func (s *rpcServer) passOn(from source, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
+func (s *rpcServer) passOn(from *source, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
@@ -133,6 +138,7 @@ func (s *rpcServer) passOn(from source, sub *nats.Subscription, req bus.AttachRe
 			s.d.log.Warn("pass output on", "task", req.ID, "from", from.at, "err", err)
 			return pieces, false
 		}
+		from.heard = time.Now()
 		m.Subject, m.Reply = req.Inbox, ""
 		if err := s.d.rpc.PublishMsg(m); err != nil {
 			s.d.log.Debug("pass output on", "task", req.ID, "err", err)

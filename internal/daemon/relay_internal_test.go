@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -55,18 +56,22 @@ func TestAskEndsWithWhoIsAsked(t *testing.T) {
 func TestSourceIsOneStart(t *testing.T) {
 	t.Parallel()
 	const at bus.NodeID = "myco-0123456789ab"
-	s := source{at: at, boot: "first"}
+	now := time.Now()
 	for what, c := range map[string]struct {
 		peers map[bus.NodeID]sched.Peer
+		ended time.Duration // for how long nothing was heard of a task that has ended
 		there bool
 	}{
-		"it lives":              {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "first"}}}, true},
-		"it is silent":          {map[bus.NodeID]sched.Peer{at: {State: bus.NodeSuspect, Beat: bus.Heartbeat{Boot: "first"}}}, true},
-		"it is lost":            {map[bus.NodeID]sched.Peer{at: {State: bus.NodeLost, Beat: bus.Heartbeat{Boot: "first"}}}, false},
-		"it has started anew":   {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "second"}}}, false},
-		"it was never heard of": {nil, false},
+		"it lives":              {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "first"}}}, 0, true},
+		"it is silent":          {map[bus.NodeID]sched.Peer{at: {State: bus.NodeSuspect, Beat: bus.Heartbeat{Boot: "first"}}}, 0, true},
+		"it is lost":            {map[bus.NodeID]sched.Peer{at: {State: bus.NodeLost, Beat: bus.Heartbeat{Boot: "first"}}}, 0, false},
+		"it has started anew":   {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "second"}}}, 0, false},
+		"it was never heard of": {nil, 0, false},
+		"it tells of an end":    {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "first"}}}, endedWait / 2, true},
+		"what it told is lost":  {map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady, Beat: bus.Heartbeat{Boot: "first"}}}, endedWait, false},
 	} {
-		if got := s.in(sched.View{Peers: c.peers}); got != c.there {
+		s := source{at: at, boot: "first", ended: c.ended > 0, heard: now.Add(-c.ended)}
+		if got := s.in(sched.View{Peers: c.peers}, now); got != c.there {
 			t.Errorf("%s: there %t, want %t", what, got, c.there)
 		}
 	}
