@@ -152,6 +152,7 @@ type lossy struct {
 
 	mu   sync.Mutex
 	to   io.Writer
+	at   os.FileInfo // of the file that was written last
 	lost int
 	torn bool // the last write left a part of a line
 }
@@ -181,14 +182,18 @@ func (l *lossy) Write(p []byte) (int, error) {
 
 func (l *lossy) put(p []byte) error {
 	if l.anew != nil {
-		// Someone has deleted it, or moved it away: nobody would read what is written there.
-		if _, err := os.Lstat(l.path); errors.Is(err, fs.ErrNotExist) {
+		// Someone has deleted it, or put another in its place: nobody would read what is written there.
+		now, err := os.Lstat(l.path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && l.at != nil && !os.SameFile(now, l.at) {
 			if err := l.anew(); err != nil {
 				return err
 			}
 		}
 	}
 	n, err := l.to.Write(p)
+	if l.anew != nil {
+		l.at, _ = os.Lstat(l.path) // it may have been put aside; nil where it is gone again
+	}
 	l.torn = err != nil && (n > 0 || l.torn)
 	return err
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,6 +29,10 @@ func TestLogFileIsMovedAway(t *testing.T) {
 	log.Warn("said")
 	log.Warn("said")
 	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	log.Warn("said")
+	if err := errors.Join(os.Rename(file, filepath.Join(dir, "replaced")), os.WriteFile(file, nil, 0o600)); err != nil { // as logrotate does
 		t.Fatal(err)
 	}
 	log.Warn("said")
