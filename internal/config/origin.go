@@ -18,6 +18,8 @@ func checkOrigin(s string) error {
 	switch {
 	case s == "*" || s == "null" || web && allOrigins.MatchString(s):
 		return errors.New("that may be any page of the web")
+	case strings.HasPrefix(s, "file://"):
+		return errors.New("browsers do not tell of files whose they are")
 	case web && oneOrigin.MatchString(s) && (strings.HasPrefix(s, "http:") && strings.HasSuffix(s, ":80") || strings.HasPrefix(s, "https:") && strings.HasSuffix(s, ":443")):
 		return errors.New("browsers leave out the usual port")
 	case !oneOrigin.MatchString(s) && (web || !allOrigins.MatchString(s)):
