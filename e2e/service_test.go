@@ -125,7 +125,7 @@ func TestService(t *testing.T) {
 		serviceWorks(s, "/home/ann/.local/state/mycoswarm")
 		plugged(s, "/home/ann/.config/mycoswarm/plugins", "/home/ann/.local/state/mycoswarm")
 		badSettings(s, "/home/ann/.config/mycoswarm/config.toml")
-		const dir = "/home/ann/my data ; of 100%"
+		const dir = "/home/ann/my data ; of 100% $HOME"
 		s.want(s.myco("service", "install", "--", "--data-dir", dir), 0, "data       "+dir+"\n")
 		s.want(s.myco("service", "status"), 0, "data      "+dir+"\n")
 		s.want(s.myco("--data-dir", dir, "swarm"), 0, "ready")

@@ -147,7 +147,12 @@ func (s *systemd) runs(says string) []string {
 		argv = after
 	}
 	if unit, err := os.ReadFile(s.unit); err == nil {
-		if words := service.Command(string(unit)); words != nil && strings.HasPrefix(argv, strings.Join(words, " ")+" ; ignore_errors=") {
+		words := service.Command(string(unit))
+		shown := slices.Clone(words)
+		for i := range shown[min(1, len(shown)):] {
+			shown[i+1] = strings.ReplaceAll(shown[i+1], "$", "$$") // as the unit has it
+		}
+		if words != nil && strings.HasPrefix(argv, strings.Join(shown, " ")+" ; ignore_errors=") {
 			return words
 		}
 	}

@@ -65,6 +65,7 @@ func Unit(system bool, path string, flags []string) (string, error) {
 	if !ok || !more {
 		panic("the shipped unit has no line" + shipped) // a test installs both
 	}
+	words[0] = strings.ReplaceAll(words[0], "$$", "$") // systemd puts variables into flags alone
 	// The flags of the unit itself come before those that may say otherwise.
 	return mark + before + "\nExecStart=" + words[0] + strings.TrimRight(own+" "+strings.Join(words[1:], " "), " ") + "\n" + after, nil
 }
@@ -88,7 +89,7 @@ func Command(unit string) (words []string) {
 		case c == ' ' && !within:
 			words, begun = append(words, word.String()), false
 			word.Reset()
-		case within && c == '\\' || c == '%' || c == '$':
+		case within && c == '\\' || c == '%' || c == '$' && len(words) > 0:
 			i++ // what quote put before it
 			fallthrough
 		default:

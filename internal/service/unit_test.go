@@ -18,7 +18,7 @@ func TestUnit(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--slots", "4", "--closed", `mon-fri 09:00-17:00`, `--name=a%b$c"d\e`, ""}
 	for _, system := range []bool{true, false} {
-		unit, err := service.Unit(system, "/opt/my bin/mycod", flags)
+		unit, err := service.Unit(system, "/opt/my $bin/mycod", flags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,14 +26,14 @@ func TestUnit(t *testing.T) {
 		if system {
 			own = " --group-access"
 		}
-		want := "\n" + `ExecStart="/opt/my bin/mycod"` + own + ` --slots 4 --closed "mon-fri 09:00-17:00" "--name=a%%b$$c\"d\\e" ""` + "\n"
+		want := "\n" + `ExecStart="/opt/my $bin/mycod"` + own + ` --slots 4 --closed "mon-fri 09:00-17:00" "--name=a%%b$$c\"d\\e" ""` + "\n"
 		if !strings.Contains(unit, want) || strings.Count(unit, "ExecStart=") != 1 {
 			t.Errorf("system %v: it does not have %s\n%s", system, want, unit)
 		}
 		if !service.Ours(unit) || service.Ours(service.System) {
 			t.Error("what was written here is not told from what was not")
 		}
-		words := append([]string{"/opt/my bin/mycod", "--group-access"}[:map[bool]int{true: 2, false: 1}[system]:2], flags...)
+		words := append([]string{"/opt/my $bin/mycod", "--group-access"}[:map[bool]int{true: 2, false: 1}[system]:2], flags...)
 		if got := service.Command(unit); !slices.Equal(got, words) {
 			t.Errorf("system %v: it reads %q, want %q", system, got, words)
 		}
