@@ -150,10 +150,14 @@ func (ch *chat) saveAs(name string) error {
 			return err
 		}
 	}
-	if _, err := ch.files.save(ch.s); err != nil {
+	copied, err := ch.files.save(ch.s)
+	if err != nil {
 		return err
 	}
 	ch.keep = true
+	if copied {
+		ch.noteCopy()
+	}
 	ch.note("Saved. To go on with it later: myco chat --session %s", quoted(ch.s.title()))
 	return nil
 }

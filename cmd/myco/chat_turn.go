@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,7 +59,7 @@ func (ch *chat) stoppable(ctx context.Context, do func(context.Context) error) e
 		}
 	}()
 	err := do(within)
-	if err != nil && within.Err() != nil && ctx.Err() == nil {
+	if cancelled := errors.Is(err, context.Canceled) || errors.Is(err, &bus.Error{Code: bus.CodeCancelled}); cancelled && within.Err() != nil && ctx.Err() == nil {
 		ch.note("-- stopped")
 		return nil
 	}
@@ -384,8 +385,13 @@ func (ch *chat) save() {
 		ch.told(err)
 	}
 	if copied {
-		ch.note("Another chat has written to this conversation: this one goes on as a copy, %s.", ch.s.ID)
+		ch.noteCopy()
 	}
+}
+
+// noteCopy tells that the conversation is under another name than it was.
+func (ch *chat) noteCopy() {
+	ch.note("What is saved under its name is of another chat, or cannot be read: this conversation goes on as %s.", ch.s.ID)
 }
 
 // terminalSize is that of the terminal that answers go to.
