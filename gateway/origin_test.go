@@ -55,6 +55,16 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%s at a foreign name: %d", origin, w.Code)
 		}
 	}
+	// Who comes back to an answer from elsewhere reads it by his own origin, not by that of who has asked.
+	streamed := strings.Replace(body, "{", `{"stream":true,`, 1)
+	if w := local(t, g, "POST", chat, streamed, "Origin", trusted, "X-Myco-Answer", answerName); w.Code != http.StatusOK || may(w) != trusted {
+		t.Errorf("a kept answer: %d %s, readable by %q", w.Code, w.Body, may(w))
+	}
+	for origin, want := range map[string]string{app: app, trusted: trusted, foreign: "", "": ""} {
+		if w := local(t, g, "GET", "/v1/answers/"+answerName, "", "Origin", origin); w.Code != http.StatusOK || may(w) != want {
+			t.Errorf("a kept answer, from %q: %d, readable by %q", origin, w.Code, may(w))
+		}
+	}
 	for _, origin := range []string{foreign, "null", "http://chat.example.org", trusted + ":8443", "moz-extension://abc", "chrome-extension"} {
 		before := len(o.tasks)
 		w := local(t, g, "POST", chat, body, "Origin", origin, "Sec-Fetch-Site", "cross-site")
