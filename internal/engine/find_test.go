@@ -157,7 +157,7 @@ func TestDemoServesOnlyWhereThereIsNothingElse(t *testing.T) {
 	if m := s.Models(); len(m) != 1 || !m[0].Demo || !m[0].Loaded || m[0].ContextLength != 256 {
 		t.Errorf("models %+v", m)
 	}
-	wantError(t, ask(t.Context(), s, "tinylm", strings.Repeat("x ", 5000)).err, bus.CodeTooLarge, false, "longer than the model's context")
+	wantError(t, ask(t.Context(), s, "tinylm", strings.Repeat("x ", 5000)).err, bus.CodeTooLarge, false, "too long for the model's context")
 
 	s, _ = find(t, engine.Config{Env: nowhere, NoDemo: true})
 	if len(s.Models()) != 0 {

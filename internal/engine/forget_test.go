@@ -80,7 +80,7 @@ func TestDemoForgetsTheBeginning(t *testing.T) {
 		}
 	}
 	_, err = d.Generate(t.Context(), "tinylm", bus.InferenceRequest{Messages: long(40)}, func(bus.InferenceChunk) error { return nil })
-	wantError(t, err, bus.CodeTooLarge, false, "longer than the model's context")
+	wantError(t, err, bus.CodeTooLarge, false, "too long for the model's context")
 	// One question alone is answered where it fits at all.
 	req := bus.InferenceRequest{Messages: []bus.Message{{Role: "user", Content: strings.Repeat("a ", 210)}}, Truncate: true, MaxTokens: 5}
 	res, err := d.Generate(t.Context(), "tinylm", req, func(bus.InferenceChunk) error { return nil })

@@ -32,7 +32,7 @@ var file []byte
 // Errors of Generate.
 var (
 	// ErrContext is returned when the prompt leaves no room for an answer.
-	ErrContext = errors.New("the prompt is longer than the model's context")
+	ErrContext = errors.New("the prompt is too long for the model's context")
 	// ErrRole is returned for a message whose role the model does not know.
 	ErrRole = errors.New("the model does not know the role")
 )
