@@ -11,9 +11,8 @@ import (
 type odp struct {
 	*odt
 	deck    *deck
-	style   string          // which is being read
-	hidden  map[string]bool // styles of slides
-	slide   *slide          // nil outside
+	hiding  hiding // styles of slides
+	slide   *slide // nil outside
 	wanted  bool
 	ofNotes bool
 	depth   int    // of elements within the shape; 0 outside
@@ -27,7 +26,7 @@ func readODP(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	if err != nil {
 		return res, err
 	}
-	o := &odp{odt: &odt{body: &body{plain: d.plain, numbers: map[string]bool{}}}, deck: d, hidden: map[string]bool{}}
+	o := &odp{odt: &odt{body: &body{plain: d.plain, numbers: map[string]bool{}}}, deck: d}
 	if err := readOpenDocument(ctx, req, "ODP", &res, o.readStyles, o.read); err != nil {
 		return res, err
 	}
@@ -48,7 +47,7 @@ func (o *odp) start(e xml.StartElement) {
 		o.odt.start(e)
 	case name == "page":
 		o.deck.number++
-		o.slide, o.wanted, o.ofNotes = &slide{hidden: o.hidden[attr(e, "style-name")]}, o.deck.wants(o.deck.number), false
+		o.slide, o.wanted, o.ofNotes = &slide{hidden: o.hiding.hidden[attr(e, "style-name")]}, o.deck.wants(o.deck.number), false
 	case o.slide == nil:
 		o.pageStyle(e)
 		o.listStyle(e)
@@ -63,12 +62,7 @@ func (o *odp) start(e xml.StartElement) {
 
 // pageStyle takes in whether slides of a style are hidden.
 func (o *odp) pageStyle(e xml.StartElement) {
-	switch e.Name.Local {
-	case "style":
-		o.style = attr(e, "name")
-	case "drawing-page-properties":
-		o.hidden[o.style] = attr(e, "visibility") == "hidden"
-	}
+	o.hiding.read(e, "drawing-page-properties", "visibility", "hidden")
 }
 
 func (o *odp) end(name string) {

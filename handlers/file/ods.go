@@ -13,11 +13,10 @@ import (
 // ods is a spreadsheet of OpenDocument, as it is read (OpenDocument 1.3, part 3, 9). What its cells show, they hold as text.
 type ods struct {
 	*sheets
-	style   string          // which is being read
-	hidden  map[string]bool // styles of sheets
-	tables  int             // elements that are sheets around what is read
-	foreign bool            // the sheet is kept of another file
-	skip    int             // elements around what nobody reads in a cell
+	hiding  hiding // styles of sheets
+	tables  int    // elements that are sheets around what is read
+	foreign bool   // the sheet is kept of another file
+	skip    int    // elements around what nobody reads in a cell
 
 	rowAt, rowTimes int
 	colAt, colTimes int
@@ -38,7 +37,7 @@ var odsUnread = map[string]bool{
 // readODS makes text of an ODS.
 func readODS(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) {
 	var res bus.FileResult
-	o := &ods{sheets: &sheets{plain: req.Format == bus.FileText}, hidden: map[string]bool{}}
+	o := &ods{sheets: &sheets{plain: req.Format == bus.FileText}}
 	err := readOpenDocument(ctx, req, "ODS", &res, func(x *xml.Decoder) error { return each(x, o.sheetStyle, ignore, ignore) }, o.read)
 	if err != nil {
 		return res, err
@@ -59,12 +58,7 @@ func (o *ods) read(x *xml.Decoder) error {
 
 // sheetStyle takes in whether sheets of a style are hidden.
 func (o *ods) sheetStyle(e xml.StartElement) {
-	switch e.Name.Local {
-	case "style":
-		o.style = attr(e, "name")
-	case "table-properties":
-		o.hidden[o.style] = attr(e, "display") == "false"
-	}
+	o.hiding.read(e, "table-properties", "display", "false")
 }
 
 func (o *ods) start(e xml.StartElement) {
@@ -76,7 +70,7 @@ func (o *ods) start(e xml.StartElement) {
 	switch name {
 	case "table":
 		if o.tables++; o.tables == 1 {
-			o.begin(attr(e, "name"), o.hidden[attr(e, "style-name")])
+			o.begin(attr(e, "name"), o.hiding.hidden[attr(e, "style-name")])
 			o.rowAt, o.foreign = 0, false
 		}
 	case "table-source":

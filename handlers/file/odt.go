@@ -166,3 +166,22 @@ func (o *odt) end(name string) {
 		o.body.end(odtNames[name])
 	}
 }
+
+// hiding are the styles of an OpenDocument that hide what has them.
+type hiding struct {
+	style  string // which is being read
+	hidden map[string]bool
+}
+
+// read takes in an element: a style, or its properties, of which an attribute may hide.
+func (h *hiding) read(e xml.StartElement, properties, attribute, hides string) {
+	switch e.Name.Local {
+	case "style":
+		h.style = attr(e, "name")
+	case properties:
+		if h.hidden == nil {
+			h.hidden = map[string]bool{}
+		}
+		h.hidden[h.style] = attr(e, attribute) == hides
+	}
+}
