@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -150,9 +151,13 @@ func TestMetricsOfTheOutbox(t *testing.T) {
 		_, err := n.conn.Cancel(n.ctx(), task.ID)
 		check(t, err)
 	}
-	if f := scrape(t, n); f[`mycoswarm_open_tasks{delivery="durable"}`] != 0 || f[`mycoswarm_tasks_total{state="cancelled",type="inference"}`] != 3 {
-		t.Errorf("after their end %v are open, %v cancelled", f[`mycoswarm_open_tasks{delivery="durable"}`], f[`mycoswarm_tasks_total{state="cancelled",type="inference"}`])
-	}
+	eventually(t, "they are counted", func() string { // a moment after whoever has cancelled them is told
+		f := scrape(t, n)
+		if open, ended := f[`mycoswarm_open_tasks{delivery="durable"}`], f[`mycoswarm_tasks_total{state="cancelled",type="inference"}`]; open != 0 || ended != 3 {
+			return fmt.Sprintf("%v are open, %v cancelled", open, ended)
+		}
+		return ""
+	})
 }
 
 // Who may read the page is who may ask for models: programs of this machine, and whoever has any key.
