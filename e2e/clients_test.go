@@ -89,17 +89,20 @@ var differences = map[string]string{
 	"openai responses, an earlier one":                    "Ollama takes no notice of it, and answers without; a node that does not have it refuses",
 	goesOn:                                                "Ollama stores nothing",
 	several:                                               "Ollama gives one answer where several are wanted",
+	batches:                                               "Ollama keeps no files and no batches",
 }
 
 // What Ollama does not do, and what a node is to answer.
 const (
 	goesOn  = "openai responses, going on"
 	several = "openai chat, several answers"
+	batches = "openai batches"
 )
 
 var onlyNodes = map[string]string{
 	goesOn:  `{"deleted":true,"goes on":true,"stored":true}`,
 	several: `{"choices":3,"same":true}`,
+	batches: `{"answers":20,"completed":20,"deleted":true,"kept":true,"listed":true,"status":"completed","total":20}`,
 }
 
 const openAISays = "Ollama calls every failure an api_error; a node says invalid_request_error, as OpenAI does"

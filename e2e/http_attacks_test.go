@@ -94,6 +94,15 @@ var samples = map[string][]struct{ path, body string }{
 	"DELETE /v1/answers/{id}":           {{"/v1/answers/nobody-asked-for-it", ""}},
 	"GET /v1/responses/{id}":            {{"/v1/responses/resp_nobody", ""}},
 	"DELETE /v1/responses/{id}":         {{"/v1/responses/resp_nobody", ""}},
+	"POST /v1/files":                    {{"/v1/files", `{"purpose":"batch"}`}},
+	"GET /v1/files":                     {{"/v1/files", ""}},
+	"GET /v1/files/{id}":                {{"/v1/files/file-nobody", ""}},
+	"DELETE /v1/files/{id}":             {{"/v1/files/file-nobody", ""}},
+	"GET /v1/files/{id}/content":        {{"/v1/files/file-nobody/content", ""}},
+	"POST /v1/batches":                  {{"/v1/batches", `{"input_file_id":"file-nobody","endpoint":"/v1/completions","completion_window":"24h"}`}},
+	"GET /v1/batches":                   {{"/v1/batches", ""}},
+	"GET /v1/batches/{id}":              {{"/v1/batches/batch_nobody", ""}},
+	"POST /v1/batches/{id}/cancel":      {{"/v1/batches/batch_nobody/cancel", ""}},
 	"GET /metrics":                      {{"/metrics", ""}},
 	"GET /ui":                           {{"/ui", ""}},
 	"GET /ui/{$}":                       {{"/ui/", ""}},
@@ -240,7 +249,8 @@ func TestHTTPMatrix(t *testing.T) {
 	tried := 0
 	for _, pattern := range gateway.Routes() {
 		method, _, _ := strings.Cut(pattern, " ")
-		idle := strings.Contains(pattern, " /ui") || strings.Contains(pattern, " /v1/answers/") || strings.Contains(pattern, " /v1/responses/") // which make no tasks
+		idle := strings.Contains(pattern, " /ui") || strings.Contains(pattern, " /v1/answers/") || strings.Contains(pattern, " /v1/responses/") ||
+			strings.Contains(pattern, " /v1/files") || strings.Contains(pattern, " /v1/batches") // which make no tasks
 		changes := (method == http.MethodPost || method == http.MethodDelete) && !idle
 		if len(samples[pattern]) == 0 {
 			t.Errorf("nobody attacks %s: give it a sample", pattern)

@@ -21,12 +21,15 @@ var dialectRoutes = map[string]string{
 	"POST /api/experimental/web_search": `{"query":"x"}`, "POST /api/experimental/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
 	"GET /v1/answers/{id}": "", "DELETE /v1/answers/{id}": "", "GET /v1/responses/{id}": "", "DELETE /v1/responses/{id}": "",
+	"POST /v1/files": "", "GET /v1/files": "", "GET /v1/files/{id}": "", "DELETE /v1/files/{id}": "", "GET /v1/files/{id}/content": "",
+	"POST /v1/batches": "", "GET /v1/batches": "", "GET /v1/batches/{id}": "", "POST /v1/batches/{id}/cancel": "",
 	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /ui/chat/swarm": "", "GET /metrics": "",
 }
 
-// served is the status of a request of dialectRoutes that is let in: there is no answer, and no response, to come back to.
+// served is the status of a request of dialectRoutes that is let in: there is no answer, and no response, to come back to, and an
+// oracle keeps no files and batches.
 func served(route string) int {
-	if strings.HasSuffix(route, " /v1/answers/{id}") || strings.HasSuffix(route, " /v1/responses/{id}") {
+	if strings.Contains(route, " /v1/files") || strings.Contains(route, " /v1/batches") || strings.HasSuffix(route, " /v1/answers/{id}") || strings.HasSuffix(route, " /v1/responses/{id}") {
 		return http.StatusNotFound
 	}
 	return http.StatusOK

@@ -83,6 +83,9 @@ func (g *Gateway) run(r *http.Request, model string, t bus.Task, piece func(bus.
 // runTask runs an attached task on behalf of who asks, and returns its end with the result.
 func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	t.User = userOf(r)
+	if ofBatch(r) {
+		t.Lane, t.Part = bus.Batch, true
+	}
 	if err := t.Validate(); err != nil {
 		return bus.TaskInfo{}, wrong{err: bus.AsError(err)}
 	}

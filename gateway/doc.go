@@ -20,6 +20,7 @@
 //	GET  /                          "Ollama is running"
 //	GET  /api/version, tags, ps     POST /api/show, chat, generate, embed, embeddings, web_search, web_fetch
 //	GET  /v1/models, models/{model} POST /v1/chat/completions, completions, embeddings, responses, messages
+//	POST, GET /v1/files, batches    files of requests that are answered while nobody waits, see package batch
 //	GET, DELETE /v1/answers/{id}    an answer that was asked for by a name: comes back to it, or stops it
 //
 //	GET  /ui/                       the dashboard, see dashboardRoutes

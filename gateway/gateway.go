@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway/batch"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
@@ -91,6 +92,10 @@ type Config struct {
 	// steps of 1 MiB after the first of each. One alone may have more. Beyond it requests are refused with CodeBusy. Default
 	// 512 MiB; see the function of this name.
 	BodyRoom int64
+	// BatchDir is the folder for files and batches; empty: none are kept. Room tells why the disk takes no more of them; required
+	// with it.
+	BatchDir string
+	Room     func() error
 	// Metrics answers GET /metrics; nil: there are none.
 	Metrics http.Handler
 	// Answered is told of each request that was answered: its route, one of Routes or what stands for all others,
@@ -112,6 +117,7 @@ type Gateway struct {
 	held    heldTasks
 	answers answers
 	stored  storedResponses
+	batches *batch.Store // nil: none are kept
 	feed    *feed
 	life    context.Context //nolint:containedctx // its own: ends with Close
 	end     context.CancelFunc
@@ -139,7 +145,7 @@ const (
 )
 
 // routes are what a Gateway serves, by the file that does.
-var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, answerRoutes, storedRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
+var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes, answerRoutes, storedRoutes, fileRoutes, batchRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -162,7 +168,8 @@ func Keyless() []string {
 	return out
 }
 
-// New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid.
+// New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid, a BatchDir that cannot be read one with
+// CodeUnavailable.
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Key == "" || cfg.Swarm == nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "gateway: no key or no swarm")
@@ -181,6 +188,9 @@ func New(cfg Config) (*Gateway, error) {
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)
+	if err := g.openBatches(cfg.BatchDir, cfg.Room); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		h := g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) }))

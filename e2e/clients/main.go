@@ -32,7 +32,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	out := json.NewEncoder(os.Stdout)
-	calls := slices.Concat(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2]), responsesCalls(base, os.Args[2]), anthropicCalls(base, os.Args[2]))
+	calls := slices.Concat(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2]), responsesCalls(base, os.Args[2]), anthropicCalls(base, os.Args[2]), batchCalls(base, os.Args[2]))
 	if len(os.Args) == 4 {
 		calls = searchCalls(base, os.Args[2])
 	}

@@ -24,6 +24,7 @@ var foreign = map[string]string{
 	"calls of JetStream":          "bus/store.FuzzCheckWatch",
 	"tasks over HTTP":             "gateway.FuzzTask",
 	"requests in other dialects":  "gateway.FuzzDialects",
+	"files of batches":            "gateway/batch.FuzzLines",
 	"streams of engines":          "internal/engine.FuzzStream",
 	"progress of engines":         "internal/engine.FuzzPull",
 	"errors of engines":           "internal/engine.FuzzErrorText",

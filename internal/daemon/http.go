@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
 		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Origins: d.cfg.HTTPOrigins,
 		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Answered: d.metrics.Answered, Logger: d.log,
+		BatchDir: filepath.Join(d.cfg.DataDir, "batches"), Room: d.room.check,
 	})
 	if err != nil {
 		return nil, err
@@ -57,6 +59,7 @@ const ollamaFlag = "--ollama-listen"
 // serveHTTP answers on each listener.
 func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) {
 	up.run(ctx, "keep the dashboard's news", d.gateway.Run)
+	up.run(ctx, "answer batches", d.gateway.RunBatches)
 	for _, ln := range []net.Listener{d.http, d.ollama} {
 		if ln == nil {
 			continue

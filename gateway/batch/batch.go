@@ -1,0 +1,185 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// Status is how far a batch is.
+type Status string
+
+// The statuses of a batch, in OpenAI's words.
+const (
+	Validating Status = "validating"
+	Failed     Status = "failed" // its file is none of requests
+	InProgress Status = "in_progress"
+	Finalizing Status = "finalizing"
+	Completed  Status = "completed" // each request has an answer, which may be an error
+	Expired    Status = "expired"   // not all had one in time
+	Cancelling Status = "cancelling"
+	Cancelled  Status = "cancelled"
+)
+
+// Over reports whether nothing more comes.
+func (s Status) Over() bool {
+	return s == Failed || s == Completed || s == Expired || s == Cancelled
+}
+
+// Fault is what is wrong with a batch's file. Line counts from 1; 0 is all of it.
+type Fault struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Line    int    `json:"line,omitempty"`
+}
+
+// Batch is one file of requests to an endpoint.
+type Batch struct {
+	ID       string            `json:"id"`
+	User     string            `json:"user,omitempty"` // as Task.User
+	Endpoint string            `json:"endpoint"`       // a path, such as /v1/chat/completions
+	Input    string            `json:"input"`          // the id of its file
+	Metadata map[string]string `json:"metadata,omitempty"`
+	// Output and Errors are the files of answers and of errors, once the batch is over; empty where there is none.
+	Output string `json:"output,omitempty"`
+	Errors string `json:"errors,omitempty"`
+	// Keep is how long these are kept; 0 is Term.
+	Keep   time.Duration `json:"keep,omitempty"`
+	Faults []Fault       `json:"faults,omitempty"`
+	Status Status        `json:"status"`
+	// At tells when it came to each status that it had.
+	At      map[Status]time.Time `json:"at"`
+	Expires time.Time            `json:"expires"`
+	// Late tells that not all requests were answered in time.
+	Late bool `json:"late,omitempty"`
+	// Total are its requests, Done those that were answered, and Erred those that were answered with an error.
+	Total int `json:"total"`
+	Done  int `json:"done"`
+	Erred int `json:"erred"`
+}
+
+// work is a batch, and what its goroutine has.
+type work struct {
+	id     string
+	Batch                          // guarded by Store.mu
+	cancel context.CancelCauseFunc // ends its requests; nil unless they run
+}
+
+// copied is what others may have. The caller holds mu.
+func (w *work) copied() Batch {
+	b := w.Batch
+	b.At, b.Metadata, b.Faults = maps.Clone(b.At), maps.Clone(b.Metadata), slices.Clone(b.Faults)
+	return b
+}
+
+const batchPrefix = "batch_"
+
+// Begin has the requests of a file answered, of which Endpoint, Input, Metadata, Keep and User are given.
+func (s *Store) Begin(b Batch) (Batch, error) {
+	if _, err := s.File(b.User, b.Input); err != nil {
+		return Batch{}, err
+	}
+	if err := s.cfg.Room(); err != nil {
+		return Batch{}, err
+	}
+	now := time.Now()
+	b.ID, b.Status, b.At, b.Expires = batchPrefix+string(bus.NewTaskID()), Validating, map[Status]time.Time{Validating: now}, now.Add(Window)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := 0
+	for _, w := range s.batches {
+		if !w.Status.Over() {
+			open++
+		}
+	}
+	if open >= batchesMost {
+		return Batch{}, bus.Errorf(bus.CodeBusy, "this node may have %d batches under way, and has", batchesMost).WithHint("wait for one of them to end")
+	}
+	if s.files[b.Input] == nil {
+		return Batch{}, bus.Errorf(bus.CodeNotFound, "there is no file %q here any more", b.Input)
+	}
+	if err := s.write(b.ID, b); err != nil {
+		return Batch{}, s.failed("write a batch", err)
+	}
+	w := &work{id: b.ID, Batch: b}
+	s.batches[b.ID] = w
+	if s.begin != nil {
+		s.begin(w)
+	}
+	return w.copied(), nil
+}
+
+// Batches lists the batches of a user, newest first.
+func (s *Store) Batches(user string) []Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Batch{}
+	for _, w := range s.batches {
+		if w.User == user {
+			out = append(out, w.copied())
+		}
+	}
+	slices.SortFunc(out, func(a, b Batch) int {
+		return cmp.Or(b.At[Validating].Compare(a.At[Validating]), strings.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// Batch returns a batch of a user.
+func (s *Store) Batch(user, id string) (Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, err := s.find(user, id)
+	if err != nil {
+		return Batch{}, err
+	}
+	return w.copied(), nil
+}
+
+// find returns a batch of a user. The caller holds mu.
+func (s *Store) find(user, id string) (*work, error) {
+	if w := s.batches[id]; w != nil && w.User == user {
+		return w, nil
+	}
+	return nil, bus.Errorf(bus.CodeNotFound, "there is no batch %q here", id).WithHint("a node has the batches that were begun at itself, for 30 days")
+}
+
+// Cancel ends a batch. What was answered stays.
+func (s *Store) Cancel(user, id string) (Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, err := s.find(user, id)
+	if err != nil {
+		return Batch{}, err
+	}
+	switch w.Status {
+	case Validating, InProgress:
+		if err := s.turn(w, Cancelling); err != nil {
+			return Batch{}, err
+		}
+		if w.cancel != nil {
+			w.cancel(errCancelled)
+		}
+	case Cancelling, Cancelled:
+	default:
+		return Batch{}, bus.Errorf(bus.CodeConflict, "the batch is %s already", w.Status)
+	}
+	return w.copied(), nil
+}
+
+// turn brings a batch to a status, on disk first. The caller holds mu.
+func (s *Store) turn(w *work, to Status) error {
+	next := w.copied()
+	next.Status = to
+	next.At[to] = time.Now()
+	if err := s.write(w.ID, next); err != nil {
+		return s.failed("write a batch", err)
+	}
+	w.Batch = next
+	return nil
+}

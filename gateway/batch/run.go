@@ -1,0 +1,370 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+)
+
+const (
+	// windowUnits are how many requests of all batches are asked at a time; one counts as one more for each MiB.
+	windowUnits = 64
+	// waitingMost bounds the requests of one batch that are asked or wait to be asked again.
+	waitingMost = 128
+	// A request that may be answered later is asked again after againFirst, then twice as long, at most againMost.
+	againFirst, againMost = time.Second, time.Minute
+	// expireEvery is how often what is old is deleted.
+	expireEvery = time.Hour
+)
+
+// Run has the requests of batches answered until ctx ends. What is under way then goes on at the next Run, of another process
+// too.
+func (s *Store) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	begin := func(w *work) { running.Go(func() { s.work(ctx, w) }) }
+	s.mu.Lock()
+	for _, w := range s.batches {
+		if !w.Status.Over() {
+			begin(w)
+		}
+	}
+	s.begin = begin
+	s.mu.Unlock()
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		s.expire(time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.begin = nil
+			s.mu.Unlock()
+			running.Wait()
+			return nil
+		}
+	}
+}
+
+// work brings a batch to its end, unless ctx ends. Where the disk fails it tries again.
+func (s *Store) work(ctx context.Context, w *work) {
+	for wait := againFirst; ; wait = min(2*wait, againMost) {
+		err := s.finish(ctx, w)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.cfg.Logger.Warn("a batch waits", "id", w.id, "err", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// finish does what is left of a batch. An error is one of the disk, or of ctx.
+func (s *Store) finish(ctx context.Context, w *work) error {
+	s.mu.Lock()
+	b := w.copied()
+	s.mu.Unlock()
+	if b.Status == Finalizing {
+		return s.end(w, nil)
+	}
+	in, err := os.Open(s.path(b.Input))
+	if errors.Is(err, os.ErrNotExist) {
+		return s.end(w, bus.Errorf(bus.CodeNotFound, "the file %s is gone", b.Input))
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if b.Status == Validating {
+		if b, err = s.validated(w, b, in); err != nil || b.Status.Over() {
+			return err
+		}
+	}
+	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	if err := r.open(); err != nil {
+		return err
+	}
+	var refused error
+	if b.Status == InProgress {
+		refused, err = r.all(ctx)
+	}
+	if err := errors.Join(err, r.close()); err != nil {
+		return err
+	}
+	return s.end(w, refused)
+}
+
+// validated looks at the file of a batch, which has failed or is in progress then; or is ended, if that came before.
+func (s *Store) validated(w *work, b Batch, in *os.File) (Batch, error) {
+	total, faults, err := s.validate(b.Endpoint, in)
+	if err != nil {
+		return Batch{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.Status != Validating {
+		return w.copied(), nil
+	}
+	w.Total, w.Faults = total, faults
+	to := InProgress
+	if len(faults) > 0 {
+		to = Failed
+	}
+	err = s.turn(w, to)
+	return w.copied(), err
+}
+
+// run is the work on the requests of a batch.
+type run struct {
+	s  *Store
+	w  *work
+	b  Batch // as it was at the beginning
+	in *os.File
+
+	mu        sync.Mutex // guards what follows
+	out, errs *os.File
+	done      map[int]bool // the lines that were answered
+}
+
+// open opens what the batch has come to so far.
+func (r *run) open() (err error) {
+	var done, erred int
+	if r.out, done, err = partial(r.s.path(r.b.ID+answerExt), r.b.ID, r.done); err != nil {
+		return err
+	}
+	if r.errs, erred, err = partial(r.s.path(r.b.ID+errorExt), r.b.ID, r.done); err != nil {
+		return errors.Join(err, r.out.Close())
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.w.Done, r.w.Erred = done, erred
+	return nil
+}
+
+// close has what the batch has come to on disk.
+func (r *run) close() error {
+	return errors.Join(r.out.Sync(), r.out.Close(), r.errs.Sync(), r.errs.Close())
+}
+
+// all asks what is not done, until that is all, or the batch is cancelled or late. It returns why its user asks no more, nil
+// where that is not so; or an error of the disk, or of ctx.
+func (r *run) all(ctx context.Context) (refused, err error) {
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	within, stop := context.WithDeadlineCause(within, r.b.Expires, errExpired)
+	defer stop()
+	r.s.mu.Lock()
+	r.w.cancel = cancel
+	if r.w.Status != InProgress { // it was cancelled before there was what to cancel
+		cancel(errCancelled)
+	}
+	r.s.mu.Unlock()
+	defer func() {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+		r.w.cancel = nil
+	}()
+	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	group, asking := errgroup.WithContext(within)
+	group.SetLimit(waitingMost)
+	for l, err := range lines(r.in) {
+		if asking.Err() != nil {
+			break
+		}
+		if err != nil {
+			group.Go(func() error { return err })
+		} else if !r.has(l) {
+			group.Go(func() error { return r.one(asking, l) })
+		}
+	}
+	err = group.Wait()
+	switch why := context.Cause(within); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(why, errCancelled):
+		return nil, nil
+	case errors.Is(why, errExpired):
+		return nil, r.late()
+	}
+	if _, gone := errors.AsType[noUser](err); gone {
+		return err, nil
+	}
+	return nil, err
+}
+
+// has reports whether a line was answered.
+func (r *run) has(l line) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done[l.number]
+}
+
+// late has all requests without an answer have that as theirs.
+func (r *run) late() error {
+	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	for l, err := range lines(r.in) {
+		if err != nil {
+			return err
+		}
+		if r.has(l) {
+			continue
+		}
+		req, err := l.read(r.in)
+		if err != nil {
+			return err
+		}
+		if err := r.tell(l, outcome{CustomID: req.CustomID, Error: &failure{Code: "batch_expired", Message: errExpired.Message}}); err != nil {
+			return err
+		}
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.w.Late = true
+	return nil
+}
+
+// noUser tells that who has begun a batch asks no more.
+type noUser struct{ error }
+
+// one has the request of a line answered, and writes the answer.
+func (r *run) one(ctx context.Context, l line) error {
+	for wait := againFirst; ; wait = min(2*wait, againMost) {
+		req, a, err := r.ask(ctx, l)
+		if err != nil {
+			return err
+		}
+		if !a.Later {
+			return r.tell(l, outcome{CustomID: req.CustomID, Response: &response{StatusCode: a.Status, RequestID: a.ID, Body: a.Body}})
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// ask has the request of a line answered once.
+func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
+	units := int64(1 + l.size>>20)
+	if err := r.s.window.Acquire(ctx, units); err != nil {
+		return request{}, Answer{}, context.Cause(ctx)
+	}
+	defer r.s.window.Release(units)
+	if err := r.s.cfg.Room(); err != nil {
+		return request{}, Answer{Later: true}, nil
+	}
+	req, err := l.read(r.in)
+	if err != nil {
+		return req, Answer{}, err
+	}
+	a, err := r.s.cfg.Ask(ctx, r.b.User, r.b.Endpoint, req.Body)
+	if ctx.Err() != nil { // which says nothing of the request
+		return req, a, context.Cause(ctx)
+	}
+	if err != nil {
+		return req, a, noUser{err}
+	}
+	return req, a, nil
+}
+
+// tell writes what came of a request.
+func (r *run) tell(l line, o outcome) error {
+	o.ID = outcomeID(r.b.ID, l.number)
+	data, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out, count := r.out, &r.w.Done
+	if o.Response == nil || o.Response.StatusCode >= 300 {
+		out, count = r.errs, &r.w.Erred
+	}
+	if _, err := out.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	r.done[l.number] = true
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	*count++
+	return nil
+}
+
+// end makes files of what a batch has come to; refused tells why its user asks no more, nil where that is not so.
+func (s *Store) end(w *work, refused error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := Completed
+	switch {
+	case w.Status == Cancelling:
+		to = Cancelled
+	case refused != nil:
+		to = Failed
+		w.Faults = []Fault{{Code: "not_permitted", Message: bus.AsError(refused).Message}}
+	case w.Late:
+		to = Expired
+	}
+	if w.Status == InProgress && to != Failed {
+		if err := s.turn(w, Finalizing); err != nil {
+			return err
+		}
+	}
+	output, err := s.keep(w.Batch, answerExt, "_output.jsonl")
+	if err != nil {
+		return err
+	}
+	failures, err := s.keep(w.Batch, errorExt, "_error.jsonl")
+	if err != nil {
+		return err
+	}
+	w.Output, w.Errors = output, failures
+	return s.turn(w, to)
+}
+
+// keep makes a file of a part of what a batch has come to, and returns its id; empty where that is nothing. The id is that of the
+// batch, so that what was cut short is done again. The caller holds mu.
+func (s *Store) keep(b Batch, ext, name string) (string, error) {
+	part := s.path(b.ID + ext)
+	info, err := os.Stat(part)
+	f := File{ID: filePrefix + b.ID[len(batchPrefix):] + ext[1:], User: b.User, Name: b.ID + name, Purpose: "batch_output", Created: time.Now()}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if err != nil || info.Size() == 0 {
+		if err == nil {
+			err = atomicfile.Remove(part)
+		} else if err = nil; s.files[f.ID] != nil { // it was made before, and then this was cut short
+			return f.ID, nil
+		}
+		return "", err
+	}
+	f.Bytes, f.Expires = info.Size(), f.Created.Add(Term)
+	if b.Keep > 0 {
+		f.Expires = f.Created.Add(b.Keep)
+	}
+	if err := s.write(f.ID, f); err != nil {
+		return "", err
+	}
+	if err := atomicfile.Replace(part, s.path(f.ID)); err != nil {
+		return "", err
+	}
+	s.files[f.ID] = &f
+	return f.ID, nil
+}

@@ -1,0 +1,359 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+)
+
+const (
+	// FileMost bounds one file, in bytes.
+	FileMost = 200 << 20
+	// filesMost bounds what all files and answers take, in bytes.
+	filesMost = 4 << 30
+	// Term is how long a file is kept unless its maker wants less, and a batch.
+	Term = 30 * 24 * time.Hour
+	// Window is how long a batch may take.
+	Window = 24 * time.Hour
+	// batchesMost bounds the batches that are under way.
+	batchesMost = 100
+)
+
+// ErrTooLarge is about a file over FileMost.
+var ErrTooLarge = bus.Errorf(bus.CodeTooLarge, "the file is over %d MiB", FileMost>>20).WithHint("send it in parts, each for a batch of its own")
+
+// Answer is what came of a request.
+type Answer struct {
+	// Status is that of HTTP, and Body the JSON that came with it.
+	Status int
+	Body   json.RawMessage
+	// ID names the request, empty where nothing does.
+	ID string
+	// Later tells that it may be answered later: the machine that could is busy or away.
+	Later bool
+}
+
+// Config sets up a Store. All but Logger is required. The functions are called concurrently.
+type Config struct {
+	// Dir is the folder, which is made where it is missing.
+	Dir string
+	// Room tells why the disk takes no more; nil while it does.
+	Room func() error
+	// Ask has a request answered on behalf of a user. An error tells why that user asks no more.
+	Ask func(ctx context.Context, user, endpoint string, body []byte) (Answer, error)
+	// Knows reports whether there is such a model for an endpoint.
+	Knows func(endpoint, model string) bool
+	// Logger gets failures of the disk; default: discards.
+	Logger *slog.Logger
+}
+
+// File is one that is kept.
+type File struct {
+	ID      string    `json:"id"`
+	User    string    `json:"user,omitempty"` // as Task.User
+	Name    string    `json:"name"`
+	Purpose string    `json:"purpose"`
+	Bytes   int64     `json:"bytes"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+// Store keeps the files and batches. Its methods may be called concurrently.
+type Store struct {
+	cfg    Config
+	window *semaphore.Weighted
+
+	mu      sync.Mutex
+	files   map[string]*File
+	batches map[string]*work
+	begin   func(*work) // has one that is under way go on; nil unless Run does
+}
+
+// Open reads what is kept. An error names the folder.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{cfg: cfg, window: semaphore.NewWeighted(windowUnits), files: map[string]*File{}, batches: map[string]*work{}}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, bus.Errorf(bus.CodeUnavailable, "make the folder of files and batches: %w", err)
+	}
+	if err := s.load(); err != nil {
+		return nil, bus.Errorf(bus.CodeUnavailable, "read the files and batches: %w", err)
+	}
+	return s, nil
+}
+
+// Names in the folder, behind an id.
+const (
+	recordExt = ".json"   // what is known of a file or a batch
+	answerExt = ".output" // what a batch under way has come to
+	errorExt  = ".errors"
+)
+
+func (s *Store) path(name string) string { return filepath.Join(s.cfg.Dir, name) }
+
+// load reads all records, and deletes what belongs to none of them. A record that cannot be read is passed over.
+func (s *Store) load() error {
+	entries, err := os.ReadDir(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, e := range entries {
+		id, is := strings.CutSuffix(e.Name(), recordExt)
+		if !is {
+			continue
+		}
+		known[id] = true
+		if err := s.loadRecord(id); err != nil {
+			s.cfg.Logger.Warn("passed over a file or batch that cannot be read", "path", s.path(e.Name()), "err", err)
+		}
+	}
+	for _, e := range entries {
+		id := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(e.Name(), recordExt), answerExt), errorExt)
+		if !known[id] {
+			if err := atomicfile.Remove(s.path(e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadRecord(id string) error {
+	data, err := atomicfile.Read(s.path(id + recordExt))
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(id, batchPrefix) {
+		w := &work{id: id}
+		if err := json.Unmarshal(data, &w.Batch); err != nil {
+			return err
+		}
+		if w.ID != id {
+			return fmt.Errorf("it is the record of %q", w.ID)
+		}
+		s.batches[id] = w
+		return nil
+	}
+	f := &File{}
+	if err := json.Unmarshal(data, f); err != nil {
+		return err
+	}
+	if f.ID != id {
+		return fmt.Errorf("it is the record of %q", f.ID)
+	}
+	s.files[id] = f
+	return nil
+}
+
+// write puts a record on disk.
+func (s *Store) write(id string, record any) error {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(s.path(id+recordExt), data)
+}
+
+const filePrefix = "file-"
+
+// Create keeps a file, of which content writes up to FileMost bytes and returns the user, the name, the purpose, and when it
+// expires: after Term where that is zero. An error of content is returned as it is.
+func (s *Store) Create(content func(io.Writer) (File, error)) (File, error) {
+	if err := s.room(0); err != nil {
+		return File{}, err
+	}
+	id := filePrefix + string(bus.NewTaskID())
+	f, err := s.fill(id, content)
+	if err == nil {
+		err = s.add(f)
+	}
+	if err != nil {
+		return File{}, errors.Join(err, atomicfile.Remove(s.path(id)))
+	}
+	return f, nil
+}
+
+// fill writes the content of a file.
+func (s *Store) fill(id string, content func(io.Writer) (File, error)) (File, error) {
+	out, err := os.OpenFile(s.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return File{}, s.failed("write a file", err)
+	}
+	c := &checked{s: s, out: out}
+	f, err := content(c)
+	if err == nil {
+		if err = out.Sync(); err != nil {
+			err = s.failed("write a file", err)
+		}
+	}
+	if closed := out.Close(); err == nil && closed != nil {
+		err = s.failed("write a file", closed)
+	}
+	f.ID, f.Bytes, f.Created = id, c.n, time.Now()
+	if f.Expires.IsZero() {
+		f.Expires = f.Created.Add(Term)
+	}
+	return f, err
+}
+
+// add has a file whose content is on disk be there.
+func (s *Store) add(f File) error {
+	if err := s.write(f.ID, f); err != nil {
+		return s.failed("write the record of a file", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files[f.ID] = &f
+	return nil
+}
+
+// checked writes the content of a file, as long as there is room.
+type checked struct {
+	s   *Store
+	out *os.File
+	n   int64
+}
+
+// Write implements io.Writer.
+func (c *checked) Write(p []byte) (int, error) {
+	if c.n += int64(len(p)); c.n > FileMost {
+		return 0, ErrTooLarge
+	}
+	if c.n%(1<<20) < int64(len(p)) {
+		if err := c.s.room(c.n); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.out.Write(p)
+	if err != nil {
+		return n, c.s.failed("write a file", err)
+	}
+	return n, nil
+}
+
+// room tells why n bytes more are not taken; nil where they are.
+func (s *Store) room(n int64) error {
+	if err := s.cfg.Room(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		n += f.Bytes
+	}
+	if n > filesMost {
+		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, and has", filesMost>>30).WithHint("delete some: DELETE /v1/files/ID")
+	}
+	return nil
+}
+
+// failed is an error of the disk.
+func (s *Store) failed(what string, err error) error {
+	s.cfg.Logger.Warn(what, "dir", s.cfg.Dir, "err", err)
+	return bus.Errorf(bus.CodeUnavailable, "%s: %w", what, err)
+}
+
+// Files lists the files of a user, newest first.
+func (s *Store) Files(user string) []File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []File{}
+	for _, f := range s.files {
+		if f.User == user {
+			out = append(out, *f)
+		}
+	}
+	slices.SortFunc(out, func(a, b File) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
+	return out
+}
+
+// File returns a file of a user.
+func (s *Store) File(user, id string) (File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.files[id]; f != nil && f.User == user {
+		return *f, nil
+	}
+	return File{}, bus.Errorf(bus.CodeNotFound, "there is no file %q here", id).WithHint("a node has the files that were sent to itself, until they expire")
+}
+
+// Content opens a file of a user; the caller closes it.
+func (s *Store) Content(user, id string) (*os.File, File, error) {
+	f, err := s.File(user, id)
+	if err != nil {
+		return nil, f, err
+	}
+	in, err := os.Open(s.path(f.ID))
+	if err != nil {
+		return nil, f, s.failed("read a file", err)
+	}
+	return in, f, nil
+}
+
+// Remove deletes a file of a user, unless a batch under way reads it.
+func (s *Store) Remove(user, id string) error {
+	if _, err := s.File(user, id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.batches {
+		if w.Input == id && !w.Status.Over() {
+			return bus.Errorf(bus.CodeConflict, "batch %s reads the file", w.ID).WithHint("cancel the batch, or wait for its end")
+		}
+	}
+	return s.drop(id)
+}
+
+// drop deletes a file, its record first: what has none is deleted at the next start. The caller holds mu.
+func (s *Store) drop(id string) error {
+	delete(s.files, id)
+	if err := atomicfile.Remove(s.path(id + recordExt)); err != nil {
+		return s.failed("delete a file", err)
+	}
+	if err := atomicfile.Remove(s.path(id)); err != nil {
+		return s.failed("delete a file", err)
+	}
+	return nil
+}
+
+// expire deletes what is old.
+func (s *Store) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	read := map[string]bool{}
+	for id, w := range s.batches {
+		switch {
+		case !w.Status.Over():
+			read[w.Input] = true
+		case now.Sub(w.At[Validating]) > Term:
+			delete(s.batches, id)
+			if err := atomicfile.Remove(s.path(id + recordExt)); err != nil {
+				s.cfg.Logger.Warn("delete a batch", "id", id, "err", err)
+			}
+		}
+	}
+	for id, f := range s.files {
+		if now.After(f.Expires) && !read[id] {
+			_ = s.drop(id) // it is logged
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway/batch"
+)
+
+// fileRoutes keep files of requests for batches: https://platform.openai.com/docs/api-reference/files
+var fileRoutes = []route{
+	{"POST /v1/files", forLocal, (*Gateway).sendFile},
+	{"GET /v1/files", forLocal, openAIDialect.handle((*Gateway).listFiles)},
+	{"GET /v1/files/{id}", forLocal, openAIDialect.handle((*Gateway).readFile)},
+	{"DELETE /v1/files/{id}", forLocal, openAIDialect.handle((*Gateway).deleteFile)},
+	{"GET /v1/files/{id}/content", forLocal, openAIDialect.handle((*Gateway).readContent)},
+}
+
+const (
+	forBatches = "batch" // the purpose of a file of requests
+	// formField bounds a field of a form that is no file, in bytes.
+	formField = 1 << 10
+	// The terms that a client may set for a file.
+	shortestTerm, longestTerm = time.Hour, batch.Term
+)
+
+// fileObject is a file, as clients have it.
+type fileObject struct {
+	ID        string `json:"id"`
+	Object    string `json:"object"`
+	Bytes     int64  `json:"bytes"`
+	CreatedAt int64  `json:"created_at"`
+	ExpiresAt int64  `json:"expires_at"`
+	Filename  string `json:"filename"`
+	Purpose   string `json:"purpose"`
+	Status    string `json:"status"`
+}
+
+func objectOf(f batch.File) fileObject {
+	return fileObject{f.ID, "file", f.Bytes, f.Created.Unix(), f.Expires.Unix(), f.Name, f.Purpose, "processed"}
+}
+
+// sendFile keeps the file of a form. It goes to the disk as it comes, and takes no room of other requests.
+func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
+	if err := g.takeFile(w, r); err != nil {
+		openAIDialect.explainTo(g, w, r, err)
+	}
+}
+
+func (g *Gateway) takeFile(w http.ResponseWriter, r *http.Request) error {
+	if g.batches == nil {
+		return noBatches()
+	}
+	if len(presented(r)) == 0 { // a form may come from the page of a web site, but not with a key
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "a file is sent with a key").
+			WithHint("send the header Authorization: Bearer KEY; any will do on the node's own machine, unless it runs with --http-key")}
+	}
+	const most = batch.FileMost + 64*formField // with the form around it
+	if r.ContentLength > most {
+		return wrong{err: batch.ErrTooLarge} // and what comes is not waited for
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "the content type is %q, want multipart/form-data", r.Header.Get("Content-Type"))}
+	}
+	in := &body{
+		in: http.MaxBytesReader(unwrapped(w), r.Body, most), control: http.NewResponseController(w),
+		room: newRoom(2 * batch.FileMost),
+	}
+	f, err := g.batches.Create(func(out io.Writer) (batch.File, error) {
+		f, err := readForm(multipart.NewReader(in, params["boundary"]), out)
+		f.User = userOf(r)
+		return f, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := in.whole(); err != nil {
+		return err
+	}
+	g.write(w, http.StatusOK, objectOf(f))
+	return nil
+}
+
+// readForm reads the form of a file, whose fields come in any order, and writes the file to out.
+func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
+	fields, sent := map[string]string{}, false
+	for {
+		part, err := form.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return f, notForm(err)
+		}
+		switch name := part.FormName(); {
+		case name == "file" && sent:
+			return f, wrong{err: bus.Errorf(bus.CodeInvalid, "there is more than one file"), field: name}
+		case name == "file":
+			f.Name, sent = part.FileName(), true
+			if _, err := io.Copy(out, part); err != nil {
+				return f, notForm(err)
+			}
+		default:
+			value, err := io.ReadAll(io.LimitReader(part, formField+1))
+			if err != nil {
+				return f, notForm(err)
+			}
+			if len(value) > formField || len(fields) > maxNames {
+				return f, wrong{err: bus.Errorf(bus.CodeInvalid, "the form is none of a file")}
+			}
+			fields[name] = string(value)
+		}
+	}
+	if !sent {
+		return f, wrong{err: bus.Errorf(bus.CodeInvalid, "file is required"), field: "file"}
+	}
+	if f.Purpose = fields["purpose"]; f.Purpose != forBatches {
+		return f, wrong{err: bus.Errorf(bus.CodeInvalid, "purpose is %q: this node keeps files for batches, want %q", f.Purpose, forBatches), field: "purpose"}
+	}
+	if term := fields["expires_after[seconds]"]; term != "" {
+		seconds, err := strconv.Atoi(term)
+		keep, why := termOf(fields["expires_after[anchor]"], seconds)
+		if err != nil || why != nil {
+			return f, wrong{err: errTerm, field: "expires_after"}
+		}
+		f.Expires = time.Now().Add(keep)
+	}
+	return f, nil
+}
+
+var errTerm = bus.Errorf(bus.CodeInvalid, "expires_after: want the anchor created_at, and from %d to %d seconds", int(shortestTerm.Seconds()), int(longestTerm.Seconds()))
+
+// termOf is how long a file is kept that is to expire so many seconds after an anchor.
+func termOf(anchor string, seconds int) (time.Duration, *bus.Error) {
+	if anchor != "created_at" || seconds < int(shortestTerm.Seconds()) || seconds > int(longestTerm.Seconds()) {
+		return 0, errTerm
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// notForm tells why a form could not be read: what its bytes are wrong in, unless they did not come.
+func notForm(err error) error {
+	if e, is := errors.AsType[*bus.Error](err); is {
+		return wrong{err: e}
+	}
+	return wrong{err: bus.Errorf(bus.CodeInvalid, "read the form: %w", err)}
+}
+
+func noBatches() error {
+	return wrong{err: bus.Errorf(bus.CodeNotFound, "this node keeps no files and batches")}
+}
+
+func (g *Gateway) listFiles(w http.ResponseWriter, r *http.Request) error {
+	if g.batches == nil {
+		return noBatches()
+	}
+	files := g.batches.Files(userOf(r))
+	if purpose := r.URL.Query().Get("purpose"); purpose != "" {
+		files = slices.DeleteFunc(files, func(f batch.File) bool { return f.Purpose != purpose })
+	}
+	return list(g, w, r, files, 10_000, 10_000, func(f batch.File) string { return f.ID }, objectOf)
+}
+
+func (g *Gateway) readFile(w http.ResponseWriter, r *http.Request) error {
+	if g.batches == nil {
+		return noBatches()
+	}
+	f, err := g.batches.File(userOf(r), r.PathValue("id"))
+	if err != nil {
+		return wrong{err: bus.AsError(err)}
+	}
+	g.write(w, http.StatusOK, objectOf(f))
+	return nil
+}
+
+func (g *Gateway) deleteFile(w http.ResponseWriter, r *http.Request) error {
+	if g.batches == nil {
+		return noBatches()
+	}
+	id := r.PathValue("id")
+	if err := g.batches.Remove(userOf(r), id); err != nil {
+		return wrong{err: bus.AsError(err)}
+	}
+	g.write(w, http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": true})
+	return nil
+}
+
+// readContent answers with a file, whose client may take its time as long as it takes some.
+func (g *Gateway) readContent(w http.ResponseWriter, r *http.Request) error {
+	if g.batches == nil {
+		return noBatches()
+	}
+	in, f, err := g.batches.Content(userOf(r), r.PathValue("id"))
+	if err != nil {
+		return wrong{err: bus.AsError(err)}
+	}
+	defer in.Close()
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
+	h.Set("Content-Length", strconv.FormatInt(f.Bytes, 10))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	piece := make([]byte, 64<<10)
+	for {
+		n, err := in.Read(piece)
+		if n > 0 {
+			if err := writeAll(w, piece[:n]); err != nil {
+				return nil // the client left
+			}
+		}
+		if err != nil {
+			return nil // its end, or a length that the client misses
+		}
+	}
+}
+
+// list answers with a page of what there is, newest first: of so many at most, unless the client wants fewer, behind one.
+func list[T, O any](g *Gateway, w http.ResponseWriter, r *http.Request, all []T, usual, most int, id func(T) string, object func(T) O) error {
+	query, limit := r.URL.Query(), usual
+	if v := query.Get("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > most {
+			return misfit("limit", "want 1 to %d", most)
+		}
+		limit = n
+	}
+	switch query.Get("order") {
+	case "", "desc":
+	case "asc":
+		slices.Reverse(all)
+	default:
+		return misfit("order", "want asc or desc")
+	}
+	if after := query.Get("after"); after != "" {
+		at := slices.IndexFunc(all, func(x T) bool { return id(x) == after })
+		if at < 0 {
+			return misfit("after", "there is no %s here", after)
+		}
+		all = all[at+1:]
+	}
+	page := struct {
+		Object  string  `json:"object"`
+		Data    []O     `json:"data"`
+		FirstID *string `json:"first_id"`
+		LastID  *string `json:"last_id"`
+		HasMore bool    `json:"has_more"`
+	}{Object: "list", Data: []O{}, HasMore: len(all) > limit}
+	for _, x := range all[:min(limit, len(all))] {
+		name := id(x)
+		if page.FirstID == nil {
+			page.FirstID = &name
+		}
+		page.LastID = &name
+		page.Data = append(page.Data, object(x))
+	}
+	g.write(w, http.StatusOK, page)
+	return nil
+}
