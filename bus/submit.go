@@ -283,7 +283,7 @@ func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies
 // CodeConflict, as far as the nodes know that are there. Among the other errors are CodeInvalid and
 // CodeTooLarge for what Task.Validate refuses, CodeNoSpace where the daemon's disk is nearly full,
 // CodeBusy where too many of its tasks are open, and CodeUnavailable or CodeTimeout where no store
-// answered in time: then the task may have been accepted, and may be handed over again under its id.
+// answered in time, at the third try either: then the task may have been accepted, and may be handed over again under its id.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err
@@ -301,8 +301,24 @@ func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Rece
 	if payload != nil {
 		limit = largeLimit
 	}
-	return callWithin[Receipt](ctx, c, limit, SubjectPayloadRPC(c.NodeID(), VerbEnqueue), req)
+	subject := SubjectPayloadRPC(c.NodeID(), VerbEnqueue)
+	r, err := callWithin[Receipt](ctx, c, limit, subject, req)
+	if payload != nil { // which went with the request
+		return r, err
+	}
+	fresh := req.Fresh
+	req.Fresh = false
+	for try := 1; try < enqueueTries && errors.Is(err, &Error{Code: CodeUnavailable}) && ctx.Err() == nil; try++ {
+		r, err = callWithin[Receipt](ctx, c, limit, subject, req)
+		if fresh && errors.Is(err, &Error{Code: CodeConflict}) { // of an id that was made here: a store has it from the try before
+			return Receipt{ID: req.Task.ID, Accepted: true, Copies: 1}, nil
+		}
+	}
+	return r, err
 }
+
+// enqueueTries is how often a task is handed over to stores that do not answer in time, as those on a slow disk may not.
+const enqueueTries = 3
 
 // Cancel cancels a task of this swarm and tells what it was then: one that had ended stays as
 // it is. CodeNotFound if nobody knows it.

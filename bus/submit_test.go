@@ -280,6 +280,50 @@ func TestEnqueue(t *testing.T) {
 	}
 }
 
+// A task whose stores are slow is handed over again, as the same task. One that was taken in meanwhile is accepted where
+// nobody else can have its id.
+func TestEnqueueAgain(t *testing.T) {
+	t.Parallel()
+	slow, taken := bus.Errorf(bus.CodeUnavailable, "no store answered"), bus.Errorf(bus.CodeConflict, "task exists already")
+	for _, c := range []struct {
+		name    string
+		id      bus.TaskID
+		answers []*bus.Error // nil: it is accepted
+		want    bus.Code     // of the error; empty: it is accepted
+	}{
+		{"at the second try", "", []*bus.Error{slow, nil}, ""},
+		{"at the third", "own", []*bus.Error{slow, slow, nil}, ""},
+		{"never", "", []*bus.Error{slow, slow, slow}, bus.CodeUnavailable},
+		{"taken in before", "", []*bus.Error{slow, taken}, ""},
+		{"the id of another", "own", []*bus.Error{slow, taken}, bus.CodeConflict},
+		{"the id of another at once", "", []*bus.Error{taken}, bus.CodeConflict},
+		{"a full disk", "", []*bus.Error{bus.Errorf(bus.CodeNoSpace, "full")}, bus.CodeNoSpace},
+	} {
+		d, conn := setup(t)
+		var mu sync.Mutex
+		var asked []bus.EnqueueRequest
+		on(d, payload(bus.VerbEnqueue), func(r bus.EnqueueRequest) any {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked = append(asked, r); len(asked) <= len(c.answers) && c.answers[len(asked)-1] != nil {
+				return c.answers[len(asked)-1]
+			}
+			return bus.Receipt{ID: r.Task.ID, Accepted: true, Copies: 2}
+		})
+		r, err := conn.Enqueue(t.Context(), bus.Task{ID: c.id, Type: "ping"})
+		mu.Lock()
+		if codeOf(err) != c.want || (err == nil) != r.Accepted || err == nil && r.ID != asked[0].Task.ID || len(asked) != len(c.answers) {
+			t.Errorf("%s: %+v, %v, after %d tries", c.name, r, err, len(asked))
+		}
+		for i, a := range asked {
+			if a.Task.ID != asked[0].Task.ID || a.Fresh != (i == 0 && c.id == "") {
+				t.Errorf("%s: try %d is %+v", c.name, i, a)
+			}
+		}
+		mu.Unlock()
+	}
+}
+
 func TestTaskCalls(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)
