@@ -324,6 +324,9 @@ func TaskOfOut(subject string) (TaskID, bool) { return taskOf(subject, "out") }
 // TaskOfShown returns the task that a SubjectShown names.
 func TaskOfShown(subject string) (TaskID, bool) { return taskOf(subject, "shown") }
 
+// TaskOfResend returns the task that a SubjectResend names.
+func TaskOfResend(subject string) (TaskID, bool) { return taskOf(subject, "resend") }
+
 func taskOf(subject, last string) (TaskID, bool) {
 	p := strings.Split(subject, ".")
 	if len(p) != 5 || p[0] != "payload" || p[1] != "task" || p[4] != last {

@@ -130,18 +130,17 @@ func (a *attempt) send(m outMsg) error {
 // onResend sends again what a submitter has missed.
 func (w *worker) onResend(m Msg) {
 	var r resendMsg
-	if bus.Unmarshal(m.Data, &r) != nil {
+	id, ok := bus.TaskOfResend(m.Subject)
+	if !ok || bus.Unmarshal(m.Data, &r) != nil {
 		return
 	}
 	w.mu.Lock()
-	var a *attempt
-	for _, x := range w.running {
-		if m.Subject == bus.SubjectResend(x.job.Submitter, x.job.Task.ID) && x.rec.Attempt == r.Attempt {
-			a = x
-		}
+	a := w.running[id]
+	if a == nil {
+		a, _ = w.said.get(id)
 	}
 	w.mu.Unlock()
-	if a == nil {
+	if a == nil || a.rec.Attempt != r.Attempt || m.Subject != bus.SubjectResend(a.job.Submitter, id) {
 		return
 	}
 	a.mu.Lock()
@@ -155,6 +154,19 @@ func (w *worker) onResend(m Msg) {
 			return
 		}
 	}
+}
+
+// keepSaid keeps the output of a, which has ended, for a submitter that has missed some: its end may come first. The caller
+// holds w.mu.
+func (w *worker) keepSaid(a *attempt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.kept) == 0 || a.job.Submitter == w.n.cfg.ID {
+		return
+	}
+	j := *a.job
+	j.slim()
+	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: a.kept}, a.size)
 }
 
 // process decides on a delivery, and runs it.
@@ -243,6 +255,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.n.cfg.Meter.AttemptEnded(a.ran())
 	w.mu.Lock()
 	delete(w.running, id)
+	w.keepSaid(a)
 	w.mu.Unlock()
 	if err := w.n.fx.Finish(id); err != nil {
 		w.n.log.Warn("clear journal", "err", err)

@@ -139,6 +139,11 @@ func (o *outbox) closeOverdue(now time.Time) {
 			all = append(all, late{id, *f})
 		}
 	}
+	for _, t := range o.tails {
+		if t.e.out.overdue(now) != nil {
+			t.e.out.cut()
+		}
+	}
 	o.mu.Unlock()
 	for _, l := range all {
 		o.complete(l.id, l.f)

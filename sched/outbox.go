@@ -288,51 +288,22 @@ func (o *outbox) complete(id bus.TaskID, f Final) {
 			o.results[id] = e.out.readers
 		}
 	}
+	gap := e.out.close(f, o.n.now())
+	o.keepTail(id, e)
+	if gap >= 0 {
+		o.stir()
+	}
 	o.mu.Unlock()
+	if gap >= 0 {
+		o.resend(id, f.Attempt, gap)
+	}
 	if !j.Durable() {
 		o.dropPayload(&j)
 	}
 	o.n.cfg.Meter.TaskEnded(j.Task.Type, f.State, f.Node != "" && !f.Unrun)
-	e.out.close(f)
-	o.keepTail(id, e)
 	o.n.members.forgetTask(id)
 	if refill {
 		o.wake()
-	}
-}
-
-// onOut takes in output of a task that was submitted here.
-func (o *outbox) onOut(m Msg) {
-	var out outMsg
-	if bus.Unmarshal(m.Data, &out) != nil {
-		return
-	}
-	if id, ok := bus.TaskOfOut(m.Subject); ok {
-		o.take(id, out)
-	}
-}
-
-// take puts output of a task into its stream.
-func (o *outbox) take(id bus.TaskID, out outMsg) {
-	o.mu.Lock()
-	e := o.entries[id]
-	o.mu.Unlock()
-	if e == nil {
-		return
-	}
-	gap, ended := e.out.take(out, o.n.now())
-	if gap >= 0 {
-		r := resendMsg{Attempt: out.Attempt, From: gap}
-		if err := o.n.fx.Publish(Msg{Subject: bus.SubjectResend(o.n.cfg.ID, id), Data: marshal(r)}); err != nil {
-			o.n.log.Debug("ask for output again", "err", err)
-		}
-	}
-	switch {
-	case ended != nil:
-		o.complete(id, *ended)
-	case out.Final != nil && e.job.Durable():
-		// It ends by its record in the store, which this one may have missed.
-		o.learn(*out.Final)
 	}
 }
 

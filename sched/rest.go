@@ -47,7 +47,7 @@ func (o *outbox) untilLook() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	open := len(o.entries) + len(o.keptOpen)
-	o.resting = open+len(o.heard)+len(o.standing)+len(o.cancels) == 0
+	o.resting = open+len(o.heard)+len(o.standing)+len(o.cancels) == 0 && !o.tailWaits()
 	if o.resting {
 		return restEvery
 	}

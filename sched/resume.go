@@ -152,20 +152,25 @@ type tail struct {
 	at time.Time
 }
 
-// any reports whether s has output.
+// any reports whether s has output, or waits for some.
 func (s *stream) any() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.chunks) > 0
+	return len(s.chunks) > 0 || s.pending != nil && s.end == nil
 }
 
-// keepTail keeps the output of e, which has ended, for a while.
+// waits reports whether s has an end that waits for output.
+func (s *stream) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending != nil && s.end == nil
+}
+
+// keepTail keeps the output of e, which has ended, for a while. The caller holds mu.
 func (o *outbox) keepTail(id bus.TaskID, e *entry) {
 	if !e.out.any() {
 		return
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	slim := &entry{job: e.job, out: e.out}
 	slim.job.slim()
 	now := o.n.now()
@@ -176,8 +181,23 @@ func (o *outbox) keepTail(id bus.TaskID, e *entry) {
 // dropTails drops the output that is older than tailFor, and the oldest of more than most tasks. The caller holds mu.
 func (o *outbox) dropTails(now time.Time, most int) {
 	for len(o.tails) > most || len(o.tails) > 0 && now.Sub(o.tails[0].at) > tailFor {
+		o.tails[0].e.out.cut() // nobody hears what it may wait for
 		o.tails[0], o.tails = tail{}, o.tails[1:]
 	}
+}
+
+// tailWaits reports whether a task has ended whose last output is waited for. The caller holds mu.
+func (o *outbox) tailWaits() bool {
+	now := o.n.now()
+	for _, t := range slices.Backward(o.tails) {
+		if now.Sub(t.at) > 2*gapWait {
+			break
+		}
+		if t.e.out.waits() {
+			return true
+		}
+	}
+	return false
 }
 
 // tailOf returns the entry of a task that has just ended, nil where it is gone. The caller holds mu.

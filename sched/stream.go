@@ -153,27 +153,53 @@ func (s *stream) wake() {
 // finish ends the stream. The caller holds mu.
 func (s *stream) finish(f Final) {
 	if s.end == nil {
-		attempt := max(f.Attempt, s.attempt)
+		attempt, total := max(f.Attempt, s.attempt), s.next
 		if f.Nonce == s.nonce && s.nonce != "" || (f.Node == "" || f.Unrun) && s.next > 0 { // what was shown stays
 			attempt = s.attempt
+			if f.Nonce == s.nonce {
+				total = max(total, s.base+f.Chunks)
+			}
 		} else if f.State == bus.StateDone && s.next > 0 {
 			// The result of another run than the one that was shown: to a reader it starts anew.
 			attempt = max(f.Attempt, s.attempt+1)
-			s.next, s.chunks = 0, nil
+			s.next, s.chunks, total = 0, nil, 0
 		}
 		s.final = &f
 		info := bus.TaskInfo{ID: f.Task}
 		f.tell(&info)
-		s.end = &bus.Chunk{Attempt: attempt, Seq: s.next, Node: f.Node, End: &info}
+		s.end = &bus.Chunk{Attempt: attempt, Seq: total, Node: f.Node, End: &info}
+		clear(s.early)
 		s.wake()
 	}
 }
 
-// close ends the stream with f, whatever is missing before.
-func (s *stream) close(f Final) {
+// close ends the stream with f. Output of it that is missing, which f may have overtaken, is waited for a moment: gap is its
+// first chunk then, and -1 else.
+func (s *stream) close(f Final, now time.Time) (gap int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finish(f)
+	if s.nonce == "" && f.Nonce != "" && f.Chunks > 0 && s.readers.some() { // they have heard nothing of it yet
+		s.begin(endMsg(f))
+	}
+	due := s.pending != nil && now.Sub(s.since) > gapWait
+	if s.end != nil || due || s.nonce == "" || f.Nonce != s.nonce || s.next-s.base >= f.Chunks {
+		s.finish(f)
+		return -1
+	}
+	s.held, s.fence = false, 0
+	if s.pending == nil {
+		s.pending, s.since = &f, now
+	}
+	return s.next - s.base
+}
+
+// cut ends the stream with the end that waits for output, where one does.
+func (s *stream) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending != nil {
+		s.finish(*s.pending)
+	}
 }
 
 // overdue returns the end that has waited too long for output that is missing.
@@ -188,12 +214,12 @@ func (s *stream) overdue(now time.Time) *Final {
 
 // Output reads the output of a task.
 type Output struct {
-	s            *stream
-	attempt, seq int
-	done         bool
-	info         func(*bus.TaskInfo)
-	now          func() time.Time
-	joined       bool
+	s      *stream
+	at     bus.Place
+	done   bool
+	info   func(*bus.TaskInfo)
+	now    func() time.Time
+	joined bool
 }
 
 // readers are those who read the output of an attached task, and have not come to its end.
@@ -207,6 +233,13 @@ func (r *readers) note(now time.Time, more int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.n, r.at = r.n+more, now
+}
+
+// some reports whether somebody reads.
+func (r *readers) some() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n > 0
 }
 
 // want reports whether somebody may come for the result: who still reads, or has just read its end.
@@ -238,23 +271,23 @@ func boolInt(b bool) int {
 
 // Next returns the next chunk, and io.EOF after the one that has End set. A chunk of a higher
 // attempt starts anew: what earlier attempts said is void. Where the reader is so late that
-// chunks are gone, Seq jumps.
+// chunks are gone, Seq jumps, and the End warns of it.
 func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 	for !o.done {
 		o.reads(true)
 		o.s.mu.Lock()
-		c, ok := o.s.at(o.attempt, o.seq)
+		c, ok := o.s.at(o.at.Attempt, o.at.Next)
 		changed := o.s.changed
 		o.s.mu.Unlock()
 		if ok {
-			o.attempt, o.seq, o.done = c.Attempt, c.Seq+1, c.End != nil
+			o.done = c.End != nil
 			o.reads(!o.done)
 			if c.End != nil && o.info != nil {
 				end := *c.End
 				o.info(&end)
 				c.End = &end
 			}
-			return c, nil
+			return o.at.Read(c), nil
 		}
 		select {
 		case <-changed:

@@ -151,7 +151,7 @@ func TestEndFromOutsideKeepsWhatWasShown(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*stream, Final) []outMsg{
 		"by a message": func(_ *stream, f Final) []outMsg { return []outMsg{endMsg(f)} },
-		"here":         func(s *stream, f Final) []outMsg { s.close(f); return []outMsg{piece(1, 9, nil)} },
+		"here":         func(s *stream, f Final) []outMsg { s.close(f, time.Now()); return []outMsg{piece(1, 9, nil)} },
 	} {
 		s := newStream(true, false)
 		out := newOutput(s, time.Now)
@@ -171,7 +171,7 @@ func TestEndWithoutARun(t *testing.T) {
 		s := newStream(true, false)
 		s.take(piece(1, 0, nil), time.Now())
 		f := Final{Task: "t1", State: bus.StateExpired, Attempt: attempt, Unrun: true, Ran: ran, Nonce: "other", Node: by}
-		s.close(f)
+		s.close(f, time.Now())
 		kept := (&Job{Task: bus.Task{ID: "t1"}}).info(f.State, &f)
 		for _, got := range []bus.TaskInfo{*s.end.End, kept} {
 			if got.Attempts != attempt-1 || got.NodeID != ran || s.end.Attempt != 1 {

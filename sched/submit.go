@@ -317,11 +317,16 @@ func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	}
 	t := j.info(f.State, &f)
 	s := newStream(true, false)
-	s.end = &bus.Chunk{Attempt: t.Attempts, Node: t.NodeID, End: &t}
+	s.end = &bus.Chunk{Attempt: t.Attempts, Seq: f.Chunks, Node: t.NodeID, End: &t}
+	if a := f.After; a != nil && a.Chunks > 0 {
+		s.end.Attempt, s.end.Seq = a.Attempt, a.Chunks+f.Chunks
+	}
 	if r := o.results[id]; r != nil {
 		s.readers = r
 	}
-	return newOutput(s, o.n.now), nil
+	out := newOutput(s, o.n.now)
+	out.at = bus.PlaceAt(cmp.Or(attempt, s.end.Attempt), from)
+	return out, nil
 }
 
 // attachOpen is AttachAt for a task that is open, or has ended just now; nil where it is neither.
@@ -336,9 +341,8 @@ func (o *outbox) attachOpen(id bus.TaskID, attempt, from int) *Output {
 		return nil
 	}
 	out := o.output(e)
-	out.seq = from
 	e.out.mu.Lock()
-	out.attempt = cmp.Or(attempt, e.out.attempt)
+	out.at = bus.PlaceAt(cmp.Or(attempt, e.out.attempt), from)
 	e.out.mu.Unlock()
 	return out
 }

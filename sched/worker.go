@@ -22,6 +22,8 @@ const (
 	silentMost = 3                      // renewals without work, after which a slot looks for itself: the host may keep a task for another
 	// Ends of attempts that are remembered for those who ask: so many, of so many bytes.
 	recentMost, recentBytes = 2000, 64 << 20
+	// Output of those that have just ended, for submitters that have missed some of it.
+	saidMost, saidBytes = 64, 8 << 20
 )
 
 // worker runs tasks: one goroutine a slot, each with at most one delivery.
@@ -41,6 +43,7 @@ type worker struct {
 	taken    map[bus.TaskID]bool // deliveries that a slot is busy with
 	slots    map[string]bool     // where slots of this process wait, but for the number of the request
 	recent   *latest[Final]
+	said     *latest[*attempt]
 	nextSlot int
 	// spare are slot numbers to use again, by task type: a host may hand work to a slot that has just
 	// closed, and whichever has its number takes that.
@@ -50,7 +53,8 @@ type worker struct {
 func newWorker(n *Node) *worker {
 	w := &worker{
 		n: n, changed: make(chan struct{}, 1), listing: make(chan struct{}, 1), pools: map[string]*pool{}, slots: map[string]bool{},
-		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: newLatest[Final](recentMost, recentBytes), spare: map[string][]int{},
+		running: map[bus.TaskID]*attempt{}, taken: map[bus.TaskID]bool{}, recent: newLatest[Final](recentMost, recentBytes),
+		said: newLatest[*attempt](saidMost, saidBytes), spare: map[string][]int{},
 	}
 	w.renewals = &together{bg: n.bg, send: w.ask}
 	return w
