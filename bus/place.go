@@ -32,3 +32,11 @@ func (p *Place) Read(c Chunk) Chunk {
 	}
 	return c
 }
+
+// Skips reports whether something is missing before c.
+func (p *Place) Skips(c Chunk) bool {
+	if c.Attempt > p.Attempt {
+		return c.End == nil && c.Seq > 0
+	}
+	return c.Attempt == p.Attempt && c.Seq > p.Next
+}

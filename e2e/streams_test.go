@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +27,7 @@ type eventReader struct {
 	words []string
 	ended bool
 	warns string // at the end
-	third func() // is called at the third word, where set
+	first func() // is called at the first word, where set
 }
 
 // listen reads events from n until it has most words more, or the end; then it hangs up. body is a task
@@ -93,8 +92,8 @@ func (l *eventReader) data(event, value string) bool {
 	case "output":
 		if v.Data.Text != "" {
 			l.words = append(l.words, v.Data.Text)
-			if len(l.words) == 3 && l.third != nil {
-				l.third()
+			if len(l.words) == 1 && l.first != nil {
+				l.first()
 			}
 			return true
 		}
@@ -165,64 +164,6 @@ func TestClientComesBack(t *testing.T) {
 		check(marker+", with the command", marker, append(append([]string(nil), l.words...), rest...))
 		l.listen(from, "/task/"+string(l.id)+"/events", "", answerWords) // it has ended meanwhile
 		check(marker, marker, l.words)
-	}
-}
-
-// Readers at a third node lose the node that submitted the task, and with it pieces of the answer. The task goes on,
-// and its end tells of them: no gap passes for the whole.
-func TestReadersLoseTheSubmitter(t *testing.T) {
-	t.Parallel()
-	s := harness.New(t, programs)
-	eng := startEngine(t, s, engine.Config{Name: "a", Ledger: new(engine.Ledger), Script: func(r engine.Request) engine.Script {
-		return engine.Script{Words: scriptedWords(r.Marker), Between: 10 * wordEvery}
-	}})
-	a := s.Found(t, "a", "--engine", eng.URL())
-	b, c := s.Join(t, a, "b"), s.Join(t, a, "c")
-	harness.Settle(t, a, b, c)
-	awaitModel(t, c, "a", engine.Model, true)
-	body, err := json.Marshal(newDriver(t).task("left"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := httpDo(t, c, http.MethodPost, "/task?durable=1", string(body)); r.status != http.StatusAccepted {
-		t.Fatalf("%+v", r)
-	}
-	var third sync.WaitGroup
-	third.Add(2)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		third.Wait()
-		c.Kill()
-	})
-	conn, pieces := b.Dial(t), 0
-	var end *bus.TaskInfo
-	reading.Go(func() {
-		for chunk, err := range conn.Attach(within(t, "the output"), "left", 0) {
-			if err != nil {
-				t.Errorf("on the bus: %v", err)
-				break
-			}
-			if end = chunk.End; end == nil {
-				if pieces++; pieces == 3 {
-					third.Done()
-				}
-			}
-		}
-		if pieces < 3 {
-			third.Done()
-		}
-	})
-	l := &eventReader{t: t, third: third.Done}
-	l.listen(b, "/task/left/events", "", answerWords)
-	reading.Wait()
-	if !l.ended || !strings.Contains(l.warns, "node c, through which they came, was lost") {
-		t.Errorf("over HTTP: %d words, ended %v, warning %q", len(l.words), l.ended, l.warns)
-	}
-	if end == nil || !strings.Contains(end.Warning, "node c, through which they came, was lost") {
-		t.Fatalf("on the bus: end %+v", end)
-	}
-	if r, err := bus.Result[bus.InferenceResult](*end); err != nil || r.Text != strings.Join(scriptedWords("left"), "") {
-		t.Errorf("the result is %q, error %v", r.Text, err)
 	}
 }
 

@@ -129,12 +129,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 		return answer{}, err
 	}
 	reply := bus.SubmitReply{ID: req.ID, Model: info.Model}
-	if tells(info, req.Attempt) && info.Submitter != s.d.id.NodeID() {
-		if relay := s.far(ctx, n, info, req); relay != nil {
-			return answer{reply, relay}, nil
-		}
-	}
-	return answer{reply, func() { s.follow(n, req, "") }}, nil
+	return answer{reply, func() { s.passOn(n, info, req) }}, nil
 }
 
 func (s *rpcServer) pumpQuietly(n *sched.Node, out *sched.Output, req bus.AttachRequest) {
@@ -242,37 +237,23 @@ func (s *rpcServer) message(inbox string, chunk *bus.Chunk, failed error) (*nats
 	return m, nil
 }
 
-// follow tells the end of a task whose output nobody has at present.
-func (s *rpcServer) follow(n *sched.Node, req bus.AttachRequest, warning string) {
+// passOn sends what another daemon sends of the output of task t, which is not this node's, and its end.
+func (s *rpcServer) passOn(n *sched.Node, t bus.TaskInfo, req bus.AttachRequest) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	for {
-		info, err := n.Task(ctx, req.ID)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil && !info.State.Terminal() {
-			select {
-			case <-tick.C:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		var chunk *bus.Chunk
-		if err == nil {
-			err = s.d.told(ctx, n, &info)
-		}
-		if err == nil {
-			info.Warning = warning
-			chunk = &bus.Chunk{Attempt: info.Attempts, Node: info.NodeID, End: &info}
-		}
-		if err := s.send(req.Inbox, chunk, err); err != nil {
-			s.d.log.Debug("send the end of a task", "task", req.ID, "err", err)
-		}
+	r := s.d.newRelay(n, req, func(m *nats.Msg, _ bus.Chunk) error {
+		m.Subject, m.Reply = req.Inbox, ""
+		return s.d.rpc.PublishMsg(m)
+	})
+	end, told, err := r.run(ctx, t)
+	if ctx.Err() != nil {
 		return
+	}
+	if err == nil && !told { // who has told it leaves a large result to the client's own daemon
+		err = s.d.told(ctx, n, end.End)
+	}
+	if err := s.send(req.Inbox, &end, err); err != nil {
+		s.d.log.Debug("send the end of a task", "task", req.ID, "err", err)
 	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,15 @@ const (
 	relayLook = time.Second
 	// endedWait is how long who has the output of a task that has ended may say nothing of it: a message was lost.
 	endedWait = 5 * time.Second
+	// silentMost is how long a relay listens to a task that says nothing before it asks for the output again: what was sent
+	// may be lost, or the other node has given this one up while they could not reach each other.
+	silentMost = 5 * time.Second
 )
 
 // source is a node whose output is passed on, as it is when its daemon is asked: one that has started anew since
 // knows nothing of that, and sends no more.
 type source struct {
-	n     *sched.Node
+	view  func() sched.View
 	at    bus.NodeID
 	boot  string
 	ended bool      // the task has: all of its output is there, and comes at once
@@ -34,11 +38,11 @@ type source struct {
 
 // sourceAt is the submitter of a task.
 func sourceAt(n *sched.Node, t bus.TaskInfo) *source {
-	return &source{n: n, at: t.Submitter, boot: n.View().Peers[t.Submitter].Beat.Boot, ended: t.State.Terminal(), heard: time.Now()}
+	return &source{view: n.View, at: t.Submitter, boot: n.View().Peers[t.Submitter].Beat.Boot, ended: t.State.Terminal(), heard: time.Now()}
 }
 
 // there reports whether more may come.
-func (s *source) there() bool { return s.in(s.n.View(), time.Now()) }
+func (s *source) there() bool { return s.in(s.view(), time.Now()) }
 
 func (s *source) in(v sched.View, now time.Time) bool {
 	return v.Alive(s.at) && v.Peers[s.at].Beat.Boot == s.boot && (!s.ended || now.Sub(s.heard) < endedWait)
@@ -71,83 +75,133 @@ func ask(ctx context.Context, nc *nats.Conn, there func() bool, subject string, 
 	return nc.RequestWithContext(ctx, subject, data)
 }
 
-// far attaches to the output of a task of another node, and returns what passes it on to the client:
-// another daemon sends to this one's inboxes, not to those of its users. nil: that node does not send.
-func (s *rpcServer) far(ctx context.Context, n *sched.Node, t bus.TaskInfo, req bus.AttachRequest) (relay func()) {
-	from := sourceAt(n, t)
-	inbox := s.d.rpc.NewInbox()
-	// The client may not tell another daemon what it has read.
-	data, err := bus.Marshal(bus.AttachRequest{ID: req.ID, Attempt: req.Attempt, From: req.From, Inbox: inbox, Far: true})
-	if err != nil {
-		return nil
-	}
-	sub, err := s.d.rpc.SubscribeSync(inbox)
-	if err == nil {
-		err = sub.SetPendingLimits(-1, relayBytes)
-	}
-	var m *nats.Msg
-	if err == nil {
-		m, err = ask(ctx, s.d.rpc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
-	}
-	if err != nil || m.Header.Get(bus.HeaderError) != "" {
-		if sub != nil {
-			_ = sub.Unsubscribe() // it was never used
-		}
-		return nil
-	}
-	return func() {
-		defer func() {
-			if err := sub.Unsubscribe(); err != nil {
-				s.d.log.Debug("end a relay", "task", req.ID, "err", err)
-			}
-		}()
-		if pieces, over := s.passOn(from, sub, req); !over {
-			s.follow(n, req, s.d.brokenOff(pieces, from.at))
-		}
+// relay reads the output of a task of another node through that node's daemon. What is lost on the way it asks for again, and
+// so it does where that node was lost and is back.
+type relay struct {
+	nc     *nats.Conn
+	self   bus.NodeID
+	task   func(context.Context, bus.TaskID) (bus.TaskInfo, error)
+	source func(bus.TaskInfo) *source
+	nameOf func(bus.NodeID) string
+	silent time.Duration // see silentMost
+
+	id  bus.TaskID
+	at  bus.Place  // where its reader is
+	via bus.NodeID // who has sent something
+	// hand gives the reader a piece, as it came and as it was read.
+	hand func(*nats.Msg, bus.Chunk) error
+}
+
+func (d *Daemon) newRelay(n *sched.Node, req bus.AttachRequest, hand func(*nats.Msg, bus.Chunk) error) *relay {
+	return &relay{
+		nc: d.rpc, self: d.id.NodeID(), task: n.Task, source: func(t bus.TaskInfo) *source { return sourceAt(n, t) }, nameOf: d.nameOf,
+		silent: silentMost, id: req.ID, at: bus.PlaceAt(req.Attempt, req.From), hand: hand,
 	}
 }
 
-// brokenOff is the warning at the end of an output of which so many pieces had come through node at when that
-// was lost; empty where none had.
-func (d *Daemon) brokenOff(pieces int, at bus.NodeID) string {
-	if pieces == 0 {
-		return ""
-	}
-	return fmt.Sprintf("pieces of the output may be missing: node %s, through which they came, was lost", d.nameOf(at))
-}
-
-// passOn sends what comes to sub to the client until its end, or until the client has left, and counts the
-// pieces; over is false where the node that they are from is lost before.
-func (s *rpcServer) passOn(from *source, sub *nats.Subscription, req bus.AttachRequest) (pieces int, over bool) {
-	ctx, cancel := context.WithCancelCause(s.ctx)
-	defer cancel(nil)
-	s.wg.Go(func() { s.watchInbox(ctx, req.Inbox, cancel) })
+// run hands on all that comes before the end of task t, and returns that. told is whether it is as the task's submitter has told
+// it; else that is not to be had, and it warns of what may be missing.
+func (r *relay) run(ctx context.Context, t bus.TaskInfo) (end bus.Chunk, told bool, err error) {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
 	for {
-		look, done := context.WithTimeout(ctx, relayLook)
+		again := false
+		if t.Submitter != r.self && tells(t, r.at.Attempt) {
+			if from := r.source(t); from.there() {
+				if end, again, err = r.listen(ctx, from); end.End != nil || err != nil {
+					return end, true, err
+				}
+			}
+		}
+		switch {
+		case again:
+			continue
+		case t.State.Terminal():
+			t.Warning = r.brokenOff()
+			return bus.Chunk{Attempt: max(t.Attempts, r.at.Attempt), Seq: r.at.Next, Node: t.NodeID, End: &t}, false, nil
+		default:
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return end, false, context.Cause(ctx)
+			}
+		}
+		if t, err = r.task(ctx, r.id); err != nil {
+			return end, false, cmp.Or(context.Cause(ctx), err)
+		}
+	}
+}
+
+// listen asks from for the output, and hands on what comes before its end. There is none where that node does not send, or is
+// lost; and where something may have been lost on the way, then it is to be asked again.
+func (r *relay) listen(ctx context.Context, from *source) (end bus.Chunk, again bool, err error) {
+	inbox := r.nc.NewInbox()
+	data, err := bus.Marshal(bus.AttachRequest{ID: r.id, Attempt: r.at.Attempt, From: r.at.Next, Inbox: inbox, Far: true})
+	if err != nil {
+		return end, false, err
+	}
+	sub, err := r.nc.SubscribeSync(inbox)
+	if err != nil {
+		return end, false, bus.AsError(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it fails only with the connection
+	if err := sub.SetPendingLimits(-1, relayBytes); err != nil {
+		return end, false, bus.AsError(err)
+	}
+	m, err := ask(ctx, r.nc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
+	if err != nil || m.Header.Get(bus.HeaderError) != "" {
+		return end, false, context.Cause(ctx)
+	}
+	for first := true; ; first = false {
+		m, err := from.next(ctx, sub, r.silent)
+		switch {
+		case err != nil:
+			return end, from.there(), context.Cause(ctx)
+		case m.Header.Get(bus.HeaderError) != "":
+			return end, false, nil
+		}
+		var c bus.Chunk
+		if err := bus.Unmarshal(m.Data, &c); err != nil {
+			return end, false, bus.Errorf(bus.CodeInternal, "read the output of task %s: %w", r.id, err)
+		}
+		switch {
+		case !first && r.at.Skips(c): // which the other node may still have
+			return end, true, nil
+		case c.End != nil:
+			return r.at.Read(c), false, nil
+		}
+		r.via = from.at
+		r.at.Read(c)
+		if err := r.hand(m, c); err != nil {
+			return end, false, err
+		}
+	}
+}
+
+// next waits for a message of s. It fails where none comes any more, and after most, as one may be lost.
+func (s *source) next(ctx context.Context, sub *nats.Subscription, most time.Duration) (*nats.Msg, error) {
+	for until := time.Now().Add(most); ; {
+		look, done := context.WithTimeout(ctx, min(relayLook, most))
 		m, err := sub.NextMsgWithContext(look)
 		done()
-		switch {
-		case ctx.Err() != nil:
-			return pieces, true
-		case errors.Is(err, context.DeadlineExceeded):
-			if !from.there() {
-				return pieces, false
-			}
-			continue
-		case err != nil: // too much waits: the end is told all the same
-			s.d.log.Warn("pass output on", "task", req.ID, "from", from.at, "err", err)
-			return pieces, false
+		if err == nil {
+			s.heard = time.Now()
+			return m, nil
 		}
-		from.heard = time.Now()
-		m.Subject, m.Reply = req.Inbox, ""
-		if err := s.d.rpc.PublishMsg(m); err != nil {
-			s.d.log.Debug("pass output on", "task", req.ID, "err", err)
-			return pieces, true
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || !s.there() || !time.Now().Before(until) {
+			return nil, err
 		}
-		var chunk bus.Chunk
-		if m.Header.Get(bus.HeaderError) != "" || bus.Unmarshal(m.Data, &chunk) == nil && chunk.End != nil {
-			return pieces, true
-		}
-		pieces++
 	}
+}
+
+// brokenOff is the warning at the end of an output that its reader has begun with, and whose rest is not to be had; empty where
+// there is no such part.
+func (r *relay) brokenOff() string {
+	switch {
+	case r.at.Next == 0:
+		return ""
+	case r.via == "":
+		return "pieces of the output may be missing: no node has them any more"
+	}
+	return fmt.Sprintf("pieces of the output may be missing: node %s, through which they came, was lost", r.nameOf(r.via))
 }

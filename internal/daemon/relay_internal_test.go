@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,9 +15,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-// A node that is lost once it has been asked answers never, and is not waited for.
-func TestAskEndsWithWhoIsAsked(t *testing.T) {
-	t.Parallel()
+// alone connects to a server of its own.
+func alone(t *testing.T) *nats.Conn {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
 	if err != nil {
 		t.Fatal(err)
@@ -27,6 +29,13 @@ func TestAskEndsWithWhoIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
+	return nc
+}
+
+// A node that is lost once it has been asked answers never, and is not waited for.
+func TestAskEndsWithWhoIsAsked(t *testing.T) {
+	t.Parallel()
+	nc := alone(t)
 	asked := make(chan struct{}, 1)
 	for subject, f := range map[string]nats.MsgHandler{
 		"lost":  func(*nats.Msg) { asked <- struct{}{} },
@@ -74,5 +83,91 @@ func TestSourceIsOneStart(t *testing.T) {
 		if got := s.in(sched.View{Peers: c.peers}, now); got != c.there {
 			t.Errorf("%s: there %t, want %t", what, got, c.there)
 		}
+	}
+}
+
+// What is lost between two nodes is asked for again, and so is what comes after a node was lost and is back. What nobody has is
+// told at the end.
+func TestRelayAsksAgain(t *testing.T) {
+	t.Parallel()
+	const at bus.NodeID = "myco-0123456789ab"
+	for name, c := range map[string]struct {
+		lost  bool    // the node is, once its first piece was read, and back where it is asked once more
+		sends [][]int // what is sent to each who asks: numbers of pieces; 100 and more is the end of so many
+		asks  []int   // from which piece on it is asked for
+		warns string
+		reads []int
+	}{
+		"nothing is lost":      {false, [][]int{{0, 1, 102}}, []int{0}, "", []int{0, 1}},
+		"one is lost":          {false, [][]int{{0, 2, 103}, {1, 2, 103}}, []int{0, 1}, "", []int{0, 1, 2}},
+		"the last is lost":     {false, [][]int{{0, 102}, {1, 102}}, []int{0, 1}, "", []int{0, 1}},
+		"the end is lost":      {false, [][]int{{0, 1}, {102}}, []int{0, 2}, "", []int{0, 1}},
+		"all are lost":         {false, [][]int{{}, {0, 1, 102}}, []int{0, 0}, "", []int{0, 1}},
+		"one is gone":          {false, [][]int{{0, 2, 103}, {2, 103}}, []int{0, 1}, "1 of 3 pieces of the output are missing", []int{0, 2}},
+		"the rest is gone":     {false, [][]int{{0, 103}, {103}}, []int{0, 1}, "2 of 3 pieces of the output are missing", []int{0}},
+		"it is lost, and back": {true, [][]int{{0}, {1, 102}}, []int{0, 1}, "", []int{0, 1}},
+		"it is lost":           {true, [][]int{{0}}, []int{0}, "pieces of the output may be missing: node c, through which they came, was lost", []int{0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc := alone(t)
+			var asks []int
+			var lost atomic.Bool
+			check := func(err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			_, err := nc.Subscribe(bus.SubjectPayloadRPC(at, bus.VerbAttach), func(m *nats.Msg) {
+				var req bus.AttachRequest
+				check(bus.Unmarshal(m.Data, &req))
+				sends := c.sends[len(asks)]
+				asks = append(asks, req.From)
+				for _, n := range sends {
+					chunk := bus.Chunk{Attempt: 1, Seq: n}
+					if n >= 100 {
+						chunk.Seq, chunk.End = n-100, &bus.TaskInfo{State: bus.StateDone}
+					}
+					data, err := bus.Marshal(chunk)
+					check(err)
+					check(nc.Publish(req.Inbox, data))
+				}
+				check(m.Respond([]byte("{}"))) // last: so it has all of it when it looks
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			task := bus.TaskInfo{Submitter: at, State: bus.StateRunning}
+			r := &relay{nc: nc, nameOf: func(bus.NodeID) string { return "c" }, silent: time.Second}
+			r.source = func(bus.TaskInfo) *source {
+				return &source{at: at, view: func() sched.View {
+					if lost.Load() {
+						return sched.View{}
+					}
+					return sched.View{Peers: map[bus.NodeID]sched.Peer{at: {State: bus.NodeReady}}}
+				}}
+			}
+			r.task = func(context.Context, bus.TaskID) (bus.TaskInfo, error) {
+				if back := lost.Load() && len(c.sends) > 1; back {
+					lost.Store(false)
+				} else if lost.Load() {
+					task.State = bus.StateDone
+				}
+				return task, nil
+			}
+			var reads []int
+			r.hand = func(_ *nats.Msg, got bus.Chunk) error {
+				reads = append(reads, got.Seq)
+				lost.Store(c.lost && len(reads) == 1)
+				return nil
+			}
+			end, _, err := r.run(t.Context(), task)
+			if err != nil || end.End == nil || end.End.State != bus.StateDone || end.End.Warning != c.warns {
+				t.Fatalf("ends with %+v, error %v, want the warning %q", end.End, err, c.warns)
+			}
+			if !slices.Equal(reads, c.reads) || !slices.Equal(asks, c.asks) {
+				t.Errorf("read %v, asked from %v, want %v and %v", reads, asks, c.reads, c.asks)
+			}
+		})
 	}
 }
