@@ -26,6 +26,8 @@ type answerView struct {
 	Demo       bool       `json:"demo"`
 	// Sources are the passages that were put before the question, in the order of their numbers.
 	Sources []passageView `json:"sources,omitempty"`
+	// Warning tells that pieces were lost that came before this object; Text has them all.
+	Warning string `json:"warning,omitempty"`
 }
 
 // pieceView is one piece of an answer, with --json --stream.
@@ -49,6 +51,10 @@ type printer struct {
 	start   time.Time
 	ttft    time.Duration // 0 before the first text
 	attempt int
+	held    bool // what comes is not printed before it is whole
+	heard   bool // something of this attempt was, and from is the number of the first
+	from    int
+	mark    int64                 // where the text began, in a file
 	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
 	thinks  bool                  // the user was told that the model thinks first
 	begun   bool                  // text of this attempt is on the screen
@@ -64,10 +70,21 @@ func (a *app) printer(stream bool) *printer {
 
 // follow prints chunks to the end. nodes is asked for names once one is needed.
 func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
+	err := p.goOn(chunks, nodes)
+	if err != nil {
+		p.newline()
+	}
+	return err
+}
+
+// goOn is follow for what may be asked again: where it fails it ends the line on a screen alone.
+func (p *printer) goOn(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
 	p.nodes = nodes
 	for chunk, err := range chunks {
 		if err != nil {
-			p.newline()
+			if p.columns != nil {
+				p.newline()
+			}
 			return err
 		}
 		if chunk.End == nil {
@@ -90,6 +107,9 @@ func (p *printer) chunk(c bus.Chunk) {
 	if c.Attempt > p.attempt {
 		p.anew(c)
 	}
+	if !p.heard && !p.held {
+		p.heard, p.from = true, c.Seq
+	}
 	if c.Continues != nil {
 		p.goesOn(c)
 		return
@@ -111,7 +131,12 @@ func (p *printer) chunk(c bus.Chunk) {
 	if p.ttft == 0 || !p.begun {
 		p.ttft = p.now().Sub(p.start)
 	}
-	p.begun = true
+	if p.held && !p.json {
+		return
+	}
+	if !p.begun {
+		p.begun, p.mark = true, p.written()
+	}
 	p.shown.WriteString(piece.Text)
 	switch {
 	case !p.json:
@@ -124,15 +149,36 @@ func (p *printer) chunk(c bus.Chunk) {
 	}
 }
 
-// anew says that the text on the screen, if there is any, is no part of what comes.
+// anew says that the text on the screen, if there is any, is no part of what comes. A program would take both for one: it gets
+// no more before the answer is whole.
 func (p *printer) anew(c bus.Chunk) {
+	p.attempt = c.Attempt
+	if p.begun && !p.json && p.columns == nil {
+		p.held = true
+		p.hint("[attempt %d, on %s: the answer starts anew]", c.Attempt, p.who(c.Node))
+		return
+	}
+	p.void(c)
+	p.heard = false
+	p.shown.Reset()
+	p.only.begin()
+}
+
+// void says that what is printed, if there is any, is no part of what comes.
+func (p *printer) void(c bus.Chunk) {
 	if p.begun {
 		p.newline()
 		fmt.Fprintf(p.err, "[attempt %d, on %s: the answer starts anew, what is above is void]\n", c.Attempt, p.who(c.Node))
 	}
 	p.attempt, p.begun = c.Attempt, false
-	p.shown.Reset()
-	p.only.begin()
+}
+
+// holed tells of pieces that were printed, and that some are missing between them.
+func (a *app) holed(end *bus.TaskInfo) {
+	if end.Warning != "" {
+		fmt.Fprintf(a.err, "myco: %s; the result is whole\n", printable(end.Warning))
+		a.code = 1
+	}
 }
 
 // goesOn says, in a line of its own on the screen alone, who goes on with the text.
@@ -178,7 +224,11 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 		p.newline()
 		return bus.Errorf(bus.CodeFailed, "%s says nothing", result.Model).WithHint("name another model with -m: myco models")
 	}
-	if rest := p.rest(result.Text); !p.json {
+	rest, err := p.rest(result.Text, info)
+	if err != nil {
+		return err
+	}
+	if !p.json {
 		rest = p.only.add(rest) + p.only.end()
 		p.foreign(rest)
 		p.column = p.column && rest == "" || rest != "" && !strings.HasSuffix(rest, "\n")
@@ -187,7 +237,7 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	took := p.now().Sub(p.start)
 	a := answerView{
 		TaskID: info.ID, Text: p.only.of(result.Text), Model: result.Model, NodeID: info.NodeID, Attempts: info.Attempts,
-		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo, Sources: p.sources,
+		TTFTMS: millis(p.ttft), DurationMS: millis(took), Demo: result.Demo, Sources: p.sources, Warning: info.Warning,
 	}
 	if a.TaskID == "" {
 		a.TaskID = p.task
@@ -212,21 +262,29 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	return nil
 }
 
-// rest is what is yet to be shown of text, the whole answer: pieces are gone where nobody was attached, and where
-// the node was lost through which they came.
-func (p *printer) rest(text string) string {
+// rest is what is yet to be shown of text, the whole answer: pieces are gone where nobody was attached, and where the node was
+// lost through which they came. Where what was printed is no part of it that is told, and an error to a program that has read it.
+func (p *printer) rest(text string, info *bus.TaskInfo) (string, error) {
 	shown := p.shown.String()
 	switch {
-	case strings.HasSuffix(text, shown) && shown != "": // all, or from a later piece on
-		return ""
-	case strings.HasPrefix(text, shown):
-		return text[len(shown):]
-	case !p.json:
+	case p.json, shown == "":
+		return text, nil
+	case p.from == 0 && strings.HasPrefix(text, shown):
+		return text[len(shown):], nil
+	case p.from > 0 && info.Warning == "" && strings.HasSuffix(text, shown): // from a later piece on
+		return "", nil
+	case p.columns != nil:
 		p.newline()
-		p.only.begin()
 		fmt.Fprintln(p.err, "[pieces of the answer were lost: this is all of it]")
+	case p.backTo(p.mark):
+		p.column = false
+	default:
+		p.newline()
+		return "", bus.Errorf(bus.CodeFailed, "what was printed is no part of the answer: it began anew in other words, or pieces were lost").
+			WithHint("myco task attach %s, which prints all of it; myco ask --whole prints nothing before that", cmp.Or(info.ID, p.task))
 	}
-	return text
+	p.only.begin()
+	return text, nil
 }
 
 // demoWarning goes with every answer of the demo model, quiet or not.

@@ -84,7 +84,7 @@ type streams struct {
 
 // stdio returns the streams of this process.
 func stdio() streams {
-	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	s := streams{in: os.Stdin, out: output(os.Stdout), err: os.Stderr, environ: os.Environ()}
 	s.interactive = term.IsTerminal(os.Stdin.Fd()) && term.IsTerminal(os.Stderr.Fd())
 	if term.IsTerminal(os.Stdout.Fd()) {
 		s.columns = func() int {

@@ -36,7 +36,8 @@ type askCmd struct {
 	MaxTokens   *int          `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
 	Format      string        `help:"What the answer is: json for some JSON, or a file with the JSON schema that it keeps to." placeholder:"json|FILE"`
 	Think       string        `help:"How much the model thinks before it answers, where it can: true, false, low, medium or high (default: the model's own)." placeholder:"HOW"`
-	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object."`
+	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object." xor:"pieces"`
+	Whole       bool          `help:"Print the answer once it is whole, and nothing before: for scripts, since a node that is lost may have begun it in other words." xor:"pieces"`
 }
 
 // Run implements the command.
@@ -47,7 +48,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := a.dial(ctx)
 	if c.local(a.dataDir) && a.withoutDaemon(err) {
-		return unthinking(late(a.askLocally(ctx, t, req, c.Stream), t.Timeout, "answer"), leftOut)
+		return unthinking(late(a.askLocally(ctx, t, req, c), t.Timeout, "answer"), leftOut)
 	}
 	if err != nil {
 		return err

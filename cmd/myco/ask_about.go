@@ -77,7 +77,7 @@ func (c *askCmd) askAbout(ctx context.Context, a *app, conn *bus.Conn, t bus.Tas
 			err = a.detach(ctx, conn, whole)
 		} else {
 			p := a.printer(c.Stream)
-			p.sources, p.only = x.passages, x.unmark()
+			p.sources, p.only, p.held = x.passages, x.unmark(), c.Whole
 			err = a.ask(ctx, conn, whole, p)
 		}
 		switch n := len(x.passages); {

@@ -91,16 +91,6 @@ func TestSpeedIsTheEngines(t *testing.T) {
 	}
 }
 
-func TestAskMarksARestart(t *testing.T) {
-	t.Parallel()
-	d := setup(t)
-	answers(d, piece(1, 0, "Lon"), piece(2, 0, "Paris it is."), done(2, paris))
-	o := d.myco("ask", "Which city?").want(t, 0, "[attempt 2, on tower: the answer starts anew, what is above is void]", "2 attempts")
-	if o.out != "Lon\nParis it is.\n" {
-		t.Errorf("printed %q", o.out)
-	}
-}
-
 // Where another node goes on the text has no seam; who goes on is told beside it.
 func TestAskGoesOn(t *testing.T) {
 	t.Parallel()
@@ -130,44 +120,6 @@ func TestAskToAFullDisk(t *testing.T) {
 	code := run(ctx, []string{"--data-dir", d.dir, "ask", "Which city?"}, streams{in: strings.NewReader(""), out: full{}, err: &errs})
 	if code != 1 || !strings.Contains(errs.String(), "myco: write the result: no space left") {
 		t.Errorf("exit code %d, %q", code, errs.String())
-	}
-}
-
-// A result of which no piece was seen is printed whole, below what is void.
-func TestAskPrintsAnotherResult(t *testing.T) {
-	t.Parallel()
-	d := setup(t)
-	answers(d, piece(1, 0, "Lon"), done(2, paris))
-	if o := d.myco("ask", "Which city?").want(t, 0, "starts anew"); o.out != "Lon\nParis it is.\n" {
-		t.Errorf("printed %q", o.out)
-	}
-}
-
-// Pieces are lost with the node through which they came, as where another node is attached to its task: the answer
-// is whole all the same.
-func TestAskPrintsWhatWasLost(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		pieces []string
-		out    string
-		note   []string
-	}{
-		"the end":         {pieces: []string{"Paris"}, out: "Paris it is.\n"},
-		"the beginning":   {pieces: []string{" it is."}, out: " it is.\n"}, // --from leaves it out
-		"a piece between": {pieces: []string{"Paris", " is."}, out: "Paris is.\nParis it is.\n", note: []string{"[pieces of the answer were lost: this is all of it]"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := setup(t)
-			var chunks []bus.Chunk
-			for i, text := range tt.pieces {
-				chunks = append(chunks, piece(1, i, text))
-			}
-			answers(d, append(chunks, done(1, paris))...)
-			if o := d.myco("ask", "Which city?").want(t, 0, tt.note...); o.out != tt.out {
-				t.Errorf("printed %q, want %q", o.out, tt.out)
-			}
-		})
 	}
 }
 

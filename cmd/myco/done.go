@@ -109,10 +109,13 @@ func (h *holdups) ask(ctx context.Context, t bus.Task, p *printer) (err error) {
 			break
 		}
 		p.task, p.attempt = s.Reply.ID, 0
-		err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, h.conn)), namesFrom(ctx, h.conn))
+		err = p.goOn(patient(s.Chunks(), patience, p.waiting(ctx, h.conn)), namesFrom(ctx, h.conn))
 		if p.ended || !h.absent(err) {
 			break
 		}
+	}
+	if err != nil {
+		p.newline()
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func (a *app) withoutDaemon(err error) bool {
 
 // askLocally answers on an engine of this machine, without a daemon. The model is chosen by the
 // same rule as in a swarm.
-func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, stream bool) error {
+func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, c *askCmd) error {
 	ctx, cancel := inTime(ctx, t.Timeout, 0, "answer")
 	defer cancel()
 	engines, _, err := engine.Find(ctx, engine.Config{})
@@ -46,7 +46,8 @@ func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceReque
 	if err != nil {
 		return err
 	}
-	p := a.printer(stream)
+	p := a.printer(c.Stream)
+	p.held = c.Whole
 	info := bus.TaskInfo{State: bus.StateDone, Attempts: 1}
 	seq := 0
 	result, err := engines.Generate(ctx, placed.Task.Model, req, func(piece bus.InferenceChunk) error {

@@ -7,23 +7,29 @@ import (
 )
 
 // raw prints the output of a task that is no inference: each piece as a line of JSON, and the
-// result. With --json it is the task at its end, after the pieces if stream is set.
-func (a *app) raw(chunks iter.Seq2[bus.Chunk, error], stream bool) error {
+// result. With --json it is the task at its end, after the pieces where they are streamed.
+func (p *printer) raw(chunks iter.Seq2[bus.Chunk, error]) error {
 	for chunk, err := range chunks {
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case chunk.End != nil && a.json:
-			a.object(viewTask(*chunk.End))
-		case chunk.End != nil:
-			a.foreign(string(chunk.End.Result) + "\n")
-			if chunk.End.Warning != "" {
-				a.hint("warning: %s", chunk.End.Warning)
+		}
+		if chunk.Attempt > p.attempt {
+			p.void(chunk)
+		}
+		switch end := chunk.End; {
+		case end != nil && p.json:
+			p.object(viewTask(*end))
+			if p.stream {
+				p.holed(end)
 			}
-		case a.json && stream:
-			a.object(chunk)
-		case !a.json:
-			a.foreign(string(chunk.Data) + "\n")
+		case end != nil:
+			p.foreign(string(end.Result) + "\n")
+			p.holed(end)
+		case p.json && p.stream:
+			p.object(chunk)
+		case !p.json:
+			p.begun = true
+			p.foreign(string(chunk.Data) + "\n")
 		}
 	}
 	return nil

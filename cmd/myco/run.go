@@ -31,6 +31,7 @@ type runView struct {
 	Attempts   int             `json:"attempts"`
 	DurationMS float64         `json:"duration_ms"`
 	Result     json.RawMessage `json:"result"`
+	Warning    string          `json:"warning,omitempty"` // pieces were lost that came before this object
 }
 
 // outputView is one piece of a task's output, with --json.
@@ -97,7 +98,7 @@ func (a *app) run(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 			return err
 		}
 		if chunk.Attempt > p.attempt {
-			p.anew(chunk)
+			p.void(chunk)
 		}
 		switch end := chunk.End; {
 		case end == nil && a.json:
@@ -108,10 +109,12 @@ func (a *app) run(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 		case a.json:
 			a.object(runView{
 				TaskID: end.ID, NodeID: end.NodeID, NodeName: nameOf(p.nodes(), end.NodeID), Attempts: end.Attempts,
-				DurationMS: millis(a.now().Sub(start)), Result: end.Result,
+				DurationMS: millis(a.now().Sub(start)), Result: end.Result, Warning: end.Warning,
 			})
+			a.holed(end)
 		default:
 			a.value(end.Result)
+			a.holed(end)
 			a.hint("[by %s, %v]", p.who(end.NodeID), a.now().Sub(start).Round(time.Millisecond))
 		}
 	}

@@ -69,7 +69,9 @@ func (s *summary) whole(ctx context.Context, text string, words int) error {
 		if err != nil {
 			return err
 		}
-		if err = s.ask(ctx, t, s.printer(false)); !tooLong(err) {
+		p := s.printer(false)
+		p.held = s.columns == nil // as transform does
+		if err = s.ask(ctx, t, p); !tooLong(err) {
 			return err
 		}
 		if size = min(size, len(text)); size/2 < leastPart {

@@ -348,10 +348,10 @@ func (c *taskAttachCmd) attach(ctx context.Context, a *app) error {
 		return err
 	}
 	chunks := conn.Attach(ctx, info.ID, c.From)
-	if info.Type != bus.TypeInference {
-		return a.raw(chunks, c.Stream)
-	}
 	p := a.printer(c.Stream)
-	p.task = info.ID
+	p.task, p.nodes = info.ID, namesFrom(ctx, conn)
+	if info.Type != bus.TypeInference {
+		return p.raw(chunks)
+	}
 	return p.follow(patient(chunks, patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
 }
