@@ -66,7 +66,8 @@ func (c *Conn) Start(ctx context.Context, t Task) (*Stream, error) {
 
 // Attach returns the output of a task that was submitted before, beginning with the chunk whose Seq
 // is from. A worker keeps the last 1 MiB of output, so it may begin later; of a task that has ended
-// there is the last chunk alone. Breaking the loop leaves the task alone. Errors are those of Submit,
+// there is the last chunk alone. Who has a part of the output, and not all, finds that in the Warning of its
+// End. Breaking the loop leaves the task alone. Errors are those of Submit,
 // and CodeNotFound, without a chunk, where nobody in the swarm knows the task.
 func (c *Conn) Attach(ctx context.Context, id TaskID, from int) iter.Seq2[Chunk, error] {
 	return c.AttachAt(ctx, id, 0, from)

@@ -195,7 +195,7 @@ type TaskInfo struct {
 	ResultBlob *Blob  `json:"result_blob,omitempty"`
 	Error      *Error `json:"error,omitempty"`
 	// Warning tells why a queued task cannot run at present, or was given back, that engines have hung or failed at an
-	// open one, or, at the end of an output, that pieces of it may be missing.
+	// open one, or, at the end of an output of which the reader has a part, that pieces of it are missing, or may be.
 	Warning string `json:"warning,omitempty"`
 	// Position is where a queued task stands, 1 for the next, and Wait about how long it waits; 0 where
 	// that is not known. Conn.Task tells them, and Conn.Tasks does not.
@@ -227,7 +227,7 @@ type Chunk struct {
 	// Continues is set on the first chunk of a node that goes on with the output of one that was
 	// lost. Such a chunk says nothing else: its Data is an empty object.
 	Continues *Continues `json:"continues,omitempty"`
-	// End is set on the last chunk alone: what became of the task, with its result.
+	// End is set on the last chunk alone: what became of the task, with its result. Its Seq counts the chunks before.
 	End *TaskInfo `json:"end,omitempty"`
 	// Original is what Data was made from, in the process that did, see From.
 	Original Original `json:"-"`
