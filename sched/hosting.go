@@ -289,18 +289,28 @@ func (n *Node) Leave(ctx context.Context) {
 			n.heir = heir
 			n.mu.Unlock()
 			n.beatSoon()
-			hctx, cancel := context.WithTimeout(ctx, handoffWait)
-			for n.host() == h && hctx.Err() == nil {
-				select {
-				case <-n.queue.change():
-				case <-hctx.Done():
-				}
-			}
-			cancel()
+			n.awaitStepDown(ctx, h)
 		}
 	}
 	n.worker.drained(ctx)
 	n.sayBye(context.WithoutCancel(ctx))
+}
+
+// awaitStepDown waits until this node no longer hosts h, for handoffWait at most.
+func (n *Node) awaitStepDown(ctx context.Context, h *host) {
+	ctx, cancel := context.WithTimeout(ctx, handoffWait)
+	defer cancel()
+	for {
+		changed := n.queue.change() // before the look: a change between the two would not be seen
+		if n.host() != h {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // sayBye says goodbye, and waits for byeWait at most until all that are heard have it: what a busy node
