@@ -53,35 +53,40 @@ func (h *host) asked(a *asking) {
 
 // dispatch answers whoever asks, while there is something for them.
 func (h *host) dispatch(now time.Time) {
-	h.again = time.Time{}
-	if len(h.asking) == 0 {
-		return
-	}
-	heads := h.heads(now)
-	if len(heads) == 0 {
-		return
-	}
-	seats := h.seatsFor(heads, now)
-	if len(h.free) == 0 {
-		return
-	}
-	h.fill(heads, seats)
-	before := slices.Clone(seats) // for those who ask why
-	rules := h.n.rules()
-	answers, again := Match(heads, seats, rules, now)
-	h.again = again
+	var answers []Answer
+	var seen chosen
+	_, answers, seen, h.again = h.match(now)
 	for _, a := range answers {
 		k := h.queues[a.Head]
 		as := h.takeFree(a.Seat)
 		id := as.id()
 		delete(h.asking, id)
-		h.answers[id] = &given{k: k, at: now, choice: &chosen{at: now, seats: before, rules: rules}}
+		choice := seen
+		h.answers[id] = &given{k: k, at: now, choice: &choice}
 		k.given++
 		k.handed = now
 		if err := h.n.fx.Hand(h.q, k.key, as.to, h.grant(as)); err != nil {
 			h.n.log.Debug("hand over", "key", k.key, "to", id.node, "err", err)
 		}
 	}
+}
+
+// match runs Match over what is known now. seen is what it went by, for those who ask why.
+func (h *host) match(now time.Time) (heads []QueueHead, answers []Answer, seen chosen, again time.Time) {
+	if len(h.asking) == 0 {
+		return nil, nil, seen, again
+	}
+	if heads = h.heads(now); len(heads) == 0 {
+		return nil, nil, seen, again
+	}
+	seats := h.seatsFor(heads, now)
+	if len(h.free) == 0 {
+		return heads, nil, seen, again
+	}
+	h.fill(heads, seats)
+	seen = chosen{at: now, seats: slices.Clone(seats), rules: h.n.rules()} // Match changes seats
+	answers, again = Match(heads, seats, seen.rules, now)
+	return heads, answers, seen, again
 }
 
 // heads returns the queues from which something may be fetched, and notes them in h.queues.

@@ -3,7 +3,6 @@ package sched
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -73,14 +72,7 @@ func (j *Job) copied() *Job {
 // else has its turn first.
 func (h *host) take(it *item, message func() []byte) *asking {
 	now := h.n.now()
-	heads := h.heads(now)
-	seats := h.seatsFor(heads, now)
-	if len(h.free) == 0 {
-		return nil
-	}
-	h.fill(heads, seats)
-	before := slices.Clone(seats)
-	answers, _ := Match(heads, seats, h.n.rules(), now)
+	heads, answers, seen, _ := h.match(now)
 	for _, a := range answers {
 		if items := heads[a.Head].Items; a.Item >= len(items) || items[a.Item].Task != it.id {
 			continue
@@ -90,7 +82,8 @@ func (h *host) take(it *item, message func() []byte) *asking {
 			return nil
 		}
 		delete(h.asking, to.id())
-		it.open, it.straight = false, &straight{job: message, choice: &chosen{at: now, seats: before}}
+		choice := seen
+		it.open, it.straight = false, &straight{job: message, choice: &choice}
 		it.k.nOpen--
 		it.k.past++
 		it.claim, it.claimAt = Claim{Task: it.id, State: bus.StateRunning, Worker: to.Node, Attempt: 1, Key: it.k.key}, now

@@ -251,3 +251,28 @@ func TestHandsTheTaskItselfToOwnSlotsAlone(t *testing.T) {
 		})
 	}
 }
+
+// Who asks why a task went past the queue to a slot reads what kept it from another that was free.
+func TestWhyPastTheQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := hostOfOne(t)
+		batch := oneKey
+		batch.Lane = bus.Batch
+		h.n.members.hear(bus.Heartbeat{Node: another, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: another, Types: []string{"work"}, Shares: true}})
+		h.do(func() {
+			h.keyQueue(batch)
+			h.seat(another, "work").batch = 1
+		})
+		synctest.Wait() // it is fetchable
+		h.asked(&asking{nextMsg: nextMsg{Node: another, Class: "work", Slots: 2, Grants: true, Direct: true}, to: "slot.2"})
+		if !h.offer(batch, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
+			t.Fatal("a slot waits, and the task does not go there")
+		}
+		for _, b := range h.n.whyHere("t1")[0].Bids {
+			if b.NodeID == another && b.Not != "its free slot is kept for interactive work" {
+				t.Errorf("the other node: %q", b.Not)
+			}
+		}
+	})
+}
