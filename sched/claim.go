@@ -176,13 +176,12 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), a.rev, nil)
 	}
 	for tries := 0; err != nil && tries < 5 && cctx.Err() == nil; tries++ {
-		data, rev, gerr := w.n.fx.GetClaim(cctx, q, id)
-		var cur Record
+		cur, rev, gerr := w.n.fx.readRecord(cctx, q, id)
 		switch {
 		case errors.Is(gerr, ErrNotFound):
 			a.rev, err = w.n.fx.CreateClaim(cctx, q, a.head(), marshal(a.rec))
 			continue
-		case gerr != nil || bus.Unmarshal(data, &cur) != nil:
+		case gerr != nil:
 			continue
 		case cur.Nonce == a.rec.Nonce: // an earlier try got through, or its host has claimed it; it stands from now on
 			a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)

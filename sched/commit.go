@@ -158,9 +158,8 @@ func (w *worker) rehome(ctx context.Context, a *attempt, f *Final, q QueueID) (w
 func (w *worker) wrote(ctx context.Context, q QueueID, a *attempt) (won, known bool) {
 	cctx, cancel := context.WithTimeout(ctx, effectWait)
 	defer cancel()
-	data, _, err := w.n.fx.GetClaim(cctx, q, a.job.Task.ID)
-	var cur Record
-	if err != nil || bus.Unmarshal(data, &cur) != nil {
+	cur, _, err := w.n.fx.readRecord(cctx, q, a.job.Task.ID)
+	if err != nil {
 		return false, false
 	}
 	a.taken = !cur.State.Terminal()
@@ -193,9 +192,8 @@ func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
 		return
 	}
 	if !ok {
-		data, _, err := w.n.fx.GetClaim(ctx, q, j.Task.ID)
-		var cur Record
-		if err != nil || bus.Unmarshal(data, &cur) != nil || cur.Final == nil {
+		cur, _, err := w.n.fx.readRecord(ctx, q, j.Task.ID)
+		if err != nil || cur.Final == nil {
 			w.nak(d.Ack, claimRetryMS)
 			return
 		}

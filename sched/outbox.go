@@ -397,9 +397,8 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: j.key()}
 	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
 	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
-		data, rev, gerr := o.n.fx.GetClaim(ctx, q, j.Task.ID)
-		var cur Record
-		if gerr != nil || bus.Unmarshal(data, &cur) != nil || cur.State.Terminal() {
+		cur, rev, gerr := o.n.fx.readRecord(ctx, q, j.Task.ID)
+		if gerr != nil || cur.State.Terminal() {
 			return
 		}
 		rec.Ack, rec.Seq, head.Ack, head.Seq, rec.Later = cur.Ack, cur.Seq, cur.Ack, cur.Seq, cur.Later

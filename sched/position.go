@@ -44,9 +44,8 @@ func (h *host) placeOf(id bus.TaskID) (p *place) {
 func (h *host) lastOf(id bus.TaskID) string {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
-	data, _, err := h.n.fx.GetClaim(ctx, h.q, id)
-	var rec Record
-	if err != nil || bus.Unmarshal(data, &rec) != nil || rec.State != bus.StateQueued {
+	rec, _, err := h.n.fx.readRecord(ctx, h.q, id)
+	if err != nil || rec.State != bus.StateQueued {
 		return ""
 	}
 	return rec.Why

@@ -1,7 +1,9 @@
 package sched
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -89,7 +91,7 @@ type Final struct {
 
 // Record is a claim: who runs the task, or how it ended, under one host and term.
 type Record struct {
-	State   bus.TaskState `json:"state"` // running, or terminal
+	State   bus.TaskState `json:"state"` // running, queued where Worker has given it back, or terminal
 	Worker  bus.NodeID    `json:"worker"`
 	Attempt int           `json:"attempt"`
 	Nonce   string        `json:"nonce"`
@@ -103,6 +105,18 @@ type Record struct {
 	Final *Final `json:"final,omitempty"`
 
 	Later bus.Later `json:",embed"`
+}
+
+// readRecord returns the record of a task in queue q, and its revision: ErrNotFound.
+func (fx Effects) readRecord(ctx context.Context, q QueueID, id bus.TaskID) (r Record, rev uint64, err error) {
+	data, rev, err := fx.GetClaim(ctx, q, id)
+	if err != nil {
+		return r, 0, err
+	}
+	if err := bus.Unmarshal(data, &r); err != nil {
+		return r, 0, fmt.Errorf("decode the record of task %s: %w", id, err)
+	}
+	return r, rev, nil
 }
 
 // keptBody is the body of an outbox message: the task, or its end.

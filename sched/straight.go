@@ -164,12 +164,11 @@ func (h *host) leaves(it *item) {
 func (h *host) unseat(c Claim, why string, crashed []Crash) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		for ctx.Err() == nil {
-			data, rev, err := h.n.fx.GetClaim(ctx, h.q, c.Task)
-			var rec Record
+			rec, rev, err := h.n.fx.readRecord(ctx, h.q, c.Task)
 			if errors.Is(err, ErrNotFound) {
 				return true // declined
 			}
-			if err != nil || bus.Unmarshal(data, &rec) != nil || rec.State.Terminal() {
+			if err != nil || rec.State.Terminal() {
 				return false
 			}
 			if rec.State == bus.StateQueued {

@@ -166,9 +166,8 @@ func (h *host) mayBeGone(counts []KeyCount, counted, asked time.Time) (ids []bus
 func (h *host) isOver(ctx context.Context, id bus.TaskID) bool {
 	ctx, cancel := context.WithTimeout(ctx, effectWait)
 	defer cancel()
-	data, _, err := h.n.fx.GetClaim(ctx, h.q, id)
-	var rec Record
-	return err == nil && bus.Unmarshal(data, &rec) == nil && rec.State.Terminal()
+	rec, _, err := h.n.fx.readRecord(ctx, h.q, id)
+	return err == nil && rec.State.Terminal()
 }
 
 // untilSweep returns how long to wait for the next sweep. Where nothing is known to be there, what comes
