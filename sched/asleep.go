@@ -60,7 +60,7 @@ func (n *Node) abreast(answered map[bus.NodeID]bool) bool {
 		}
 	}
 	q, ok := n.queue.get()
-	return ok && q.Term >= n.members.term(0)
+	return ok && q.Term >= n.members.term()
 }
 
 // endedAsleep reports whether a durable task was ended by another while this process was stopped, or the machine

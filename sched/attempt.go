@@ -31,8 +31,8 @@ var (
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
 )
 
-// expired is how a task ends whose deadline passes while none of its attempts runs.
-func expired(attempts int) *bus.Error {
+// errExpired is how a task ends whose deadline passes while none of its attempts runs.
+func errExpired(attempts int) *bus.Error {
 	if attempts > 0 {
 		return bus.Errorf(bus.CodeExpired, "its deadline passed after attempt %d, before the next one began", attempts)
 	}
@@ -196,7 +196,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 	case Finish:
 		w.finish(ctx, q, d, j)
 	case Expire:
-		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: expired(a.rec.Attempt - 1)})
+		w.end(ctx, a, Final{State: bus.StateExpired, Unrun: true, Error: errExpired(a.rec.Attempt - 1)})
 	case Bury:
 		w.end(ctx, a, Final{State: bus.StateDead, Unrun: true, Error: w.n.givenUp(j, &a.rec, act.Why)})
 	case Abandon:
@@ -271,7 +271,7 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 func (w *worker) submitterState(j *Job) *bus.Error {
 	m := w.n.members
 	same := m.boot(j.Submitter) == j.Boot
-	if same && m.left(j.Submitter) || !same && m.alive(j.Submitter) {
+	if same && m.saidBye(j.Submitter) || !same && m.alive(j.Submitter) {
 		return errSubmitterGone
 	}
 	return errSubmitterLost
@@ -360,7 +360,7 @@ func (w *worker) conclude(ctx, hctx context.Context, a *attempt, result any, err
 	case errors.Is(err, errCancelled):
 		f.State, f.Error = bus.StateCancelled, bus.AsError(err)
 	case errors.Is(err, errTooLate):
-		f.State, f.Error = bus.StateExpired, expired(a.rec.Attempt-1)
+		f.State, f.Error = bus.StateExpired, errExpired(a.rec.Attempt-1)
 	case errors.Is(err, errDeadline):
 		f.State, f.Error = bus.StateExpired, bus.AsError(err)
 	default:

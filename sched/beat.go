@@ -62,7 +62,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	defer n.mu.Unlock()
 	n.beatSeq++
 	b := bus.Heartbeat{
-		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(0),
+		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(),
 		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
 		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
 	}

@@ -64,7 +64,7 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 	o.mu.Unlock()
 	o.endAll(ctx, late, func(j *Job) Final {
 		attempts := o.attempts(j)
-		e := o.expired(j.Task.ID, attempts)
+		e := o.errExpired(j.Task.ID, attempts)
 		if at, ok := o.runningAt(j.Task.ID); ok {
 			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
 		}

@@ -215,7 +215,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		decided.Note = cmp.Or(decided.Note, n.failedSoFar(id))
 		return *decided, nil
 	case !known:
-		return bus.Why{}, n.unknown(id)
+		return bus.Why{}, n.errUnknown(id)
 	}
 	w := bus.Why{Task: id, NodeID: f.Info.NodeID, Attempt: f.Info.Attempts, Bids: []bus.NodeBid{}}
 	if f.Unrun && f.Info.Attempts == 0 {

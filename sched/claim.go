@@ -253,9 +253,9 @@ func (w *worker) record(act Action, d Delivery) Record {
 	}
 }
 
-func (a *attempt) head() Claim { return a.rec.claim(a.job.Task.ID, a.d) }
+func (a *attempt) head() Claim { return a.rec.head(a.job.Task.ID, a.d) }
 
-// claim heads r, the record of a task that came as delivery d.
-func (r Record) claim(id bus.TaskID, d Delivery) Claim {
+// head returns what heads r, the record of a task that came as delivery d.
+func (r Record) head(id bus.TaskID, d Delivery) Claim {
 	return Claim{Task: id, State: r.State, Worker: r.Worker, Attempt: r.Attempt, Ack: d.Ack, Key: d.Key, Seq: d.Seq}
 }

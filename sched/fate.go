@@ -80,7 +80,7 @@ func (m *members) fate(task bus.TaskID, c Crash) Fate {
 
 // lostRun returns what is noted of c. The caller holds mu.
 func (m *members) lostRun(task bus.TaskID, c Crash) *lostRun {
-	t := m.tell(task, 0, m.now())
+	t := m.note(task, 0, m.now())
 	r := t.lost[c]
 	if r == nil {
 		if t.lost == nil {
@@ -109,19 +109,19 @@ func (m *members) noteHeld(task bus.TaskID, c Crash) {
 			how = fmt.Sprintf("has started again, and may tell its end; %v after that the task is dead", handsBack)
 		}
 	}
-	m.holds(task, "held back: it may still run on "+name+", which "+how)
+	m.holdLocked(task, "held back: it may still run on "+name+", which "+how)
 }
 
 // hold notes why task is neither run nor ended.
 func (m *members) hold(task bus.TaskID, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.holds(task, why)
+	m.holdLocked(task, why)
 }
 
-// holds is hold. The caller holds mu.
-func (m *members) holds(task bus.TaskID, why string) {
-	t := m.tell(task, 0, m.now())
+// holdLocked is hold. The caller holds mu.
+func (m *members) holdLocked(task bus.TaskID, why string) {
+	t := m.note(task, 0, m.now())
 	t.held, t.heldFor = why, m.listened+heldNews
 }
 

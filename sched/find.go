@@ -49,7 +49,7 @@ func (f *found) warn(nodes []bus.NodeInfo, self bus.NodeID) {
 // find asks every node what it knows of a task; what is furthest in its life counts.
 func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	var all gathered
-	var at *place
+	var at *position
 	held := ""
 	err := n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
 		all.add(r)
@@ -63,7 +63,7 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	}
 	f, ok := all.found[id]
 	if !ok {
-		return found{}, n.unknown(id)
+		return found{}, n.errUnknown(id)
 	}
 	switch {
 	case f.Info.State != bus.StateQueued:
@@ -75,8 +75,8 @@ func (n *Node) find(ctx context.Context, id bus.TaskID) (found, error) {
 	return f, nil
 }
 
-// unknown says that nobody knows a task, and who may and is not heard at present.
-func (n *Node) unknown(id bus.TaskID) *bus.Error {
+// errUnknown says that nobody knows a task, and who may and is not heard at present.
+func (n *Node) errUnknown(id bus.TaskID) *bus.Error {
 	var away []string
 	for _, p := range n.Nodes() {
 		if !p.State.Live() {
@@ -214,7 +214,7 @@ func (o *outbox) onFind(m Msg) {
 		ws := append(o.n.whyHere(q.ID), nil, nil)
 		r.Why, r.Decided = ws[0], ws[1]
 	} else if h := o.n.host(); h != nil && q.ID != "" {
-		r.Place = h.placeOf(q.ID)
+		r.Place = h.positionOf(q.ID)
 	}
 	for all := r.Found; ; {
 		r.Found, all = pieceOf(all)

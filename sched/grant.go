@@ -24,7 +24,7 @@ func (h *host) grant(a *asking) Grant {
 			return c, nil, false
 		}
 		r := firstRun(a.Node, a.to, d)
-		return r.claim(id, d), marshal(r), true
+		return r.head(id, d), marshal(r), true
 	}
 }
 

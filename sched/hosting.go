@@ -90,7 +90,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 	v := n.members.view()
 	n.mu.Lock()
 	c := Candidacy{
-		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(0), NoHost: n.noHost,
+		Rank: n.cfg.Rank, Last: n.incumbent(v), MaxTerm: n.members.term(), NoHost: n.noHost,
 		Leaving: n.isLeaving(), Draining: n.draining, Unable: n.isUnable(now),
 		Listening: now.Sub(n.start) < listenFirst && n.last == "" && !n.cfg.Alone(),
 	}
@@ -219,7 +219,7 @@ func (n *Node) became(h *host) {
 	}
 	if h != nil {
 		old, n.hosting, n.heir = n.hosting, h, ""
-		n.members.term(h.q.Term)
+		n.members.noteTerm(h.q.Term)
 	}
 	n.mu.Unlock()
 	if old != nil {

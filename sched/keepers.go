@@ -99,9 +99,9 @@ func (o *outbox) nameOf(id bus.NodeID) string {
 	return cmp.Or(name, string(id))
 }
 
-// expired is the error of a task that is ended at its deadline, and is not known to run. Where this process has found it on
+// errExpired is the error of a task that is ended at its deadline, and is not known to run. Where this process has found it on
 // its disk, and another that keeps it is away, it cannot tell whether the task ever ran.
-func (o *outbox) expired(id bus.TaskID, attempts int) *bus.Error {
+func (o *outbox) errExpired(id bus.TaskID, attempts int) *bus.Error {
 	o.mu.Lock()
 	var away []bus.NodeID
 	if o.found(id) && attempts == 0 {
@@ -109,7 +109,7 @@ func (o *outbox) expired(id bus.TaskID, attempts int) *bus.Error {
 	}
 	o.mu.Unlock()
 	if len(away) == 0 {
-		return expired(attempts)
+		return errExpired(attempts)
 	}
 	return bus.Errorf(bus.CodeExpired, "its deadline passed; whether it ran before this node started is not known, for %s is away", o.nameOf(away[0]))
 }

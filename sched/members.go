@@ -171,10 +171,10 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	}
 	m.maxTerm = max(m.maxTerm, b.MaxTerm, b.Term)
 	for _, r := range b.Running {
-		m.tell(r.Task, r.Attempt, now)
+		m.note(r.Task, r.Attempt, now)
 	}
 	for id, n := range b.Crashed {
-		t := m.tell(id, n, now)
+		t := m.note(id, n, now)
 		t.crashes = mergeCrashes(t.crashes, []Crash{{Node: b.Node, Attempt: n}})
 	}
 	return changed
@@ -389,8 +389,8 @@ func (m *members) met(id bus.NodeID, now time.Time) bool {
 	return p != nil && p.Live() && p.routed && now.Sub(p.upAt) > askedBy
 }
 
-// left reports whether a node said goodbye, and was not heard since.
-func (m *members) left(id bus.NodeID) bool {
+// saidBye reports whether a node said goodbye, and was not heard since.
+func (m *members) saidBye(id bus.NodeID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peers[id]
@@ -402,7 +402,7 @@ const unheard = "?"
 
 // crashOf returns what became of an attempt with its worker: nothing where that lives or said goodbye.
 func (m *members) crashOf(worker bus.NodeID, attempt int) []Crash {
-	if m.alive(worker) || m.left(worker) {
+	if m.alive(worker) || m.saidBye(worker) {
 		return nil
 	}
 	return []Crash{{worker, attempt, cmp.Or(m.boot(worker), unheard)}}
@@ -467,12 +467,18 @@ func (m *members) ticksEnd() {
 	m.lastTick = time.Time{}
 }
 
-// term returns the highest term heard of, and raises it to at least t.
-func (m *members) term(t uint64) uint64 {
+// term returns the highest term heard of.
+func (m *members) term() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.maxTerm
+}
+
+// noteTerm notes a term that this node has had, or has now.
+func (m *members) noteTerm(t uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.maxTerm = max(m.maxTerm, t)
-	return m.maxTerm
 }
 
 // marshal encodes what cannot fail to encode: own types of plain fields.

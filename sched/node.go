@@ -207,7 +207,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.members.term(term)
+	n.members.noteTerm(term)
 	if err := n.readJournal(); err != nil {
 		return err
 	}

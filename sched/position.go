@@ -7,8 +7,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// place is where a task stands in its host's queue.
-type place struct {
+// position is where a task stands in its host's queue.
+type position struct {
 	// Position is 1 for the task that is next, as far as can be told.
 	Position int `json:"position"`
 	// WaitMS is about how long it waits, in milliseconds; 0 where that is not known.
@@ -17,8 +17,8 @@ type place struct {
 	Last string `json:"last,omitempty"`
 }
 
-// placeOf returns where a task stands that is open here; nil where it is not.
-func (h *host) placeOf(id bus.TaskID) (p *place) {
+// positionOf returns where a task stands that is open here; nil where it is not.
+func (h *host) positionOf(id bus.TaskID) (p *position) {
 	h.do(func() {
 		it := h.items[id]
 		if it == nil || !it.open {
@@ -26,7 +26,7 @@ func (h *host) placeOf(id bus.TaskID) (p *place) {
 		}
 		now := h.n.now()
 		seats := h.seatsFor([]QueueHead{{Key: it.k.key}}, now)
-		p = &place{Position: 1}
+		p = &position{Position: 1}
 		for _, k := range h.keys {
 			if k.nOpen > 0 && compete(k.key, it.k.key, seats) {
 				p.Position += h.before(k, it)

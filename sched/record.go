@@ -225,7 +225,7 @@ type findReply struct {
 	// Decided is what was decided before that: Why may tell that it waits, or of the claim that ended it.
 	Decided *bus.Why `json:"decided,omitempty"`
 	// Place is told by the queue host of the one task that was asked for, while that waits.
-	Place *place `json:"place,omitempty"`
+	Place *position `json:"place,omitempty"`
 	// Held tells why the one task that was asked for is neither run nor ended, by who has looked at it.
 	Held string `json:"held,omitempty"`
 }

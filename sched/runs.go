@@ -98,7 +98,7 @@ func (n *Node) onRun(m Msg) {
 func (m *members) noteRun(r runMsg) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.tell(r.Task, r.Attempt, m.now())
+	t := m.note(r.Task, r.Attempt, m.now())
 	t.crashes = mergeCrashes(t.crashes, r.Crashes)
 	t.failed.note(r.Failures, m.now())
 	p := m.peers[r.Host]

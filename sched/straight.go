@@ -45,7 +45,7 @@ func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (tak
 	} else {
 		d.Data = message()
 	}
-	err := h.n.fx.Direct(h.q, id, d, to.to, r.claim(id, Delivery{Key: key}), marshal(r))
+	err := h.n.fx.Direct(h.q, id, d, to.to, r.head(id, Delivery{Key: key}), marshal(r))
 	if err == nil {
 		return true
 	}

@@ -107,7 +107,7 @@ func TestAnswersTellOfALaterHost(t *testing.T) {
 		term    uint64
 		abreast bool
 	}{{3, true}, {4, false}} {
-		w.asked.members.term(at.term)
+		w.asked.members.noteTerm(at.term)
 		_, ended, answered := asks.rounds.ask(t.Context(), "t1")
 		if ended || !answered[b] {
 			t.Fatalf("ended %v, answered %v", ended, answered)

@@ -17,8 +17,8 @@ type told struct {
 	heldFor time.Duration
 }
 
-// tell notes an attempt. The caller holds mu.
-func (m *members) tell(id bus.TaskID, attempt int, now time.Time) *told {
+// note notes an attempt. The caller holds mu.
+func (m *members) note(id bus.TaskID, attempt int, now time.Time) *told {
 	t := m.told[id]
 	if t == nil {
 		t = &told{}
