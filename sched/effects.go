@@ -13,7 +13,8 @@ import (
 var (
 	// ErrConflict: a claim's revision, or an outbox subject, is not what the writer expected.
 	ErrConflict = errors.New("written by another first")
-	// ErrNotFound: no such claim, queue or key.
+	// ErrNotFound: no such claim, queue, key, blob, or message in an outbox. A Node says so, too, of a task
+	// that it does not have.
 	ErrNotFound = errors.New("not there")
 )
 

@@ -67,21 +67,6 @@ func (v View) Alive(id bus.NodeID) bool {
 	return ok && p.Live()
 }
 
-// RunningAt returns the live node that reports task with a healthy lease, if one does.
-func (v View) RunningAt(task bus.TaskID) (bus.NodeID, bool) {
-	for id, p := range v.Peers {
-		if !p.Live() {
-			continue
-		}
-		for _, r := range p.Beat.Running {
-			if r.Task == task {
-				return id, true
-			}
-		}
-	}
-	return "", false
-}
-
 // members keeps the View: from heartbeats, goodbyes and routes.
 type members struct {
 	self bus.NodeID
@@ -338,7 +323,8 @@ func (m *members) view() View {
 	return v
 }
 
-// alive, state and runningAt spare the copy of a View on busy paths.
+// state returns the state of a peer, as a View has it, without a copy of that: it is asked for on busy paths, as
+// alive and runningAt are.
 func (m *members) state(id bus.NodeID) bus.NodeState {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -284,8 +284,6 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 	return stops, nil
 }
 
-// ---- heartbeats
-
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

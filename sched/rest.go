@@ -54,8 +54,8 @@ func (o *outbox) untilLook() time.Duration {
 	return max(careEvery, min(time.Duration(open)*lookFor, restEvery))
 }
 
-// stir ends the rest of the loops. The caller holds mu, and has put something into one of the maps that rests
-// looks at.
+// stir ends the rest of the loops. The caller holds mu, and has put something into one of the maps that
+// untilLook counts.
 func (o *outbox) stir() {
 	if o.resting {
 		o.resting = false
