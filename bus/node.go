@@ -314,7 +314,6 @@ type EventKind string
 // The kinds of event.
 const (
 	EventQueued  EventKind = "queued"
-	EventClaimed EventKind = "claimed"
 	EventStarted EventKind = "started"
 	// EventLost tells that a worker has dropped a task whose submitter it does not hear. It is no end: one that
 	// lives has it run again.
