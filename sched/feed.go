@@ -53,16 +53,6 @@ func (n *Node) hearsAll(host bus.NodeID, now time.Time) bool {
 	return true
 }
 
-// sees returns the nodes that a peer hears, by its last heartbeat.
-func (m *members) sees(id bus.NodeID) []bus.NodeID {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil {
-		return slices.Clone(p.Beat.Sees)
-	}
-	return nil
-}
-
 // ask asks all nodes for the ends of ids, and returns who has answered.
 func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) (answered map[bus.NodeID]bool) {
 	if len(ids) == 0 || o.n.off(ProtectSync) {

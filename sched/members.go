@@ -1,10 +1,8 @@
 package sched
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,46 +24,6 @@ const (
 	forgetAfter  = 10 * time.Minute       // a lost peer is no longer shown, nor what was heard of a task
 	wakeGap      = time.Second            // a gap in the own ticks: this process slept
 )
-
-// Peer is what is known of one node.
-type Peer struct {
-	Beat  bus.Heartbeat
-	Info  bus.NodeInfo
-	State bus.NodeState
-	Seen  time.Time
-	// Skew is how much its clock is ahead of this node's, to within the time of a heartbeat's way.
-	Skew time.Duration
-	// Left tells that it said goodbye, and was not heard since.
-	Left bool
-}
-
-// Live reports whether p counts as there, if perhaps slow. One that does not speak this node's
-// protocol is not: it is as if behind a link that is down.
-func (p Peer) Live() bool { return p.State.Live() }
-
-// View is what a node knows of the swarm at one moment, itself included.
-type View struct {
-	Self  bus.NodeID
-	Peers map[bus.NodeID]Peer
-}
-
-// Live returns the ids of the live peers, sorted.
-func (v View) Live() []bus.NodeID {
-	var ids []bus.NodeID
-	for id, p := range v.Peers {
-		if p.Live() {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// Alive reports whether id is a live node.
-func (v View) Alive(id bus.NodeID) bool {
-	p, ok := v.Peers[id]
-	return ok && p.Live()
-}
 
 // members keeps the View: from heartbeats, goodbyes and routes.
 type members struct {
@@ -311,115 +269,6 @@ func (m *members) awake() bool {
 // awakeAt is awake. The caller holds mu.
 func (m *members) awakeAt(now time.Time) bool { return m.hasty || now.Sub(m.wokeAt) > suspectAfter }
 
-// view returns a snapshot.
-func (m *members) view() View {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers))}
-	for id, p := range m.peers {
-		p.Left = p.gone
-		v.Peers[id] = p.Peer
-	}
-	return v
-}
-
-// state returns the state of a peer, as a View has it, without a copy of that: it is asked for on busy paths, as
-// alive and runningAt are.
-func (m *members) state(id bus.NodeID) bus.NodeState {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil {
-		return p.State
-	}
-	return bus.NodeLost
-}
-
-// infoOf returns what a peer told of itself; a peer that is not known is lost.
-func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil {
-		i := p.Info
-		i.Wire = p.Beat.Wire
-		return i, p.State
-	}
-	return bus.NodeInfo{ID: id}, bus.NodeLost
-}
-
-// infos returns what each peer told of itself, with its state as seen from here, in no order.
-func (m *members) infos() []bus.NodeInfo {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make([]bus.NodeInfo, 0, len(m.peers))
-	for id, p := range m.peers {
-		i := p.Info
-		if i.ID == "" {
-			i = bus.NodeInfo{ID: id, Name: string(id)}
-		}
-		i.State, i.Seen, i.Wire, i.Busy = p.State, p.Seen, p.Beat.Wire, max(i.Busy, 0)
-		if i.State == bus.NodeLost { // what it was at goes on elsewhere
-			i.Busy = 0
-		}
-		out = append(out, i)
-	}
-	return out
-}
-
-func (m *members) alive(id bus.NodeID) bool { return m.state(id).Live() }
-
-// met reports whether a node is there, and was long enough to have asked for what it has missed.
-func (m *members) met(id bus.NodeID, now time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[id]
-	return p != nil && p.Live() && p.routed && now.Sub(p.upAt) > askedBy
-}
-
-// saidBye reports whether a node said goodbye, and was not heard since.
-func (m *members) saidBye(id bus.NodeID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[id]
-	return p != nil && p.gone
-}
-
-// unheard stands for a start of a node that this process has not heard.
-const unheard = "?"
-
-// crashOf returns what became of an attempt with its worker: nothing where that lives or said goodbye.
-func (m *members) crashOf(worker bus.NodeID, attempt int) []Crash {
-	if m.alive(worker) || m.saidBye(worker) {
-		return nil
-	}
-	return []Crash{{worker, attempt, cmp.Or(m.boot(worker), unheard)}}
-}
-
-// boot returns the start that a peer was last heard of.
-func (m *members) boot(id bus.NodeID) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil {
-		return p.Beat.Boot
-	}
-	return ""
-}
-
-func (m *members) runningAt(task bus.TaskID) (bus.NodeID, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, p := range m.peers {
-		if !p.Live() || id == m.self {
-			continue
-		}
-		for _, r := range p.Beat.Running {
-			if r.Task == task {
-				return id, true
-			}
-		}
-	}
-	return "", false
-}
-
 // wokeSince returns when this process last woke from a gap, and whether that was after t: the gap may be one that is not yet
 // over for tick.
 func (m *members) wokeSince(t time.Time) (woke time.Time, ok bool) {
@@ -465,13 +314,4 @@ func (m *members) noteTerm(t uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.maxTerm = max(m.maxTerm, t)
-}
-
-// marshal encodes what cannot fail to encode: own types of plain fields.
-func marshal(v any) []byte {
-	b, err := bus.Marshal(v)
-	if err != nil {
-		panic("sched: encode " + err.Error())
-	}
-	return b
 }

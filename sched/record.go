@@ -309,3 +309,12 @@ func (r *Record) ran() bus.NodeID {
 	}
 	return at
 }
+
+// marshal encodes what cannot fail to encode: own types of plain fields.
+func marshal(v any) []byte {
+	b, err := bus.Marshal(v)
+	if err != nil {
+		panic("sched: encode " + err.Error())
+	}
+	return b
+}

@@ -235,11 +235,3 @@ func (n *Node) onOffer(ctx context.Context, m Msg) {
 		answer()
 	})
 }
-
-// offers reports whether a node takes offers, by what it speaks.
-func (m *members) offers(id bus.NodeID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[id]
-	return p != nil && p.Beat.Wire.Offers()
-}

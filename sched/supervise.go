@@ -68,25 +68,6 @@ func (h *host) lost(it *item, why string) {
 	h.n.cfg.Meter.AttemptLost()
 }
 
-// reports tells whether node's beats after since still name task as running.
-func (m *members) reports(node bus.NodeID, task bus.TaskID, since time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[node]
-	if p == nil {
-		return false
-	}
-	if p.Seen.Sub(since) < silentFor {
-		return true // nothing newer was heard
-	}
-	for _, r := range p.Beat.Running {
-		if r.Task == task {
-			return true
-		}
-	}
-	return false
-}
-
 // sweeper compares what the host knows with what its queue holds.
 func (h *host) sweeper(ctx context.Context) {
 	t := time.NewTimer(sweepEvery)

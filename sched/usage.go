@@ -76,15 +76,3 @@ func (n *Node) shared(key bus.Key, j *Job) bus.Key {
 	key.Share = bus.ShareOf(user)
 	return key
 }
-
-// allShare reports whether all live nodes know keys with a share.
-func (m *members) allShare() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.peers {
-		if p.Live() && !p.Info.Shares {
-			return false
-		}
-	}
-	return true
-}
