@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -125,9 +123,20 @@ type cancelling struct {
 
 func newOutbox(n *Node) *outbox {
 	return &outbox{
-		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(), entries: map[bus.TaskID]*entry{}, kept: map[bus.TaskID]*kept{}, keptOpen: map[bus.TaskID]*kept{},
-		ended: newLatest[ended](endedMost, endedBytes), read: newLatest[json.RawMessage](resultsMost, resultsBytes), results: map[bus.TaskID]*readers{}, lending: map[bus.TaskID]bool{}, heard: map[bus.TaskID]*heard{}, standing: map[bus.TaskID]*standing{}, ensured: map[bus.NodeID]bool{}, cancels: map[bus.TaskID]cancelling{},
-		lacks: map[bus.TaskID]*lacking{}, warm: newWarm(),
+		n: n, poke: make(chan struct{}, 1), feeds: newPace(), cares: newPace(),
+		entries:  map[bus.TaskID]*entry{},
+		kept:     map[bus.TaskID]*kept{},
+		keptOpen: map[bus.TaskID]*kept{},
+		ended:    newLatest[ended](endedMost, endedBytes),
+		read:     newLatest[json.RawMessage](resultsMost, resultsBytes),
+		results:  map[bus.TaskID]*readers{},
+		lending:  map[bus.TaskID]bool{},
+		standing: map[bus.TaskID]*standing{},
+		heard:    map[bus.TaskID]*heard{},
+		lacks:    map[bus.TaskID]*lacking{},
+		ensured:  map[bus.NodeID]bool{},
+		cancels:  map[bus.TaskID]cancelling{},
+		warm:     newWarm(),
 	}
 }
 
@@ -323,128 +332,8 @@ func (o *outbox) put(ctx context.Context, j *Job, custodian bus.NodeID, f *Final
 	return o.n.fx.Outbox.Put(ctx, Kept{Submitter: j.Submitter, Custodian: custodian, Task: j.Task.ID, Data: marshal(b)}, f == nil, want)
 }
 
-// keep writes the end of a durable task to its custodians, and to a stand-in for those that are
-// away. It returns once one has it on disk; ErrConflict where one has another end.
-func (o *outbox) keep(ctx context.Context, j *Job, f Final) error {
-	unsure := false // an earlier try may have got through
-	for ctx.Err() == nil {
-		want := 0
-		for _, id := range []bus.NodeID{j.Submitter, j.Custodian} {
-			if id != bus.NoCustodian && o.n.members.alive(id) {
-				want++
-			}
-		}
-		p := Put{}
-		if want > 0 {
-			pctx, cancel := context.WithTimeout(ctx, keepWait)
-			p = o.put(pctx, j, j.Custodian, &f, want)
-			cancel()
-		}
-		if p.Refused > 0 {
-			if unsure && o.wroteEnd(ctx, f) {
-				return nil
-			}
-			return ErrConflict
-		}
-		if p.Stores < 2 && !o.n.off(ProtectStandIn) {
-			p.Stores += o.standIn(ctx, j, f, 2-p.Stores)
-		}
-		if p.Stores > 0 {
-			return nil
-		}
-		if o.n.off(ProtectStandIn) {
-			return nil
-		}
-		unsure = unsure || want > 0
-		o.n.worker.pause(ctx)
-	}
-	return context.Cause(ctx)
-}
-
-// keepAny is keep for an end that another worker has committed: that the custodians have it
-// already is as good.
-func (o *outbox) keepAny(ctx context.Context, j *Job, f Final) error {
-	if !j.Durable() {
-		return nil
-	}
-	kctx, cancel := context.WithTimeout(ctx, effectWait)
-	defer cancel()
-	if err := o.keep(kctx, j, f); err != nil && !errors.Is(err, ErrConflict) {
-		return err
-	}
-	return nil
-}
-
+// hostID returns the queue host that this node follows; empty where there is none.
 func (o *outbox) hostID() bus.NodeID {
 	q, _ := o.n.queue.get()
 	return q.Host
 }
-
-// wroteEnd tells whether the end that the others know is f itself.
-func (o *outbox) wroteEnd(ctx context.Context, f Final) bool {
-	have, ok := o.over(f.Task)
-	if !ok {
-		have, ok = o.n.askEnd(ctx, f.Task)
-	}
-	return ok && have.Nonce == f.Nonce
-}
-
-// tombstone writes the end of a task into its record under q.
-func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
-	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
-	defer cancel()
-	rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: j.key()}
-	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
-	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
-		cur, rev, gerr := o.n.fx.readRecord(ctx, q, j.Task.ID)
-		if gerr != nil || cur.State.Terminal() {
-			return
-		}
-		rec.Ack, rec.Seq, head.Ack, head.Seq, rec.Later = cur.Ack, cur.Seq, cur.Ack, cur.Seq, cur.Later
-		_, err = o.n.fx.UpdateClaim(ctx, q, head, marshal(rec), rev, nil)
-	}
-	if err != nil {
-		o.n.log.Debug("write a tombstone", "task", j.Task.ID, "err", err)
-	}
-}
-
-// preload writes the ends that this node knows into the records of its new queue, so that what
-// is fed again by those who do not know is not run again.
-func (o *outbox) preload(ctx context.Context, q QueueID) {
-	o.mu.Lock()
-	var known []*kept
-	for _, k := range o.kept {
-		if k.final != nil && o.n.now().Sub(k.endAt) < preloadSpan {
-			known = append(known, k)
-		}
-	}
-	slices.SortFunc(known, func(a, b *kept) int { return b.endAt.Compare(a.endAt) })
-	var ids []bus.TaskID
-	for _, k := range known {
-		ids = append(ids, k.job.Task.ID)
-	}
-	o.mu.Unlock()
-	bytes := 0
-	for i, id := range ids {
-		f, ok, err := o.endOf(id)
-		if bytes += f.size(); i >= preloadMost || bytes > preloadBytes || ctx.Err() != nil {
-			o.n.log.Info("not all known ends were loaded", "loaded", i, "known", len(ids))
-			return
-		}
-		if !ok || err != nil { // this node holds it back, see claim
-			continue
-		}
-		rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-		if _, err := o.n.fx.CreateClaim(ctx, q, Claim{Task: f.Task, State: f.State, Worker: f.Node, Attempt: f.Attempt}, marshal(rec)); err != nil && !errors.Is(err, ErrConflict) {
-			o.n.log.Warn("load a known end", "task", f.Task, "err", err)
-		}
-	}
-}
-
-// What preload loads: of ends that are not older than that the latest, so many, of so many bytes. The records of a queue
-// take twice as many, and beyond that the first that were written go first: these.
-const (
-	preloadSpan               = 10 * time.Minute
-	preloadMost, preloadBytes = 10_000, 32 << 20
-)
