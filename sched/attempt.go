@@ -395,5 +395,5 @@ func (w *worker) release(ctx context.Context, a *attempt, why string) {
 	w.mu.Unlock()
 	w.n.beat()
 	a.tell(bus.EventRetried, why)
-	w.nak(a.ack(), int(giveBackDelay(a.rec.Attempt).Milliseconds()))
+	w.nak(a.ack(), giveBackDelay(a.rec.Attempt))
 }

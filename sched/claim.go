@@ -12,13 +12,13 @@ import (
 
 // Limits of an attempt.
 const (
-	maxCrashes   = 3 // attempts that ended with their worker's process, before a task is dead
-	maxFailures  = 3 // attempts in which the engine hung or failed, before a task is dead
-	maxAttempts  = 10
-	renewEvery   = time.Second
-	holdBackMS   = 250
-	claimRetryMS = 200
-	unseenMost   = 40 // deliveries of an attached task whose submitter is not heard
+	maxCrashes  = 3 // attempts that ended with their worker's process, before a task is dead
+	maxFailures = 3 // attempts in which the engine hung or failed, before a task is dead
+	maxAttempts = 10
+	renewEvery  = time.Second
+	holdBackFor = 250 * time.Millisecond // what is given back for later stays with nobody
+	claimRetry  = 200 * time.Millisecond // or could not be claimed
+	unseenMost  = 40                     // deliveries of an attached task whose submitter is not heard
 )
 
 // ActKind is what a worker does with a delivery.
@@ -201,7 +201,7 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 		a.rev, err = w.n.fx.UpdateClaim(cctx, q, a.head(), marshal(a.rec), rev, nil)
 	}
 	if err != nil {
-		w.nak(d.Ack, claimRetryMS)
+		w.nak(d.Ack, claimRetry)
 		w.n.log.Debug("claim", "task", id, "err", err)
 		return Action{}
 	}

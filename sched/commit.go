@@ -188,18 +188,18 @@ func (w *worker) keep(ctx context.Context, j *Job, f Final) bool {
 func (w *worker) finish(ctx context.Context, q QueueID, d Delivery, j *Job) {
 	f, ok, err := w.n.outbox.endOf(j.Task.ID)
 	if err != nil {
-		w.nak(d.Ack, claimRetryMS)
+		w.nak(d.Ack, claimRetry)
 		return
 	}
 	if !ok {
 		cur, _, err := w.n.fx.readRecord(ctx, q, j.Task.ID)
 		if err != nil || cur.Final == nil {
-			w.nak(d.Ack, claimRetryMS)
+			w.nak(d.Ack, claimRetry)
 			return
 		}
 		f = *cur.Final
 		if err := w.n.outbox.keepAny(ctx, j, f); err != nil {
-			w.nak(d.Ack, claimRetryMS)
+			w.nak(d.Ack, claimRetry)
 			return
 		}
 	}

@@ -126,9 +126,10 @@ type Queues interface {
 	Direct(q QueueID, id bus.TaskID, d Delivery, to string, c Claim, rec []byte) error
 	// Keys returns the keys of queue q that have a message, delivered or not, for a worker that looks for itself.
 	Keys(ctx context.Context, q QueueID) ([]bus.Key, error)
-	// Ack, Nak and Progress settle or prolong a delivery; they may get lost.
+	// Ack, Nak and Progress settle or prolong a delivery; they may get lost. What Nak gives back is delivered
+	// again after delay; at once where that is 0.
 	Ack(ack string) error
-	Nak(ack string, delayMS int) error
+	Nak(ack string, delay time.Duration) error
 	Progress(ack string) error
 	// Counts tells what this node's queue q holds, of keys that were never added too.
 	Counts(ctx context.Context, q QueueID) ([]KeyCount, error)

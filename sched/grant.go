@@ -111,7 +111,7 @@ func (w *worker) decline(ctx context.Context, a *attempt) {
 			w.n.log.Debug("decline", "task", a.job.Task.ID, "err", err) // its host sees that nobody runs it
 		}
 	}
-	w.nak(a.ack(), holdBackMS)
+	w.nak(a.ack(), holdBackFor)
 }
 
 // settle writes an end that is known here into what a's host has claimed for it.

@@ -367,7 +367,7 @@ func (h *host) claimed(c Claim) {
 		}
 	case c.State == "": // declined: as if it had never been handed over
 		h.declined(it, before)
-		h.comesBack(it, holdBackMS*time.Millisecond)
+		h.comesBack(it, holdBackFor)
 	case c.State == bus.StateQueued: // given back
 		h.avoid(it, c.Worker, avoidFor)
 		h.comesBack(it, giveBackDelay(c.Attempt))

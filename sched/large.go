@@ -19,7 +19,7 @@ import (
 const (
 	locateWait = 500 * time.Millisecond // for nodes to say who has a blob; below silentFor
 	carryLimit = 5 * time.Minute        // for a payload, or a result, to get where it goes
-	unfedMS    = 300                    // until a task is given out again whose payload is away
+	unfedFor   = 300 * time.Millisecond // until a task is given out again whose payload is away
 	carryPause = 500 * time.Millisecond // between tries to hand a result over
 )
 
@@ -284,7 +284,7 @@ func (w *worker) unfed(ctx context.Context, a *attempt) {
 	if _, err := w.n.fx.UpdateClaim(ctx, a.q, a.head(), marshal(a.rec), a.rev, nil); errors.Is(err, ErrConflict) {
 		return // another has it
 	}
-	w.nak(a.ack(), unfedMS)
+	w.nak(a.ack(), unfedFor)
 }
 
 // fed fetches the payload of an attempt, where that is too large for a message. Who has it damaged

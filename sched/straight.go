@@ -105,7 +105,7 @@ func (h *host) onStraight(it *item, c Claim) {
 		h.forget(it)
 	case c.State == "": // declined
 		h.declined(it, before)
-		h.enqueue(it, holdBackMS*time.Millisecond, nil)
+		h.enqueue(it, holdBackFor, nil)
 	case c.State == bus.StateQueued: // given back
 		h.avoid(it, c.Worker, avoidFor)
 		h.enqueue(it, giveBackDelay(c.Attempt), nil)

@@ -194,11 +194,11 @@ func (w *worker) ack(ack string) {
 	}
 }
 
-func (w *worker) nak(ack string, delayMS int) {
+func (w *worker) nak(ack string, delay time.Duration) {
 	if ack == "" {
 		return // its host has read it in the record
 	}
-	if err := w.n.fx.Nak(ack, delayMS); err != nil {
+	if err := w.n.fx.Nak(ack, delay); err != nil {
 		w.n.log.Debug("give back", "err", err)
 	}
 }

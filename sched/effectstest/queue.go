@@ -94,7 +94,7 @@ func testNakDelay(e *env) {
 	e.feed(0, q, keyA, "t1", "x")
 	e.feed(0, q, keyA, "t2", "y")
 	first := e.fetch(1, q, keyA)
-	e.check(e.Effects(1).Nak(first.Ack, int(delay.Milliseconds())))
+	e.check(e.Effects(1).Nak(first.Ack, delay))
 	if d := e.fetch(1, q, keyA); string(d.Data) != "y" {
 		e.Fatalf("fetched %q, want the one that is not held back", d.Data)
 	}

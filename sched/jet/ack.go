@@ -41,12 +41,12 @@ func parseAck(subject string) (ackInfo, error) {
 // Ack takes a delivery's message out of its queue. It may get lost.
 func (j *Jet) Ack(ack string) error { return j.settle(ack, "+ACK") }
 
-// Nak gives a delivery back, to be delivered again after delayMS. It may get lost.
-func (j *Jet) Nak(ack string, delayMS int) error {
-	if delayMS <= 0 {
+// Nak gives a delivery back, to be delivered again after delay. It may get lost.
+func (j *Jet) Nak(ack string, delay time.Duration) error {
+	if delay <= 0 {
 		return j.settle(ack, "-NAK")
 	}
-	return j.settle(ack, fmt.Sprintf(`-NAK {"delay":%d}`, time.Duration(delayMS)*time.Millisecond))
+	return j.settle(ack, fmt.Sprintf(`-NAK {"delay":%d}`, delay))
 }
 
 // Progress starts a delivery's lease anew. It may get lost.

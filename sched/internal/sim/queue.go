@@ -251,9 +251,9 @@ func (p *proc) Ack(ack string) error {
 	return p.settle("Ack", ack, func(k *queue, i int, _ time.Time) { k.msgs = append(k.msgs[:i:i], k.msgs[i+1:]...) })
 }
 
-func (p *proc) Nak(ack string, delayMS int) error {
+func (p *proc) Nak(ack string, delay time.Duration) error {
 	return p.settle("Nak", ack, func(k *queue, i int, now time.Time) {
-		k.msgs[i].free = now.Add(time.Duration(max(delayMS, 0)) * time.Millisecond)
+		k.msgs[i].free = now.Add(max(delay, 0))
 	})
 }
 
