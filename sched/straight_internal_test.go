@@ -153,6 +153,26 @@ func TestGivenBackPastTheQueueIsNoCrash(t *testing.T) {
 	})
 }
 
+// The crash of a worker is told once, however long its task is on its way into the queue.
+func TestTellsACrashPastTheQueueOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		time.Sleep(time.Second)
+		if !h.offer(oneKey, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
+			t.Fatal("a slot waits, and the task does not go there")
+		}
+		h.n.members.tick()
+		for range 3 {
+			h.supervise()
+		}
+		synctest.Wait()
+		if fed, said := q.told(); fed != 1 || len(said) != 1 {
+			t.Errorf("put into the queue %d times, told on %q", fed, said)
+		}
+	})
+}
+
 // A task that came back may be claimed from the queue before its host hears that it is there: it is not
 // open then.
 func TestClaimedBeforeItIsKnownToBeQueued(t *testing.T) {

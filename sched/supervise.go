@@ -45,27 +45,22 @@ func (h *host) heard(b bus.Heartbeat) {
 // it is: the next worker replaces it by compare-and-set.
 func (h *host) giveBack(it *item, why string, crashed []Crash) {
 	c := it.claim
+	if it.straight != nil && it.straight.back {
+		return // it is on its way into the queue
+	}
 	for _, x := range crashed {
 		h.n.tellCrash(it.id, x)
 	}
+	h.n.log.Info("give back", "task", it.id, "worker", c.Worker, "attempt", c.Attempt, "why", why)
+	h.n.cfg.Meter.AttemptLost()
 	if it.straight != nil {
-		if !it.straight.back {
-			h.lost(it, why)
-		}
 		h.enqueue(it, 0, h.unseat(c, why, crashed))
 		return
 	}
-	h.lost(it, why)
 	if err := h.n.fx.Nak(c.Ack, 0); err != nil {
 		h.n.log.Warn("give back", "task", it.id, "err", err)
 	}
 	h.comesBack(it, 0)
-}
-
-// lost notes that a task's worker is gone.
-func (h *host) lost(it *item, why string) {
-	h.n.log.Info("give back", "task", it.id, "worker", it.claim.Worker, "attempt", it.claim.Attempt, "why", why)
-	h.n.cfg.Meter.AttemptLost()
 }
 
 // sweeper compares what the host knows with what its queue holds.
