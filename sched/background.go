@@ -2,6 +2,14 @@ package sched
 
 import "sync"
 
+// poke wakes whoever waits on c, which holds one, unless it is woken already.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // background runs what outlives the call that began it, until the Node ends.
 type background struct {
 	done chan struct{} // closed by end

@@ -172,24 +172,3 @@ func (k *keyQueue) oldest(now time.Time) time.Time {
 	}
 	return k.open[0].since
 }
-
-// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
-func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
-	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
-		return false, false
-	}
-	for _, t := range n.Types {
-		if t == key.Class {
-			can = true
-		}
-	}
-	if !can || key.Model == "" {
-		return can, can
-	}
-	for _, m := range n.ModelsFor(key.Class) {
-		if bus.SameModel(m.Name, key.Model) {
-			return true, m.Loaded
-		}
-	}
-	return false, false
-}

@@ -38,7 +38,7 @@ func (n *Node) Receivers() map[string]func(Msg) {
 		"next":   n.onNext,
 		"offer":  func(m Msg) { n.onOffer(context.Background(), m) },
 		"out":    n.outbox.onOut,
-		"sync":   func(m Msg) { n.onSync(context.Background(), m) },
+		"sync":   n.onSync,
 		"find":   n.outbox.onFind,
 		"cancel": n.worker.onCancel,
 		"resend": n.worker.onResend,

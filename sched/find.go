@@ -373,10 +373,3 @@ func (o *outbox) listed() []bus.TaskID {
 	}
 	return ids
 }
-
-func (w *worker) attemptOf(id bus.TaskID) int {
-	if a := w.find(id); a != nil {
-		return a.rec.Attempt
-	}
-	return 0
-}

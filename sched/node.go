@@ -271,7 +271,7 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		bus.SubjectOffer(n.cfg.ID):    func(m Msg) { n.onOffer(ctx, m) },
 		bus.SubjectOuts(n.cfg.ID):     n.outbox.onOut,
 		bus.SubjectAllShown(n.cfg.ID): n.outbox.onShown,
-		bus.SubjectSync:               func(m Msg) { n.onSync(ctx, m) },
+		bus.SubjectSync:               n.onSync,
 		bus.SubjectFind:               n.outbox.onFind,
 		bus.SubjectCancels:            n.worker.onCancel,
 		bus.SubjectResends:            n.worker.onResend,
@@ -282,13 +282,6 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 		stops = append(stops, stop)
 	}
 	return stops, nil
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // View returns what the node knows of the swarm.

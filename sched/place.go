@@ -113,6 +113,27 @@ func candidates(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInf
 	})
 }
 
+// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
+func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
+	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
+		return false, false
+	}
+	for _, t := range n.Types {
+		if t == key.Class {
+			can = true
+		}
+	}
+	if !can || key.Model == "" {
+		return can, can
+	}
+	for _, m := range n.ModelsFor(key.Class) {
+		if bus.SameModel(m.Name, key.Model) {
+			return true, m.Loaded
+		}
+	}
+	return false, false
+}
+
 // CanRun returns the best node that can run key, loaded before cold and idle before busy, and
 // whether there is one.
 func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {

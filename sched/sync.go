@@ -125,7 +125,7 @@ func (n *Node) askable() map[bus.NodeID]bool {
 }
 
 // onSync answers sync.
-func (n *Node) onSync(_ context.Context, m Msg) {
+func (n *Node) onSync(m Msg) {
 	var q syncMsg
 	if bus.Unmarshal(m.Data, &q) != nil || q.From == n.cfg.ID || m.Reply == "" {
 		return

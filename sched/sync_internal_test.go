@@ -45,7 +45,7 @@ func (w *askingWire) Publish(m Msg) error {
 	case strings.HasPrefix(m.Subject, "inbox."):
 		w.replies(m)
 	case m.Subject == bus.SubjectSync:
-		go w.asked.onSync(context.Background(), m)
+		go w.asked.onSync(m)
 	}
 	return nil
 }

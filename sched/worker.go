@@ -289,6 +289,14 @@ func (w *worker) find(id bus.TaskID) *attempt {
 	return w.running[id]
 }
 
+// attemptOf returns the number of the attempt at a task that runs here; 0 where none does.
+func (w *worker) attemptOf(id bus.TaskID) int {
+	if a := w.find(id); a != nil {
+		return a.rec.Attempt
+	}
+	return 0
+}
+
 // drained waits until nothing runs here, or ctx ends.
 func (w *worker) drained(ctx context.Context) {
 	t := time.NewTicker(pollEvery)
