@@ -140,19 +140,9 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 		}
 	}
 	slices.SortFunc(w.Bids, func(a, b bus.NodeBid) int {
-		return cmp.Or(-compareBool(a.Chosen, b.Chosen), -compareBool(a.Bid > 0, b.Bid > 0), cmp.Compare(a.Bid, b.Bid), cmp.Compare(a.NodeID, b.NodeID))
+		return cmp.Or(boolInt(b.Chosen)-boolInt(a.Chosen), boolInt(b.Bid > 0)-boolInt(a.Bid > 0), cmp.Compare(a.Bid, b.Bid), cmp.Compare(a.NodeID, b.NodeID))
 	})
 	return w
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // nameOf returns the name that a node had told then, else its id.

@@ -12,13 +12,14 @@ import (
 
 // Times of the queue host.
 const (
-	answerFor  = 5 * time.Millisecond    // an answer without a claim is given to the next best
-	askedFor   = 1100 * time.Millisecond // a request for work that is older is gone
-	sweepEvery = 100 * time.Millisecond  // finds what is stored and unclaimed
-	missMost   = 100 * time.Millisecond  // the longest pause after fetches that found nothing
-	silentFor  = 1500 * time.Millisecond // a claim that its live worker no longer reports
-	avoidFor   = 2 * time.Second         // a worker that gave a task back does not get it again at once
-	declineFor = 500 * time.Millisecond  // nor one that declined it; each time longer, up to avoidFor
+	answerFor   = 5 * time.Millisecond    // an answer without a claim is given to the next best
+	askedFor    = 1100 * time.Millisecond // a request for work that is older is gone
+	sweepEvery  = 100 * time.Millisecond  // finds what is stored and unclaimed
+	missMost    = 100 * time.Millisecond  // the longest pause after fetches that found nothing
+	silentFor   = 1500 * time.Millisecond // a claim that its live worker no longer reports
+	avoidFor    = 2 * time.Second         // a worker that gave a task back does not get it again at once
+	declineFor  = 500 * time.Millisecond  // nor one that declined it; each time longer, up to avoidFor
+	earlyClaims = 10_000                  // claims that are heard before their messages
 )
 
 // host is the queue host of one term: it knows what is stored and who asks, and answers. It
@@ -31,8 +32,10 @@ type host struct {
 	q    QueueID
 	done chan struct{}
 	wg   sync.WaitGroup
-	stp  []func()
 	once sync.Once
+
+	unwatch func() // what start began to watch; nil before
+
 	busy atomic.Bool // something is in the queue, as far as is known
 	// resting is set while the sweeper waits for longer than sweepEvery, until stirred.
 	resting atomic.Bool
@@ -125,10 +128,15 @@ type item struct {
 
 func newHost(n *Node, q QueueID) *host {
 	return &host{
-		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), stirred: make(chan struct{}, 1), keys: map[bus.Key]*keyQueue{},
-		items: map[bus.TaskID]*item{}, early: map[bus.TaskID]Claim{}, asking: map[slotID]*asking{}, answers: map[slotID]*given{},
-		seats: map[seatID]*seatState{}, warm: newWarm(), usage: newUsage(),
-		seatAt: map[seatID]int{},
+		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), stirred: make(chan struct{}, 1),
+		keys:    map[bus.Key]*keyQueue{},
+		items:   map[bus.TaskID]*item{},
+		early:   map[bus.TaskID]Claim{},
+		asking:  map[slotID]*asking{},
+		answers: map[slotID]*given{},
+		seats:   map[seatID]*seatState{},
+		seatAt:  map[seatID]int{},
+		warm:    newWarm(), usage: newUsage(),
 	}
 }
 
@@ -139,7 +147,7 @@ func (h *host) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.stp = append(h.stp, stop)
+	h.unwatch = stop
 	h.wg.Go(h.loop)
 	h.wg.Go(func() { h.sweeper(ctx) })
 	return nil
@@ -148,8 +156,8 @@ func (h *host) start(ctx context.Context) error {
 // stop ends the host's goroutines. The queue stays until it is dropped.
 func (h *host) stop() {
 	h.once.Do(func() {
-		for _, stop := range h.stp {
-			stop()
+		if h.unwatch != nil {
+			h.unwatch()
 		}
 		h.mu.Lock()
 		h.over = true
@@ -324,7 +332,7 @@ func (h *host) claimed(c Claim) {
 	if it == nil {
 		if c.State.Terminal() || c.State == "" {
 			delete(h.early, c.Task)
-		} else if len(h.early) < 10_000 {
+		} else if len(h.early) < earlyClaims {
 			h.early[c.Task] = c
 		}
 		return

@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
@@ -132,19 +131,16 @@ func (o *outbox) keepPayload(ctx context.Context, e *entry, copies int) error {
 	defer cancel()
 	sctx, enough := context.WithCancel(ctx)
 	defer enough()
-	var both errgroup.Group
+	var both sync.WaitGroup
 	var second error
 	if c := e.job.Custodian; c != bus.NoCustodian && !protect.Payload.Off() {
-		both.Go(func() error {
-			second = o.n.putBlob(sctx, c, id, false, data)
-			return nil
-		})
+		both.Go(func() { second = o.n.putBlob(sctx, c, id, false, data) })
 	}
 	first := o.n.putBlob(ctx, o.n.cfg.ID, id, false, data)
 	if copies < 2 {
 		defer time.AfterFunc(acceptWait, enough).Stop()
 	}
-	_ = both.Wait() // it returns none
+	both.Wait()
 	if second != nil {
 		o.n.log.Warn("the second copy of a payload is not made yet", "task", id.Task, "custodian", e.job.Custodian, "err", second)
 		e.job.Custodian = bus.NoCustodian
@@ -366,17 +362,14 @@ func (w *worker) keepResult(ctx context.Context, j *Job, id BlobID, data []byte)
 		}
 		return err == nil
 	}
-	var all errgroup.Group
+	var all sync.WaitGroup
 	took := make([]bool, 2)
 	for i, at := range []bus.NodeID{j.Submitter, j.Custodian} {
 		if at != bus.NoCustodian && w.n.members.alive(at) {
-			all.Go(func() error {
-				took[i] = put(at)
-				return nil
-			})
+			all.Go(func() { took[i] = put(at) })
 		}
 	}
-	_ = all.Wait() // it returns none
+	all.Wait()
 	disks := 0
 	for _, ok := range took {
 		if ok {
