@@ -12,7 +12,6 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
-	"github.com/mycoswarm/mycoswarm/node/discovery"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
@@ -118,12 +117,6 @@ func (d *Daemon) diagnoseMDNS() bus.MDNSDiagnosis {
 	return out
 }
 
-func (d *Daemon) discoverer() *discovery.MDNS {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mdns
-}
-
 func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err error) {
 	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), d.ownAddrs())
 	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
@@ -188,19 +181,6 @@ func (d *Daemon) heardBy(id bus.NodeID, v sched.View) (names []string) {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// addrsOf returns where a member may be reached: what it told, what somebody on the LAN told, and
-// what the inviter gave, which may be of any member.
-func (t *trust) addrsOf(id bus.NodeID) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	addrs := slices.Concat(t.addrs[id], t.hints[id])
-	if len(addrs) == 0 {
-		addrs = stillGiven(t.id.Fabric(), t.addrs, t.id.Members())
-	}
-	slices.Sort(addrs)
-	return slices.Compact(addrs)
 }
 
 // dials dials fabric addresses, and tells what each led to.

@@ -76,6 +76,13 @@ func (d *Daemon) discover(ctx context.Context) {
 	<-ended
 }
 
+// discoverer is what looks for others on the LAN; nil where nothing does.
+func (d *Daemon) discoverer() *discovery.MDNS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mdns
+}
+
 // isMember reports whether a fingerprint is that of a member.
 func (d *Daemon) isMember(fingerprint string) bool {
 	_, member := d.id.Member(identity.Fingerprint(fingerprint))

@@ -84,7 +84,7 @@ func (d *Daemon) wasPutOut(node bus.NodeID) (name string, out bool) {
 	return name, false
 }
 
-// member finds who is meant in the roster.
+// memberOf finds who is meant in the roster.
 func (d *Daemon) memberOf(node bus.NodeID) (bus.Member, error) {
 	members := d.roster().Members
 	i := slices.IndexFunc(members, func(m bus.Member) bool { return m.ID == node })

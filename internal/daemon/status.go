@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,12 +49,7 @@ func (d *Daemon) nodes() []bus.NodeInfo {
 		i.Name = cmp.Or(m.Name, i.Name)
 		out = append(out, i)
 	}
-	slices.SortFunc(out, func(a, b bus.NodeInfo) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.ID), string(b.ID))
-	})
+	slices.SortFunc(out, func(a, b bus.NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 
@@ -202,9 +196,7 @@ func (t *table) put(ctx context.Context, n bus.NodeInfo, now time.Time) error {
 
 // nearby are foreign swarms that announce themselves on the LAN. One that has put this node out is none.
 func (d *Daemon) nearby() []bus.NearbySwarm {
-	d.mu.Lock()
-	m := d.mdns
-	d.mu.Unlock()
+	m := d.discoverer()
 	if m == nil {
 		return nil
 	}

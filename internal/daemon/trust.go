@@ -115,18 +115,9 @@ func (t *trust) run(ctx context.Context) error {
 		}
 		now := time.Now()
 		present := t.routed()
-		for id := range present {
-			if _, known := routed[id]; !known {
-				t.d.log.Info("route is up", "node", id)
-				changed = true
-			}
-		}
-		for id := range routed {
-			if _, there := present[id]; !there {
-				t.d.log.Info("route is gone", "node", id)
-			}
-		}
-		if changed || len(present) != len(routed) {
+		up, gone := t.tellRoutes(routed, present)
+		changed = changed || up
+		if changed || gone {
 			busyTill = now.Add(busyFor)
 		}
 		routed = present
@@ -152,6 +143,23 @@ func (t *trust) run(ctx context.Context) error {
 			tick.Reset(restEvery)
 		}
 	}
+}
+
+// tellRoutes tells the log which routes came and went since before, and reports whether any did.
+func (t *trust) tellRoutes(before, now map[bus.NodeID]struct{}) (up, gone bool) {
+	for id := range now {
+		if _, known := before[id]; !known {
+			t.d.log.Info("route is up", "node", id)
+			up = true
+		}
+	}
+	for id := range before {
+		if _, there := now[id]; !there {
+			t.d.log.Info("route is gone", "node", id)
+			gone = true
+		}
+	}
+	return up, gone
 }
 
 func (t *trust) poke() { stir(t.kick) }
@@ -237,6 +245,19 @@ func (t *trust) peers() []fabric.Peer {
 		}
 	}
 	return out
+}
+
+// addrsOf returns where a member may be reached: what it told, what somebody on the LAN told, and
+// what the inviter gave, which may be of any member.
+func (t *trust) addrsOf(id bus.NodeID) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addrs := slices.Concat(t.addrs[id], t.hints[id])
+	if len(addrs) == 0 {
+		addrs = stillGiven(t.id.Fabric(), t.addrs, t.id.Members())
+	}
+	slices.Sort(addrs)
+	return slices.Compact(addrs)
 }
 
 // stillGiven returns the addresses that this node was given when it joined. They are of one node:
