@@ -91,18 +91,7 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	}
 	limits := handlers.Limits{First: d.cfg.FirstTokenLimit, Token: d.cfg.TokenLimit}
 	inference := handlers.NewInference(d.measured, d.cfg.Slots).WithLimits(limits).WithTokens(d.metrics.Tokens)
-	info := func() bus.NodeInfo {
-		i, l := d.describe(), d.detector.Load()
-		i.Use = &bus.NodeUse{CPUPercent: l.CPUPercent, GPUPercent: l.GPUPercent, TokensPerSecond: inference.TokensPerSecond()}
-		return i
-	}
-	n := sched.New(sched.Config{
-		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
-		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
-		Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
-		Info: info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, up.fail) },
-		News: d.table.news, RouteClosed: d.fabric.RouteClosed(), Meter: d.metrics,
-	}, j.Effects())
+	n := sched.New(d.schedConfig(inference.TokensPerSecond, up.fail), j.Effects())
 	serves := []bus.Handler{
 		handlers.NewPing(d.id.NodeID(), d.id.Name(), nil),
 		inference,
@@ -118,18 +107,38 @@ func (d *Daemon) buildMember(ctx context.Context, up *lifeline) (*sched.Node, *j
 	if err := d.programs.offerAll(ctx, n); err != nil {
 		return nil, nil, err
 	}
-	up.run(ctx, "follow the engines", func(ctx context.Context) error {
-		for {
-			_, changed := d.engines.Watch()
-			select {
-			case <-changed:
-				n.CapabilityChanged()
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	})
+	up.run(ctx, "follow the engines", func(ctx context.Context) error { return d.followEngines(ctx, n) })
 	return n, j, nil
+}
+
+// schedConfig is what sched is told of this node. tokensPerSecond is how fast its engines write at present; fail ends
+// the daemon.
+func (d *Daemon) schedConfig(tokensPerSecond func() float64, fail context.CancelCauseFunc) sched.Config {
+	info := func() bus.NodeInfo {
+		i, l := d.describe(), d.detector.Load()
+		i.Use = &bus.NodeUse{CPUPercent: l.CPUPercent, GPUPercent: l.GPUPercent, TokensPerSecond: tokensPerSecond()}
+		return i
+	}
+	return sched.Config{
+		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
+		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
+		Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
+		Info: info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, fail) },
+		News: d.table.news, RouteClosed: d.fabric.RouteClosed(), Meter: d.metrics,
+	}
+}
+
+// followEngines has n ask its handlers what they can run whenever the engines have changed.
+func (d *Daemon) followEngines(ctx context.Context, n *sched.Node) error {
+	for {
+		_, changed := d.engines.Watch()
+		select {
+		case <-changed:
+			n.CapabilityChanged()
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // readers are what this node reads documents and pages with, and searches the web.
