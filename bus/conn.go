@@ -20,6 +20,11 @@ const rpcLimit = 30 * time.Second
 //
 // A daemon that goes away ends what is under way with CodeUnavailable; the Conn finds it again
 // when it is back, and only then do further calls succeed.
+//
+// The errors of its methods are Errors, but for what a handler says to Serve. Beside those that a method
+// names they have CodeUnavailable where the daemon cannot be reached or the Conn is closed, CodeTimeout where
+// it does not answer in time, CodeForbidden where the credentials may not do that, and CodeCancelled or
+// CodeTimeout once ctx ends.
 type Conn struct {
 	dialer *dialer
 	log    *slog.Logger

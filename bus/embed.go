@@ -57,9 +57,11 @@ type EmbedResult struct {
 	Vectors [][]float32 `json:"vectors"`
 	Model   string      `json:"model"`
 	// Digest is the model's, as in ModelInfo; empty where the engine does not tell, or the node is too old to.
-	Digest       string        `json:"digest,omitempty"`
-	Engine       string        `json:"engine,omitempty"`
-	PromptTokens int           `json:"prompt_tokens,omitempty"`
-	Loading      time.Duration `json:"loading_ns,omitempty"`
-	Duration     time.Duration `json:"duration_ns,omitempty"`
+	Digest string `json:"digest,omitempty"`
+	Engine string `json:"engine,omitempty"`
+	// PromptTokens is how many tokens the inputs have together; 0 where the engine does not tell.
+	PromptTokens int `json:"prompt_tokens,omitempty"`
+	// Loading is how long the engine took to load the model, 0 where it does not tell; Duration the whole.
+	Loading  time.Duration `json:"loading_ns,omitempty"`
+	Duration time.Duration `json:"duration_ns,omitempty"`
 }

@@ -16,7 +16,7 @@ const (
 	CodeInvalid     Code = "invalid"     // the request is malformed or over a limit
 	CodeNotFound    Code = "not_found"   // no such task, node or thing
 	CodeNoWorker    Code = "no_worker"   // no node of the swarm can run this
-	CodeConflict    Code = "conflict"    // the same task id with other content
+	CodeConflict    Code = "conflict"    // an id or a name is taken, or what it names is in another state than this needs
 	CodeForbidden   Code = "forbidden"   // the credential may not do this
 	CodeTooLarge    Code = "too_large"   // a payload over its limit
 	CodeBusy        Code = "busy"        // a queue or limit is full; try later

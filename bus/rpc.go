@@ -58,7 +58,7 @@ type ProbeRequest struct {
 type ProbeReply struct {
 	NodeID NodeID  `json:"node_id"`
 	Name   string  `json:"name"`
-	RTTMS  float64 `json:"rtt_ms"`
+	RTTMS  float64 `json:"rtt_ms"` // in milliseconds
 	// Error tells why there was no answer; RTTMS is then 0.
 	Error string `json:"error,omitempty"`
 }

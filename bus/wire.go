@@ -42,6 +42,7 @@ func (w Wire) Offers() bool { return w.known().Version >= 3 }
 // Same reports whether w and other are the same, told or not.
 func (w Wire) Same(other Wire) bool { return w.known() == other.known() }
 
+// String is what people read of w: "1 to 3".
 func (w Wire) String() string { return fmt.Sprintf("%d to %d", w.known().Oldest, w.known().Version) }
 
 // Mix tells which versions the nodes of a swarm run, where it is more than one.
@@ -63,6 +64,7 @@ type Apart struct {
 	Upgrade string `json:"upgrade"`
 }
 
+// String tells of a in a sentence or two, with what to do.
 func (a Apart) String() string {
 	return fmt.Sprintf("%s (mycod %s) speaks versions %s of the protocol, this node %s: no work passes between them. Upgrade mycod on %s",
 		a.Name, orUnknown(a.Version), a.Wire, a.Here, a.Upgrade)
