@@ -213,12 +213,7 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 	if err := d.forgetLast(); err != nil {
 		return err
 	}
-	name := d.cfg.Name
-	if name != "" {
-		if name = identity.CleanName(name); name != d.cfg.Name {
-			d.log.Warn("the name was made valid", "asked", d.cfg.Name, "name", name)
-		}
-	}
+	name := d.nameAsked()
 	d.id, err = identity.Open(d.cfg.DataDir, identity.Options{Name: name, Logger: d.log})
 	if err != nil {
 		return identityError(err)
@@ -232,9 +227,8 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 	if d.cfg.Join != "" {
 		err = d.joinAtStart(ctx, name)
 	}
-	if has := d.id.Name(); err == nil && name != "" && name != has {
-		d.log.Warn("this node is not called what was asked: another has that name, or the swarm's key is not here, by which a node is named anew",
-			"asked", name, "name", has, "try", "myco leave, and join by that name")
+	if err == nil && name != "" && name != d.id.Name() {
+		d.calledOtherwise(name)
 	}
 	return err
 }

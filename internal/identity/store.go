@@ -223,8 +223,12 @@ func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
 	return fns, nil
 }
 
+// rename gives this node another name, with a number behind it where another member has that one, as for who joins.
 func (s *Store) rename(name string) error {
 	return s.update(func(next *state) error {
+		if name = next.freeName(name, s.key.fp); name == s.Name() {
+			return errUnchanged
+		}
 		add, _ := next.roster.find(opAdd, s.key.fp)
 		return next.sign(body{
 			Op: opAdd, N: next.roster.next(s.key.fp), Node: s.key.fp, Name: name, Holder: true, By: add.By, At: add.At,

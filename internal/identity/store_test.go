@@ -162,6 +162,21 @@ func snapshot(t *testing.T, dir string) []string {
 	return out
 }
 
+// Who holds the key and is started by the name of another is told apart from it, as who joins by it.
+func TestNameOfAnotherIsNotTaken(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	h.joined(t, "other")
+	for range 2 {
+		if got := open(t, h.dir, "Other", h.clock).Name(); got != "Other-2" {
+			t.Errorf("renamed to the name of another it is %q, want Other-2", got)
+		}
+	}
+	if got := open(t, h.dir, "host", h.clock).Name(); got != "host" {
+		t.Errorf("renamed back it is %q, want host", got)
+	}
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), newClock()
