@@ -37,6 +37,7 @@ type Diagnosis struct {
 	Nearby       []NearbySwarm      `json:"nearby,omitempty"`
 	Failed       []DiagnosisFailure `json:"failed,omitempty"`
 	Plugins      []PluginInfo       `json:"plugins,omitempty"`
+	Draining     bool               `json:"draining,omitempty"` // it was told to take no more work
 	// PluginsError is why the folder of plugins cannot be read: Plugins are as they were before.
 	PluginsError *Error `json:"plugins_error,omitempty"`
 }

@@ -178,7 +178,7 @@ func (w *worker) process(ctx context.Context, q QueueID, p *pool, d Delivery, j 
 		w.decline(ctx, a)
 		return
 	}
-	if w.n.isDraining() || w.refuses(j.Submitter, j.Task.Type) || slices.Contains(w.n.spares(j.Task.ID, d.Key, j.Submitter), w.n.cfg.ID) || !w.begin(j.Task.ID) {
+	if w.n.Draining() || w.refuses(j.Submitter, j.Task.Type) || slices.Contains(w.n.spares(j.Task.ID, d.Key, j.Submitter), w.n.cfg.ID) || !w.begin(j.Task.ID) {
 		w.decline(ctx, a)
 		return
 	}

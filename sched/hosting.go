@@ -150,7 +150,7 @@ func (n *Node) incumbent(v View) bus.NodeID {
 
 func (n *Node) considerHandover(v View, now time.Time) {
 	heir, why := n.handoff.Observe(v, now), "it reaches more nodes"
-	if n.isDraining() {
+	if n.Draining() {
 		heir, why = n.bestHeir(), "this node is drained"
 	}
 	n.mu.Lock()

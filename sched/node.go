@@ -309,7 +309,8 @@ func (n *Node) Drain(on bool) {
 	n.beatSoon()
 }
 
-func (n *Node) isDraining() bool {
+// Draining reports whether the node was told to take no more work.
+func (n *Node) Draining() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.draining

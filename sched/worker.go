@@ -109,7 +109,7 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 // take gets one delivery: what the host hands over, or after a second without a word, where there was nothing
 // for silentMost times before, what the slot finds itself. missed tells that it was handed nothing the last time.
 func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool, silent int) (d Delivery, j *Job, err error) {
-	if w.n.isDraining() {
+	if w.n.Draining() {
 		select {
 		case <-time.After(nextWait):
 		case <-ctx.Done():

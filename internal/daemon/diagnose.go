@@ -49,6 +49,7 @@ func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
 	out.Peers = d.diagnosePeers(ctx, n.View())
 	out.Links = d.brokenLinks(n.View())
 	out.Twins = n.Twins()
+	out.Draining = n.Draining()
 	d.mu.Lock()
 	if len(d.copies) > 0 {
 		me := d.id.Start()

@@ -37,6 +37,9 @@ func TestDrainANode(t *testing.T) {
 		}
 		return ""
 	})
+	if !diagnose(t, far).Draining || diagnose(t, near).Draining {
+		t.Error("the diagnosis does not tell who drains")
+	}
 	for range 10 {
 		paris(t, last(t, far, inference(t)), near)
 	}

@@ -93,6 +93,7 @@ func Examine(f Facts) Report {
 		all = append(all, search(d)...)
 		all = append(all, plugins(d)...)
 		all = append(all, ownersUse(d)...)
+		all = append(all, drained(d)...)
 		all = append(all, versions(d), clocks(d), queues(d))
 		all = append(all, nearby(d)...)
 		for _, x := range d.Failed {

@@ -78,6 +78,9 @@ func TestExamine(t *testing.T) {
 		"the directory is open to others": {
 			func(f *doctor.Facts) { f.Dir.Mode = os.ModeDir | 0o755 }, "data directory", doctor.Warn, []string{"0755", "/data"},
 		},
+		"it takes no more work": {
+			func(f *doctor.Facts) { f.Daemon.Draining = true }, "drain", doctor.Warn, []string{"no more work", "myco drain laptop --off"},
+		},
 		"a plugin does not start": {
 			func(f *doctor.Facts) {
 				f.Daemon.Plugins = []bus.PluginInfo{

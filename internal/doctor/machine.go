@@ -73,6 +73,14 @@ func ownersUse(d bus.Diagnosis) []Check {
 	return []Check{{"owner", OK, "this machine is " + d.Owner.String() + ": others work rather than it", ""}}
 }
 
+// drained tells that this node was told to take no more work, which is easily forgotten.
+func drained(d bus.Diagnosis) []Check {
+	if !d.Draining {
+		return nil
+	}
+	return []Check{{"drain", Warn, "this node was told to take no more work: what it alone has a model for is refused, or waits", "myco drain " + d.Name + " --off; its next start ends it, too"}}
+}
+
 // plugins tells of those that take no tasks, and how many do.
 func plugins(d bus.Diagnosis) (out []Check) {
 	if e := d.PluginsError; e != nil {
