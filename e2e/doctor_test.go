@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -335,6 +336,33 @@ func TestDoctorNamesAFullDisk(t *testing.T) {
 	}
 	if got := doctor(t, a).only("fail", "disk: ", a.Dir, "the store needs"); got != "" {
 		t.Error(got)
+	}
+	// With nothing free at all it starts all the same, after a crash too, and says what is wrong.
+	full, err := os.OpenFile(filepath.Join(a.Dir, "ballast"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if err := a.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Wait(harness.Patience); err != nil {
+			t.Fatal(err)
+		}
+		for err = error(nil); err == nil; {
+			_, err = full.Write(make([]byte, 4096))
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		a.Start(t)
+		if c := doctor(t, a); c.code != 1 || c.find("fail", "disk: 0 MiB", a.Dir) == "" {
+			t.Errorf("after %s: %s", sig, c)
+		}
+		if r := a.Myco(t, "ask", "-d", "hi"); r.Code != 1 || !strings.Contains(r.Stderr, "disk of node a is nearly full") {
+			t.Errorf("durable work on a full disk: %s", r)
+		}
 	}
 	a.Stop(t)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
@@ -142,6 +143,9 @@ func writeVersion(path string, format int) error {
 }
 
 func dirError(dir string, err error) error {
-	return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
-		WithHint("give this user the right, and room, to write there, or use another: mycod --data-dir DIR")
+	e := bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err)
+	if errors.Is(err, syscall.ENOSPC) {
+		return e.WithHint("make room on that disk, or use another: mycod --data-dir DIR")
+	}
+	return e.WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
 }

@@ -26,6 +26,21 @@ func Write(path string, data []byte) error {
 	return Replace(f.Name(), path)
 }
 
+// Over is Write for where the disk is full: it writes over the file at from, in the same folder, whose room is taken
+// already, and then gives it the name path. Nobody may read from: it holds neither the old nor the new after a crash. An
+// error is one of package os; where there is no file at from, fs.ErrNotExist.
+func Over(from, path string, data []byte) error {
+	f, err := os.OpenFile(from, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Truncate(int64(len(data))), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return Replace(from, path)
+}
+
 // begun is how the names of files begin that are to replace the one at path.
 func begun(path string) string { return "." + filepath.Base(path) + "." }
 

@@ -103,6 +103,26 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	}
 }
 
+// The room of another file is taken, whether it was shorter or longer.
+func TestOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, last := filepath.Join(dir, "file"), filepath.Join(dir, "last")
+	if err := atomicfile.Over(last, path, []byte("x")); !os.IsNotExist(err) {
+		t.Errorf("over a file that is not there: error %v, want that it is not", err)
+	}
+	for _, old := range []string{"", "a", "much longer than what comes"} {
+		check(t, os.WriteFile(last, []byte(old), 0o600))
+		check(t, atomicfile.Over(last, path, []byte("new")))
+		if b, err := os.ReadFile(path); err != nil || string(b) != "new" {
+			t.Errorf("over %q there is %q, %v", old, b, err)
+		}
+		if got := names(t, dir); !slices.Equal(got, []string{"file"}) {
+			t.Errorf("the folder holds %q, want only the file", got)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

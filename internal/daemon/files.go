@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/nats-io/nkeys"
 
@@ -29,7 +30,7 @@ type credentials struct {
 func makeDataDir(dir string) error {
 	if err := mkdirPrivate(dir); err != nil {
 		return bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err).
-			WithHint("give this user the right, and room, to write there, or use another: mycod --data-dir DIR")
+			WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")
 	}
 	return nil
 }
@@ -97,16 +98,22 @@ func writeFile(path string, data []byte) error {
 }
 
 func fileError(path string, err error) error {
-	return bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err).
-		WithHint("give the directory to the user that runs mycod, and room on its disk, or use another: mycod --data-dir DIR")
+	e := bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err)
+	if errors.Is(err, syscall.ENOSPC) {
+		return e.WithHint("make room on that disk, or move the directory to another one: mycod --data-dir DIR")
+	}
+	return e.WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
 }
 
-// forgetLast removes the address of a daemon that was killed, for clients would go there, and what it had begun to write:
-// copies of secrets.
+// lastFile is where the daemon's file of the last time is kept. Where the disk is full at the next start, its room is taken
+// for the new one: a node that starts all the same goes on with what was accepted, and can be asked what is wrong.
+const lastFile = "daemon.last"
+
+// forgetLast puts the address of a daemon that was killed aside, for clients would go there, and removes what it had begun
+// to write: copies of secrets.
 func (d *Daemon) forgetLast() error {
-	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
-	if err := atomicfile.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fileError(path, err)
+	if err := d.putAside(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(filepath.Join(d.cfg.DataDir, bus.DaemonFile), err)
 	}
 	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.ObserverCred, bus.HTTPKeyFile, keysFile, peersFile, phraseFile, engine.SpeedsFile} {
 		path := filepath.Join(d.cfg.DataDir, name)
@@ -117,19 +124,32 @@ func (d *Daemon) forgetLast() error {
 	return nil
 }
 
+// putAside gives the daemon's file the name lastFile, for its owner alone.
+func (d *Daemon) putAside() error {
+	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return err
+	}
+	return atomicfile.Replace(path, filepath.Join(d.cfg.DataDir, lastFile))
+}
+
 // publishFiles writes where the daemon is, until it stops, and the context of the NATS CLI.
 func (d *Daemon) publishFiles(up *lifeline) error {
 	b, err := json.MarshalIndent(d.info, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", bus.DaemonFile, err)
 	}
-	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
-	if err := writeFile(path, append(b, '\n')); err != nil {
-		return err
+	path, last := filepath.Join(d.cfg.DataDir, bus.DaemonFile), filepath.Join(d.cfg.DataDir, lastFile)
+	b = append(b, '\n')
+	if err := atomicfile.Write(path, b); err != nil {
+		if atomicfile.Over(last, path, b) != nil {
+			return fileError(path, err)
+		}
+		d.log.Warn("the daemon's file is written over that of the last time", "err", err, "try", "make room on the disk of "+d.cfg.DataDir)
 	}
 	up.later(func() {
-		if err := atomicfile.Remove(path); err != nil {
-			d.log.Warn("remove the daemon's file", "err", err)
+		if err := d.putAside(); err != nil {
+			d.log.Warn("put the daemon's file aside", "err", err)
 		}
 	})
 	if err := d.openToGroup(); err != nil {

@@ -48,5 +48,8 @@ func TestGroupAccess(t *testing.T) {
 		_, err := n.conn.Rotate(t.Context())
 		check(t, err)
 		look("with new credentials")
+		check(t, n.stop())
+		n.run()
+		look("after another start")
 	}
 }
