@@ -296,6 +296,13 @@ type libraryRmCmd struct {
 	Files   []string `arg:"" optional:"" name:"file" help:"Files and folders to take out; without any the library is deleted."`
 }
 
+// removedLibraryView is what library rm --json prints.
+type removedLibraryView struct {
+	Name    string `json:"name"`
+	Deleted bool   `json:"deleted"` // the library as a whole
+	Dropped int    `json:"dropped"` // the documents that were taken out of one that stays
+}
+
 // Run implements the command.
 func (c *libraryRmCmd) Run(a *app) error {
 	release, err := a.hold(c.Library)
@@ -306,6 +313,9 @@ func (c *libraryRmCmd) Run(a *app) error {
 	if len(c.Files) == 0 {
 		if err := library.Remove(librariesDir(a.environ), c.Library); err != nil {
 			return ofLibrary(c.Library, err)
+		}
+		if a.json {
+			a.object(removedLibraryView{Name: c.Library, Deleted: true})
 		}
 		a.hint("the library %s is deleted; its documents are where they were", c.Library)
 		return nil
@@ -340,6 +350,9 @@ func (c *libraryRmCmd) Run(a *app) error {
 	}
 	if err := l.Save(); err != nil {
 		return fmt.Errorf("save the library %s: %w", l.Name, err)
+	}
+	if a.json {
+		a.object(removedLibraryView{Name: l.Name, Dropped: dropped})
 	}
 	a.hint("%s fewer in the library %s", plural(dropped, "document"), l.Name)
 	return nil

@@ -208,9 +208,13 @@ func TestLibrary(t *testing.T) {
 	}
 	d.myco("library", "rm", "papers", filepath.Join(dir, "sub")).want(t, 3, "is not made of")
 	d.myco("library", "rm", "papers", "").want(t, 2, "the name of the file is empty")
-	d.myco("library", "rm", "papers", dir).want(t, 0, "3 documents fewer")
+	if o := d.myco("--json", "library", "rm", "papers", dir).want(t, 0, "3 documents fewer"); o.out != `{"name":"papers","deleted":false,"dropped":3}`+"\n" {
+		t.Errorf("as JSON: %q", o.out)
+	}
 	d.myco("ask", "--library", "papers", "heating").want(t, 3, "nothing of that is in the library papers")
-	d.myco("library", "rm", "papers").want(t, 0, "is deleted")
+	if o := d.myco("--json", "library", "rm", "papers").want(t, 0, "is deleted"); o.out != `{"name":"papers","deleted":true,"dropped":0}`+"\n" {
+		t.Errorf("as JSON: %q", o.out)
+	}
 	for _, args := range [][]string{{"library", "ls", "papers"}, {"library", "update", "papers"}, {"library", "rm", "papers"}, {"library", "search", "papers", "x"}, {"ask", "--library", "papers", "x"}} {
 		d.myco(args...).want(t, 3, `there is no library "papers"`)
 	}
