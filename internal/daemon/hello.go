@@ -40,6 +40,7 @@ func (d *Daemon) hello() {
 			line("  %-22s TCP %s", strings.TrimPrefix(l.What, "HTTP, as ")+", other machines", firewall(l.Addr))
 		}
 	}
+	line("  chat, a browser        %s/ui/chat", d.info.HTTPURL)
 	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")

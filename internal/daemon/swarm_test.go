@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -242,39 +241,12 @@ func TestRecoveryPhraseIsShownOnce(t *testing.T) {
 	_ = n.refused(bus.CodeUnavailable)
 	n.cfg.JoinListen = "127.0.0.1:0"
 	for i, want := range []bool{true, false} {
-		if out := greeting(n); strings.Contains(out, "recovery phrase") != want {
+		out := greeting(n)
+		if strings.Contains(out, "recovery phrase") != want {
 			t.Errorf("start %d: want it to show the phrase: %t\n%s", i+1, want, out)
 		}
-	}
-}
-
-// A node that is started by another name has it, or says that it has not, and why.
-func TestStartedByAnotherName(t *testing.T) {
-	t.Parallel()
-	a := start(t, "a")
-	b := start(t, "b", joining(a))
-	check(t, a.stop())
-	check(t, b.stop())
-	for _, c := range []struct {
-		n                *node
-		asked, has, said string
-	}{
-		{a, "a-anew", "a-anew", ""},
-		{a, "b", "b-2", "another node has that name"},
-		{b, "b-anew", "b", "the swarm's key is not here"},
-		{b, "a-anew", "b", "the swarm's key is not here"},
-	} {
-		c.n.cfg.Name = c.asked
-		var log bytes.Buffer
-		c.n.launch(slog.New(slog.NewTextHandler(&log, nil)))
-		c.n.up()
-		check(t, c.n.stop())
-		if has := c.n.Info().Name; has != c.has {
-			t.Errorf("asked to be %s it is %s, want %s", c.asked, has, c.has)
-		}
-		_, said, ok := strings.Cut(log.String(), "is not called what was asked: ")
-		if !strings.HasPrefix(said, c.said) || ok != (c.said != "") {
-			t.Errorf("asked to be %s it says %q, want %q", c.asked, said, c.said)
+		if !strings.Contains(out, "/ui/chat\n") || !strings.Contains(out, "/ui/\n") {
+			t.Errorf("start %d: it does not name both pages for a browser\n%s", i+1, out)
 		}
 	}
 }
