@@ -73,6 +73,26 @@ type Task struct {
 	Original Original `json:"-"`
 }
 
+// TakeModel takes the model of an inference or an embedding from its payload, where Ollama's interface has it, if t names
+// none beside it: left unseen, another model would answer. Where both name one, and not the same, the error has CodeInvalid.
+func (t *Task) TakeModel() error {
+	var within struct {
+		Model string `json:"model"`
+	}
+	if t.Type == TypeInference || t.Type == TypeEmbed {
+		_ = Unmarshal(t.Payload, &within) // a payload that is none is the worker's to refuse
+	}
+	switch {
+	case within.Model == "":
+	case t.Model == "":
+		t.Model = within.Model
+	case CanonicalModel(t.Model) != CanonicalModel(within.Model):
+		return Errorf(CodeInvalid, "the task names the model %q, and its payload %q", t.Model, within.Model).
+			WithHint("name it once, beside the payload")
+	}
+	return nil
+}
+
 // plainTask is Task without its methods.
 type plainTask Task
 

@@ -415,3 +415,30 @@ func TestNewTaskID(t *testing.T) {
 		begun[string(id[:8])] = true
 	}
 }
+
+// A model within the payload is the task's, and not left unseen.
+func TestTakeModel(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		typ, model, payload string
+		want                string // empty for an error
+	}{
+		{bus.TypeInference, "", `{"model":"a:1b","prompt":"hi"}`, "a:1b"},
+		{bus.TypeEmbed, "", `{"model":"vec","input":["x"]}`, "vec"},
+		{bus.TypeInference, "a", `{"model":"a:latest","prompt":"hi"}`, "a"},
+		{bus.TypeInference, "a", `{"prompt":"hi"}`, "a"},
+		{bus.TypeInference, "a", `{"model":"","prompt":"hi"}`, "a"},
+		{bus.TypeInference, "a", `[]`, "a"},
+		{"words", "a", `{"model":"b"}`, "a"}, // which is the plugin's own
+		{bus.TypeInference, "a", `{"model":"b","prompt":"hi"}`, ""},
+	} {
+		task := bus.Task{Type: c.typ, Model: c.model, Payload: []byte(c.payload)}
+		err := task.TakeModel()
+		if c.want == "" && !errors.Is(err, &bus.Error{Code: bus.CodeInvalid}) {
+			t.Errorf("%s beside %q: %v, want CodeInvalid", c.payload, c.model, err)
+		}
+		if c.want != "" && (err != nil || task.Model != c.want) {
+			t.Errorf("%s beside %q: model %q, %v, want %q", c.payload, c.model, task.Model, err, c.want)
+		}
+	}
+}

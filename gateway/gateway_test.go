@@ -224,6 +224,7 @@ func TestSubmit(t *testing.T) {
 	invalid("two tasks", "/task", `{"type":"ping"}{"type":"ping"}`)
 	invalid("unknown field", "/task", `{"type":"ping","nodde":"x"}`)
 	invalid("no type", "/task", `{}`)
+	invalid("two models", "/task", `{"type":"inference","model":"a","payload":{"model":"b","prompt":"hi"}}`)
 	invalid("durable what", "/task?durable=perhaps", `{"type":"ping"}`)
 	invalid("a form", "/task", `{"type":"ping"}`, "Content-Type", "text/plain")
 	long := `{"type":"ping","payload":"` + strings.Repeat("x", bus.MaxPayload+128<<10) + `"}`

@@ -161,6 +161,9 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 	if err := in.whole(); err != nil {
 		return t, err
 	}
+	if err := t.TakeModel(); err != nil {
+		return t, err
+	}
 	return t, t.Validate()
 }
 

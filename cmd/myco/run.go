@@ -81,6 +81,9 @@ func (c *runCmd) task(a *app) (bus.Task, error) {
 	case len(payload) > 0 && !json.Valid(payload):
 		return t, bus.Errorf(bus.CodeInvalid, "the payload is not JSON: %.60q", payload).WithHint(`myco run %s '{"text":"..."}'; a text alone is JSON in double quotes`, c.Type)
 	}
+	if err := t.TakeModel(); err != nil {
+		return t, err
+	}
 	return t, t.Validate()
 }
 
