@@ -117,8 +117,9 @@ func (ch *chat) open(c *chatCmd) (err error) {
 			for _, p := range problems {
 				ch.hint("warning: %v", p)
 			}
-			ch.hint("A new conversation, called %s.", c.Session)
-			err = ch.files.name(ch.s, c.Session)
+			if err = ch.files.name(ch.s, c.Session); err == nil {
+				ch.hint("A new conversation, called %s.", c.Session)
+			}
 		}
 	}
 	if err != nil {

@@ -306,6 +306,9 @@ func TestChatGoesOn(t *testing.T) {
 		t.Errorf("printed %q, want the answer as it came", o.out)
 	}
 	<-got
+	if o := d.chatOf("hi", "-s", strings.Repeat("x", 65)).want(t, 2, "at most 64 bytes"); strings.Contains(o.err, "A new conversation") {
+		t.Errorf("a conversation is begun by a name that is refused: %s", o.err)
+	}
 	d.chatOf("And then?", "--resume", "-m", "gemma3:27b").want(t, 0)
 	var req bus.InferenceRequest
 	must(t, json.Unmarshal((<-got).Payload, &req))
