@@ -38,6 +38,7 @@ var order = []chapter{
 	{"Start", []entry{
 		{"Overview", "README.md", "index.html"},
 		{"Install as a service", "docs/install.md", "install.html"},
+		{"From the Python version", "docs/python.md", "python.html"},
 	}},
 	{"Use", []entry{
 		{"Chat", "docs/chat.md", "chat.html"},
