@@ -311,12 +311,25 @@ func (ourHTML) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 			if utf8.RuneCountInString(words) <= 24 {
 				class = ` class="whole"`
 			}
-			fmt.Fprintf(w, "<code%s>%s</code>", class, template.HTMLEscapeString(words))
+			fmt.Fprintf(w, "<code%s>%s</code>", class, unbroken(words))
 		}
 		return ast.WalkSkipChildren, nil
 	})
 	r.Register(ast.KindCodeBlock, code)
 	r.Register(ast.KindFencedCodeBlock, code)
+}
+
+// unbroken escapes a command of several words, and keeps its flags in a line each, also where a table is narrow: browsers
+// would break them behind a hyphen.
+func unbroken(command string) string {
+	words := strings.Split(command, " ")
+	for i, w := range words {
+		words[i] = template.HTMLEscapeString(w)
+		if len(words) > 1 && strings.HasPrefix(w, "--") && utf8.RuneCountInString(w) <= 24 {
+			words[i] = `<span class="flag">` + words[i] + "</span>"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // anchor is the link of a heading to itself; a page's title has none.

@@ -139,7 +139,7 @@ func TestLinks(t *testing.T) {
 
 | a | b |
 |---|--:|
-| ` + "x | `a\\|b` and `myco <x>`" + ` |
+| ` + "x | `a\\|b` and `myco <x>` and `run --long-flag <a> then - and -- more`" + ` |
 
     run it  # a comment, with <b>
     echo "a # b"
@@ -155,6 +155,7 @@ func TestLinks(t *testing.T) {
 		`<a href="index.html">five</a>`, `<a href="../index.html">six</a>`, `<a href="https://example.org/m/blob/v1/cmd/tool/main.go#L1">seven</a>`,
 		`<a href="https://example.org/m/tree/v1/cmd/tool">eight</a>`, `<a href="https://example.org/x?a=b&amp;c">nine</a>`, `<a href="https://example.org/auto">https://example.org/auto</a>`,
 		`<a href="one.html">ten</a>`, `<img src="../images/docs/list/p.png" alt="a picture">`, `<code class="whole">a|b</code>`, `<code class="whole">myco &lt;x&gt;</code>`,
+		`<code>run <span class="flag">--long-flag</span> &lt;a&gt; then - and <span class="flag">--</span> more</code>`,
 		`run it  <span class="c"># a comment, with &lt;b&gt;</span>`, `echo &#34;a # b&#34;`, `<h2 id="here">Here<a class="anchor" href="#here"`,
 		`<title>A &amp; B · mycoSwarm</title>`, `Made of <a href="https://example.org/m/blob/v1/docs/list/a.md">docs/list/a.md</a>`,
 		`<a rel="prev" href="index.html"><span>Previous</span>List</a>`, `<a rel="next" href="one.html"><span>Next</span>One</a>`,
