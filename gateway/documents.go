@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,13 +34,10 @@ type documents struct {
 	count int
 }
 
-// text has the swarm make text of a document. It counts with the request until its answer ends.
+// text is what the model gets to read of a document. It counts with the request until its answer ends.
 func (d *documents) text(in document) (string, error) {
 	if d.count++; d.count > documentsMost {
 		return "", bus.Errorf(bus.CodeInvalid, "more than %d documents", documentsMost)
-	}
-	if !d.g.serves(bus.TypeFile) {
-		return "", bus.Errorf(bus.CodeInvalid, "a document: no node of the swarm reads files").WithHint("run mycod somewhere without --no-files")
 	}
 	req := bus.FileRequest{MediaType: in.media, Content: in.data}
 	if in.name != "" { // which may be a title
@@ -48,13 +46,30 @@ func (d *documents) text(in document) (string, error) {
 	if err := req.Validate(); err != nil {
 		return "", err
 	}
+	name := documentName{user: userOf(d.r), name: req.Name, media: req.MediaType, sum: sha256.Sum256(in.data)}
+	text, err := d.g.readings.text(d.r.Context(), name, func() (string, error) { return d.read(req) })
+	if err != nil {
+		return "", err
+	}
+	if b, counts := d.r.Body.(*body); counts {
+		if err := b.grows(len(text)); err != nil {
+			return "", err
+		}
+	}
+	return documentText(in.name, "", text), nil
+}
+
+// read has the swarm make text of a document.
+func (d *documents) read(req bus.FileRequest) (string, error) {
+	if !d.g.serves(bus.TypeFile) {
+		return "", bus.Errorf(bus.CodeInvalid, "a document: no node of the swarm reads files").WithHint("run mycod somewhere without --no-files")
+	}
 	t, err := bus.NewTask(bus.TypeFile, req)
 	if err != nil {
 		return "", err
 	}
 	t.Timeout, t.Part = documentTime, true
-	b, counts := d.r.Body.(*body)
-	if counts {
+	if b, counts := d.r.Body.(*body); counts {
 		defer func(was bool) { b.stays = was }(b.stays)
 		b.stays = true
 	}
@@ -69,12 +84,7 @@ func (d *documents) text(in document) (string, error) {
 	case strings.TrimSpace(res.Text) == "":
 		return "", bus.Errorf(bus.CodeInvalid, "a document without text: pictures of pages are not read")
 	}
-	if counts {
-		if err := b.grows(len(res.Text)); err != nil {
-			return "", err
-		}
-	}
-	return documentText(in.name, "", res.Text+leftUnread(res)), nil
+	return res.Text + leftUnread(res), nil
 }
 
 // leftUnread tells the model what it does not see of a document.

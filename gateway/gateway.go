@@ -110,17 +110,18 @@ type Gateway struct {
 	cfg Config
 	mux http.Handler
 	// owner and keys are who may come in with a key.
-	owner   atomic.Pointer[holder]
-	keys    atomic.Pointer[map[[sha256.Size]byte]*holder]
-	setting sync.Mutex // held while keys change
-	room    *room
-	held    heldTasks
-	answers answers
-	stored  storedResponses
-	batches *batch.Store // nil: none are kept
-	feed    *feed
-	life    context.Context //nolint:containedctx // its own: ends with Close
-	end     context.CancelFunc
+	owner    atomic.Pointer[holder]
+	keys     atomic.Pointer[map[[sha256.Size]byte]*holder]
+	setting  sync.Mutex // held while keys change
+	room     *room
+	held     heldTasks
+	answers  answers
+	stored   storedResponses
+	readings readings
+	batches  *batch.Store // nil: none are kept
+	feed     *feed
+	life     context.Context //nolint:containedctx // its own: ends with Close
+	end      context.CancelFunc
 }
 
 // Close cancels the tasks and the answers that wait for their clients to come back.
@@ -184,6 +185,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, room: newRoom(cmp.Or(cfg.BodyRoom, bodyRoom*step)), feed: newFeed(time.Now)}
+	g.readings.most = int(min(readMost, g.room.steps*step/2))
 	g.held.grace = cmp.Or(cfg.ReattachGrace, 30*time.Second)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
