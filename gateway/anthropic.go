@@ -71,9 +71,6 @@ type anthropicReply struct {
 func (q *anthropicQuestion) begins() {
 	q.task, q.content = bus.NewTaskID(), []any{}
 	q.id = "msg_" + string(q.task)
-	for _, m := range q.req.Messages {
-		q.estimate += messageSize(m)
-	}
 }
 
 func (q *anthropicQuestion) reply(content []any, usage map[string]any) anthropicReply {

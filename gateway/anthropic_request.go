@@ -34,9 +34,15 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 	case len(messages) == 0:
 		return misfit("messages", "want at least one")
 	}
-	docs := documents{g: g, r: r}
+	q.begins()
+	q.rest = func(r *http.Request) error { return q.readMessages(&documents{g: g, r: r}, messages) }
+	return g.tell(w, r, &q.question, &q)
+}
+
+// readMessages takes the messages, with text in the place of documents.
+func (q *anthropicQuestion) readMessages(docs *documents, messages []anthropicInput) (err error) {
 	for i, m := range messages {
-		if err := m.readIn(&docs); err != nil {
+		if err := m.readIn(docs); err != nil {
 			return notRead(fmt.Sprintf("messages[%d]", i), err)
 		}
 		if q.req.Messages, err = m.add(q.req.Messages); err != nil {
@@ -44,8 +50,10 @@ func (g *Gateway) anthropicMessages(w http.ResponseWriter, r *http.Request) erro
 			return misfit(fmt.Sprintf("messages[%d]", i), "%s", e.Message)
 		}
 	}
-	q.begins()
-	return g.tell(w, r, &q.question, &q)
+	for _, m := range q.req.Messages {
+		q.estimate += messageSize(m)
+	}
+	return nil
 }
 
 // takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which

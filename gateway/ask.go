@@ -111,6 +111,8 @@ type stream struct {
 	node          bus.NodeID // who answers, as the client knows; empty where that is not told
 	// more is set where more follows at once: it is sent together.
 	more bool
+	// reading is since when documents of the request are read, before its answer; zero where none are.
+	reading time.Time
 }
 
 func newNDJSON(w http.ResponseWriter, task bus.TaskID) *stream {

@@ -47,7 +47,7 @@ func (d *documents) text(in document) (string, error) {
 		return "", err
 	}
 	name := documentName{user: userOf(d.r), name: req.Name, media: req.MediaType, sum: sha256.Sum256(in.data)}
-	text, err := d.g.readings.text(d.r.Context(), name, func() (string, error) { return d.read(req) })
+	text, err := d.g.readings.text(d.r, name, func() (string, error) { return d.read(req) })
 	if err != nil {
 		return "", err
 	}

@@ -181,9 +181,12 @@ type finding struct {
 	err   *bus.Error
 }
 
-// answer has the swarm answer, calls of hosted tools included. Its result is what is still to be told: the last of the answer, with
+// answer reads the rest of the request, and has the swarm answer, calls of hosted tools included. Its result is what is still to be told: the last of the answer, with
 // what all of it took.
 func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
+	if err := q.readRest(r, out); err != nil {
+		return bus.TaskInfo{}, bus.InferenceResult{}, err
+	}
 	if q.hosted == nil {
 		return g.ask(r, q.task, q.model, &q.req, piece)
 	}

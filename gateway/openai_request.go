@@ -29,21 +29,24 @@ func (g *Gateway) openAIChat(w http.ResponseWriter, r *http.Request) error {
 	q.takeFormat(f)
 	q.takeEffort(f)
 	f.refuse("functions", "function_call")
-	docs := documents{g: g, r: r}
+	q.rest = func(r *http.Request) error { return q.readMessages(&documents{g: g, r: r}, messages) }
+	return g.openAIAnswer(w, r, f, &q)
+}
+
+// readMessages takes the messages of a chat, with text in the place of documents.
+func (q *openAIQuestion) readMessages(docs *documents, messages []openAIInput) error {
 	for i := range messages {
-		m := &messages[i]
-		if f.err == nil && q.model != "" {
-			if err := chatParts.readIn(&docs, &m.Content); err != nil {
-				f.err = notRead(fmt.Sprintf("messages[%d]", i), err)
-			}
+		field := fmt.Sprintf("messages[%d]", i)
+		if err := chatParts.readIn(docs, &messages[i].Content); err != nil {
+			return notRead(field, err)
 		}
-		to, err := m.message(q.req.Messages)
-		if err != nil && f.err == nil {
-			f.err = misfit(fmt.Sprintf("messages[%d]", i), "%s", bus.AsError(err).Message)
+		to, err := messages[i].message(q.req.Messages)
+		if err != nil {
+			return misfit(field, "%s", bus.AsError(err).Message)
 		}
 		q.req.Messages = append(q.req.Messages, to)
 	}
-	return g.openAIAnswer(w, r, f, &q)
+	return nil
 }
 
 func (g *Gateway) openAICompletion(w http.ResponseWriter, r *http.Request) error {

@@ -62,21 +62,24 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	if q.hosted != nil {
 		return misfit("n", "of an answer from the web there is one")
 	}
-	all := q.each()
-	if h := holderOf(r); h != nil {
-		if h.Concurrent > 0 && len(all) > h.Concurrent {
-			return misfit(q.asksBy(), "this key may have %s under way, and each of %d answers is one", requests(h.Concurrent), len(all))
+	if n, h := q.choices*max(1, len(q.prompts)), holderOf(r); h != nil {
+		if h.Concurrent > 0 && n > h.Concurrent {
+			return misfit(q.asksBy(), "this key may have %s under way, and each of %d answers is one", requests(h.Concurrent), n)
 		}
-		done, err := h.begin(len(all) - 1)
+		done, err := h.begin(n - 1)
 		if err != nil {
 			return err
 		}
 		defer done()
 	}
 	if q.stream {
-		return g.streamSeveral(w, r, q, all)
+		return g.streamSeveral(w, r, q)
+	}
+	if err := q.readRest(r, nil); err != nil {
+		return err
 	}
 	var first bus.TaskInfo
+	all := q.each()
 	results, err := g.sideBySide(r, all, func(r *http.Request, one *openAIQuestion) (res bus.InferenceResult, err error) {
 		info, res, err := g.answer(r, &one.question, one, nil, nil)
 		if one.index == 0 {
@@ -162,9 +165,13 @@ func (q *openAIQuestion) usageOf(results []bus.InferenceResult) *openAIUsage {
 }
 
 // streamSeveral streams several answers, of which the pieces come as they are made; each has the index of its answer.
-func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion, all []*openAIQuestion) error {
+func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion) error {
 	out := newEvents(w, q.task)
 	defer out.end()
+	if err := q.readRest(out.keepAlive(r), out); err != nil {
+		return g.closes(r, out, err, q.fails(out), nil)
+	}
+	all := q.each()
 	var mu sync.Mutex // of out
 	results, err := g.sideBySide(out.shared(&mu, r), all, func(r *http.Request, one *openAIQuestion) (bus.InferenceResult, error) {
 		info, res, err := g.answer(r, &one.question, one, nil, func(node bus.NodeID, c bus.InferenceChunk) error {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -45,15 +46,20 @@ type reading struct {
 }
 
 // text returns what read says of a document, or has said. While one request has it read, others wait for that one.
-func (k *readings) text(ctx context.Context, name documentName, read func() (string, error)) (string, error) {
+func (k *readings) text(r *http.Request, name documentName, read func() (string, error)) (string, error) {
+	ctx := r.Context()
 	for {
 		x, first := k.find(name)
 		if first {
 			return k.read(ctx, x, read)
 		}
-		select {
-		case <-x.done:
-		case <-ctx.Done():
+		meanwhile(r, func() (int, time.Duration) { return 0, 0 }, func(func(func() error) error) {
+			select {
+			case <-x.done:
+			case <-ctx.Done():
+			}
+		})
+		if ctx.Err() != nil {
 			return "", bus.AsError(context.Cause(ctx))
 		}
 		if !x.left {

@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// asking is a request that ends with ctx.
+func asking(ctx context.Context) *http.Request {
+	return httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/messages", nil)
+}
+
 // reads is a document of a user whose text has so many bytes.
 func (k *readings) reads(t *testing.T, user string, i, size int) (again bool) {
 	t.Helper()
 	again = true
-	text, err := k.text(t.Context(), documentName{user: user, name: fmt.Sprint(i)}, func() (string, error) {
+	text, err := k.text(asking(t.Context()), documentName{user: user, name: fmt.Sprint(i)}, func() (string, error) {
 		again = false
 		return strings.Repeat("x", size), nil
 	})
@@ -59,18 +66,18 @@ func TestReadingIsHandedOver(t *testing.T) {
 		first, leave := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
 		go func() {
-			_, err := k.text(first, name, func() (string, error) { <-first.Done(); return "", first.Err() })
+			_, err := k.text(asking(first), name, func() (string, error) { <-first.Done(); return "", first.Err() })
 			ended <- err
 		}()
 		synctest.Wait()
 		second := make(chan string, 1)
 		go func() {
-			text, err := k.text(t.Context(), name, func() (string, error) { return "read", nil })
+			text, err := k.text(asking(t.Context()), name, func() (string, error) { return "read", nil })
 			second <- fmt.Sprint(text, err)
 		}()
 		impatient, gone := context.WithCancel(t.Context())
 		go func() {
-			_, err := k.text(impatient, name, func() (string, error) { return "", errors.New("it is read twice at once") })
+			_, err := k.text(asking(impatient), name, func() (string, error) { return "", errors.New("it is read twice at once") })
 			ended <- err
 		}()
 		synctest.Wait()
@@ -92,17 +99,17 @@ func TestReadingIsHandedOver(t *testing.T) {
 func TestReadingFails(t *testing.T) {
 	t.Parallel()
 	k, name := readings{most: 100}, documentName{name: "x"}
-	if _, err := k.text(t.Context(), name, func() (string, error) { return "", errors.New("it is broken") }); err == nil {
+	if _, err := k.text(asking(t.Context()), name, func() (string, error) { return "", errors.New("it is broken") }); err == nil {
 		t.Error("no error")
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = k.text(t.Context(), name, func() (string, error) { panic("a fault") })
+		_, _ = k.text(asking(t.Context()), name, func() (string, error) { panic("a fault") })
 	}()
 	if k.reads(t, "", 0, 10) || k.reads(t, "", 1, 101) || k.reads(t, "", 1, 101) || !k.reads(t, "", 0, 10) {
 		t.Error("what is kept is read anew, or what is too long is not")
 	}
-	if text, err := k.text(t.Context(), name, func() (string, error) { return "read", nil }); text != "read" || err != nil {
+	if text, err := k.text(asking(t.Context()), name, func() (string, error) { return "read", nil }); text != "read" || err != nil {
 		t.Errorf("%q %v", text, err)
 	}
 }

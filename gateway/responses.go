@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -342,8 +343,13 @@ func (q *responsesQuestion) ends(out *stream, r bus.InferenceResult) error {
 func (q *responsesQuestion) fails(out *stream, status int, e *bus.Error) error {
 	reply := q.reply("failed")
 	code := "server_error"
-	if status == 429 {
+	switch {
+	case status == http.StatusTooManyRequests:
 		code = "rate_limit_exceeded"
+	case e.Code == bus.CodeTooLarge && status == http.StatusBadRequest:
+		code = "context_length_exceeded"
+	case status == http.StatusBadRequest, status == http.StatusRequestEntityTooLarge: // else clients ask again
+		code = "invalid_prompt"
 	}
 	reply.Error = map[string]string{"code": code, "message": sentence(e)}
 	return q.send(out, "response.failed", map[string]any{"response": reply})

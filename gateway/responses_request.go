@@ -33,19 +33,27 @@ func (g *Gateway) openAIResponse(w http.ResponseWriter, r *http.Request) error {
 	if q.model == "" {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "you must provide a model parameter"), field: "model"}
 	}
-	if err := input.readIn(&documents{g: g, r: r}); err != nil {
+	q.begins()
+	q.rest = func(r *http.Request) error { return q.readInput(g, r, input, store) }
+	return g.tell(w, r, &q.question, &q)
+}
+
+// readInput takes the input, with what it refers to and text in the place of documents.
+func (q *responsesQuestion) readInput(g *Gateway, r *http.Request, input responsesInput, store bool) error {
+	input, err := g.conversation(r, orEmpty(q.previous), input)
+	if err != nil {
 		return err
 	}
-	if input, err = g.conversation(r, orEmpty(q.previous), input); err != nil {
+	if err := input.readIn(&documents{g: g, r: r}); err != nil {
 		return err
 	}
 	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
 		return err
 	}
-	if q.begins(); store {
+	if store {
 		q.storeFor(g, r, input)
 	}
-	return g.tell(w, r, &q.question, &q)
+	return nil
 }
 
 // takeCommon takes what has a word in a task. Whatever else there is means nothing to engines, which
@@ -239,8 +247,9 @@ type responsesItem struct {
 
 // readIn puts text in the place of files.
 func (in responsesInput) readIn(d *documents) error {
-	for i := range in.items {
-		for _, content := range []*openAIContent{&in.items[i].Content, &in.items[i].Output} {
+	for i := range in.items[in.before:] { // what was before has text already
+		item := &in.items[in.before+i]
+		for _, content := range []*openAIContent{&item.Content, &item.Output} {
 			if err := responseParts.readIn(d, content); err != nil {
 				return notRead(fmt.Sprintf("input[%d]", i), err)
 			}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -13,6 +14,21 @@ type question struct {
 	stream bool
 	req    bus.InferenceRequest
 	hosted *hosted // the tools that the swarm has itself; nil where it is asked for none
+	// rest takes in what of the request has documents, which may take long to read; nil where it is done.
+	rest func(*http.Request) error
+}
+
+// readRest does what rest does, and has the client told meanwhile. out is nil where the answer is told at once.
+func (q *question) readRest(r *http.Request, out *stream) error {
+	rest := q.rest
+	if q.rest = nil; rest == nil { // which has all of the request
+		return nil
+	}
+	if out != nil {
+		out.reading = time.Now()
+		defer func() { out.reading = time.Time{} }()
+	}
+	return rest(r)
 }
 
 // teller spells answers as one interface does.

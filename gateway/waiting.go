@@ -36,10 +36,14 @@ func (s *stream) keepAlive(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), waitKey{}, s.waiting))
 }
 
+// waits reports whether the client of a request is told while it waits.
+func waits(r *http.Request) bool { return r.Context().Value(waitKey{}) != nil }
+
 // waitKey finds in a request's context what keepAlive put there.
 type waitKey struct{}
 
-// waiting tells the client that its task waits at a position, or where that is 0 that it runs.
+// waiting tells the client that its task waits at a position, or where that is 0 that it runs. Until a stream has begun an error
+// may have a status of its own, so that a task that runs begins none, but for one that reads a document and takes long.
 func (s *stream) waiting(position int, wait time.Duration) error {
 	if !s.begun && position > 0 {
 		s.w.Header().Set(headerPosition, strconv.Itoa(position))
@@ -47,10 +51,15 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 			s.w.Header().Set(headerWait, strconv.Itoa(int(wait.Round(time.Second)/time.Second)))
 		}
 	}
-	if s.media != eventStream || !s.begun && position == 0 {
-		return nil // an error of a task that runs may have a status of its own still
+	reading := !s.reading.IsZero()
+	long := reading && time.Since(s.reading) > waitsEvery
+	if s.media != eventStream || !s.begun && position == 0 && !long {
+		return nil
 	}
 	text := "working"
+	if reading {
+		text = "reading a document"
+	}
 	if position > 0 {
 		text = fmt.Sprintf("waiting, %d in the queue", position)
 		if wait > 0 {
@@ -66,10 +75,9 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 }
 
 // awaited is Swarm.Stream, and tells the client whenever its task waits.
-func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
-	tell, _ := r.Context().Value(waitKey{}).(func(int, time.Duration) error)
+func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (info bus.TaskInfo, err error) {
 	swarm, can := g.cfg.Swarm.(Queued)
-	if tell == nil || !can {
+	if !can || !waits(r) {
 		return g.cfg.Swarm.Stream(r.Context(), t, piece)
 	}
 	if t.ID == "" {
@@ -77,12 +85,30 @@ func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	}
 	ctx, leave := context.WithCancel(r.Context())
 	defer leave()
+	at := func() (int, time.Duration) {
+		position, wait, _ := swarm.Queued(ctx, t.ID)
+		return position, wait
+	}
+	meanwhile(r, at, func(alone func(func() error) error) {
+		info, err = g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return alone(func() error { return piece(c) }) })
+	})
+	return info, err
+}
+
+// meanwhile tells the client of a request, if it is to be told, that it waits for what do does: where in the queue, at tells. What
+// writes to the client meanwhile does so alone, upon which the client hears nothing for a while.
+func meanwhile(r *http.Request, at func() (int, time.Duration), do func(alone func(func() error) error)) {
+	if !waits(r) {
+		do(func(write func() error) error { return write() })
+		return
+	}
+	tell := r.Context().Value(waitKey{}).(func(int, time.Duration) error)
 	var mu sync.Mutex // of what is written, and of:
 	var next *time.Timer
 	over := false
 	mu.Lock()
 	next = time.AfterFunc(waitsAfter, func() {
-		position, wait, _ := swarm.Queued(ctx, t.ID)
+		position, wait := at()
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -94,17 +120,18 @@ func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 		}
 	})
 	mu.Unlock()
-	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error {
+	defer func() { // also where do panics
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		next.Stop()
+	}()
+	do(func(write func() error) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if !over {
 			next.Reset(waitsEvery)
 		}
-		return piece(c)
+		return write()
 	})
-	mu.Lock()
-	defer mu.Unlock()
-	over = true
-	next.Stop()
-	return info, err
 }
