@@ -22,6 +22,7 @@ type Sized interface {
 var (
 	_ Sized = InferenceRequest{}
 	_ Sized = EmbedRequest{}
+	_ Sized = FileRequest{}
 )
 
 // MarshalOnce encodes v as encoding/json does. What is Sized and long is encoded into memory of about its size, where
@@ -66,6 +67,11 @@ func (r EmbedRequest) JSONSize() int {
 		n += 3 + textSize(s)
 	}
 	return n
+}
+
+// JSONSize implements Sized.
+func (r FileRequest) JSONSize() int {
+	return len(r.Name) + len(r.MediaType) + len(r.Pages) + base64.StdEncoding.EncodedLen(len(r.Content))
 }
 
 // textSize is how long a text is as JSON, where what is escaped is what texts and programs have.

@@ -21,7 +21,8 @@ func TestLongRequestsAreEncodedOnce(t *testing.T) {
 			System: "\xff<b>\u2028", Prompt: long("y"), Stop: []string{}, Tools: json.RawMessage(`[ {"a": 1} ]`),
 			Extra: map[string]json.RawMessage{"b": json.RawMessage(`{"x":1,"x":2}`), "a": json.RawMessage("null")},
 		},
-		"inputs": bus.EmbedRequest{Inputs: strings.SplitAfter(long("a few words. "), " ")},
+		"document": bus.FileRequest{Name: "<a>.pdf", MediaType: "application/pdf", Content: []byte(long("%PDF\xff")), Pages: "1-3"},
+		"inputs":   bus.EmbedRequest{Inputs: strings.SplitAfter(long("a few words. "), " ")},
 	} {
 		want, err := json.Marshal(v)
 		if err != nil {

@@ -190,7 +190,8 @@ func (b *body) answered(size int64) error {
 	return nil
 }
 
-// grows counts n bytes that come to a request on the way to its answer, in place of the results that they are of.
+// grows counts n bytes that come to a request on the way to its answer, in place of the results that they are of; less than 0 are
+// bytes that it needs no more.
 func (b *body) grows(n int) error {
 	come := (b.read + int64(n) - 1) / step
 	if !b.room.change(b.held, come) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,8 @@ type documents struct {
 	count int
 }
 
-// text is what the model gets to read of a document. It counts with the request until its answer ends.
+// text is what the model gets to read of a document. It counts with the request until its answer ends, in place of the document,
+// which goes no further.
 func (d *documents) text(in document) (string, error) {
 	if d.count++; d.count > documentsMost {
 		return "", bus.Errorf(bus.CodeInvalid, "more than %d documents", documentsMost)
@@ -52,7 +54,7 @@ func (d *documents) text(in document) (string, error) {
 		return "", err
 	}
 	if b, counts := d.r.Body.(*body); counts {
-		if err := b.grows(len(text)); err != nil {
+		if err := b.grows(len(text) - base64.StdEncoding.EncodedLen(len(in.data))); err != nil {
 			return "", err
 		}
 	}

@@ -2,10 +2,7 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -57,8 +54,6 @@ func (s slow) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) error)
 	}
 	return s.oracle.Stream(ctx, t, out)
 }
-
-const inChat = `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a","file_data":"aGk="}}]}],"stream":true`
 
 // While a document is read a stream is kept open, as it is while its task waits. What fails late is told within it, in the words of
 // the interface; what fails at once has a status.
@@ -145,30 +140,5 @@ func TestReadingEndsWithItsClient(t *testing.T) {
 				t.Errorf("stream %s: the reading ends after %v", stream, late)
 			}
 		})
-	}
-}
-
-// A document is read once for all answers that are wanted, each of which has its text.
-func TestDocumentOfSeveralAnswers(t *testing.T) {
-	t.Parallel()
-	for _, stream := range []string{"true", "false"} {
-		o, g := newReader(t, aloud)
-		var w *httptest.ResponseRecorder
-		if w = local(t, g, "POST", "/v1/chat/completions", strings.Replace(inChat, "true", stream, 1)+`,"n":3}`); w.Code != http.StatusOK {
-			t.Fatalf("%d %s", w.Code, w.Body)
-		}
-		var texts int
-		for _, task := range o.tasks[1:] {
-			var req bus.InferenceRequest
-			if err := json.Unmarshal(task.Payload, &req); err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(req.Messages[0].Content, "<document>\na\n\na  hi") {
-				texts++
-			}
-		}
-		if o.tasks[0].Type != bus.TypeFile || len(o.tasks) != 4 || texts != 3 {
-			t.Errorf("stream %s: %d tasks, of which %d have the text", stream, len(o.tasks), texts)
-		}
 	}
 }

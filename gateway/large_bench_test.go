@@ -14,7 +14,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// largeAsks are requests whose text, or whose image, has about size bytes, by interface.
+// largeAsks are requests whose text, image or document has about size bytes, by interface.
 func largeAsks(size int) map[string]map[string]string {
 	text := strings.Repeat("The sky is blue. ", size/17)
 	image := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x89PNG blue", size/12)))
@@ -35,6 +35,11 @@ func largeAsks(size int) map[string]map[string]string {
 			"/v1/responses":        `{"model":"m","store":false,"input":[{"role":"user","content":[{"type":"input_image","image_url":"` + b64 + image + `"}]}]}`,
 			"/v1/messages":         `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"` + image + `"}}]}]}`,
 		},
+		"document": {
+			"/v1/chat/completions": `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"` + image + `"}}]}]}`,
+			"/v1/responses":        `{"model":"m","store":false,"input":[{"role":"user","content":[{"type":"input_file","file_data":"` + image + `"}]}]}`,
+			"/v1/messages":         `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"` + image + `"}}]}]}`,
+		},
 	}
 }
 
@@ -43,13 +48,17 @@ func largeAsks(size int) map[string]map[string]string {
 func cost(tb testing.TB, path, body string) (allocates, holds float64) {
 	tb.Helper()
 	var before, waits, after runtime.MemStats
-	_, g := newOracle(tb, func(t bus.Task, _ func(bus.Chunk) error) (any, error) {
+	o, g := newOracle(tb, func(t bus.Task, _ func(bus.Chunk) error) (any, error) {
+		if t.Type == bus.TypeFile {
+			return bus.FileResult{Text: "read"}, nil
+		}
 		collect(&waits)
 		if t.Type == bus.TypeEmbed {
 			return bus.EmbedResult{Model: "m", Vectors: [][]float32{{1}}}, nil
 		}
 		return bus.InferenceResult{Text: "Paris", Model: "m", Version: bus.RequestVersion}, nil
 	})
+	o.nodes[1].Types, o.forgets = append(slices.Clone(managing), bus.TypeFile), true
 	r := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))
 	r.RemoteAddr = "127.0.0.1:5"
 	r.Header.Set("Content-Type", "application/json")
