@@ -224,6 +224,8 @@ type InferenceResult struct {
 	Engine       string `json:"engine,omitempty"`
 	PromptTokens int    `json:"prompt_tokens,omitempty"`
 	OutputTokens int    `json:"output_tokens,omitempty"`
+	// CachedTokens are those of PromptTokens that the engine had read before; 0 where it does not tell.
+	CachedTokens int `json:"cached_tokens,omitempty"`
 	// DoneReason is "stop" or "length", and of a request to Load "load" or "unload".
 	DoneReason string `json:"done_reason,omitempty"`
 	// TTFT is the engine's time to its first token; Duration the whole.

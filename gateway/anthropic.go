@@ -78,7 +78,10 @@ func (q *anthropicQuestion) reply(content []any, usage map[string]any) anthropic
 }
 
 func (q *anthropicQuestion) usage(r bus.InferenceResult) map[string]any {
-	out := map[string]any{"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens}
+	out := map[string]any{"input_tokens": max(0, r.PromptTokens-r.CachedTokens), "output_tokens": r.OutputTokens}
+	if r.CachedTokens > 0 { // all that it read is the sum of both
+		out["cache_read_input_tokens"] = r.CachedTokens
+	}
 	if q.hosted != nil {
 		out["server_tool_use"] = map[string]int{"web_search_requests": q.searches, "web_fetch_requests": q.fetches}
 	}

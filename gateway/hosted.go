@@ -193,13 +193,13 @@ func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, pie
 	if in, ok := r.Body.(*body); ok {
 		in.stays = true
 	}
-	var read, written int
+	var read, cached, written int
 	id := q.task
 	for open := true; ; open = q.hosted.open() {
 		info, res, over, err := g.round(r, id, q, t, out, piece, open)
 		id = "" // what it finds, and what it says of that, are tasks of their own
-		read, written = read+res.PromptTokens, written+res.OutputTokens
-		res.PromptTokens, res.OutputTokens = read, written
+		read, cached, written = read+res.PromptTokens, cached+res.CachedTokens, written+res.OutputTokens
+		res.PromptTokens, res.CachedTokens, res.OutputTokens = read, cached, written
 		if err != nil || over {
 			return info, res, err
 		}

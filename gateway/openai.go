@@ -112,6 +112,13 @@ type openAIUsage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
+	// Details are told where the engine tells them.
+	Details *cachedTokens `json:"prompt_tokens_details,omitempty"`
+}
+
+// cachedTokens is how much of a prompt an engine had read before.
+type cachedTokens struct {
+	N int `json:"cached_tokens"`
 }
 
 // openAIReply is an answer, or a piece of one.
@@ -195,7 +202,11 @@ func (q *openAIQuestion) finish(r bus.InferenceResult) *string {
 }
 
 func usageOf(r bus.InferenceResult) *openAIUsage {
-	return &openAIUsage{PromptTokens: r.PromptTokens, CompletionTokens: r.OutputTokens, TotalTokens: r.PromptTokens + r.OutputTokens}
+	out := &openAIUsage{PromptTokens: r.PromptTokens, CompletionTokens: r.OutputTokens, TotalTokens: r.PromptTokens + r.OutputTokens}
+	if r.CachedTokens > 0 {
+		out.Details = &cachedTokens{r.CachedTokens}
+	}
+	return out
 }
 
 // whole spells an answer at once.

@@ -157,7 +157,7 @@ func (q *openAIQuestion) usageOf(results []bus.InferenceResult) *openAIUsage {
 	var sum bus.InferenceResult
 	for i, r := range results {
 		if i%q.choices == 0 {
-			sum.PromptTokens += r.PromptTokens
+			sum.PromptTokens, sum.CachedTokens = sum.PromptTokens+r.PromptTokens, sum.CachedTokens+r.CachedTokens
 		}
 		sum.OutputTokens += r.OutputTokens
 	}

@@ -130,7 +130,7 @@ func (q *responsesQuestion) ended(r bus.InferenceResult) responsesReply {
 	out.CompletedAt = &now
 	out.Usage = map[string]any{
 		"input_tokens": r.PromptTokens, "output_tokens": r.OutputTokens, "total_tokens": r.PromptTokens + r.OutputTokens,
-		"input_tokens_details":  map[string]int{"cached_tokens": 0}, // engines do not tell
+		"input_tokens_details":  cachedTokens{r.CachedTokens},
 		"output_tokens_details": map[string]int{"reasoning_tokens": 0},
 	}
 	if q.store != nil {

@@ -61,6 +61,7 @@ func left(req bus.InferenceRequest, said bus.Said) (tokens int, over bool) {
 // overall makes the figures of a rest those of the whole answer. The prompt had the beginning in it.
 func overall(res bus.InferenceResult, said bus.Said) bus.InferenceResult {
 	res.PromptTokens = max(0, res.PromptTokens-said.Tokens)
+	res.CachedTokens = min(res.CachedTokens, res.PromptTokens)
 	res.OutputTokens += said.Tokens
 	return asFast(res, said)
 }

@@ -59,9 +59,9 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 // farOff is how much less time an engine may say that it took than the clock saw before its word is not taken.
 const farOff = 10
 
-// sampleOf takes the engine's word where it tells its times, and else the clock's.
+// sampleOf takes the engine's word where it tells its times, and else the clock's. What it had read before took no time.
 func sampleOf(m bus.ModelInfo, r bus.InferenceResult, chunks int, begin, first, last time.Time) sample {
-	x := sample{wrote: r.OutputTokens, read: r.PromptTokens, writing: r.Writing, reading: r.Reading, at: time.Now()}
+	x := sample{wrote: r.OutputTokens, read: max(0, r.PromptTokens-r.CachedTokens), writing: r.Writing, reading: r.Reading, at: time.Now()}
 	clock := last.Sub(first)
 	if r.Writing == 0 || r.Writing < clock/farOff { // the first token was there when the clock began
 		if x.wrote == 0 {

@@ -27,10 +27,25 @@ type openAIEvent struct {
 		Logprobs     json.RawMessage
 	}
 	Usage struct {
-		PromptTokens     int `json:"prompt_tokens"`
-		CompletionTokens int `json:"completion_tokens"`
+		PromptTokens     int             `json:"prompt_tokens"`
+		CompletionTokens int             `json:"completion_tokens"`
+		Details          json.RawMessage `json:"prompt_tokens_details"`
 	}
-	Error json.RawMessage
+	// Timings are those of llama-server.
+	Timings json.RawMessage
+	Error   json.RawMessage
+}
+
+// cached is how much of the prompt the server had read before, as most tell it, or as an older llama-server does.
+func (e *openAIEvent) cached() int {
+	var details struct {
+		Cached int `json:"cached_tokens"`
+	}
+	var timings struct {
+		Cached int `json:"cache_n"`
+	}
+	_, _ = json.Unmarshal(e.Usage.Details, &details), json.Unmarshal(e.Timings, &timings) // what is something else does not tell
+	return min(max(details.Cached, timings.Cached), e.Usage.PromptTokens)
 }
 
 type openAIPiece struct {
@@ -203,7 +218,7 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 		return false, o.c.broken(msg)
 	}
 	if e.Usage.CompletionTokens > 0 {
-		a.result.PromptTokens, a.result.OutputTokens = e.Usage.PromptTokens, e.Usage.CompletionTokens
+		a.result.PromptTokens, a.result.OutputTokens, a.result.CachedTokens = e.Usage.PromptTokens, e.Usage.CompletionTokens, e.cached()
 	}
 	for _, c := range e.Choices {
 		if c.FinishReason != "" {

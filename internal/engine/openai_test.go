@@ -65,6 +65,26 @@ func TestOpenAIAnswers(t *testing.T) {
 	}
 }
 
+// What a server had read before is told as it tells it, and no more than the prompt has.
+func TestOpenAICachedTokens(t *testing.T) {
+	t.Parallel()
+	for told, want := range map[string]int{
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":7}}`:                         7,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9},"timings":{"cache_n":7,"prompt_n":2,"prompt_ms":1.5}`:                7,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":0}},"timings":{"cache_n":0}`: 0,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":null}`:                                        0,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":10}}`:                        9,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":-1}}`:                        0,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9,"prompt_tokens_details":[]},"timings":"1 ms"`:                         0,
+		`"usage":{"completion_tokens":2,"prompt_tokens":9}`:                                                                     0,
+	} {
+		s := openAI(t, text(event("Paris")+finish+`data: {"choices":[],`+told+"}\n\n"+doneEvent))
+		if a := ask(t.Context(), probe(t, s), "small.gguf", "capital?"); a.err != nil || a.res.PromptTokens != 9 || a.res.CachedTokens != want {
+			t.Errorf("%s: %+v, %v, want %d", told, a.res, a.err, want)
+		}
+	}
+}
+
 func TestOpenAIReasonLengthAndLongEvent(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 300<<10) // go-sse's own limit is 64 KiB

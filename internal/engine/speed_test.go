@@ -151,6 +151,13 @@ func TestSpeedByTheClock(t *testing.T) {
 		if got := measure(t, m); got.Writing != 20 || got.Reading != 200 {
 			t.Errorf("%+v, want 20 tokens/s of the answer and 200 of the prompt", got)
 		}
+		for range 20 { // what it had read before takes no time
+			p.result = bus.InferenceResult{PromptTokens: 4000, CachedTokens: 3600, OutputTokens: 101}
+			measure(t, m)
+		}
+		if got := measure(t, m); got.Reading != 200 {
+			t.Errorf("a prompt that is cached for the most part makes it %v tokens/s, want 200", got.Reading)
+		}
 		p.result = bus.InferenceResult{} // nor counts: each chunk is a token
 		if got := measure(t, m); got.Writing != 20 {
 			t.Errorf("%+v, want 20 tokens/s", got)
