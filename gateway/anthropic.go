@@ -8,7 +8,7 @@ import (
 )
 
 // anthropicDialect is Anthropic's interface: https://docs.anthropic.com/en/api/messages
-var anthropicDialect = &dialect{prefix: "/v1/messages", failure: anthropicFailure}
+var anthropicDialect = &dialect{prefix: "/v1/messages", failure: anthropicFailure, requestID: "Request-Id"}
 
 var anthropicRoutes = []route{
 	{"POST /v1/messages", forLocal, anthropicDialect.handle((*Gateway).anthropicMessages)},
@@ -25,7 +25,7 @@ var anthropicErrors = map[int]string{
 }
 
 // anthropicFailure spells an error.
-func anthropicFailure(status int, e *bus.Error, _ string) any {
+func anthropicFailure(id string, status int, e *bus.Error, _ string) any {
 	kind, ok := anthropicErrors[status]
 	switch {
 	case ok:
@@ -35,7 +35,7 @@ func anthropicFailure(status int, e *bus.Error, _ string) any {
 		kind = "api_error"
 	}
 	return map[string]any{
-		"type": "error", "error": map[string]string{"type": kind, "message": sentence(e)}, "request_id": "req_" + string(bus.NewTaskID()),
+		"type": "error", "error": map[string]string{"type": kind, "message": sentence(e)}, "request_id": id,
 	}
 }
 
@@ -232,5 +232,5 @@ func (q *anthropicQuestion) ends(out *stream, r bus.InferenceResult) error {
 }
 
 func (q *anthropicQuestion) fails(out *stream, status int, e *bus.Error) error {
-	return out.event("error", anthropicFailure(status, e, ""))
+	return out.event("error", anthropicFailure(requestID(out.w), status, e, ""))
 }

@@ -18,8 +18,10 @@ import (
 // dialect is an interface that others made.
 type dialect struct {
 	prefix string // of its paths
-	// failure spells an error, which may be about a field of the request.
-	failure func(status int, e *bus.Error, field string) any
+	// failure spells an error of a request of this id, if it has one; it may be about a field of that.
+	failure func(id string, status int, e *bus.Error, field string) any
+	// requestID is the header that names the request in an answer; empty where there is none.
+	requestID string
 	// lax takes bodies that do not say that they are JSON, as curl sends them, unless they come from a
 	// browser.
 	lax bool
@@ -28,7 +30,7 @@ type dialect struct {
 }
 
 // nativeDialect is the swarm's own.
-var nativeDialect = &dialect{failure: func(_ int, e *bus.Error, _ string) any {
+var nativeDialect = &dialect{failure: func(_ string, _ int, e *bus.Error, _ string) any {
 	return struct {
 		Error *bus.Error `json:"error"`
 	}{e}
@@ -39,6 +41,9 @@ var dialects = []*dialect{ollamaDialect, anthropicDialect, openAIDialect}
 
 // dialectOf returns the dialect that a request is in.
 func dialectOf(r *http.Request) *dialect {
+	if asAnthropic(r) && strings.HasPrefix(r.URL.Path, openAIDialect.prefix) {
+		return anthropicDialect
+	}
 	for _, d := range dialects {
 		if strings.HasPrefix(r.URL.Path, d.prefix) {
 			return d
@@ -57,7 +62,37 @@ func (d *dialect) refuseField(g *Gateway, w http.ResponseWriter, status int, e *
 	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	g.write(w, status, d.failure(status, e, field))
+	d.names(w)
+	g.write(w, status, d.failure(requestID(w), status, e, field))
+}
+
+// requestIDs are the headers by which clients find the id of their request in an answer.
+var requestIDs = []string{"X-Request-Id", "Request-Id"}
+
+// names gives a request an id, unless it has one.
+func (d *dialect) names(w http.ResponseWriter) {
+	if d.requestID != "" && requestID(w) == "" {
+		w.Header().Set(d.requestID, "req_"+string(bus.NewTaskID()))
+	}
+}
+
+// requestID is the id that a request has been given; empty where it has none.
+func requestID(w http.ResponseWriter) string {
+	for _, name := range requestIDs {
+		if id := w.Header().Get(name); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// asks gives a request that has an id that of the task which is to answer it.
+func asks(w http.ResponseWriter, task bus.TaskID) {
+	for _, name := range requestIDs {
+		if w.Header().Get(name) != "" {
+			w.Header().Set(name, "req_"+string(task))
+		}
+	}
 }
 
 // sentence is an error with what to do about it.
@@ -71,6 +106,7 @@ func sentence(e *bus.Error) string {
 // handle makes a handler of a function that either answers, or returns an error before it has.
 func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
 	answer := func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+		d.names(w)
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()

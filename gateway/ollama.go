@@ -10,7 +10,7 @@ import (
 )
 
 // ollamaDialect is Ollama's interface: https://github.com/ollama/ollama/blob/main/docs/api.md
-var ollamaDialect = &dialect{prefix: "/api/", lax: true, anyCase: true, failure: func(_ int, e *bus.Error, _ string) any {
+var ollamaDialect = &dialect{prefix: "/api/", lax: true, anyCase: true, failure: func(_ string, _ int, e *bus.Error, _ string) any {
 	return map[string]string{"error": sentence(e)}
 }}
 
@@ -225,7 +225,7 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	var end any
 	if err != nil {
 		_, e := g.explain(r, err)
-		end = ollamaDialect.failure(0, e, "")
+		end = ollamaDialect.failure("", 0, e, "")
 	} else {
 		out.begin(info.NodeID, res.Demo)
 		end = q.last(bus.InferenceChunk{}, res)

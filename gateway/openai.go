@@ -8,7 +8,7 @@ import (
 )
 
 // openAIDialect is OpenAI's interface: https://platform.openai.com/docs/api-reference
-var openAIDialect = &dialect{prefix: "/v1/", failure: openAIFailure}
+var openAIDialect = &dialect{prefix: "/v1/", failure: openAIFailure, requestID: "X-Request-Id"}
 
 var openAIRoutes = []route{
 	{"GET /v1/models", forLocal, ofModels((*Gateway).openAIModels, (*Gateway).anthropicModels)},
@@ -19,7 +19,7 @@ var openAIRoutes = []route{
 }
 
 // openAIFailure spells an error; field is its param.
-func openAIFailure(status int, e *bus.Error, field string) any {
+func openAIFailure(_ string, status int, e *bus.Error, field string) any {
 	kind, code := "api_error", any(nil)
 	switch {
 	case status == http.StatusUnauthorized:
@@ -241,7 +241,7 @@ func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 
 // fails returns what writes why a stream ends.
 func (q *openAIQuestion) fails(out *stream) func(int, *bus.Error) error {
-	return func(status int, e *bus.Error) error { return out.send(openAIFailure(status, e, "")) }
+	return func(status int, e *bus.Error) error { return out.send(openAIFailure("", status, e, "")) }
 }
 
 // over writes the end of a stream.
@@ -271,6 +271,7 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		q.req.Extra = f.left
 	}
 	q.task, q.created = bus.NewTaskID(), time.Now().Unix()
+	asks(w, q.task)
 	if q.id = "chatcmpl-" + string(q.task); !q.chat {
 		q.id = "cmpl-" + string(q.task)
 	}

@@ -84,7 +84,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 	end := any(bus.PullProgress{Status: "success"})
 	if err != nil {
 		_, e := g.explain(r, err)
-		end = ollamaDialect.failure(0, e, "")
+		end = ollamaDialect.failure("", 0, e, "")
 	}
 	out.begin(node.ID, false)
 	if err := out.send(end); err != nil {

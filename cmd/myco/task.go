@@ -172,7 +172,7 @@ func (t taskArg) Validate() error {
 }
 
 // answerIDs are what the ids of answers have before that of their task, in the interfaces of OpenAI and Anthropic.
-var answerIDs = []string{"chatcmpl-", "cmpl-", "msg_"}
+var answerIDs = []string{"chatcmpl-", "cmpl-", "msg_", "req_"}
 
 // whole calls ask with the id that a person means: as it is, else that of the task of an answer that a program has
 // got by HTTP, else that of the one task whose id begins like this.

@@ -51,6 +51,7 @@ func TestTaskByTheBeginningOfItsID(t *testing.T) {
 		{"task", "why", "chatcmpl-xyz"},
 		{"task", "show", "cmpl-xyz"},
 		{"task", "show", "msg_xyz"},
+		{"task", "why", "req_xyz"},
 	} {
 		if o := d.myco(args...).want(t, 0).out; !strings.Contains(o, "xyz") {
 			t.Errorf("%v: %q, want it to be about xyz", args, o)
