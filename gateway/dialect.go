@@ -49,6 +49,9 @@ func dialectOf(r *http.Request) *dialect {
 			return d
 		}
 	}
+	if d := unprefixed[r.URL.Path]; d != nil {
+		return d
+	}
 	return nativeDialect
 }
 

@@ -38,6 +38,21 @@ func TestOrigins(t *testing.T) {
 				t.Errorf("%s at %s: %d, readable by %q", origin, target, w.Code, may(w))
 			}
 		}
+		// Where its base URL has no /v1 it reads that.
+		for _, target := range []string{"/chat/completions", "/messages"} {
+			if w := local(t, g, http.MethodOptions, target, "", append(asks, "Origin", origin)...); w.Code != http.StatusNoContent || may(w) != origin {
+				t.Errorf("%s asks what it may at %s: %d %v", origin, target, w.Code, w.Header())
+			}
+			if w := local(t, g, "POST", target, body, "Origin", origin, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusNotFound || may(w) != origin || !strings.Contains(w.Body.String(), "/v1"+target) {
+				t.Errorf("%s at %s: %d %s, readable by %q", origin, target, w.Code, w.Body, may(w))
+			}
+			if w := local(t, g, "POST", target, body, "Origin", foreign, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden || may(w) != "" {
+				t.Errorf("%s at %s: %d %s, readable by %q", foreign, target, w.Code, w.Body, may(w))
+			}
+			if w := from(t, g, "192.0.2.7:5", "POST", target, body, "Origin", origin, "Authorization", "Bearer wrong"); w.Code != http.StatusUnauthorized || may(w) != origin || at(object(t, w), "error", "type") != "authentication_error" {
+				t.Errorf("%s at %s with a wrong key: %d %s, readable by %q", origin, target, w.Code, w.Body, may(w))
+			}
+		}
 		// From elsewhere it needs a key, and reads that it does.
 		if w := from(t, g, "192.0.2.7:5", "POST", chat, body, "Origin", origin, "Authorization", "Bearer wrong"); w.Code != http.StatusUnauthorized || may(w) != origin {
 			t.Errorf("%s with a wrong key: %d, readable by %q", origin, w.Code, may(w))
