@@ -111,8 +111,8 @@ type stream struct {
 	node          bus.NodeID // who answers, as the client knows; empty where that is not told
 	// more is set where more follows at once: it is sent together.
 	more bool
-	// reading is since when documents of the request are read, before its answer; zero where none are.
-	reading time.Time
+	// asked is when the request was, and reading since when its documents are read, before its answer; zero where none are.
+	asked, reading time.Time
 }
 
 func newNDJSON(w http.ResponseWriter, task bus.TaskID) *stream {

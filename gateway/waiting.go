@@ -33,6 +33,7 @@ type Queued interface {
 // comments for that. Lines of JSON have none, and their clients take the first line for the answer: they
 // find the headers when it begins.
 func (s *stream) keepAlive(r *http.Request) *http.Request {
+	s.asked = time.Now()
 	return r.WithContext(context.WithValue(r.Context(), waitKey{}, s.waiting))
 }
 
@@ -43,7 +44,8 @@ func waits(r *http.Request) bool { return r.Context().Value(waitKey{}) != nil }
 type waitKey struct{}
 
 // waiting tells the client that its task waits at a position, or where that is 0 that it runs. Until a stream has begun an error
-// may have a status of its own, so that a task that runs begins none, but for one that reads a document and takes long.
+// may have a status of its own, so that a task that runs begins none, unless it takes long: programs and proxies on the way wait
+// for the first byte for a minute or less, and a large model takes longer to load.
 func (s *stream) waiting(position int, wait time.Duration) error {
 	if !s.begun && position > 0 {
 		s.w.Header().Set(headerPosition, strconv.Itoa(position))
@@ -51,9 +53,11 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 			s.w.Header().Set(headerWait, strconv.Itoa(int(wait.Round(time.Second)/time.Second)))
 		}
 	}
-	reading := !s.reading.IsZero()
-	long := reading && time.Since(s.reading) > waitsEvery
-	if s.media != eventStream || !s.begun && position == 0 && !long {
+	began, reading := s.asked, !s.reading.IsZero()
+	if reading {
+		began = s.reading
+	}
+	if s.media != eventStream || !s.begun && position == 0 && time.Since(began) <= waitsEvery {
 		return nil
 	}
 	text := "working"

@@ -20,10 +20,14 @@ type crowded struct {
 	lost time.Duration // for so long nobody goes on with the answer, once it has begun
 	fail error
 	ids  chan bus.TaskID // of the task, and of who asked for it
+	runs bool            // it is in no queue
 }
 
 func (c crowded) Queued(_ context.Context, id bus.TaskID) (int, time.Duration, bool) {
 	c.ids <- id
+	if c.runs {
+		return 0, 0, false
+	}
 	return 3, 4200 * time.Millisecond, true
 }
 
@@ -70,7 +74,7 @@ func TestWaitingIsTold(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c := crowded{&swarm{}, tt.wait, tt.lost, tt.fail, make(chan bus.TaskID, 8)}
+				c := crowded{&swarm{}, tt.wait, tt.lost, tt.fail, make(chan bus.TaskID, 8), false}
 				g, err := gateway.New(gateway.Config{Swarm: c, Key: key})
 				if err != nil {
 					t.Fatal(err)
@@ -106,11 +110,53 @@ func TestWaitingIsTold(t *testing.T) {
 	}
 }
 
+// A client whose model takes long to begin is told that it works. Until then an error has a status of its own.
+func TestLongBeginningIsTold(t *testing.T) {
+	t.Parallel()
+	full := bus.Errorf(bus.CodeBusy, "the swarm is full")
+	for _, tt := range []struct {
+		name, path string
+		wait       time.Duration
+		fail       error
+		told       int // comments
+		status     int
+	}{
+		{"a while", "/v1/chat/completions", 10 * time.Second, nil, 0, 200},
+		{"long", "/v1/chat/completions", 25 * time.Second, nil, 2, 200},
+		{"Anthropic's events", "/v1/messages", 25 * time.Second, nil, 2, 200},
+		{"responses", "/v1/responses", 25 * time.Second, nil, 2, 200},
+		{"lines of JSON", "/api/chat", 25 * time.Second, nil, 0, 200},
+		{"a while, and fails", "/v1/chat/completions", 10 * time.Second, full, 0, 429},
+		{"long, and fails", "/v1/chat/completions", 25 * time.Second, full, 2, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g, err := gateway.New(gateway.Config{Swarm: crowded{&swarm{}, tt.wait, 0, tt.fail, make(chan bus.TaskID, 8), true}, Key: key})
+				if err != nil {
+					t.Fatal(err)
+				}
+				body := hello + `,"max_tokens":9,"stream":true}`
+				if tt.path == "/v1/responses" {
+					body = `{"model":"m","input":"hi","stream":true}`
+				}
+				w := local(t, g, "POST", tt.path, body)
+				if n := strings.Count(w.Body.String(), ": working\n\n"); w.Code != tt.status || n != tt.told {
+					t.Errorf("status %d, told %d times:\n%s", w.Code, n, w.Body)
+				}
+				if want := map[bool]string{true: "yes", false: "the swarm is full"}[tt.fail == nil]; !strings.Contains(w.Body.String(), want) {
+					t.Errorf("want %s:\n%s", want, w.Body)
+				}
+			})
+		})
+	}
+}
+
 // Where several answers had to wait, who gives the first of them is told in a comment, too.
 func TestWaitingOfSeveralAnswersIsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := crowded{&swarm{}, 5 * time.Second, 0, nil, make(chan bus.TaskID, 8)}
+		c := crowded{&swarm{}, 5 * time.Second, 0, nil, make(chan bus.TaskID, 8), false}
 		g, err := gateway.New(gateway.Config{Swarm: c, Key: key})
 		if err != nil {
 			t.Fatal(err)
