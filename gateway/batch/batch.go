@@ -79,6 +79,17 @@ func (w *work) copied() Batch {
 
 const batchPrefix = "batch_"
 
+// The parts of what a batch comes to. Each is a file from the beginning, whose record is written at the end.
+const (
+	answerPart = "output"
+	errorPart  = "errors"
+)
+
+// partID is the id of the file that is a part of what a batch comes to.
+func partID(batch, part string) string {
+	return filePrefix + strings.TrimPrefix(batch, batchPrefix) + part
+}
+
 // Begin has the requests of a file answered, of which Endpoint, Input, Metadata, Keep and User are given.
 func (s *Store) Begin(b Batch) (Batch, error) {
 	if _, err := s.File(b.User, b.Input); err != nil {

@@ -2,7 +2,6 @@ package batch_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -243,7 +242,7 @@ func TestBatchGoesOnAfterARestart(t *testing.T) {
 		t.Fatalf("it is %s", got.Status)
 	}
 	// The power goes while a line is written.
-	part, err := os.OpenFile(filepath.Join(dir, b.ID+".output"), os.O_WRONLY|os.O_APPEND, 0)
+	part, err := os.OpenFile(filepath.Join(dir, "file-"+strings.TrimPrefix(b.ID, "batch_")+"output"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,39 +262,39 @@ func TestBatchGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
-// A restart at each moment of the end makes the same files.
+// A restart at each moment of the end makes the same files, whatever the end is.
 func TestBatchEndsAfterARestart(t *testing.T) {
 	t.Parallel()
-	for _, moved := range []string{"nothing", ".output", ".output .errors"} {
-		dir := t.TempDir()
-		s := open(t, dir, &asked{answer: func(_ context.Context, said string, _ int) (batch.Answer, error) {
-			a := well(said)
-			if said == "s1" {
-				a.Status = 500
-			}
-			return a, nil
-		}})
-		stop := runs(t, s)
-		b := await(t, s, begin(t, s, "", requests(3)), over)
-		stop()
-		b.Status = batch.Finalizing
-		for _, part := range []struct{ id, ext string }{{b.Output, ".output"}, {b.Errors, ".errors"}} {
-			if !strings.Contains(moved, part.ext) {
-				if err := os.Rename(filepath.Join(dir, part.id), filepath.Join(dir, b.ID+part.ext)); err != nil {
+	for _, status := range []batch.Status{batch.Finalizing, batch.Cancelling} {
+		for recorded := range 3 {
+			dir := t.TempDir()
+			s := open(t, dir, &asked{answer: func(_ context.Context, said string, _ int) (batch.Answer, error) {
+				a := well(said)
+				if said == "s1" {
+					a.Status = 500
+				}
+				return a, nil
+			}})
+			stop := runs(t, s)
+			b := await(t, s, begin(t, s, "", requests(3)), over)
+			stop()
+			for _, id := range []string{b.Output, b.Errors}[recorded:] {
+				if err := os.Remove(filepath.Join(dir, id+".json")); err != nil {
 					t.Fatal(err)
 				}
 			}
-		}
-		b.Output, b.Errors = "", ""
-		record, err := json.Marshal(b)
-		if err = errors.Join(err, os.WriteFile(filepath.Join(dir, b.ID+".json"), record, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		s = open(t, dir, &asked{})
-		runs(t, s)
-		b = await(t, s, b, over)
-		if answers, errs := outcomes(t, s, "", b.Output), outcomes(t, s, "", b.Errors); b.Status != batch.Completed || len(answers) != 2 || len(errs) != 1 {
-			t.Errorf("%s moved: %d answers and %d errors of %+v", moved, len(answers), len(errs), b)
+			b.Status, b.Output, b.Errors = status, "", ""
+			record, err := json.Marshal(b)
+			if err = errors.Join(err, os.WriteFile(filepath.Join(dir, b.ID+".json"), record, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, dir, &asked{})
+			runs(t, s)
+			b = await(t, s, b, over)
+			answers, errs := outcomes(t, s, "", b.Output), outcomes(t, s, "", b.Errors)
+			if len(answers) != 2 || len(errs) != 1 || b.Done != 2 || b.Erred != 1 || len(s.Files("")) != 3 {
+				t.Errorf("%s, %d recorded: %d answers and %d errors of %+v", status, recorded, len(answers), len(errs), b)
+			}
 		}
 	}
 }
@@ -423,78 +422,3 @@ func TestBatchThatIsNone(t *testing.T) {
 		t.Errorf("%d faults are told", len(b.Faults))
 	}
 }
-
-func TestFiles(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	full := error(nil)
-	s := open(t, dir, &asked{}, func(c *batch.Config) { c.Room = func() error { return full } })
-	f := send(t, s, "u", "hello")
-	if _, err := s.File("", f.ID); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		t.Errorf("the file of another: %v", err)
-	}
-	if err := s.Remove("", f.ID); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		t.Errorf("deleted by another: %v", err)
-	}
-	if _, _, err := s.Content("u", "../"+f.ID); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		t.Errorf("by a path: %v", err)
-	}
-	broken := errors.New("it breaks off")
-	for want, content := range map[error]func(io.Writer) (batch.File, error){
-		broken: func(w io.Writer) (batch.File, error) {
-			_, err := io.WriteString(w, "half")
-			return batch.File{}, cmp.Or(err, broken)
-		},
-		&bus.Error{Code: bus.CodeTooLarge}: func(w io.Writer) (batch.File, error) {
-			_, err := io.CopyN(w, zeros{}, batch.FileMost+1)
-			return batch.File{}, err
-		},
-	} {
-		if _, err := s.Create(content); !errors.Is(err, want) {
-			t.Errorf("%v, want %v", err, want)
-		}
-	}
-	full = bus.Errorf(bus.CodeNoSpace, "full")
-	if _, err := s.Create(func(io.Writer) (batch.File, error) { return batch.File{}, nil }); !errors.Is(err, full) {
-		t.Errorf("a file on a full disk: %v", err)
-	}
-	if _, err := s.Begin(batch.Batch{User: "u", Input: f.ID}); !errors.Is(err, full) {
-		t.Errorf("a batch on a full disk: %v", err)
-	}
-	// What is not whole is gone at the next start, and a record that cannot be read keeps nobody from it.
-	for name, content := range map[string]string{"file-cut": "half", ".file-x.json.1": "{", "file-bad.json": "{", "file-bad": "kept"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s = open(t, dir, &asked{})
-	if files := s.Files("u"); len(files) != 1 || files[0].ID != f.ID || files[0].Bytes != 5 {
-		t.Errorf("files: %+v", files)
-	}
-	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 4 {
-		t.Errorf("left are %v, %v", left, err)
-	}
-	if err := s.Remove("u", f.ID); err != nil || len(s.Files("u")) != 0 {
-		t.Errorf("deleted: %v", err)
-	}
-}
-
-// A file that a batch reads is not deleted.
-func TestFileInUse(t *testing.T) {
-	t.Parallel()
-	s := open(t, t.TempDir(), &asked{})
-	b := begin(t, s, "", requests(1))
-	if err := s.Remove("", b.Input); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
-		t.Errorf("deleted before it was read: %v", err)
-	}
-	runs(t, s)
-	await(t, s, b, over)
-	if err := s.Remove("", b.Input); err != nil {
-		t.Error(err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,10 +142,10 @@ type run struct {
 // open opens what the batch has come to so far.
 func (r *run) open() (err error) {
 	var done, erred int
-	if r.out, done, err = partial(r.s.path(r.b.ID+answerExt), r.b.ID, r.done); err != nil {
+	if r.out, done, err = partial(r.s.path(partID(r.b.ID, answerPart)), r.b.ID, r.done); err != nil {
 		return err
 	}
-	if r.errs, erred, err = partial(r.s.path(r.b.ID+errorExt), r.b.ID, r.done); err != nil {
+	if r.errs, erred, err = partial(r.s.path(partID(r.b.ID, errorPart)), r.b.ID, r.done); err != nil {
 		return errors.Join(err, r.out.Close())
 	}
 	r.s.mu.Lock()
@@ -326,11 +327,11 @@ func (s *Store) end(w *work, refused error) error {
 			return err
 		}
 	}
-	output, err := s.keep(w.Batch, answerExt, "_output.jsonl")
+	output, err := s.keep(w.Batch, answerPart, "_output.jsonl")
 	if err != nil {
 		return err
 	}
-	failures, err := s.keep(w.Batch, errorExt, "_error.jsonl")
+	failures, err := s.keep(w.Batch, errorPart, "_error.jsonl")
 	if err != nil {
 		return err
 	}
@@ -338,33 +339,24 @@ func (s *Store) end(w *work, refused error) error {
 	return s.turn(w, to)
 }
 
-// keep makes a file of a part of what a batch has come to, and returns its id; empty where that is nothing. The id is that of the
-// batch, so that what was cut short is done again. The caller holds mu.
-func (s *Store) keep(b Batch, ext, name string) (string, error) {
-	part := s.path(b.ID + ext)
-	info, err := os.Stat(part)
-	f := File{ID: filePrefix + b.ID[len(batchPrefix):] + ext[1:], User: b.User, Name: b.ID + name, Purpose: "batch_output", Created: time.Now()}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+// keep makes a file of a part of what a batch has come to, and returns its id; empty where that is nothing. What was cut short is
+// done again. The caller holds mu.
+func (s *Store) keep(b Batch, part, name string) (string, error) {
+	id := partID(b.ID, part)
+	info, err := os.Stat(s.path(id))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case info.Size() == 0:
+		return "", atomicfile.Remove(s.path(id))
+	}
+	f := File{ID: id, User: b.User, Name: b.ID + name, Purpose: "batch_output", Bytes: info.Size(), Created: time.Now()}
+	f.Expires = f.Created.Add(cmp.Or(b.Keep, Term))
+	if err := s.write(id, f); err != nil {
 		return "", err
 	}
-	if err != nil || info.Size() == 0 {
-		if err == nil {
-			err = atomicfile.Remove(part)
-		} else if err = nil; s.files[f.ID] != nil { // it was made before, and then this was cut short
-			return f.ID, nil
-		}
-		return "", err
-	}
-	f.Bytes, f.Expires = info.Size(), f.Created.Add(Term)
-	if b.Keep > 0 {
-		f.Expires = f.Created.Add(b.Keep)
-	}
-	if err := s.write(f.ID, f); err != nil {
-		return "", err
-	}
-	if err := atomicfile.Replace(part, s.path(f.ID)); err != nil {
-		return "", err
-	}
-	s.files[f.ID] = &f
-	return f.ID, nil
+	s.files[id] = &f
+	return id, nil
 }

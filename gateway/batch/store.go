@@ -99,12 +99,8 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Names in the folder, behind an id.
-const (
-	recordExt = ".json"   // what is known of a file or a batch
-	answerExt = ".output" // what a batch under way has come to
-	errorExt  = ".errors"
-)
+// recordExt is behind an id, in the name of what is known of a file or a batch.
+const recordExt = ".json"
 
 func (s *Store) path(name string) string { return filepath.Join(s.cfg.Dir, name) }
 
@@ -124,10 +120,12 @@ func (s *Store) load() error {
 		if err := s.loadRecord(id); err != nil {
 			s.cfg.Logger.Warn("passed over a file or batch that cannot be read", "path", s.path(e.Name()), "err", err)
 		}
+		if w := s.batches[id]; strings.HasPrefix(id, batchPrefix) && (w == nil || !w.Status.Over()) {
+			known[partID(id, answerPart)], known[partID(id, errorPart)] = true, true
+		}
 	}
 	for _, e := range entries {
-		id := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(e.Name(), recordExt), answerExt), errorExt)
-		if !known[id] {
+		if !known[strings.TrimSuffix(e.Name(), recordExt)] {
 			if err := atomicfile.Remove(s.path(e.Name())); err != nil {
 				return err
 			}
