@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -214,34 +215,35 @@ type batchKey struct{}
 // ofBatch reports whether nobody waits for a request: it is one of a batch.
 func ofBatch(r *http.Request) bool { return r.Context().Value(batchKey{}) != nil }
 
-// askForBatch answers a request of a batch as if its user had made it, within the limits of the user's key.
-func (g *Gateway) askForBatch(ctx context.Context, user, endpoint string, data []byte) (batch.Answer, error) {
+// enterForBatch waits until the user of a batch may ask one request more, within the limits of the user's key.
+func (g *Gateway) enterForBatch(ctx context.Context, user string) (within context.Context, leave func(), err error) {
 	ctx = context.WithValue(ctx, batchKey{}, true)
-	if user != "" {
-		h := g.holderNamed(user)
-		if h == nil {
-			return batch.Answer{}, errRevoked
-		}
-		held, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
-		leave, err := h.wait(held)
-		if err != nil {
-			return batch.Answer{}, context.Cause(held)
-		}
-		defer leave()
-		ctx = context.WithValue(held, holderKey{}, h)
+	if user == "" {
+		return ctx, func() {}, nil
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(data))
+	h := g.holderNamed(user)
+	if h == nil {
+		return nil, nil, errRevoked
+	}
+	held, cancel := context.WithCancelCause(context.WithValue(ctx, holderKey{}, h))
+	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
+	done, err := h.wait(held)
 	if err != nil {
-		return batch.Answer{}, err
+		stop()
+		cancel(nil)
+		return nil, nil, err
 	}
-	r.Header.Set("Content-Type", "application/json")
+	return held, func() { done(); stop(); cancel(nil) }, nil
+}
+
+// askForBatch answers a request of a batch as if the user who has entered had made it.
+func (g *Gateway) askForBatch(ctx context.Context, endpoint string, data []byte) batch.Answer {
+	r := (&http.Request{
+		Method: http.MethodPost, URL: &url.URL{Path: endpoint}, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(data)), ContentLength: int64(len(data)),
+	}).WithContext(ctx)
 	w := &written{header: http.Header{}}
 	batched[endpoint](g, w, r)
-	if cause := context.Cause(ctx); errors.Is(cause, errRevoked) {
-		return batch.Answer{}, cause
-	}
 	a := batch.Answer{Status: w.status, ID: w.header.Get(headerTask), Body: bytes.TrimSpace(w.body.Bytes())}
 	if !json.Valid(a.Body) {
 		a.Body = []byte("null")
@@ -250,7 +252,7 @@ func (g *Gateway) askForBatch(ctx context.Context, user, endpoint string, data [
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusNotFound, http.StatusInsufficientStorage:
 		a.Later = true // of a model that was there: its node is away
 	}
-	return a, nil
+	return a
 }
 
 // holderNamed returns whose key is that of a Task.User; nil where there is none any more.
@@ -263,18 +265,17 @@ func (g *Gateway) holderNamed(user string) *holder {
 	return nil
 }
 
-// wait is enter for a request that may wait until it is within the limits of its key.
+// wait is enter for a request that may wait until it is within the limits of its key. An error is why ctx has ended.
 func (h *holder) wait(ctx context.Context) (done func(), err error) {
-	if h.rate != nil {
-		if err := h.rate.Wait(ctx); err != nil {
-			return nil, err
-		}
+	if h.rate != nil && h.rate.Wait(ctx) != nil {
+		<-ctx.Done() // the limit may tell that it would be too late
+		return nil, context.Cause(ctx)
 	}
 	if h.room == nil {
 		return func() {}, nil
 	}
-	if err := h.room.Acquire(ctx, 1); err != nil {
-		return nil, err
+	if h.room.Acquire(ctx, 1) != nil {
+		return nil, context.Cause(ctx)
 	}
 	return func() { h.room.Release(1) }, nil
 }
@@ -307,7 +308,7 @@ func (g *Gateway) openBatches(dir string, room func() error) (err error) {
 	if dir == "" {
 		return nil
 	}
-	g.batches, err = batch.Open(batch.Config{Dir: dir, Room: room, Ask: g.askForBatch, Knows: g.knows, Logger: g.cfg.Logger})
+	g.batches, err = batch.Open(batch.Config{Dir: dir, Room: room, Enter: g.enterForBatch, Ask: g.askForBatch, Knows: g.knows, Logger: g.cfg.Logger})
 	return err
 }
 

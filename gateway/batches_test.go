@@ -14,12 +14,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/gateway/batch"
 )
 
 // batching is a gateway that keeps files and batches, and has the requests of these answered until stop is called.
@@ -252,6 +254,59 @@ func TestBatchesKeepToTheirKey(t *testing.T) {
 		t.Errorf("%d were asked, %s", len(o.tasks)-asked, faults)
 	}
 	stop()
+}
+
+// A batch that waits for the limits of its key keeps no other from being answered.
+func TestBatchesWaitForTheirKeyAlone(t *testing.T) {
+	t.Parallel()
+	one, secret := made("one", bus.KeyRequest{Concurrent: 1})
+	hold := make(chan struct{})
+	o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
+		if task.User == one.User() {
+			<-hold
+		}
+		return answers(task, out)
+	})
+	g, stop := batching(t, o, t.TempDir(), one)
+	defer stop()
+	defer close(hold)
+	var content strings.Builder
+	for i := range 100 {
+		content.WriteString(asks(fmt.Sprint(i), "/v1/completions", `{"model":"m","prompt":"hi"}`))
+	}
+	first := begins(t, g, secret, "/v1/completions", content.String())
+	becomes(t, g, secret, first["id"].(string), "in_progress")
+	second := begins(t, g, key, "/v1/completions", content.String())
+	becomes(t, g, key, second["id"].(string), "completed")
+}
+
+// What the limits of a key put off until after the end of a batch is told as expired.
+func TestBatchesExpireWithinTheirLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const perMinute, day = 2, 24 * 60
+		one, secret := made("one", bus.KeyRequest{PerMinute: perMinute})
+		o, _ := newOracle(t, answers)
+		g, stop := batching(t, o, t.TempDir(), one)
+		defer stop()
+		var content strings.Builder
+		for i := range perMinute*day + 10 {
+			content.WriteString(asks(fmt.Sprint(i), "/v1/completions", `{"model":"m","prompt":"hi"}`))
+		}
+		b := begins(t, g, secret, "/v1/completions", content.String())
+		time.Sleep(batch.Window + time.Minute)
+		b = becomes(t, g, secret, b["id"].(string), "expired")
+		w := from(t, g, afar, "GET", fmt.Sprintf("/v1/files/%v/content", b["error_file_id"]), "", "Authorization", "Bearer "+secret)
+		late := lines(t, w)
+		for _, l := range late {
+			if failure, _ := l["error"].(map[string]any); failure["code"] != "batch_expired" {
+				t.Fatalf("%v", l)
+			}
+		}
+		if len(late) < 10 || len(late) > 20 {
+			t.Errorf("%d are too late", len(late))
+		}
+	})
 }
 
 // A request to a node that is away waits for it, and is no error.

@@ -31,13 +31,13 @@ const endpoint = "/v1/chat/completions"
 type asked struct {
 	mu     sync.Mutex
 	times  map[string]int
-	answer func(ctx context.Context, said string, time int) (batch.Answer, error)
+	answer func(ctx context.Context, said string, time int) batch.Answer
 }
 
-func (a *asked) ask(ctx context.Context, _, _ string, body []byte) (batch.Answer, error) {
+func (a *asked) ask(ctx context.Context, _ string, body []byte) batch.Answer {
 	var req struct{ Said string }
 	if err := json.Unmarshal(body, &req); err != nil {
-		return batch.Answer{}, err
+		return batch.Answer{Status: 400}
 	}
 	a.mu.Lock()
 	if a.times == nil {
@@ -49,7 +49,7 @@ func (a *asked) ask(ctx context.Context, _, _ string, body []byte) (batch.Answer
 	if a.answer != nil {
 		return a.answer(ctx, req.Said, n)
 	}
-	return well(req.Said), nil
+	return well(req.Said)
 }
 
 // well is the answer to what was said.
@@ -57,9 +57,12 @@ func well(said string) batch.Answer {
 	return batch.Answer{Status: 200, ID: "task-" + said, Body: fmt.Appendf(nil, `{"to":%q}`, said)}
 }
 
+// free enters anyone.
+func free(ctx context.Context, _ string) (context.Context, func(), error) { return ctx, func() {}, nil }
+
 func open(t *testing.T, dir string, a *asked, change ...func(*batch.Config)) *batch.Store {
 	t.Helper()
-	cfg := batch.Config{Dir: dir, Room: func() error { return nil }, Ask: a.ask, Knows: func(_, model string) bool { return model == "m" }}
+	cfg := batch.Config{Dir: dir, Room: func() error { return nil }, Enter: free, Ask: a.ask, Knows: func(_, model string) bool { return model == "m" }}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -177,11 +180,11 @@ func outcomes(t *testing.T, s *batch.Store, user, id string) map[string]outcome 
 
 func TestBatch(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), &asked{answer: func(_ context.Context, said string, _ int) (batch.Answer, error) {
+	s := open(t, t.TempDir(), &asked{answer: func(_ context.Context, said string, _ int) batch.Answer {
 		if said == "s3" {
-			return batch.Answer{Status: 400, Body: []byte(`{"error":"no"}`)}, nil
+			return batch.Answer{Status: 400, Body: []byte(`{"error":"no"}`)}
 		}
-		return well(said), nil
+		return well(said)
 	}})
 	runs(t, s)
 	b := begin(t, s, "u", requests(200)+"\n\n")
@@ -219,18 +222,18 @@ func TestBatchGoesOnAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	enough := make(chan struct{})
 	first := &asked{}
-	first.answer = func(ctx context.Context, said string, _ int) (batch.Answer, error) {
+	first.answer = func(ctx context.Context, said string, _ int) batch.Answer {
 		first.mu.Lock()
 		begun := len(first.times)
 		first.mu.Unlock()
 		if begun > before {
 			<-ctx.Done() // it is never answered
-			return batch.Answer{}, nil
+			return batch.Answer{}
 		}
 		if begun == before {
 			defer close(enough)
 		}
-		return well(said), nil
+		return well(said)
 	}
 	s := open(t, dir, first)
 	stop := runs(t, s)
@@ -268,12 +271,12 @@ func TestBatchEndsAfterARestart(t *testing.T) {
 	for _, status := range []batch.Status{batch.Finalizing, batch.Cancelling} {
 		for recorded := range 3 {
 			dir := t.TempDir()
-			s := open(t, dir, &asked{answer: func(_ context.Context, said string, _ int) (batch.Answer, error) {
+			s := open(t, dir, &asked{answer: func(_ context.Context, said string, _ int) batch.Answer {
 				a := well(said)
 				if said == "s1" {
 					a.Status = 500
 				}
-				return a, nil
+				return a
 			}})
 			stop := runs(t, s)
 			b := await(t, s, begin(t, s, "", requests(3)), over)
@@ -303,11 +306,11 @@ func TestBatchEndsAfterARestart(t *testing.T) {
 func TestBatchWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := &asked{answer: func(_ context.Context, said string, n int) (batch.Answer, error) {
+		a := &asked{answer: func(_ context.Context, said string, n int) batch.Answer {
 			if said == "s2" && n < 20 {
-				return batch.Answer{Status: 503, Later: true, Body: []byte("{}")}, nil
+				return batch.Answer{Status: 503, Later: true, Body: []byte("{}")}
 			}
-			return well(said), nil
+			return well(said)
 		}}
 		s := open(t, t.TempDir(), a)
 		runs(t, s)
@@ -327,12 +330,12 @@ func TestBatchWaits(t *testing.T) {
 func TestBatchExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), &asked{answer: func(ctx context.Context, said string, _ int) (batch.Answer, error) {
+		s := open(t, t.TempDir(), &asked{answer: func(ctx context.Context, said string, _ int) batch.Answer {
 			if said == "s2" {
 				<-ctx.Done()
-				return batch.Answer{}, nil
+				return batch.Answer{}
 			}
-			return well(said), nil
+			return well(said)
 		}})
 		runs(t, s)
 		b := begin(t, s, "", requests(4))
@@ -352,12 +355,12 @@ func TestBatchExpires(t *testing.T) {
 
 func TestBatchIsCancelled(t *testing.T) {
 	t.Parallel()
-	asks := &asked{answer: func(ctx context.Context, said string, _ int) (batch.Answer, error) {
+	asks := &asked{answer: func(ctx context.Context, said string, _ int) batch.Answer {
 		if said == "s0" {
-			return well(said), nil
+			return well(said)
 		}
 		<-ctx.Done()
-		return batch.Answer{}, nil
+		return batch.Answer{}
 	}}
 	s := open(t, t.TempDir(), asks)
 	runs(t, s)
@@ -384,9 +387,11 @@ func TestBatchIsCancelled(t *testing.T) {
 // A batch whose user may ask no more ends, and says so.
 func TestBatchOfNobody(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), &asked{answer: func(context.Context, string, int) (batch.Answer, error) {
-		return batch.Answer{}, bus.Errorf(bus.CodeForbidden, "the key was revoked")
-	}})
+	s := open(t, t.TempDir(), &asked{}, func(c *batch.Config) {
+		c.Enter = func(context.Context, string) (context.Context, func(), error) {
+			return nil, nil, bus.Errorf(bus.CodeForbidden, "the key was revoked")
+		}
+	})
 	runs(t, s)
 	b := await(t, s, begin(t, s, "u", requests(5)), over)
 	if b.Status != batch.Failed || len(b.Faults) != 1 || b.Faults[0].Message != "the key was revoked" {

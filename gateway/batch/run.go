@@ -261,11 +261,17 @@ func (r *run) one(ctx context.Context, l line) error {
 	}
 }
 
-// ask has the request of a line answered once.
+// ask has the request of a line answered once. It waits for the limits of its user first, and holds nothing meanwhile that requests
+// of others need.
 func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
+	within, leave, err := r.s.cfg.Enter(ctx, r.b.User)
+	if err != nil {
+		return request{}, Answer{}, ended(ctx, err)
+	}
+	defer leave()
 	units := int64(1 + l.size>>20)
-	if err := r.s.window.Acquire(ctx, units); err != nil {
-		return request{}, Answer{}, context.Cause(ctx)
+	if r.s.window.Acquire(within, units) != nil {
+		return request{}, Answer{}, ended(ctx, context.Cause(within))
 	}
 	defer r.s.window.Release(units)
 	if err := r.s.cfg.Room(); err != nil {
@@ -275,14 +281,19 @@ func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
 	if err != nil {
 		return req, Answer{}, err
 	}
-	a, err := r.s.cfg.Ask(ctx, r.b.User, r.b.Endpoint, req.Body)
-	if ctx.Err() != nil { // which says nothing of the request
-		return req, a, context.Cause(ctx)
-	}
-	if err != nil {
-		return req, a, noUser{err}
+	a := r.s.cfg.Ask(within, r.b.Endpoint, req.Body)
+	if within.Err() != nil { // which says nothing of the request
+		return req, a, ended(ctx, context.Cause(within))
 	}
 	return req, a, nil
+}
+
+// ended tells why a request is not answered: ctx has ended, or why its user asks no more.
+func ended(ctx context.Context, why error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return noUser{why}
 }
 
 // tell writes what came of a request.

@@ -54,8 +54,11 @@ type Config struct {
 	Dir string
 	// Room tells why the disk takes no more; nil while it does.
 	Room func() error
-	// Ask has a request answered on behalf of a user. An error tells why that user asks no more.
-	Ask func(ctx context.Context, user, endpoint string, body []byte) (Answer, error)
+	// Enter waits until a user may ask one request more, and returns the context for it, which ends when the user may not any more, and
+	// what is called when it was answered. An error tells why the user asks no more, unless ctx has ended.
+	Enter func(ctx context.Context, user string) (within context.Context, leave func(), err error)
+	// Ask has a request answered, within what Enter returned.
+	Ask func(ctx context.Context, endpoint string, body []byte) Answer
 	// Knows reports whether there is such a model for an endpoint.
 	Knows func(endpoint, model string) bool
 	// Logger gets failures of the disk; default: discards.
