@@ -66,6 +66,7 @@ type Batch struct {
 // work is a batch, and what its goroutine has.
 type work struct {
 	id     string
+	loaded bool                    // it was begun by a program before: the nodes with its models may be yet to come
 	Batch                          // guarded by Store.mu
 	cancel context.CancelCauseFunc // ends its requests; nil unless they run
 }

@@ -399,6 +399,21 @@ func TestBatchOfNobody(t *testing.T) {
 	}
 }
 
+// A program that has just begun knows few nodes: a batch of the one before is not refused for its model.
+func TestBatchIsValidatedAfterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := begin(t, open(t, dir, &asked{}), "", requests(2))
+	s := open(t, dir, &asked{}, func(c *batch.Config) { c.Knows = func(string, string) bool { return false } })
+	runs(t, s)
+	if b = await(t, s, b, over); b.Status != batch.Completed || b.Done != 2 {
+		t.Errorf("%+v", b)
+	}
+	if b = await(t, s, begin(t, s, "", requests(2)), over); b.Status != batch.Failed {
+		t.Errorf("one of its own: %+v", b)
+	}
+}
+
 func TestBatchThatIsNone(t *testing.T) {
 	t.Parallel()
 	line := func(change string) string {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ func (s *Store) finish(ctx context.Context, w *work) error {
 	}
 	defer in.Close()
 	if b.Status == Validating {
-		if b, err = s.validated(w, b, in); err != nil || b.Status.Over() {
+		if b, err = s.validated(ctx, w, b, in); err != nil || b.Status.Over() {
 			return err
 		}
 	}
@@ -108,8 +109,12 @@ func (s *Store) finish(ctx context.Context, w *work) error {
 }
 
 // validated looks at the file of a batch, which has failed or is in progress then; or is ended, if that came before.
-func (s *Store) validated(w *work, b Batch, in *os.File) (Batch, error) {
-	total, faults, err := s.validate(b.Endpoint, in)
+func (s *Store) validated(ctx context.Context, w *work, b Batch, in *os.File) (Batch, error) {
+	knows := s.cfg.Knows
+	if w.loaded {
+		knows = func(string, string) bool { return true }
+	}
+	total, faults, err := validate(ctx, b.Endpoint, in, knows)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -137,6 +142,7 @@ type run struct {
 	mu        sync.Mutex // guards what follows
 	out, errs *os.File
 	done      map[int]bool // the lines that were answered
+	broken    error        // why an outcome may be there in part; nothing is written behind it
 }
 
 // open opens what the batch has come to so far.
@@ -196,6 +202,8 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 	switch why := context.Cause(within); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case r.broken != nil:
+		return nil, r.broken
 	case errors.Is(why, errCancelled):
 		return nil, nil
 	case errors.Is(why, errExpired):
@@ -239,6 +247,11 @@ func (r *run) late() error {
 	r.w.Late = true
 	return nil
 }
+
+var (
+	errCancelled = bus.Errorf(bus.CodeCancelled, "the batch was cancelled")
+	errExpired   = bus.Errorf(bus.CodeExpired, "the batch has taken %v", Window)
+)
 
 // noUser tells that who has begun a batch asks no more.
 type noUser struct{ error }
@@ -298,19 +311,22 @@ func ended(ctx context.Context, why error) error {
 
 // tell writes what came of a request.
 func (r *run) tell(l line, o outcome) error {
-	o.ID = outcomeID(r.b.ID, l.number)
+	o.ID = outcomePrefix(r.b.ID) + strconv.Itoa(l.number)
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.broken != nil {
+		return r.broken
+	}
 	out, count := r.out, &r.w.Done
 	if o.Response == nil || o.Response.StatusCode >= 300 {
 		out, count = r.errs, &r.w.Erred
 	}
-	if _, err := out.Write(append(data, '\n')); err != nil {
-		return err
+	if _, r.broken = out.Write(append(data, '\n')); r.broken != nil {
+		return r.broken
 	}
 	r.done[l.number] = true
 	r.s.mu.Lock()

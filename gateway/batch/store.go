@@ -143,7 +143,7 @@ func (s *Store) loadRecord(id string) error {
 		return err
 	}
 	if strings.HasPrefix(id, batchPrefix) {
-		w := &work{id: id}
+		w := &work{id: id, loaded: true}
 		if err := json.Unmarshal(data, &w.Batch); err != nil {
 			return err
 		}

@@ -1,0 +1,106 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// begun is a Store with a batch whose requests are to be asked, in order.
+func begun(t *testing.T, ask func(ctx context.Context, s *Store, body string) Answer) (*Store, *work) {
+	t.Helper()
+	var s *Store
+	s, err := Open(Config{
+		Dir: t.TempDir(), Room: func() error { return nil }, Knows: func(string, string) bool { return true },
+		Enter: func(ctx context.Context, _ string) (context.Context, func(), error) { return ctx, func() {}, nil },
+		Ask:   func(ctx context.Context, _ string, body []byte) Answer { return ask(ctx, s, string(body)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Create(func(w io.Writer) (File, error) {
+		for _, id := range []string{"a", "b"} {
+			if _, err := io.WriteString(w, `{"custom_id":"`+id+`","method":"POST","url":"/v1/completions","body":{"model":"`+id+`"}}`+"\n"); err != nil {
+				return File{}, err
+			}
+		}
+		return File{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Begin(Batch{Endpoint: "/v1/completions", Input: f.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, s.batches[b.ID]
+}
+
+// An answer that the disk takes in part is a matter of the disk, though the batch is cancelled then: its file is not whole.
+func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, func(ctx context.Context, s *Store, body string) Answer {
+		if strings.Contains(body, `"a"`) {
+			return Answer{Status: 200}
+		}
+		<-ctx.Done() // for the other could not be written
+		for id := range s.batches {
+			if _, err := s.Cancel("", id); err != nil {
+				t.Error(err)
+			}
+		}
+		return Answer{}
+	})
+	in, err := os.Open(s.path(w.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	b, err := s.validated(t.Context(), w, w.Batch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	if err := r.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer r.close() //nolint:errcheck // it is closed already
+	r.out.Close()
+	if refused, err := r.all(t.Context()); !errors.Is(err, os.ErrClosed) || refused != nil {
+		t.Errorf("the end is %v, %v", refused, err)
+	}
+	if err := r.tell(line{number: 2}, outcome{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("something was written behind it: %v", err)
+	}
+}
+
+// A validation ends with the program.
+func TestValidationEnds(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.finish(ctx, w); !errors.Is(err, context.Canceled) || w.Status != Validating {
+		t.Errorf("it is %s, %v", w.Status, err)
+	}
+}
+
+// What cannot be read now is not taken for the end: it would be cut off.
+func TestOutcomesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the disk")
+	first := `{"id":"batch_req_x_1"}` + "\n"
+	done := map[int]bool{}
+	if _, _, err := whole(io.MultiReader(strings.NewReader(first), iotest.ErrReader(broken)), "batch_x", done); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	for _, cut := range []string{"", `{"id":"batch_req_x_2"}`, `{"id":"batch_req_y_2"}` + "\n", `{"id":"batch_req_x_0"}` + "\n", "\x00\x00\n"} {
+		if n, size, err := whole(strings.NewReader(first+cut), "batch_x", done); n != 1 || size != int64(len(first)) || err != nil || !done[1] || len(done) != 1 {
+			t.Errorf("%q: %d of %d bytes, %v, %v", cut, n, size, done, err)
+		}
+	}
+}
