@@ -44,15 +44,19 @@ func batching(t *testing.T, s gateway.Swarm, dir string, keys ...gateway.Key) (g
 	return g, stop
 }
 
-// form is the body of a form of fields in this order, each a name and a value, and its content type.
+// form is the body of a form of fields in this order, each a name and a value, and its content type. The name of a file may stand
+// behind that of its field.
 func form(t *testing.T, fields ...string) (body, media string) {
 	t.Helper()
 	var out strings.Builder
 	w := multipart.NewWriter(&out)
 	for i := 0; i < len(fields); i += 2 {
 		create := w.CreateFormField
-		if fields[i] == "file" {
-			create = func(name string) (io.Writer, error) { return w.CreateFormFile(name, "in.jsonl") }
+		if field, name, named := strings.Cut(fields[i], " "); field == "file" {
+			if !named {
+				name = "in.jsonl"
+			}
+			create = func(string) (io.Writer, error) { return w.CreateFormFile(field, name) }
 		}
 		part, err := create(fields[i])
 		if err == nil {
@@ -342,6 +346,8 @@ func TestFilesAreSent(t *testing.T) {
 	}{
 		{[]string{"purpose", "batch", "file", "{}"}, 200, `"filename":"in.jsonl"`},
 		{[]string{"file", "{}", "purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600"}, 200, `"bytes":2`},
+		{[]string{"file " + long[:255], "{}", "purpose", "batch"}, 200, long[:255]},
+		{[]string{"file " + long[:256], "{}", "purpose", "batch"}, 400, "name of the file"},
 		{[]string{"purpose", "batch"}, 400, "file is required"},
 		{[]string{"file", "{}"}, 400, "this node keeps files for batches"},
 		{[]string{"file", "{}", "purpose", "fine-tune"}, 400, `purpose is \"fine-tune\"`},
@@ -367,7 +373,7 @@ func TestFilesAreSent(t *testing.T) {
 	}
 	// What was refused is not kept.
 	list := object(t, call(t, g, "GET", "/v1/files", ""))
-	if data := list["data"].([]any); len(data) != 2 || list["has_more"] != false {
+	if data := list["data"].([]any); len(data) != 3 || list["has_more"] != false {
 		t.Errorf("%v", list)
 	}
 }

@@ -27,6 +27,8 @@ const (
 	forBatches = "batch" // the purpose of a file of requests
 	// formField bounds a field of a form that is no file, in bytes.
 	formField = 1 << 10
+	// nameMost bounds the name of a file, in bytes, as file systems do.
+	nameMost = 255
 	// The terms that a client may set for a file.
 	shortestTerm, longestTerm = time.Hour, batch.Term
 )
@@ -104,7 +106,9 @@ func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
 		case name == "file" && sent:
 			return f, wrong{err: bus.Errorf(bus.CodeInvalid, "there is more than one file"), field: name}
 		case name == "file":
-			f.Name, sent = part.FileName(), true
+			if f.Name, sent = part.FileName(), true; len(f.Name) > nameMost {
+				return f, wrong{err: bus.Errorf(bus.CodeInvalid, "the name of the file has over %d bytes", nameMost), field: name}
+			}
 			if _, err := io.Copy(out, part); err != nil {
 				return f, notForm(err)
 			}

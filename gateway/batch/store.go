@@ -26,6 +26,8 @@ const (
 	FileMost = 200 << 20
 	// filesMost bounds what all files and answers take, in bytes.
 	filesMost = 4 << 30
+	// roomStep is how many bytes more than have come are counted at a time.
+	roomStep = 1 << 20
 	// Term is how long a file is kept unless its maker wants less, and a batch.
 	Term = 30 * 24 * time.Hour
 	// Window is how long a batch may take.
@@ -83,6 +85,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	files   map[string]*File
+	coming  int64 // bytes of files that are not whole yet
 	batches map[string]*work
 	begin   func(*work) // has one that is under way go on; nil unless Run does
 }
@@ -199,6 +202,7 @@ func (s *Store) fill(id string, content func(io.Writer) (File, error)) (File, er
 		return File{}, s.failed("write a file", err)
 	}
 	c := &checked{s: s, out: out}
+	defer c.arrived()
 	f, err := content(c)
 	if err == nil {
 		if err = out.Sync(); err != nil {
@@ -228,9 +232,9 @@ func (s *Store) add(f File) error {
 
 // checked writes the content of a file, as long as there is room.
 type checked struct {
-	s   *Store
-	out *os.File
-	n   int64
+	s       *Store
+	out     *os.File
+	n, held int64 // bytes that have come, and that are counted as coming
 }
 
 // Write implements io.Writer.
@@ -238,10 +242,12 @@ func (c *checked) Write(p []byte) (int, error) {
 	if c.n += int64(len(p)); c.n > FileMost {
 		return 0, ErrTooLarge
 	}
-	if c.n%(1<<20) < int64(len(p)) {
-		if err := c.s.room(c.n); err != nil {
+	if c.held < c.n {
+		more := c.n - c.held + roomStep
+		if err := c.s.room(more); err != nil {
 			return 0, err
 		}
+		c.held += more
 	}
 	n, err := c.out.Write(p)
 	if err != nil {
@@ -250,19 +256,28 @@ func (c *checked) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// room tells why n bytes more are not taken; nil where they are.
+// arrived counts the content no more as one that comes.
+func (c *checked) arrived() {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.coming -= c.held
+}
+
+// room counts n bytes more as coming, or tells why they are not taken.
 func (s *Store) room(n int64) error {
 	if err := s.cfg.Room(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	kept := s.coming
 	for _, f := range s.files {
-		n += f.Bytes
+		kept += f.Bytes
 	}
-	if n > filesMost {
+	if kept+n > filesMost {
 		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, and has", filesMost>>30).WithHint("delete some: DELETE /v1/files/ID")
 	}
+	s.coming += n
 	return nil
 }
 
