@@ -168,6 +168,26 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// Responses of a batch are not stored: thousands of them would push out those that somebody goes on from.
+func TestBatchesStoreNoResponses(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	b := begins(t, g, key, "/v1/responses", asks("a", "/v1/responses", `{"model":"m","input":"hi"}`))
+	b = becomes(t, g, key, b["id"].(string), "completed")
+	var answer struct {
+		ID    string
+		Store bool
+	}
+	said := strings.TrimPrefix(came(t, g, key, b["output_file_id"])["a"], "200 ")
+	if err := json.Unmarshal([]byte(said), &answer); err != nil || answer.ID == "" || answer.Store {
+		t.Errorf("%s, %v", said, err)
+	}
+	if w := call(t, g, "GET", "/v1/responses/"+answer.ID, ""); w.Code != http.StatusNotFound {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 // Nobody sees or changes the files and batches of another.
 func TestBatchesAreTheirOwners(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ func (q *responsesQuestion) readInput(g *Gateway, r *http.Request, input respons
 	if q.req.Messages, err = input.messages(q.echo.Instructions); err != nil {
 		return err
 	}
-	if store {
+	if store && !ofBatch(r) { // those of a batch would push out what people go on from
 		q.storeFor(g, r, input)
 	}
 	return nil
