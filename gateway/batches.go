@@ -19,8 +19,11 @@ var batchRoutes = []route{
 	{"POST /v1/batches", forLocal, openAIDialect.handle((*Gateway).beginBatch)},
 	{"GET /v1/batches", forLocal, openAIDialect.handle((*Gateway).listBatches)},
 	{"GET /v1/batches/{id}", forLocal, openAIDialect.handle((*Gateway).readBatch)},
-	{"POST /v1/batches/{id}/cancel", forLocal, openAIDialect.handle((*Gateway).cancelBatch)},
+	{cancelRoute, forLocal, openAIDialect.handle((*Gateway).cancelBatch)},
 }
+
+// cancelRoute is no request to the limits of a key, which its batch may have reached.
+const cancelRoute = "POST /v1/batches/{id}/cancel"
 
 // batched are the endpoints whose requests may be in a batch, and what answers them.
 var batched = map[string]func(*Gateway, http.ResponseWriter, *http.Request){

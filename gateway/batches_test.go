@@ -302,6 +302,10 @@ func TestBatchesWaitForTheirKeyAlone(t *testing.T) {
 	becomes(t, g, secret, first["id"].(string), "in_progress")
 	second := begins(t, g, key, "/v1/completions", content.String())
 	becomes(t, g, key, second["id"].(string), "completed")
+	// And its client may cancel it, at the limit.
+	if w := from(t, g, afar, "POST", fmt.Sprintf("/v1/batches/%v/cancel", first["id"]), "", "Authorization", "Bearer "+secret); w.Code != 200 {
+		t.Errorf("cancelled: %d %s", w.Code, w.Body)
+	}
 }
 
 // What the limits of a key put off until after the end of a batch is told as expired.

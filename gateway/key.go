@@ -160,7 +160,7 @@ func (h *holder) may(a access) bool {
 // enter counts a request against the limits of its key. done is called when it has ended; the error
 // tells which limit is reached, and wait how long it may be.
 func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.Duration, err *bus.Error) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || protect.KeyLimits.Off() {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || r.Pattern == cancelRoute || protect.KeyLimits.Off() {
 		return func() {}, 0, nil
 	}
 	if done, err = h.begin(1); err != nil {
