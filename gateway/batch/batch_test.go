@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,17 +385,31 @@ func TestBatchIsCancelled(t *testing.T) {
 	}
 }
 
-// A batch whose user may ask no more ends, and says so.
+// A batch whose user may ask no more ends, and says so to its requests under way too.
 func TestBatchOfNobody(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), &asked{}, func(c *batch.Config) {
-		c.Enter = func(context.Context, string) (context.Context, func(), error) {
-			return nil, nil, bus.Errorf(bus.CodeForbidden, "the key was revoked")
+	revoked := bus.Errorf(bus.CodeForbidden, "the key was revoked")
+	asking := make(chan struct{})
+	entered := atomic.Int32{}
+	s := open(t, t.TempDir(), &asked{answer: func(ctx context.Context, said string, _ int) batch.Answer {
+		close(asking)
+		<-ctx.Done()
+		if err := context.Cause(ctx); !errors.Is(err, revoked) {
+			t.Errorf("%s ends with %v", said, err)
+		}
+		return well(said)
+	}}, func(c *batch.Config) {
+		c.Enter = func(ctx context.Context, user string) (context.Context, func(), error) {
+			if entered.Add(1) == 1 {
+				return free(ctx, user)
+			}
+			<-asking
+			return nil, nil, revoked
 		}
 	})
 	runs(t, s)
 	b := await(t, s, begin(t, s, "u", requests(5)), over)
-	if b.Status != batch.Failed || len(b.Faults) != 1 || b.Faults[0].Message != "the key was revoked" {
+	if b.Status != batch.Failed || len(b.Faults) != 1 || b.Faults[0].Message != "the key was revoked" || b.Done != 0 {
 		t.Errorf("%+v", b)
 	}
 }

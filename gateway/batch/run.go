@@ -256,6 +256,8 @@ var (
 // noUser tells that who has begun a batch asks no more.
 type noUser struct{ error }
 
+func (n noUser) Unwrap() error { return n.error }
+
 // one has the request of a line answered, and writes the answer.
 func (r *run) one(ctx context.Context, l line) error {
 	for wait := againFirst; ; wait = min(2*wait, againMost) {
@@ -325,7 +327,8 @@ func (r *run) tell(l line, o outcome) error {
 	if o.Response == nil || o.Response.StatusCode >= 300 {
 		out, count = r.errs, &r.w.Erred
 	}
-	if _, r.broken = out.Write(append(data, '\n')); r.broken != nil {
+	if _, err := out.Write(append(data, '\n')); err != nil {
+		r.broken = bus.Errorf(bus.CodeUnavailable, "write what came of a request: %w", err)
 		return r.broken
 	}
 	r.done[l.number] = true

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // begun is a Store with a batch whose requests are to be asked, in order.
@@ -48,6 +50,9 @@ func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
 			return Answer{Status: 200}
 		}
 		<-ctx.Done() // for the other could not be written
+		if e := bus.AsError(context.Cause(ctx)); e.Code != bus.CodeUnavailable {
+			t.Errorf("requests under way end with %v, as if it were a fault of theirs", e)
+		}
 		for id := range s.batches {
 			if _, err := s.Cancel("", id); err != nil {
 				t.Error(err)
