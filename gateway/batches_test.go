@@ -337,69 +337,52 @@ func TestBatchesExpireWithinTheirLimits(t *testing.T) {
 	})
 }
 
-// A request to a node that is away waits for it, and is no error.
+// A request that no node can answer at present waits, whatever keeps it, and is no error.
 func TestBatchesWaitForAModel(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	n := 0
-	o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if n++; n == 1 {
-			return nil, bus.Errorf(bus.CodeNoWorker, "no node has it")
+	synctest.Test(t, func(t *testing.T) {
+		keeps := []bus.Code{bus.CodeNoWorker, bus.CodeBusy, bus.CodeUnavailable, bus.CodeNoSpace}
+		n := 0
+		o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
+			if n++; n <= len(keeps) {
+				return nil, bus.Errorf(keeps[n-1], "not now")
+			}
+			return paris()(task, out)
+		})
+		g, stop := batching(t, o, t.TempDir())
+		defer stop()
+		b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`))
+		time.Sleep(time.Minute)
+		b = becomes(t, g, key, b["id"].(string), "completed")
+		if out := came(t, g, key, b["output_file_id"]); n != len(keeps)+1 || !strings.HasPrefix(out["a"], "200") {
+			t.Errorf("asked %d times: %v", n, out)
 		}
-		return paris()(task, out)
 	})
-	g, _ := batching(t, o, t.TempDir())
-	b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`))
-	b = becomes(t, g, key, b["id"].(string), "completed")
-	if out := came(t, g, key, b["output_file_id"]); n != 2 || !strings.HasPrefix(out["a"], "200") {
-		t.Errorf("asked %d times: %v", n, out)
-	}
 }
 
-func TestFilesAreSent(t *testing.T) {
+// What a key has under way when it is revoked is nothing more to its batch.
+func TestBatchesEndWithTheirKey(t *testing.T) {
 	t.Parallel()
-	o, _ := newOracle(t, answers)
-	g, _ := batching(t, o, t.TempDir())
-	long := strings.Repeat("x", 2<<10)
-	for _, c := range []struct {
-		fields []string
-		status int
-		says   string
-	}{
-		{[]string{"purpose", "batch", "file", "{}"}, 200, `"filename":"in.jsonl"`},
-		{[]string{"file", "{}", "purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600"}, 200, `"bytes":2`},
-		{[]string{"file " + long[:255], "{}", "purpose", "batch"}, 200, long[:255]},
-		{[]string{"file " + long[:256], "{}", "purpose", "batch"}, 400, "name of the file"},
-		{[]string{"purpose", "batch"}, 400, "file is required"},
-		{[]string{"file", "{}"}, 400, "this node keeps files for batches"},
-		{[]string{"file", "{}", "purpose", "fine-tune"}, 400, `purpose is \"fine-tune\"`},
-		{[]string{"file", "{}", "file", "{}"}, 400, "more than one file"},
-		{[]string{"file", "{}", "purpose", long}, 400, "none of a file"},
-		{[]string{"file", "{}", "purpose", "batch", "expires_after[seconds]", "5"}, 400, "expires_after"},
-	} {
-		w := sent(t, g, key, c.fields...)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
-			t.Errorf("%.80q: %d %s", c.fields, w.Code, w.Body)
+	synctest.Test(t, func(t *testing.T) {
+		one, secret := made("one", bus.KeyRequest{})
+		hold := make(chan struct{})
+		o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
+			<-hold
+			return answers(task, out)
+		})
+		g, stop := batching(t, o, t.TempDir(), one)
+		defer stop()
+		b := begins(t, g, secret, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`))
+		synctest.Wait() // it is asked
+		g.SetKeys(nil)
+		synctest.Wait()
+		g.SetKeys([]gateway.Key{one})
+		close(hold)
+		b = becomes(t, g, secret, b["id"].(string), "failed")
+		if b["output_file_id"] != nil {
+			t.Errorf("%v", b)
 		}
-	}
-	body, media := form(t, "file", "{}", "purpose", "batch")
-	for what, w := range map[string]*httptest.ResponseRecorder{
-		"without a key":    local(t, g, "POST", "/v1/files", body, "Content-Type", media),
-		"as JSON":          local(t, g, "POST", "/v1/files", body, "Authorization", "Bearer x"),
-		"cut off":          local(t, g, "POST", "/v1/files", body[:len(body)/2], "Content-Type", media, "Authorization", "Bearer x"),
-		"with no boundary": local(t, g, "POST", "/v1/files", body, "Content-Type", "multipart/form-data", "Authorization", "Bearer x"),
-	} {
-		if w.Code != 400 {
-			t.Errorf("%s: %d %s", what, w.Code, w.Body)
-		}
-	}
-	// What was refused is not kept.
-	list := object(t, call(t, g, "GET", "/v1/files", ""))
-	if data := list["data"].([]any); len(data) != 3 || list["has_more"] != false {
-		t.Errorf("%v", list)
-	}
+	})
 }
 
 func TestBatchesRefused(t *testing.T) {

@@ -83,6 +83,31 @@ func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
 	}
 }
 
+// A batch that is cancelled between its validation and its first request asks none.
+func TestCancelledBeforeTheFirst(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, func(_ context.Context, _ *Store, body string) Answer {
+		t.Errorf("asked %s", body)
+		return Answer{}
+	})
+	in, err := os.Open(s.path(w.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	b, err := s.validated(t.Context(), w, w.Batch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	if _, err := s.Cancel("", b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := r.all(t.Context()); refused != nil || err != nil {
+		t.Errorf("%v, %v", refused, err)
+	}
+}
+
 // A validation ends with the program.
 func TestValidationEnds(t *testing.T) {
 	t.Parallel()

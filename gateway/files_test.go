@@ -1,0 +1,86 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestFilesAreSent(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	long := strings.Repeat("x", 2<<10)
+	for _, c := range []struct {
+		fields []string
+		status int
+		says   string
+	}{
+		{[]string{"purpose", "batch", "file", "{}"}, 200, `"filename":"in.jsonl"`},
+		{[]string{"file", "{}", "purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600"}, 200, `"bytes":2`},
+		{[]string{"file " + long[:255], "{}", "purpose", "batch"}, 200, long[:255]},
+		{[]string{"file " + long[:256], "{}", "purpose", "batch"}, 400, "name of the file"},
+		{[]string{"purpose", "batch"}, 400, "file is required"},
+		{[]string{"file", "{}"}, 400, "this node keeps files for batches"},
+		{[]string{"file", "{}", "purpose", "fine-tune"}, 400, `purpose is \"fine-tune\"`},
+		{[]string{"file", "{}", "file", "{}"}, 400, "more than one file"},
+		{[]string{"file", "{}", "purpose", long}, 400, "none of a file"},
+		{[]string{"file", "{}", "purpose", "batch", "expires_after[seconds]", "5"}, 400, "expires_after"},
+	} {
+		w := sent(t, g, key, c.fields...)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%.80q: %d %s", c.fields, w.Code, w.Body)
+		}
+	}
+	body, media := form(t, "file", "{}", "purpose", "batch")
+	for what, w := range map[string]*httptest.ResponseRecorder{
+		"without a key":    local(t, g, "POST", "/v1/files", body, "Content-Type", media),
+		"as JSON":          local(t, g, "POST", "/v1/files", body, "Authorization", "Bearer x"),
+		"cut off":          local(t, g, "POST", "/v1/files", body[:len(body)/2], "Content-Type", media, "Authorization", "Bearer x"),
+		"with no boundary": local(t, g, "POST", "/v1/files", body, "Content-Type", "multipart/form-data", "Authorization", "Bearer x"),
+	} {
+		if w.Code != 400 {
+			t.Errorf("%s: %d %s", what, w.Code, w.Body)
+		}
+	}
+	// What was refused is not kept.
+	list := object(t, call(t, g, "GET", "/v1/files", ""))
+	if data := list["data"].([]any); len(data) != 3 || list["has_more"] != false {
+		t.Errorf("%v", list)
+	}
+}
+
+// Files are listed and read as they were sent, and are kept as long as was said.
+func TestFilesAreKept(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	line := asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`)
+	first := object(t, sent(t, g, key, "file a\"ü.jsonl", line, "purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "7200"))
+	if first["expires_at"].(float64)-first["created_at"].(float64) != 7200 {
+		t.Errorf("sent: %v", first)
+	}
+	w := call(t, g, "GET", fmt.Sprintf("/v1/files/%v/content", first["id"]), "")
+	if h := w.Header(); w.Body.String() != line || h.Get("Content-Length") != fmt.Sprint(len(line)) || h.Get("Content-Disposition") != "attachment; filename*=utf-8''a%22%C3%BC.jsonl" {
+		t.Errorf("read: %q, %v", w.Body, h)
+	}
+	b := object(t, call(t, g, "POST", "/v1/batches", fmt.Sprintf(`{"input_file_id":%q,"endpoint":"/v1/completions","completion_window":"24h","output_expires_after":{"anchor":"created_at","seconds":3600}}`, first["id"])))
+	b = becomes(t, g, key, b["id"].(string), "completed")
+	out := object(t, call(t, g, "GET", fmt.Sprintf("/v1/files/%v", b["output_file_id"]), ""))
+	if out["expires_at"].(float64)-out["created_at"].(float64) != 3600 || out["purpose"] != "batch_output" {
+		t.Errorf("what came: %v", out)
+	}
+	for query, want := range map[string][]any{
+		"": {out["id"], first["id"]}, "order=asc": {first["id"], out["id"]}, "purpose=batch": {first["id"]}, "purpose=vision": nil,
+		"limit=1": {out["id"]}, "limit=1&order=asc&after=" + first["id"].(string): {out["id"]},
+	} {
+		var got []any
+		for _, f := range object(t, call(t, g, "GET", "/v1/files?"+query, ""))["data"].([]any) {
+			got = append(got, f.(map[string]any)["id"])
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+}
