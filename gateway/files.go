@@ -16,11 +16,11 @@ import (
 
 // fileRoutes keep files of requests for batches: https://platform.openai.com/docs/api-reference/files
 var fileRoutes = []route{
-	{"POST /v1/files", forLocal, (*Gateway).sendFile},
-	{"GET /v1/files", forLocal, openAIDialect.handle((*Gateway).listFiles)},
-	{"GET /v1/files/{id}", forLocal, openAIDialect.handle((*Gateway).readFile)},
-	{"DELETE /v1/files/{id}", forLocal, openAIDialect.handle((*Gateway).deleteFile)},
-	{"GET /v1/files/{id}/content", forLocal, openAIDialect.handle((*Gateway).readContent)},
+	{"POST /v1/files", forLocal, ofOpenAI((*Gateway).sendFile)},
+	{"GET /v1/files", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).listFiles))},
+	{"GET /v1/files/{id}", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).readFile))},
+	{"DELETE /v1/files/{id}", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).deleteFile))},
+	{"GET /v1/files/{id}/content", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).readContent))},
 }
 
 const (
