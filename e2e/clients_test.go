@@ -102,7 +102,7 @@ const (
 var onlyNodes = map[string]string{
 	goesOn:  `{"deleted":true,"goes on":true,"stored":true}`,
 	several: `{"choices":3,"same":true}`,
-	batches: `{"answers":20,"completed":20,"deleted":true,"kept":true,"listed":true,"status":"completed","total":20}`,
+	batches: `{"answers":20,"completed":20,"deleted":true,"kept":true,"status":"completed","total":20}`,
 }
 
 const openAISays = "Ollama calls every failure an api_error; a node says invalid_request_error, as OpenAI does"

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -159,8 +161,10 @@ func (g *Gateway) beginBatch(w http.ResponseWriter, r *http.Request) error {
 		}
 		b.Keep = term
 	}
-	if b, err = g.batches.Begin(b); err != nil {
+	if b, err = g.batches.Begin(b); errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		return wrong{err: bus.AsError(err), field: "input_file_id"}
+	} else if err != nil {
+		return wrong{err: bus.AsError(err)}
 	}
 	g.write(w, http.StatusOK, batchOf(b))
 	return nil
@@ -175,8 +179,8 @@ func endpoints() (out []string) {
 }
 
 func (g *Gateway) listBatches(w http.ResponseWriter, r *http.Request) error {
-	if g.batches == nil {
-		return noBatches()
+	if err := g.tellsList(r); err != nil {
+		return err
 	}
 	return list(g, w, r, g.batches.Batches(userOf(r)), 20, 100, func(b batch.Batch) string { return b.ID }, batchOf)
 }
@@ -239,15 +243,22 @@ func (g *Gateway) enterForBatch(ctx context.Context, user string) (within contex
 	return held, func() { done(); stop(); cancel(nil) }, nil
 }
 
-// askForBatch answers a request of a batch as if the user who has entered had made it.
-func (g *Gateway) askForBatch(ctx context.Context, endpoint string, data []byte) batch.Answer {
+// askForBatch answers a request of a batch as if the user who has entered had made it. A panic ends that request alone, as it would
+// in a server: the daemon would ask it again after each start.
+func (g *Gateway) askForBatch(ctx context.Context, endpoint string, data []byte) (a batch.Answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.cfg.Logger.Error("a request of a batch panicked", "endpoint", endpoint, "panic", v, "stack", string(debug.Stack()))
+			a = batch.Answer{Status: http.StatusInternalServerError, Body: []byte(`{"error":{"message":"the node failed","type":"api_error"}}`)}
+		}
+	}()
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: endpoint}, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: io.NopCloser(bytes.NewReader(data)), ContentLength: int64(len(data)),
 	}).WithContext(ctx)
 	w := &written{header: http.Header{}}
 	batched[endpoint](g, w, r)
-	a := batch.Answer{Status: w.status, ID: w.header.Get(headerTask), Body: bytes.TrimSpace(w.body.Bytes())}
+	a = batch.Answer{Status: w.status, ID: requestID(w), Body: bytes.TrimSpace(w.body.Bytes())}
 	if !json.Valid(a.Body) {
 		a.Body = []byte("null")
 	}
@@ -266,21 +277,6 @@ func (g *Gateway) holderNamed(user string) *holder {
 		}
 	}
 	return nil
-}
-
-// wait is enter for a request that may wait until it is within the limits of its key. An error is why ctx has ended.
-func (h *holder) wait(ctx context.Context) (done func(), err error) {
-	if h.rate != nil && h.rate.Wait(ctx) != nil {
-		<-ctx.Done() // the limit may tell that it would be too late
-		return nil, context.Cause(ctx)
-	}
-	if h.room == nil {
-		return func() {}, nil
-	}
-	if h.room.Acquire(ctx, 1) != nil {
-		return nil, context.Cause(ctx)
-	}
-	return func() { h.room.Release(1) }, nil
 }
 
 // written is a response that is read here.
@@ -306,13 +302,18 @@ func (w *written) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// openBatches reads the files and batches of a folder; there are none where it is empty.
-func (g *Gateway) openBatches(dir string, room func() error) (err error) {
+// openBatches reads the files and batches of a folder; there are none where it is empty, or cannot be read or made: the disk may
+// be full, and the node is of use without.
+func (g *Gateway) openBatches(dir string, room func() error) {
 	if dir == "" {
-		return nil
+		return
 	}
-	g.batches, err = batch.Open(batch.Config{Dir: dir, Room: room, Enter: g.enterForBatch, Ask: g.askForBatch, Knows: g.knows, Logger: g.cfg.Logger})
-	return err
+	s, err := batch.Open(batch.Config{Dir: dir, Room: room, Enter: g.enterForBatch, Ask: g.askForBatch, Knows: g.knows, Holds: func(user string) bool { return user == "" || g.holderNamed(user) != nil }, Logger: g.cfg.Logger})
+	if err != nil {
+		g.cfg.Logger.Warn("this node keeps no files and batches", "err", err)
+		return
+	}
+	g.batches = s
 }
 
 // RunBatches has the requests of batches answered until ctx ends.

@@ -223,61 +223,116 @@ func TestBatchesAreTheirOwners(t *testing.T) {
 // A batch does no more than the key that has begun it: it keeps to its limits, and ends with it.
 func TestBatchesKeepToTheirKey(t *testing.T) {
 	t.Parallel()
-	one, secret := made("one", bus.KeyRequest{Concurrent: 2})
-	var mu sync.Mutex
-	now, most := 0, 0
-	hold, held := make(chan struct{}), make(chan struct{}, 99)
+	synctest.Test(t, func(t *testing.T) {
+		one, secret := made("one", bus.KeyRequest{Concurrent: 3})
+		var mu sync.Mutex
+		now, most := 0, 0
+		hold, held := make(chan struct{}), make(chan struct{}, 99)
+		o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
+			if !task.Part {
+				return answers(task, out)
+			}
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			held <- struct{}{}
+			<-hold
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return answers(task, out)
+		})
+		dir := t.TempDir()
+		g, stop := batching(t, o, dir, one)
+		var content strings.Builder
+		for i := range 20 {
+			content.WriteString(asks(fmt.Sprint(i), "/v1/completions", `{"model":"m","prompt":"hi"}`))
+		}
+		b := begins(t, g, secret, "/v1/completions", content.String())
+		<-held
+		<-held
+		time.Sleep(time.Second) // in which a third would come
+		for range 3 {           // for who waits for an answer there is one more
+			if w := from(t, g, afar, "POST", "/v1/completions", `{"model":"m","prompt":"hi"}`, "Authorization", "Bearer "+secret); w.Code != 200 {
+				t.Errorf("beside the batch: %d %s", w.Code, w.Body)
+			}
+		}
+		close(hold)
+		becomes(t, g, secret, b["id"].(string), "completed")
+		if most != 2 {
+			t.Errorf("%d requests at a time, and the key may have 3", most)
+		}
+		stop()
+
+		// It was begun with a key that is revoked by the time that it would go on.
+		b = begins(t, g, secret, "/v1/completions", content.String())
+		asked := len(o.tasks)
+		two, others := made("two", bus.KeyRequest{})
+		g, stop = batching(t, o, dir, two)
+		if w := from(t, g, afar, "GET", "/v1/batches/"+b["id"].(string), "", "Authorization", "Bearer "+others); w.Code != http.StatusNotFound {
+			t.Errorf("another sees it: %d", w.Code)
+		}
+		for limit := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			record, err := os.ReadFile(filepath.Join(dir, b["id"].(string)+".json"))
+			if err == nil && bytes.Contains(record, []byte(`"status":"failed"`)) {
+				break
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("after a minute it is %s, %v", record, err)
+			}
+		}
+		g.SetKeys([]gateway.Key{one}) // who comes back, sees what became of it
+		b = becomes(t, g, secret, b["id"].(string), "failed")
+		if faults, _ := json.Marshal(b["errors"]); !strings.Contains(string(faults), "was revoked") || len(o.tasks) != asked {
+			t.Errorf("%d were asked, %s", len(o.tasks)-asked, faults)
+		}
+		stop()
+	})
+}
+
+// A request that makes the node fail ends, and the batch goes on.
+func TestBatchesOutlastAPanic(t *testing.T) {
+	t.Parallel()
 	o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
-		mu.Lock()
-		now++
-		most = max(most, now)
-		mu.Unlock()
-		held <- struct{}{}
-		<-hold
-		mu.Lock()
-		now--
-		mu.Unlock()
+		if strings.Contains(string(task.Payload), "panic") {
+			panic("as asked")
+		}
 		return answers(task, out)
 	})
-	dir := t.TempDir()
-	g, stop := batching(t, o, dir, one)
-	var content strings.Builder
-	for i := range 20 {
-		content.WriteString(asks(fmt.Sprint(i), "/v1/completions", `{"model":"m","prompt":"hi"}`))
+	g, _ := batching(t, o, t.TempDir())
+	b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"panic"}`)+asks("b", "/v1/completions", `{"model":"m","prompt":"hi"}`))
+	b = becomes(t, g, key, b["id"].(string), "completed")
+	if out, failed := came(t, g, key, b["output_file_id"]), came(t, g, key, b["error_file_id"]); len(out) != 1 || !strings.HasPrefix(failed["a"], "500 {") {
+		t.Errorf("%v, %v", out, failed)
 	}
-	b := begins(t, g, secret, "/v1/completions", content.String())
-	<-held
-	<-held
-	close(hold)
-	becomes(t, g, secret, b["id"].(string), "completed")
-	if most != 2 {
-		t.Errorf("%d requests at a time, and the key may have 2", most)
-	}
-	stop()
+}
 
-	// It was begun with a key that is revoked by the time that it would go on.
-	b = begins(t, g, secret, "/v1/completions", content.String())
-	asked := len(o.tasks)
-	two, others := made("two", bus.KeyRequest{})
-	g, stop = batching(t, o, dir, two)
-	if w := from(t, g, afar, "GET", "/v1/batches/"+b["id"].(string), "", "Authorization", "Bearer "+others); w.Code != http.StatusNotFound {
-		t.Errorf("another sees it: %d", w.Code)
+// Where the folder cannot be made the rest of the node is of use.
+func TestNoBatches(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for limit := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		record, err := os.ReadFile(filepath.Join(dir, b["id"].(string)+".json"))
-		if err == nil && bytes.Contains(record, []byte(`"status":"failed"`)) {
-			break
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, filepath.Join(file, "batches"))
+	if w := call(t, g, "GET", "/v1/batches", ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "no files and batches") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	wantStatus(t, "a question", call(t, g, "POST", "/v1/completions", `{"model":"m","prompt":"hi"}`), http.StatusOK)
+}
+
+// What the owner has sent is named to nobody who has no key, be it a program of this machine.
+func TestListsWantAKey(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	for _, target := range []string{"/v1/files", "/v1/batches"} {
+		for header, status := range map[string]int{"": 403, "Bearer any": 403, "Bearer " + key: 200} {
+			wantStatus(t, target+" with "+header, local(t, g, "GET", target, "", "Authorization", header), status)
 		}
-		if time.Now().After(limit) {
-			t.Fatalf("after a minute it is %s, %v", record, err)
-		}
 	}
-	g.SetKeys([]gateway.Key{one}) // who comes back, sees what became of it
-	b = becomes(t, g, secret, b["id"].(string), "failed")
-	if faults, _ := json.Marshal(b["errors"]); !strings.Contains(string(faults), "was revoked") || len(o.tasks) != asked {
-		t.Errorf("%d were asked, %s", len(o.tasks)-asked, faults)
-	}
-	stop()
 }
 
 // A batch that waits for the limits of its key keeps no other from being answered.

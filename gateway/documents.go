@@ -48,7 +48,7 @@ func (d *documents) text(in document) (string, error) {
 	if err := req.Validate(); err != nil {
 		return "", err
 	}
-	name := documentName{user: userOf(d.r), name: req.Name, media: req.MediaType, sum: sha256.Sum256(in.data)}
+	name := documentName{user: userOf(d.r), batch: ofBatch(d.r), name: req.Name, media: req.MediaType, sum: sha256.Sum256(in.data)}
 	text, err := d.g.readings.text(d.r, name, func() (string, error) { return d.read(req) })
 	if err != nil {
 		return "", err
@@ -71,6 +71,9 @@ func (d *documents) read(req bus.FileRequest) (string, error) {
 		return "", err
 	}
 	t.Timeout, t.Part = documentTime, true
+	if ofBatch(d.r) {
+		t.Timeout = 0 // it waits behind all that people ask
+	}
 	if b, counts := d.r.Body.(*body); counts {
 		defer func(was bool) { b.stays = was }(b.stays)
 		b.stays = true

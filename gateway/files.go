@@ -29,6 +29,8 @@ const (
 	formField = 1 << 10
 	// nameMost bounds the name of a file, in bytes, as file systems do.
 	nameMost = 255
+	// termAnchor and termSeconds are the fields of a form that say when a file expires.
+	termAnchor, termSeconds = "expires_after[anchor]", "expires_after[seconds]"
 	// The terms that a client may set for a file.
 	shortestTerm, longestTerm = time.Hour, batch.Term
 )
@@ -51,6 +53,7 @@ func objectOf(f batch.File) fileObject {
 
 // sendFile keeps the file of a form. It goes to the disk as it comes, and takes no room of other requests.
 func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
+	openAIDialect.names(w)
 	if err := g.takeFile(w, r); err != nil {
 		openAIDialect.explainTo(g, w, r, err)
 	}
@@ -76,10 +79,8 @@ func (g *Gateway) takeFile(w http.ResponseWriter, r *http.Request) error {
 		in: http.MaxBytesReader(unwrapped(w), r.Body, most), control: http.NewResponseController(w),
 		room: newRoom(2 * batch.FileMost),
 	}
-	f, err := g.batches.Create(func(out io.Writer) (batch.File, error) {
-		f, err := readForm(multipart.NewReader(in, params["boundary"]), out)
-		f.User = userOf(r)
-		return f, err
+	f, err := g.batches.Create(userOf(r), func(out io.Writer) (batch.File, error) {
+		return readForm(multipart.NewReader(in, params["boundary"]), out)
 	})
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (g *Gateway) takeFile(w http.ResponseWriter, r *http.Request) error {
 
 // readForm reads the form of a file, whose fields come in any order, and writes the file to out.
 func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
-	fields, sent := map[string]string{}, false
+	fields, sent := map[string]string{"purpose": "", termAnchor: "", termSeconds: ""}, false
 	for {
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -113,12 +114,15 @@ func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
 				return f, notForm(err)
 			}
 		default:
+			if _, known := fields[name]; !known {
+				continue // and what it says is passed over
+			}
 			value, err := io.ReadAll(io.LimitReader(part, formField+1))
 			if err != nil {
 				return f, notForm(err)
 			}
-			if len(value) > formField || len(fields) > maxNames {
-				return f, wrong{err: bus.Errorf(bus.CodeInvalid, "the form is none of a file")}
+			if len(value) > formField {
+				return f, wrong{err: bus.Errorf(bus.CodeInvalid, "%s has over %d bytes", name, formField), field: name}
 			}
 			fields[name] = string(value)
 		}
@@ -129,9 +133,9 @@ func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
 	if f.Purpose = fields["purpose"]; f.Purpose != forBatches {
 		return f, wrong{err: bus.Errorf(bus.CodeInvalid, "purpose is %q: this node keeps files for batches, want %q", f.Purpose, forBatches), field: "purpose"}
 	}
-	if term := fields["expires_after[seconds]"]; term != "" {
+	if term := fields[termSeconds]; term != "" {
 		seconds, err := strconv.Atoi(term)
-		keep, why := termOf(fields["expires_after[anchor]"], seconds)
+		keep, why := termOf(fields[termAnchor], seconds)
 		if err != nil || why != nil {
 			return f, wrong{err: errTerm, field: "expires_after"}
 		}
@@ -162,9 +166,22 @@ func noBatches() error {
 	return wrong{err: bus.Errorf(bus.CodeNotFound, "this node keeps no files and batches")}
 }
 
-func (g *Gateway) listFiles(w http.ResponseWriter, r *http.Request) error {
-	if g.batches == nil {
+// tellsList refuses lists to programs without a key: they would name what another user of this machine has sent, whose ids are
+// known to nobody else.
+func (g *Gateway) tellsList(r *http.Request) error {
+	switch {
+	case g.batches == nil:
 		return noBatches()
+	case holderOf(r) == nil:
+		return wrong{err: bus.Errorf(bus.CodeForbidden, "what there is is told to who has a key").
+			WithHint("send the header Authorization: Bearer KEY, with a key of `myco key create` on this node, or the content of %s in its data directory", bus.HTTPKeyFile)}
+	}
+	return nil
+}
+
+func (g *Gateway) listFiles(w http.ResponseWriter, r *http.Request) error {
+	if err := g.tellsList(r); err != nil {
+		return err
 	}
 	files := g.batches.Files(userOf(r))
 	if purpose := r.URL.Query().Get("purpose"); purpose != "" {

@@ -25,7 +25,8 @@ func TestFilesAreSent(t *testing.T) {
 		{[]string{"file", "{}"}, 400, "this node keeps files for batches"},
 		{[]string{"file", "{}", "purpose", "fine-tune"}, 400, `purpose is \"fine-tune\"`},
 		{[]string{"file", "{}", "file", "{}"}, 400, "more than one file"},
-		{[]string{"file", "{}", "purpose", long}, 400, "none of a file"},
+		{[]string{"file", "{}", "purpose", long}, 400, "purpose has over"},
+		{[]string{"file", "{}", strings.Repeat("name", 1<<18), long, "purpose", "batch"}, 200, `"bytes":2`},
 		{[]string{"file", "{}", "purpose", "batch", "expires_after[seconds]", "5"}, 400, "expires_after"},
 	} {
 		w := sent(t, g, key, c.fields...)
@@ -46,7 +47,7 @@ func TestFilesAreSent(t *testing.T) {
 	}
 	// What was refused is not kept.
 	list := object(t, call(t, g, "GET", "/v1/files", ""))
-	if data := list["data"].([]any); len(data) != 3 || list["has_more"] != false {
+	if data := list["data"].([]any); len(data) != 4 || list["has_more"] != false {
 		t.Errorf("%v", list)
 	}
 }

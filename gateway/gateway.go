@@ -92,7 +92,7 @@ type Config struct {
 	// steps of 1 MiB after the first of each. One alone may have more. Beyond it requests are refused with CodeBusy. Default
 	// 512 MiB; see the function of this name.
 	BodyRoom int64
-	// BatchDir is the folder for files and batches; empty: none are kept. Room tells why the disk takes no more of them; required
+	// BatchDir is the folder for files and batches; empty, or of no use: none are kept. Room tells why the disk takes no more of them; required
 	// with it.
 	BatchDir string
 	Room     func() error
@@ -169,8 +169,7 @@ func Keyless() []string {
 	return out
 }
 
-// New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid, a BatchDir that cannot be read one with
-// CodeUnavailable.
+// New makes a Gateway. A Config without key or Swarm is an Error with CodeInvalid.
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Key == "" || cfg.Swarm == nil {
 		return nil, bus.Errorf(bus.CodeInvalid, "gateway: no key or no swarm")
@@ -190,9 +189,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.life, g.end = context.WithCancel(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)
-	if err := g.openBatches(cfg.BatchDir, cfg.Room); err != nil {
-		return nil, err
-	}
+	g.openBatches(cfg.BatchDir, cfg.Room)
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		h := g.allowed(r.access, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.do(g, w, req) }))

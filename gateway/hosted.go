@@ -399,6 +399,9 @@ func hostedTask[T any](g *Gateway, r *http.Request, typ string, payload any, err
 		return out, err
 	}
 	t.Timeout, t.Part = hostedTime, true
+	if ofBatch(r) {
+		t.Timeout = 0 // as of documents
+	}
 	info, err := g.runTask(r, t, func(bus.Chunk) error { return nil })
 	if err == nil {
 		out, err = bus.Result[T](info)

@@ -191,6 +191,41 @@ func (h *holder) begin(n int) (done func(), err *bus.Error) {
 	return func() { h.room.Release(int64(n)) }, nil
 }
 
+// spareEvery is how often a batch looks for room within the limits of its key.
+const spareEvery = 100 * time.Millisecond
+
+// wait waits until the key has one request to spare. An error is why ctx has ended.
+func (h *holder) wait(ctx context.Context) (done func(), err error) {
+	for {
+		if done, ok := h.spare(time.Now()); ok {
+			return done, nil
+		}
+		select {
+		case <-time.After(spareEvery):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// spare is enter for a request of a batch: where the key may make more than one, another stays for who waits for an answer.
+func (h *holder) spare(now time.Time) (done func(), ok bool) {
+	done = func() {}
+	if h.room != nil {
+		n := int64(min(2, h.Concurrent))
+		if !h.room.TryAcquire(n) {
+			return nil, false
+		}
+		h.room.Release(n - 1)
+		done = func() { h.room.Release(1) }
+	}
+	if h.rate != nil && (h.rate.TokensAt(now) < float64(min(2, h.PerMinute)) || !h.rate.AllowN(now, 1)) {
+		done()
+		return nil, false
+	}
+	return done, true
+}
+
 func requests(n int) string {
 	if n == 1 {
 		return "1 request"

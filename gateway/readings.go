@@ -32,6 +32,7 @@ type readings struct {
 // would else hear by the time it takes that somebody has sent the same.
 type documentName struct {
 	user, name, media string
+	batch             bool // for a batch, which may wait longer than who else has it read
 	sum               [sha256.Size]byte
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -43,17 +42,13 @@ func batchCalls(base *url.URL, model string) []call {
 		if err != nil {
 			return nil, err
 		}
-		listed, found := c.Batches.ListAutoPaging(ctx, openai.BatchListParams{Limit: openai.Int(1)}), false
-		for listed.Next() {
-			found = found || listed.Current().ID == b.ID
-		}
 		deleted, err := c.Files.Delete(ctx, file.ID)
-		if err := errors.Join(err, listed.Err()); err != nil {
+		if err != nil {
 			return refusal(err)
 		}
 		return map[string]any{
 			"kept": true, "status": b.Status, "answers": answers, "completed": b.RequestCounts.Completed, "total": b.RequestCounts.Total,
-			"listed": found, "deleted": deleted.Deleted,
+			"deleted": deleted.Deleted,
 		}, nil
 	}}}
 }

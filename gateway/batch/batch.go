@@ -17,7 +17,7 @@ type Status string
 // The statuses of a batch, in OpenAI's words.
 const (
 	Validating Status = "validating"
-	Failed     Status = "failed" // its file is none of requests
+	Failed     Status = "failed" // its file is none of requests, or who has begun it asks no more
 	InProgress Status = "in_progress"
 	Finalizing Status = "finalizing"
 	Completed  Status = "completed" // each request has an answer, which may be an error
@@ -57,7 +57,7 @@ type Batch struct {
 	Expires time.Time            `json:"expires"`
 	// Late tells that not all requests were answered in time.
 	Late bool `json:"late,omitempty"`
-	// Total are its requests, Done those that were answered, and Erred those that were answered with an error.
+	// Total are its requests, Done those that were answered well, and Erred those with an error, or none in time.
 	Total int `json:"total"`
 	Done  int `json:"done"`
 	Erred int `json:"erred"`
@@ -103,14 +103,8 @@ func (s *Store) Begin(b Batch) (Batch, error) {
 	b.ID, b.Status, b.At, b.Expires = batchPrefix+string(bus.NewTaskID()), Validating, map[Status]time.Time{Validating: now}, now.Add(Window)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	open := 0
-	for _, w := range s.batches {
-		if !w.Status.Over() {
-			open++
-		}
-	}
-	if open >= batchesMost {
-		return Batch{}, bus.Errorf(bus.CodeBusy, "this node may have %d batches under way, and has", batchesMost).WithHint("wait for one of them to end")
+	if err := s.makeRoom(b.User); err != nil {
+		return Batch{}, err
 	}
 	if s.files[b.Input] == nil {
 		return Batch{}, bus.Errorf(bus.CodeNotFound, "there is no file %q here any more", b.Input)
@@ -124,6 +118,40 @@ func (s *Store) Begin(b Batch) (Batch, error) {
 		s.begin(w)
 	}
 	return w.copied(), nil
+}
+
+// makeRoom tells why a user may not begin a batch, or has an old one give way where there are many. The caller holds mu.
+func (s *Store) makeRoom(user string) error {
+	all, own := 0, 0
+	over := map[string][]*work{} // by user
+	for _, w := range s.batches {
+		switch {
+		case w.Status.Over():
+			over[w.User] = append(over[w.User], w)
+		case w.User == user:
+			own++
+			fallthrough
+		default:
+			all++
+		}
+	}
+	if all+own >= batchesMost {
+		return bus.Errorf(bus.CodeBusy, "this node has %d batches under way, %d of them yours, and no more than %d may be", all, own, batchesMost-own).
+			WithHint("wait for one of them to end")
+	}
+	if len(s.batches) < keptMost {
+		return nil
+	}
+	var most []*work
+	for _, of := range over {
+		if len(of) > len(most) {
+			most = of
+		}
+	}
+	if len(most) > 0 {
+		s.forget(slices.MinFunc(most, func(a, b *work) int { return a.At[Validating].Compare(b.At[Validating]) }))
+	}
+	return nil
 }
 
 // Batches lists the batches of a user, newest first.

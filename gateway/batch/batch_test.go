@@ -63,7 +63,7 @@ func free(ctx context.Context, _ string) (context.Context, func(), error) { retu
 
 func open(t *testing.T, dir string, a *asked, change ...func(*batch.Config)) *batch.Store {
 	t.Helper()
-	cfg := batch.Config{Dir: dir, Room: func() error { return nil }, Enter: free, Ask: a.ask, Knows: func(_, model string) bool { return model == "m" }}
+	cfg := batch.Config{Dir: dir, Room: func() error { return nil }, Enter: free, Ask: a.ask, Knows: func(_, model string) bool { return model == "m" }, Holds: func(string) bool { return true }}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -92,9 +92,9 @@ func runs(t *testing.T, s *batch.Store) (stop func()) {
 
 func send(t *testing.T, s *batch.Store, user, content string) batch.File {
 	t.Helper()
-	f, err := s.Create(func(w io.Writer) (batch.File, error) {
+	f, err := s.Create(user, func(w io.Writer) (batch.File, error) {
 		_, err := io.WriteString(w, content)
-		return batch.File{User: user, Name: "in.jsonl", Purpose: "batch"}, err
+		return batch.File{Name: "in.jsonl", Purpose: "batch"}, err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +308,7 @@ func TestBatchWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &asked{answer: func(_ context.Context, said string, n int) batch.Answer {
-			if said == "s2" && n < 20 {
+			if said == "s2" && n < 150 {
 				return batch.Answer{Status: 503, Later: true, Body: []byte("{}")}
 			}
 			return well(said)
@@ -321,7 +321,7 @@ func TestBatchWaits(t *testing.T) {
 			t.Errorf("after ten minutes: %+v", b)
 		}
 		time.Sleep(10 * time.Minute)
-		if b, _ = s.Batch("", b.ID); b.Status != batch.Completed || b.Done != 4 || a.times["s2"] != 20 || a.times["s1"] != 1 {
+		if b, _ = s.Batch("", b.ID); b.Status != batch.Completed || b.Done != 4 || a.times["s2"] != 150 || a.times["s1"] != 1 {
 			t.Errorf("in the end: %+v, asked %v", b, a.times)
 		}
 	})

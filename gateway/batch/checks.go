@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,8 +8,12 @@ import (
 	"os"
 )
 
-// faultsMost bounds what is told of a file that is none of requests.
-const faultsMost = 20
+const (
+	// faultsMost bounds what is told of a file that is none of requests.
+	faultsMost = 20
+	// customMost bounds a custom_id, and the name of a model, in bytes.
+	customMost = 512
+)
 
 // checks finds what is wrong with the requests of a file.
 type checks struct {
@@ -37,35 +40,42 @@ func (c *checks) line(l line, data []byte) Fault {
 }
 
 func (c *checks) request(req request) Fault {
-	var body struct {
-		Model  *string
-		Stream bool
-	}
+	var body map[string]json.RawMessage // whose names are as they are spelled, unlike those of a struct
 	err := json.Unmarshal(req.Body, &body)
 	before, twice := c.names[req.CustomID]
+	stream := string(body["stream"])
 	switch {
 	case req.CustomID == "":
 		return Fault{Code: "missing_required_parameter", Message: "custom_id is missing"}
+	case len(req.CustomID) > customMost:
+		return Fault{Code: "invalid_request", Message: fmt.Sprintf("custom_id has over %d bytes", customMost)}
 	case twice:
-		return Fault{Code: "duplicate_custom_id", Message: fmt.Sprintf("custom_id %q is that of line %d too", req.CustomID, before)}
+		return Fault{Code: "duplicate_custom_id", Message: fmt.Sprintf("custom_id %.100q is that of line %d too", req.CustomID, before)}
 	case req.Method != "POST":
-		return Fault{Code: "invalid_method", Message: fmt.Sprintf("method is %q, want POST", req.Method)}
+		return Fault{Code: "invalid_method", Message: fmt.Sprintf("method is %.100q, want POST", req.Method)}
 	case req.URL != c.endpoint:
-		return Fault{Code: "mismatched_endpoint", Message: fmt.Sprintf("url is %q, and the endpoint of the batch %s", req.URL, c.endpoint)}
-	case err != nil || !bytes.HasPrefix(bytes.TrimSpace(req.Body), []byte("{")):
+		return Fault{Code: "mismatched_endpoint", Message: fmt.Sprintf("url is %.100q, and the endpoint of the batch %s", req.URL, c.endpoint)}
+	case err != nil || body == nil:
 		return Fault{Code: "invalid_json_line", Message: "body is not the JSON object of a request"}
-	case body.Stream:
-		return Fault{Code: "invalid_request", Message: "stream is true: the answers of a batch do not come in pieces"}
-	case body.Model == nil || *body.Model == "":
-		return Fault{Code: "missing_required_parameter", Message: "model is missing"}
+	case stream != "" && stream != "false" && stream != "null":
+		return Fault{Code: "invalid_request", Message: "stream is not false: the answers of a batch do not come in pieces"}
 	}
-	known, looked := c.models[*body.Model]
+	return c.model(body["model"])
+}
+
+// model tells what is wrong with the model of a request.
+func (c *checks) model(raw json.RawMessage) Fault {
+	var name string
+	if json.Unmarshal(raw, &name) != nil || name == "" || len(name) > customMost {
+		return Fault{Code: "missing_required_parameter", Message: "model is missing, or is no name"}
+	}
+	known, looked := c.models[name]
 	if !looked {
-		known = c.knows(c.endpoint, *body.Model)
-		c.models[*body.Model] = known
+		known = c.knows(c.endpoint, name)
+		c.models[name] = known
 	}
 	if !known {
-		return Fault{Code: "model_not_found", Message: fmt.Sprintf("no node of the swarm has the model %q now", *body.Model)}
+		return Fault{Code: "model_not_found", Message: fmt.Sprintf("no node of the swarm has the model %.100q now", name)}
 	}
 	return Fault{}
 }

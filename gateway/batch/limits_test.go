@@ -82,12 +82,12 @@ func TestBatchWaitsForRoom(t *testing.T) {
 	})
 }
 
-// There are so many batches under way, and no more.
+// There are so many batches under way, and nobody has more of them than there may be besides.
 func TestBatchesUnderWay(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), &asked{})
 	input := send(t, s, "", requests(1)).ID
-	for range 100 {
+	for range 50 {
 		if _, err := s.Begin(batch.Batch{Endpoint: endpoint, Input: input}); err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +95,36 @@ func TestBatchesUnderWay(t *testing.T) {
 	if _, err := s.Begin(batch.Batch{Endpoint: endpoint, Input: input}); !errors.Is(err, &bus.Error{Code: bus.CodeBusy}) {
 		t.Errorf("one too many: %v", err)
 	}
+	if _, err := s.Begin(batch.Batch{User: "u", Endpoint: endpoint, Input: send(t, s, "u", requests(1)).ID}); err != nil {
+		t.Errorf("of another: %v", err)
+	}
+}
+
+// Requests whose node is away do not keep those behind them from being asked.
+func TestBatchPassesOverWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var back atomic.Bool
+		s := open(t, t.TempDir(), &asked{answer: func(_ context.Context, said string, _ int) batch.Answer {
+			var n int
+			if _, err := fmt.Sscanf(said, "s%d", &n); err != nil || n < 200 && !back.Load() {
+				return batch.Answer{Later: true}
+			}
+			return well(said)
+		}})
+		stop := runs(t, s)
+		defer stop()
+		b := begin(t, s, "", requests(400))
+		time.Sleep(5 * time.Minute)
+		if b, _ = s.Batch("", b.ID); b.Status != batch.InProgress || b.Done != 200 {
+			t.Errorf("while the node is away: %+v", b)
+		}
+		back.Store(true)
+		time.Sleep(5 * time.Minute)
+		if b, _ = s.Batch("", b.ID); b.Status != batch.Completed || b.Done != 400 {
+			t.Errorf("in the end: %+v", b)
+		}
+	})
 }
 
 // A file that expires stays as long as a batch reads it.
@@ -102,14 +132,14 @@ func TestFileExpiresBehindItsBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), &asked{answer: func(_ context.Context, said string, n int) batch.Answer {
-			if n < 200 {
+			if n < 1500 {
 				return batch.Answer{Later: true}
 			}
 			return well(said)
 		}})
 		stop := runs(t, s)
 		defer stop()
-		f, err := s.Create(func(w io.Writer) (batch.File, error) {
+		f, err := s.Create("", func(w io.Writer) (batch.File, error) {
 			_, err := io.WriteString(w, requests(1))
 			return batch.File{Expires: time.Now().Add(time.Hour)}, err
 		})
@@ -166,5 +196,36 @@ func TestRecordsOfOthers(t *testing.T) {
 	s = open(t, dir, &asked{})
 	if files, batches := s.Files(""), s.Batches(""); len(files) != 1 || len(batches) != 1 {
 		t.Errorf("%v, %v", files, batches)
+	}
+}
+
+// What a user had whose key is gone goes, too.
+func TestUserWhoIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), &asked{}, func(c *batch.Config) { c.Holds = func(user string) bool { return user != "gone" } })
+		stop := runs(t, s)
+		defer stop()
+		for _, user := range []string{"here", "gone"} {
+			begin(t, s, user, requests(1))
+		}
+		time.Sleep(time.Hour + time.Minute)
+		if here, gone := len(s.Files("here")), len(s.Files("gone")); here != 2 || gone != 0 || len(s.Batches("here")) != 1 || len(s.Batches("gone")) != 0 {
+			t.Errorf("%d files of who is here, %d of who is gone, and %v", here, gone, s.Batches("gone"))
+		}
+	})
+}
+
+// What is wrong is told in few words, however much it is.
+func TestFaultsAreShort(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), &asked{})
+	runs(t, s)
+	long := strings.Repeat("x", 1<<20)
+	for _, change := range []string{`"c0"=>"` + long + `"`, "POST=>" + long, "chat=>" + long, `"m"=>"` + long + `"`, `"m"=>"` + long[:500] + `"`} {
+		b := await(t, s, begin(t, s, "", strings.NewReplacer(strings.Split(change, "=>")...).Replace(requests(1))), over)
+		if b.Status != batch.Failed || len(b.Faults) != 1 || len(b.Faults[0].Message) > 300 {
+			t.Errorf("%.20s: %.500s", change, fmt.Sprint(b))
+		}
 	}
 }

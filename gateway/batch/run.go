@@ -22,8 +22,9 @@ const (
 	windowUnits = 64
 	// waitingMost bounds the requests of one batch that are asked or wait to be asked again.
 	waitingMost = 128
-	// A request that may be answered later is asked again after againFirst, then twice as long, at most againMost.
-	againFirst, againMost = time.Second, time.Minute
+	// A request that may be answered later is asked again after againFirst, then twice as long, againTries times. Then those behind
+	// it come first. Where the disk fails it is tried again so, too, at most after againMost.
+	againFirst, againMost, againTries = time.Second, time.Minute, 5
 	// expireEvery is how often what is old is deleted.
 	expireEvery = time.Hour
 )
@@ -94,7 +95,7 @@ func (s *Store) finish(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	r := newRun(s, w, b, in)
 	if err := r.open(); err != nil {
 		return err
 	}
@@ -114,7 +115,11 @@ func (s *Store) validated(ctx context.Context, w *work, b Batch, in *os.File) (B
 	if w.loaded {
 		knows = func(string, string) bool { return true }
 	}
+	if err := s.check.Acquire(ctx, 1); err != nil {
+		return Batch{}, err
+	}
 	total, faults, err := validate(ctx, b.Endpoint, in, knows)
+	s.check.Release(1)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -139,10 +144,17 @@ type run struct {
 	b  Batch // as it was at the beginning
 	in *os.File
 
+	entering chan struct{} // held by the one request that waits for the limits of its user
+
 	mu        sync.Mutex // guards what follows
 	out, errs *os.File
+	held      int64        // bytes of these, which count as coming
 	done      map[int]bool // the lines that were answered
 	broken    error        // why an outcome may be there in part; nothing is written behind it
+}
+
+func newRun(s *Store, w *work, b Batch, in *os.File) *run {
+	return &run{s: s, w: w, b: b, in: in, entering: make(chan struct{}, 1), done: map[int]bool{}}
 }
 
 // open opens what the batch has come to so far.
@@ -154,14 +166,21 @@ func (r *run) open() (err error) {
 	if r.errs, erred, err = partial(r.s.path(partID(r.b.ID, errorPart)), r.b.ID, r.done); err != nil {
 		return errors.Join(err, r.out.Close())
 	}
+	for _, part := range []*os.File{r.out, r.errs} {
+		if info, err := part.Stat(); err == nil {
+			r.held += info.Size()
+		}
+	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.w.Done, r.w.Erred = done, erred
+	r.s.coming[r.b.User] += r.held
 	return nil
 }
 
 // close has what the batch has come to on disk.
 func (r *run) close() error {
+	r.s.arrived(r.b.User, r.held)
 	return errors.Join(r.out.Sync(), r.out.Close(), r.errs.Sync(), r.errs.Close())
 }
 
@@ -183,22 +202,9 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 		defer r.s.mu.Unlock()
 		r.w.cancel = nil
 	}()
-	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+	for left := true; left && err == nil; {
+		left, err = r.pass(within)
 	}
-	group, asking := errgroup.WithContext(within)
-	group.SetLimit(waitingMost)
-	for l, err := range lines(r.in) {
-		if asking.Err() != nil {
-			break
-		}
-		if err != nil {
-			group.Go(func() error { return err })
-		} else if !r.has(l) {
-			group.Go(func() error { return r.one(asking, l) })
-		}
-	}
-	err = group.Wait()
 	switch why := context.Cause(within); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -213,6 +219,27 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 		return err, nil
 	}
 	return nil, err
+}
+
+// pass asks what is not done, and reports whether there is some left that may be answered later.
+func (r *run) pass(ctx context.Context) (left bool, err error) {
+	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
+		return false, err
+	}
+	group, asking := errgroup.WithContext(ctx)
+	group.SetLimit(waitingMost)
+	for l, err := range lines(r.in) {
+		if asking.Err() != nil {
+			break
+		}
+		if err != nil {
+			group.Go(func() error { return err })
+		} else if !r.has(l) {
+			left = true
+			group.Go(func() error { return r.one(asking, l) })
+		}
+	}
+	return left, group.Wait()
 }
 
 // has reports whether a line was answered.
@@ -258,9 +285,10 @@ type noUser struct{ error }
 
 func (n noUser) Unwrap() error { return n.error }
 
-// one has the request of a line answered, and writes the answer.
+// one has the request of a line answered, and writes the answer, unless that may be had later alone.
 func (r *run) one(ctx context.Context, l line) error {
-	for wait := againFirst; ; wait = min(2*wait, againMost) {
+	wait := againFirst
+	for range againTries {
 		req, a, err := r.ask(ctx, l)
 		if err != nil {
 			return err
@@ -273,13 +301,15 @@ func (r *run) one(ctx context.Context, l line) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		wait *= 2
 	}
+	return nil
 }
 
 // ask has the request of a line answered once. It waits for the limits of its user first, and holds nothing meanwhile that requests
 // of others need.
 func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
-	within, leave, err := r.s.cfg.Enter(ctx, r.b.User)
+	within, leave, err := r.enter(ctx)
 	if err != nil {
 		return request{}, Answer{}, ended(ctx, err)
 	}
@@ -289,7 +319,7 @@ func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
 		return request{}, Answer{}, ended(ctx, context.Cause(within))
 	}
 	defer r.s.window.Release(units)
-	if err := r.s.cfg.Room(); err != nil {
+	if err := r.s.room(r.b.User, 0); err != nil {
 		return request{}, Answer{Later: true}, nil
 	}
 	req, err := l.read(r.in)
@@ -301,6 +331,17 @@ func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
 		return req, a, ended(ctx, context.Cause(within))
 	}
 	return req, a, nil
+}
+
+// enter is Config.Enter, for one request at a time: others of the user, who is a person perhaps, may come between.
+func (r *run) enter(ctx context.Context) (within context.Context, leave func(), err error) {
+	select {
+	case r.entering <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	defer func() { <-r.entering }()
+	return r.s.cfg.Enter(ctx, r.b.User)
 }
 
 // ended tells why a request is not answered: ctx has ended, or why its user asks no more.
@@ -332,8 +373,10 @@ func (r *run) tell(l line, o outcome) error {
 		return r.broken
 	}
 	r.done[l.number] = true
+	r.held += int64(len(data)) + 1
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
+	r.s.coming[r.b.User] += int64(len(data)) + 1
 	*count++
 	return nil
 }

@@ -17,14 +17,14 @@ func begun(t *testing.T, ask func(ctx context.Context, s *Store, body string) An
 	t.Helper()
 	var s *Store
 	s, err := Open(Config{
-		Dir: t.TempDir(), Room: func() error { return nil }, Knows: func(string, string) bool { return true },
+		Dir: t.TempDir(), Room: func() error { return nil }, Knows: func(string, string) bool { return true }, Holds: func(string) bool { return true },
 		Enter: func(ctx context.Context, _ string) (context.Context, func(), error) { return ctx, func() {}, nil },
 		Ask:   func(ctx context.Context, _ string, body []byte) Answer { return ask(ctx, s, string(body)) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.Create(func(w io.Writer) (File, error) {
+	f, err := s.Create("", func(w io.Writer) (File, error) {
 		for _, id := range []string{"a", "b"} {
 			if _, err := io.WriteString(w, `{"custom_id":"`+id+`","method":"POST","url":"/v1/completions","body":{"model":"`+id+`"}}`+"\n"); err != nil {
 				return File{}, err
@@ -69,7 +69,7 @@ func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	r := newRun(s, w, b, in)
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestCancelledBeforeTheFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{s: s, w: w, b: b, in: in, done: map[int]bool{}}
+	r := newRun(s, w, b, in)
 	if _, err := s.Cancel("", b.ID); err != nil {
 		t.Fatal(err)
 	}

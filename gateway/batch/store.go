@@ -24,16 +24,18 @@ import (
 const (
 	// FileMost bounds one file, in bytes.
 	FileMost = 200 << 20
-	// filesMost bounds what all files and answers take, in bytes.
-	filesMost = 4 << 30
+	// filesMost bounds what all files take, in bytes, with those that come and the answers of batches under way. Each counts as a
+	// fileLeast at least. Nobody may have more than what is left then.
+	filesMost, fileLeast = 4 << 30, 4 << 10
 	// roomStep is how many bytes more than have come are counted at a time.
 	roomStep = 1 << 20
 	// Term is how long a file is kept unless its maker wants less, and a batch.
 	Term = 30 * 24 * time.Hour
 	// Window is how long a batch may take.
 	Window = 24 * time.Hour
-	// batchesMost bounds the batches that are under way.
-	batchesMost = 100
+	// batchesMost bounds the batches that are under way, of which nobody may have more than what is left then, and keptMost all:
+	// of those that are over the oldest of who has most gives way.
+	batchesMost, keptMost = 100, 1000
 )
 
 // ErrTooLarge is about a file over FileMost.
@@ -61,8 +63,10 @@ type Config struct {
 	Enter func(ctx context.Context, user string) (within context.Context, leave func(), err error)
 	// Ask has a request answered, within what Enter returned.
 	Ask func(ctx context.Context, endpoint string, body []byte) Answer
-	// Knows reports whether there is such a model for an endpoint.
+	// Knows reports whether there is such a model for an endpoint, and Holds whether there is such a user: what those had who are no
+	// more is deleted.
 	Knows func(endpoint, model string) bool
+	Holds func(user string) bool
 	// Logger gets failures of the disk; default: discards.
 	Logger *slog.Logger
 }
@@ -82,10 +86,11 @@ type File struct {
 type Store struct {
 	cfg    Config
 	window *semaphore.Weighted
+	check  *semaphore.Weighted // one file at a time is looked at
 
 	mu      sync.Mutex
 	files   map[string]*File
-	coming  int64 // bytes of files that are not whole yet
+	coming  map[string]int64 // bytes of files that are not whole yet, by user
 	batches map[string]*work
 	begin   func(*work) // has one that is under way go on; nil unless Run does
 }
@@ -95,7 +100,10 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{cfg: cfg, window: semaphore.NewWeighted(windowUnits), files: map[string]*File{}, batches: map[string]*work{}}
+	s := &Store{
+		cfg: cfg, window: semaphore.NewWeighted(windowUnits), check: semaphore.NewWeighted(1),
+		files: map[string]*File{}, coming: map[string]int64{}, batches: map[string]*work{},
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, bus.Errorf(bus.CodeUnavailable, "make the folder of files and batches: %w", err)
 	}
@@ -133,7 +141,7 @@ func (s *Store) load() error {
 	for _, e := range entries {
 		if !known[strings.TrimSuffix(e.Name(), recordExt)] {
 			if err := atomicfile.Remove(s.path(e.Name())); err != nil {
-				return err
+				s.cfg.Logger.Warn("delete what no file or batch has", "path", s.path(e.Name()), "err", err)
 			}
 		}
 	}
@@ -178,14 +186,15 @@ func (s *Store) write(id string, record any) error {
 
 const filePrefix = "file-"
 
-// Create keeps a file, of which content writes up to FileMost bytes and returns the user, the name, the purpose, and when it
+// Create keeps a file of a user, of which content writes up to FileMost bytes and returns the name, the purpose, and when it
 // expires: after Term where that is zero. An error of content is returned as it is.
-func (s *Store) Create(content func(io.Writer) (File, error)) (File, error) {
-	if err := s.room(0); err != nil {
+func (s *Store) Create(user string, content func(io.Writer) (File, error)) (File, error) {
+	if err := s.room(user, fileLeast); err != nil {
 		return File{}, err
 	}
+	defer s.arrived(user, fileLeast)
 	id := filePrefix + string(bus.NewTaskID())
-	f, err := s.fill(id, content)
+	f, err := s.fill(id, user, content)
 	if err == nil {
 		err = s.add(f)
 	}
@@ -196,13 +205,13 @@ func (s *Store) Create(content func(io.Writer) (File, error)) (File, error) {
 }
 
 // fill writes the content of a file.
-func (s *Store) fill(id string, content func(io.Writer) (File, error)) (File, error) {
+func (s *Store) fill(id, user string, content func(io.Writer) (File, error)) (File, error) {
 	out, err := os.OpenFile(s.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return File{}, s.failed("write a file", err)
 	}
-	c := &checked{s: s, out: out}
-	defer c.arrived()
+	c := &checked{s: s, user: user, out: out}
+	defer func() { s.arrived(user, c.held) }()
 	f, err := content(c)
 	if err == nil {
 		if err = out.Sync(); err != nil {
@@ -212,7 +221,7 @@ func (s *Store) fill(id string, content func(io.Writer) (File, error)) (File, er
 	if closed := out.Close(); err == nil && closed != nil {
 		err = s.failed("write a file", closed)
 	}
-	f.ID, f.Bytes, f.Created = id, c.n, time.Now()
+	f.ID, f.User, f.Bytes, f.Created = id, user, c.n, time.Now()
 	if f.Expires.IsZero() {
 		f.Expires = f.Created.Add(Term)
 	}
@@ -233,6 +242,7 @@ func (s *Store) add(f File) error {
 // checked writes the content of a file, as long as there is room.
 type checked struct {
 	s       *Store
+	user    string
 	out     *os.File
 	n, held int64 // bytes that have come, and that are counted as coming
 }
@@ -244,7 +254,7 @@ func (c *checked) Write(p []byte) (int, error) {
 	}
 	if c.held < c.n {
 		more := c.n - c.held + roomStep
-		if err := c.s.room(more); err != nil {
+		if err := c.s.room(c.user, more); err != nil {
 			return 0, err
 		}
 		c.held += more
@@ -256,29 +266,38 @@ func (c *checked) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// arrived counts the content no more as one that comes.
-func (c *checked) arrived() {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	c.s.coming -= c.held
-}
-
-// room counts n bytes more as coming, or tells why they are not taken.
-func (s *Store) room(n int64) error {
+// room counts n bytes more of a user as coming, until arrived is told of them, or tells why they are not taken.
+func (s *Store) room(user string, n int64) error {
 	if err := s.cfg.Room(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.coming
+	all, own := int64(0), s.coming[user]
+	for _, bytes := range s.coming {
+		all += bytes
+	}
 	for _, f := range s.files {
-		kept += f.Bytes
+		bytes := max(f.Bytes, fileLeast)
+		if all += bytes; f.User == user {
+			own += bytes
+		}
 	}
-	if kept+n > filesMost {
-		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, and has", filesMost>>30).WithHint("delete some: DELETE /v1/files/ID")
+	if all+own+n > filesMost {
+		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, %d MiB of them yours, and no more than as much again may be", filesMost>>30, own>>20).
+			WithHint("delete some: DELETE /v1/files/ID")
 	}
-	s.coming += n
+	s.coming[user] += n
 	return nil
+}
+
+// arrived counts n bytes of a user as coming no more.
+func (s *Store) arrived(user string, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.coming[user] -= n; s.coming[user] == 0 {
+		delete(s.coming, user)
+	}
 }
 
 // failed is an error of the disk.
@@ -341,35 +360,40 @@ func (s *Store) Remove(user, id string) error {
 
 // drop deletes a file, its record first: what has none is deleted at the next start. The caller holds mu.
 func (s *Store) drop(id string) error {
-	delete(s.files, id)
 	if err := atomicfile.Remove(s.path(id + recordExt)); err != nil {
 		return s.failed("delete a file", err)
 	}
+	delete(s.files, id)
 	if err := atomicfile.Remove(s.path(id)); err != nil {
 		return s.failed("delete a file", err)
 	}
 	return nil
 }
 
-// expire deletes what is old.
+// expire deletes what is old, and what belongs to nobody any more.
 func (s *Store) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	read := map[string]bool{}
-	for id, w := range s.batches {
+	for _, w := range s.batches {
 		switch {
 		case !w.Status.Over():
 			read[w.Input] = true
-		case now.Sub(w.At[Validating]) > Term:
-			delete(s.batches, id)
-			if err := atomicfile.Remove(s.path(id + recordExt)); err != nil {
-				s.cfg.Logger.Warn("delete a batch", "id", id, "err", err)
-			}
+		case now.Sub(w.At[Validating]) > Term || !s.cfg.Holds(w.User):
+			s.forget(w)
 		}
 	}
 	for id, f := range s.files {
-		if now.After(f.Expires) && !read[id] {
+		if (now.After(f.Expires) || !s.cfg.Holds(f.User)) && !read[id] {
 			_ = s.drop(id) // it is logged
 		}
+	}
+}
+
+// forget deletes the record of a batch that is over. The caller holds mu.
+func (s *Store) forget(w *work) {
+	delete(s.batches, w.id)
+	if err := atomicfile.Remove(s.path(w.id + recordExt)); err != nil {
+		s.cfg.Logger.Warn("delete a batch", "id", w.id, "err", err)
 	}
 }

@@ -1,9 +1,13 @@
 package batch
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -15,9 +19,9 @@ func TestRoomOfFilesThatCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.files["large"] = &File{Bytes: filesMost - 5*roomStep}
+	s.files["large"] = &File{User: "another", Bytes: filesMost - 8*roomStep}
 	sends := func(during func()) error {
-		_, err := s.Create(func(w io.Writer) (File, error) {
+		_, err := s.Create("", func(w io.Writer) (File, error) {
 			_, err := w.Write(make([]byte, 2*roomStep))
 			during()
 			return File{}, err
@@ -29,13 +33,57 @@ func TestRoomOfFilesThatCome(t *testing.T) {
 			t.Errorf("the second: %v", err)
 		}
 	})
-	if err != nil || s.coming != 0 {
-		t.Errorf("the first: %v; %d bytes are still to come", err, s.coming)
+	if err != nil || len(s.coming) != 0 {
+		t.Errorf("the first: %v; %v bytes are still to come", err, s.coming)
 	}
 	if err := sends(func() {}); err != nil {
 		t.Errorf("one after the other: %v", err)
 	}
 	if err := sends(func() {}); !errors.Is(err, &bus.Error{Code: bus.CodeNoSpace}) {
 		t.Errorf("one too many: %v", err)
+	}
+}
+
+// Of batches that are over the oldest of who has most gives way.
+func TestOldBatchesGiveWay(t *testing.T) {
+	t.Parallel()
+	s, err := Open(Config{Dir: t.TempDir(), Room: func() error { return nil }, Holds: func(string) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.files["in"] = &File{ID: "in", User: "u"}
+	begun := time.Now().Add(-time.Hour)
+	for i := range keptMost {
+		w := &work{id: fmt.Sprint(i), Batch: Batch{User: "most", Status: Completed, At: map[Status]time.Time{Validating: begun.Add(time.Duration(i))}}}
+		if i < keptMost/3 {
+			w.User = "u"
+		}
+		s.batches[w.id] = w
+	}
+	if _, err := s.Begin(Batch{User: "u", Input: "in"}); err != nil {
+		t.Fatal(err)
+	}
+	if first := fmt.Sprint(keptMost / 3); len(s.batches) != keptMost || s.batches[first] != nil {
+		t.Errorf("there are %d batches, with the oldest of who has most: %v", len(s.batches), s.batches[first])
+	}
+}
+
+// The answers of a batch under way count as files do.
+func TestAnswersTakeRoom(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, func(_ context.Context, s *Store, body string) Answer {
+		if strings.Contains(body, `"b"`) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for s.coming[""] < 1<<20 { // until the other is written
+				s.mu.Unlock()
+				time.Sleep(time.Millisecond)
+				s.mu.Lock()
+			}
+		}
+		return Answer{Status: 200, Body: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)}
+	})
+	if err := s.finish(t.Context(), w); err != nil || w.Status != Completed || len(s.coming) != 0 {
+		t.Errorf("%+v, %v; %v to come", w.Batch, err, s.coming)
 	}
 }

@@ -38,12 +38,12 @@ func TestFiles(t *testing.T) {
 			return batch.File{}, err
 		},
 	} {
-		if _, err := s.Create(content); !errors.Is(err, want) {
+		if _, err := s.Create("u", content); !errors.Is(err, want) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
 	full = bus.Errorf(bus.CodeNoSpace, "full")
-	if _, err := s.Create(func(io.Writer) (batch.File, error) { return batch.File{}, nil }); !errors.Is(err, full) {
+	if _, err := s.Create("", func(io.Writer) (batch.File, error) { return batch.File{}, nil }); !errors.Is(err, full) {
 		t.Errorf("a file on a full disk: %v", err)
 	}
 	if _, err := s.Begin(batch.Batch{User: "u", Input: f.ID}); !errors.Is(err, full) {
