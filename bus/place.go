@@ -11,12 +11,15 @@ type Place struct {
 	missed int  // chunks of Attempt
 }
 
-// PlaceAt is where a reader is that has the chunks before from of an attempt.
+// PlaceAt is where a reader is that has the chunks before from of an attempt; where that is 0, of the first that it reads.
 func PlaceAt(attempt, from int) Place { return Place{Attempt: attempt, Next: from, some: from > 0} }
 
 // Read notes that c was read, and returns it. Where c is the end of an output of which the reader has a part, and not all, the
 // End that is returned warns of that, in a copy.
 func (p *Place) Read(c Chunk) Chunk {
+	if p.Attempt == 0 { // its reader did not know which: Next is in the one that comes
+		p.Attempt = c.Attempt
+	}
 	if c.Attempt > p.Attempt { // what was read before is void
 		*p = Place{Attempt: c.Attempt}
 	}
