@@ -156,17 +156,22 @@ func (w *worker) onResend(m Msg) {
 	}
 }
 
-// keepSaid keeps the output of a, which has ended, for a submitter that has missed some: its end may come first. The caller
-// holds w.mu.
+// keepSaid keeps the output of a, which has ended, for a submitter that has missed some: its end may come first.
 func (w *worker) keepSaid(a *attempt) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.kept) == 0 || a.job.Submitter == w.n.cfg.ID {
+	if a.job.Submitter == w.n.cfg.ID {
+		return
+	}
+	a.mu.Lock() // not within w.mu, see reported
+	kept, size := a.kept, a.size
+	a.mu.Unlock()
+	if len(kept) == 0 {
 		return
 	}
 	j := *a.job
 	j.slim()
-	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: a.kept}, a.size)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: kept}, size)
 }
 
 // process decides on a delivery, and runs it.
@@ -253,9 +258,9 @@ func (w *worker) runAttempt(ctx context.Context, p *pool, a *attempt) {
 	w.conclude(ctx, hctx, a, result, cause)
 	cancel(nil)
 	w.n.cfg.Meter.AttemptEnded(a.ran())
+	w.keepSaid(a)
 	w.mu.Lock()
 	delete(w.running, id)
-	w.keepSaid(a)
 	w.mu.Unlock()
 	if err := w.n.fx.Finish(id); err != nil {
 		w.n.log.Warn("clear journal", "err", err)

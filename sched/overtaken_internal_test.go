@@ -65,9 +65,7 @@ func TestEndOvertakesItsOutput(t *testing.T) {
 				if c.has < 0 {
 					n.outbox.onOut(there.all[2])
 				}
-				w.worker.mu.Lock()
 				w.worker.keepSaid(a)
-				w.worker.mu.Unlock()
 				there.all, here.all = nil, nil
 				n.outbox.complete("t1", Final{Task: "t1", State: bus.StateDone, Node: worker, Attempt: 1, Nonce: "x", Chunks: 4})
 				for _, m := range here.all {
