@@ -148,7 +148,13 @@ func (r *relay) listen(ctx context.Context, from *source) (end bus.Chunk, again 
 	if err := sub.SetPendingLimits(-1, relayBytes); err != nil {
 		return end, false, bus.AsError(err)
 	}
-	m, err := ask(ctx, r.nc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
+	asking, done := context.WithTimeout(ctx, r.silent)
+	m, err := ask(asking, r.nc, from.there, bus.SubjectPayloadRPC(from.at, bus.VerbAttach), data)
+	late := err != nil && asking.Err() != nil && ctx.Err() == nil
+	done()
+	if late { // the question was lost, or the answer
+		return end, from.there(), nil
+	}
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		return end, false, context.Cause(ctx)
 	}
