@@ -194,6 +194,9 @@ func (s *source) next(ctx context.Context, sub *nats.Subscription, most time.Dur
 			s.heard = time.Now()
 			return m, nil
 		}
+		if errors.Is(err, nats.ErrSlowConsumer) {
+			continue // it comes before what waits; where that ends and the hole begins, the rest is asked for
+		}
 		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || !s.there() || !time.Now().Before(until) {
 			return nil, err
 		}

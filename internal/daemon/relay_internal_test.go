@@ -174,3 +174,36 @@ func TestRelayAsksAgain(t *testing.T) {
 		})
 	}
 }
+
+// Where more comes than may wait, what waits is read, and then what comes after the hole.
+func TestRelayReadsWhatWaits(t *testing.T) {
+	t.Parallel()
+	nc := alone(t)
+	sub, err := nc.SubscribeSync("output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.SetPendingLimits(2, -1); err != nil {
+		t.Fatal(err)
+	}
+	send := func(all ...string) {
+		for _, m := range all {
+			if err := nc.Publish("output", []byte(m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &source{view: func() sched.View { return sched.View{} }}
+	send("0", "1", "2")
+	for _, want := range []string{"0", "1", "3"} {
+		if want == "3" {
+			send("3")
+		}
+		if m, err := s.next(t.Context(), sub, time.Minute); err != nil || string(m.Data) != want {
+			t.Fatalf("read %+v, error %v, want %s", m, err, want)
+		}
+	}
+}
