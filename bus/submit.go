@@ -284,7 +284,8 @@ func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies
 // CodeConflict, as far as the nodes know that are there. Among the other errors are CodeInvalid and
 // CodeTooLarge for what Task.Validate refuses, CodeNoSpace where the daemon's disk is nearly full,
 // CodeBusy where too many of its tasks are open, and CodeUnavailable or CodeTimeout where no store
-// answered in time, at the third try either: then the task may have been accepted, and may be handed over again under its id.
+// answered in time: then the task may have been accepted, and may be handed over again under its id. With a payload of
+// MaxInline at most that was done twice already.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err
@@ -310,10 +311,15 @@ func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Rece
 	fresh := req.Fresh
 	req.Fresh = false
 	for try := 1; try < enqueueTries && errors.Is(err, &Error{Code: CodeUnavailable}) && ctx.Err() == nil; try++ {
+		before := err
 		r, err = callWithin[Receipt](ctx, c, limit, subject, req)
-		if fresh && errors.Is(err, &Error{Code: CodeConflict}) { // of an id that was made here: a store has it from the try before
+		if !errors.Is(err, &Error{Code: CodeConflict}) {
+			continue
+		}
+		if fresh { // of an id that was made here: a store has it from the try before
 			return Receipt{ID: req.Task.ID, Accepted: true, Copies: 1}, nil
 		}
+		return r, before // it may have it from there, and may have it from another
 	}
 	return r, err
 }

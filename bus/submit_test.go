@@ -295,7 +295,8 @@ func TestEnqueueAgain(t *testing.T) {
 		{"at the third", "own", []*bus.Error{slow, slow, nil}, ""},
 		{"never", "", []*bus.Error{slow, slow, slow}, bus.CodeUnavailable},
 		{"taken in before", "", []*bus.Error{slow, taken}, ""},
-		{"the id of another", "own", []*bus.Error{slow, taken}, bus.CodeConflict},
+		{"taken in before, or by another", "own", []*bus.Error{slow, taken}, bus.CodeUnavailable},
+		{"the id of another", "own", []*bus.Error{taken}, bus.CodeConflict},
 		{"the id of another at once", "", []*bus.Error{taken}, bus.CodeConflict},
 		{"a full disk", "", []*bus.Error{bus.Errorf(bus.CodeNoSpace, "full")}, bus.CodeNoSpace},
 	} {
