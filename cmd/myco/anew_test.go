@@ -151,8 +151,9 @@ func TestAttachInTheMiddle(t *testing.T) {
 		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference, State: bus.StateRunning}
 	})
 	end := done(1, paris)
+	chunks := []bus.Chunk{piece(1, 3, " it is."), end}
 	on(d, payload(bus.VerbAttach), func(r bus.AttachRequest) any {
-		d.send(r.Inbox, piece(1, 3, " it is."), end)
+		d.send(r.Inbox, chunks...)
 		return bus.SubmitReply{ID: r.ID}
 	})
 	if o := d.myco("task", "attach", "--from", "3", "t1").want(t, 0); o.out != " it is.\n" {
@@ -163,6 +164,9 @@ func TestAttachInTheMiddle(t *testing.T) {
 	if o := d.myco("task", "attach", "--json", "t1").want(t, 0); !strings.Contains(o.out, `"warning":"2 of 5 pieces`) {
 		t.Errorf("printed %q", o.out)
 	}
+	// One that begins anew may end in the same words.
+	chunks = []bus.Chunk{piece(1, 3, " it is."), piece(2, 0, "Paris it"), piece(2, 1, " is."), done(2, paris)}
+	d.myco("task", "attach", "--from", "3", "t1").want(t, 1, "what was printed is no part of the answer")
 }
 
 // A hole in the output of another task is told, and the exit code tells it to who has taken the pieces.

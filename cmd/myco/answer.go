@@ -52,7 +52,7 @@ type printer struct {
 	ttft    time.Duration // 0 before the first text
 	attempt int
 	held    bool // what comes is not printed before it is whole
-	heard   bool // something of this attempt was, and from is the number of the first
+	heard   bool // something of this attempt was, and from is the number of the first; -1 where that was of another attempt
 	from    int
 	mark    int64                 // where the text began, in a file
 	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
@@ -154,7 +154,9 @@ func (p *printer) chunk(c bus.Chunk) {
 func (p *printer) anew(c bus.Chunk) {
 	p.attempt = c.Attempt
 	if p.begun && !p.json && p.columns == nil {
-		p.held = true
+		if p.held = true; p.from > 0 { // it is not the end of this one, whatever its words
+			p.from = -1
+		}
 		p.hint("[attempt %d, on %s: the answer starts anew]", c.Attempt, p.who(c.Node))
 		return
 	}
