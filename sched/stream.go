@@ -22,6 +22,7 @@ type stream struct {
 	mu      sync.Mutex
 	strict  bool // tell attempts apart by their nonce
 	held    bool // only close ends it: a message that tells an end is not the end
+	closed  bool // and has, but for output that is waited for: there is no other end
 	run     int  // the attempt that is heard
 	nonce   string
 	fence   int        // chunks of attempts before it are too late: it was told what there is
@@ -61,7 +62,7 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	if s.end != nil || m.Attempt < max(s.run, s.fence) && m.Final == nil {
 		return -1
 	}
-	if s.pending != nil && m.Attempt > s.run && m.Final == nil {
+	if s.closed && m.Final != nil || s.pending != nil && m.Attempt > s.run && m.Final == nil {
 		return -1 // the task has ended, which who says this does not know
 	}
 	if m.Final != nil && m.Final.Node == "" { // from outside: it says nothing of its own
@@ -186,7 +187,7 @@ func (s *stream) close(f Final, now time.Time) (gap int) {
 		s.finish(f)
 		return -1
 	}
-	s.held, s.fence = false, 0
+	s.held, s.closed, s.fence = false, true, 0
 	if s.pending == nil {
 		s.pending, s.since = &f, now
 	}

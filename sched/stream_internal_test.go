@@ -163,6 +163,27 @@ func TestEndFromOutsideKeepsWhatWasShown(t *testing.T) {
 	}
 }
 
+// A task whose end is on the disk has no other, though output that came before it is waited for.
+func TestEndWaitsForOutputAndStays(t *testing.T) {
+	t.Parallel()
+	for name, other := range map[string]Final{
+		"of a later attempt": {Task: "t1", State: bus.StateFailed, Attempt: 2, Nonce: "other", Node: "other"},
+		"of another run":     {Task: "t1", State: bus.StateFailed, Attempt: 1, Nonce: "other", Node: "other"},
+		"from outside":       {Task: "t1", State: bus.StateCancelled, Attempt: 1},
+	} {
+		s := newStream(true, true)
+		out := newOutput(s, time.Now)
+		s.take(piece(1, 0, nil), time.Now())
+		if gap := s.close(Final{Task: "t1", State: bus.StateDone, Attempt: 1, Nonce: "x", Node: "x", Chunks: 2}, time.Now()); gap != 1 {
+			t.Errorf("%s: waits for %d", name, gap)
+		}
+		read, _ := said(t, s, out, endMsg(other), piece(1, 1, nil))
+		if end := read[len(read)-1]; len(read) != 3 || end.End == nil || end.End.State != bus.StateDone || end.Attempt != 1 {
+			t.Errorf("%s: reads %+v", name, read)
+		}
+	}
+}
+
 // What was claimed to end a task, and not to run it, is no attempt of it, and no other text than the one shown.
 func TestEndWithoutARun(t *testing.T) {
 	t.Parallel()
