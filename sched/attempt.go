@@ -19,6 +19,7 @@ const (
 	firstOutput = 5 * time.Minute // loading a model, reading the prompt
 	betweenOut  = 30 * time.Second
 	resendBytes = 1 << 20 // of output kept for a resend
+	pieceBytes  = 128     // what a kept piece takes beside its Data
 )
 
 // Causes for which an attempt is stopped.
@@ -161,8 +162,8 @@ func (w *worker) keepSaid(a *attempt) {
 	if a.job.Submitter == w.n.cfg.ID {
 		return
 	}
-	a.mu.Lock() // not within w.mu, see reported
-	kept, size := a.kept, a.size
+	a.mu.Lock()                                // not within w.mu, see reported
+	kept, size := slices.Clone(a.kept), a.size // alone: what was cut off is in the same array
 	a.mu.Unlock()
 	if len(kept) == 0 {
 		return
@@ -171,7 +172,7 @@ func (w *worker) keepSaid(a *attempt) {
 	j.slim()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: kept}, size)
+	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: kept}, size+len(kept)*pieceBytes)
 }
 
 // process decides on a delivery, and runs it.

@@ -94,6 +94,20 @@ func TestEndOvertakesItsOutput(t *testing.T) {
 	}
 }
 
+// What is kept of attempts that have ended is counted with what each piece takes beside its words.
+func TestKeptOutputIsCounted(t *testing.T) {
+	t.Parallel()
+	w := (&posted{}).node("myco-bbbbbbbbbbbb").worker
+	const pieces = saidBytes / 2 / pieceBytes
+	for _, id := range []bus.TaskID{"t1", "t2"} {
+		w.keepSaid(&attempt{w: w, job: &Job{Task: bus.Task{ID: id}}, kept: make([]outMsg, pieces), size: pieces})
+	}
+	_, first := w.said.get("t1")
+	if _, last := w.said.get("t2"); first || !last {
+		t.Errorf("kept the first %v, the last %v, want the last alone", first, last)
+	}
+}
+
 // An end that nobody waits for any more, since other tasks have ended meanwhile, is told all the same.
 func TestTailThatIsDroppedEnds(t *testing.T) {
 	t.Parallel()
