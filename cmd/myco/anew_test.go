@@ -45,7 +45,8 @@ func (d *daemon) toFile(flags int, before string, args ...string) outcome {
 }
 
 // Of an answer that begins anew, or of which pieces were lost, a terminal shows what was printed and all of it, each marked. A
-// file has the answer alone. A program behind a pipe gets it where it goes on from what was printed, and an error else.
+// file has the answer alone. A program behind a pipe gets it where it goes on from what was printed, and an error else; and so it
+// is with a file that is appended to.
 func TestAskBeginsAnew(t *testing.T) {
 	t.Parallel()
 	const file = "Paris it is.\n"
@@ -102,11 +103,7 @@ func TestAskBeginsAnew(t *testing.T) {
 			if o := d.myco("ask", "--whole", "Which city?").want(t, 0); o.out != whole {
 				t.Errorf("--whole prints %q, want %q", o.out, whole)
 			}
-			ways := []int{os.O_TRUNC, 0}
-			if runtime.GOOS != "windows" { // where >> opens a file as others do, and goes to its end
-				ways = append(ways, os.O_APPEND)
-			}
-			for _, flags := range ways {
+			for _, flags := range []int{os.O_TRUNC, 0} {
 				before := "before\n"
 				if flags == os.O_TRUNC {
 					before = ""
@@ -115,6 +112,15 @@ func TestAskBeginsAnew(t *testing.T) {
 					t.Errorf("a file opened with %#x has %q", flags, o.out)
 				}
 			}
+			if runtime.GOOS != "windows" { // where >> opens a file as others do, and goes to its end
+				if o := d.toFile(os.O_APPEND, "before\n", "ask", "Which city?").want(t, code, says); o.out != "before\n"+tt.pipe+"after\n" {
+					t.Errorf("a file that is appended to has %q", o.out)
+				}
+			}
+			null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+			must(t, err)
+			defer null.Close()
+			d.to(output(null), nil, "ask", "Which city?").want(t, 0)
 		})
 	}
 }

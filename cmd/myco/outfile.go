@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"os"
+
+	"github.com/charmbracelet/x/term"
 )
 
 // outFile is a file that standard output goes to. What was printed there, and turns out to be void, can be taken back.
@@ -10,15 +12,21 @@ type outFile struct {
 	f     *os.File
 	base  int64 // its size at the start
 	wrote int64
+	null  bool // it is a device, as /dev/null: nobody reads it
 }
 
-// output is f, as an outFile where it is a regular file.
+// output is f, as an outFile where it is a regular file, or a device that is no terminal. In a file that is appended to others
+// may write at any moment: what is the end of it now may be theirs when it is cut off.
 func output(f *os.File) io.Writer {
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return f
+	switch {
+	case err != nil:
+	case info.Mode().IsRegular() && !appends(f):
+		return &outFile{f: f, base: info.Size()}
+	case info.Mode()&os.ModeCharDevice != 0 && !term.IsTerminal(f.Fd()):
+		return &outFile{f: f, null: true}
 	}
-	return &outFile{f: f, base: info.Size()}
+	return f
 }
 
 func (o *outFile) Write(b []byte) (int, error) {
@@ -29,6 +37,9 @@ func (o *outFile) Write(b []byte) (int, error) {
 
 // back takes back what was written after mark bytes. It does not where that is not the end of the file: others write there too.
 func (o *outFile) back(mark int64) bool {
+	if o.null {
+		return true
+	}
 	info, err := o.f.Stat()
 	if err != nil || info.Size() != o.base+o.wrote {
 		return false
