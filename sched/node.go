@@ -97,6 +97,7 @@ type Node struct {
 	kick     chan struct{} // the election looks again
 	beatKick chan struct{}
 	ready    chan struct{} // closed once Run listens
+	over     chan struct{} // closed once Run has ended
 	handoff  Handover      // owned by the election loop
 	leaving  chan struct{} // closed by Leave
 	leave    sync.Once
@@ -181,7 +182,7 @@ func New(cfg Config, fx Effects) *Node {
 	cfg = cfg.withDefaults()
 	n := &Node{
 		cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
-		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
+		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), over: make(chan struct{}), leaving: make(chan struct{}),
 	}
 	n.events = &events{n: n}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
@@ -199,6 +200,7 @@ func (n *Node) now() time.Time { return n.cfg.Clock() }
 
 // Run takes part in the swarm until ctx ends; all its goroutines have ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
+	defer close(n.over)
 	n.start = n.now()
 	n.mu.Lock()
 	n.noHost = n.start

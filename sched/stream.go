@@ -220,8 +220,12 @@ type Output struct {
 	done   bool
 	info   func(*bus.TaskInfo)
 	now    func() time.Time
+	over   <-chan struct{} // closed once its node takes no more part in the swarm; nil: never
 	joined bool
 }
+
+// errOver tells a reader that its node has left the swarm, or stops: nothing more comes.
+var errOver = bus.Errorf(bus.CodeUnavailable, "this node has left its swarm, or stops, and the task had not ended").WithHint("ask again")
 
 // readers are those who read the output of an attached task, and have not come to its end.
 type readers struct {
@@ -272,7 +276,8 @@ func boolInt(b bool) int {
 
 // Next returns the next chunk, and io.EOF after the one that has End set. A chunk of a higher
 // attempt starts anew: what earlier attempts said is void. Where the reader is so late that
-// chunks are gone, Seq jumps, and the End warns of it.
+// chunks are gone, Seq jumps, and the End warns of it. An error is why ctx has ended, or CodeUnavailable where the node takes no
+// more part in the swarm.
 func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 	for !o.done {
 		o.reads(true)
@@ -292,6 +297,9 @@ func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 		}
 		select {
 		case <-changed:
+		case <-o.over:
+			o.reads(false)
+			return bus.Chunk{}, errOver
 		case <-ctx.Done():
 			o.reads(false)
 			return bus.Chunk{}, context.Cause(ctx)

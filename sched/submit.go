@@ -98,6 +98,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 
 func (o *outbox) output(e *entry) *Output {
 	out := newOutput(e.out, o.n.now)
+	out.over = o.n.over
 	out.info = func(t *bus.TaskInfo) {
 		o.mu.Lock()
 		j := e.job // its custodian may just be replaced
@@ -325,6 +326,7 @@ func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 		s.readers = r
 	}
 	out := newOutput(s, o.n.now)
+	out.over = o.n.over
 	out.at = bus.PlaceAt(cmp.Or(attempt, s.end.Attempt), from)
 	return out, nil
 }
