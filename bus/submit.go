@@ -81,7 +81,7 @@ func (c *Conn) AttachAt(ctx context.Context, id TaskID, attempt, from int) iter.
 			yield(Chunk{}, err)
 			return
 		}
-		s := &Stream{c: c, id: id, resumed: true}
+		s := &Stream{c: c, id: id, attached: true}
 		err := s.open(ctx, from, func(ctx context.Context, inbox string) (SubmitReply, error) {
 			return call[SubmitReply](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbAttach), AttachRequest{ID: id, Attempt: attempt, From: from, Inbox: inbox, Window: readWindow})
 		})
@@ -98,16 +98,16 @@ type Stream struct {
 	// Reply is what the daemon decided before the work began.
 	Reply SubmitReply
 
-	c       *Conn
-	id      TaskID
-	cancels bool // leaving early cancels the task
-	resumed bool // the first chunk may have any Seq
-	ctx     context.Context
-	end     context.CancelCauseFunc
-	sub     *nats.Subscription
-	unacked int // bytes read since the daemon was last told
-	done    bool
-	ended   bool // the last chunk was read: nothing more comes
+	c        *Conn
+	id       TaskID
+	cancels  bool // leaving early cancels the task
+	attached bool // to a task that was submitted before
+	ctx      context.Context
+	end      context.CancelCauseFunc
+	sub      *nats.Subscription
+	unacked  int // bytes read since the daemon was last told
+	done     bool
+	ended    bool // the last chunk was read: nothing more comes
 }
 
 // open subscribes to a new inbox and asks the daemon to send the output there.
@@ -161,14 +161,14 @@ func (s *Stream) Close() {
 func (s *Stream) Chunks() iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		defer s.Close()
-		order := order{resumed: s.resumed}
+		order := order{attached: s.attached}
 		for !s.done && s.sub != nil {
 			chunk, err := s.next()
 			if err != nil {
 				yield(Chunk{}, err)
 				return
 			}
-			fresh, err := order.accept(chunk)
+			chunk, fresh, err := order.accept(chunk)
 			if err != nil {
 				yield(Chunk{}, err)
 				return
@@ -221,34 +221,29 @@ func (s *Stream) read(m *nats.Msg) {
 
 // order checks that chunks follow one another.
 type order struct {
-	attempt, next int
-	resumed       bool
+	at       Place
+	attached bool
+	begun    bool
 }
 
-// accept reports whether ch is the next chunk; what was seen before, or is void since a higher
-// attempt began, is not. A gap is an error.
-func (o *order) accept(ch Chunk) (bool, error) {
-	if o.resumed {
-		o.resumed, o.attempt, o.next = false, ch.Attempt, ch.Seq
+// accept reports whether ch is the next chunk, and returns it as it is read; what was seen before, or is void since a higher
+// attempt began, is not. A gap is an error. To who is attached, and has no other way to the rest, the End tells of it.
+func (o *order) accept(ch Chunk) (Chunk, bool, error) {
+	if o.attached && !o.begun { // the first may have any Seq
+		o.at = PlaceAt(ch.Attempt, ch.Seq)
 	}
+	o.begun = true
 	if ch.End != nil {
-		return true, nil
+		return o.at.Read(ch), true, nil
 	}
-	switch {
-	case ch.Attempt < o.attempt:
-		return false, nil
-	case ch.Attempt > o.attempt:
-		o.attempt, o.next = ch.Attempt, 0
+	if ch.Attempt < o.at.Attempt || ch.Attempt == o.at.Attempt && ch.Seq < o.at.Next {
+		return ch, false, nil
 	}
-	switch {
-	case ch.Seq < o.next:
-		return false, nil
-	case ch.Seq > o.next:
-		return false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came after %d, as what was not read in time is dropped",
-			ch.Seq, ch.Attempt, o.next-1).WithHint("read faster, or hand the task over for good and read its result: myco ask --detach")
+	if o.at.Skips(ch) && !o.attached {
+		return ch, false, Errorf(CodeInternal, "output is missing: chunk %d of attempt %d came too early, as what was not read in time is dropped",
+			ch.Seq, ch.Attempt).WithHint("read faster, or hand the task over for good and read its result: myco ask --detach")
 	}
-	o.next++
-	return true, nil
+	return o.at.Read(ch), true, nil
 }
 
 // endError tells what became of a task that is not done.

@@ -264,6 +264,31 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+// Who attaches has no other way to what is missing: the rest comes, and the end tells of it.
+func TestAttachTellsOfAGap(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	last := end(bus.StateDone, nil)
+	last.Seq = 6
+	on(d, payload(bus.VerbAttach), func(r bus.AttachRequest) any {
+		for _, chunk := range []bus.Chunk{text(1, 2, "a"), text(1, 4, "c"), text(1, 4, "c"), last} {
+			d.send(r.Inbox, chunk)
+		}
+		return bus.SubmitReply{ID: r.ID}
+	})
+	var read []int
+	warned := ""
+	for chunk, err := range c.Attach(t.Context(), "t1", 0) {
+		must(t, err)
+		if read = append(read, chunk.Seq); chunk.End != nil {
+			warned = chunk.End.Warning
+		}
+	}
+	if !slices.Equal(read, []int{2, 4, 6}) || warned != "2 of 6 pieces of the output are missing" {
+		t.Errorf("read %v, warned %q", read, warned)
+	}
+}
+
 func TestEnqueue(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)

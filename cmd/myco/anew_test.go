@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,23 +157,45 @@ func TestAttachInTheMiddle(t *testing.T) {
 	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
 		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference, State: bus.StateRunning}
 	})
-	end := done(1, paris)
-	chunks := []bus.Chunk{piece(1, 3, " it is."), end}
+	next := make(chan []bus.Chunk, 1)
 	on(d, payload(bus.VerbAttach), func(r bus.AttachRequest) any {
-		d.send(r.Inbox, chunks...)
+		d.send(r.Inbox, <-next...)
 		return bus.SubmitReply{ID: r.ID}
 	})
-	if o := d.myco("task", "attach", "--from", "3", "t1").want(t, 0); o.out != " it is.\n" {
-		t.Errorf("printed %q", o.out)
+	const noPart = "what was printed is no part of the answer"
+	end, warned := done(1, paris), done(1, paris)
+	warned.End.Warning = "2 of 5 pieces of the output are missing"
+	for _, c := range []struct {
+		chunks   []bus.Chunk
+		terminal bool
+		args     []string
+		code     int
+		prints   string
+		says     string
+	}{
+		{[]bus.Chunk{piece(1, 3, " it is."), end}, false, []string{"--from", "3"}, 0, " it is.\n", ""},
+		{[]bus.Chunk{piece(1, 0, "Par"), piece(1, 2, " is."), end}, false, nil, 1, "Par is.\n", noPart},
+		{
+			[]bus.Chunk{piece(1, 0, "Par"), piece(1, 2, " is."), end},
+			true, nil, 0, "Par is.\nParis it is.\n",
+			"[pieces of the answer were lost: this is all of it]",
+		},
+		{[]bus.Chunk{piece(1, 3, " it is."), warned}, false, []string{"--from", "1"}, 1, " it is.\n", noPart},
+		{[]bus.Chunk{piece(1, 3, " it is."), warned}, false, []string{"--json"}, 0, `"warning":"2 of 5 pieces`, ""},
+		// One that begins anew may end in the same words.
+		{[]bus.Chunk{piece(1, 3, " it is."), piece(2, 0, "Paris it"), piece(2, 1, " is."), done(2, paris)}, false, []string{"--from", "3"}, 1, " it is.\n", noPart},
+	} {
+		next <- c.chunks
+		var out bytes.Buffer
+		var columns func() int
+		if c.terminal {
+			columns = func() int { return 80 }
+		}
+		d.to(&out, columns, append([]string{"task", "attach", "t1"}, c.args...)...).want(t, c.code, c.says)
+		if !strings.Contains(out.String(), c.prints) || !slices.Contains(c.args, "--json") && out.String() != c.prints {
+			t.Errorf("%v of %d pieces printed %q, want %q", c.args, len(c.chunks), out.String(), c.prints)
+		}
 	}
-	end.End.Warning = "2 of 5 pieces of the output are missing"
-	d.myco("task", "attach", "--from", "1", "t1").want(t, 1, "what was printed is no part of the answer")
-	if o := d.myco("task", "attach", "--json", "t1").want(t, 0); !strings.Contains(o.out, `"warning":"2 of 5 pieces`) {
-		t.Errorf("printed %q", o.out)
-	}
-	// One that begins anew may end in the same words.
-	chunks = []bus.Chunk{piece(1, 3, " it is."), piece(2, 0, "Paris it"), piece(2, 1, " is."), done(2, paris)}
-	d.myco("task", "attach", "--from", "3", "t1").want(t, 1, "what was printed is no part of the answer")
 }
 
 // A hole in the output of another task is told, and the exit code tells it to who has taken the pieces.
@@ -180,7 +203,7 @@ func TestRawOutputWithAHole(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any { return bus.TaskInfo{ID: r.ID, Type: "echo", State: bus.StateRunning} })
-	end := bus.Chunk{Attempt: 2, Seq: 2, Node: other, End: &bus.TaskInfo{ID: "t1", State: bus.StateDone, Result: json.RawMessage(`"all"`)}}
+	end := bus.Chunk{Attempt: 2, Seq: 1, Node: other, End: &bus.TaskInfo{ID: "t1", State: bus.StateDone, Result: json.RawMessage(`"all"`)}}
 	chunks := func() []bus.Chunk { return []bus.Chunk{piece(1, 0, "void"), piece(2, 0, "a"), end} }
 	on(d, payload(bus.VerbAttach), func(r bus.AttachRequest) any {
 		d.send(r.Inbox, chunks()...)
