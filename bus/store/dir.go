@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
@@ -144,7 +143,7 @@ func writeVersion(path string, format int) error {
 
 func dirError(dir string, err error) error {
 	e := bus.Errorf(bus.CodeForbidden, "the data directory %s cannot be used: %w", dir, err)
-	if errors.Is(err, syscall.ENOSPC) {
+	if atomicfile.NoRoom(err) {
 		return e.WithHint("make room on that disk, or use another: mycod --data-dir DIR")
 	}
 	return e.WithHint("give this user the right to write there, or use another: mycod --data-dir DIR")

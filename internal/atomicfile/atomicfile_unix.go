@@ -5,6 +5,7 @@ package atomicfile
 import (
 	"errors"
 	"os"
+	"syscall"
 )
 
 // Remove removes the file at path, also where it is open. An error is one of package os.
@@ -23,3 +24,6 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// NoRoom reports whether err tells that the disk is full, or what its user may have of it.
+func NoRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -64,3 +64,8 @@ func closed(f func() error) error {
 		<-time.After(wait)
 	}
 }
+
+// NoRoom reports whether err tells that the disk is full, or what its user may have of it.
+func NoRoom(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}

@@ -47,3 +47,16 @@ func TestOpenFiles(t *testing.T) {
 		})
 	}
 }
+
+// The full disk of Windows is none of package syscall's.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		windows.ERROR_DISK_FULL: true, windows.ERROR_HANDLE_DISK_FULL: true, windows.ERROR_DISK_QUOTA_EXCEEDED: true,
+		windows.ERROR_ACCESS_DENIED: false,
+	} {
+		if got := atomicfile.NoRoom(&os.PathError{Op: "write", Path: "file", Err: err}); got != want {
+			t.Errorf("%v: no room %v", err, got)
+		}
+	}
+}

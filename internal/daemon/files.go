@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/nats-io/nkeys"
 
@@ -99,7 +98,7 @@ func writeFile(path string, data []byte) error {
 
 func fileError(path string, err error) error {
 	e := bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err)
-	if errors.Is(err, syscall.ENOSPC) {
+	if atomicfile.NoRoom(err) {
 		return e.WithHint("make room on that disk, or move the directory to another one: mycod --data-dir DIR")
 	}
 	return e.WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
