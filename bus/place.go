@@ -38,8 +38,8 @@ func (p *Place) Read(c Chunk) Chunk {
 
 // Skips reports whether something is missing before c.
 func (p *Place) Skips(c Chunk) bool {
-	if c.Attempt > p.Attempt {
+	if c.Attempt > p.Attempt && p.Attempt > 0 {
 		return c.End == nil && c.Seq > 0
 	}
-	return c.Attempt == p.Attempt && c.Seq > p.Next
+	return c.Attempt >= p.Attempt && c.Seq > p.Next
 }

@@ -85,9 +85,11 @@ type relay struct {
 	nameOf func(bus.NodeID) string
 	silent time.Duration // see silentMost
 
-	id  bus.TaskID
-	at  bus.Place  // where its reader is
-	via bus.NodeID // who has sent something
+	id bus.TaskID
+	at bus.Place // where its reader is
+	// hole is where pieces were missing last: they are asked for again once.
+	hole *bus.Place
+	via  bus.NodeID // who has sent something
 	// hand gives the reader a piece, as it came and as it was read.
 	hand func(*nats.Msg, bus.Chunk) error
 }
@@ -158,7 +160,7 @@ func (r *relay) listen(ctx context.Context, from *source) (end bus.Chunk, again 
 	if err != nil || m.Header.Get(bus.HeaderError) != "" {
 		return end, false, context.Cause(ctx)
 	}
-	for first := true; ; first = false {
+	for {
 		m, err := from.next(ctx, sub, r.silent)
 		switch {
 		case err != nil:
@@ -171,7 +173,9 @@ func (r *relay) listen(ctx context.Context, from *source) (end bus.Chunk, again 
 			return end, false, bus.Errorf(bus.CodeInternal, "read the output of task %s: %w", r.id, err)
 		}
 		switch {
-		case !first && r.at.Skips(c): // which the other node may still have
+		case r.at.Skips(c) && (r.hole == nil || *r.hole != r.at): // which the other node may still have
+			hole := r.at
+			r.hole = &hole
 			return end, true, nil
 		case c.End != nil:
 			return r.at.Read(c), false, nil
