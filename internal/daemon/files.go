@@ -123,10 +123,12 @@ func (d *Daemon) forgetLast() error {
 	return nil
 }
 
-// putAside gives the daemon's file the name lastFile, for its owner alone.
+// putAside gives the daemon's file the name lastFile, for its owner alone. One that is another user's is removed.
 func (d *Daemon) putAside() error {
 	path := filepath.Join(d.cfg.DataDir, bus.DaemonFile)
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); errors.Is(err, fs.ErrPermission) {
+		return atomicfile.Remove(path)
+	} else if err != nil {
 		return err
 	}
 	return atomicfile.Replace(path, filepath.Join(d.cfg.DataDir, lastFile))
