@@ -68,7 +68,7 @@ func browseSite(t *testing.T, top, dir string) {
 		t.Error("the results stay after Escape")
 	}
 	eval[bool](x, "(document.querySelector('.pager [rel=next]').click(), true)")
-	x.sees("h1", "Talking with the swarm")
+	x.sees("h1", "Coming from the Python version")
 
 	x.resize(390, 844, chromedp.EmulateMobile, chromedp.EmulatePortrait)
 	if shown := eval[string](x, "getComputedStyle(document.querySelector('.menu')).display"); shown != "none" {
