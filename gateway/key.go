@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -29,11 +30,12 @@ type Key struct {
 // holder is who presents a key, and for how long it is good.
 type holder struct {
 	Key
-	owner bool
-	ctx   context.Context // ends, with its cause, when the key does
-	end   context.CancelCauseFunc
-	rate  *rate.Limiter       // nil: any number of requests
-	room  *semaphore.Weighted // nil: any number at one time
+	owner  bool
+	ctx    context.Context // ends, with its cause, when the key does
+	end    context.CancelCauseFunc
+	rate   *rate.Limiter       // nil: any number of requests
+	room   *semaphore.Weighted // nil: any number at one time
+	taking sync.Mutex          // held while spare looks at room
 }
 
 // Why a request with a key ends before its answer.
@@ -181,6 +183,8 @@ func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.D
 
 // begin counts n requests among those that the key has under way, until done is called.
 func (h *holder) begin(n int) (done func(), err *bus.Error) {
+	h.taking.Lock()
+	defer h.taking.Unlock()
 	switch {
 	case h.room == nil || protect.KeyLimits.Off():
 		return func() {}, nil
@@ -210,6 +214,8 @@ func (h *holder) wait(ctx context.Context) (done func(), err error) {
 
 // spare is enter for a request of a batch: where the key may make more than one, another stays for who waits for an answer.
 func (h *holder) spare(now time.Time) (done func(), ok bool) {
+	h.taking.Lock()
+	defer h.taking.Unlock()
 	done = func() {}
 	if h.room != nil {
 		n := int64(min(2, h.Concurrent))

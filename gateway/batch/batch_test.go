@@ -308,7 +308,7 @@ func TestBatchWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &asked{answer: func(_ context.Context, said string, n int) batch.Answer {
-			if said == "s2" && n < 150 {
+			if said == "s2" && n < 30 {
 				return batch.Answer{Status: 503, Later: true, Body: []byte("{}")}
 			}
 			return well(said)
@@ -321,7 +321,7 @@ func TestBatchWaits(t *testing.T) {
 			t.Errorf("after ten minutes: %+v", b)
 		}
 		time.Sleep(10 * time.Minute)
-		if b, _ = s.Batch("", b.ID); b.Status != batch.Completed || b.Done != 4 || a.times["s2"] != 150 || a.times["s1"] != 1 {
+		if b, _ = s.Batch("", b.ID); b.Status != batch.Completed || b.Done != 4 || a.times["s2"] != 30 || a.times["s1"] != 1 {
 			t.Errorf("in the end: %+v, asked %v", b, a.times)
 		}
 	})

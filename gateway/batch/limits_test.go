@@ -75,7 +75,7 @@ func TestBatchWaitsForRoom(t *testing.T) {
 			t.Errorf("while it is full: %+v, asked %v, %v", now, a.times, err)
 		}
 		full.Store(false)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(6 * time.Minute)
 		if now, err := s.Batch("", b.ID); now.Status != batch.Completed || err != nil {
 			t.Errorf("then: %+v, %v", now, err)
 		}
@@ -132,7 +132,7 @@ func TestFileExpiresBehindItsBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), &asked{answer: func(_ context.Context, said string, n int) batch.Answer {
-			if n < 1500 {
+			if n < 200 {
 				return batch.Answer{Later: true}
 			}
 			return well(said)

@@ -25,6 +25,8 @@ const (
 	// A request that may be answered later is asked again after againFirst, then twice as long, againTries times. Then those behind
 	// it come first. Where the disk fails it is tried again so, too, at most after againMost.
 	againFirst, againMost, againTries = time.Second, time.Minute, 5
+	// idleMost is how long a batch waits at most, after it has come to nothing for a while.
+	idleMost = 4 * time.Minute
 	// expireEvery is how often what is old is deleted.
 	expireEvery = time.Hour
 )
@@ -202,9 +204,7 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 		defer r.s.mu.Unlock()
 		r.w.cancel = nil
 	}()
-	for left := true; left && err == nil; {
-		left, err = r.pass(within)
-	}
+	err = r.passes(within)
 	switch why := context.Cause(within); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -219,6 +219,34 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 		return err, nil
 	}
 	return nil, err
+}
+
+// passes asks what is not done until nothing is left. Where a pass has come to nothing the next one waits.
+func (r *run) passes(ctx context.Context) error {
+	for wait := againMost; ; {
+		before := r.answered()
+		left, err := r.pass(ctx)
+		if !left || err != nil {
+			return err
+		}
+		if r.answered() > before {
+			wait = againMost
+			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		wait = min(2*wait, idleMost)
+	}
+}
+
+// answered is how many requests have an answer.
+func (r *run) answered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.done)
 }
 
 // pass asks what is not done, and reports whether there is some left that may be answered later.
@@ -319,7 +347,7 @@ func (r *run) ask(ctx context.Context, l line) (request, Answer, error) {
 		return request{}, Answer{}, ended(ctx, context.Cause(within))
 	}
 	defer r.s.window.Release(units)
-	if err := r.s.room(r.b.User, 0); err != nil {
+	if r.s.full() {
 		return request{}, Answer{Later: true}, nil
 	}
 	req, err := l.read(r.in)

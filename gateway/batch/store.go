@@ -273,7 +273,18 @@ func (s *Store) room(user string, n int64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, own := int64(0), s.coming[user]
+	all, own := s.taken(user)
+	if all+own+n > filesMost {
+		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, %d MiB of them yours, and no more than as much again may be", filesMost>>30, own>>20).
+			WithHint("delete some: DELETE /v1/files/ID")
+	}
+	s.coming[user] += n
+	return nil
+}
+
+// taken is what all files take, and those of a user, with what comes. The caller holds mu.
+func (s *Store) taken(user string) (all, own int64) {
+	own = s.coming[user]
 	for _, bytes := range s.coming {
 		all += bytes
 	}
@@ -283,12 +294,18 @@ func (s *Store) room(user string, n int64) error {
 			own += bytes
 		}
 	}
-	if all+own+n > filesMost {
-		return bus.Errorf(bus.CodeNoSpace, "this node keeps files of %d GiB, %d MiB of them yours, and no more than as much again may be", filesMost>>30, own>>20).
-			WithHint("delete some: DELETE /v1/files/ID")
+	return all, own
+}
+
+// full reports whether no answers are taken any more: those of a batch under way may go on where a new file may not come.
+func (s *Store) full() bool {
+	if s.cfg.Room() != nil {
+		return true
 	}
-	s.coming[user] += n
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, _ := s.taken("")
+	return all > filesMost
 }
 
 // arrived counts n bytes of a user as coming no more.
