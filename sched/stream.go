@@ -298,8 +298,14 @@ func (o *Output) Next(ctx context.Context) (bus.Chunk, error) {
 		select {
 		case <-changed:
 		case <-o.over:
-			o.reads(false)
-			return bus.Chunk{}, errOver
+			o.s.cut() // an end that waits for output is the end
+			o.s.mu.Lock()
+			_, more := o.s.at(o.at.Attempt, o.at.Next)
+			o.s.mu.Unlock()
+			if !more {
+				o.reads(false)
+				return bus.Chunk{}, errOver
+			}
 		case <-ctx.Done():
 			o.reads(false)
 			return bus.Chunk{}, context.Cause(ctx)

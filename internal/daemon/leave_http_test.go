@@ -1,10 +1,12 @@
 package daemon_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
 )
 
@@ -24,7 +26,17 @@ func TestLeavingEndsQuestions(t *testing.T) {
 		status, body := call(t, b, "POST", "/v1/completions", `{"model":"scripted","prompt":"<q>"}`, noKey)
 		answered <- answer{status, body}
 	}()
-	if _, err := ledger.Wait(t.Context(), func(runs []engine.Run) bool { return len(runs) == 1 }); err != nil {
+	overBus := make(chan error, 1)
+	go func() {
+		for _, err := range b.conn.Submit(b.ctx(), bus.Task{Type: bus.TypeInference, Model: "scripted", Payload: []byte(`{"prompt":"<q2>"}`)}) {
+			if err != nil {
+				overBus <- err
+				return
+			}
+		}
+		overBus <- nil
+	}()
+	if _, err := ledger.Wait(t.Context(), func(runs []engine.Run) bool { return len(runs) == 2 }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.conn.Leave(b.ctx()); err != nil {
@@ -38,5 +50,13 @@ func TestLeavingEndsQuestions(t *testing.T) {
 	}
 	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "has left its swarm") {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+	select {
+	case err := <-overBus:
+		if !errors.Is(err, &bus.Error{Code: bus.CodeUnavailable}) || !strings.Contains(err.Error(), "has left its swarm") {
+			t.Errorf("over the bus: %v", err)
+		}
+	case <-b.ctx().Done():
+		t.Error("the question over the bus does not end")
 	}
 }

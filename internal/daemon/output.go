@@ -166,7 +166,7 @@ func (s *rpcServer) pump(n *sched.Node, out *sched.Output, inbox string, limit i
 			return nil
 		}
 		if err != nil {
-			if s.ctx.Err() != nil {
+			if s.ctx.Err() != nil || ctx.Err() == nil { // else it is the client that has left
 				err = errors.Join(err, s.send(inbox, nil, err))
 			}
 			return err
