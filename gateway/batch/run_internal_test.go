@@ -42,6 +42,21 @@ func begun(t *testing.T, ask func(ctx context.Context, s *Store, body string) An
 	return s, s.batches[b.ID]
 }
 
+// validatedRun is the work on the requests of a batch, once it is validated.
+func validatedRun(t *testing.T, s *Store, w *work) *run {
+	t.Helper()
+	in, err := os.Open(s.path(w.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	b, err := s.validated(t.Context(), w, w.Batch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRun(s, w, b, in)
+}
+
 // An answer that the disk takes in part is a matter of the disk, though the batch is cancelled then: its file is not whole.
 func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
 	t.Parallel()
@@ -60,16 +75,7 @@ func TestBrokenOutcomeOfACancelledBatch(t *testing.T) {
 		}
 		return Answer{}
 	})
-	in, err := os.Open(s.path(w.Input))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	b, err := s.validated(t.Context(), w, w.Batch, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRun(s, w, b, in)
+	r := validatedRun(t, s, w)
 	if err := r.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,17 +96,8 @@ func TestCancelledBeforeTheFirst(t *testing.T) {
 		t.Errorf("asked %s", body)
 		return Answer{}
 	})
-	in, err := os.Open(s.path(w.Input))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	b, err := s.validated(t.Context(), w, w.Batch, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRun(s, w, b, in)
-	if _, err := s.Cancel("", b.ID); err != nil {
+	r := validatedRun(t, s, w)
+	if _, err := s.Cancel("", w.id); err != nil {
 		t.Fatal(err)
 	}
 	if refused, err := r.all(t.Context()); refused != nil || err != nil {
