@@ -158,6 +158,8 @@ type NodeInfo struct {
 	// DiskFull tells that it takes no more durable tasks, of its own or in custody: too little of
 	// its disk is free.
 	DiskFull bool `json:"disk_full,omitempty"`
+	// Stops tells that it drains since it is about to stop, or to leave the swarm.
+	Stops bool `json:"stops,omitempty"`
 	// Shares tells that it knows work queues by user, see Key.Share.
 	Shares bool `json:"shares,omitempty"`
 	// ModelRoom is how many bytes are free where its Ollama keeps models, in whole GiB or 1; 0 where it is

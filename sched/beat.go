@@ -106,7 +106,7 @@ func (n *Node) ownInfo() bus.NodeInfo {
 		}
 	}
 	if n.draining {
-		i.State = bus.NodeDraining
+		i.State, i.Stops = bus.NodeDraining, n.isLeaving()
 	}
 	return i
 }

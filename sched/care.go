@@ -27,6 +27,7 @@ func (o *outbox) care(ctx context.Context) {
 		now := o.n.now()
 		o.expire(ctx, now)
 		o.refuse(ctx, now)
+		o.endStuck(ctx, now)
 		o.closeOverdue(now)
 		o.repeatCancels(now)
 		o.replaceCustodians(ctx, now)

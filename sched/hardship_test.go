@@ -14,7 +14,7 @@ func TestRandomHardship(t *testing.T) {
 	random(t, func(seed uint64, r *rand.Rand) setup {
 		c := randomSetup(seed, r)
 		c.nodes++
-		c.full = true
+		c.full, c.stuck = true, true
 		return c
 	}, hardshipPlay)
 }

@@ -164,7 +164,7 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 		return // either end is right
 	case k.script.Poison, k.script.Hang == everywhere, k.script.Retry == everywhere:
 		want = bus.StateDead
-	case k.script.Fail, (s.owner != nil || s.putOut != nil) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed or put out
+	case k.script.Fail, (s.owner != nil || s.putOut != nil || s.stuck && !k.durable) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed, put out or drained
 		want = bus.StateFailed
 	}
 	if cause != nil && cause.Code == bus.CodeTooLarge && len(s.wires) > 0 && k.script.Pad != "" {

@@ -38,7 +38,7 @@ func mixedSetup(seed uint64, r *rand.Rand) setup {
 		pins: coin(), engines: coin(), poison: r.IntN(3) == 0, drains: coin(), leaves: coin(), twins: coin(), long: coin(),
 		many: coin(), puts: r.IntN(3) == 0,
 	}
-	c.manyDown = true
+	c.manyDown, c.stuck = true, true
 	m.journals = !m.poison && coin()
 	c.large = coin()
 	if coin() {

@@ -42,6 +42,7 @@ type outbox struct {
 	replacePause time.Duration
 	replaceAfter time.Time
 	endAfter     time.Time // ends from outside wait for that; care's own
+	looked       time.Time // for tasks that are stuck, the last time; care's own
 
 	mu                    sync.Mutex
 	resting               bool                     // nothing is open
@@ -87,6 +88,7 @@ type entry struct {
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
 	waited  bool      // for who may know its end; see expects
+	stuck   time.Time // since when it is attached, and no node can run it
 
 	copying   bool // its payload, to a new custodian
 	copyPause time.Duration

@@ -172,7 +172,7 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 	if who := keptBy(key, nodes, submitter); len(who) > 0 {
 		return "waits: " + strings.Join(who, "; ")
 	}
-	if who := drained(key, nodes); len(who) > 0 {
+	if who := drained(key, nodes); who != nil {
 		return "waits: " + draining(who)
 	}
 	if key.Pin != "" {
@@ -187,18 +187,26 @@ func wouldRun(n bus.NodeInfo, key bus.Key) bool {
 	return can
 }
 
-// drained names the nodes that would run key, if they were not draining.
-func drained(key bus.Key, nodes []bus.NodeInfo) (who []string) {
+// drained are the nodes that would run key, if they were not draining: those first that do not do so because they stop.
+func drained(key bus.Key, nodes []bus.NodeInfo) (who []bus.NodeInfo) {
 	for _, n := range nodes {
 		if n.State == bus.NodeDraining && wouldRun(n, key) {
-			who = append(who, n.Name)
+			who = append(who, n)
 		}
 	}
+	slices.SortStableFunc(who, func(a, b bus.NodeInfo) int { return boolInt(a.Stops) - boolInt(b.Stops) })
 	return who
 }
 
-func draining(names []string) string {
-	return "node " + strings.Join(names, " is draining; node ") + " is draining"
+func draining(nodes []bus.NodeInfo) string {
+	what := make([]string, len(nodes))
+	for i, n := range nodes {
+		what[i] = "node " + n.Name + " is draining"
+		if n.Stops {
+			what[i] = "node " + n.Name + " is stopping"
+		}
+	}
+	return strings.Join(what, "; ")
 }
 
 // lacks tells why a node that a task is pinned to does not what it should.
@@ -292,9 +300,12 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		}
 		return e.WithHint("let it wait: myco ask --detach; or name a model of another node with -m: myco swarm")
 	}
-	if who := drained(bus.KeyOf(&t), nodes); len(who) > 0 {
+	if who := drained(bus.KeyOf(&t), nodes); who != nil {
 		e := bus.Errorf(bus.CodeNoWorker, "%s: it takes no more work (%s)", draining(who), has)
-		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0])
+		if who[0].Stops {
+			return e.WithHint("ask again once it is back, or ask another: myco swarm")
+		}
+		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0].Name)
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, has)
 	if t.Node != "" && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == t.Node && n.State.Live() }) {

@@ -48,6 +48,8 @@ type setup struct {
 	mixed    *mixed // see TestRandomMixed
 	// full: disks are full at times. An end may not be on its submitter's.
 	full bool
+	// stuck: no node may take an attached task for so long that it is refused.
+	stuck bool
 	// large: every third task is too large for a message, and of those that are durable the result is too.
 	large bool
 }

@@ -1,0 +1,97 @@
+package sched_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+// toldOf notes where k does not end within limit as refused with these words in its message, and that hint.
+func (s *swarm) toldOf(k *tracked, limit time.Duration, words, hint string) {
+	if !s.until(limit, func() bool { return len(s.ends(k)) > 0 }) {
+		s.note("whoever asked is not told %q within %v", words, limit)
+		return
+	}
+	e := s.ends(k)[0].End
+	if err := e.Error; e.State != bus.StateFailed || err == nil || err.Code != bus.CodeNoWorker ||
+		!strings.Contains(err.Message, words) || !strings.Contains(err.Hint, hint) {
+		s.note("whoever asked is told %+v, %v, want %q with the hint %q", e, err, words, hint)
+	}
+}
+
+// The one node that can run it is drained while tasks wait for it: what runs there ends, whoever sits before a task that
+// waits is told why after a moment, and a durable one runs once the node takes work again.
+func TestAttachedTaskOfADrainedNode(t *testing.T) {
+	t.Parallel()
+	c := parts(3, theWorker)
+	c.stuck = true
+	play(t, c, func(s *swarm) {
+		s.elected()
+		long := s.submit(theSubmitter, script{MS: 8000})
+		s.running(long)
+		asked, kept := s.submit(theSubmitter, script{MS: 10}), s.enqueue(theSubmitter, script{MS: 10})
+		time.Sleep(2 * time.Second)
+		s.nodes[theWorker].now().node.Drain(true)
+		time.Sleep(3 * time.Second)
+		if ends := s.ends(asked); len(ends) > 0 {
+			s.note("it ended at once, as %+v, though the node may take work again in a moment", ends[0].End)
+		}
+		s.toldOf(asked, 6*time.Second, "is draining", "myco drain")
+		if !s.until(10*time.Second, func() bool { return len(s.ends(long)) > 0 }) || s.ends(long)[0].End.State != bus.StateDone {
+			s.note("what ran there ended as %+v", s.ends(long))
+		}
+		time.Sleep(10 * time.Second)
+		if ends := s.ends(kept); len(ends) > 0 {
+			s.note("a durable task ended as %+v while the node was drained", ends[0].End)
+		}
+		s.nodes[theWorker].now().node.Drain(false)
+		if !s.until(20*time.Second, func() bool { return len(s.ends(kept)) > 0 }) {
+			s.note("a durable task does not run on the node that takes work again")
+		}
+	})
+}
+
+// The one node that can run it stops in good order, and is there again half a minute later: who asks waits for that.
+func TestAttachedTaskOfANodeThatStops(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		long := s.submit(theSubmitter, script{MS: 9000})
+		s.running(long)
+		asked := s.submit(theSubmitter, script{MS: 10})
+		time.Sleep(2 * time.Second)
+		s.leaves(theWorker, 10*time.Second)
+		time.Sleep(time.Second)
+		stops := s.nodes[theSubmitter].now().node.Nodes()
+		if _, err := sched.Place(bus.Task{Type: "work"}, stops, nodeID(theSubmitter), "", false); err == nil ||
+			!strings.Contains(err.Error(), "is stopping") || strings.Contains(bus.AsError(err).Hint, "drain") {
+			s.note("who asks a node that stops is told %v", err)
+		}
+		time.Sleep(29 * time.Second)
+		s.restart(theWorker)
+		if !s.until(20*time.Second, func() bool { return len(s.ends(asked)) > 0 }) || s.ends(asked)[0].End.State != bus.StateDone {
+			s.note("what waited for a node that was started again ended as %+v", s.ends(asked))
+		}
+	})
+}
+
+// The one node that can run it is gone, and does not come back: nobody waits for ever.
+func TestAttachedTaskOfANodeThatIsGone(t *testing.T) {
+	t.Parallel()
+	c := parts(3, theWorker)
+	c.stuck = true
+	play(t, c, func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 20_000})
+		s.running(k)
+		s.kill(theWorker)
+		time.Sleep(4 * time.Minute)
+		if ends := s.ends(k); len(ends) > 0 {
+			s.note("it ended as %+v, though the node may be starting", ends[0].End)
+		}
+		s.toldOf(k, 90*time.Second, "no node has", "")
+	})
+}
