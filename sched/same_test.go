@@ -7,6 +7,30 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
+// Who hands a task over once more is told of all the disks that it is on: at the node that has handed it over, and at the one
+// that keeps its copy, while it waits and once it has ended.
+func TestSameTaskIsOnAsManyDisks(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		hand := func(at int) {
+			p := s.nodes[at].now()
+			r, err := p.node.Enqueue(p.life, bus.Task{ID: "same", Type: "work", Payload: []byte(`{"ms":3000}`)}, 2)
+			if err != nil || !r.Accepted || r.Copies != 2 {
+				s.note("node %d: %+v, %v, want 2 copies", at, r, err)
+			}
+		}
+		hand(theSubmitter)
+		hand(theSubmitter)
+		hand(theHost) // which keeps the copy
+		if end := s.untilDead(theSubmitter, "same"); end.State != bus.StateDone {
+			s.note("it ended as %+v", end)
+		}
+		hand(theSubmitter)
+		hand(theHost)
+	})
+}
+
 // Two nodes hand over the same task, and the copy of the one reaches the other, which is to keep it, between that one's look
 // for it and its place among the open ones: it is the same task for both.
 func TestSameTaskComesMeanwhile(t *testing.T) {

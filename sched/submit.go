@@ -217,8 +217,8 @@ func errOtherContent(id bus.TaskID) error {
 	return bus.Errorf(bus.CodeConflict, "task %s exists with other content", id).WithHint("myco task show %s", id)
 }
 
-// again answers for a durable task that was accepted before: the same receipt for the same
-// content, a conflict for other content.
+// again answers for a durable task that was accepted before: for the same content a receipt that tells on how many disks it
+// is now, a conflict for other content.
 func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done bool, err error) {
 	o.mu.Lock()
 	k, e := o.kept[t.ID], o.entries[t.ID]
@@ -248,7 +248,22 @@ func (o *outbox) again(ctx context.Context, t bus.Task) (r bus.Receipt, done boo
 			return bus.Receipt{}, true, err
 		}
 	}
+	r.Copies = max(r.Copies, o.n.copiesOf(ctx, t.ID))
 	return r, true, nil
+}
+
+// copiesOf counts the nodes that keep a durable task, of those that are there.
+func (n *Node) copiesOf(ctx context.Context, id bus.TaskID) int {
+	at := map[bus.NodeID]bool{}
+	err := n.eachFound(ctx, id, func(f found, node bus.NodeID) {
+		if f.Sum != "" {
+			at[node] = true
+		}
+	})
+	if err != nil {
+		n.log.Debug("not all nodes answered who keeps a task", "task", id, "err", err)
+	}
+	return len(at)
 }
 
 // custodian chooses who keeps the second copy: the host, else the steadiest other node.
