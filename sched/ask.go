@@ -10,6 +10,10 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
+// repliesMost is how many bytes of replies wait for who has asked, and has not read them yet. What comes beyond that is
+// dropped, as it may be on its way: who asks of a large swarm has many replies in one moment, and each may have several.
+const repliesMost = 64 << 20
+
 // asker sends requests and gathers their replies over one subscription.
 type asker struct {
 	wire  Wire
@@ -17,33 +21,58 @@ type asker struct {
 	next  atomic.Uint64
 
 	mu   sync.Mutex
-	open map[string]chan Msg
+	open map[string]*replies
 }
 
 func newAsker(w Wire) *asker {
-	return &asker{wire: w, inbox: w.Inbox(), open: map[string]chan Msg{}}
+	return &asker{wire: w, inbox: w.Inbox(), open: map[string]*replies{}}
 }
 
 func (a *asker) start() (stop func(), err error) {
 	return a.wire.Subscribe(a.inbox+".*", func(m Msg) {
 		a.mu.Lock()
-		c := a.open[m.Subject]
+		r := a.open[m.Subject]
 		a.mu.Unlock()
-		if c != nil {
-			select {
-			case c <- m:
-			default: // the asker wants no more
-			}
+		if r != nil {
+			r.put(m)
 		}
 	})
 }
 
-// ask publishes a request and returns a channel of its replies; done releases it.
-func (a *asker) ask(subject string, data []byte, room int) (replies <-chan Msg, done func(), err error) {
+// replies are those to one question that are not read yet.
+type replies struct {
+	come chan struct{} // has a value where there may be some
+
+	mu   sync.Mutex
+	all  []Msg
+	size int
+}
+
+func (r *replies) put(m Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.size += len(m.Data); r.size > repliesMost {
+		r.size -= len(m.Data)
+		return
+	}
+	r.all = append(r.all, m)
+	poke(r.come)
+}
+
+// take returns those that have come since it was called last.
+func (r *replies) take() (all []Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, r.all, r.size = r.all, nil, 0
+	return all
+}
+
+// ask publishes a request and returns its replies; done releases them.
+func (a *asker) ask(subject string, data []byte) (r *replies, done func(), err error) {
 	reply := a.inbox + "." + strconv.FormatUint(a.next.Add(1), 36)
-	c := make(chan Msg, room)
+	r = &replies{come: make(chan struct{}, 1)}
 	a.mu.Lock()
-	a.open[reply] = c
+	a.open[reply] = r
 	a.mu.Unlock()
 	done = func() {
 		a.mu.Lock()
@@ -54,13 +83,13 @@ func (a *asker) ask(subject string, data []byte, room int) (replies <-chan Msg, 
 		done()
 		return nil, nil, err
 	}
-	return c, done, nil
+	return r, done, nil
 }
 
 // gather collects replies until enough says so or ctx ends. enough is asked with every reply,
 // and now and then with none: who was waited for may have gone.
 func (a *asker) gather(ctx context.Context, subject string, data []byte, enough func(*Msg) bool) error {
-	c, done, err := a.ask(subject, data, 256)
+	r, done, err := a.ask(subject, data)
 	if err != nil {
 		return err
 	}
@@ -68,16 +97,19 @@ func (a *asker) gather(ctx context.Context, subject string, data []byte, enough 
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	for {
-		var reply *Msg
 		select {
-		case m := <-c:
-			reply = &m
+		case <-r.come:
+			for _, m := range r.take() {
+				if enough(&m) {
+					return nil
+				}
+			}
 		case <-t.C:
+			if enough(nil) {
+				return nil
+			}
 		case <-ctx.Done():
 			return ctx.Err()
-		}
-		if enough(reply) {
-			return nil
 		}
 	}
 }

@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -187,15 +188,15 @@ func (h *host) unseat(c Claim, why string, crashed []Crash) func(context.Context
 
 // offerTo brings the message of an attached task to its queue's host, and reports whether that has it.
 func (o *outbox) offerTo(ctx context.Context, q QueueID, key bus.Key, need Need, job []byte) bool {
-	replies, done, err := o.n.asker.ask(bus.SubjectOffer(q.Host), marshal(offerMsg{Term: q.Term, Key: key.String(), Need: need.String(), Job: job}), 1)
+	replies, done, err := o.n.asker.ask(bus.SubjectOffer(q.Host), marshal(offerMsg{Term: q.Term, Key: key.String(), Need: need.String(), Job: job}))
 	if err != nil {
 		o.n.log.Debug("offer", "host", q.Host, "err", err)
 		return false
 	}
 	defer done()
 	select {
-	case m := <-replies:
-		return string(m.Data) == offerTaken
+	case <-replies.come:
+		return slices.ContainsFunc(replies.take(), func(m Msg) bool { return string(m.Data) == offerTaken })
 	case <-ctx.Done():
 		return false
 	}
