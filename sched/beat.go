@@ -35,15 +35,16 @@ func (n *Node) beatLoop(ctx context.Context) error {
 
 func (n *Node) beatSoon() { poke(n.beatKick) }
 
-// beat publishes the node's state, and takes it into its own view.
+// beat publishes the node's state, and takes it into its own view. Heartbeats are sent in the order of their numbers: to others
+// one that is overtaken is old, and its news, which the next one leaves out, would be heard when all is told again.
 func (n *Node) beat() {
+	n.speaks.Lock()
+	defer n.speaks.Unlock() // a goodbye comes after this heartbeat, or before it and for good
 	b := n.ownBeat(false)
 	if n.members.hear(b) {
 		poke(n.kick)
 	}
 	data := marshal(b)
-	n.speaks.Lock()
-	defer n.speaks.Unlock() // a goodbye comes after this heartbeat, or before it and for good
 	if n.bye {
 		return
 	}

@@ -116,7 +116,7 @@ type Node struct {
 	draining bool
 	crashed  map[bus.TaskID]int
 
-	speaks sync.Mutex // held while a heartbeat is sent
+	speaks sync.Mutex // held while a heartbeat is made and sent
 	bye    bool       // said: no heartbeat may take it back
 }
 
