@@ -76,9 +76,10 @@ type Daemon struct {
 	httpKeys *keyring
 	ollama   net.Listener // nil where it is not wanted
 
-	finds    bool          // the token of Config.Join may tell where the swarm is that this node was in before
-	changing sync.Mutex    // held while the node joins or leaves, or is put out
-	putOut   chan struct{} // tells that the node was put out; holds one
+	left     sync.WaitGroup // reads the output of tasks whose clients may have left
+	finds    bool           // the token of Config.Join may tell where the swarm is that this node was in before
+	changing sync.Mutex     // held while the node joins or leaves, or is put out
+	putOut   chan struct{}  // tells that the node was put out; holds one
 
 	mu      sync.Mutex
 	member  *member // nil before the start, after the stop, and for a moment while leaving
@@ -143,6 +144,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer cancel(nil)
 	up := &lifeline{fail: cancel}
 	defer up.stop()
+	up.later(d.left.Wait) // they have ended by then, mostly: first of all HTTP is stopped
 	if err := d.start(ctx, up); err != nil {
 		if cause := context.Cause(ctx); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = cause

@@ -188,12 +188,12 @@ func (a nativeAPI) Start(ctx context.Context, t bus.Task, ended func()) error {
 	if err != nil {
 		return err
 	}
-	go func() {
+	a.d.left.Go(func() {
 		defer ended()
 		if _, err := a.toEnd(ctx, n, out, reply.ID, func(bus.Chunk) error { return nil }); err != nil {
 			a.d.log.Debug("a task was left", "task", reply.ID, "err", err)
 		}
-	}()
+	})
 	return nil
 }
 

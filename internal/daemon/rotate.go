@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
@@ -18,7 +20,7 @@ func (s *rpcServer) rotate(context.Context, []byte) (answer, error) {
 	key := newHTTPKey()
 	path := func(file string) string { return filepath.Join(d.cfg.DataDir, file) }
 	err := d.fabric.RotateClients(func(user, observer string) error {
-		return replaceFiles([]secretFile{
+		return replaceFiles(writeFile, []secretFile{
 			{path(bus.UserCreds), user},
 			{path(bus.ObserverCred), observer},
 			{path(bus.HTTPKeyFile), key},
@@ -79,25 +81,30 @@ func (d *Daemon) cutStaleClients() {
 // secretFile is a file with one secret in it.
 type secretFile struct{ path, secret string }
 
-// replaceFiles replaces the content of all files, or of none.
-func replaceFiles(files []secretFile) error {
+// replaceFiles replaces the content of all files, or of none. Where it cannot write back what was in some, it names these.
+func replaceFiles(write func(path string, data []byte) error, files []secretFile) error {
 	var old []secretFile
 	for _, f := range files {
 		was, err := os.ReadFile(f.path)
 		if err != nil {
 			err = fileError(f.path, err)
 		} else {
-			err = writeFile(f.path, []byte(f.secret+"\n"))
+			err = write(f.path, []byte(f.secret+"\n"))
 		}
 		if err == nil {
 			old = append(old, secretFile{f.path, string(was)})
 			continue
 		}
+		var stay []string
+		var undone error
 		for _, o := range old {
-			if undo := writeFile(o.path, []byte(o.secret)); undo != nil {
-				return bus.Errorf(bus.CodeInternal, "%w; and %s now holds a credential that is not in use: %w", err, o.path, undo).
-					WithHint("restart mycod: it takes the credentials that are in the files")
+			if undo := write(o.path, []byte(o.secret)); undo != nil {
+				stay, undone = append(stay, o.path), cmp.Or(undone, undo)
 			}
+		}
+		if stay != nil {
+			return bus.Errorf(bus.CodeInternal, "%w; and what is now in %s is not in use: %w", err, strings.Join(stay, " and "), undone).
+				WithHint("restart mycod: it takes the credentials that are in the files")
 		}
 		return err
 	}
