@@ -19,7 +19,6 @@ const (
 	firstOutput = 5 * time.Minute // loading a model, reading the prompt
 	betweenOut  = 30 * time.Second
 	resendBytes = 1 << 20 // of output kept for a resend
-	pieceBytes  = 128     // what a kept piece takes beside its Data
 )
 
 // Causes for which an attempt is stopped.
@@ -126,53 +125,6 @@ func (a *attempt) send(m outMsg) error {
 		return nil
 	}
 	return a.w.n.fx.Publish(Msg{Subject: bus.SubjectOut(a.job.Submitter, a.job.Task.ID), Data: marshal(m)})
-}
-
-// onResend sends again what a submitter has missed.
-func (w *worker) onResend(m Msg) {
-	var r resendMsg
-	id, ok := bus.TaskOfResend(m.Subject)
-	if !ok || bus.Unmarshal(m.Data, &r) != nil {
-		return
-	}
-	w.mu.Lock()
-	a := w.running[id]
-	if a == nil {
-		a, _ = w.said.get(id)
-	}
-	w.mu.Unlock()
-	if a == nil || a.rec.Attempt != r.Attempt || m.Subject != bus.SubjectResend(a.job.Submitter, id) {
-		return
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, k := range a.kept {
-		if k.Seq < r.From {
-			continue
-		}
-		if err := a.send(k); err != nil {
-			w.n.log.Debug("resend", "err", err)
-			return
-		}
-	}
-}
-
-// keepSaid keeps the output of a, which has ended, for a submitter that has missed some: its end may come first.
-func (w *worker) keepSaid(a *attempt) {
-	if a.job.Submitter == w.n.cfg.ID {
-		return
-	}
-	a.mu.Lock()                                // not within w.mu, see reported
-	kept, size := slices.Clone(a.kept), a.size // alone: what was cut off is in the same array
-	a.mu.Unlock()
-	if len(kept) == 0 {
-		return
-	}
-	j := *a.job
-	j.slim()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.said.put(j.Task.ID, &attempt{w: w, job: &j, rec: Record{Attempt: a.rec.Attempt}, kept: kept}, size+len(kept)*pieceBytes)
 }
 
 // process decides on a delivery, and runs it.

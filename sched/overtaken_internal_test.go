@@ -2,6 +2,7 @@ package sched
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,17 +95,36 @@ func TestEndOvertakesItsOutput(t *testing.T) {
 	}
 }
 
-// What is kept of attempts that have ended is counted with what each piece takes beside its words.
+// What is kept of attempts that have ended is counted with what each piece takes beside its words, and one very long output,
+// of which the end is kept, leaves room for those of others.
 func TestKeptOutputIsCounted(t *testing.T) {
 	t.Parallel()
 	w := (&posted{}).node("myco-bbbbbbbbbbbb").worker
-	const pieces = saidBytes / 2 / pieceBytes
-	for _, id := range []bus.TaskID{"t1", "t2"} {
-		w.keepSaid(&attempt{w: w, job: &Job{Task: bus.Task{ID: id}}, kept: make([]outMsg, pieces), size: pieces})
+	says := func(id bus.TaskID, pieces int) {
+		a := &attempt{w: w, job: &Job{Task: bus.Task{ID: id}}}
+		for i := range pieces {
+			a.kept = append(a.kept, outMsg{Seq: i, Data: json.RawMessage("1")})
+		}
+		w.keepSaid(a)
 	}
-	_, first := w.said.get("t1")
-	if _, last := w.said.get("t2"); first || !last {
-		t.Errorf("kept the first %v, the last %v, want the last alone", first, last)
+	const long = saidBytes / pieceBytes
+	says("short", 3)
+	says("long", long)
+	if a, has := w.said.get("short"); !has || len(a.kept) != 3 {
+		t.Error("the output of another task is not kept any more")
+	}
+	a, has := w.said.get("long")
+	if !has || len(a.kept) != saidEach/(pieceBytes+1) || a.kept[len(a.kept)-1].Seq != long-1 {
+		t.Fatalf("kept is %v, of a very long output, and not its end", has)
+	}
+	if want := (len(a.kept) + 3) * (pieceBytes + 1); w.said.bytes != want {
+		t.Errorf("%d bytes are counted, want %d", w.said.bytes, want)
+	}
+	for i := range saidMost {
+		says(bus.TaskID(fmt.Sprint(i)), long)
+	}
+	if _, has := w.said.get("short"); has || w.said.bytes > saidBytes {
+		t.Errorf("%d bytes are kept of others", w.said.bytes)
 	}
 }
 

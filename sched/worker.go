@@ -22,8 +22,6 @@ const (
 	silentMost = 3                      // renewals without work, after which a slot looks for itself: the host may keep a task for another
 	// Ends of attempts that are remembered for those who ask: so many, of so many bytes.
 	recentMost, recentBytes = 2000, 64 << 20
-	// Output of those that have just ended, for submitters that have missed some of it.
-	saidMost, saidBytes = 64, 8 << 20
 )
 
 // worker runs tasks: one goroutine a slot, each with at most one delivery.
