@@ -114,6 +114,22 @@ func (a *asker) gather(ctx context.Context, subject string, data []byte, enough 
 	}
 }
 
+// hearFrom asks all nodes, and calls each with every reply until those of missing have given their last, or have no route
+// any more: it drops them there. each tells whose last reply it was, if it was one, and whether no more is needed.
+func (n *Node) hearFrom(ctx context.Context, missing map[bus.NodeID]bool, q Msg, each func(data []byte) (last bus.NodeID, enough bool)) error {
+	return n.asker.gather(ctx, q.Subject, q.Data, func(m *Msg) bool {
+		enough := false
+		if m == nil {
+			n.stillThere(missing)
+		} else {
+			var last bus.NodeID
+			last, enough = each(m.Data)
+			delete(missing, last)
+		}
+		return enough || len(missing) == 0
+	})
+}
+
 // stillThere drops from missing who has no route any more.
 func (n *Node) stillThere(missing map[bus.NodeID]bool) {
 	routes := n.fx.Routes()

@@ -146,20 +146,15 @@ func (n *Node) askAll(ctx context.Context, q findMsg, each func(findReply)) erro
 	defer cancel()
 	missing := n.askable()
 	missing[n.cfg.ID] = true
-	err := n.asker.gather(ctx, bus.SubjectFind, marshal(q), func(m *Msg) bool {
-		if m == nil {
-			n.stillThere(missing)
-			return len(missing) == 0
-		}
+	err := n.hearFrom(ctx, missing, Msg{Subject: bus.SubjectFind, Data: marshal(q)}, func(data []byte) (last bus.NodeID, enough bool) {
 		var r findReply
-		if bus.Unmarshal(m.Data, &r) != nil {
-			return false
+		if bus.Unmarshal(data, &r) != nil {
+			return "", false
 		}
-		each(r)
-		if !r.More {
-			delete(missing, r.Node)
+		if each(r); r.More {
+			return "", false
 		}
-		return len(missing) == 0
+		return r.Node, false
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // what was heard is the answer

@@ -330,13 +330,8 @@ func (n *Node) sayBye(ctx context.Context) {
 	delete(missing, n.cfg.ID)
 	ctx, cancel := context.WithTimeout(ctx, byeWait)
 	defer cancel()
-	err := n.asker.gather(ctx, bus.SubjectBye(n.cfg.ID), marshal(b), func(m *Msg) bool {
-		if m == nil {
-			n.stillThere(missing)
-		} else {
-			delete(missing, bus.NodeID(m.Data))
-		}
-		return len(missing) == 0
+	err := n.hearFrom(ctx, missing, Msg{Subject: bus.SubjectBye(n.cfg.ID), Data: marshal(b)}, func(data []byte) (bus.NodeID, bool) {
+		return bus.NodeID(data), false
 	})
 	if err != nil {
 		n.log.Debug("say goodbye", "unheard", len(missing), "err", err)

@@ -109,7 +109,7 @@ func (w *worker) addSlot(ctx context.Context, p *pool) {
 			w.spare[p.typ] = append(w.spare[p.typ], id)
 			w.mu.Unlock()
 		}()
-		w.slot(ctx, sctx, p, id)
+		w.work(ctx, sctx, p, id)
 	})
 }
 

@@ -55,15 +55,8 @@ func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID, ended func(Final)
 	if len(missing) == 0 {
 		return answered, nil
 	}
-	err = n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: ids, Kept: n.outbox.keptOf(ids, n.now())}), func(m *Msg) bool {
-		if m == nil {
-			n.stillThere(missing)
-			return len(missing) == 0
-		}
-		var r syncReply
-		if bus.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
-			return false
-		}
+	q := syncMsg{From: n.cfg.ID, IDs: ids, Kept: n.outbox.keptOf(ids, n.now())}
+	err = n.hearSynced(ctx, missing, q, func(r *syncReply) (enough bool) {
 		for _, f := range r.Ended {
 			ended(f)
 			n.outbox.learn(f)
@@ -73,12 +66,25 @@ func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID, ended func(Final)
 			n.hearBeat(*r.Beat)
 		}
 		if r.Last {
-			delete(missing, r.Node)
 			answered[r.Node] = true
 		}
-		return len(missing) == 0
+		return false
 	})
 	return answered, err
+}
+
+// hearSynced is hearFrom for a question of ends.
+func (n *Node) hearSynced(ctx context.Context, missing map[bus.NodeID]bool, q syncMsg, each func(*syncReply) (enough bool)) error {
+	return n.hearFrom(ctx, missing, Msg{Subject: bus.SubjectSync, Data: marshal(q)}, func(data []byte) (last bus.NodeID, enough bool) {
+		var r syncReply
+		if bus.Unmarshal(data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
+			return "", false
+		}
+		if enough = each(&r); r.Last {
+			last = r.Node
+		}
+		return last, enough
+	})
 }
 
 // askEnd asks every node with a route for the end of one task, and returns the first that is told.
@@ -89,22 +95,11 @@ func (n *Node) askEnd(ctx context.Context, id bus.TaskID) (f Final, ok bool) {
 	if len(missing) == 0 {
 		return f, false
 	}
-	err := n.asker.gather(ctx, bus.SubjectSync, marshal(syncMsg{From: n.cfg.ID, IDs: []bus.TaskID{id}}), func(m *Msg) bool {
-		if m == nil {
-			n.stillThere(missing)
-			return len(missing) == 0
-		}
-		var r syncReply
-		if bus.Unmarshal(m.Data, &r) != nil || n.members.state(r.Node) == bus.NodeIncompatible {
-			return false
-		}
+	err := n.hearSynced(ctx, missing, syncMsg{From: n.cfg.ID, IDs: []bus.TaskID{id}}, func(r *syncReply) (enough bool) {
 		if len(r.Ended) > 0 {
 			f, ok = r.Ended[0], true
 		}
-		if r.Last {
-			delete(missing, r.Node)
-		}
-		return ok || len(missing) == 0
+		return ok
 	})
 	if err != nil {
 		n.log.Debug("not all nodes answered whether a task has ended", "task", id, "err", err)

@@ -75,20 +75,27 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// slot asks for work, fetches it and runs it, until sctx ends. What runs then goes on until
-// ctx ends.
-func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
-	missed, silent := false, 0
+// slot is what a slot knows between two deliveries.
+type slot struct {
+	p      *pool
+	id     int
+	missed bool // it was handed nothing the last time
+	silent int  // requests for work in a row that had no answer
+}
+
+// work asks for work, fetches it and runs it in slot id of p, until sctx ends. What runs then goes on until ctx ends.
+func (w *worker) work(ctx, sctx context.Context, p *pool, id int) {
+	s := &slot{p: p, id: id}
 	for sctx.Err() == nil {
 		q, qctx, done, err := w.n.queue.wait(sctx)
 		if err != nil {
 			return
 		}
-		d, j, err := w.take(qctx, q, p, id, missed, silent)
+		d, j, err := w.take(qctx, q, s)
 		done()
-		missed = errors.Is(err, ErrNotFound)
-		if silent++; !errors.Is(err, errIdle) {
-			silent = 0
+		s.missed = errors.Is(err, ErrNotFound)
+		if s.silent++; !errors.Is(err, errIdle) {
+			s.silent = 0
 		}
 		if err != nil {
 			continue
@@ -105,8 +112,8 @@ func (w *worker) slot(ctx, sctx context.Context, p *pool, id int) {
 }
 
 // take gets one delivery: what the host hands over, or after a second without a word, where there was nothing
-// for silentMost times before, what the slot finds itself. missed tells that it was handed nothing the last time.
-func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed bool, silent int) (d Delivery, j *Job, err error) {
+// for silentMost times before, what the slot finds itself.
+func (w *worker) take(ctx context.Context, q QueueID, s *slot) (d Delivery, j *Job, err error) {
 	if w.n.Draining() {
 		select {
 		case <-time.After(nextWait):
@@ -114,11 +121,11 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed 
 		}
 		return d, nil, errDraining
 	}
-	if d, err = w.next(ctx, q, p, slot, missed, silent > 0); err == nil {
-		w.countBatch(p, d.Key, 1)
+	if d, err = w.next(ctx, q, s); err == nil {
+		w.countBatch(s.p, d.Key, 1)
 	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if err = errIdle; silent >= silentMost {
-			if d, err = w.look(ctx, q, p, slot); errors.Is(err, ErrNotFound) {
+		if err = errIdle; s.silent >= silentMost {
+			if d, err = w.look(ctx, q, s.p, s.id); errors.Is(err, ErrNotFound) {
 				err = errIdle
 			}
 		}
@@ -132,7 +139,7 @@ func (w *worker) take(ctx context.Context, q QueueID, p *pool, slot int, missed 
 	if err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
 		w.ack(d.Ack)
-		w.countBatch(p, d.Key, -1)
+		w.countBatch(s.p, d.Key, -1)
 		return d, nil, err
 	}
 	now := w.n.now()
@@ -156,16 +163,16 @@ var (
 	errIdle     = errors.New("nothing to do")
 )
 
-// next asks the host for work and waits for what it hands over. again tells that this renews a request.
-func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed, again bool) (Delivery, error) {
-	to, wait, err := w.n.fx.Await(q, slot)
+// next asks the host for work and waits for what it hands over.
+func (w *worker) next(ctx context.Context, q QueueID, s *slot) (Delivery, error) {
+	to, wait, err := w.n.fx.Await(q, s.id)
 	if err != nil {
 		return Delivery{}, err
 	}
 	w.noteSlot(to)
-	l := w.load(p)
+	l := w.load(s.p)
 	r := nextMsg{
-		Node: w.n.cfg.ID, Class: p.typ, Slot: slot, Bid: bidBefore(l), Missed: missed, Grants: true, Direct: true,
+		Node: w.n.cfg.ID, Class: s.p.typ, Slot: s.id, Bid: bidBefore(l), Missed: s.missed, Grants: true, Direct: true,
 		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
@@ -173,7 +180,7 @@ func (w *worker) next(ctx context.Context, q QueueID, p *pool, slot int, missed,
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
 		h.asked(&asking{nextMsg: r, to: to})
-	} else if m := (Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); again {
+	} else if m := (Msg{Subject: bus.SubjectNext(q.Host), Reply: to, Data: marshal(r)}); s.silent > 0 { // it renews a request
 		w.renewals.add(m)
 	} else {
 		w.ask(m)
