@@ -83,12 +83,23 @@ func (s *swarm) finals(k *tracked) []end {
 		}
 	}
 	var first []end
-	for _, n := range s.nodes { // all show the same, one that is done where there is one
-		if e := n.endsAt(k.id); !n.gone && len(e) > 0 && (first == nil || first[0].State != bus.StateDone && e[0].State == bus.StateDone) {
+	for _, n := range s.nodes { // all show the same
+		if e := n.endsAt(k.id); !n.gone && len(e) > 0 && (first == nil || sooner(e[0], first[0])) {
 			first = e
 		}
 	}
 	return first
+}
+
+// sooner reports whether of two ends a is shown where the submitter is away: one that is done, and else that of fewer attempts.
+func sooner(a, b end) bool {
+	if x, y := a.State == bus.StateDone, b.State == bus.StateDone; x != y {
+		return x
+	}
+	if a.Attempt != b.Attempt {
+		return a.Attempt < b.Attempt
+	}
+	return a.Node < b.Node
 }
 
 // crossed reports whether two ends may have met on the way: a cancel or a deadline, which no
