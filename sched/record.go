@@ -143,6 +143,14 @@ type outMsg struct {
 type resendMsg struct {
 	Attempt int `json:"attempt"`
 	From    int `json:"from"`
+	// Worker is who is asked by another than the submitter, see Node.Said: it answers at the reply subject, also with nothing.
+	Worker bus.NodeID `json:"worker,omitempty"`
+}
+
+// saidMsg answers a resendMsg that names its worker.
+type saidMsg struct {
+	Pieces []outMsg `json:"pieces,omitempty"`
+	More   bool     `json:"more,omitempty"` // others follow
 }
 
 // runMsg tells, on bus.SubjectRuns, what a queue host knows of a task's runs, or a worker of its own.

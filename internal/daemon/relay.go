@@ -83,13 +83,15 @@ type relay struct {
 	task   func(context.Context, bus.TaskID) (bus.TaskInfo, error)
 	source func(bus.TaskInfo) *source
 	nameOf func(bus.NodeID) string
-	silent time.Duration // see silentMost
+	said   func(context.Context, bus.TaskInfo, bus.Place, bus.NodeID) ([]bus.Chunk, bool) // see sched.Node
+	silent time.Duration                                                                  // see silentMost
 
 	id bus.TaskID
 	at bus.Place // where its reader is
 	// hole is where pieces were missing last: they are asked for again once.
 	hole *bus.Place
 	via  bus.NodeID // who has sent something
+	node bus.NodeID // who had made what came last
 	// hand gives the reader a piece, as it came and as it was read.
 	hand func(*nats.Msg, bus.Chunk) error
 }
@@ -97,7 +99,7 @@ type relay struct {
 func (d *Daemon) newRelay(n *sched.Node, req bus.AttachRequest, hand func(*nats.Msg, bus.Chunk) error) *relay {
 	return &relay{
 		nc: d.rpc, self: d.id.NodeID(), task: n.Task, source: func(t bus.TaskInfo) *source { return sourceAt(n, t) }, nameOf: d.nameOf,
-		silent: silentMost, id: req.ID, at: bus.PlaceAt(req.Attempt, req.From), hand: hand,
+		said: n.Said, silent: silentMost, id: req.ID, at: bus.PlaceAt(req.Attempt, req.From), hand: hand,
 	}
 }
 
@@ -119,8 +121,10 @@ func (r *relay) run(ctx context.Context, t bus.TaskInfo) (end bus.Chunk, told bo
 		case again:
 			continue
 		case t.State.Terminal():
-			t.Warning = r.brokenOff()
-			return bus.Chunk{Attempt: max(t.Attempts, r.at.Attempt), Seq: r.at.Next, Node: t.NodeID, End: &t}, false, nil
+			if t.Warning, err = r.rest(ctx, t); err != nil {
+				return end, false, err
+			}
+			return r.at.Read(bus.Chunk{Attempt: max(t.Attempts, r.at.Attempt), Seq: r.at.Next, Node: t.NodeID, End: &t}), false, nil
 		default:
 			select {
 			case <-tick.C:
@@ -180,7 +184,7 @@ func (r *relay) listen(ctx context.Context, from *source) (end bus.Chunk, again 
 		case c.End != nil:
 			return r.at.Read(c), false, nil
 		}
-		r.via = from.at
+		r.via, r.node = from.at, c.Node
 		r.at.Read(c)
 		if err := r.hand(m, c); err != nil {
 			return end, false, err
@@ -205,6 +209,30 @@ func (s *source) next(ctx context.Context, sub *nats.Subscription, most time.Dur
 			return nil, err
 		}
 	}
+}
+
+// rest hands on what is left of the output of t, which has ended, and is not to be had of its submitter: who ran it may have that
+// yet. What may be missing is warned of.
+func (r *relay) rest(ctx context.Context, t bus.TaskInfo) (warning string, err error) {
+	warning = r.brokenOff()
+	if warning == "" || r.at.Attempt == 0 {
+		return warning, nil
+	}
+	next, ok := r.said(ctx, t, r.at, r.node)
+	if !ok {
+		return warning, nil
+	}
+	for _, c := range next {
+		data, err := bus.Marshal(c)
+		if err != nil {
+			return "", bus.Errorf(bus.CodeInternal, "encode the output of task %s: %w", r.id, err)
+		}
+		r.at.Read(c)
+		if err := r.hand(&nats.Msg{Data: data}, c); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // brokenOff is the warning at the end of an output that its reader has begun with, and whose rest is not to be had; empty where

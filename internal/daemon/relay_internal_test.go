@@ -91,6 +91,8 @@ func TestSourceIsOneStart(t *testing.T) {
 func TestRelayAsksAgain(t *testing.T) {
 	t.Parallel()
 	const at bus.NodeID = "myco-0123456789ab"
+	// has are the pieces that who ran it has yet.
+	has := map[string][]int{"who ran it has the rest": {1, 2}, "who ran it has no more": {}, "who ran it has the rest after a hole": {3}}
 	for name, c := range map[string]struct {
 		lost  bool    // the node is, once its first piece was read, and back where it is asked once more
 		sends [][]int // what is sent to each who asks: numbers of pieces; 100 and more is the end of so many; nil: no answer
@@ -111,6 +113,10 @@ func TestRelayAsksAgain(t *testing.T) {
 		"the rest is gone":     {false, [][]int{{0, 103}, {103}}, []int{0, 1}, "2 of 3 pieces of the output are missing", []int{0}},
 		"it is lost, and back": {true, [][]int{{0}, {1, 102}}, []int{0, 1}, "", []int{0, 1}},
 		"it is lost":           {true, [][]int{{0}}, []int{0}, "pieces of the output may be missing: node c, through which they came, was lost", []int{0}},
+
+		"who ran it has the rest":              {true, [][]int{{0}}, []int{0}, "", []int{0, 1, 2}},
+		"who ran it has no more":               {true, [][]int{{0}}, []int{0}, "", []int{0}},
+		"who ran it has the rest after a hole": {true, [][]int{{0, 2}, {2}}, []int{0, 1}, "1 of 4 pieces of the output are missing", []int{0, 2, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +140,7 @@ func TestRelayAsksAgain(t *testing.T) {
 					return
 				}
 				for _, n := range sends {
-					chunk := bus.Chunk{Attempt: 1, Seq: n}
+					chunk := bus.Chunk{Attempt: 1, Seq: n, Node: "worker"}
 					if n >= 100 {
 						chunk.Seq, chunk.End = n-100, &bus.TaskInfo{State: bus.StateDone}
 					}
@@ -163,7 +169,7 @@ func TestRelayAsksAgain(t *testing.T) {
 				}}
 			}
 			r.task = func(context.Context, bus.TaskID) (bus.TaskInfo, error) {
-				if back := lost.Load() && len(c.sends) > 1; back {
+				if back := lost.Load() && len(asks) < len(c.sends); back {
 					lost.Store(false)
 				} else if lost.Load() {
 					task.State = bus.StateDone
@@ -171,9 +177,26 @@ func TestRelayAsksAgain(t *testing.T) {
 				return task, nil
 			}
 			var reads []int
-			r.hand = func(_ *nats.Msg, got bus.Chunk) error {
+			r.said = func(_ context.Context, _ bus.TaskInfo, at bus.Place, before bus.NodeID) (next []bus.Chunk, ok bool) {
+				if at.Attempt != 1 || at.Next != reads[len(reads)-1]+1 || before != "worker" {
+					t.Errorf("who ran it is asked for what comes after %+v, by %s", at, before)
+				}
+				for _, n := range has[name] {
+					next = append(next, bus.Chunk{Attempt: 1, Seq: n})
+				}
+				return next, has[name] != nil
+			}
+			after := 1
+			if name == "who ran it has the rest after a hole" {
+				after = 2
+			}
+			r.hand = func(m *nats.Msg, got bus.Chunk) error {
+				var sent bus.Chunk
+				if err := bus.Unmarshal(m.Data, &sent); err != nil || sent.Seq != got.Seq {
+					t.Errorf("piece %d comes as %s, %v", got.Seq, m.Data, err)
+				}
 				reads = append(reads, got.Seq)
-				lost.Store(c.lost && len(reads) == 1)
+				lost.Store(c.lost && len(reads) == after)
 				return nil
 			}
 			end, _, err := r.run(t.Context(), task)
