@@ -178,7 +178,21 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 	if key.Pin != "" {
 		return "waits: " + lacks(key.Pin, nodes, "have "+what)
 	}
+	if who := lost(key, nodes); who != "" {
+		return "waits: " + who
+	}
 	return "waits: no node of the swarm has " + what
+}
+
+// lost names the nodes that could run key, if they were not lost; empty where there are none.
+func lost(key bus.Key, nodes []bus.NodeInfo) string {
+	var who []string
+	for _, n := range nodes {
+		if n.State == bus.NodeLost && wouldRun(n, key) {
+			who = append(who, "node "+n.Name+", which could run it, is lost")
+		}
+	}
+	return strings.Join(who, "; ")
 }
 
 // wouldRun reports whether n would run key, if it were not for its state.
@@ -306,6 +320,9 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 			return e.WithHint("ask again once it is back, or ask another: myco swarm")
 		}
 		return e.WithHint("myco drain %s --off; or ask another: myco swarm", who[0].Name)
+	}
+	if who := lost(bus.KeyOf(&t), nodes); who != "" && t.Node == "" {
+		cause += "; " + who
 	}
 	e := bus.Errorf(bus.CodeNoWorker, "%s (%s)", cause, has)
 	if t.Node != "" && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.ID == t.Node && n.State.Live() }) {

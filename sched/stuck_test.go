@@ -92,6 +92,10 @@ func TestAttachedTaskOfANodeThatIsGone(t *testing.T) {
 		if ends := s.ends(k); len(ends) > 0 {
 			s.note("it ended as %+v, though the node may be starting", ends[0].End)
 		}
-		s.toldOf(k, 90*time.Second, "no node has", "")
+		p := s.nodes[theSubmitter].now()
+		if i, err := p.node.Task(p.life, k.id); err != nil || i.Warning != "waits: node "+string(nodeID(theWorker))+", which could run it, is lost" {
+			s.note("it waits, with the warning %q, %v", i.Warning, err)
+		}
+		s.toldOf(k, 90*time.Second, "which could run it, is lost", "")
 	})
 }
