@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,7 +18,7 @@ type responsesTool struct {
 	Strict      *bool           `json:"strict"`
 	Parameters  json.RawMessage `json:"parameters"`
 
-	tools []responsesTool // of a namespace
+	tools []responsesTool // of a namespace, which has no others within
 	raw   json.RawMessage // what it is, where it is no function
 }
 
@@ -30,16 +31,19 @@ func (t *responsesTool) UnmarshalJSON(b []byte) error {
 	if t.Type == "function" {
 		return nil
 	}
-	t.raw = append(json.RawMessage(nil), b...)
-	var within struct {
-		Tools []responsesTool `json:"tools"`
+	t.raw = bytes.Clone(b)
+	if t.Type != "namespace" {
+		return nil
 	}
-	if t.Type == "namespace" {
-		if err := json.Unmarshal(b, &within); err != nil {
-			return err
-		}
+	var in struct {
+		Tools []plain `json:"tools"` // of one level: others would be read, and kept, once for each above them
 	}
-	t.tools = within.Tools
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	for _, tool := range in.Tools {
+		t.tools = append(t.tools, responsesTool(tool))
+	}
 	return nil
 }
 
