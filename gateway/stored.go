@@ -194,16 +194,19 @@ func (q *responsesQuestion) storeFor(g *Gateway, r *http.Request, in responsesIn
 	}
 }
 
-// size is how many bytes an item takes.
+// size is how many bytes an item takes, with what nobody reads of it: it is kept all the same.
 func (item responsesItem) size() int {
-	n := storedItem + len(item.ID) + len(item.Name) + len(item.Namespace) + len(item.Arguments) + len(item.CallID) + len(item.EncryptedContent)
+	n := storedItem + len(item.ID) + len(item.Role) + len(item.Name) + len(item.Namespace) + len(item.Arguments) + len(item.CallID) + len(item.EncryptedContent)
 	for _, s := range item.Summary {
 		n += len(s.Text)
 	}
 	for _, c := range []openAIContent{item.Content, item.Output} {
 		n += len(c.text)
 		for _, p := range c.parts {
-			n += storedItem + len(p.Text) + len(p.Refusal) + len(p.ImageURL.image)
+			n += storedItem + len(p.Type) + len(p.Text) + len(p.Refusal) + len(p.ImageURL.image)
+			for _, f := range []openAIFile{p.File, p.openAIFile} {
+				n += len(f.Name) + len(f.Data.media) + len(f.Data.image)
+			}
 		}
 	}
 	return n

@@ -64,8 +64,10 @@ func TestSizeOfAResponse(t *testing.T) {
 	}
 	long := strings.Repeat("x", 1<<20)
 	image := openAIPart{ImageURL: imageURL{base64Image{image: []byte(long)}}}
+	file := openAIFile{Data: fileData{base64Image: base64Image{image: []byte(long)}}} // beside a text, where nobody reads it
 	for _, item := range []responsesItem{
 		{ID: long},
+		{Role: long},
 		{Name: long},
 		{Namespace: long},
 		{Arguments: long},
@@ -77,9 +79,13 @@ func TestSizeOfAResponse(t *testing.T) {
 		{Content: openAIContent{parts: []openAIPart{{Text: long}}}},
 		{Content: openAIContent{parts: []openAIPart{{Refusal: long}}}},
 		{Output: openAIContent{parts: []openAIPart{image}}},
+		{Content: openAIContent{parts: []openAIPart{{Type: long}}}},
+		{Content: openAIContent{parts: []openAIPart{{openAIFile: file}}}},
+		{Content: openAIContent{parts: []openAIPart{{File: file}}}},
+		{Content: openAIContent{parts: []openAIPart{{File: openAIFile{Name: long}}}}},
 	} {
 		if n := stored(responsesInput{items: []responsesItem{item}}); n < 1<<20 || n > 1<<20+4096 {
-			t.Errorf("%d bytes", n)
+			t.Errorf("%d bytes of %.60q", n, fmt.Sprintf("%+v", item))
 		}
 	}
 	if n := stored(responsesInput{items: make([]responsesItem, 3000)}); n < 3000*storedItem {
