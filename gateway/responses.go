@@ -341,7 +341,11 @@ func (q *responsesQuestion) ends(out *stream, r bus.InferenceResult) error {
 }
 
 func (q *responsesQuestion) fails(out *stream, status int, e *bus.Error) error {
+	if err := q.start(out); err != nil { // it may have been told that it waits, and nothing else
+		return err
+	}
 	reply := q.reply("failed")
+	reply.Store = false
 	code := "server_error"
 	switch {
 	case status == http.StatusTooManyRequests:

@@ -128,6 +128,7 @@ func TestLongBeginningIsTold(t *testing.T) {
 		{"lines of JSON", "/api/chat", 25 * time.Second, nil, 0, 200},
 		{"a while, and fails", "/v1/chat/completions", 10 * time.Second, full, 0, 429},
 		{"long, and fails", "/v1/chat/completions", 25 * time.Second, full, 2, 200},
+		{"responses, and fails", "/v1/responses", 25 * time.Second, full, 2, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -147,8 +148,22 @@ func TestLongBeginningIsTold(t *testing.T) {
 				if want := map[bool]string{true: "yes", false: "the swarm is full"}[tt.fail == nil]; !strings.Contains(w.Body.String(), want) {
 					t.Errorf("want %s:\n%s", want, w.Body)
 				}
+				if tt.path == "/v1/responses" { // no event has a meaning for clients before the one that makes the response
+					checkBeginning(t, w.Body.String())
+				}
 			})
 		})
+	}
+}
+
+// checkBeginning wants events of /v1/responses to begin with its creation, and what fails not to be stored.
+func checkBeginning(t *testing.T, events string) {
+	t.Helper()
+	if _, first, _ := strings.Cut(events, "event: "); !strings.HasPrefix(first, "response.created\n") {
+		t.Errorf("it begins with %.100s", first)
+	}
+	if _, failed, ok := strings.Cut(events, "event: response.failed\n"); ok && !strings.Contains(failed, `"store":false`) {
+		t.Errorf("what failed is told to be stored: %s", failed)
 	}
 }
 
