@@ -58,7 +58,7 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 	}
 	if v := res.Version; err == nil && v < len(leftOut) && len(leftOut[v]) > 0 {
 		names := leftOut[v]
-		err = bus.Errorf(bus.CodeUnavailable, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
+		err = bus.Errorf(bus.CodeFailed, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
 			WithHint("upgrade mycod there")
 	}
 	return info, res, err

@@ -392,29 +392,6 @@ func TestBatchesExpireWithinTheirLimits(t *testing.T) {
 	})
 }
 
-// A request that no node can answer at present waits, whatever keeps it, and is no error.
-func TestBatchesWaitForAModel(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		keeps := []bus.Code{bus.CodeNoWorker, bus.CodeBusy, bus.CodeUnavailable, bus.CodeNoSpace}
-		n := 0
-		o, _ := newOracle(t, func(task bus.Task, out func(bus.Chunk) error) (any, error) {
-			if n++; n <= len(keeps) {
-				return nil, bus.Errorf(keeps[n-1], "not now")
-			}
-			return paris()(task, out)
-		})
-		g, stop := batching(t, o, t.TempDir())
-		defer stop()
-		b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`))
-		time.Sleep(time.Minute)
-		b = becomes(t, g, key, b["id"].(string), "completed")
-		if out := came(t, g, key, b["output_file_id"]); n != len(keeps)+1 || !strings.HasPrefix(out["a"], "200") {
-			t.Errorf("asked %d times: %v", n, out)
-		}
-	})
-}
-
 // What a key has under way when it is revoked is nothing more to its batch.
 func TestBatchesEndWithTheirKey(t *testing.T) {
 	t.Parallel()

@@ -349,7 +349,7 @@ func TestOlderWorkerIsFoundOut(t *testing.T) {
 		t.Errorf("a plain question: %d %s", w.Code, w.Body)
 	}
 	w := local(t, g, "POST", "/api/chat", hello+`,"stream":false,"format":"json","tools":[{}]}`)
-	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "format, tools") {
+	if w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "format, tools") {
 		t.Errorf("with tools: %d %s", w.Code, w.Body)
 	}
 }
