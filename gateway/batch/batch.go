@@ -2,13 +2,19 @@ package batch
 
 import (
 	"cmp"
-	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+const (
+	// Window is how long a batch may take.
+	Window = 24 * time.Hour
+	// batchesMost bounds the batches that are under way, of which nobody may have more than what is left then, and keptMost all:
+	// of those that are over the oldest of who has most gives way.
+	batchesMost, keptMost = 100, 1000
 )
 
 // Status is how far a batch is.
@@ -61,21 +67,6 @@ type Batch struct {
 	Total int `json:"total"`
 	Done  int `json:"done"`
 	Erred int `json:"erred"`
-}
-
-// work is a batch, and what its goroutine has.
-type work struct {
-	id     string
-	loaded bool                    // it was begun by a program before: the nodes with its models may be yet to come
-	Batch                          // guarded by Store.mu
-	cancel context.CancelCauseFunc // ends its requests; nil unless they run
-}
-
-// copied is what others may have. The caller holds mu.
-func (w *work) copied() Batch {
-	b := w.Batch
-	b.At, b.Metadata, b.Faults = maps.Clone(b.At), maps.Clone(b.Metadata), slices.Clone(b.Faults)
-	return b
 }
 
 const batchPrefix = "batch_"
@@ -210,16 +201,4 @@ func (s *Store) Cancel(user, id string) (Batch, error) {
 		return Batch{}, bus.Errorf(bus.CodeConflict, "the batch is %s already", w.Status)
 	}
 	return w.copied(), nil
-}
-
-// turn brings a batch to a status, on disk first. The caller holds mu.
-func (s *Store) turn(w *work, to Status) error {
-	next := w.copied()
-	next.Status = to
-	next.At[to] = time.Now()
-	if err := s.write(w.ID, next); err != nil {
-		return s.failed("write a batch", err)
-	}
-	w.Batch = next
-	return nil
 }

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 const (
@@ -27,117 +25,7 @@ const (
 	againFirst, againMost, againTries = time.Second, time.Minute, 5
 	// idleMost is how long a batch waits at most, after it has come to nothing for a while.
 	idleMost = 4 * time.Minute
-	// expireEvery is how often what is old is deleted.
-	expireEvery = time.Hour
 )
-
-// Run has the requests of batches answered until ctx ends. What is under way then goes on at the next Run, of another process
-// too.
-func (s *Store) Run(ctx context.Context) error {
-	var running sync.WaitGroup
-	begin := func(w *work) { running.Go(func() { s.work(ctx, w) }) }
-	s.mu.Lock()
-	for _, w := range s.batches {
-		if !w.Status.Over() {
-			begin(w)
-		}
-	}
-	s.begin = begin
-	s.mu.Unlock()
-	tick := time.NewTicker(expireEvery)
-	defer tick.Stop()
-	for {
-		s.expire(time.Now())
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.mu.Lock()
-			s.begin = nil
-			s.mu.Unlock()
-			running.Wait()
-			return nil
-		}
-	}
-}
-
-// work brings a batch to its end, unless ctx ends. Where the disk fails it tries again.
-func (s *Store) work(ctx context.Context, w *work) {
-	for wait := againFirst; ; wait = min(2*wait, againMost) {
-		err := s.finish(ctx, w)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		s.cfg.Logger.Warn("a batch waits", "id", w.id, "err", err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// finish does what is left of a batch. An error is one of the disk, or of ctx.
-func (s *Store) finish(ctx context.Context, w *work) error {
-	s.mu.Lock()
-	b := w.copied()
-	s.mu.Unlock()
-	if b.Status == Finalizing {
-		return s.end(w, nil)
-	}
-	in, err := os.Open(s.path(b.Input))
-	if errors.Is(err, os.ErrNotExist) {
-		return s.end(w, bus.Errorf(bus.CodeNotFound, "the file %s is gone", b.Input))
-	}
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if b.Status == Validating {
-		if b, err = s.validated(ctx, w, b, in); err != nil || b.Status.Over() {
-			return err
-		}
-	}
-	r := newRun(s, w, b, in)
-	if err := r.open(); err != nil {
-		return err
-	}
-	var refused error
-	if b.Status == InProgress {
-		refused, err = r.all(ctx)
-	}
-	if err := errors.Join(err, r.close()); err != nil {
-		return err
-	}
-	return s.end(w, refused)
-}
-
-// validated looks at the file of a batch, which has failed or is in progress then; or is ended, if that came before.
-func (s *Store) validated(ctx context.Context, w *work, b Batch, in *os.File) (Batch, error) {
-	knows := s.cfg.Knows
-	if w.loaded {
-		knows = func(string, string) bool { return true }
-	}
-	if err := s.check.Acquire(ctx, 1); err != nil {
-		return Batch{}, err
-	}
-	total, faults, err := validate(ctx, b.Endpoint, in, knows)
-	s.check.Release(1)
-	if err != nil {
-		return Batch{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w.Status != Validating {
-		return w.copied(), nil
-	}
-	w.Total, w.Faults = total, faults
-	to := InProgress
-	if len(faults) > 0 {
-		to = Failed
-	}
-	err = s.turn(w, to)
-	return w.copied(), err
-}
 
 // run is the work on the requests of a batch.
 type run struct {
@@ -407,57 +295,4 @@ func (r *run) tell(l line, o outcome) error {
 	r.s.coming[r.b.User] += int64(len(data)) + 1
 	*count++
 	return nil
-}
-
-// end makes files of what a batch has come to; refused tells why its user asks no more, nil where that is not so.
-func (s *Store) end(w *work, refused error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	to := Completed
-	switch {
-	case w.Status == Cancelling:
-		to = Cancelled
-	case refused != nil:
-		to = Failed
-		w.Faults = []Fault{{Code: "not_permitted", Message: bus.AsError(refused).Message}}
-	case w.Late:
-		to = Expired
-	}
-	if w.Status == InProgress && to != Failed {
-		if err := s.turn(w, Finalizing); err != nil {
-			return err
-		}
-	}
-	output, err := s.keep(w.Batch, answerPart, "_output.jsonl")
-	if err != nil {
-		return err
-	}
-	failures, err := s.keep(w.Batch, errorPart, "_error.jsonl")
-	if err != nil {
-		return err
-	}
-	w.Output, w.Errors = output, failures
-	return s.turn(w, to)
-}
-
-// keep makes a file of a part of what a batch has come to, and returns its id; empty where that is nothing. What was cut short is
-// done again. The caller holds mu.
-func (s *Store) keep(b Batch, part, name string) (string, error) {
-	id := partID(b.ID, part)
-	info, err := os.Stat(s.path(id))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return "", nil
-	case err != nil:
-		return "", err
-	case info.Size() == 0:
-		return "", atomicfile.Remove(s.path(id))
-	}
-	f := File{ID: id, User: b.User, Name: b.ID + name, Purpose: "batch_output", Bytes: info.Size(), Created: time.Now()}
-	f.Expires = f.Created.Add(cmp.Or(b.Keep, Term))
-	if err := s.write(id, f); err != nil {
-		return "", err
-	}
-	s.files[id] = &f
-	return id, nil
 }
