@@ -84,25 +84,24 @@ func partID(batch, part string) string {
 
 // Begin has the requests of a file answered, of which Endpoint, Input, Metadata, Keep and User are given.
 func (s *Store) Begin(b Batch) (Batch, error) {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	if _, err := s.File(b.User, b.Input); err != nil {
 		return Batch{}, err
 	}
-	if err := s.cfg.Room(); err != nil {
+	if err := cmp.Or(s.cfg.Room(), s.tooMany(b.User)); err != nil {
 		return Batch{}, err
 	}
 	now := time.Now()
 	b.ID, b.Status, b.At, b.Expires = batchPrefix+string(bus.NewTaskID()), Validating, map[Status]time.Time{Validating: now}, now.Add(Window)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.makeRoom(b.User); err != nil {
-		return Batch{}, err
-	}
-	if s.files[b.Input] == nil {
-		return Batch{}, bus.Errorf(bus.CodeNotFound, "there is no file %q here any more", b.Input)
-	}
 	if err := s.write(b.ID, b); err != nil {
 		return Batch{}, s.failed("write a batch", err)
 	}
+	if old := s.oldest(); old != nil {
+		s.forget(old)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w := &work{id: b.ID, Batch: b}
 	s.batches[b.ID] = w
 	if s.begin != nil {
@@ -111,38 +110,48 @@ func (s *Store) Begin(b Batch) (Batch, error) {
 	return w.copied(), nil
 }
 
-// makeRoom tells why a user may not begin a batch, or has an old one give way where there are many. The caller holds mu.
-func (s *Store) makeRoom(user string) error {
+// tooMany tells why a user may not begin a batch; nil where that is not so.
+func (s *Store) tooMany(user string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	all, own := 0, 0
-	over := map[string][]*work{} // by user
 	for _, w := range s.batches {
-		switch {
-		case w.Status.Over():
-			over[w.User] = append(over[w.User], w)
-		case w.User == user:
+		if w.Status.Over() {
+			continue
+		}
+		if all++; w.User == user {
 			own++
-			fallthrough
-		default:
-			all++
 		}
 	}
 	if all+own >= batchesMost {
 		return bus.Errorf(bus.CodeBusy, "this node has %d batches under way, %d of them yours, and no more than %d may be", all, own, batchesMost-own).
 			WithHint("wait for one of them to end")
 	}
+	return nil
+}
+
+// oldest is the batch that is to give way; nil where there is room for another.
+func (s *Store) oldest() *work {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.batches) < keptMost {
 		return nil
 	}
-	var most []*work
-	for _, of := range over {
-		if len(of) > len(most) {
-			most = of
+	over, most := map[string][]*work{}, ""
+	for _, w := range s.batches {
+		if w.Status.Over() {
+			over[w.User] = append(over[w.User], w)
 		}
 	}
-	if len(most) > 0 {
-		s.forget(slices.MinFunc(most, func(a, b *work) int { return a.At[Validating].Compare(b.At[Validating]) }))
+	for user, of := range over {
+		if len(of) > len(over[most]) {
+			most = user
+		}
 	}
-	return nil
+	if len(over[most]) == 0 {
+		return nil
+	}
+	return slices.MinFunc(over[most], func(a, b *work) int { return a.At[Validating].Compare(b.At[Validating]) })
 }
 
 // Batches lists the batches of a user, newest first.
@@ -180,8 +189,22 @@ func (s *Store) find(user, id string) (*work, error) {
 	return nil, bus.Errorf(bus.CodeNotFound, "there is no batch %q here", id).WithHint("a node has the batches that were begun at itself, for 30 days")
 }
 
-// Cancel ends a batch. What was answered stays.
+// Cancel ends a batch. What was answered stays. Where the disk takes no record of that now, it has one at the end: until then a
+// restart has the batch go on.
 func (s *Store) Cancel(user, id string) (Batch, error) {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	b, err := s.cancel(user, id)
+	if err == nil && b.Status == Cancelling {
+		if err := s.write(b.ID, b); err != nil {
+			_ = s.failed("write a batch", err) // it is logged
+		}
+	}
+	return b, err
+}
+
+// cancel is Cancel in memory.
+func (s *Store) cancel(user, id string) (Batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, err := s.find(user, id)
@@ -190,9 +213,7 @@ func (s *Store) Cancel(user, id string) (Batch, error) {
 	}
 	switch w.Status {
 	case Validating, InProgress:
-		if err := s.turn(w, Cancelling); err != nil {
-			return Batch{}, err
-		}
+		w.Status, w.At[Cancelling] = Cancelling, time.Now()
 		if w.cancel != nil {
 			w.cancel(errCancelled)
 		}

@@ -85,6 +85,13 @@ func (s *Store) fill(id, user string, content func(io.Writer) (File, error)) (Fi
 
 // add has a file whose content is on disk be there.
 func (s *Store) add(f File) error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	return s.record(f)
+}
+
+// record is add for a caller that holds disk.
+func (s *Store) record(f File) error {
 	if err := s.write(f.ID, f); err != nil {
 		return s.failed("write the record of a file", err)
 	}
@@ -211,25 +218,37 @@ func (s *Store) Content(user, id string) (*os.File, File, error) {
 
 // Remove deletes a file of a user, unless a batch under way reads it.
 func (s *Store) Remove(user, id string) error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	if _, err := s.File(user, id); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.batches {
-		if w.Input == id && !w.Status.Over() {
-			return bus.Errorf(bus.CodeConflict, "batch %s reads the file", w.ID).WithHint("cancel the batch, or wait for its end")
-		}
+	if by := s.reader(id); by != "" {
+		return bus.Errorf(bus.CodeConflict, "batch %s reads the file", by).WithHint("cancel the batch, or wait for its end")
 	}
 	return s.drop(id)
 }
 
-// drop deletes a file, its record first: what has none is deleted at the next start. The caller holds mu.
+// reader is the id of a batch under way that reads a file; empty where there is none.
+func (s *Store) reader(file string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.batches {
+		if w.Input == file && !w.Status.Over() {
+			return w.ID
+		}
+	}
+	return ""
+}
+
+// drop deletes a file, its record first: what has none is deleted at the next start. The caller holds disk.
 func (s *Store) drop(id string) error {
 	if err := atomicfile.Remove(s.path(id + recordExt)); err != nil {
 		return s.failed("delete a file", err)
 	}
+	s.mu.Lock()
 	delete(s.files, id)
+	s.mu.Unlock()
 	if err := atomicfile.Remove(s.path(id)); err != nil {
 		return s.failed("delete a file", err)
 	}

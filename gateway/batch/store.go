@@ -53,6 +53,8 @@ type Store struct {
 	window *semaphore.Weighted
 	check  *semaphore.Weighted // one file at a time is looked at
 
+	disk sync.Mutex // held while records change, from before mu is: that is held by nobody who waits for the disk
+
 	mu      sync.Mutex
 	files   map[string]*File
 	coming  map[string]int64 // bytes of files that are not whole yet, by user
@@ -157,6 +159,19 @@ func (s *Store) failed(what string, err error) error {
 
 // expire deletes what is old, and what belongs to nobody any more.
 func (s *Store) expire(now time.Time) {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	batches, files := s.old(now)
+	for _, w := range batches {
+		s.forget(w)
+	}
+	for _, id := range files {
+		_ = s.drop(id) // it is logged
+	}
+}
+
+// old are the batches and the files that are to be deleted: none that are under way, nor what these read.
+func (s *Store) old(now time.Time) (batches []*work, files []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	read := map[string]bool{}
@@ -165,12 +180,13 @@ func (s *Store) expire(now time.Time) {
 		case !w.Status.Over():
 			read[w.Input] = true
 		case now.Sub(w.At[Validating]) > Term || !s.cfg.Holds(w.User):
-			s.forget(w)
+			batches = append(batches, w)
 		}
 	}
 	for id, f := range s.files {
 		if (now.After(f.Expires) || !s.cfg.Holds(f.User)) && !read[id] {
-			_ = s.drop(id) // it is logged
+			files = append(files, id)
 		}
 	}
+	return batches, files
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,53 @@ func TestOldBatchesGiveWay(t *testing.T) {
 	}
 	if first := fmt.Sprint(keptMost / 3); len(s.batches) != keptMost || s.batches[first] != nil {
 		t.Errorf("there are %d batches, with the oldest of who has most: %v", len(s.batches), s.batches[first])
+	}
+}
+
+// failing is a slog.Handler that is told of failures of the disk.
+type failing func()
+
+func (failing) Enabled(context.Context, slog.Level) bool    { return true }
+func (f failing) Handle(context.Context, slog.Record) error { f(); return nil }
+func (f failing) WithAttrs([]slog.Attr) slog.Handler        { return f }
+func (f failing) WithGroup(string) slog.Handler             { return f }
+
+// While the disk works lists are told, and an old batch gives way once the new one is on disk. Cancelling needs no disk.
+func TestDiskThatFails(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, nil)
+	failures := 0
+	s.cfg.Logger = slog.New(failing(func() {
+		if failures++; !s.mu.TryLock() {
+			t.Error("lists wait for the disk")
+			return
+		}
+		s.mu.Unlock()
+	}))
+	for i := range keptMost {
+		old := &work{id: fmt.Sprint(i), Batch: Batch{Status: Completed, At: map[Status]time.Time{Validating: time.Now()}}}
+		s.batches[old.id] = old
+	}
+	if err := os.RemoveAll(s.cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Begin(Batch{Input: w.Input}); err == nil || len(s.batches) != keptMost+1 {
+		t.Errorf("there are %d batches, with %+v, %v", len(s.batches), b, err)
+	}
+	if err := s.add(File{ID: "f"}); err == nil || s.files["f"] != nil {
+		t.Errorf("a file is added: %v", err)
+	}
+	if b, err := s.Cancel("", w.id); err != nil || b.Status != Cancelling {
+		t.Errorf("cancelled: %+v, %v", b, err)
+	}
+	if err := s.end(w, nil); err == nil || w.Status != Cancelling || failures != 4 {
+		t.Errorf("the end is %s, %v, and %d failures", w.Status, err, failures)
+	}
+	if err := os.Mkdir(s.cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.end(w, nil); err != nil || w.Status != Cancelled || failures != 4 {
+		t.Errorf("once there is a disk: %s, %v, and %d failures", w.Status, err, failures)
 	}
 }
 

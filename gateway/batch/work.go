@@ -18,7 +18,7 @@ import (
 type work struct {
 	id     string
 	loaded bool                    // it was begun by a program before: the nodes with its models may be yet to come
-	Batch                          // guarded by Store.mu
+	Batch                          // guarded by Store.mu; Status and what is on disk change under Store.disk, too
 	cancel context.CancelCauseFunc // ends its requests; nil unless they run
 }
 
@@ -79,9 +79,7 @@ func (s *Store) work(ctx context.Context, w *work) {
 
 // finish does what is left of a batch. An error is one of the disk, or of ctx.
 func (s *Store) finish(ctx context.Context, w *work) error {
-	s.mu.Lock()
-	b := w.copied()
-	s.mu.Unlock()
+	b := s.now(w)
 	if b.Status == Finalizing {
 		return s.end(w, nil)
 	}
@@ -126,53 +124,51 @@ func (s *Store) validated(ctx context.Context, w *work, b Batch, in *os.File) (B
 	if err != nil {
 		return Batch{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	if w.Status != Validating {
-		return w.copied(), nil
+		return s.now(w), nil
 	}
-	w.Total, w.Faults = total, faults
 	to := InProgress
 	if len(faults) > 0 {
 		to = Failed
 	}
-	err = s.turn(w, to)
-	return w.copied(), err
+	return s.turn(w, to, func(b *Batch) { b.Total, b.Faults = total, faults })
 }
 
 // end makes files of what a batch has come to; refused tells why its user asks no more, nil where that is not so.
 func (s *Store) end(w *work, refused error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	to := Completed
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	b, to := s.now(w), Completed
 	switch {
-	case w.Status == Cancelling:
+	case b.Status == Cancelling:
 		to = Cancelled
 	case refused != nil:
 		to = Failed
-		w.Faults = []Fault{{Code: "not_permitted", Message: bus.AsError(refused).Message}}
-	case w.Late:
+		b.Faults = []Fault{{Code: "not_permitted", Message: bus.AsError(refused).Message}}
+	case b.Late:
 		to = Expired
 	}
-	if w.Status == InProgress && to != Failed {
-		if err := s.turn(w, Finalizing); err != nil {
+	if b.Status == InProgress && to != Failed {
+		if _, err := s.turn(w, Finalizing, func(*Batch) {}); err != nil {
 			return err
 		}
 	}
-	output, err := s.keep(w.Batch, answerPart, "_output.jsonl")
+	output, err := s.keep(b, answerPart, "_output.jsonl")
 	if err != nil {
 		return err
 	}
-	failures, err := s.keep(w.Batch, errorPart, "_error.jsonl")
+	failures, err := s.keep(b, errorPart, "_error.jsonl")
 	if err != nil {
 		return err
 	}
-	w.Output, w.Errors = output, failures
-	return s.turn(w, to)
+	_, err = s.turn(w, to, func(next *Batch) { next.Output, next.Errors, next.Faults = output, failures, b.Faults })
+	return err
 }
 
 // keep makes a file of a part of what a batch has come to, and returns its id; empty where that is nothing. What was cut short is
-// done again. The caller holds mu.
+// done again. The caller holds disk.
 func (s *Store) keep(b Batch, part, name string) (string, error) {
 	id := partID(b.ID, part)
 	info, err := os.Stat(s.path(id))
@@ -186,28 +182,35 @@ func (s *Store) keep(b Batch, part, name string) (string, error) {
 	}
 	f := File{ID: id, User: b.User, Name: b.ID + name, Purpose: "batch_output", Bytes: info.Size(), Created: time.Now()}
 	f.Expires = f.Created.Add(cmp.Or(b.Keep, Term))
-	if err := s.write(id, f); err != nil {
-		return "", err
-	}
-	s.files[id] = &f
-	return id, nil
+	return id, s.record(f)
 }
 
-// turn brings a batch to a status, on disk first. The caller holds mu.
-func (s *Store) turn(w *work, to Status) error {
-	next := w.copied()
-	next.Status = to
-	next.At[to] = time.Now()
+// now is a batch as it is now.
+func (s *Store) now(w *work) Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return w.copied()
+}
+
+// turn changes a batch, whose requests are not asked meanwhile, and brings it to a status; on disk first. The caller holds disk.
+func (s *Store) turn(w *work, to Status, change func(*Batch)) (Batch, error) {
+	next := s.now(w)
+	change(&next)
+	next.Status, next.At[to] = to, time.Now()
 	if err := s.write(w.ID, next); err != nil {
-		return s.failed("write a batch", err)
+		return Batch{}, s.failed("write a batch", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w.Batch = next
-	return nil
+	return w.copied(), nil
 }
 
-// forget deletes the record of a batch that is over. The caller holds mu.
+// forget deletes the record of a batch that is over. The caller holds disk.
 func (s *Store) forget(w *work) {
+	s.mu.Lock()
 	delete(s.batches, w.id)
+	s.mu.Unlock()
 	if err := atomicfile.Remove(s.path(w.id + recordExt)); err != nil {
 		s.cfg.Logger.Warn("delete a batch", "id", w.id, "err", err)
 	}
