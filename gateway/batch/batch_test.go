@@ -373,8 +373,9 @@ func TestBatchIsCancelled(t *testing.T) {
 		t.Errorf("cancelled: %+v, %v", b, err)
 	}
 	b = await(t, s, b, over)
-	if answers := outcomes(t, s, "", b.Output); b.Status != batch.Cancelled || len(answers) != 1 || b.Errors != "" {
-		t.Errorf("%+v, %v", b, slices.Collect(maps.Keys(answers)))
+	answers, errs := outcomes(t, s, "", b.Output), outcomes(t, s, "", b.Errors)
+	if b.Status != batch.Cancelled || len(answers) != 1 || len(errs) != 499 || b.Done != 1 || b.Erred != 499 || errs["c499"].Error.Code != "batch_cancelled" {
+		t.Errorf("%+v, %d errors, %v", b, len(errs), slices.Collect(maps.Keys(answers)))
 	}
 	if again, err := s.Cancel("", b.ID); err != nil || again.Status != batch.Cancelled {
 		t.Errorf("cancelled again: %+v, %v", again, err)

@@ -99,7 +99,7 @@ func (r *run) all(ctx context.Context) (refused, err error) {
 	case r.broken != nil:
 		return nil, r.broken
 	case errors.Is(why, errCancelled):
-		return nil, nil
+		return nil, r.cancelled()
 	case errors.Is(why, errExpired):
 		return nil, r.late()
 	}
@@ -165,30 +165,46 @@ func (r *run) has(l line) bool {
 	return r.done[l.number]
 }
 
-// late has all requests without an answer have that as theirs.
+// late tells of all requests without an answer that they came too late.
 func (r *run) late() error {
-	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
+	n, err := r.leave("batch_expired", errExpired)
+	if err != nil || n == 0 {
 		return err
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.w.Late = true
+	return nil
+}
+
+// cancelled tells of all requests without an answer that their batch was cancelled.
+func (r *run) cancelled() error {
+	_, err := r.leave("batch_cancelled", errCancelled)
+	return err
+}
+
+// leave has why as the error of all requests without an answer, and tells how many these are.
+func (r *run) leave(code string, why *bus.Error) (n int, err error) {
+	if _, err := r.in.Seek(0, io.SeekStart); err != nil {
+		return 0, err
 	}
 	for l, err := range lines(r.in) {
 		if err != nil {
-			return err
+			return n, err
 		}
 		if r.has(l) {
 			continue
 		}
 		req, err := l.read(r.in)
 		if err != nil {
-			return err
+			return n, err
 		}
-		if err := r.tell(l, outcome{CustomID: req.CustomID, Error: &failure{Code: "batch_expired", Message: errExpired.Message}}); err != nil {
-			return err
+		if err := r.tell(l, outcome{CustomID: req.CustomID, Error: &failure{Code: code, Message: why.Message}}); err != nil {
+			return n, err
 		}
+		n++
 	}
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	r.w.Late = true
-	return nil
+	return n, nil
 }
 
 var (

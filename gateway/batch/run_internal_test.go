@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -100,8 +101,53 @@ func TestCancelledBeforeTheFirst(t *testing.T) {
 	if _, err := s.Cancel("", w.id); err != nil {
 		t.Fatal(err)
 	}
-	if refused, err := r.all(t.Context()); refused != nil || err != nil {
-		t.Errorf("%v, %v", refused, err)
+	if err := r.open(); err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := r.all(t.Context()); refused != nil || err != nil || w.Erred != 2 {
+		t.Errorf("%v, %v, %d have an error", refused, err, w.Erred)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a cancelled batch has not asked is told after a restart, too; of lines that nobody has looked at nothing is.
+func TestCancelledBeforeARestart(t *testing.T) {
+	t.Parallel()
+	for validated, erred := range map[bool]int{true: 2, false: 0} {
+		s, w := begun(t, nil)
+		if validated {
+			validatedRun(t, s, w)
+		}
+		if _, err := s.Cancel("", w.id); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.finish(t.Context(), w); err != nil || w.Status != Cancelled || w.Erred != erred || (w.Errors != "") != validated {
+			t.Errorf("%+v, %v", w.Batch, err)
+		}
+	}
+}
+
+// A batch whose requests all have an answer is not late, whenever it comes to its end.
+func TestAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, nil)
+	r := validatedRun(t, s, w)
+	if err := r.open(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if err := r.tell(line{number: n + 1}, outcome{Response: &response{StatusCode: 200}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.b.Expires = time.Now()
+	if refused, err := r.all(t.Context()); refused != nil || err != nil || w.Late {
+		t.Errorf("late: %v, %v, %v", w.Late, refused, err)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -103,6 +103,8 @@ func (s *Store) finish(ctx context.Context, w *work) error {
 	var refused error
 	if b.Status == InProgress {
 		refused, err = r.all(ctx)
+	} else if _, asked := b.At[InProgress]; asked { // else nobody knows what its lines are
+		err = r.cancelled()
 	}
 	if err := errors.Join(err, r.close()); err != nil {
 		return err
