@@ -69,6 +69,11 @@ func (d *dialect) refuseField(g *Gateway, w http.ResponseWriter, status int, e *
 	g.write(w, status, d.failure(requestID(w), status, e, field))
 }
 
+// fails writes why a stream ends.
+func (d *dialect) fails(out *stream, status int, e *bus.Error) error {
+	return out.send(d.failure(requestID(out.w), status, e, ""))
+}
+
 // requestIDs are the headers by which clients find the id of their request in an answer.
 var requestIDs = []string{"X-Request-Id", "Request-Id"}
 

@@ -219,19 +219,8 @@ func (g *Gateway) ollamaAnswer(w http.ResponseWriter, r *http.Request, f *fields
 		out.more = c.More
 		return out.send(q.reply(c))
 	})
-	if err != nil && !out.begun {
-		return err
-	}
-	var end any
-	if err != nil {
-		_, e := g.explain(r, err)
-		end = ollamaDialect.failure("", 0, e, "")
-	} else {
+	return g.closes(r, out, err, ollamaDialect.fails, func() error {
 		out.begin(info.NodeID, res.Demo)
-		end = q.last(bus.InferenceChunk{}, res)
-	}
-	if err := out.send(end); err != nil {
-		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
-	}
-	return nil
+		return out.send(q.last(bus.InferenceChunk{}, res))
+	})
 }

@@ -168,11 +168,11 @@ func (q *openAIQuestion) toolCalls(in []bus.ToolCall) []openAIToolCall {
 	return out
 }
 
-// piece spells one piece of an answer.
-func (q *openAIQuestion) piece(c bus.InferenceChunk) openAIReply {
+// chunk spells one piece of an answer.
+func (q *openAIQuestion) chunk(c bus.InferenceChunk) openAIReply {
 	if c.Restarted {
 		c.Restarted, q.calls, q.runes = false, 0, 0
-		out := q.piece(c)
+		out := q.chunk(c)
 		out.Restarted = true
 		return out
 	}
@@ -209,8 +209,8 @@ func usageOf(r bus.InferenceResult) *openAIUsage {
 	return out
 }
 
-// whole spells an answer at once.
-func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
+// message spells an answer at once.
+func (q *openAIQuestion) message(r bus.InferenceResult) openAIReply {
 	r = q.all(r)
 	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
@@ -225,10 +225,29 @@ func (q *openAIQuestion) whole(r bus.InferenceResult) openAIReply {
 	return out
 }
 
-// ends writes what comes after the pieces of an answer in a stream.
+// whole implements teller.
+func (q *openAIQuestion) whole(r bus.InferenceResult) any { return q.message(r) }
+
+// piece implements teller.
+func (q *openAIQuestion) piece(out *stream, c bus.InferenceChunk) error { return out.send(q.chunk(c)) }
+
+// ends implements teller.
 func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
+	if err := q.finishes(out, r); err != nil {
+		return err
+	}
+	return q.over(out, usageOf(r))
+}
+
+// fails implements teller.
+func (q *openAIQuestion) fails(out *stream, status int, e *bus.Error) error {
+	return openAIDialect.fails(out, status, e)
+}
+
+// finishes writes what comes after the pieces of one answer, of those in a stream.
+func (q *openAIQuestion) finishes(out *stream, r bus.InferenceResult) error {
 	if q.chat && !q.begun { // nothing was said
-		if err := out.send(q.piece(bus.InferenceChunk{})); err != nil {
+		if err := q.piece(out, bus.InferenceChunk{}); err != nil {
 			return err
 		}
 	}
@@ -237,11 +256,6 @@ func (q *openAIQuestion) ends(out *stream, r bus.InferenceResult) error {
 		last.Delta, last.Text = nil, new(string)
 	}
 	return out.send(q.reply(last))
-}
-
-// fails returns what writes why a stream ends.
-func (q *openAIQuestion) fails(out *stream) func(int, *bus.Error) error {
-	return func(status int, e *bus.Error) error { return out.send(openAIFailure("", status, e, "")) }
 }
 
 // over writes the end of a stream.
@@ -270,37 +284,14 @@ func (g *Gateway) openAIAnswer(w http.ResponseWriter, r *http.Request, f *fields
 	if len(f.left) > 0 {
 		q.req.Extra = f.left
 	}
-	q.task, q.created = bus.NewTaskID(), time.Now().Unix()
-	asks(w, q.task)
+	q.task, q.created, q.restarts = bus.NewTaskID(), time.Now().Unix(), true
 	if q.id = "chatcmpl-" + string(q.task); !q.chat {
 		q.id = "cmpl-" + string(q.task)
 	}
 	if q.choices > 1 || len(q.prompts) > 1 {
 		return g.openAISeveral(w, r, q)
 	}
-	if !q.stream {
-		info, res, err := g.answer(r, &q.question, q, nil, nil)
-		if err != nil {
-			return err
-		}
-		answered(w, q.task, info.NodeID, res.Demo)
-		g.write(w, http.StatusOK, q.whole(res))
-		return nil
-	}
-	out := newEvents(w, q.task)
-	defer out.end()
-	info, res, err := g.answer(out.keepAlive(out.notes(r)), &q.question, q, out, func(node bus.NodeID, c bus.InferenceChunk) error {
-		out.begin(node, c.Demo)
-		out.more = c.More
-		return out.send(q.piece(c))
-	})
-	return g.closes(r, out, err, q.fails(out), func() error {
-		out.begin(info.NodeID, res.Demo)
-		if err := q.ends(out, res); err != nil {
-			return err
-		}
-		return q.over(out, usageOf(res))
-	})
+	return g.tell(w, r, &q.question, q)
 }
 
 // openAIListed is a model in a list.

@@ -59,6 +59,7 @@ func (q *openAIQuestion) asksBy() string {
 // openAISeveral answers a request for several answers. Each is a task of its own, so that whichever nodes are free give them
 // at the same time, and counts as a request of its own; where one fails, there is none.
 func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion) error {
+	asks(w, q.task)
 	if q.hosted != nil {
 		return misfit("n", "of an answer from the web there is one")
 	}
@@ -93,7 +94,7 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	answered(w, q.task, first.NodeID, results[0].Demo)
 	out := q.reply()
 	for i, one := range all {
-		out.Choices = append(out.Choices, one.whole(results[i]).Choices...)
+		out.Choices = append(out.Choices, one.message(results[i]).Choices...)
 	}
 	out.Usage = q.usageOf(results)
 	g.write(w, http.StatusOK, out)
@@ -169,7 +170,7 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 	out := newEvents(w, q.task)
 	defer out.end()
 	if err := q.readRest(out.keepAlive(r), out); err != nil {
-		return g.closes(r, out, err, q.fails(out), nil)
+		return g.closes(r, out, err, q.fails, nil)
 	}
 	all := q.each()
 	var mu sync.Mutex // of out
@@ -181,7 +182,7 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 				out.begin(node, c.Demo)
 			}
 			out.more = c.More
-			return out.send(one.piece(c))
+			return one.piece(out, c)
 		})
 		if err != nil {
 			return res, err
@@ -192,9 +193,9 @@ func (g *Gateway) streamSeveral(w http.ResponseWriter, r *http.Request, q *openA
 			out.begin(info.NodeID, res.Demo)
 		}
 		out.more = false
-		return res, one.ends(out, res)
+		return res, one.finishes(out, res)
 	})
-	return g.closes(r, out, err, q.fails(out), func() error { return q.over(out, q.usageOf(results)) })
+	return g.closes(r, out, err, q.fails, func() error { return q.over(out, q.usageOf(results)) })
 }
 
 // shared is keepAlive and notes for a stream that several answers write to, one at a time under mu.

@@ -78,19 +78,10 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 		out.begin(node.ID, false)
 		return out.send(p)
 	})
-	if err != nil && !out.begun {
-		return err
-	}
-	end := any(bus.PullProgress{Status: "success"})
-	if err != nil {
-		_, e := g.explain(r, err)
-		end = ollamaDialect.failure("", 0, e, "")
-	}
-	out.begin(node.ID, false)
-	if err := out.send(end); err != nil {
-		g.cfg.Logger.Debug("write a reply", "err", err) // the client left
-	}
-	return nil
+	return g.closes(r, out, err, ollamaDialect.fails, func() error {
+		out.begin(node.ID, false)
+		return out.send(bus.PullProgress{Status: "success"})
+	})
 }
 
 // deletion is what became of a model. Ollama says nothing; its clients do not read it.

@@ -12,8 +12,10 @@ type question struct {
 	task   bus.TaskID // that is to answer, or the first of them
 	model  string
 	stream bool
-	req    bus.InferenceRequest
-	hosted *hosted // the tools that the swarm has itself; nil where it is asked for none
+	// restarts is set where the interface has a word for a stream that begins anew, see headerOnLoss.
+	restarts bool
+	req      bus.InferenceRequest
+	hosted   *hosted // the tools that the swarm has itself; nil where it is asked for none
 	// rest takes in what of the request has documents, which may take long to read; nil where it is done.
 	rest func(*http.Request) error
 }
@@ -54,7 +56,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 		g.write(w, http.StatusOK, t.whole(res))
 		return nil
 	}
-	if r.Header.Get(headerOnLoss) == lossRestart {
+	if !q.restarts && r.Header.Get(headerOnLoss) == lossRestart {
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %s: this interface has no word for an answer that begins anew", headerOnLoss, lossRestart)}
 	}
 	out := newEvents(w, q.task)
@@ -64,7 +66,7 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 		out.more = c.More
 		return t.piece(out, c)
 	})
-	return g.closes(r, out, err, func(status int, e *bus.Error) error { return t.fails(out, status, e) }, func() error {
+	return g.closes(r, out, err, t.fails, func() error {
 		out.begin(info.NodeID, res.Demo)
 		return t.ends(out, res)
 	})
@@ -72,12 +74,13 @@ func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t te
 
 // closes has a stream end after its pieces, with ends, or where err says why there are no more, with fails. It returns an
 // error that is still to be told.
-func (g *Gateway) closes(r *http.Request, out *stream, err error, fails func(status int, e *bus.Error) error, ends func() error) error {
+func (g *Gateway) closes(r *http.Request, out *stream, err error, fails func(*stream, int, *bus.Error) error, ends func() error) error {
 	switch {
 	case err != nil && !out.begun:
 		return err
 	case err != nil:
-		err = fails(g.explain(r, err))
+		status, e := g.explain(r, err)
+		err = fails(out, status, e)
 	default:
 		err = ends()
 	}
