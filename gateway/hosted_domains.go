@@ -32,8 +32,8 @@ func domainsOf(f *fields, in []string) []domain {
 	return out
 }
 
-// open reports whether a page is of a domain that the request allows.
-func (t *hostedTool) open(page string) bool {
+// allows reports whether a page is of a domain that the request allows.
+func (t *hostedTool) allows(page string) bool {
 	u, err := url.Parse(page)
 	if err != nil {
 		return false

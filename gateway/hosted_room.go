@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"math"
-	"net/http"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -83,8 +82,8 @@ func (f *finding) fit(most int) {
 }
 
 // counted counts what the model is told in the room that the request has, and leaves it out where there is none.
-func (g *Gateway) counted(r *http.Request, f *finding) {
-	in, ok := r.Body.(*body)
+func (l *toolLoop) counted(f *finding) {
+	in, ok := l.r.Body.(*body)
 	if !ok {
 		return
 	}
