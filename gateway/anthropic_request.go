@@ -67,15 +67,7 @@ func (q *anthropicQuestion) takeCommon(f *fields) {
 	if system != "" {
 		q.req.Messages = append(q.req.Messages, bus.Message{Role: "system", Content: string(system)})
 	}
-	f.number("", f.left, "top_p", "top_k")
-	for _, name := range []string{"top_p", "top_k"} {
-		if v, ok := f.left[name]; ok {
-			if q.req.Options == nil {
-				q.req.Options = map[string]json.RawMessage{}
-			}
-			q.req.Options[name] = v
-		}
-	}
+	q.req.Options = f.numbers("top_p", "top_k")
 	q.req.Dialect = "openai"
 }
 

@@ -90,12 +90,3 @@ func kindName(t reflect.Type) string {
 	}
 	return "a whole number"
 }
-
-// number refuses what is none, for engines that would take no notice of it.
-func (f *fields) number(of string, values map[string]json.RawMessage, names ...string) {
-	for _, name := range names {
-		if v, ok := values[name]; ok && !strings.ContainsRune("-0123456789", rune(v[0])) && f.err == nil {
-			f.err = misfit(of+name, "want a number")
-		}
-	}
-}

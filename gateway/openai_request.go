@@ -104,9 +104,6 @@ func (t *tokens) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// openAINumbers are options that engines of either kind have by the same names.
-var openAINumbers = []string{"top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty"}
-
 // takeCommon takes what both kinds of request have. What is not taken goes to servers with this
 // interface as it is.
 func (q *openAIQuestion) takeCommon(f *fields) {
@@ -128,16 +125,7 @@ func (q *openAIQuestion) takeCommon(f *fields) {
 	if f.err == nil && (q.choices < 1 || q.choices > choicesMost) {
 		f.err = misfit("n", "%d answers are wanted: want 1 to %d", q.choices, choicesMost)
 	}
-	f.number("", f.left, openAINumbers...)
-	for _, name := range openAINumbers {
-		if v, ok := f.left[name]; ok {
-			if q.req.Options == nil {
-				q.req.Options = map[string]json.RawMessage{}
-			}
-			q.req.Options[name] = v
-			delete(f.left, name)
-		}
-	}
+	q.req.Options = f.numbers("top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty", "repeat_penalty")
 	q.takeLogprobs(f)
 	if v := string(f.left["best_of"]); v == "1" || v == strconv.Itoa(q.choices) {
 		f.drop("best_of")

@@ -74,9 +74,9 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 			f.err = misfit("max_tool_calls", "want at least 1")
 		}
 	}
-	if v, ok := f.left["top_p"]; ok {
+	q.req.Options = f.numbers("top_p")
+	if v := q.req.Options["top_p"]; v != nil {
 		e.TopP = v
-		q.req.Options = map[string]json.RawMessage{"top_p": v}
 	}
 	if t := q.req.Temperature; t != nil {
 		e.Temperature, _ = json.Marshal(*t) // a number
@@ -89,7 +89,6 @@ func (q *responsesQuestion) takeCommon(f *fields) {
 	if e.Truncation != "auto" && e.Truncation != "disabled" && f.err == nil {
 		f.err = misfit("truncation", "%q: want auto or disabled", e.Truncation)
 	}
-	f.number("", f.left, "top_p")
 	q.req.Truncate = e.Truncation == "auto"
 	q.req.Shift = q.req.Truncate // else what was cut to fit leaves no room for the answer
 	q.req.Dialect = "openai"
