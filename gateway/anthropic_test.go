@@ -183,7 +183,8 @@ func TestWrongMethods(t *testing.T) {
 	t.Parallel()
 	_, g := newOracle(t, paris())
 	for target, c := range map[string]struct{ method, allow string }{
-		"/api/chat": {"GET", "POST"}, "/api/tags": {"POST", "GET"}, "/v1/models": {"DELETE", "GET"}, "/v1/responses": {"GET", "POST"}, "/v1/messages": {"GET", "POST"},
+		"/api/chat": {"GET", "POST"}, "/api/tags": {"POST", "GET, HEAD"}, "/v1/models": {"DELETE", "GET, HEAD"}, "/v1/responses": {"GET", "POST"}, "/v1/messages": {"GET", "POST"},
+		"/v1/files": {"DELETE", "GET, HEAD, POST"}, "/v1/responses/x": {"POST", "GET, HEAD, DELETE"},
 	} {
 		if w := local(t, g, c.method, target, ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != c.allow {
 			t.Errorf("%s %s: %d, Allow %q", c.method, target, w.Code, w.Header().Get("Allow"))

@@ -201,6 +201,14 @@ func (b *body) grows(n int) error {
 	return nil
 }
 
+// skipBody reads to its end what nobody wants to know of a request: it is held to the limits too.
+func skipBody(r *http.Request) error {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return err
+	}
+	return r.Body.(*body).whole()
+}
+
 // Close implements io.Closer.
 func (b *body) Close() error { return b.in.Close() }
 

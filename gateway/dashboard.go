@@ -6,7 +6,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"html/template"
-	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -98,9 +97,7 @@ func bodiless(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gatew
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
-			if _, err = io.Copy(io.Discard, r.Body); err == nil {
-				err = r.Body.(*body).whole()
-			}
+			err = skipBody(r)
 		}
 		if err != nil {
 			g.failNative(w, r, err)

@@ -114,10 +114,8 @@ func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) e
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()
-			if r.Method != http.MethodPost && r.Method != http.MethodDelete { // what nobody reads is held to the limits too
-				if _, err = io.Copy(io.Discard, r.Body); err == nil {
-					err = r.Body.(*body).whole()
-				}
+			if r.Method != http.MethodPost && r.Method != http.MethodDelete {
+				err = skipBody(r)
 			}
 		}
 		if err == nil {
@@ -211,9 +209,10 @@ func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Re
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return wrong{err: bus.AsError(err)}
 		}
-		if method := methodFor(mux, r); method != "" {
-			w.Header().Set("Allow", method)
-			return badMethod{bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method), method}
+		if methods := methodsFor(mux, r); methods != nil {
+			bad := newBadMethod(r, methods)
+			w.Header().Set("Allow", bad.allow)
+			return bad
 		}
 		err := bus.Errorf(bus.CodeNotFound, "this node does not serve %s %s", r.Method, r.URL.Path)
 		if path := meant(mux, r); path != "" {
@@ -237,27 +236,32 @@ func meant(mux *http.ServeMux, r *http.Request) string {
 	at := *r.URL
 	for _, path := range []string{"/v1" + r.URL.Path, strings.TrimPrefix(r.URL.Path, "/v1"), strings.TrimSuffix(r.URL.Path, "/")} {
 		at.Path = path
-		if path != r.URL.Path && methodFor(mux, &http.Request{Host: r.Host, URL: &at}) != "" {
+		if path != r.URL.Path && methodsFor(mux, &http.Request{Host: r.Host, URL: &at}) != nil {
 			return path
 		}
 	}
 	return ""
 }
 
-// methodFor is the method that mux has a route with for the path of r; empty where it has none.
-func methodFor(mux *http.ServeMux, r *http.Request) string {
+// methodsFor are the methods that mux has routes with for the path of r.
+func methodsFor(mux *http.ServeMux, r *http.Request) (methods []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); strings.HasPrefix(pattern, method+" ") {
-			return method
+			methods = append(methods, method)
 		}
 	}
-	return ""
+	return methods
 }
 
 // badMethod is an error about the method of a request.
 type badMethod struct {
 	err   *bus.Error
-	allow string // the method to call it with
+	allow string // the header of this name: a HEAD is a GET to package http
+}
+
+func newBadMethod(r *http.Request, methods []string) badMethod {
+	e := bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, strings.Join(methods, " or "), r.Method)
+	return badMethod{e, strings.Replace(strings.Join(methods, ", "), http.MethodGet, "GET, HEAD", 1)}
 }
 
 func (b badMethod) Error() string { return b.err.Error() }

@@ -276,13 +276,9 @@ func ofThisMachine(r *http.Request) bool {
 // retryAfter is how many seconds a client should wait where a limit is reached.
 const retryAfter = "1"
 
+// fail answers with an error in the swarm's own interface.
 func (g *Gateway) fail(w http.ResponseWriter, status int, e *bus.Error) {
-	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
-		w.Header().Set("Retry-After", retryAfter)
-	}
-	g.write(w, status, struct {
-		Error *bus.Error `json:"error"`
-	}{e})
+	nativeDialect.refuse(g, w, status, e)
 }
 
 func (g *Gateway) write(w http.ResponseWriter, status int, body any) {

@@ -58,7 +58,7 @@ func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) 
 	status := e.Code.HTTPStatus()
 	if m, other := errors.AsType[badMethod](err); other {
 		status = http.StatusMethodNotAllowed
-		w.Header().Set("Allow", strings.Replace(m.allow, http.MethodGet, "GET, HEAD", 1))
+		w.Header().Set("Allow", m.allow)
 	}
 	g.fail(w, status, e)
 }
@@ -66,9 +66,10 @@ func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) 
 // noRoute answers what mux has no route for.
 func noRoute(mux *http.ServeMux) func(*Gateway, *http.Request) (int, any, error) {
 	return func(_ *Gateway, r *http.Request) (int, any, error) {
-		if method := methodFor(mux, r); method != "" {
-			e := bus.Errorf(bus.CodeInvalid, "%s is called with %s, not with %s", r.URL.Path, method, r.Method)
-			return 0, nil, badMethod{e.WithHint("%s %s", method, r.URL.Path), method}
+		if methods := methodsFor(mux, r); methods != nil {
+			bad := newBadMethod(r, methods)
+			bad.err = bad.err.WithHint("%s %s", methods[0], r.URL.Path)
+			return 0, nil, bad
 		}
 		return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
 	}
