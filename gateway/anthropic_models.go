@@ -10,19 +10,19 @@ import (
 func asAnthropic(r *http.Request) bool { return r.Header.Get("Anthropic-Version") != "" }
 
 // ofModels makes a handler of two, for clients of either interface.
-func ofModels(openAI, anthropic func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
+func ofModels(openAI, anthropic call) handler {
 	return ofEither(openAIDialect.handle(openAI), anthropic)
 }
 
 // ofOpenAI makes a handler of what Anthropic's interface has as well, in other words, and a node has not.
-func ofOpenAI(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
+func ofOpenAI(do handler) handler {
 	return ofEither(do, func(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
 		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s in Anthropic's interface", r.URL.Path)
 	})
 }
 
 // ofEither makes a handler of one for clients of OpenAI, and another for those of Anthropic.
-func ofEither(one func(*Gateway, http.ResponseWriter, *http.Request), anthropic func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
+func ofEither(one handler, anthropic call) handler {
 	other := anthropicDialect.handle(anthropic)
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		if asAnthropic(r) {

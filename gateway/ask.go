@@ -25,9 +25,15 @@ const (
 // writeLimit is how long a client may take to accept a piece of an answer.
 const writeLimit = time.Minute
 
+// pieces gets an answer piece by piece, with the node that has made it.
+type pieces func(bus.NodeID, bus.InferenceChunk) error
+
+// noPieces is for who wants the result alone.
+func noPieces(bus.Chunk) error { return nil }
+
 // ask has the swarm answer req, by a task of that id, or of a new one where it is empty. Each piece goes to piece, unless that is nil, with the node that made
 // it; the result has them all. Of a long request what is long is dropped: an answer may take minutes, and the task has it.
-func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.InferenceRequest, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
+func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.InferenceRequest, piece pieces) (bus.TaskInfo, bus.InferenceResult, error) {
 	var res bus.InferenceResult
 	if err := req.Validate(); err != nil {
 		return bus.TaskInfo{}, res, err

@@ -28,7 +28,7 @@ var batchRoutes = []route{
 const cancelRoute = "POST /v1/batches/{id}/cancel"
 
 // batched are the endpoints whose requests may be in a batch, and what answers them.
-var batched = map[string]func(*Gateway, http.ResponseWriter, *http.Request){
+var batched = map[string]handler{
 	"/v1/chat/completions": openAIDialect.handle((*Gateway).openAIChat),
 	"/v1/completions":      openAIDialect.handle((*Gateway).openAICompletion),
 	"/v1/embeddings":       openAIDialect.handle((*Gateway).openAIEmbeddings),
@@ -65,6 +65,8 @@ type batchObject struct {
 	RequestCounts    batchCounts       `json:"request_counts"`
 	Metadata         map[string]string `json:"metadata"`
 }
+
+func (b batchObject) id() string { return b.ID }
 
 type batchErrors struct {
 	Object string       `json:"object"`
@@ -182,7 +184,7 @@ func (g *Gateway) listBatches(w http.ResponseWriter, r *http.Request) error {
 	if err := g.tellsList(r); err != nil {
 		return err
 	}
-	return list(g, w, r, g.batches.Batches(userOf(r)), 20, 100, func(b batch.Batch) string { return b.ID }, batchOf)
+	return list(g, w, r, g.batches.Batches(userOf(r)), batchOf, 20, 100)
 }
 
 func (g *Gateway) readBatch(w http.ResponseWriter, r *http.Request) error {

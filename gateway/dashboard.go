@@ -84,7 +84,7 @@ func guard(w http.ResponseWriter) {
 }
 
 // dashboard makes a handler of a part of the dashboard.
-func dashboard(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
+func dashboard(do handler) handler {
 	return bodiless(func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		guard(w)
 		do(g, w, r)
@@ -92,7 +92,7 @@ func dashboard(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gate
 }
 
 // bodiless makes a handler of requests whose body has nothing to say. It is held to the limits all the same.
-func bodiless(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
+func bodiless(do handler) handler {
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		done, err := g.limitBody(w, r)
 		if err == nil {
@@ -109,7 +109,7 @@ func bodiless(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gatew
 
 // ownPages refuses what a page of another site, or of another port, asks for. It could not read the answer,
 // but could keep us busy with it.
-func ownPages(do func(*Gateway, http.ResponseWriter, *http.Request)) func(*Gateway, http.ResponseWriter, *http.Request) {
+func ownPages(do handler) handler {
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		if from := r.Header.Get("Sec-Fetch-Site"); from == "cross-site" || from == "same-site" {
 			g.fail(w, http.StatusForbidden, bus.Errorf(bus.CodeForbidden, "requests of other web sites are refused"))

@@ -108,7 +108,7 @@ func sentence(e *bus.Error) string {
 }
 
 // handle makes a handler of a function that either answers, or returns an error before it has.
-func (d *dialect) handle(do func(*Gateway, http.ResponseWriter, *http.Request) error) func(*Gateway, http.ResponseWriter, *http.Request) {
+func (d *dialect) handle(do call) handler {
 	answer := func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		d.names(w)
 		done, err := g.limitBody(w, r)
@@ -204,7 +204,7 @@ func (g *Gateway) unknownModel(typ, model string, err error) error {
 }
 
 // noSuchCall answers what a dialect has no route for in mux.
-func noSuchCall(mux *http.ServeMux) func(*Gateway, http.ResponseWriter, *http.Request) error {
+func noSuchCall(mux *http.ServeMux) call {
 	return func(_ *Gateway, w http.ResponseWriter, r *http.Request) error {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return wrong{err: bus.AsError(err)}

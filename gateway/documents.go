@@ -78,7 +78,7 @@ func (d *documents) read(req bus.FileRequest) (string, error) {
 		defer func(was bool) { b.stays = was }(b.stays)
 		b.stays = true
 	}
-	info, err := d.g.runTask(d.r, t, func(bus.Chunk) error { return nil })
+	info, err := d.g.runTask(d.r, t, noPieces)
 	if err != nil {
 		return "", fmt.Errorf("a document: %w", err)
 	}

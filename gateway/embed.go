@@ -47,7 +47,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 	if len(t.Payload) > bus.MaxInline {
 		clear(req.Inputs) // the task has them
 	}
-	info, err := g.run(r, model, t, func(bus.Chunk) error { return nil })
+	info, err := g.run(r, model, t, noPieces)
 	if err == nil {
 		res, err = bus.Result[bus.EmbedResult](info)
 	}

@@ -47,6 +47,8 @@ type fileObject struct {
 	Status    string `json:"status"`
 }
 
+func (f fileObject) id() string { return f.ID }
+
 func objectOf(f batch.File) fileObject {
 	return fileObject{f.ID, "file", f.Bytes, f.Created.Unix(), f.Expires.Unix(), f.Name, f.Purpose, "processed"}
 }
@@ -187,7 +189,7 @@ func (g *Gateway) listFiles(w http.ResponseWriter, r *http.Request) error {
 	if purpose := r.URL.Query().Get("purpose"); purpose != "" {
 		files = slices.DeleteFunc(files, func(f batch.File) bool { return f.Purpose != purpose })
 	}
-	return list(g, w, r, files, 10_000, 10_000, func(f batch.File) string { return f.ID }, objectOf)
+	return list(g, w, r, files, objectOf, 10_000, 10_000)
 }
 
 func (g *Gateway) readFile(w http.ResponseWriter, r *http.Request) error {
@@ -244,8 +246,9 @@ func (g *Gateway) readContent(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// list answers with a page of what there is, newest first: of so many at most, unless the client wants fewer, behind one.
-func list[T, O any](g *Gateway, w http.ResponseWriter, r *http.Request, all []T, usual, most int, id func(T) string, object func(T) O) error {
+// list answers with a page of what there is, newest first, as object spells it: of so many as are usual, or as the client says up to
+// most, behind one.
+func list[T any, O interface{ id() string }](g *Gateway, w http.ResponseWriter, r *http.Request, all []T, object func(T) O, usual, most int) error {
 	query, limit := r.URL.Query(), usual
 	if v := query.Get("limit"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -262,7 +265,7 @@ func list[T, O any](g *Gateway, w http.ResponseWriter, r *http.Request, all []T,
 		return misfit("order", "want asc or desc")
 	}
 	if after := query.Get("after"); after != "" {
-		at := slices.IndexFunc(all, func(x T) bool { return id(x) == after })
+		at := slices.IndexFunc(all, func(x T) bool { return object(x).id() == after })
 		if at < 0 {
 			return misfit("after", "there is no %s here", after)
 		}
@@ -276,12 +279,10 @@ func list[T, O any](g *Gateway, w http.ResponseWriter, r *http.Request, all []T,
 		HasMore bool    `json:"has_more"`
 	}{Object: "list", Data: []O{}, HasMore: len(all) > limit}
 	for _, x := range all[:min(limit, len(all))] {
-		name := id(x)
-		if page.FirstID == nil {
-			page.FirstID = &name
-		}
-		page.LastID = &name
 		page.Data = append(page.Data, object(x))
+	}
+	if n := len(page.Data); n > 0 {
+		page.FirstID, page.LastID = new(page.Data[0].id()), new(page.Data[n-1].id())
 	}
 	g.write(w, http.StatusOK, page)
 	return nil

@@ -11,7 +11,7 @@ import (
 // follower hands on the pieces of an answer. A node that takes over from one that was lost goes on, or
 // begins anew: as long as it repeats what the client has heard, that is left out.
 type follower struct {
-	out func(bus.NodeID, bus.InferenceChunk) error
+	out pieces
 	// note tells the client what is no part of the answer; nil where it cannot be told.
 	note func(text string) error
 	// restarts is set where a client wants an answer in other words rather than none.

@@ -131,8 +131,14 @@ func (g *Gateway) Close() { g.end() }
 type route struct {
 	pattern string
 	access  access
-	do      func(*Gateway, http.ResponseWriter, *http.Request)
+	do      handler
 }
+
+// handler answers a request.
+type handler func(*Gateway, http.ResponseWriter, *http.Request)
+
+// call either answers a request, or returns an error before it has.
+type call func(*Gateway, http.ResponseWriter, *http.Request) error
 
 // access is who may call a route.
 type access int

@@ -19,7 +19,7 @@ type heeds interface {
 
 // answer reads the rest of the request, and has the swarm answer, calls of hosted tools included. Its result is what is still to be
 // told: the last of the answer, with what all of it took.
-func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, piece func(bus.NodeID, bus.InferenceChunk) error) (bus.TaskInfo, bus.InferenceResult, error) {
+func (g *Gateway) answer(r *http.Request, q *question, t heeds, out *stream, piece pieces) (bus.TaskInfo, bus.InferenceResult, error) {
 	if err := q.readRest(r, out); err != nil {
 		return bus.TaskInfo{}, bus.InferenceResult{}, err
 	}
@@ -41,7 +41,7 @@ type toolLoop struct {
 	q     *question
 	t     heeds
 	out   *stream // nil where the answer is told at once
-	piece func(bus.NodeID, bus.InferenceChunk) error
+	piece pieces
 	task  bus.TaskID // of the first question; those that follow have ids of their own
 }
 
@@ -113,7 +113,7 @@ func (q *question) next(open bool) (req bus.InferenceRequest, draft bool) {
 }
 
 // without is piece without calls of hosted tools, which are none of the client's, and without the words of a draft.
-func (h *hosted) without(piece func(bus.NodeID, bus.InferenceChunk) error, draft bool) func(bus.NodeID, bus.InferenceChunk) error {
+func (h *hosted) without(piece pieces, draft bool) pieces {
 	if piece == nil {
 		return nil
 	}
@@ -178,7 +178,11 @@ func (l *toolLoop) seek(f *finding) {
 	if len(t.allowed)+len(t.blocked) > 0 {
 		req.MaxResults = bus.MaxHits
 	}
-	res, err := hostedTask[bus.SearchResult](l.g, l.r, bus.TypeSearch, req, req.Validate())
+	var res bus.SearchResult
+	err := req.Validate()
+	if err == nil {
+		res, err = hostedTask[bus.SearchResult](l.g, l.r, bus.TypeSearch, req)
+	}
 	if err != nil {
 		f.err = bus.AsError(err)
 		return
@@ -201,23 +205,20 @@ func (l *toolLoop) fetch(t *hostedTool, f *finding) {
 		err = errUnknown
 	case !t.allows(f.url):
 		err = errBlocked
-	}
-	f.page, err = hostedTask[bus.FetchResult](l.g, l.r, bus.TypeFetch, req, err)
-	if err == nil && !t.allows(f.page.URL) { // it was sent on
-		f.page, err = bus.FetchResult{}, errBlocked
+	default:
+		if f.page, err = hostedTask[bus.FetchResult](l.g, l.r, bus.TypeFetch, req); err == nil && !t.allows(f.page.URL) { // it was sent on
+			err = errBlocked
+		}
 	}
 	if err != nil {
-		f.err = bus.AsError(err)
+		f.page, f.err = bus.FetchResult{}, bus.AsError(err)
 		return
 	}
 	f.page.Title, f.page.Text = cut(f.page.Title, hostedTitle), cut(f.page.Text, t.page)
 }
 
-// hostedTask has the swarm do a task on behalf of who asks, unless there is an error already.
-func hostedTask[T any](g *Gateway, r *http.Request, typ string, payload any, err error) (out T, _ error) {
-	if err != nil {
-		return out, err
-	}
+// hostedTask has the swarm do a task on behalf of who asks.
+func hostedTask[T any](g *Gateway, r *http.Request, typ string, payload any) (out T, _ error) {
 	t, err := bus.NewTask(typ, payload)
 	if err != nil {
 		return out, err
@@ -226,7 +227,7 @@ func hostedTask[T any](g *Gateway, r *http.Request, typ string, payload any, err
 	if ofBatch(r) {
 		t.Timeout = 0 // as of documents
 	}
-	info, err := g.runTask(r, t, func(bus.Chunk) error { return nil })
+	info, err := g.runTask(r, t, noPieces)
 	if err == nil {
 		out, err = bus.Result[T](info)
 	}

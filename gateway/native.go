@@ -27,7 +27,7 @@ var nativeRoutes = []route{
 }
 
 // native makes a handler of a function that returns a status and a body.
-func native(do func(*Gateway, *http.Request) (int, any, error)) func(*Gateway, http.ResponseWriter, *http.Request) {
+func native(do func(*Gateway, *http.Request) (int, any, error)) handler {
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		status, body := 0, any(nil)
 		done, err := g.limitBody(w, r)

@@ -62,7 +62,7 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 	task.Node = node.ID
 	answered(w, "", node.ID, false)
 	if !stream {
-		if _, err := g.runTask(r, task, func(bus.Chunk) error { return nil }); err != nil {
+		if _, err := g.runTask(r, task, noPieces); err != nil {
 			return err
 		}
 		g.write(w, http.StatusOK, bus.PullProgress{Status: "success"})
@@ -143,7 +143,7 @@ func (g *Gateway) deleteOn(r *http.Request, model string, nodes []bus.NodeInfo, 
 			task, err := bus.NewTask(bus.TypeDelete, bus.DeleteRequest{Model: model})
 			if err == nil {
 				task.Node, task.Timeout = n.ID, deleteLimit
-				_, err = g.runTask(r, task, func(bus.Chunk) error { return nil })
+				_, err = g.runTask(r, task, noPieces)
 			}
 			errs[i] = err
 		})

@@ -82,7 +82,7 @@ func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, req bus.ShowRequ
 		asked++
 		next.Reset(showNext)
 		go func() { // it may outlast the request by what a cancel takes, for which nobody should wait
-			info, err := g.cfg.Swarm.Stream(ctx, t, func(bus.Chunk) error { return nil })
+			info, err := g.cfg.Swarm.Stream(ctx, t, noPieces)
 			answers <- showAnswer{t.Node, info, err}
 		}()
 	}

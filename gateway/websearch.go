@@ -75,7 +75,7 @@ func ofWeb[T any](g *Gateway, w http.ResponseWriter, r *http.Request, f *fields,
 	if err != nil {
 		return res, err
 	}
-	info, err := g.runTask(r, t, func(bus.Chunk) error { return nil })
+	info, err := g.runTask(r, t, noPieces)
 	if err == nil {
 		res, err = bus.Result[T](info)
 	}
