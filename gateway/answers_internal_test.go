@@ -118,7 +118,7 @@ func TestRoomForAnswersOfOthers(t *testing.T) {
 func TestConnectionOfAKeptAnswer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewRecorder()
-	if w := unwrapped(&scribe{conn: &answer{ResponseWriter: server}}); w != server {
+	if w := unwrapped(&scribe{conn: &statusRecorder{ResponseWriter: server}}); w != server {
 		t.Errorf("the server's response is %T", w)
 	}
 }

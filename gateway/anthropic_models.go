@@ -6,33 +6,6 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// asAnthropic reports whether a request to a path that OpenAI's interface and Anthropic's have both is of a client of the latter.
-func asAnthropic(r *http.Request) bool { return r.Header.Get("Anthropic-Version") != "" }
-
-// ofModels makes a handler of two, for clients of either interface.
-func ofModels(openAI, anthropic call) handler {
-	return ofEither(openAIDialect.handle(openAI), anthropic)
-}
-
-// ofOpenAI makes a handler of what Anthropic's interface has as well, in other words, and a node has not.
-func ofOpenAI(do handler) handler {
-	return ofEither(do, func(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
-		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s in Anthropic's interface", r.URL.Path)
-	})
-}
-
-// ofEither makes a handler of one for clients of OpenAI, and another for those of Anthropic.
-func ofEither(one handler, anthropic call) handler {
-	other := anthropicDialect.handle(anthropic)
-	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
-		if asAnthropic(r) {
-			other(g, w, r)
-			return
-		}
-		one(g, w, r)
-	}
-}
-
 // anthropicModel is a model in a list. What a swarm does not know of one is null there.
 type anthropicModel struct {
 	Type        string `json:"type"`

@@ -203,7 +203,7 @@ func (s *stream) write(text string) error {
 func answered(w http.ResponseWriter, task bus.TaskID, node bus.NodeID, demo bool) {
 	if task != "" {
 		w.Header().Set(headerTask, string(task))
-		asks(w, task)
+		nameAfterTask(w, task)
 	}
 	if node != "" {
 		w.Header().Set(headerNode, string(node))

@@ -51,6 +51,33 @@ func dialectOf(r *http.Request) *dialect {
 	return nativeDialect
 }
 
+// asAnthropic reports whether a request to a path that OpenAI's interface and Anthropic's have both is of a client of the latter.
+func asAnthropic(r *http.Request) bool { return r.Header.Get("Anthropic-Version") != "" }
+
+// ofModels makes a handler of two, for clients of either interface.
+func ofModels(openAI, anthropic call) handler {
+	return ofEither(openAIDialect.handle(openAI), anthropic)
+}
+
+// ofOpenAI makes a handler of what Anthropic's interface has as well, in other words, and a node has not.
+func ofOpenAI(do handler) handler {
+	return ofEither(do, func(_ *Gateway, _ http.ResponseWriter, r *http.Request) error {
+		return bus.Errorf(bus.CodeNotFound, "this node does not serve %s in Anthropic's interface", r.URL.Path)
+	})
+}
+
+// ofEither makes a handler of one for clients of OpenAI, and another for those of Anthropic.
+func ofEither(one handler, anthropic call) handler {
+	other := anthropicDialect.handle(anthropic)
+	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+		if asAnthropic(r) {
+			other(g, w, r)
+			return
+		}
+		one(g, w, r)
+	}
+}
+
 // refuse answers with an error.
 func (d *dialect) refuse(g *Gateway, w http.ResponseWriter, status int, e *bus.Error) {
 	d.refuseField(g, w, status, e, "")
@@ -61,7 +88,7 @@ func (d *dialect) refuseField(g *Gateway, w http.ResponseWriter, status int, e *
 	if e.Code == bus.CodeBusy && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	d.names(w)
+	d.nameRequest(w)
 	g.write(w, status, d.failure(requestID(w), status, e, field))
 }
 
@@ -73,8 +100,8 @@ func (d *dialect) fails(out *stream, status int, e *bus.Error) error {
 // requestIDs are the headers by which clients find the id of their request in an answer.
 var requestIDs = []string{"X-Request-Id", "Request-Id"}
 
-// names gives a request an id, unless it has one.
-func (d *dialect) names(w http.ResponseWriter) {
+// nameRequest gives a request an id, unless it has one.
+func (d *dialect) nameRequest(w http.ResponseWriter) {
 	if d.requestID != "" && requestID(w) == "" {
 		w.Header().Set(d.requestID, "req_"+string(bus.NewTaskID()))
 	}
@@ -90,8 +117,8 @@ func requestID(w http.ResponseWriter) string {
 	return ""
 }
 
-// asks gives a request that has an id that of the task which is to answer it.
-func asks(w http.ResponseWriter, task bus.TaskID) {
+// nameAfterTask gives a request that has an id that of the task which is to answer it.
+func nameAfterTask(w http.ResponseWriter, task bus.TaskID) {
 	for _, name := range requestIDs {
 		if w.Header().Get(name) != "" {
 			w.Header().Set(name, "req_"+string(task))
@@ -110,7 +137,7 @@ func sentence(e *bus.Error) string {
 // handle makes a handler of a function that either answers, or returns an error before it has.
 func (d *dialect) handle(do call) handler {
 	answer := func(g *Gateway, w http.ResponseWriter, r *http.Request) {
-		d.names(w)
+		d.nameRequest(w)
 		done, err := g.limitBody(w, r)
 		if err == nil {
 			defer done()

@@ -43,7 +43,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 		return res, err
 	}
 	t.ID = bus.NewTaskID()
-	asks(w, t.ID)
+	nameAfterTask(w, t.ID)
 	if len(t.Payload) > bus.MaxInline {
 		clear(req.Inputs) // the task has them
 	}

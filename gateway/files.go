@@ -55,7 +55,7 @@ func objectOf(f batch.File) fileObject {
 
 // sendFile keeps the file of a form. It goes to the disk as it comes, and takes no room of other requests.
 func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
-	openAIDialect.names(w)
+	openAIDialect.nameRequest(w)
 	if err := g.takeFile(w, r); err != nil {
 		openAIDialect.explainTo(g, w, r, err)
 	}

@@ -221,7 +221,7 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
-	a := &answer{ResponseWriter: w}
+	a := &statusRecorder{ResponseWriter: w}
 	g.mux.ServeHTTP(a, r)
 	g.cfg.Answered(r.Pattern, cmp.Or(a.status, http.StatusOK))
 }

@@ -13,15 +13,15 @@ var metricsRoutes = []route{
 	{"GET /metrics", forLocal, bodiless((*Gateway).metrics)},
 }
 
-// answer is a response that remembers its status.
-type answer struct {
+// statusRecorder is a response that remembers its status.
+type statusRecorder struct {
 	http.ResponseWriter
 
 	status int // 0 before it is written
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (a *answer) WriteHeader(status int) {
+func (a *statusRecorder) WriteHeader(status int) {
 	if a.status == 0 && status >= http.StatusOK { // those below announce another
 		a.status = status
 	}
@@ -29,12 +29,12 @@ func (a *answer) WriteHeader(status int) {
 }
 
 // Unwrap is for http.ResponseController.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *statusRecorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // unwrapped is the server's own response: http.MaxBytesReader tells no other that its connection is to be closed.
 func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	switch w := w.(type) {
-	case *answer:
+	case *statusRecorder:
 		return w.ResponseWriter
 	case *scribe:
 		return unwrapped(w.conn)

@@ -209,19 +209,6 @@ func (q *openAIQuestion) takeEffort(f *fields) {
 	f.left["reasoning_effort"] = json.RawMessage(`"` + effort + `"`)
 }
 
-// levelOf is an effort in the words that every engine with levels has for it; empty where it is none.
-func levelOf(effort string) string {
-	switch effort {
-	case "low", "medium", "high":
-		return effort
-	case "minimal":
-		return "low"
-	case "xhigh", "max":
-		return "high"
-	}
-	return ""
-}
-
 // openAIInput is a message of a request.
 type openAIInput struct {
 	Role             string           `json:"role"`

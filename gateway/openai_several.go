@@ -59,7 +59,7 @@ func (q *openAIQuestion) asksBy() string {
 // openAISeveral answers a request for several answers. Each is a task of its own, so that whichever nodes are free give them
 // at the same time, and counts as a request of its own; where one fails, there is none.
 func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openAIQuestion) error {
-	asks(w, q.task)
+	nameAfterTask(w, q.task)
 	if q.hosted != nil {
 		return misfit("n", "of an answer from the web there is one")
 	}

@@ -46,7 +46,7 @@ type teller interface {
 
 // tell asks the swarm, and has t spell the answer.
 func (g *Gateway) tell(w http.ResponseWriter, r *http.Request, q *question, t teller) error {
-	asks(w, q.task)
+	nameAfterTask(w, q.task)
 	if !q.stream {
 		info, res, err := g.answer(r, q, t, nil, nil)
 		if err != nil {
