@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -223,59 +222,63 @@ type anthropicPart struct {
 
 // add adds m to a conversation: the results of tools are messages of their own there.
 func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
-	in := m.Content.blocks
 	if m.Content.err != nil {
 		return nil, m.Content.err
 	}
-	said := bus.Message{Role: strings.ToLower(m.Role)}
-	if said.Role != "user" && said.Role != "assistant" && said.Role != "system" {
+	role := strings.ToLower(m.Role)
+	if role != "user" && role != "assistant" && role != "system" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the role %q: want user or assistant", m.Role)
 	}
 	var own []anthropicPart
-	for _, b := range in {
+	for _, b := range m.Content.blocks {
 		switch b.Type {
 		case "tool_result":
-		case "web_search_tool_result", "web_fetch_tool_result": // in the middle of what the assistant said
-			before := bus.Message{Role: said.Role}
-			if err := fill(&before, own); err != nil {
+			result, err := b.within("tool")
+			if err != nil {
 				return nil, err
 			}
+			result.ToolCallID, result.ToolName = b.ToolUseID, calledName(to, b.ToolUseID)
+			to = append(to, result)
+		case "web_search_tool_result", "web_fetch_tool_result": // in the middle of what the assistant said
 			if len(own) > 0 {
+				before, err := messageOf(role, own)
+				if err != nil {
+					return nil, err
+				}
 				to, own = append(to, before), nil
 			}
 			to = append(to, bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID), Content: foundText(b)})
-			continue
 		case "search_result":
-			found := bus.Message{}
-			if err := fill(&found, b.Content.blocks); err != nil || b.Content.err != nil {
-				return nil, cmp.Or(b.Content.err, err)
+			found, err := b.within("")
+			if err != nil {
+				return nil, err
 			}
 			own = append(own, anthropicPart{Type: "text", Text: documentText(b.Title, b.Source.text, found.Content)})
-			continue
 		default:
 			own = append(own, b.anthropicPart)
-			continue
 		}
-		result := bus.Message{Role: "tool", ToolCallID: b.ToolUseID, ToolName: calledName(to, b.ToolUseID)}
-		if b.Content.err != nil {
-			return nil, b.Content.err
-		}
-		if err := fill(&result, b.Content.blocks); err != nil {
-			return nil, err
-		}
-		to = append(to, result)
 	}
-	if err := fill(&said, own); err != nil {
+	said, err := messageOf(role, own)
+	if err != nil {
 		return nil, err
 	}
-	if said.Content == "" && len(said.Images) == 0 && len(said.ToolCalls) == 0 && said.Thinking == "" && len(in) > 0 {
+	if said.Content == "" && len(said.Images) == 0 && len(said.ToolCalls) == 0 && said.Thinking == "" && len(m.Content.blocks) > 0 {
 		return to, nil
 	}
 	return append(to, said), nil
 }
 
-// fill puts blocks into a message.
-func fill(to *bus.Message, in []anthropicPart) error {
+// within is a message of the blocks within b.
+func (b anthropicBlock) within(role string) (bus.Message, error) {
+	if b.Content.err != nil {
+		return bus.Message{}, b.Content.err
+	}
+	return messageOf(role, b.Content.blocks)
+}
+
+// messageOf makes a message of blocks.
+func messageOf(role string, in []anthropicPart) (bus.Message, error) {
+	to := bus.Message{Role: role}
 	var texts, thoughts []string
 	for _, b := range in {
 		switch b.Type {
@@ -286,32 +289,40 @@ func fill(to *bus.Message, in []anthropicPart) error {
 		case "document", "search_result":
 			text, err := b.document()
 			if err != nil {
-				return err
+				return to, err
 			}
 			texts = append(texts, text)
 		case "tool_reference": // all tools are offered, those that are to be found too
 			texts = append(texts, "The tool "+b.ToolName+" is there to be called.\n")
 		case "redacted_thinking": // for its maker only
 		case "image":
-			if b.Source.Type != "base64" {
-				return bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", b.Source.Type)
+			image, err := b.Source.imageIn()
+			if err != nil {
+				return to, err
 			}
-			if b.Source.Data.err != nil {
-				return b.Source.Data.err
-			}
-			if b.Source.Data.image == nil {
-				return bus.Errorf(bus.CodeInvalid, "an image without data")
-			}
-			to.Images = append(to.Images, b.Source.Data.image)
+			to.Images = append(to.Images, image)
 		case "tool_use", "server_tool_use":
 			if b.ID == "" || b.Name == "" {
-				return bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
+				return to, bus.Errorf(bus.CodeInvalid, "a tool_use wants an id and a name")
 			}
 			to.ToolCalls = append(to.ToolCalls, bus.ToolCall{ID: b.ID, Index: len(to.ToolCalls), Name: b.Name, Arguments: b.Input})
 		default:
-			return bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, document, thinking, tool_use, tool_result, or a search of the web", b.Type)
+			return to, bus.Errorf(bus.CodeInvalid, "a block of the type %q: want text, image, document, thinking, tool_use, tool_result, or a search of the web", b.Type)
 		}
 	}
 	to.Content, to.Thinking = strings.Join(texts, ""), strings.Join(thoughts, "")
-	return nil
+	return to, nil
+}
+
+// imageIn is the image of a source.
+func (s anthropicSource) imageIn() ([]byte, error) {
+	switch {
+	case s.Type != "base64":
+		return nil, bus.Errorf(bus.CodeInvalid, "an image whose source is of the type %q: only images within the request can be seen, as base64", s.Type)
+	case s.Data.err != nil:
+		return nil, s.Data.err
+	case s.Data.image == nil:
+		return nil, bus.Errorf(bus.CodeInvalid, "an image without data")
+	}
+	return s.Data.image, nil
 }

@@ -94,40 +94,46 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	done, err := g.limitBody(w, r)
+	if err == nil {
+		defer done()
+		err = g.postEvents(w, r)
+	}
 	if err != nil {
 		g.failNative(w, r, err)
-		return
 	}
-	defer done()
+}
+
+// postEvents runs a task, and streams what comes of it. An error is told before any of that.
+func (g *Gateway) postEvents(w http.ResponseWriter, r *http.Request) error {
 	t, err := readTask(r)
-	if err == nil && t.ID == "" {
+	if err != nil {
+		return err
+	}
+	if t.ID == "" {
 		t.ID = bus.NewTaskID()
 	}
-	var stays bool
-	if err == nil {
-		stays, err = flag(r, "reattach")
+	stays, err := flag(r, "reattach")
+	if err != nil {
+		return err
 	}
 	out := newEvents(w, "")
 	defer out.end()
-	left := func() {}
-	if err == nil && stays {
-		left, err = g.stay(t)
+	if !stays {
+		info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
+		g.endEvents(r, out, t.ID, info, err)
+		return nil
 	}
+	left, err := g.stay(t)
 	if err != nil {
-		g.failNative(w, r, err)
-		return
+		return err
 	}
 	defer left()
-	if stays {
-		if err := out.opens(t.ID); err != nil { // it may leave before the first output
-			g.cfg.Logger.Debug("write a reply", "err", err)
-			return
-		}
-		g.follow(r, out, t.ID, firstAttempt, 0) // it may have ended by now
-		return
+	if err := out.opens(t.ID); err != nil { // it may leave before the first output
+		g.cfg.Logger.Debug("write a reply", "err", err)
+		return nil
 	}
-	info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
-	g.endEvents(r, out, t.ID, info, err)
+	g.follow(r, out, t.ID, firstAttempt, 0) // it may have ended by now
+	return nil
 }
 
 // stay runs a task that goes on without its client for a while, from when that has left.
