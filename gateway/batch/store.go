@@ -154,7 +154,11 @@ func (s *Store) write(id string, record any) error {
 // failed is an error of the disk.
 func (s *Store) failed(what string, err error) error {
 	s.cfg.Logger.Warn(what, "dir", s.cfg.Dir, "err", err)
-	return bus.Errorf(bus.CodeUnavailable, "%s: %w", what, err)
+	code := bus.CodeUnavailable
+	if atomicfile.NoRoom(err) {
+		code = bus.CodeNoSpace
+	}
+	return bus.Errorf(code, "%s: %w", what, err)
 }
 
 // expire deletes what is old, and what belongs to nobody any more.
