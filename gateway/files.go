@@ -56,42 +56,44 @@ func objectOf(f batch.File) fileObject {
 // sendFile keeps the file of a form. It goes to the disk as it comes, and takes no room of other requests.
 func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
 	openAIDialect.nameRequest(w)
-	if err := g.takeFile(w, r); err != nil {
-		openAIDialect.explainTo(g, w, r, err)
-	}
-}
-
-func (g *Gateway) takeFile(w http.ResponseWriter, r *http.Request) error {
-	if g.batches == nil {
-		return noBatches()
-	}
-	if len(presented(r)) == 0 { // a form may come from the page of a web site, but not with a key
-		return wrong{err: bus.Errorf(bus.CodeInvalid, "a file is sent with a key").
-			WithHint("send the header Authorization: Bearer KEY; any will do on the node's own machine, unless it runs with --http-key")}
-	}
 	const most = batch.FileMost + 64*formField // with the form around it
 	if r.ContentLength > most {
-		return wrong{err: batch.ErrTooLarge} // and what comes is not waited for
-	}
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
-		return wrong{err: bus.Errorf(bus.CodeInvalid, "the content type is %q, want multipart/form-data", r.Header.Get("Content-Type"))}
+		openAIDialect.explainTo(g, w, r, wrong{err: batch.ErrTooLarge}) // and what comes is not waited for
+		return
 	}
 	in := &body{
 		in: http.MaxBytesReader(unwrapped(w), r.Body, most), control: http.NewResponseController(w),
 		room: newRoom(2 * batch.FileMost),
 	}
-	f, err := g.batches.Create(userOf(r), func(out io.Writer) (batch.File, error) {
-		return readForm(multipart.NewReader(in, params["boundary"]), out)
-	})
+	f, err := g.takeFile(r, in)
 	if err != nil {
-		return err
-	}
-	if err := in.whole(); err != nil {
-		return err
+		_, _ = io.Copy(io.Discard, in) // who does not look for an answer before all is sent hears it too
+		openAIDialect.explainTo(g, w, r, err)
+		return
 	}
 	g.write(w, http.StatusOK, objectOf(f))
-	return nil
+}
+
+// takeFile keeps the file of a form.
+func (g *Gateway) takeFile(r *http.Request, in *body) (f batch.File, err error) {
+	if g.batches == nil {
+		return f, noBatches()
+	}
+	if len(presented(r)) == 0 { // a form may come from the page of a web site, but not with a key
+		return f, wrong{err: bus.Errorf(bus.CodeInvalid, "a file is sent with a key").
+			WithHint("send the header Authorization: Bearer KEY; any will do on the node's own machine, unless it runs with --http-key")}
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
+		return f, wrong{err: bus.Errorf(bus.CodeInvalid, "the content type is %q, want multipart/form-data", r.Header.Get("Content-Type"))}
+	}
+	f, err = g.batches.Create(userOf(r), func(out io.Writer) (batch.File, error) {
+		return readForm(multipart.NewReader(in, params["boundary"]), out)
+	})
+	if err == nil {
+		err = in.whole()
+	}
+	return f, err
 }
 
 // readForm reads the form of a file, whose fields come in any order, and writes the file to out.

@@ -2,9 +2,14 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/gateway"
 )
 
 func TestFilesAreSent(t *testing.T) {
@@ -50,6 +55,25 @@ func TestFilesAreSent(t *testing.T) {
 	if data := list["data"].([]any); len(data) != 4 || list["has_more"] != false {
 		t.Errorf("%v", list)
 	}
+}
+
+// Many clients do not look for an answer before they have sent all: one whose file is refused hears why, and not of a broken
+// connection.
+func TestRefusedFilesAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOracle(t, answers)
+		full := func() error { return bus.Errorf(bus.CodeNoSpace, "the disk is full") }
+		dial := listening(t, gateway.Config{Swarm: o, Key: key, BatchDir: t.TempDir(), Room: full})
+		body, media := form(t, "purpose", "batch", "file", strings.Repeat("x", 1<<20))
+		for media, status := range map[string]int{media: http.StatusInsufficientStorage, "text/plain": http.StatusBadRequest} {
+			c := dial()
+			c.send(t, "/v1/files", map[string]string{"Content-Type": media}, len(body), body)
+			if code, said := c.hears(t); code != status {
+				t.Errorf("%s: %d %s, want %d", media, code, said, status)
+			}
+		}
+	})
 }
 
 // Files are listed and read as they were sent, and are kept as long as was said.

@@ -46,7 +46,13 @@ type client struct {
 // serving serves s, in a bubble of synctest. log gets what is logged.
 func serving(t *testing.T, s gateway.Swarm, log io.Writer) (dial func() client) {
 	t.Helper()
-	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	return listening(t, gateway.Config{Swarm: s, Key: key, Logger: slog.New(slog.NewTextHandler(log, nil))})
+}
+
+// listening serves what cfg sets up, in a bubble of synctest.
+func listening(t *testing.T, cfg gateway.Config) (dial func() client) {
+	t.Helper()
+	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
