@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -308,6 +309,8 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 	}
 	done, wait, e := h.enter(r, time.Now())
 	if e != nil {
+		// Within bodyLimit: who does not look for an answer before all is sent is to hear when to come again.
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		dialectOf(r).refuse(g, w, http.StatusTooManyRequests, e)
 		return
