@@ -2,9 +2,12 @@ package gateway_test
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // Lists of next to nothing cost no more than their bytes: they are counted before they are read.
@@ -27,9 +30,12 @@ func TestLongListsAreRefusedEarly(t *testing.T) {
 		"inputs":                {"/api/embed", `{"model":"vec","input":` + list(`""`) + `}`, "input: more than 131072"},
 		"stops":                 {"/v1/completions", `{"model":"m","prompt":"x","stop":` + list(`""`) + `}`, "stop: more than 131072"},
 		"options":               {"/api/chat", hello + `,"options":{` + names.String()[1:] + `}}`, "options: more than 131072"},
+		"tools of a search":     {"/v1/chat/completions", hello + `,"web_search_options":{},"tools":` + list("{}") + `}`, "tools: more than 131072"},
+		"allowed tools":         {"/v1/responses", `{"model":"m","input":"x","tool_choice":{"type":"allowed_tools","tools":` + list("{}") + `}}`, "tool_choice: more than 131072"},
 		"names":                 {"/api/chat", `{"model":"m"` + names.String() + `}`, "more than 256 fields"},
 	} {
 		o, g := newOracle(t, paris())
+		o.nodes[1].Types = append(slices.Clone(o.nodes[1].Types), bus.TypeSearch)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		w := local(t, g, "POST", c.path, c.body)

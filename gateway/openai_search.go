@@ -44,9 +44,8 @@ func (q *openAIQuestion) takeSearch(f *fields, g *Gateway, r *http.Request) {
 	f.take("web_search_options", &options)
 	var tools []openAITool
 	if len(q.req.Tools) > 0 {
-		if err := json.Unmarshal(q.req.Tools, &tools); err != nil && f.err == nil {
-			f.err = unfit("tools", err)
-		}
+		f.left["tools"] = q.req.Tools // which are read only here
+		f.take("tools", &tools)
 	}
 	if !slices.ContainsFunc(tools, func(t openAITool) bool { return t.Function.Name == pageTool }) { // the client's own
 		q.host(g, r, pageTool, own)

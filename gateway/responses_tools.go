@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -73,6 +74,9 @@ func (q *responsesQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	q.echo.Tools, q.echo.ToolChoice, q.echo.ParallelToolCalls = []responsesTool{}, json.RawMessage(`"auto"`), true
 	f.take("tools", &q.echo.Tools)
 	f.take("tool_choice", &q.echo.ToolChoice)
+	if err := few(q.echo.ToolChoice); err != nil { // it is read below
+		f.err, q.echo.ToolChoice = cmp.Or(f.err, error(unfit("tool_choice", err))), nil
+	}
 	tools := []openAITool{}
 	var others []string
 	add := func(namespace string, t responsesTool) {
