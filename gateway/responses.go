@@ -270,36 +270,34 @@ func (q *responsesQuestion) end(out *stream) error {
 		return nil
 	}
 	text := q.text.String()
-	item := q.thoughts(text)
-	last := []string{"response.reasoning_summary_text.done", "response.reasoning_summary_part.done"}
+	item, ends := q.thoughts(text), q.endThoughts
 	if q.open.Type == "message" {
-		item = q.message(text, q.odds)
-		last = []string{"response.output_text.done", "response.content_part.done"}
+		item, ends = q.message(text, q.odds), q.endMessage
 	}
-	if q.open.Type == "message" {
-		if err := q.cite(out, text); err != nil {
-			return err
-		}
-	}
-	for _, kind := range last {
-		event := map[string]any{"text": text}
-		switch kind {
-		case "response.output_text.done":
-			event["logprobs"] = ofTokens(q.odds)
-		case "response.content_part.done":
-			event = map[string]any{"part": q.outputText(text, q.odds)}
-		case "response.reasoning_summary_part.done":
-			event = map[string]any{"part": summaryText(text)}
-		}
-		if err := q.send(out, kind, q.part(event)); err != nil {
-			return err
-		}
-	}
-	if q.open.Type == "message" {
-		q.odds, q.told = nil, 0
+	if err := ends(out, text); err != nil {
+		return err
 	}
 	q.open = nil
 	return q.finish(out, item)
+}
+
+func (q *responsesQuestion) endThoughts(out *stream, text string) error {
+	if err := q.send(out, "response.reasoning_summary_text.done", q.part(map[string]any{"text": text})); err != nil {
+		return err
+	}
+	return q.send(out, "response.reasoning_summary_part.done", q.part(map[string]any{"part": summaryText(text)}))
+}
+
+func (q *responsesQuestion) endMessage(out *stream, text string) error {
+	odds := q.odds
+	q.odds, q.told = nil, 0
+	if err := q.cite(out, text); err != nil {
+		return err
+	}
+	if err := q.send(out, "response.output_text.done", q.part(map[string]any{"text": text, "logprobs": ofTokens(odds)})); err != nil {
+		return err
+	}
+	return q.send(out, "response.content_part.done", q.part(map[string]any{"part": q.outputText(text, odds)}))
 }
 
 // finish tells that an item is whole.
@@ -320,11 +318,13 @@ func (q *responsesQuestion) called(out *stream, c bus.ToolCall) error {
 	if err := q.send(out, "response.output_item.added", map[string]any{"output_index": len(q.done), "item": begun}); err != nil {
 		return err
 	}
-	for _, e := range [][2]string{{"delta", "delta"}, {"done", "arguments"}} {
-		event := map[string]any{"item_id": item.ID, "output_index": len(q.done), e[1]: *item.Arguments}
-		if err := q.send(out, "response.function_call_arguments."+e[0], event); err != nil {
-			return err
-		}
+	delta := map[string]any{"item_id": item.ID, "output_index": len(q.done), "delta": *item.Arguments}
+	if err := q.send(out, "response.function_call_arguments.delta", delta); err != nil {
+		return err
+	}
+	done := map[string]any{"item_id": item.ID, "output_index": len(q.done), "arguments": *item.Arguments}
+	if err := q.send(out, "response.function_call_arguments.done", done); err != nil {
+		return err
 	}
 	return q.finish(out, item)
 }
