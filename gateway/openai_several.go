@@ -101,33 +101,50 @@ func (g *Gateway) openAISeveral(w http.ResponseWriter, r *http.Request, q *openA
 	return nil
 }
 
+// requestsOf are copies of r, one for each question. All but the first hold room of their own for what they have of it, until done is
+// called.
+func requestsOf(r *http.Request, all []*openAIQuestion) (requests []*http.Request, done func(), err error) {
+	for range all {
+		requests = append(requests, r.WithContext(r.Context()))
+	}
+	in, counts := r.Body.(*body)
+	if !counts {
+		return requests, func() {}, nil
+	}
+	more, bodies := int64(0), []*body(nil)
+	for i, one := range all[1:] {
+		own := in.again(in.read - int64(one.beside))
+		more += own.come
+		bodies = append(bodies, own)
+		requests[i+1].Body = own
+	}
+	if more > 0 && in.held+more > in.room.steps { // nor will there be
+		return nil, nil, wrong{err: bus.Errorf(bus.CodeTooLarge, "%s: this node has room for %d MiB of large requests, and %d answers to this one take more",
+			all[0].asksBy(), in.room.steps, len(all)).WithHint("ask for fewer at once"), field: all[0].asksBy()}
+	}
+	done = func() {
+		for _, own := range bodies {
+			own.room.release(own.held)
+		}
+	}
+	for _, own := range bodies {
+		if err := own.hold(own.come); err != nil {
+			done()
+			return nil, nil, err
+		}
+	}
+	return requests, done, nil
+}
+
 // sideBySide asks all at the same time, if there is room for what each has of the request, and returns their results. Where one
 // fails, the others are cancelled.
 func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*http.Request, *openAIQuestion) (bus.InferenceResult, error)) ([]bus.InferenceResult, error) {
 	group, ctx := errgroup.WithContext(r.Context())
-	requests := make([]*http.Request, len(all))
-	for i := range all {
-		requests[i] = r.WithContext(ctx)
+	requests, done, err := requestsOf(r.WithContext(ctx), all)
+	if err != nil {
+		return nil, err
 	}
-	if in, ok := r.Body.(*body); ok {
-		more := int64(0)
-		for i, one := range all[1:] {
-			own := in.again(in.read - int64(one.beside))
-			more += own.come
-			requests[i+1].Body = own
-		}
-		if more > 0 && in.held+more > in.room.steps { // nor will there be
-			return nil, wrong{err: bus.Errorf(bus.CodeTooLarge, "%s: this node has room for %d MiB of large requests, and %d answers to this one take more",
-				all[0].asksBy(), in.room.steps, len(all)).WithHint("ask for fewer at once"), field: all[0].asksBy()}
-		}
-		for _, r := range requests[1:] {
-			own := r.Body.(*body)
-			defer func() { own.room.release(own.held) }()
-			if err := own.hold(own.come); err != nil {
-				return nil, err
-			}
-		}
-	}
+	defer done()
 	results := make([]bus.InferenceResult, len(all))
 	var fault atomic.Pointer[string]
 	for i, one := range all {
@@ -143,7 +160,7 @@ func (g *Gateway) sideBySide(r *http.Request, all []*openAIQuestion, ask func(*h
 			return err
 		})
 	}
-	err := group.Wait()
+	err = group.Wait()
 	if at := fault.Load(); at != nil {
 		panic(*at) // where the server ends this request alone, as it does one for a single answer
 	}
