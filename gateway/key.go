@@ -276,9 +276,16 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 			g.loginPage(w, http.StatusUnauthorized, "")
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="mycoswarm"`)
-			dialectOf(r).refuse(g, w, http.StatusUnauthorized, noKey(a, ended))
+			g.turnAway(w, r, http.StatusUnauthorized, noKey(a, ended))
 		}
 	})
+}
+
+// turnAway refuses a request once it is read, within bodyLimit: who does not look for an answer before all is sent would hear of a
+// broken connection.
+func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, status int, e *bus.Error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	dialectOf(r).refuse(g, w, status, e)
 }
 
 // noKey tells what is wanted of a request without a key, or with one that is none.
@@ -304,15 +311,13 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 		if a == forViewer {
 			e = bus.Errorf(bus.CodeForbidden, "this key does not open the dashboard").WithHint("make one that does: myco key create --admin")
 		}
-		dialectOf(r).refuse(g, w, http.StatusForbidden, e)
+		g.turnAway(w, r, http.StatusForbidden, e)
 		return
 	}
 	done, wait, e := h.enter(r, time.Now())
 	if e != nil {
-		// Within bodyLimit: who does not look for an answer before all is sent is to hear when to come again.
-		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		dialectOf(r).refuse(g, w, http.StatusTooManyRequests, e)
+		g.turnAway(w, r, http.StatusTooManyRequests, e)
 		return
 	}
 	defer done()

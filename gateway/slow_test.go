@@ -223,19 +223,27 @@ func TestBodiesHaveALimitOfTime(t *testing.T) {
 	}
 }
 
-// A client whose key has reached a limit hears of that, too, where it has much to send and does not listen meanwhile.
-func TestLimitsAreHeardBehindALargeRequest(t *testing.T) {
+// A client whose key is wrong, or has reached a limit, hears of that, too, where it has much to send and does not listen meanwhile.
+func TestRefusalsAreHeardBehindALargeRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		one, secret := made("one", bus.KeyRequest{PerMinute: 1})
 		o, _ := newOracle(t, paris())
 		dial := listening(t, gateway.Config{Swarm: o, Key: key, Keys: []gateway.Key{one}})
 		body := `{"model":"m","stream":false,"messages":[{"role":"user","content":"` + strings.Repeat("x", 1<<20) + `"}]}`
-		for _, status := range []int{http.StatusOK, http.StatusTooManyRequests} {
-			c := dial()
-			c.send(t, "/api/chat", map[string]string{"Authorization": "Bearer " + secret}, len(body), body)
-			if code, said := c.hears(t); code != status {
-				t.Errorf("%d %.200s, want %d", code, said, status)
+		for _, c := range []struct {
+			path, secret string
+			status       int
+		}{
+			{"/api/chat", secret, http.StatusOK},
+			{"/api/chat", secret, http.StatusTooManyRequests},
+			{"/api/chat", "none", http.StatusUnauthorized},
+			{"/api/pull", secret, http.StatusForbidden},
+		} {
+			conn := dial()
+			conn.send(t, c.path, map[string]string{"Authorization": "Bearer " + c.secret}, len(body), body)
+			if code, said := conn.hears(t); code != c.status {
+				t.Errorf("%s: %d %.200s, want %d", c.path, code, said, c.status)
 			}
 		}
 	})
