@@ -201,6 +201,14 @@ func (b *body) grows(n int) error {
 	return nil
 }
 
+// readOn reads the rest of a request that is refused: who does not look for an answer before all is sent would hear of a broken
+// connection. Who asks first whether to send it hears the answer instead.
+func readOn(r *http.Request, in io.Reader) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.Copy(io.Discard, in)
+	}
+}
+
 // skipBody reads to its end what nobody wants to know of a request: it is held to the limits too.
 func skipBody(r *http.Request) error {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {

@@ -67,7 +67,7 @@ func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
 	}
 	f, err := g.takeFile(r, in)
 	if err != nil {
-		_, _ = io.Copy(io.Discard, in) // who does not look for an answer before all is sent hears it too
+		readOn(r, in)
 		openAIDialect.explainTo(g, w, r, err)
 		return
 	}

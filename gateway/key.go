@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -281,10 +280,9 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 	})
 }
 
-// turnAway refuses a request once it is read, within bodyLimit: who does not look for an answer before all is sent would hear of a
-// broken connection.
+// turnAway refuses a request once it is read, within bodyLimit.
 func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, status int, e *bus.Error) {
-	_, _ = io.Copy(io.Discard, r.Body)
+	readOn(r, r.Body)
 	dialectOf(r).refuse(g, w, status, e)
 }
 

@@ -246,5 +246,12 @@ func TestRefusalsAreHeardBehindALargeRequest(t *testing.T) {
 				t.Errorf("%s: %d %.200s, want %d", c.path, code, said, c.status)
 			}
 		}
+		for _, path := range []string{"/api/chat", "/v1/files"} {
+			conn := dial() // and who asks before is not told to send it
+			conn.send(t, path, map[string]string{"Authorization": "Bearer " + secret, "Expect": "100-continue"}, len(body), "")
+			if code, said := conn.hears(t); code != http.StatusTooManyRequests {
+				t.Errorf("%s: who asks before it sends: %d %.200s", path, code, said)
+			}
+		}
 	})
 }
