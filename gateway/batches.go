@@ -310,7 +310,10 @@ func (g *Gateway) openBatches(dir string, room func() error) {
 	if dir == "" {
 		return
 	}
-	s, err := batch.Open(batch.Config{Dir: dir, Room: room, Enter: g.enterForBatch, Ask: g.askForBatch, Knows: g.knows, Holds: func(user string) bool { return user == "" || g.holderNamed(user) != nil }, Logger: g.cfg.Logger})
+	s, err := batch.Open(batch.Config{
+		Dir: dir, Room: room, Enter: g.enterForBatch, Ask: g.askForBatch, Knows: g.knows, Logger: g.cfg.Logger,
+		Holds: func(user string) bool { return user == "" || g.holderNamed(user) != nil },
+	})
 	if err != nil {
 		g.cfg.Logger.Warn("this node keeps no files and batches", "err", err)
 		return

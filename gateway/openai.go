@@ -215,7 +215,10 @@ func (q *openAIQuestion) message(r bus.InferenceResult) openAIReply {
 	choice := openAIChoice{FinishReason: q.finish(r), Text: &r.Text, Logprobs: q.logprobs(r.Logprobs)}
 	if q.chat {
 		choice.Text = nil
-		choice.Message = &openAIMessage{Role: "assistant", Content: &r.Text, openAIThought: openAIThought{r.Thinking, r.Thinking}, ToolCalls: q.toolCalls(r.ToolCalls), Annotations: q.annotations()}
+		choice.Message = &openAIMessage{
+			Role: "assistant", Content: &r.Text, openAIThought: openAIThought{r.Thinking, r.Thinking},
+			ToolCalls: q.toolCalls(r.ToolCalls), Annotations: q.annotations(),
+		}
 		if r.Text == "" && len(r.ToolCalls) > 0 {
 			choice.Message.Content = nil
 		}
