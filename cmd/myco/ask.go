@@ -19,25 +19,25 @@ import (
 type askCmd struct {
 	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
 
-	Model       string        `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
-	Node        string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
-	Remote      bool          `help:"Any node but this one must answer." xor:"where"`
-	File        []string      `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE"`
-	Image       []string      `sep:"none" help:"A picture that the question is about: PNG, JPEG or WebP. A model that sees answers. Repeatable." placeholder:"FILE"`
-	URL         []string      `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
-	Library     []string      `predictor:"library" sep:"none" help:"A library that the question is about: those of its passages that tell of it come before the question. Repeatable." placeholder:"LIBRARY"`
-	Detach      bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
-	ID          bus.TaskID    `name:"id" help:"With --detach: the id of the task. Handed over again, from any node, the same question with the same id is the same task." placeholder:"ID"`
-	Priority    *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
-	Timeout     time.Duration `help:"Give up after this time." placeholder:"DURATION"`
-	System      string        `help:"What the model is told before the question." placeholder:"TEXT"`
-	Temperature *float64      `help:"How much the answer may vary; 0 is the likeliest (default: the engine's)." placeholder:"X"`
-	Seed        *int64        `help:"Start of the engine's random numbers (default: the engine's)." placeholder:"N"`
-	MaxTokens   *int          `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
-	Format      string        `help:"What the answer is: json for some JSON, or a file with the JSON schema that it keeps to." placeholder:"json|FILE"`
-	Think       string        `help:"How much the model thinks before it answers, where it can: true, false, low, medium or high (default: the model's own)." placeholder:"HOW"`
-	Stream      bool          `help:"With --json: print each piece of the answer too, before the last object." xor:"pieces"`
-	Whole       bool          `help:"Print the answer once it is whole, and nothing before: for scripts, since a node that is lost may have begun it in other words." xor:"pieces"`
+	Model       string         `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
+	Node        string         `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Remote      bool           `help:"Any node but this one must answer." xor:"where"`
+	File        []string       `sep:"none" help:"A document that the question is about: a node makes text of it, which comes before the question. Repeatable." placeholder:"FILE"`
+	Image       []string       `sep:"none" help:"A picture that the question is about: PNG, JPEG or WebP. A model that sees answers. Repeatable." placeholder:"FILE"`
+	URL         []string       `name:"url" sep:"none" help:"A page of the web that the question is about: a node fetches it, and its text comes before the question. Repeatable." placeholder:"URL"`
+	Library     []string       `predictor:"library" sep:"none" help:"A library that the question is about: those of its passages that tell of it come before the question. Repeatable." placeholder:"LIBRARY"`
+	Detach      bool           `short:"d" help:"Hand the task over for good and print its id; do not wait."`
+	ID          bus.TaskID     `name:"id" help:"With --detach: the id of the task. Handed over again, from any node, the same question with the same id is the same task." placeholder:"ID"`
+	Priority    *int           `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
+	Timeout     *time.Duration `help:"Give up after this time." placeholder:"DURATION"`
+	System      string         `help:"What the model is told before the question." placeholder:"TEXT"`
+	Temperature *float64       `help:"How much the answer may vary; 0 is the likeliest (default: the engine's)." placeholder:"X"`
+	Seed        *int64         `help:"Start of the engine's random numbers (default: the engine's)." placeholder:"N"`
+	MaxTokens   *int           `help:"The longest answer, in tokens (default: the engine's)." placeholder:"N"`
+	Format      string         `help:"What the answer is: json for some JSON, or a file with the JSON schema that it keeps to." placeholder:"json|FILE"`
+	Think       string         `help:"How much the model thinks before it answers, where it can: true, false, low, medium or high (default: the model's own)." placeholder:"HOW"`
+	Stream      bool           `help:"With --json: print each piece of the answer too, before the last object." xor:"pieces"`
+	Whole       bool           `help:"Print the answer once it is whole, and nothing before: for scripts, since a node that is lost may have begun it in other words." xor:"pieces"`
 }
 
 // Run implements the command.
@@ -117,7 +117,7 @@ func (c *askCmd) task(ctx context.Context, a *app) (bus.Task, bus.InferenceReque
 		return bus.Task{}, req, fmt.Errorf("encode the question: %w", err)
 	}
 	t := bus.Task{
-		ID: c.ID, Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload,
+		ID: c.ID, Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: given(c.Timeout), Payload: payload,
 	}
 	return t, req, t.Validate()
 }
@@ -173,22 +173,12 @@ func (c *askCmd) check() *bus.Error {
 	switch x := c.Temperature; {
 	case c.ID != "" && !c.Detach:
 		return bus.Errorf(bus.CodeInvalid, "--id %s: it is for tasks that are handed over with --detach", c.ID)
-	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):
-		return bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", *c.Priority)
 	case c.MaxTokens != nil && *c.MaxTokens < 1:
 		return bus.Errorf(bus.CodeInvalid, "--max-tokens %d: want more than 0", *c.MaxTokens)
 	case x != nil && !(*x >= 0): // nor is it a number that is none
 		return bus.Errorf(bus.CodeInvalid, "--temperature %v: want 0 or more", *x)
 	}
-	return nil
-}
-
-// given is the value of a flag; zero, which stands for the default, where there is none.
-func given[T any](flag *T) (v T) {
-	if flag != nil {
-		v = *flag
-	}
-	return v
+	return outside("--priority", c.Priority, 10)
 }
 
 // readPrompt joins the words of the command line and what is piped in.

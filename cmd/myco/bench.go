@@ -17,7 +17,7 @@ type benchCmd struct {
 
 	Model     string        `predictor:"model" short:"m" help:"The model that answers (default: the swarm's choice)." placeholder:"MODEL"`
 	Node      []string      `predictor:"node" sep:"none" help:"A node to measure alone (default: each that has the model). Repeatable." placeholder:"NODE"`
-	Parallel  int           `short:"p" help:"How many questions are asked at a time (default: as many as the nodes have slots)." placeholder:"N"`
+	Parallel  *int          `short:"p" help:"How many questions are asked at a time (default: as many as the nodes have slots)." placeholder:"N"`
 	For       time.Duration `help:"How long each row is measured (default: 10s)." default:"10s" placeholder:"DURATION"`
 	MaxTokens int           `help:"The longest answer, in tokens (default: 128)." default:"128" placeholder:"N"`
 }
@@ -33,9 +33,10 @@ const (
 
 // Run implements the command.
 func (c *benchCmd) Run(ctx context.Context, a *app) error {
+	if err := outside("--parallel", c.Parallel, maxParallel); err != nil {
+		return err.WithHint("myco bench --help")
+	}
 	switch {
-	case c.Parallel < 0 || c.Parallel > maxParallel:
-		return bus.Errorf(bus.CodeInvalid, "--parallel %d: want 1 to %d", c.Parallel, maxParallel).WithHint("myco bench --help")
 	case c.For < time.Second || c.For > time.Hour:
 		return bus.Errorf(bus.CodeInvalid, "--for %v: want 1s to 1h", c.For).WithHint("myco bench --help")
 	case c.MaxTokens < 1:
@@ -116,7 +117,7 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 	for _, n := range p.nodes {
 		slots += cmp.Or(n.ModelSlots, n.Slots)
 	}
-	p.parallel = cmp.Or(c.Parallel, min(max(slots, 2), maxParallel))
+	p.parallel = cmp.Or(given(c.Parallel), min(max(slots, 2), maxParallel))
 	if len(c.Node) > 0 {
 		if p.nodes, p.others, err = c.picked(s, p.model, p.nodes); err != nil {
 			return p, err

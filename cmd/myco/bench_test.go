@@ -180,7 +180,7 @@ func TestBenchPlans(t *testing.T) {
 	}{
 		{"all that have it", benchCmd{Model: "a"}, "laptop tower", "", 6, ""},
 		{"the swarm's choice", benchCmd{}, "tower", "", 4, ""},
-		{"some alone", benchCmd{Model: "a", Node: []string{"tower"}, Parallel: 3}, "tower", "laptop", 3, ""},
+		{"some alone", benchCmd{Model: "a", Node: []string{"tower"}, Parallel: new(3)}, "tower", "laptop", 3, ""},
 		{"nobody has it", benchCmd{Model: "c"}, "", "", 0, "model 'c' not found: no node that takes questions has it; gone is lost, and not measured; office is closed until 17:00, and not measured"},
 		{"one without it", benchCmd{Model: "a", Node: []string{"bare"}}, "", "", 0, "bare takes no questions to this model: it does not have 'a'"},
 		{"one that is closed", benchCmd{Model: "a", Node: []string{"office"}}, "", "", 0, "office takes no questions to this model: it is closed until 17:00"},

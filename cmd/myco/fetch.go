@@ -13,11 +13,11 @@ import (
 type fetchCmd struct {
 	URL []string `arg:"" name:"url" help:"Pages, as https://example.org/page; several are fetched side by side."`
 
-	Format   string        `help:"markdown, text, or raw for what the server sent (default: markdown)." placeholder:"FORMAT"`
-	Node     string        `help:"The node that must fetch: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
-	Remote   bool          `help:"Any node but this one must fetch." xor:"where"`
-	Timeout  time.Duration `help:"Give up after this time." placeholder:"DURATION"`
-	MaxBytes int           `help:"Read no more of a page, and print no more of it (default: 2097152, at most 16777216)." placeholder:"N"`
+	Format   string         `help:"markdown, text, or raw for what the server sent (default: markdown)." placeholder:"FORMAT"`
+	Node     string         `help:"The node that must fetch: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Remote   bool           `help:"Any node but this one must fetch." xor:"where"`
+	Timeout  *time.Duration `help:"Give up after this time." placeholder:"DURATION"`
+	MaxBytes *int           `help:"Read no more of a page, and print no more of it (default: 2097152, at most 16777216)." placeholder:"N"`
 }
 
 // fetchView is what fetch --json prints of a page.
@@ -37,6 +37,9 @@ type fetchView struct {
 func (c *fetchCmd) Run(ctx context.Context, a *app) error {
 	if err := checkTimeout(c.Timeout); err != nil {
 		return err
+	}
+	if err := outside("--max-bytes", c.MaxBytes, bus.MaxPage); err != nil {
+		return err.WithHint("myco fetch --help")
 	}
 	tasks, err := c.tasks()
 	if err != nil {
@@ -70,7 +73,7 @@ func (c *fetchCmd) Run(ctx context.Context, a *app) error {
 func (c *fetchCmd) tasks() ([]bus.Task, error) {
 	var out []bus.Task
 	for _, u := range c.URL {
-		req := bus.FetchRequest{URL: u, Format: c.Format, MaxBytes: c.MaxBytes}
+		req := bus.FetchRequest{URL: u, Format: c.Format, MaxBytes: given(c.MaxBytes)}
 		if err := req.Validate(); err != nil {
 			if len(c.URL) > 1 {
 				e := bus.AsError(err)
@@ -82,7 +85,7 @@ func (c *fetchCmd) tasks() ([]bus.Task, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.ID, t.Remote, t.Timeout = bus.NewTaskID(), c.Remote, c.Timeout
+		t.ID, t.Remote, t.Timeout = bus.NewTaskID(), c.Remote, given(c.Timeout)
 		out = append(out, t)
 	}
 	return out, nil

@@ -98,7 +98,7 @@ func TestFetchErrors(t *testing.T) {
 	d.myco("fetch", "https://a.example", "ftp://b.example").want(t, 2, "ftp://b.example: ")
 	d.myco("fetch", "--format", "pdf", "https://a.example").want(t, 2, "want markdown, text or raw")
 	d.myco("fetch", "--timeout", "-1s", "https://a.example").want(t, 2, "--timeout -1s")
-	d.myco("fetch", "--max-bytes", "99999999", "https://a.example").want(t, 2, "max_bytes")
+	d.myco("fetch", "--max-bytes", "99999999", "https://a.example").want(t, 2, "--max-bytes 99999999: want 1 to 16777216")
 	d.myco("fetch", "--node", "nobody", "https://a.example").want(t, 3, `no node "nobody"`)
 }
 

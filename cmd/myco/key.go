@@ -19,13 +19,16 @@ type keyCmd struct {
 type keyCreateCmd struct {
 	Name       string `placeholder:"NAME" help:"For whom or what, to find it again."`
 	Rate       string `placeholder:"N/min" help:"Requests a minute. Default: any number."`
-	Concurrent int    `placeholder:"N" help:"Requests at one time. Default: any number."`
+	Concurrent *int   `placeholder:"N" help:"Requests at one time. Default: any number."`
 	Admin      bool   `help:"Let it pull and delete models, and have pages of the web fetched, too."`
 }
 
 // Run implements the command.
 func (c *keyCreateCmd) Run(ctx context.Context, a *app) error {
-	req := bus.KeyRequest{Name: c.Name, Concurrent: c.Concurrent, Admin: c.Admin}
+	req := bus.KeyRequest{Name: c.Name, Concurrent: given(c.Concurrent), Admin: c.Admin}
+	if c.Concurrent != nil && *c.Concurrent == 0 { // which would be any number
+		return bus.Errorf(bus.CodeInvalid, "--concurrent 0: want 1 or more; without it there is no limit").WithHint("myco key create --help")
+	}
 	var err error
 	if req.PerMinute, err = perMinute(c.Rate); err != nil {
 		return err

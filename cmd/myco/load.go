@@ -14,9 +14,9 @@ import (
 
 // loadCmd has a model loaded before it is asked.
 type loadCmd struct {
-	Model     string        `predictor:"model" arg:"" help:"A model that a node's Ollama has."`
-	Node      string        `predictor:"node" placeholder:"NODE" help:"On which node, by its name or id. Default: where a question to it would go."`
-	KeepAlive time.Duration `help:"How long it stays loaded without a question (default: as its Ollama does)." placeholder:"DURATION"`
+	Model     string         `predictor:"model" arg:"" help:"A model that a node's Ollama has."`
+	Node      string         `predictor:"node" placeholder:"NODE" help:"On which node, by its name or id. Default: where a question to it would go."`
+	KeepAlive *time.Duration `help:"How long it stays loaded without a question (default: as its Ollama does)." placeholder:"DURATION"`
 }
 
 // unloadCmd has nodes let go of a model.
@@ -33,8 +33,8 @@ type loadView struct {
 
 // Run implements the command.
 func (c *loadCmd) Run(ctx context.Context, a *app) error {
-	if c.KeepAlive < 0 || c.KeepAlive > 0 && c.KeepAlive < time.Second {
-		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", c.KeepAlive).WithHint("myco load --help")
+	if c.KeepAlive != nil && *c.KeepAlive < time.Second {
+		return bus.Errorf(bus.CodeInvalid, "--keep-alive %v: want 1s or more", *c.KeepAlive).WithHint("myco load --help")
 	}
 	if c.Model == "" { // it would be any
 		return bus.Errorf(bus.CodeInvalid, "the model's name is empty").WithHint("myco models")
@@ -49,8 +49,8 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var keep json.RawMessage
-	if c.KeepAlive > 0 {
-		keep = json.RawMessage(fmt.Sprintf("%q", c.KeepAlive))
+	if c.KeepAlive != nil {
+		keep = json.RawMessage(fmt.Sprintf("%q", *c.KeepAlive))
 	}
 	a.hint("loading %s", c.Model)
 	by, err := setLoaded(ctx, conn, c.Model, on, keep)

@@ -27,15 +27,15 @@ const (
 type researchCmd struct {
 	Question []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
 
-	Model    string        `predictor:"model" short:"m" help:"The model that plans and answers (default: the swarm's choice)." placeholder:"MODEL"`
-	Node     string        `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id. Any may search and fetch." placeholder:"NODE" xor:"where"`
-	Remote   bool          `help:"Any node but this one must answer." xor:"where"`
-	Searches int           `default:"4" help:"So many searches at most, the question itself among them (default: 4, at most 10)." placeholder:"N"`
-	Pages    int           `default:"8" help:"So many pages at most, the best of those found (default: 8, at most 50)." placeholder:"N"`
-	Language string        `help:"Of the pages: de, or pt-BR (default: what the search engine takes)." placeholder:"TAG"`
-	Since    string        `help:"Only what is new since a day, week, month or year." placeholder:"AGE"`
-	Timeout  time.Duration `help:"Give up after this time, all in all." placeholder:"DURATION"`
-	Save     string        `predictor:"file" type:"path" help:"Write the answer with its sources to a file too, as Markdown." placeholder:"FILE"`
+	Model    string         `predictor:"model" short:"m" help:"The model that plans and answers (default: the swarm's choice)." placeholder:"MODEL"`
+	Node     string         `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id. Any may search and fetch." placeholder:"NODE" xor:"where"`
+	Remote   bool           `help:"Any node but this one must answer." xor:"where"`
+	Searches int            `default:"4" help:"So many searches at most, the question itself among them (default: 4, at most 10)." placeholder:"N"`
+	Pages    int            `default:"8" help:"So many pages at most, the best of those found (default: 8, at most 50)." placeholder:"N"`
+	Language string         `help:"Of the pages: de, or pt-BR (default: what the search engine takes)." placeholder:"TAG"`
+	Since    string         `help:"Only what is new since a day, week, month or year." placeholder:"AGE"`
+	Timeout  *time.Duration `help:"Give up after this time, all in all." placeholder:"DURATION"`
+	Save     string         `predictor:"file" type:"path" help:"Write the answer with its sources to a file too, as Markdown." placeholder:"FILE"`
 }
 
 // research is one question under way.
@@ -73,7 +73,7 @@ func (c *researchCmd) Run(ctx context.Context, a *app) error {
 	if r.node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
-	limited, cancel := inTime(ctx, c.Timeout, 0, "answer")
+	limited, cancel := inTime(ctx, given(c.Timeout), 0, "answer")
 	defer cancel()
 	err = r.whole(limited)
 	r.beside(func() {
@@ -83,7 +83,7 @@ func (c *researchCmd) Run(ctx context.Context, a *app) error {
 	if limited.Err() != nil { // whatever it was that could not end
 		err = context.Cause(limited)
 	}
-	return late(err, c.Timeout, "answer")
+	return late(err, given(c.Timeout), "answer")
 }
 
 // check looks at what was asked for.

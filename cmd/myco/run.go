@@ -15,12 +15,12 @@ type runCmd struct {
 	Type    string `predictor:"type" arg:"" help:"The kind of task: that of a plugin (myco plugins), or one of mycod's own."`
 	Payload string `arg:"" optional:"" help:"What the task is about, as JSON; - for standard input."`
 
-	Model    string        `predictor:"model" short:"m" help:"The model, where the type has models." placeholder:"MODEL"`
-	Node     string        `predictor:"node" help:"The node that must do it: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
-	Remote   bool          `help:"Any node but this one must do it." xor:"where"`
-	Detach   bool          `short:"d" help:"Hand the task over for good and print its id; do not wait."`
-	Priority *int          `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
-	Timeout  time.Duration `help:"Give up after this time." placeholder:"DURATION"`
+	Model    string         `predictor:"model" short:"m" help:"The model, where the type has models." placeholder:"MODEL"`
+	Node     string         `predictor:"node" help:"The node that must do it: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Remote   bool           `help:"Any node but this one must do it." xor:"where"`
+	Detach   bool           `short:"d" help:"Hand the task over for good and print its id; do not wait."`
+	Priority *int           `help:"1 (low) to 10 (high) (default: 5)." placeholder:"N"`
+	Timeout  *time.Duration `help:"Give up after this time." placeholder:"DURATION"`
 }
 
 // runView is the object that run --json ends with.
@@ -71,13 +71,16 @@ func (c *runCmd) task(a *app) (bus.Task, error) {
 			return bus.Task{}, fmt.Errorf("read the payload from standard input: %w", err)
 		}
 	}
-	t := bus.Task{Type: c.Type, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: c.Timeout, Payload: payload}
+	t := bus.Task{Type: c.Type, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: given(c.Timeout), Payload: payload}
 	if err := checkTimeout(c.Timeout); err != nil {
 		return t, err
 	}
+	if err := outside("--priority", c.Priority, 10); err != nil {
+		return t, err.WithHint("myco run --help")
+	}
 	switch {
-	case c.Priority != nil && (*c.Priority < 1 || *c.Priority > 10):
-		return t, bus.Errorf(bus.CodeInvalid, "--priority %d: want 1 to 10", *c.Priority).WithHint("myco run --help")
+	case len(payload) > bus.MaxPayload: // what was read is not all of it, and so no JSON
+		return t, bus.TooLarge("payload", 0)
 	case len(payload) > 0 && !json.Valid(payload):
 		return t, bus.Errorf(bus.CodeInvalid, "the payload is not JSON: %.60q", payload).WithHint(`myco run %s '{"text":"..."}'; a text alone is JSON in double quotes`, c.Type)
 	}

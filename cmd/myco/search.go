@@ -15,12 +15,12 @@ import (
 type searchCmd struct {
 	Words []string `arg:"" help:"What is looked for, as the search engine takes it."`
 
-	MaxResults int           `short:"n" help:"Tell no more pages (default: 10, at most 50)." placeholder:"N"`
-	Language   string        `help:"Of the pages: de, or pt-BR (default: what the search engine takes)." placeholder:"TAG"`
-	Since      string        `help:"Only what is new since a day, week, month or year." placeholder:"AGE"`
-	Node       string        `predictor:"node" help:"The node that must search: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
-	Remote     bool          `help:"Any node but this one must search." xor:"where"`
-	Timeout    time.Duration `help:"Give up after this time." placeholder:"DURATION"`
+	MaxResults *int           `short:"n" help:"Tell no more pages (default: 10, at most 50)." placeholder:"N"`
+	Language   string         `help:"Of the pages: de, or pt-BR (default: what the search engine takes)." placeholder:"TAG"`
+	Since      string         `help:"Only what is new since a day, week, month or year." placeholder:"AGE"`
+	Node       string         `predictor:"node" help:"The node that must search: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
+	Remote     bool           `help:"Any node but this one must search." xor:"where"`
+	Timeout    *time.Duration `help:"Give up after this time." placeholder:"DURATION"`
 }
 
 // searchView is what search --json prints.
@@ -39,7 +39,10 @@ func (c *searchCmd) Run(ctx context.Context, a *app) error {
 	if err := checkTimeout(c.Timeout); err != nil {
 		return err
 	}
-	req := bus.SearchRequest{Query: strings.Join(c.Words, " "), MaxResults: c.MaxResults, Language: c.Language, Since: c.Since}
+	if err := outside("-n", c.MaxResults, bus.MaxHits); err != nil {
+		return err.WithHint("myco search --help")
+	}
+	req := bus.SearchRequest{Query: strings.Join(c.Words, " "), MaxResults: given(c.MaxResults), Language: c.Language, Since: c.Since}
 	if err := req.Validate(); err != nil {
 		return err
 	}
@@ -52,7 +55,7 @@ func (c *searchCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	t.Remote, t.Timeout = c.Remote, c.Timeout
+	t.Remote, t.Timeout = c.Remote, given(c.Timeout)
 	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}

@@ -98,6 +98,6 @@ func TestSearchErrors(t *testing.T) {
 	d.myco("search", " ").want(t, 2, "the query is empty", "try: myco search WORDS")
 	d.myco("search", "--since", "decade", "x").want(t, 2, "want day, week, month or year")
 	d.myco("search", "--language", "de_DE", "x").want(t, 2, "want a tag")
-	d.myco("search", "-n", "51", "x").want(t, 2, "want 0 to 50")
+	d.myco("search", "-n", "51", "x").want(t, 2, "-n 51: want 1 to 50")
 	d.myco("search", "--node", "nobody", "x").want(t, 3, `no node "nobody"`)
 }

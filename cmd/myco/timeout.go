@@ -12,10 +12,10 @@ import (
 // to say that it expired.
 const timeoutGrace = 5 * time.Second
 
-// checkTimeout looks at the value of --timeout; 0 is no limit.
-func checkTimeout(d time.Duration) *bus.Error {
-	switch {
-	case d < 0:
+// checkTimeout looks at the value of --timeout. A script whose variable is 0 by mistake is not to wait for ever.
+func checkTimeout(flag *time.Duration) *bus.Error {
+	switch d := given(flag); {
+	case flag != nil && d <= 0:
 		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want more than 0", d).WithHint("--timeout 1m; without it there is no limit")
 	case d > bus.MaxTimeout:
 		return bus.Errorf(bus.CodeInvalid, "--timeout %v: want at most %s, 30 days", spell(d), spell(bus.MaxTimeout)).
