@@ -27,9 +27,9 @@ type logFlags struct {
 	Verbose  bool   `short:"v" help:"Log details: --log-level debug."`
 	LogLevel string `placeholder:"LEVEL" help:"What is logged: debug, info, warn or error. Default: info."`
 	LogFile  string `placeholder:"FILE" help:"Log there, as JSON, instead of to standard error. Under systemd the journal has the log, and no file."`
-	LogSize  int    `placeholder:"MIB" help:"A log file of this size is put aside, compressed, and a new one begun. Default: 10."`
-	LogKeep  int    `placeholder:"N" help:"Log files that are put aside are kept: this many. Default: 5."`
-	LogAge   int    `placeholder:"DAYS" help:"And for this long. Default: 30."`
+	LogSize  int    `placeholder:"MIB" default:"10" help:"A log file of this size is put aside, compressed, and a new one begun. Default: 10."`
+	LogKeep  int    `placeholder:"N" default:"5" help:"Log files that are put aside are kept: this many. Default: 5."`
+	LogAge   int    `placeholder:"DAYS" default:"30" help:"And for this long. Default: 30."`
 }
 
 // Bounds of the flags: a file of the largest size is still one that an editor opens.
@@ -39,22 +39,18 @@ const (
 	mostLogAge  = 3650
 )
 
-// validate reports the first thing wrong, and fills in what was not given.
+// validate reports the first thing wrong.
 func (l *logFlags) validate() error {
 	for _, f := range []struct {
-		flag      string
-		value     *int
-		def, most int
+		flag        string
+		value, most int
 	}{
-		{"--log-size", &l.LogSize, 10, mostLogSize},
-		{"--log-keep", &l.LogKeep, 5, mostLogKeep},
-		{"--log-age", &l.LogAge, 30, mostLogAge},
+		{"--log-size", l.LogSize, mostLogSize},
+		{"--log-keep", l.LogKeep, mostLogKeep},
+		{"--log-age", l.LogAge, mostLogAge},
 	} {
-		if *f.value == 0 {
-			*f.value = f.def
-		}
-		if *f.value < 1 || *f.value > f.most {
-			return bus.Errorf(bus.CodeInvalid, "%s %d: want 1 to %d", f.flag, *f.value, f.most).WithHint("mycod %s %d", f.flag, f.def)
+		if f.value < 1 || f.value > f.most {
+			return bus.Errorf(bus.CodeInvalid, "%s %d: want 1 to %d", f.flag, f.value, f.most).WithHint("mycod --help")
 		}
 	}
 	if _, err := l.level(); err != nil {

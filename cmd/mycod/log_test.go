@@ -21,7 +21,7 @@ func TestLogFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "logs", "mycod.log")
-	flags := logFlags{LogFile: file, LogSize: 1, LogKeep: 2, LogLevel: "warn"}
+	flags := logFlags{LogFile: file, LogSize: 1, LogKeep: 2, LogAge: 1, LogLevel: "warn"}
 	var errs bytes.Buffer
 	log, err := flags.open(&errs)
 	if err != nil {

@@ -15,7 +15,7 @@ func TestLogFileIsMovedAway(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "mycod.log")
-	flags := logFlags{LogFile: file}
+	flags := logFlags{LogFile: file, LogSize: 1, LogKeep: 1, LogAge: 1}
 	var errs bytes.Buffer
 	log, err := flags.open(&errs)
 	if err != nil {

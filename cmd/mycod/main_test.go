@@ -176,6 +176,10 @@ func TestRefusals(t *testing.T) {
 		"no such command":   {[]string{"frobnicate"}, 2, "mycod --help"},
 		"slots":             {[]string{"--data-dir", dir, "--slots", "many"}, 2, `--slots: "many" is no whole number: want one such as 1 or 20`},
 		"negative slots":    {[]string{"--data-dir", dir, "--slots", "-1"}, 2, "--slots -1: want 1 to 1024"},
+		"no slots":          {[]string{"--data-dir", dir, "--slots", "0"}, 2, "--slots 0: want 1 to 1024\ntry: mycod --slots 2; one that takes no tasks"},
+		"no token limit":    {[]string{"--data-dir", dir, "--token-limit", "0s"}, 2, "--token-limit 0s: want more than 0"},
+		"no grace":          {[]string{"--data-dir", dir, "--reattach-grace", "0s"}, 2, "--reattach-grace 0s: want more than 0"},
+		"keep no log":       {[]string{"--data-dir", dir, "--log-keep", "0"}, 2, "--log-keep 0: want 1 to 1000"},
 		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
 		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
@@ -197,5 +201,13 @@ func TestRefusals(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.says) || out != "" {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, and %q", what, code, out, errs, c.code, c.says)
 		}
+	}
+}
+
+// A zero of --hold or --reserved is none, and what is not given the default.
+func TestNoneIsNotTheDefault(t *testing.T) {
+	t.Parallel()
+	if n, left, some := orNone(new(0)), orNone[int](nil), orNone(new(3)); n >= 0 || left != 0 || some != 3 {
+		t.Errorf("none is %d, the default %d, three %d", n, left, some)
 	}
 }

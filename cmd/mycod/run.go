@@ -24,39 +24,39 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
 // runFlags are those of a node.
 type runFlags struct {
-	DataDir      string        `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
-	Name         string        `placeholder:"NAME" help:"This node's name; a member that does not hold the swarm's key keeps the one it joined with. Default: the host's."`
-	BusListen    string        `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
-	FabricListen string        `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
-	JoinListen   string        `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
-	HTTPListen   string        `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool          `name:"http-key" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
-	HTTPOrigin   []string      `name:"http-origin" sep:"none" placeholder:"ORIGIN" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
-	HTTPHost     []string      `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
-	OllamaListen string        `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
-	Peer         []string      `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
-	NoMDNS       bool          `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
-	Join         string        `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
-	Engine       []string      `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
-	NoDemoEngine bool          `help:"Leave out the built-in demo model."`
-	DefaultModel string        `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
-	Slots        int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
-	Hold         time.Duration `placeholder:"TIME" help:"How long a task may wait for a much better node that is busy, where another is idle; at most 2s, negative for not at all. Counts at the queue host. Default: 500ms."`
-	Reserved     int           `placeholder:"N" help:"Slots of each node with two or more that batch work never takes; negative for none. Counts at the queue host. Default: 1."`
-	FirstToken   time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
-	Token        time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
-	Reattach     time.Duration `name:"reattach-grace" placeholder:"TIME" help:"How long a task waits for a client over HTTP that has dropped and asked to come back; at most 1h. Default: 30s."`
-	Closed       []string      `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
-	OnBattery    string        `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
-	YieldGPU     bool          `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
-	NoFiles      bool          `help:"Read no documents, for others or from here: another node does."`
-	NoWeb        bool          `help:"Fetch no pages of the web, for others or from here."`
-	WebAllow     []string      `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
-	WebPort      []string      `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
-	Search       string        `placeholder:"URL" help:"A SearXNG or searx of yours, by which this node searches the web for every member (docs/web.md). It goes with --no-web too, which is for pages."`
-	Plugins      string        `placeholder:"DIR" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
-	NoPlugins    bool          `help:"Run no plugins."`
-	GroupAccess  bool          `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
+	DataDir      string         `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
+	Name         string         `placeholder:"NAME" help:"This node's name; a member that does not hold the swarm's key keeps the one it joined with. Default: the host's."`
+	BusListen    string         `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
+	FabricListen string         `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
+	JoinListen   string         `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
+	HTTPListen   string         `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
+	HTTPKey      bool           `name:"http-key" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
+	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
+	HTTPHost     []string       `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
+	OllamaListen string         `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
+	Peer         []string       `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
+	NoMDNS       bool           `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
+	Join         string         `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
+	Engine       []string       `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
+	NoDemoEngine bool           `help:"Leave out the built-in demo model."`
+	DefaultModel string         `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
+	Slots        *int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
+	Hold         *time.Duration `placeholder:"TIME" help:"How long a task may wait for a much better node that is busy, where another is idle; at most 2s, 0 for not at all. Counts at the queue host. Default: 500ms."`
+	Reserved     *int           `placeholder:"N" help:"Slots of each node with two or more that batch work never takes; 0 for none. Counts at the queue host. Default: 1."`
+	FirstToken   *time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
+	Token        *time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
+	Reattach     *time.Duration `name:"reattach-grace" placeholder:"TIME" help:"How long a task waits for a client over HTTP that has dropped and asked to come back; at most 1h. Default: 30s."`
+	Closed       []string       `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
+	OnBattery    string         `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
+	YieldGPU     bool           `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
+	NoFiles      bool           `help:"Read no documents, for others or from here: another node does."`
+	NoWeb        bool           `help:"Fetch no pages of the web, for others or from here."`
+	WebAllow     []string       `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
+	WebPort      []string       `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
+	Search       string         `placeholder:"URL" help:"A SearXNG or searx of yours, by which this node searches the web for every member (docs/web.md). It goes with --no-web too, which is for pages."`
+	Plugins      string         `placeholder:"DIR" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
+	NoPlugins    bool           `help:"Run no plugins."`
+	GroupAccess  bool           `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
 	logFlags
 	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
 
@@ -68,12 +68,15 @@ type runCmd struct{}
 
 // Run implements the command.
 func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
+	if err := c.refuseZeros(); err != nil {
+		return c.settings.explain(err)
+	}
 	cfg := config.Config{
 		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, HTTPOrigins: c.HTTPOrigin, OllamaListen: c.OllamaListen,
-		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: c.Slots, Hold: c.Hold, Reserved: c.Reserved,
-		DefaultModel: c.DefaultModel, FirstTokenLimit: c.FirstToken, TokenLimit: c.Token, ReattachGrace: c.Reattach,
+		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: given(c.Slots), Hold: orNone(c.Hold), Reserved: orNone(c.Reserved),
+		DefaultModel: c.DefaultModel, FirstTokenLimit: given(c.FirstToken), TokenLimit: given(c.Token), ReattachGrace: given(c.Reattach),
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
 		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Search: c.Search, Reader: reader(),
 		PluginDir: c.pluginDir(), Confiner: confiner(),
@@ -121,6 +124,35 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		<-ended
 	}()
 	return d.Run(ctx)
+}
+
+// given is the value of a flag; zero, which config.Config takes for the default, where there is none.
+func given[T any](flag *T) (v T) {
+	if flag != nil {
+		v = *flag
+	}
+	return v
+}
+
+// orNone is given for a flag whose zero means none, which config.Config has a negative value for.
+func orNone[N int | time.Duration](flag *N) N {
+	if flag != nil && *flag == 0 {
+		return -1
+	}
+	return given(flag)
+}
+
+// refuseZeros refuses zeros that config.Config would take for the default.
+func (c *runFlags) refuseZeros() error {
+	for flag, value := range map[string]*time.Duration{"first-token-limit": c.FirstToken, "token-limit": c.Token, "reattach-grace": c.Reattach} {
+		if value != nil && *value == 0 {
+			return bus.Errorf(bus.CodeInvalid, "--%s 0s: want more than 0", flag).WithHint("mycod --%s 1m", flag)
+		}
+	}
+	if c.Slots != nil && *c.Slots == 0 {
+		return bus.Errorf(bus.CodeInvalid, "--slots 0: want 1 to 1024").WithHint("mycod --slots 2; one that takes no tasks of other nodes: mycod --closed 00:00-24:00")
+	}
+	return nil
 }
 
 // pluginDir is the folder of plugins; empty for none.

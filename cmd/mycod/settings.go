@@ -122,6 +122,10 @@ func suits(f *kong.Flag, v any) error {
 	_, isText := v.(string)
 	_, isBool := v.(bool)
 	_, isNumber := v.(int64)
+	wanted := f.Target.Type()
+	if wanted.Kind() == reflect.Pointer {
+		wanted = wanted.Elem()
+	}
 	switch {
 	case f.IsBool() && !isBool:
 		return errors.New("want true or false")
@@ -132,10 +136,10 @@ func suits(f *kong.Flag, v any) error {
 				return fmt.Errorf("want a list of texts, such as [%q]", f.PlaceHolder)
 			}
 		}
-	case isText, isNumber && f.Target.Kind() == reflect.Int:
-	case f.Target.Kind() == reflect.Int:
+	case isText, isNumber && wanted.Kind() == reflect.Int:
+	case wanted.Kind() == reflect.Int:
 		return errors.New("want a whole number")
-	case f.Target.Type() == reflect.TypeFor[time.Duration]():
+	case wanted == reflect.TypeFor[time.Duration]():
 		return errors.New(`want a time in quotes, such as "90s"`)
 	default:
 		return fmt.Errorf("want a text in quotes, such as %q", f.PlaceHolder)

@@ -34,6 +34,7 @@ func TestSettingsRefused(t *testing.T) {
 		`join = "TOKEN"`:         ": join cannot be set here: a token is good for one machine, once",
 		`data-dir = "/tmp"`:      ": data-dir cannot be set here: myco would look elsewhere",
 		"slots = 99999":          "--slots 99999: want 1 to 1024 (there are settings in ",
+		"slots = 0":              "--slots 0: want 1 to 1024",
 		"\ufeffslots = 99998":    "--slots 99998: want 1 to 1024",
 	} {
 		file := settingsFile(t, text)
