@@ -257,6 +257,9 @@ func (a *app) erase() {
 	}
 }
 
+// asksHere reports whether the daemon that is asked is one of this machine, and not that of the environment.
+func (a *app) asksHere() bool { return a.dataDir != "" || os.Getenv(bus.EnvURL) == "" }
+
 // dial connects to the daemon.
 func (a *app) dial(ctx context.Context) (*bus.Conn, error) {
 	opts := []bus.Option{bus.WithName("myco"), bus.WithLogger(slog.New(slog.DiscardHandler))}

@@ -47,7 +47,7 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	conn, err := a.dial(ctx)
-	if c.local(a.dataDir) && a.withoutDaemon(err) {
+	if c.local() && a.asksHere() && a.withoutDaemon(err) {
 		return unthinking(late(a.askLocally(ctx, t, req, c), t.Timeout, "answer"), leftOut)
 	}
 	if err != nil {
@@ -73,10 +73,9 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	return unthinking(c.askAbout(ctx, a, conn, t, req, x), leftOut)
 }
 
-// local reports whether this machine alone may answer: nothing of the swarm is asked for, and
-// no daemon elsewhere is named.
-func (c *askCmd) local(dataDir string) bool {
-	return !c.Detach && !c.Remote && c.Node == "" && len(c.File)+len(c.URL)+len(c.Library) == 0 && (dataDir != "" || os.Getenv(bus.EnvURL) == "")
+// local reports whether this machine alone may answer: nothing of the swarm is asked for.
+func (c *askCmd) local() bool {
+	return !c.Detach && !c.Remote && c.Node == "" && len(c.File)+len(c.URL)+len(c.Library) == 0
 }
 
 // task builds the task from the arguments and standard input.

@@ -69,7 +69,7 @@ func (c *chatCmd) Run(ctx context.Context, a *app) error {
 	case err == nil:
 		defer conn.Close()
 		ch.asker, ch.conn = swarmAsker{conn}, conn
-	case given(c.Node) == "" && (a.dataDir != "" || os.Getenv(bus.EnvURL) == "") && a.withoutDaemon(err):
+	case given(c.Node) == "" && a.asksHere() && a.withoutDaemon(err):
 		ch.asker, ch.local, ch.s.Node = localAsker{}, true, ""
 	default:
 		return err

@@ -73,7 +73,7 @@ func setup(t *testing.T) *daemon {
 	d.peers()
 	on(d, bus.SubjectRPC(self, bus.VerbStatus), func(struct{}) any {
 		return bus.Status{
-			Node: nodes[0], Nodes: *d.nodes.Load(), Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
+			Node: (*d.nodes.Load())[0], Nodes: *d.nodes.Load(), Swarm: bus.SwarmInfo{ID: "s1", Name: "home", QueueHost: other, Term: 3},
 			Nearby: []bus.NearbySwarm{{NodeID: "myco-ffffffffffff", Name: "foreign", JoinAddr: "192.0.2.9:7423"}},
 		}
 	})

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/node"
 )
 
-// detectCmd looks at this machine, without a daemon.
+// detectCmd looks at this machine. It needs no daemon, and heeds what one says that is there.
 type detectCmd struct{}
 
 // machineView is what detect --json prints.
@@ -29,6 +30,8 @@ type machineView struct {
 	Problems          []string     `json:"problems"`
 	// GPUProcesses are what uses the GPUs, the busiest first, where the driver tells.
 	GPUProcesses []node.GPUProcess `json:"gpu_processes,omitempty"`
+
+	answers bool // some model, and not the demo
 }
 
 // engineView is one engine of this machine.
@@ -44,11 +47,14 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 		set      *engine.Set
 		problems []engine.Problem
 		err      error
+		models   []bus.ModelInfo // that the daemon has
 	}
 	engines := make(chan found, 1)
 	go func() {
-		set, problems, err := engine.Find(ctx, engine.Config{})
-		engines <- found{set, problems, err}
+		models, tells := a.daemonsModels(ctx)
+		demo := slices.ContainsFunc(models, func(m bus.ModelInfo) bool { return m.Demo })
+		set, problems, err := engine.Find(ctx, engine.Config{NoDemo: tells && !demo})
+		engines <- found{set, problems, err, models}
 	}()
 	profile := node.Detect(ctx)
 	f := <-engines
@@ -61,6 +67,7 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	var err error
 	m := viewMachine(profile, listEngines(ctx, f.set))
 	m.Power = node.PowerNow(ctx)
+	m.answers = m.answers || hasReal(f.models) // by an engine that was named to the daemon
 	m.addSpeeds(a.dataDir)
 	if len(m.GPUs) > 0 {
 		if m.GPUProcesses, err = node.GPUProcesses(ctx); err != nil {
@@ -76,6 +83,29 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.machine(m)
 	return nil
+}
+
+// daemonLimit is how long the daemon may take to tell its models.
+const daemonLimit = 2 * time.Second
+
+// daemonsModels are those that the daemon of this machine answers with; tells is false where there is none that tells.
+func (a *app) daemonsModels(ctx context.Context) (models []bus.ModelInfo, tells bool) {
+	if !a.asksHere() {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, daemonLimit)
+	defer cancel()
+	conn, status, err := a.dialStatus(ctx)
+	if err != nil {
+		return nil, false
+	}
+	conn.Close()
+	return status.Node.Models, true
+}
+
+// hasReal reports whether there is a model that is not the demo.
+func hasReal(models []bus.ModelInfo) bool {
+	return slices.ContainsFunc(models, func(m bus.ModelInfo) bool { return !m.Demo })
 }
 
 // addSpeeds adds what the daemon of a data directory has measured, as far as it is there.
@@ -113,6 +143,7 @@ func viewMachine(p node.Profile, engines []engineView) machineView {
 		LargestModelB:     p.LargestModel(),
 		RecommendedModels: append([]string{}, node.RecommendedModels(p.GPUTier())...),
 		Engines:           engines, Problems: []string{},
+		answers: slices.ContainsFunc(engines, func(e engineView) bool { return hasReal(e.Models) }),
 	}
 }
 
@@ -219,16 +250,14 @@ func engineLines(engines []engineView) string {
 
 // advice is the next command for this machine.
 func advice(m machineView) string {
-	real := slices.ContainsFunc(m.Engines, func(e engineView) bool {
-		return slices.ContainsFunc(e.Models, func(i bus.ModelInfo) bool { return !i.Demo })
-	})
-	switch {
-	case real:
+	if m.answers {
 		return `It can answer: myco ask "What is the capital of France?"`
-	case len(m.RecommendedModels) > 0:
-		return "It has no model but the demo. For a real one: ollama pull " + m.RecommendedModels[0]
 	}
-	return "It has no model but the demo. For a real one: ollama pull gemma3:1b"
+	recommended := append(m.RecommendedModels, "gemma3:1b")[0]
+	if slices.ContainsFunc(m.Engines, func(e engineView) bool { return e.Kind == engine.KindDemo }) {
+		return "It has no model but the demo. For a real one: ollama pull " + recommended
+	}
+	return "It has no model. For one: ollama pull " + recommended
 }
 
 func gib(mb int) string { return fmt.Sprintf("%.1f GiB", float64(mb)/1024) }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +39,32 @@ func TestDetectViews(t *testing.T) {
 	a.object(m)
 	a.machine(viewMachine(node.Profile{}, nil))
 	golden(t, "detect.golden", out.String()+errs.String())
+}
+
+// A daemon that leaves the demo model out, or has another, is heeded.
+func TestDetectHeedsTheDaemon(t *testing.T) {
+	t.Setenv("OLLAMA_HOST", "127.0.0.1:9") // nothing listens there
+	d := setup(t)
+	for _, c := range []struct {
+		models []bus.ModelInfo
+		demo   bool
+		advice string
+	}{
+		{[]bus.ModelInfo{{Name: "tinylm", Demo: true}}, true, "It has no model but the demo."},
+		{nil, false, "It has no model."},
+		{[]bus.ModelInfo{{Name: "far"}}, false, "It can answer"},
+	} {
+		has := slices.Clone(nodes)
+		has[0].Models = c.models
+		d.nodes.Store(&has)
+		if o := d.myco("detect").want(t, 0, c.advice); strings.Contains(o.out, "demo: tinylm") != c.demo {
+			t.Errorf("%v: printed %s", c.models, o.out)
+		}
+	}
+	d.end()
+	if o := d.myco("detect").want(t, 0, "It has no model but the demo."); !strings.Contains(o.out, "demo: tinylm") {
+		t.Errorf("without a daemon: printed %s", o.out)
+	}
 }
 
 func TestBuildVersion(t *testing.T) {

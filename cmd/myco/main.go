@@ -6,7 +6,7 @@
 // 3 nothing matches, 4 no daemon, 5 timed out, 130 interrupted.
 //
 // The command owns arguments and their rendering. What happens is decided by the daemon, apart
-// from detect and ask, which work without one.
+// from ask, chat, detect, doctor, library search and service, which work without one.
 package main
 
 import (
