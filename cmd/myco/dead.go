@@ -140,12 +140,13 @@ func (d *deadArgs) each(ctx context.Context, a *app, sure func(n int) error, do 
 			return line, err
 		})
 		switch {
-		case err != nil && len(ids) == 1:
+		case err != nil && (len(ids) == 1 || ctx.Err() != nil):
 			return notDead(err)
 		case err != nil:
-			a.hint("%s: %v", id, err)
-			if failed == nil {
-				failed = err
+			if failed != nil { // else it is told at the end
+				a.failed(string(id)+": ", a.nextOf(bus.AsError(err)))
+			} else {
+				failed = bus.Errorf(bus.AsError(err).Code, "%s: %w", id, err).WithHint("%s", bus.AsError(err).Hint)
 			}
 		case a.json:
 			a.object(object)

@@ -64,6 +64,9 @@ func TestDead(t *testing.T) {
 	if o := d.myco("dead", "retry", "t9", "t1").want(t, 3, "t9: no dead task t9").out; !strings.Contains(o, "t1 goes again") {
 		t.Errorf("one that fails keeps the others back: %q", o)
 	}
+	if o := d.myco("dead", "retry", "--quiet", "t9", "t9").want(t, 3); strings.Count(o.err, "myco: t9: no dead task t9\n") != 2 {
+		t.Errorf("of two that fail it says %q", o.err)
+	}
 	d.myco("dead", "rm").want(t, 2, "name dead tasks", "try: myco dead ls")
 	d.myco("dead", "rm", "t1", "--all").want(t, 2, "name dead tasks")
 }

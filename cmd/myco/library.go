@@ -226,7 +226,7 @@ func (c *libraryLsCmd) Run(a *app) error {
 	}
 	all, problems := library.List(librariesDir(a.environ))
 	for _, err := range problems {
-		fmt.Fprintln(a.err, "myco:", err)
+		a.failed("", bus.AsError(err))
 	}
 	v := librariesView{Libraries: []libraryView{}}
 	var rows [][]string

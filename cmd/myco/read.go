@@ -63,19 +63,19 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	names := namesFrom(ctx, conn)
-	first := true
-	return a.readAll(ctx, conn, files, bus.FileRequest{Pages: c.Pages, Format: c.Format}, pin, func(v fileView) {
+	first, several := true, len(files) > 1
+	err = a.readAll(ctx, conn, files, bus.FileRequest{Pages: c.Pages, Format: c.Format}, pin, func(v fileView) {
 		if v.NodeID != "" && (a.json || !a.quiet) {
 			v.NodeName = nameOf(names(), v.NodeID)
 		}
-		if a.json {
+		if a.json && (several || v.Error == nil) { // an error alone is what the command ends with
 			a.object(v)
 		}
 		if v.Error != nil {
 			return
 		}
 		if !a.json {
-			if len(files) > 1 {
+			if several {
 				gap := "\n"
 				if first {
 					gap = ""
@@ -90,6 +90,13 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 		}
 		a.hint("%s", v.footer())
 	})
+	if err != nil && a.json && several && ctx.Err() == nil { // the object of the document has it
+		e := bus.AsError(err)
+		a.failed("", e)
+		a.code = e.Code.ExitCode()
+		return nil
+	}
+	return err
 }
 
 // What has slides.
@@ -215,7 +222,7 @@ func (a *app) readAll(ctx context.Context, conn *bus.Conn, files []string, ask b
 		case failed == nil:
 			failed = v.Error
 		default:
-			fmt.Fprintln(a.err, "myco:", printable(v.Error.Message))
+			a.failed("", v.Error)
 		}
 	}
 	if failed == nil {

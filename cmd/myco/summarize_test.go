@@ -83,6 +83,34 @@ func TestReadPrintsInOrder(t *testing.T) {
 	d.mycoIn(t.Context(), "piped", "read", "-", "-").want(t, 2, "named 2 times")
 }
 
+// With --json there is one object for each document, whatever became of it.
+func TestReadPrintsAnObjectEach(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	answering(d)
+	one, bad := filepath.Join(d.dir, "one.txt"), filepath.Join(d.dir, "bad.txt")
+	writeFile(t, one, "first\n")
+	writeFile(t, bad, "bad")
+	for _, c := range []struct {
+		args []string
+		want []string // what each line has
+	}{
+		{[]string{bad}, []string{`{"error":{`}},
+		{[]string{bad, one, bad + "x"}, []string{`/bad.txt","task_id":`, `"text":"first`, `/bad.txtx","duration_ms":`}},
+	} {
+		o := d.myco(append([]string{"--json", "read"}, c.args...)...).want(t, 1, `"bad.txt" is broken`)
+		lines := strings.Split(strings.TrimSuffix(o.out, "\n"), "\n")
+		if len(lines) != len(c.want) {
+			t.Fatalf("%d objects, want %d: %s", len(lines), len(c.want), o.out)
+		}
+		for i, want := range c.want {
+			if !strings.Contains(lines[i], want) {
+				t.Errorf("object %d is %s, and has no %s", i+1, lines[i], want)
+			}
+		}
+	}
+}
+
 func TestAskAboutAFile(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
