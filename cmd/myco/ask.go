@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -57,12 +56,12 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
-	if len(c.Image) > 0 {
+	if len(req.Images) > 0 || len(req.Prompt) > longPrompt { // else any will do, and nobody is asked
 		status, err := conn.Status(ctx)
 		if err != nil {
 			return err
 		}
-		if t.Model, err = modelThatSees(status, t); err != nil {
+		if t.Model, err = modelFor(status, t, req); err != nil {
 			return err
 		}
 	}
@@ -178,27 +177,6 @@ func (c *askCmd) check() *bus.Error {
 		return bus.Errorf(bus.CodeInvalid, "--temperature %v: want 0 or more", *x)
 	}
 	return outside("--priority", c.Priority, 10)
-}
-
-// readPrompt joins the words of the command line and what is piped in.
-func readPrompt(words []string, s streams) (string, error) {
-	prompt := strings.Join(words, " ")
-	if !s.piped && (prompt != "" || s.interactive) {
-		return prompt, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(s.in, bus.MaxPrompt+1))
-	if err != nil {
-		return "", fmt.Errorf("read the question from standard input: %w", err)
-	}
-	if len(b) > bus.MaxPrompt {
-		return "", bus.Errorf(bus.CodeTooLarge, "the prompt is over the limit of %d bytes", bus.MaxPrompt).
-			WithHint("ask about a part of it: head -c %d FILE | myco ask ...", bus.MaxPrompt/2)
-	}
-	piped := strings.TrimRight(string(b), "\r\n")
-	if prompt != "" && strings.TrimSpace(piped) != "" {
-		return prompt + "\n\n" + piped, nil
-	}
-	return prompt + piped, nil
 }
 
 // detach enqueues t, and says so once it is on disk.

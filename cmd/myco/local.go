@@ -37,10 +37,8 @@ func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceReque
 	}
 	t = t.WithDefaults(bus.Interactive)
 	self := []bus.NodeInfo{here(engines.Models())}
-	if len(req.Images) > 0 {
-		if t.Model, err = modelThatSees(bus.Status{Nodes: self}, t); err != nil {
-			return err
-		}
+	if t.Model, err = modelFor(bus.Status{Nodes: self}, t, req); err != nil {
+		return err
 	}
 	placed, err := sched.Place(t, self, "", "", false)
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // until from says something, which is lost.
 func Until(ctx context.Context, from io.Reader) io.Reader { return &reader{ctx, from} }
 
+// most is how much is read at once, in bytes: as much as a pipe has, and not as much as a buffer has room for that grows.
+const most = 64 << 10
+
 type reader struct {
 	ctx  context.Context //nolint:containedctx // the lifetime of the program; an io.Reader is not handed one
 	from io.Reader
@@ -23,7 +26,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		n   int
 		err error
 	}
-	own := make([]byte, len(p)) // p is the caller's again once this has returned
+	own := make([]byte, min(len(p), most)) // p is the caller's again once this has returned
 	read := make(chan got, 1)
 	go func() {
 		n, err := r.from.Read(own)
