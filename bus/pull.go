@@ -86,15 +86,21 @@ func PullNode(nodes []NodeInfo, model, on string, self NodeID) (NodeInfo, error)
 }
 
 // PullCommand is the command that brings a model that is missing: myco pull where one of nodes, or the one
-// called on, could have it, else what is typed where an Ollama is.
+// called on, could have it, else what is typed where an Ollama is to be, and where that is, unless there is one machine alone.
 func PullCommand(nodes []NodeInfo, model, on string) string {
-	switch _, err := ableTo(TypePull, nodes, on); {
-	case err != nil:
-		return "ollama pull " + model
-	case on != "":
+	_, err := ableTo(TypePull, nodes, on)
+	at, _ := called(nodes, on)
+	switch {
+	case err == nil && on != "":
 		return "myco pull " + model + " --node " + on
+	case err == nil:
+		return "myco pull " + model
+	case on != "" && len(at) == 1:
+		return "ollama pull " + model + ", on " + at[0].Name
+	case len(at) > 1:
+		return "ollama pull " + model + ", on a machine of the swarm"
 	}
-	return "myco pull " + model
+	return "ollama pull " + model
 }
 
 func fullness(n NodeInfo) int {

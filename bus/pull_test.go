@@ -76,8 +76,10 @@ func TestPullCommand(t *testing.T) {
 	}{
 		"a node has an Ollama":    {[]bus.NodeInfo{plain, a}, "", "myco pull m"},
 		"the node asked for":      {[]bus.NodeInfo{plain, a}, "a", "myco pull m --node a"},
-		"that has none":           {[]bus.NodeInfo{plain, a}, "b", "ollama pull m"},
-		"nobody has an Ollama":    {[]bus.NodeInfo{plain}, "", "ollama pull m"},
+		"that has none":           {[]bus.NodeInfo{plain, a}, "b", "ollama pull m, on b"},
+		"that is named by its id": {[]bus.NodeInfo{plain, a}, "myco-b", "ollama pull m, on b"},
+		"nobody has an Ollama":    {[]bus.NodeInfo{plain, plain}, "", "ollama pull m, on a machine of the swarm"},
+		"the only one has none":   {[]bus.NodeInfo{plain}, "", "ollama pull m"},
 		"there is no swarm":       {nil, "", "ollama pull m"},
 		"who has one is draining": {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "ollama pull m"},
 	} {
