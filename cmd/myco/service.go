@@ -54,7 +54,7 @@ type serviceView struct {
 
 // Run implements the command.
 func (c *serviceInstallCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.systemd(c.serviceScope)
+	s, err := systemdOf(c.serviceScope)
 	if err != nil {
 		return err
 	}
@@ -191,11 +191,8 @@ type serviceUninstallCmd struct{ serviceScope }
 
 // Run implements the command.
 func (c *serviceUninstallCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.systemd(c.serviceScope)
+	s, err := installed(c.serviceScope)
 	if err != nil {
-		return err
-	}
-	if err := s.installed(); err != nil {
 		return err
 	}
 	if err := s.mayWrite(); err != nil {
@@ -227,11 +224,8 @@ type serviceStatusCmd struct{ serviceScope }
 
 // Run implements the command. A service that does not run is exit code 4, one that is not installed 3.
 func (c *serviceStatusCmd) Run(ctx context.Context, a *app) error {
-	s, err := a.systemd(c.serviceScope)
+	s, err := installed(c.serviceScope)
 	if err != nil {
-		return err
-	}
-	if err := s.installed(); err != nil {
 		return err
 	}
 	v := s.view(ctx, "")

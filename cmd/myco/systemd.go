@@ -28,15 +28,31 @@ type systemd struct {
 	unit   string // the file of the unit
 }
 
-// systemd finds the manager that is meant, or says why there is none.
-func (a *app) systemd(c serviceScope) (*systemd, error) {
-	if runtime.GOOS != "linux" {
-		return nil, bus.Errorf(bus.CodeInvalid, "myco service is for systemd, which %s does not have", runtime.GOOS).
+// booted is there where systemd has started the machine: see sd_booted(3).
+const booted = "/run/systemd/system"
+
+// withoutSystemd says why nothing on this machine can be a service of systemd's; nil where it can.
+func withoutSystemd(goos, booted string) *bus.Error {
+	if goos != "linux" {
+		return bus.Errorf(bus.CodeInvalid, "myco service is for systemd, which %s does not have", goos).
 			WithHint("have this system start %q when you log in: a launch agent on macOS, the task scheduler on Windows", "mycod --log-file FILE")
 	}
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return nil, bus.Errorf(bus.CodeInvalid, "this machine was not started by systemd").
+	if _, err := os.Stat(booted); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "this machine was not started by systemd").
 			WithHint("have what starts its services run %q", "mycod --log-file FILE")
+	}
+	return nil
+}
+
+// noService is the answer to who asks of a service where there can be none.
+func noService(why *bus.Error) *bus.Error {
+	return bus.Errorf(bus.CodeNotFound, "no service is installed: %s", why.Message).WithHint("myco doctor tells whether mycod runs")
+}
+
+// systemdOf finds the manager that is meant, or says why there is none.
+func systemdOf(c serviceScope) (*systemd, error) {
+	if e := withoutSystemd(runtime.GOOS, booted); e != nil {
+		return nil, e
 	}
 	if c.System || os.Getuid() == 0 && !c.User {
 		if os.Getuid() != 0 {
@@ -244,13 +260,20 @@ func (s *systemd) flags(a *app, flags []string) ([]string, error) {
 	return flags, nil
 }
 
-// installed reports that the unit is not there, as an Error with CodeNotFound.
-func (s *systemd) installed() error {
+// installed finds the manager of a service that is installed. That none is has CodeNotFound.
+func installed(c serviceScope) (*systemd, error) {
+	if e := withoutSystemd(runtime.GOOS, booted); e != nil {
+		return nil, noService(e)
+	}
+	s, err := systemdOf(c)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(s.unit); err != nil {
-		return bus.Errorf(bus.CodeNotFound, "no service of this %s is installed: %w", map[bool]string{true: "machine", false: "user"}[s.system], err).
+		return nil, bus.Errorf(bus.CodeNotFound, "no service of this %s is installed: %w", map[bool]string{true: "machine", false: "user"}[s.system], err).
 			WithHint("myco service install --%s", s.scope())
 	}
-	return nil
+	return s, nil
 }
 
 // mayWrite refuses to touch a unit that somebody else has written.
