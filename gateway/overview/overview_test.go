@@ -103,6 +103,19 @@ func TestListsAreAskedForSeldom(t *testing.T) {
 	}
 }
 
+// A task that its node has not listed yet is counted all the same: where one is at work not none run.
+func TestWhatIsNotListedYetRuns(t *testing.T) {
+	t.Parallel()
+	for what, n := range map[string]bus.NodeInfo{
+		"a slot is taken": {Busy: 1}, "the queue has given it": {Queues: []bus.QueueCount{{Running: 1}}},
+	} {
+		n.ID, n.State = node, bus.NodeReady
+		if v := look(t, overview.New(time.Now), told{nodes: []bus.NodeInfo{n}}); v.Running != 1 || len(v.Tasks) != 0 {
+			t.Errorf("%s: %d run, %d are listed, want 1 and 0", what, v.Running, len(v.Tasks))
+		}
+	}
+}
+
 // A node that is lost has nothing under way; one that is late for a moment is as it was. A swarm that does
 // not tell is no view.
 func TestStates(t *testing.T) {
@@ -118,7 +131,7 @@ func TestStates(t *testing.T) {
 	if a := v.Nodes[0]; a.ID != "a" || a.State != bus.NodeReady || a.Busy != 1 || a.Models != 2 || len(a.Loaded) != 1 {
 		t.Errorf("%+v, want that a is ready", a)
 	}
-	if b := v.Nodes[1]; b.State != bus.NodeLost || b.Busy != 0 || b.NodeUse != nil || v.Running != 0 || v.TokensPerSecond != 5 {
+	if b := v.Nodes[1]; b.State != bus.NodeLost || b.Busy != 0 || b.NodeUse != nil || v.Running != 1 || v.TokensPerSecond != 5 {
 		t.Errorf("%+v in %+v, want that b does nothing", b, v)
 	}
 	if g.HeardAll(v) {

@@ -14,7 +14,7 @@ type View struct {
 	Swarm bus.SwarmInfo `json:"swarm"`
 	// TokensPerSecond is how fast all live nodes write together.
 	TokensPerSecond float64 `json:"tokens_per_second"`
-	// Waiting and Running are numbers of tasks.
+	// Waiting and Running are numbers of tasks. One that began a moment ago may be counted, and not be in Tasks yet.
 	Waiting int              `json:"waiting"`
 	Running int              `json:"running"`
 	Nodes   []Node           `json:"nodes"`  // live ones first, then by name
@@ -80,10 +80,15 @@ func (g *Gather) view(s bus.Status) View {
 		}
 		v.Nodes = append(v.Nodes, t)
 	}
+	busy, claimed := 0, 0
+	for _, n := range v.Nodes {
+		busy += n.Busy
+	}
 	for _, q := range v.Queues {
 		v.Waiting += q.Waiting
+		claimed += q.Running
 	}
-	v.Running = len(v.Tasks)
+	v.Running = max(len(v.Tasks), busy, claimed) // what began after the last heartbeat is not listed yet
 	slices.SortStableFunc(v.Nodes, func(a, b Node) int {
 		return cmp.Or(rank(a.State)-rank(b.State), strings.Compare(a.Name, b.Name), strings.Compare(string(a.ID), string(b.ID)))
 	})

@@ -25,7 +25,7 @@ export function drawTasks(s) {
   const waits = s.queued.map(t => ({key: t.id, class: t.warning ? "warned" : null, cells: [
     link(t.id), state("queued"), t.type, t.model || "–", t.warning || "–", t.attempts || "–", age(t.age_ms), "–"]}))
   table(open, ["Task", "State", "Type", "Model", "Node", "Attempt", "Waited", "Runs for"], [...runs, ...waits, ...more(s.queued_count, s.queued.length, s.cut)],
-    s.listed || s.running > 0 ? ["Nothing runs or waits. Ask something: ", el("code", {}, "myco ask \"What is the capital of France?\"")] : "Asking the nodes …")
+    s.listed && s.running === 0 ? ["Nothing runs or waits. Ask something: ", el("code", {}, "myco ask \"What is the capital of France?\"")] : "Asking the nodes …")
 
   const ended = t => ({key: t.id, cells: [link(t.id), state(t.state), t.type, t.model || "–", name(t.node_id), t.attempts, age(t.age_ms) + " ago", t.code || "–"]})
   table(recent, ["Task", "State", "Type", "Model", "Node", "Attempts", "Submitted", "Error"], s.recent.map(ended),
