@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -143,15 +144,32 @@ func run(ctx context.Context, args []string, s streams) int {
 		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),
 		dataDir: c.DataDir, commands: nextCommands(parser.Model), quiet: c.Quiet, now: time.Now,
 	}
-	if err == nil {
-		err = parsed.Run(a)
-	} else {
+	if err != nil {
 		err = usage(err)
+	} else if err = nameless(parsed); err == nil {
+		err = parsed.Run(a)
 	}
 	if err == nil {
 		err = a.unwritten()
 	}
 	return a.finish(ctx, err)
+}
+
+// nameless refuses a node whose name is given, and empty: a variable of a script that is not set is neither any node nor all.
+func nameless(parsed *kong.Context) error {
+	for _, p := range parsed.Path {
+		v := p.Positional
+		if p.Flag != nil {
+			v = p.Flag.Value
+		}
+		if v == nil || v.Name != "node" {
+			continue
+		}
+		if name, is := reflect.TypeAssert[string](v.Target); is && name == "" { // chat has a pointer, for which it leaves the node open again
+			return bus.Errorf(bus.CodeInvalid, "the name of the node is empty").WithHint("give its name, or leave it out; one out of a variable may be missing")
+		}
+	}
+	return nil
 }
 
 // usage turns an error of the parser into one of the swarm.

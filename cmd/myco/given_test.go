@@ -28,6 +28,23 @@ func TestZeroIsNotTheDefault(t *testing.T) {
 	}
 }
 
+// A variable of a script that is not set does not have a model deleted on all nodes, or this one drained.
+func TestEmptyIsNotAnyNode(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	for _, args := range []string{
+		"rm a --node", "rm a --node=", "unload a --node", "pull a --node", "ask x --node", "run ping {} --node", "models --node", "drain", "ping", "revoke -y", "nodes promote",
+	} {
+		words := strings.Fields(args)
+		if !strings.HasSuffix(args, "=") {
+			words = append(words, "")
+		}
+		d.myco(words...).want(t, 2, "the name of the node is empty")
+	}
+	d.myco("models").want(t, 0)
+	d.myco("bench", "--node", "").want(t, 3, `this swarm has no node ""`)
+}
+
 // A payload that is too long is not cut off somewhere, and then called no JSON.
 func TestRunRefusesAPayloadThatIsTooLong(t *testing.T) {
 	t.Parallel()

@@ -237,7 +237,7 @@ func findNode(nodes []bus.NodeInfo, want string) (bus.NodeInfo, error) {
 		func(n bus.NodeInfo) bool { return string(n.ID) == want },
 		func(n bus.NodeInfo) bool { return n.Name == want },
 		func(n bus.NodeInfo) bool {
-			return strings.HasPrefix(string(n.ID), want) || strings.HasPrefix(string(n.ID), "myco-"+want)
+			return want != "" && (strings.HasPrefix(string(n.ID), want) || strings.HasPrefix(string(n.ID), "myco-"+want))
 		},
 	} {
 		for _, n := range nodes {
