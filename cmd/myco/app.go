@@ -230,6 +230,16 @@ func (a *app) failed(of string, e *bus.Error) {
 	}
 }
 
+// told is e, or with --json nothing, once it was said: an object that was printed has it, and the exit code.
+func (a *app) told(e *bus.Error) error {
+	if !a.json {
+		return e
+	}
+	a.failed("", e)
+	a.code = e.Code.ExitCode()
+	return nil
+}
+
 // hint tells something beside the result, unless the user wants quiet.
 func (a *app) hint(format string, args ...any) {
 	if !a.quiet {

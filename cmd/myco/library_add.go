@@ -158,6 +158,8 @@ type updateView struct {
 	Read     int `json:"read"`
 	Embedded int `json:"embedded"`
 	Dropped  int `json:"dropped"`
+	// Error tells what is missing of an update that came to its end.
+	Error *bus.Error `json:"error,omitempty"`
 }
 
 // updateLibrary reads what is new or has changed in the sources of l, and forgets what is gone. What was read stays
@@ -194,7 +196,7 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	if docs, err = l.Documents(); err != nil {
 		return fmt.Errorf("read the library %s: %w", l.Name, err)
 	}
-	v := updateView{viewOf(l, docs), u.read, u.embedded, dropped}
+	v := updateView{libraryView: viewOf(l, docs), Read: u.read, Embedded: u.embedded, Dropped: dropped, Error: a.nextOf(u.missing(f))}
 	if a.json {
 		a.object(v)
 	}
@@ -204,19 +206,10 @@ func (a *app) updateLibrary(ctx context.Context, l *library.Library, model strin
 	}
 	a.hint("the library %s: %s, %s; %d read now%s, %d gone, %d not readable\n  try: myco ask --library %s QUESTION",
 		l.Name, plural(v.Documents, "document"), plural(v.Passages, "passage"), v.Read, embedded, dropped, v.Failed, l.Name)
-	if len(f.gone) > 0 {
-		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
-			WithHint("myco library rm %s %s", l.Name, quoted(f.gone[0]))
+	if v.Error == nil {
+		return nil
 	}
-	if gone := u.gone.Load(); gone != nil && u.bare > 0 {
-		return bus.Errorf(gone.Code, "%s with passages to be found by words alone: %s", plural(u.bare, "document"), gone.Message).
-			WithHint("myco library update %s, once a node has the model; or take another with -m", l.Name)
-	}
-	if u.bare > 0 {
-		return bus.Errorf(bus.CodeFailed, "%s with passages to be found by words alone: %s failed at their vectors", plural(u.bare, "document"), l.Model).
-			WithHint("myco library update %s, which tries again", l.Name)
-	}
-	return nil
+	return a.told(v.Error)
 }
 
 // choose settles which model makes the vectors.

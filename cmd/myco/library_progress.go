@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
@@ -87,4 +88,21 @@ func named(names []string) string {
 		told += fmt.Sprintf(" and %d more", more)
 	}
 	return told
+}
+
+// missing tells what is not as it should be after an update, of whose sources f was found; nil where all is well.
+func (u *libraryUpdate) missing(f found) *bus.Error {
+	if len(f.gone) > 0 {
+		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
+			WithHint("myco library rm %s %s", u.l.Name, quoted(f.gone[0]))
+	}
+	if gone := u.gone.Load(); gone != nil && u.bare > 0 {
+		return bus.Errorf(gone.Code, "%s with passages to be found by words alone: %s", plural(u.bare, "document"), gone.Message).
+			WithHint("myco library update %s, once a node has the model; or take another with -m", u.l.Name)
+	}
+	if u.bare > 0 {
+		return bus.Errorf(bus.CodeFailed, "%s with passages to be found by words alone: %s failed at their vectors", plural(u.bare, "document"), u.l.Model).
+			WithHint("myco library update %s, which tries again", u.l.Name)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,23 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
+
+// With --json an update is one object, which says what is missing of it.
+func TestLibraryUpdateIsOneObject(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.librarian()
+	dir := folder(t, d)
+	d.myco("library", "add", "papers", dir).want(t, 0)
+	if o := d.myco("--json", "library", "update", "papers").want(t, 0); strings.Contains(o.out, `"error"`) || strings.Count(o.out, "\n") != 1 {
+		t.Errorf("printed %s", o.out)
+	}
+	must(t, os.Rename(dir, dir+".away"))
+	o := d.myco("--json", "library", "update", "papers").want(t, 3, "myco: there is nothing to read in "+dir, "  try: myco library rm papers")
+	if strings.Count(o.out, "\n") != 1 || !strings.Contains(o.out, `"name":"papers"`) || !strings.Contains(o.out, `"error":{"code":"not_found"`) {
+		t.Errorf("printed %s", o.out)
+	}
+}
 
 // In a person's terminal a folder of many documents is one line, and at its end what went wrong, by its kind.
 func TestLibraryProgressInATerminal(t *testing.T) {

@@ -90,11 +90,8 @@ func (c *readCmd) Run(ctx context.Context, a *app) error {
 		}
 		a.hint("%s", v.footer())
 	})
-	if err != nil && a.json && several && ctx.Err() == nil { // the object of the document has it
-		e := bus.AsError(err)
-		a.failed("", e)
-		a.code = e.Code.ExitCode()
-		return nil
+	if err != nil && several && ctx.Err() == nil {
+		return a.told(bus.AsError(err))
 	}
 	return err
 }
