@@ -6,8 +6,9 @@
 //
 // Its content is README.md, SECURITY.md, CONTRIBUTING.md and docs/; the help of myco and mycod,
 // which it builds and asks; and the comments of package bus. A link that leads nowhere, to a file or
-// to a heading, and a command or a flag that the programs do not have fail it with file and line. It owns how pages look and hang together, and says
-// nothing of its own: what is wrong on a page is put right where the page comes from.
+// to a heading, and a command or a flag that the programs do not have fail it with file and line. It
+// owns how pages look and hang together, and says nothing of its own: what is wrong on a page is put
+// right where the page comes from.
 package main
 
 import (

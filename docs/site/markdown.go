@@ -124,44 +124,13 @@ func (l *library) draft(p *page) (manuscript, error) {
 // render makes HTML of a page whose links are put right, and notes those that lead nowhere.
 func (l *library) render(d manuscript) error {
 	err := ast.Walk(d.tree, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
-			return ast.WalkContinue, nil
-		}
-		var err error
-		switch n := n.(type) {
-		case *ast.Heading:
-			if n.Level == 1 && n.PreviousSibling() != nil {
-				err = errors.New("a page has one heading of the first level, at its beginning")
+		if entering {
+			if t, ok := n.(*tables.Table); ok {
+				d.Wide = d.Wide || len(t.Alignments) > 5
 			}
-		case *ast.CodeSpan:
-			err = misquoted(l.commands, plain(n, d.text))
-		case *ast.CodeBlock, *ast.FencedCodeBlock:
-			err = untyped(string(n.Lines().Value(d.text)))
-			for i := range n.Lines().Len() {
-				line := n.Lines().At(i)
-				if wrong := misquoted(l.commands, strings.TrimSpace(string(line.Value(d.text)))); wrong != nil {
-					l.broken = append(l.broken, fmt.Errorf("%s:%d: %w", d.src, d.line(line.Start), wrong))
-				}
+			if err := l.mend(d, n); err != nil {
+				l.broken = append(l.broken, fmt.Errorf("%s:%d: %w", d.src, d.line(n.Pos()), err))
 			}
-		case *tables.Table:
-			d.Wide = d.Wide || len(n.Alignments) > 5
-		case *ast.Link:
-			var to string
-			if to, err = l.follow(d.page, string(n.Destination)); err == nil {
-				n.Destination = []byte(to)
-			}
-		case *ast.Image:
-			var to string
-			if to, err = l.picture(d.page, string(n.Destination)); err == nil {
-				n.Destination = []byte(to)
-			}
-		case *ast.RawHTML, *ast.HTMLBlock:
-			if !commentOnly(n, d.text) {
-				err = errors.New("HTML is left out: put what is in <> in backticks, or a backslash before the <")
-			}
-		}
-		if err != nil {
-			l.broken = append(l.broken, fmt.Errorf("%s:%d: %w", d.src, d.line(n.Pos()), err))
 		}
 		return ast.WalkContinue, nil
 	})
@@ -186,6 +155,40 @@ func (l *library) render(d manuscript) error {
 	}
 	d.Body = template.HTML(body) // goldmark escapes what the pages say
 	return nil
+}
+
+// mend puts a link right, and tells what is wrong with a piece of a page.
+func (l *library) mend(d manuscript, n ast.Node) (err error) {
+	var to string
+	switch n := n.(type) {
+	case *ast.Heading:
+		if n.Level == 1 && n.PreviousSibling() != nil {
+			return errors.New("a page has one heading of the first level, at its beginning")
+		}
+	case *ast.CodeSpan:
+		return misquoted(l.commands, plain(n, d.text))
+	case *ast.CodeBlock, *ast.FencedCodeBlock:
+		for i := range n.Lines().Len() {
+			line := n.Lines().At(i)
+			if wrong := misquoted(l.commands, strings.TrimSpace(string(line.Value(d.text)))); wrong != nil {
+				l.broken = append(l.broken, fmt.Errorf("%s:%d: %w", d.src, d.line(line.Start), wrong))
+			}
+		}
+		return untyped(string(n.Lines().Value(d.text)))
+	case *ast.Link:
+		if to, err = l.follow(d.page, string(n.Destination)); err == nil {
+			n.Destination = []byte(to)
+		}
+	case *ast.Image:
+		if to, err = l.picture(d.page, string(n.Destination)); err == nil {
+			n.Destination = []byte(to)
+		}
+	case *ast.RawHTML, *ast.HTMLBlock:
+		if !commentOnly(n, d.text) {
+			return errors.New("HTML is left out: put what is in <> in backticks, or a backslash before the <")
+		}
+	}
+	return err
 }
 
 // commentOnly reports whether n is a comment, for those who read the source.

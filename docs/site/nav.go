@@ -71,60 +71,32 @@ var order = []chapter{
 
 // outline returns the sidebar with its pages, unread yet, and all pages in its order.
 func outline(root string, order []chapter) ([]part, []*page, error) {
-	var parts []part
-	var all []*page
-	known := map[string]bool{}
-	add := func(to *part, e entry) error {
-		known[e.src] = true
-		p := &page{label: e.label, src: e.src, out: e.out}
-		to.Pages = append(to.Pages, p)
-		all = append(all, p)
-		info, err := os.Stat(filepath.Join(root, filepath.FromSlash(e.src)))
-		if err != nil {
-			return fmt.Errorf("the sidebar (order in docs/site/nav.go) names a page that is not there: %w", err)
-		}
-		if !info.IsDir() || !strings.HasPrefix(e.src, "docs/") {
-			return nil
-		}
-		p.folder = e.src
-		files, err := markdown(root, e.src)
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if path.Base(f) == "README.md" {
-				p.src = f
-				continue
-			}
-			c := &page{src: f, out: path.Dir(e.out) + "/" + strings.TrimSuffix(path.Base(f), ".md") + ".html"}
-			p.Under = append(p.Under, c)
-			all = append(all, c)
-		}
-		return nil
-	}
-	for _, c := range order {
-		parts = append(parts, part{Name: c.name})
-		for _, e := range c.entries {
-			if err := add(&parts[len(parts)-1], e); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	files, err := markdown(root, "docs")
+	docs, err := markdown(root, "docs")
 	if err != nil {
 		return nil, nil, err
 	}
-	more := part{Name: "More"}
-	for _, f := range files {
-		if known[f] {
-			continue
-		}
-		if err := add(&more, entry{src: f, out: strings.TrimSuffix(path.Base(f), ".md") + ".html"}); err != nil {
-			return nil, nil, err
+	more := chapter{name: "More"}
+	for _, f := range docs {
+		if !slices.ContainsFunc(order, func(c chapter) bool { return slices.ContainsFunc(c.entries, func(e entry) bool { return e.src == f }) }) {
+			more.entries = append(more.entries, entry{src: f, out: strings.TrimSuffix(path.Base(f), ".md") + ".html"})
 		}
 	}
-	if len(more.Pages) > 0 {
-		parts = append(parts, more)
+	if len(more.entries) > 0 {
+		order = append(slices.Clone(order), more)
+	}
+	var parts []part
+	var all []*page
+	for _, c := range order {
+		parts = append(parts, part{Name: c.name})
+		for _, e := range c.entries {
+			p, err := e.page(root)
+			if err != nil {
+				return nil, nil, err
+			}
+			to := &parts[len(parts)-1]
+			to.Pages = append(to.Pages, p)
+			all = append(append(all, p), p.Under...)
+		}
 	}
 	outs := map[string]string{}
 	for _, p := range all {
@@ -134,6 +106,31 @@ func outline(root string, order []chapter) ([]part, []*page, error) {
 		outs[p.out] = p.src
 	}
 	return parts, all, nil
+}
+
+// page is the page of a place in the sidebar, with those of its folder where it is one.
+func (e entry) page(root string) (*page, error) {
+	p := &page{label: e.label, src: e.src, out: e.out}
+	info, err := os.Stat(filepath.Join(root, filepath.FromSlash(e.src)))
+	if err != nil {
+		return nil, fmt.Errorf("the sidebar (order in docs/site/nav.go) names a page that is not there: %w", err)
+	}
+	if !info.IsDir() || !strings.HasPrefix(e.src, "docs/") {
+		return p, nil
+	}
+	p.folder = e.src
+	files, err := markdown(root, e.src)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if path.Base(f) == "README.md" {
+			p.src = f
+			continue
+		}
+		p.Under = append(p.Under, &page{src: f, out: path.Dir(e.out) + "/" + strings.TrimSuffix(path.Base(f), ".md") + ".html"})
+	}
+	return p, nil
 }
 
 // markdown lists the pages of one folder, by their paths from the root.
