@@ -297,14 +297,7 @@ func demoWarning(nodes []bus.NodeInfo) string {
 
 // footer tells who answered, with what, and how fast.
 func footer(a answerView, r bus.InferenceResult, took time.Duration) string {
-	who := string(a.NodeID)
-	if a.NodeName != "" {
-		who = a.NodeName
-		if a.NodeID != "" {
-			who += " (" + string(a.NodeID) + ")"
-		}
-	}
-	parts := []string{who, a.Model}
+	parts := []string{nameAndID(a.NodeName, a.NodeID), a.Model}
 	if speed := writingSpeed(r); speed > 0 {
 		parts = append(parts, rate(speed))
 	}
@@ -356,6 +349,7 @@ func namesFrom(ctx context.Context, conn *bus.Conn) func() []bus.NodeInfo {
 	}
 }
 
+// nameOf is the name of a node; empty where it is not known.
 func nameOf(nodes []bus.NodeInfo, id bus.NodeID) string {
 	for _, n := range nodes {
 		if n.ID == id {
@@ -363,6 +357,17 @@ func nameOf(nodes []bus.NodeInfo, id bus.NodeID) string {
 		}
 	}
 	return ""
+}
+
+// nameAndID is a node where there is room for both; either may be empty.
+func nameAndID(name string, id bus.NodeID) string {
+	switch {
+	case name == "":
+		return string(id)
+	case id == "":
+		return name
+	}
+	return name + " (" + string(id) + ")"
 }
 
 // millis returns d in milliseconds, to the microsecond.

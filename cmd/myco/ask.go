@@ -56,14 +56,8 @@ func (c *askCmd) Run(ctx context.Context, a *app) error {
 	if t.Node, err = pinTo(ctx, conn, c.Node); err != nil {
 		return err
 	}
-	if len(req.Images) > 0 || len(req.Prompt) > longPrompt { // else any will do, and nobody is asked
-		status, err := conn.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if t.Model, err = modelFor(status, t, req); err != nil {
-			return err
-		}
+	if t.Model, err = modelFor(ctx, swarmAsker{conn}, t, req); err != nil {
+		return err
 	}
 	x, err := c.about(ctx, a, conn, t, req.Prompt)
 	if err != nil {

@@ -6,11 +6,9 @@ import (
 	"fmt"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/internal/engine"
-	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-// asker is who answers a conversation: the swarm, or the engines of this machine.
+// asker is who answers questions: the swarm, or the engines of this machine.
 type asker interface {
 	// ask runs a task, hands each piece of its output to on, and tells how it ended. Each time that none
 	// has come for a while, waits is told what for; that is empty where the task runs.
@@ -44,45 +42,3 @@ func (w swarmAsker) nodes(ctx context.Context) ([]bus.NodeInfo, error) {
 }
 
 func (w swarmAsker) status(ctx context.Context) (bus.Status, error) { return w.conn.Status(ctx) }
-
-// localAsker asks the engines of this machine, without a daemon.
-type localAsker struct{}
-
-func (l localAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk), _ func(string)) (bus.TaskInfo, error) {
-	info := bus.TaskInfo{Type: t.Type, State: bus.StateDone, Attempts: 1}
-	engines, _, err := engine.Find(ctx, engine.Config{})
-	if err != nil {
-		return info, err
-	}
-	placed, err := sched.Place(t.WithDefaults(bus.Interactive), []bus.NodeInfo{here(engines.Models())}, "", "", false)
-	if err != nil {
-		return info, err
-	}
-	seq := 0
-	result, err := engines.Generate(ctx, placed.Task.Model, req, func(piece bus.InferenceChunk) error {
-		data, err := json.Marshal(piece)
-		if err != nil {
-			return fmt.Errorf("encode a piece of the answer: %w", err)
-		}
-		on(bus.Chunk{Attempt: 1, Seq: seq, Data: data})
-		seq++
-		return nil
-	})
-	if err != nil {
-		return info, err
-	}
-	if info.Result, err = json.Marshal(result); err != nil {
-		return info, fmt.Errorf("encode the answer: %w", err)
-	}
-	return info, nil
-}
-
-func (l localAsker) nodes(ctx context.Context) ([]bus.NodeInfo, error) {
-	engines, _, err := engine.Find(ctx, engine.Config{})
-	return []bus.NodeInfo{here(engines.Models())}, err
-}
-
-func (l localAsker) status(ctx context.Context) (bus.Status, error) {
-	nodes, err := l.nodes(ctx)
-	return bus.Status{Nodes: nodes}, err
-}

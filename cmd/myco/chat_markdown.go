@@ -193,8 +193,7 @@ func (m marker) span(n ast.Node) string {
 		if !n.IsRaw() {
 			s = unescaped(s)
 		}
-		switch {
-		case n.HardLineBreak(), n.SoftLineBreak(): // models write a line as a line: of a poem, or an address
+		if n.HardLineBreak() || n.SoftLineBreak() { // models write a line as a line: of a poem, or an address
 			s += "\n"
 		}
 		return s

@@ -114,20 +114,14 @@ func (d *deadArgs) each(ctx context.Context, a *app, sure func(n int) error, do 
 		return err
 	}
 	defer conn.Close()
-	ids := d.IDs
-	if d.All {
-		dead, err := conn.Dead(ctx)
-		if err != nil {
-			return err
-		}
-		oldestFirst(dead)
-		for _, t := range dead {
-			ids = append(ids, t.ID)
-		}
-		if len(ids) == 0 {
-			a.hint(noneDead)
-			return nil
-		}
+	ids, err := d.wanted(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case len(ids) == 0:
+		a.hint(noneDead)
+		return nil
+	case d.All:
 		if err := sure(len(ids)); err != nil {
 			return err
 		}
@@ -155,6 +149,19 @@ func (d *deadArgs) each(ctx context.Context, a *app, sure func(n int) error, do 
 		}
 	}
 	return failed
+}
+
+// wanted are the tasks that were named, or all, the oldest first.
+func (d *deadArgs) wanted(ctx context.Context, conn *bus.Conn) (ids []bus.TaskID, err error) {
+	if !d.All {
+		return d.IDs, nil
+	}
+	dead, err := conn.Dead(ctx)
+	oldestFirst(dead)
+	for _, t := range dead {
+		ids = append(ids, t.ID)
+	}
+	return ids, err
 }
 
 type deadRetryCmd struct{ deadArgs }

@@ -39,7 +39,7 @@ func (c *drainCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if !c.Off && !c.NoWait && n.Busy > 0 {
-		a.hint("%s takes no more work; waiting for %s to end (Ctrl-C leaves it draining)", n.Name, tasksOf(n.Busy))
+		a.hint("%s takes no more work; waiting for %s to end (Ctrl-C leaves it draining)", n.Name, plural(n.Busy, "task"))
 		if n, err = drained(ctx, conn, n); err != nil {
 			return err
 		}
@@ -77,13 +77,6 @@ func (a *app) drain(n bus.NodeInfo, off bool) {
 		a.text(n.Name + " is drained: nothing runs there, and it takes no more work\n")
 		a.hint("myco drain %s --off has it take work again", n.Name)
 	default:
-		a.text(fmt.Sprintf("%s takes no more work; %s still there\n", n.Name, tasksOf(n.Busy)))
+		a.text(fmt.Sprintf("%s takes no more work; %s still there\n", n.Name, plural(n.Busy, "task")))
 	}
-}
-
-func tasksOf(n int) string {
-	if n == 1 {
-		return "1 task"
-	}
-	return fmt.Sprintf("%d tasks", n)
 }

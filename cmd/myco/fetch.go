@@ -195,11 +195,7 @@ func (p fetched) head() string {
 
 // footer tells who fetched the page, from where, and how much there was.
 func (v fetchView) footer() string {
-	who := string(v.NodeID)
-	if v.NodeName != "" {
-		who = v.NodeName + " (" + who + ")"
-	}
-	parts := []string{who, v.URL, fmt.Sprintf("%d bytes", v.Bytes), time.Duration(v.DurationMS * 1e6).Round(time.Millisecond).String()}
+	parts := []string{nameAndID(v.NodeName, v.NodeID), v.URL, fmt.Sprintf("%d bytes", v.Bytes), time.Duration(v.DurationMS * 1e6).Round(time.Millisecond).String()}
 	if v.Attempts > 1 {
 		parts = append(parts, fmt.Sprintf("%d attempts", v.Attempts))
 	}

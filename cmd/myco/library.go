@@ -310,16 +310,21 @@ func (c *libraryRmCmd) Run(a *app) error {
 		return err
 	}
 	defer release() //nolint:errcheck // the process ends
-	if len(c.Files) == 0 {
-		if err := library.Remove(librariesDir(a.environ), c.Library); err != nil {
-			return ofLibrary(c.Library, err)
-		}
-		if a.json {
-			a.object(removedLibraryView{Name: c.Library, Deleted: true})
-		}
-		a.hint("the library %s is deleted; its documents are where they were", c.Library)
-		return nil
+	if len(c.Files) > 0 {
+		return c.takeOut(a)
 	}
+	if err := library.Remove(librariesDir(a.environ), c.Library); err != nil {
+		return ofLibrary(c.Library, err)
+	}
+	if a.json {
+		a.object(removedLibraryView{Name: c.Library, Deleted: true})
+	}
+	a.hint("the library %s is deleted; its documents are where they were", c.Library)
+	return nil
+}
+
+// takeOut takes files and folders out of a library that stays.
+func (c *libraryRmCmd) takeOut(a *app) error {
 	l, err := a.library(c.Library)
 	if err != nil {
 		return err

@@ -22,10 +22,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/library"
 )
 
-const (
-	// passageSize is how long a passage is, in bytes, at most: some 250 tokens, which every model takes whole.
-	passageSize = 1000
-)
+// passageSize is how long a passage is, in bytes, at most: some 250 tokens, which every model takes whole.
+const passageSize = 1000
 
 // folderFlags tell what counts of the folders of a library.
 type folderFlags struct {

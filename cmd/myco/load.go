@@ -85,19 +85,12 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 		}
 		nodes = []bus.NodeInfo{n}
 	}
-	known := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && inOllama(n, c.Model, true) })
-	v := loadView{Model: c.Model, Nodes: []string{}}
-	var kept []bus.NodeInfo // that have it, and take no tasks at present
-	for _, n := range nodes {
-		if !n.State.Live() || !inOllama(n, c.Model, known) { // one that was loaded a moment ago is not known yet
-			continue
-		}
-		if n.State == bus.NodeDraining || n.ClosedTo(status.Node.ID, bus.TypeInference) {
-			if known {
-				kept = append(kept, n)
-			}
-			continue
-		}
+	able, kept := c.holders(nodes, status.Node.ID)
+	if len(able) == 0 {
+		return c.stays(kept)
+	}
+	v := loadView{Model: c.Model}
+	for _, n := range able {
 		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
 			return bus.AsError(fmt.Errorf("unload %s on %s: %w", c.Model, n.Name, err))
 		}
@@ -106,23 +99,41 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 			a.text(c.Model + " is not loaded any more on " + n.Name + "\n")
 		}
 	}
-	switch {
-	case len(v.Nodes) > 0:
-		for _, n := range kept {
-			a.hint("%s keeps it: it takes no tasks at present", n.Name)
-		}
-	case len(kept) > 0 && kept[0].State == bus.NodeDraining: // nor from its own machine
-		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is draining, and takes no tasks", kept[0].Name, c.Model).
-			WithHint("myco drain %s --off, then unload it and drain again", kept[0].Name)
-	case len(kept) > 0:
-		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is %s", kept[0].Name, c.Model, kept[0].Owner).WithHint("run there: myco unload %s", c.Model)
-	default:
-		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
+	for _, n := range kept {
+		a.hint("%s keeps it: it takes no tasks at present", n.Name)
 	}
 	if a.json {
 		a.object(v)
 	}
 	return nil
+}
+
+// holders are the nodes that are to let go of the model, and those that have it loaded and take no tasks at present. Where none
+// is known to have it loaded, all that have it are asked: one that was loaded a moment ago is not known yet.
+func (c *unloadCmd) holders(nodes []bus.NodeInfo, self bus.NodeID) (able, kept []bus.NodeInfo) {
+	loaded := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && inOllama(n, c.Model, true) })
+	for _, n := range nodes {
+		switch {
+		case !n.State.Live() || !inOllama(n, c.Model, loaded):
+		case n.Takes(self, bus.TypeInference):
+			able = append(able, n)
+		case loaded:
+			kept = append(kept, n)
+		}
+	}
+	return able, kept
+}
+
+// stays tells why no node has let go of the model.
+func (c *unloadCmd) stays(kept []bus.NodeInfo) error {
+	switch {
+	case len(kept) == 0:
+		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
+	case kept[0].State == bus.NodeDraining: // nor from its own machine
+		return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is draining, and takes no tasks", kept[0].Name, c.Model).
+			WithHint("myco drain %s --off, then unload it and drain again", kept[0].Name)
+	}
+	return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is %s", kept[0].Name, c.Model, kept[0].Owner).WithHint("run there: myco unload %s", c.Model)
 }
 
 // inOllama reports whether a node's Ollama has a model, and where loaded is set, in memory.

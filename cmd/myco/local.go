@@ -26,45 +26,63 @@ func (a *app) withoutDaemon(err error) bool {
 	return true
 }
 
-// askLocally answers on an engine of this machine, without a daemon. The model is chosen by the
-// same rule as in a swarm.
-func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, c *askCmd) error {
+// askLocally answers on an engine of this machine, without a daemon.
+func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceRequest, c *askCmd) (err error) {
 	ctx, cancel := inTime(ctx, t.Timeout, 0, "answer")
 	defer cancel()
-	engines, _, err := engine.Find(ctx, engine.Config{})
-	if err != nil {
-		return err
-	}
-	t = t.WithDefaults(bus.Interactive)
-	self := []bus.NodeInfo{here(engines.Models())}
-	if t.Model, err = modelFor(bus.Status{Nodes: self}, t, req); err != nil {
-		return err
-	}
-	placed, err := sched.Place(t, self, "", "", false)
-	if err != nil {
+	if t.Model, err = modelFor(ctx, localAsker{}, t, req); err != nil {
 		return err
 	}
 	p := a.printer(c.Stream)
 	p.held = c.Whole
-	info := bus.TaskInfo{State: bus.StateDone, Attempts: 1}
+	info, err := localAsker{}.ask(ctx, t, req, p.chunk, nil)
+	if err != nil {
+		p.newline()
+		return err
+	}
+	return p.end(&info, func() []bus.NodeInfo { return []bus.NodeInfo{here(nil)} })
+}
+
+// localAsker asks the engines of this machine, without a daemon. The model is chosen by the same rule as in a swarm.
+type localAsker struct{}
+
+func (localAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceRequest, on func(bus.Chunk), _ func(string)) (bus.TaskInfo, error) {
+	info := bus.TaskInfo{Type: t.Type, State: bus.StateDone, Attempts: 1}
+	engines, _, err := engine.Find(ctx, engine.Config{})
+	if err != nil {
+		return info, err
+	}
+	placed, err := sched.Place(t.WithDefaults(bus.Interactive), []bus.NodeInfo{here(engines.Models())}, "", "", false)
+	if err != nil {
+		return info, err
+	}
 	seq := 0
 	result, err := engines.Generate(ctx, placed.Task.Model, req, func(piece bus.InferenceChunk) error {
 		data, err := json.Marshal(piece)
 		if err != nil {
 			return fmt.Errorf("encode a piece of the answer: %w", err)
 		}
-		p.chunk(bus.Chunk{Attempt: 1, Seq: seq, Data: data})
+		on(bus.Chunk{Attempt: 1, Seq: seq, Data: data})
 		seq++
 		return nil
 	})
 	if err != nil {
-		p.newline()
-		return err
+		return info, err
 	}
 	if info.Result, err = json.Marshal(result); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return info, fmt.Errorf("encode the answer: %w", err)
 	}
-	return p.end(&info, func() []bus.NodeInfo { return []bus.NodeInfo{here(nil)} })
+	return info, nil
+}
+
+func (localAsker) nodes(ctx context.Context) ([]bus.NodeInfo, error) {
+	engines, _, err := engine.Find(ctx, engine.Config{})
+	return []bus.NodeInfo{here(engines.Models())}, err
+}
+
+func (l localAsker) status(ctx context.Context) (bus.Status, error) {
+	nodes, err := l.nodes(ctx)
+	return bus.Status{Nodes: nodes}, err
 }
 
 // here describes this machine as a node that runs inference.

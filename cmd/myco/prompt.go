@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,8 +51,16 @@ func binary(b []byte) (kind string, is bool) {
 	return "", false
 }
 
-// modelFor is the model that t, the question of req, goes to. An error tells why none could answer it.
-func modelFor(s bus.Status, t bus.Task, req bus.InferenceRequest) (string, error) {
+// modelFor is the model that t, the question of req, goes to. An error tells why none could answer it. Where any will do,
+// nobody is asked.
+func modelFor(ctx context.Context, who asker, t bus.Task, req bus.InferenceRequest) (string, error) {
+	if len(req.Images) == 0 && len(req.Prompt) <= longPrompt {
+		return t.Model, nil
+	}
+	s, err := who.status(ctx)
+	if err != nil {
+		return "", err
+	}
 	if err := fits(s, t, req.Prompt); err != nil || len(req.Images) == 0 {
 		return t.Model, err
 	}

@@ -52,7 +52,7 @@ func TestPromptFitsSomeModel(t *testing.T) {
 		{long, nil, bus.Task{}, ""}, // which its placing tells
 		{long[1:], []bus.NodeInfo{node(self, 4096)}, bus.Task{}, ""},
 	} {
-		_, err := modelFor(bus.Status{Nodes: c.nodes}, c.task, bus.InferenceRequest{Prompt: c.prompt})
+		err := fits(bus.Status{Nodes: c.nodes}, c.task, c.prompt)
 		if e := bus.AsError(err); (e == nil) != (c.err == "") || e != nil && (!strings.Contains(e.Message, c.err) || e.Code != bus.CodeTooLarge) {
 			t.Errorf("%v at %v: error %v, want %q", c.task, c.nodes, err, c.err)
 		}

@@ -122,7 +122,7 @@ func (v fileView) footer() string {
 	}
 	parts = append(parts, plural(v.Words, "word")+v.missing())
 	if v.NodeName != "" {
-		parts = append(parts, v.NodeName+" ("+string(v.NodeID)+")")
+		parts = append(parts, nameAndID(v.NodeName, v.NodeID))
 	}
 	parts = append(parts, (time.Duration(v.DurationMS) * time.Millisecond).String())
 	if v.Attempts > 1 {

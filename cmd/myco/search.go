@@ -136,17 +136,13 @@ func hitsText(hits []bus.SearchHit, width int) string {
 
 // footer tells who searched, and by how many engines.
 func (v searchView) footer() string {
-	who := string(v.NodeID)
-	if v.NodeName != "" {
-		who = v.NodeName + " (" + who + ")"
-	}
 	var engines []string
 	for _, h := range v.Results {
 		engines = append(engines, h.Engines...)
 	}
 	slices.Sort(engines)
 	engines = slices.Compact(engines)
-	parts := []string{who, plural(len(v.Results), "page")}
+	parts := []string{nameAndID(v.NodeName, v.NodeID), plural(len(v.Results), "page")}
 	if len(engines) > 0 {
 		parts[1] += " from " + plural(len(engines), "engine")
 	}

@@ -128,10 +128,7 @@ func (a *app) nameOrID(id bus.NodeID) string { return cmp.Or(nameOf(a.known, id)
 
 // nameAndID is a node where there is room for both.
 func (a *app) nameAndID(id bus.NodeID) string {
-	if name := nameOf(a.known, id); name != "" {
-		return name + " (" + string(id) + ")"
-	}
-	return string(id)
+	return nameAndID(nameOf(a.known, id), id)
 }
 
 func orDash(s string) string {
