@@ -55,7 +55,7 @@ type printer struct {
 	heard   bool // something of this attempt was, and from is the number of the first; -1 where that was of another attempt
 	from    int
 	mark    int64                 // where the text began, in a file
-	nodes   func() []bus.NodeInfo // for their names; nil without a daemon
+	nodes   func() []bus.NodeInfo // asked for their names once one is needed
 	thinks  bool                  // the user was told that the model thinks first
 	begun   bool                  // text of this attempt is on the screen
 	shown   strings.Builder       // that text
@@ -64,13 +64,13 @@ type printer struct {
 	ended   bool                  // it was told what became of the task
 }
 
-func (a *app) printer(stream bool) *printer {
-	return &printer{app: a, stream: stream, only: &unmarking{}, start: a.now()}
+func (a *app) printer(stream bool, nodes func() []bus.NodeInfo) *printer {
+	return &printer{app: a, stream: stream, nodes: nodes, only: &unmarking{}, start: a.now()}
 }
 
-// follow prints chunks to the end. nodes is asked for names once one is needed.
-func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
-	err := p.goOn(chunks, nodes)
+// follow prints chunks to the end.
+func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error]) error {
+	err := p.goOn(chunks)
 	if err != nil {
 		p.newline()
 	}
@@ -78,8 +78,7 @@ func (p *printer) follow(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.
 }
 
 // goOn is follow for what may be asked again: where it fails it ends the line on a screen alone.
-func (p *printer) goOn(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.NodeInfo) error {
-	p.nodes = nodes
+func (p *printer) goOn(chunks iter.Seq2[bus.Chunk, error]) error {
 	for chunk, err := range chunks {
 		if err != nil {
 			if p.columns != nil {
@@ -97,7 +96,7 @@ func (p *printer) goOn(chunks iter.Seq2[bus.Chunk, error], nodes func() []bus.No
 		if p.ended = true; chunk.Attempt > p.attempt && p.begun && chunk.End.State == bus.StateDone {
 			p.anew(chunk) // no piece of it was seen
 		}
-		return p.end(chunk.End, nodes)
+		return p.end(chunk.End)
 	}
 	return bus.Errorf(bus.CodeInternal, "the answer ended without an end")
 }
@@ -201,9 +200,6 @@ func (p *printer) goesOn(c bus.Chunk) {
 
 // who is what a person calls a node.
 func (p *printer) who(id bus.NodeID) string {
-	if p.nodes == nil {
-		return string(id)
-	}
 	return cmp.Or(nameOf(p.nodes(), id), string(id))
 }
 
@@ -216,7 +212,7 @@ func (p *printer) newline() {
 }
 
 // end prints what remains to be said of an answer that is whole.
-func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
+func (p *printer) end(info *bus.TaskInfo) error {
 	result, err := bus.Result[bus.InferenceResult](*info)
 	if err != nil {
 		p.newline()
@@ -244,8 +240,8 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	if a.TaskID == "" {
 		a.TaskID = p.task
 	}
-	if nodes != nil && (p.json || !p.quiet) {
-		a.NodeName = nameOf(nodes(), info.NodeID)
+	if p.json || !p.quiet {
+		a.NodeName = nameOf(p.nodes(), info.NodeID)
 	}
 	switch {
 	case p.whole != nil:
@@ -255,11 +251,7 @@ func (p *printer) end(info *bus.TaskInfo, nodes func() []bus.NodeInfo) error {
 	}
 	p.hint("%s", footer(a, result, took))
 	if result.Demo {
-		var there []bus.NodeInfo
-		if nodes != nil {
-			there = nodes()
-		}
-		fmt.Fprint(p.err, demoWarning(there))
+		fmt.Fprint(p.err, demoWarning(p.nodes()))
 	}
 	return nil
 }

@@ -204,6 +204,6 @@ func (a *app) ask(ctx context.Context, conn *bus.Conn, t bus.Task, p *printer) e
 		return late(err, t.Timeout, "answer")
 	}
 	p.task = s.Reply.ID
-	err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
+	err = p.follow(patient(s.Chunks(), patience, p.waiting(ctx, conn)))
 	return late(err, t.Timeout, "answer")
 }

@@ -76,7 +76,7 @@ func (c *askCmd) askAbout(ctx context.Context, a *app, conn *bus.Conn, t bus.Tas
 		if c.Detach {
 			err = a.detach(ctx, conn, whole)
 		} else {
-			p := a.printer(c.Stream)
+			p := a.printer(c.Stream, namesFrom(ctx, conn))
 			p.sources, p.only, p.held = x.passages, x.unmark(), c.Whole
 			err = a.ask(ctx, conn, whole, p)
 		}

@@ -109,7 +109,7 @@ func (h *holdups) ask(ctx context.Context, t bus.Task, p *printer) (err error) {
 			break
 		}
 		p.task, p.attempt = s.Reply.ID, 0
-		err = p.goOn(patient(s.Chunks(), patience, p.waiting(ctx, h.conn)), namesFrom(ctx, h.conn))
+		err = p.goOn(patient(s.Chunks(), patience, p.waiting(ctx, h.conn)))
 		if p.ended || !h.absent(err) {
 			break
 		}

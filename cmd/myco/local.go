@@ -33,14 +33,14 @@ func (a *app) askLocally(ctx context.Context, t bus.Task, req bus.InferenceReque
 	if t.Model, err = modelFor(ctx, localAsker{}, t, req); err != nil {
 		return err
 	}
-	p := a.printer(c.Stream)
+	p := a.printer(c.Stream, func() []bus.NodeInfo { return []bus.NodeInfo{here(nil)} })
 	p.held = c.Whole
 	info, err := localAsker{}.ask(ctx, t, req, p.chunk, nil)
 	if err != nil {
 		p.newline()
 		return err
 	}
-	return p.end(&info, func() []bus.NodeInfo { return []bus.NodeInfo{here(nil)} })
+	return p.end(&info)
 }
 
 // localAsker asks the engines of this machine, without a daemon. The model is chosen by the same rule as in a swarm.

@@ -36,20 +36,17 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 	}
 	a.hint("pulling %s on %s", c.Model, n.Name)
 	last := ""
-	err = a.manage(ctx, conn, bus.TypePull, n, bus.PullRequest{Model: c.Model, Insecure: c.Insecure}, func(data json.RawMessage) error {
+	err = manage(ctx, conn, bus.TypePull, n.ID, bus.PullRequest{Model: c.Model, Insecure: c.Insecure}, func(chunk bus.Chunk) {
 		var p bus.PullProgress
-		if err := json.Unmarshal(data, &p); err != nil {
-			return bus.Errorf(bus.CodeInternal, "read the progress: %w", err)
+		if json.Unmarshal(chunk.Data, &p) != nil {
+			return // it is only progress
 		}
 		if a.json {
 			a.object(p)
-			return nil
-		}
-		if now := progress(p); now != last {
+		} else if now := progress(p); now != last {
 			last = now
 			a.hint("%s", now)
 		}
-		return nil
 	})
 	if err != nil {
 		return err
@@ -71,22 +68,14 @@ func progress(p bus.PullProgress) string {
 }
 
 // manage runs a task about models on a node to its end.
-func (a *app) manage(ctx context.Context, conn *bus.Conn, typ string, n bus.NodeInfo, payload any, piece func(json.RawMessage) error) error {
-	data, err := json.Marshal(payload)
+func manage(ctx context.Context, conn *bus.Conn, typ string, node bus.NodeID, payload any, piece func(bus.Chunk)) error {
+	t, err := bus.NewTask(typ, payload)
 	if err != nil {
-		return bus.Errorf(bus.CodeInternal, "encode the request: %w", err)
+		return err
 	}
-	for chunk, err := range conn.Submit(ctx, bus.Task{Type: typ, Node: n.ID, Payload: data}) {
-		if err != nil {
-			return err
-		}
-		if chunk.End == nil {
-			if err := piece(chunk.Data); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	t.Node = node
+	_, err = toItsEnd(conn.Submit(ctx, t), piece)
+	return err
 }
 
 // rmCmd deletes a model.
@@ -115,7 +104,7 @@ func (c *rmCmd) Run(ctx context.Context, a *app) error {
 	}
 	out := rmView{Model: c.Model, Nodes: []string{}}
 	for _, n := range able {
-		if err := a.manage(ctx, conn, bus.TypeDelete, n, bus.DeleteRequest{Model: c.Model}, func(json.RawMessage) error { return nil }); err != nil {
+		if err := manage(ctx, conn, bus.TypeDelete, n.ID, bus.DeleteRequest{Model: c.Model}, func(bus.Chunk) {}); err != nil {
 			return bus.AsError(fmt.Errorf("delete %s on %s: %w", c.Model, n.Name, err))
 		}
 		out.Nodes = append(out.Nodes, n.Name)

@@ -73,7 +73,7 @@ func (r *research) answer(ctx context.Context, passages []library.Hit) error {
 			return err
 		}
 		r.tell("[writing, from %s of %s]", plural(len(passages), "passage"), plural(len(r.cited()), "page"))
-		p := r.printer(false)
+		p := r.printer(false, namesFrom(ctx, r.conn))
 		p.only, p.held = &citing{sources: len(r.cited())}, r.columns == nil
 		p.whole = func(v answerView) {
 			r.answered = v

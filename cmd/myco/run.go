@@ -97,8 +97,8 @@ func (a *app) run(ctx context.Context, conn *bus.Conn, t bus.Task) error {
 	if err != nil {
 		return err
 	}
-	p := a.printer(false)
-	p.task, p.nodes = s.Reply.ID, namesFrom(ctx, conn)
+	p := a.printer(false, namesFrom(ctx, conn))
+	p.task = s.Reply.ID
 	for chunk, err := range patient(s.Chunks(), patience, p.waiting(ctx, conn)) {
 		if err != nil {
 			return err

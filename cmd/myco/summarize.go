@@ -69,7 +69,7 @@ func (s *summary) whole(ctx context.Context, text string, words int) error {
 		if err != nil {
 			return err
 		}
-		p := s.printer(false)
+		p := s.printer(false, namesFrom(ctx, s.conn))
 		p.held = s.columns == nil // as transform does
 		if err = s.ask(ctx, t, p); !tooLong(err) {
 			return err

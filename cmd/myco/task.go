@@ -345,10 +345,10 @@ func (c *taskAttachCmd) attach(ctx context.Context, a *app) error {
 		return err
 	}
 	chunks := conn.Attach(ctx, info.ID, c.From)
-	p := a.printer(c.Stream)
-	p.task, p.nodes = info.ID, namesFrom(ctx, conn)
+	p := a.printer(c.Stream, namesFrom(ctx, conn))
+	p.task = info.ID
 	if info.Type != bus.TypeInference {
 		return p.raw(chunks)
 	}
-	return p.follow(patient(chunks, patience, p.waiting(ctx, conn)), namesFrom(ctx, conn))
+	return p.follow(patient(chunks, patience, p.waiting(ctx, conn)))
 }
