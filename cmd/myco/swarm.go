@@ -73,8 +73,8 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 			a.text(ansi.EraseEntireDisplay + ansi.CursorHomePosition)
 		}
 		a.swarm(status, nodes)
-		if !c.Watch {
-			return nil
+		if err := a.unwritten(); err != nil || !c.Watch {
+			return err // nobody sees the next one
 		}
 	}
 	return nil

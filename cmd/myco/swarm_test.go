@@ -21,6 +21,21 @@ func TestSwarm(t *testing.T) {
 	golden(t, "swarm_json.golden", d.myco("swarm", "--json").want(t, 0).out)
 }
 
+// What is shown again and again is not shown for ever where it cannot be written.
+func TestWatchToAFullDisk(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	for _, command := range []string{"swarm", "top"} {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		var errs strings.Builder
+		code := run(ctx, []string{"--data-dir", d.dir, command, "--watch"}, streams{in: strings.NewReader(""), out: full{}, err: &errs})
+		if code != 1 || !strings.Contains(errs.String(), "myco: write the result: no space left") {
+			t.Errorf("%s: exit code %d, %q", command, code, errs.String())
+		}
+	}
+}
+
 func TestSwarmWatchTellsChanges(t *testing.T) {
 	t.Parallel()
 	d := setup(t)

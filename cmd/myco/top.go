@@ -56,8 +56,8 @@ func (c *topCmd) Run(ctx context.Context, a *app) error {
 		} else {
 			a.text(v.render(0, 0))
 		}
-		if !c.Watch {
-			return nil
+		if err := a.unwritten(); err != nil || !c.Watch {
+			return err // nobody sees the next one
 		}
 		select {
 		case <-ctx.Done():
