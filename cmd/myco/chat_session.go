@@ -158,18 +158,8 @@ func (ch *chat) saveAs(name string) error {
 	if copied {
 		ch.noteCopy()
 	}
-	ch.note("Saved. To go on with it later: myco chat --session %s", quoted(ch.s.title()))
+	ch.note("Saved. To go on with it later: myco chat --session %s", bus.ShellWord(ch.s.title()))
 	return nil
-}
-
-// quoted is a name as a shell takes it.
-func quoted(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool {
-		return !strings.ContainsRune("-_.:/@", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-	}
-	return name
 }
 
 // model lists the models, or has one answer from here on.

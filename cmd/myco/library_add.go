@@ -57,7 +57,7 @@ func (c *libraryAddCmd) Run(ctx context.Context, a *app) error {
 		}
 		switch i, err := os.Stat(path); {
 		case err != nil:
-			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", quoted(filepath.Dir(path)))
+			return bus.Errorf(bus.CodeInvalid, "there is no file or folder %s", f).WithHint("ls %s", bus.ShellWord(filepath.Dir(path)))
 		case !i.IsDir() && !i.Mode().IsRegular():
 			return bus.Errorf(bus.CodeInvalid, "%s is neither a file nor a folder", f).WithHint("keep what comes out of it in a file, and add that")
 		case !utf8.ValidString(path): // JSON does not keep it, so that the next update would look elsewhere

@@ -94,7 +94,7 @@ func named(names []string) string {
 func (u *libraryUpdate) missing(f found) *bus.Error {
 	if len(f.gone) > 0 {
 		return bus.Errorf(bus.CodeNotFound, "there is nothing to read in %s at present; what was read of it before stays", strings.Join(f.gone, ", ")).
-			WithHint("myco library rm %s %s", u.l.Name, quoted(f.gone[0]))
+			WithHint("myco library rm %s %s", u.l.Name, bus.ShellWord(f.gone[0]))
 	}
 	if gone := u.gone.Load(); gone != nil && u.bare > 0 {
 		return bus.Errorf(gone.Code, "%s with passages to be found by words alone: %s", plural(u.bare, "document"), gone.Message).

@@ -362,7 +362,7 @@ func TestLibraryRefuses(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
 	d.myco("library", "add", "Papers", d.dir).want(t, 2, "the name of a library has small letters")
-	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder", "try: ls "+quoted(d.dir))
+	d.myco("library", "add", "papers", filepath.Join(d.dir, "nope")).want(t, 2, "there is no file or folder", "try: ls "+bus.ShellWord(d.dir))
 	d.myco("library", "add", "papers", "").want(t, 2, "the name of the file is empty")
 	d.myco("library", "search", "papers", "x", "-n", "0").want(t, 2, "-n 0: want 1 to 100")
 	d.myco("library").want(t, 0, "no libraries yet")

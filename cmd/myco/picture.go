@@ -51,7 +51,7 @@ func pictureIn(ctx context.Context, name string) ([]byte, error) {
 	case name == "":
 		return nil, bus.Errorf(bus.CodeInvalid, "the name of the picture is empty").WithHint("give its name; one out of a variable may be missing")
 	case errors.Is(err, os.ErrNotExist):
-		return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", name).WithHint("ls %s", quoted(filepath.Dir(path)))
+		return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", name).WithHint("ls %s", bus.ShellWord(filepath.Dir(path)))
 	case err == nil && info.IsDir():
 		return nil, bus.Errorf(bus.CodeInvalid, "%s is no file", name).WithHint("name a picture; one that a program makes comes in by: PROGRAM | myco ask --image - PROMPT")
 	}

@@ -287,7 +287,7 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path).WithHint("ls %s", quoted(filepath.Dir(path)))
+			return nil, bus.Errorf(bus.CodeInvalid, "there is no file %s", path).WithHint("ls %s", bus.ShellWord(filepath.Dir(path)))
 		case err != nil:
 			return nil, bus.Errorf(bus.CodeInvalid, "read the document: %w", err)
 		}

@@ -292,7 +292,7 @@ func (d sessions) last() (*session, error) {
 		case len(all) == 0:
 			return nil, p.error
 		case p.written.After(all[0].Updated):
-			return nil, bus.Errorf(bus.CodeFailed, "the last conversation: %w", p.error).WithHint("the one before: myco chat --session %s", quoted(all[0].title()))
+			return nil, bus.Errorf(bus.CodeFailed, "the last conversation: %w", p.error).WithHint("the one before: myco chat --session %s", bus.ShellWord(all[0].title()))
 		}
 	}
 	if len(all) > 0 {

@@ -78,7 +78,7 @@ func TestReadPrintsInOrder(t *testing.T) {
 	}
 	d.myco("read").want(t, 2, "no document is named")
 	d.myco("read", d.dir).want(t, 2, "is a folder")
-	d.myco("read", d.dir+"/nope").want(t, 2, "there is no file "+d.dir+"/nope\n  try: ls "+quoted(d.dir))
+	d.myco("read", d.dir+"/nope").want(t, 2, "there is no file "+d.dir+"/nope\n  try: ls "+bus.ShellWord(d.dir))
 	d.myco("read", "").want(t, 2, "the name of the file is empty")
 	d.mycoIn(t.Context(), "piped", "read", "-", "-").want(t, 2, "named 2 times")
 }

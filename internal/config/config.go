@@ -155,16 +155,19 @@ func (c Config) WithDefaults() Config {
 
 // Validate reports the first thing wrong, as an Error with CodeInvalid whose hint names the flag.
 func (c Config) Validate() error {
-	for flag, addr := range map[string]string{
-		"--bus-listen": c.BusListen, "--fabric-listen": c.FabricListen,
-		"--join-listen": c.JoinListen, "--http-listen": c.HTTPListen, "--ollama-listen": c.OllamaListen,
+	for _, l := range []struct{ flag, addr string }{
+		{"--bus-listen", c.BusListen},
+		{"--fabric-listen", c.FabricListen},
+		{"--join-listen", c.JoinListen},
+		{"--http-listen", c.HTTPListen},
+		{"--ollama-listen", c.OllamaListen},
 	} {
-		if addr == "" {
+		if l.addr == "" {
 			continue
 		}
-		if err := checkAddr(addr, 0); err != nil {
-			return bus.Errorf(bus.CodeInvalid, "%s %q: %w", flag, addr, err).
-				WithHint("mycod %s 127.0.0.1:0, or 0.0.0.0:PORT for every interface", flag)
+		if err := checkAddr(l.addr, 0); err != nil {
+			return bus.Errorf(bus.CodeInvalid, "%s %q: %w", l.flag, l.addr, err).
+				WithHint("mycod %s 127.0.0.1:0, or 0.0.0.0:PORT for every interface", l.flag)
 		}
 	}
 	for _, p := range c.Peers {

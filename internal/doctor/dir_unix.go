@@ -7,13 +7,15 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // mode is who may do what in a folder.
 func mode(_ string, info os.FileInfo) os.FileMode { return info.Mode() }
 
 // closeDir is the command that keeps others out of a folder.
-func closeDir(path string) string { return "chmod 700 " + path }
+func closeDir(path string) string { return "chmod 700 " + bus.ShellWord(path) }
 
 func owner(info os.FileInfo) (owner, user int) {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -78,6 +78,9 @@ func TestExamine(t *testing.T) {
 		"the directory is open to others": {
 			func(f *doctor.Facts) { f.Dir.Mode = os.ModeDir | 0o755 }, "data directory", doctor.Warn, []string{"0755", "/data"},
 		},
+		"one whose path is no word of a shell": {
+			func(f *doctor.Facts) { f.Dir.Mode, f.Dir.Path = os.ModeDir|0o755, "/my data" }, "data directory", doctor.Warn, []string{" " + bus.ShellWord("/my data")},
+		},
 		"it takes no more work": {
 			func(f *doctor.Facts) { f.Daemon.Draining = true }, "drain", doctor.Warn, []string{"no more work", "myco drain laptop --off"},
 		},
