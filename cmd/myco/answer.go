@@ -60,7 +60,7 @@ type printer struct {
 	begun   bool                  // text of this attempt is on the screen
 	shown   strings.Builder       // that text
 	speaks  bool                  // an answer without text is none
-	column  bool                  // the cursor is behind text
+	midLine bool                  // what was printed last ends no line
 	ended   bool                  // it was told what became of the task
 }
 
@@ -141,7 +141,7 @@ func (p *printer) chunk(c bus.Chunk) {
 	case !p.json:
 		if text := p.only.add(piece.Text); text != "" {
 			p.foreign(text)
-			p.column = !strings.HasSuffix(text, "\n")
+			p.midLine = !strings.HasSuffix(text, "\n")
 		}
 	case p.stream:
 		p.object(pieceView{Attempt: c.Attempt, Seq: c.Seq, NodeID: c.Node, Text: piece.Text})
@@ -192,7 +192,7 @@ func (p *printer) goesOn(c bus.Chunk) {
 		lost = p.who(c.Continues.Lost)
 	}
 	line := ""
-	if p.column && p.interactive {
+	if p.midLine && p.interactive {
 		line = "\n"
 	}
 	p.hint("%s[%s was lost; %s continues]", line, lost, p.who(c.Node))
@@ -205,9 +205,9 @@ func (p *printer) who(id bus.NodeID) string {
 
 // newline ends the line on the screen, if one is begun.
 func (p *printer) newline() {
-	if p.column {
+	if p.midLine {
 		p.text("\n")
-		p.column = false
+		p.midLine = false
 	}
 }
 
@@ -229,7 +229,7 @@ func (p *printer) end(info *bus.TaskInfo) error {
 	if !p.json {
 		rest = p.only.add(rest) + p.only.end()
 		p.foreign(rest)
-		p.column = p.column && rest == "" || rest != "" && !strings.HasSuffix(rest, "\n")
+		p.midLine = p.midLine && rest == "" || rest != "" && !strings.HasSuffix(rest, "\n")
 	}
 	p.newline()
 	took := p.now().Sub(p.start)
@@ -271,7 +271,7 @@ func (p *printer) rest(text string, info *bus.TaskInfo) (string, error) {
 		p.newline()
 		fmt.Fprintln(p.err, "[pieces of the answer were lost: this is all of it]")
 	case p.backTo(p.mark):
-		p.column = false
+		p.midLine = false
 	default:
 		p.newline()
 		return "", bus.Errorf(bus.CodeFailed, "what was printed is no part of the answer: it began anew in other words, or pieces were lost").

@@ -73,7 +73,7 @@ func (p *printer) waiting(ctx context.Context, conn *bus.Conn) func() {
 		}
 		told = why
 		line := ""
-		if p.column && p.interactive {
+		if p.midLine && p.interactive {
 			line = "\n"
 		}
 		p.hint("%s[%s]", line, why)
