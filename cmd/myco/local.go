@@ -91,5 +91,5 @@ func here(models []bus.ModelInfo) bus.NodeInfo {
 	if err != nil {
 		name = "localhost"
 	}
-	return bus.NodeInfo{Name: name, State: bus.NodeReady, Types: []string{bus.TypeInference}, Models: models, Slots: 1}
+	return bus.NodeInfo{Name: name, State: bus.NodeReady, Types: []string{bus.TypeInference}, Models: models, Slots: 1, Wire: bus.ThisWire()}
 }

@@ -63,3 +63,11 @@ func TestPromptFitsSomeModel(t *testing.T) {
 	d.nodes.Store(&small)
 	d.mycoIn(t.Context(), long, "ask", "what is it?").want(t, 2, "m reads 4096 tokens at once", "try: myco summarize FILE, which takes it in parts")
 }
+
+// Without a daemon there is no older node that takes less: an engine of this machine is asked about a picture of any size.
+func TestLargeQuestionWithoutADaemon(t *testing.T) {
+	t.Setenv("OLLAMA_HOST", "127.0.0.1:9") // nothing listens there, and the demo model answers
+	d := setup(t)
+	d.end()
+	d.mycoIn(t.Context(), strings.Repeat("long ", 1<<18), "ask").want(t, 2, "No daemon is running", "the prompt is too long for the model's context")
+}
