@@ -55,7 +55,7 @@ func setup(t *testing.T) *daemon {
 		t.Fatal("the NATS server does not start")
 	}
 	closed := make(chan struct{})
-	d.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.UserInfo("daemon", "daemon"), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	d.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.UserInfo("daemon", "daemon"), nats.Timeout(limit), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	must(t, err)
 	t.Cleanup(func() {
 		if srv.Running() {
