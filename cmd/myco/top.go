@@ -54,7 +54,7 @@ func (c *topCmd) Run(ctx context.Context, a *app) error {
 		if a.json {
 			a.object(v)
 		} else {
-			a.text(v.render(0, 0))
+			a.text(v.render(a.width(), 0))
 		}
 		if err := a.unwritten(); err != nil || !c.Watch {
 			return err // nobody sees the next one

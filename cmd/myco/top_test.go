@@ -103,6 +103,22 @@ func TestTopSnapshot(t *testing.T) {
 	}
 }
 
+// One look fits the terminal as well, where it cannot be live: no key leaves what is over.
+func TestTopSnapshotFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	var out, errs strings.Builder
+	s := streams{in: strings.NewReader(""), out: &out, err: &errs, columns: func() int { return 30 }}
+	if code := run(t.Context(), []string{"--data-dir", d.dir, "top"}, s); code != 0 || strings.Contains(out.String(), "leaves") {
+		t.Errorf("exit code %d, %s%s", code, &out, &errs)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := ansi.StringWidth(strings.TrimSuffix(line, "\n")); n > 30 {
+			t.Errorf("a line of %d columns on a terminal of 30: %q", n, line)
+		}
+	}
+}
+
 // The keys that people try to leave it with do, and Ctrl-Z puts it aside.
 func TestTopObeysItsKeys(t *testing.T) {
 	t.Parallel()

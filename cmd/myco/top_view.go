@@ -14,9 +14,9 @@ import (
 )
 
 // render shows v on a terminal of that size; 0 for any. Where it is too small, the last of each
-// table are left out, and it says how many.
+// table are left out, and it says how many. What has a height is the live view.
 func (v topView) render(width, height int) string {
-	parts := []string{fit(v.title(width > 0), width)}
+	parts := []string{fit(v.title(height > 0), width)}
 	room := height - 1
 	tables := [][]string{v.nodeTable(), v.queueTable(), v.taskTable()}
 	for i, t := range tables {
