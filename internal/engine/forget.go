@@ -49,18 +49,18 @@ func olderLeftOut(req bus.InferenceRequest) (shorter bus.InferenceRequest, ok bo
 		return req, false
 	}
 	var kept []bus.Message
-	left, begun := size, false
-	for i, m := range all {
+	left, dropped, begun := size, false, false
+	for _, m := range all {
 		if m.Role == "user" {
 			turns--
-			begun = begun || i > 0 && (left <= size/2 || turns == 0)
+			begun = begun || dropped && (left <= size/2 || turns == 0)
 		}
 		if m.Role == "system" || begun {
 			kept = append(kept, m)
+			continue
 		}
-		if m.Role != "system" {
-			left -= len(m.Content)
-		}
+		left -= len(m.Content)
+		dropped = true
 	}
 	req.System, req.Prompt, req.Images, req.Messages = "", "", nil, kept
 	return req, true

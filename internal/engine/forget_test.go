@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,30 @@ func TestOpenAIForgetsTheBeginning(t *testing.T) {
 		if wantError(t, err, bus.CodeTooLarge, false, "too long"); len(asked) != 1 {
 			t.Errorf("%s: asked %d times", name, len(asked))
 		}
+	}
+}
+
+// Pictures may be all that a user has said: what is asked again is shorter each time, so that it comes to an end.
+func TestOpenAIForgetsPicturesWithoutWords(t *testing.T) {
+	t.Parallel()
+	var asked []int
+	s := openAI(t, func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Messages []json.RawMessage }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		if asked = append(asked, len(body.Messages)); len(asked) == 10 {
+			fmt.Fprint(w, event("again and again")+finish+doneEvent)
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"error":{"message":"too long","type":"exceed_context_size_error"}}`)
+	})
+	picture := bus.Message{Role: "user", Images: [][]byte{{1}}}
+	req := bus.InferenceRequest{System: "Be brief.", Messages: []bus.Message{picture, picture, picture}, Truncate: true}
+	_, err := probe(t, s).Generate(t.Context(), "vllm", req, func(bus.InferenceChunk) error { return nil })
+	if wantError(t, err, bus.CodeTooLarge, false, "too long"); !slices.Equal(asked, []int{4, 3, 2}) {
+		t.Errorf("asked with %v messages", asked)
 	}
 }
 
