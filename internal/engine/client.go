@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -237,6 +238,12 @@ func (c *client) garbled(err error) error {
 	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
 }
 
+// tooLarge tells of a prompt that the model has no room for.
+func (c *client) tooLarge(msg string) error {
+	// Claude Code looks for "prompt is too long", and sums up the conversation.
+	return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg).WithHint("%s", longerContext[c.kind])
+}
+
 // longerContext says how to give a model a longer context, by the kind of its engine.
 var longerContext = map[string]string{
 	KindOllama: "give the model a longer context: OLLAMA_CONTEXT_LENGTH where its Ollama is started, or num_ctx",
@@ -255,8 +262,7 @@ func (c *client) refused(resp *http.Response) error {
 	}
 	switch s := resp.StatusCode; {
 	case tooLong(msg, kind):
-		// Claude Code looks for "prompt is too long", and sums up the conversation.
-		return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg).WithHint("%s", longerContext[c.kind])
+		return c.tooLarge(msg)
 	case s == http.StatusNotFound:
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
@@ -278,20 +284,25 @@ func (c *client) refused(resp *http.Response) error {
 // String names the engine in errors, without a password that its address may hold.
 func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }
 
-// errorText takes the message out of an error body: Ollama's {"error": "..."} or
-// OpenAI's {"error": {"message", "type"}}.
+// errorText takes the message out of an error body: Ollama's {"error": "..."},
+// OpenAI's {"error": {"message", "type"}}, or SGLang's, which has no "error" around it.
 func errorText(data []byte) (msg, kind string) {
+	type detailed struct{ Message, Type string }
 	var body struct {
 		Error json.RawMessage `json:"error"`
+		detailed
 	}
-	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 {
+	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 && body.Message == "" {
 		text, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
 		return shorten(text), ""
+	}
+	if len(body.Error) == 0 {
+		return shorten(body.Message), body.Type
 	}
 	if json.Unmarshal(body.Error, &msg) == nil {
 		return shorten(msg), ""
 	}
-	var detail struct{ Message, Type string }
+	var detail detailed
 	if json.Unmarshal(body.Error, &detail) != nil || detail.Message == "" {
 		return shorten(string(body.Error)), detail.Type
 	}
@@ -319,8 +330,20 @@ func faulty(msg string) bool {
 // may be why.
 func noMemory(msg string) bool { return strings.Contains(msg, "memory") }
 
-// tooLong recognises the errors of engines for a prompt over the context length.
+// tooLongWords are in the errors of engines for a prompt over the context length.
+var tooLongWords = []string{
+	"exceeds the context length",             // Ollama
+	"exceeds the available context size",     // llama-server
+	"maximum context length",                 // vLLM, SGLang
+	"longer than the maximum model length",   // vLLM
+	"longer than the model's context length", // SGLang
+	"tokens) exceeds the maximum allowed length",
+	"context length of only", // LM Studio
+	"greater than the context length",
+}
+
+// tooLong recognises those errors.
 func tooLong(msg, kind string) bool {
-	return kind == "exceed_context_size_error" || strings.Contains(msg, "exceeds the context length") ||
-		strings.Contains(msg, "maximum context length") || strings.Contains(msg, "exceeds the available context size")
+	return kind == "exceed_context_size_error" ||
+		slices.ContainsFunc(tooLongWords, func(words string) bool { return strings.Contains(msg, words) })
 }

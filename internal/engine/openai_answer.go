@@ -214,14 +214,21 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 		return false, o.c.garbled(err)
 	}
 	if len(e.Error) > 0 && string(e.Error) != "null" {
-		msg, _ := errorText([]byte(data))
+		msg, kind := errorText([]byte(data))
+		if a.result.TTFT == 0 && tooLong(msg, kind) { // LM Studio's streams begin before it looks at the prompt
+			return false, o.c.tooLarge(msg)
+		}
 		return false, o.c.broken(msg)
 	}
 	if e.Usage.CompletionTokens > 0 {
 		a.result.PromptTokens, a.result.OutputTokens, a.result.CachedTokens = e.Usage.PromptTokens, e.Usage.CompletionTokens, e.cached()
 	}
 	for _, c := range e.Choices {
-		if c.FinishReason != "" {
+		switch c.FinishReason {
+		case "":
+		case "abort", "error": // so vLLM and SGLang end what they give up, as when they are stopped
+			return false, o.c.broken("its finish_reason is " + c.FinishReason)
+		default:
 			*reason = c.FinishReason
 		}
 		p := cmp.Or(c.Delta, c.Message, &openAIPiece{})

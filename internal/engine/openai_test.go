@@ -109,6 +109,14 @@ func TestOpenAIFailures(t *testing.T) {
 			status(400, `{"error":{"code":400,"message":"the request has 9000 tokens","type":"exceed_context_size_error","n_ctx":256}}`),
 			bus.CodeTooLarge, false, "9000 tokens",
 		},
+		"too long, and told late": {
+			text(ev(`{"error":{"message":"Trying to keep the first 9000 tokens when context overflows. However, the model is loaded with context length of only 4096 tokens"}}`)),
+			bus.CodeTooLarge, false, "9000 tokens",
+		},
+		"too long in its midst": {
+			text(event("Pa") + ev(`{"error":{"message":"it exceeds the available context size"}}`)), bus.CodeUnavailable, true, "broke off",
+		},
+		"an answer given up": {text(event("Pa") + strings.Replace(finish, `"stop"`, `"abort"`, 1) + doneEvent), bus.CodeUnavailable, true, "abort"},
 		"bad request":        {status(422, `{"error":{"message":"temperature"}}`), bus.CodeInvalid, false, "temperature"},
 		"loading":            {status(503, `{"error":{"message":"Loading model","type":"unavailable_error"}}`), bus.CodeBusy, true, "Loading model"},
 		"key wanted":         {status(401, `{"error":{"message":"Invalid API Key"}}`), bus.CodeUnavailable, true, "Invalid API Key"},
@@ -132,6 +140,23 @@ func TestOpenAIFailures(t *testing.T) {
 			wantError(t, a.err, c.code, c.retry, c.contains)
 			wantFew(t, a.err, c.retry && !slices.Contains(blameless, name))
 		})
+	}
+}
+
+// A prompt that is too long is told so by each engine in words of its own.
+func TestOpenAIPromptsThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	for _, says := range []string{
+		`{"error":{"message":"This model's maximum context length is 4096 tokens. However, you requested 9000 tokens","type":"BadRequestError"}}`,
+		`{"error":{"message":"The decoder prompt (length 9000) is longer than the maximum model length of 4096. Make sure that it is not."}}`,
+		`{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (4096 tokens)."}`,
+		`{"object":"error","message":"Input length (9000 tokens) exceeds the maximum allowed length (4096 tokens)."}`,
+		`{"error":"The number of tokens to keep from the initial prompt is greater than the context length. 9000 tokens"}`,
+	} {
+		a := ask(t.Context(), probe(t, openAI(t, status(400, says))), "vllm", "capital?")
+		if wantError(t, a.err, bus.CodeTooLarge, false, "9000"); strings.Contains(a.err.Error(), "{") {
+			t.Errorf("told as it came: %v", a.err)
+		}
 	}
 }
 
