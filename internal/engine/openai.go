@@ -34,13 +34,13 @@ type openAIModels struct {
 			NCtxTrain int   `json:"n_ctx_train"`
 			Size      int64 `json:"size"`
 		}
-		// Status is that of a model of a llama-server which loads several as they are asked for.
+		// Status is of a llama-server which loads its models as they are asked for.
 		Status struct{ Value string }
 	}
 }
 
-// Models lists the models of the server. They count as loaded: these servers load
-// their models at start, or do not tell.
+// Models lists the models of the server. They count as loaded, for these servers load
+// their models at start, or do not tell; but not where the server says that one is not.
 func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 	var list openAIModels
 	if err := o.c.get(ctx, "/v1/models", &list); err != nil {
@@ -48,14 +48,15 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 	}
 	var out []bus.ModelInfo
 	for _, m := range list.Data {
-		info := bus.ModelInfo{Name: m.ID, Loaded: true, SizeBytes: m.Meta.Size, Engine: KindOpenAI}
+		loaded := m.Status.Value == "" || m.Status.Value == "loaded"
+		info := bus.ModelInfo{Name: m.ID, Loaded: loaded, SizeBytes: m.Meta.Size, Engine: KindOpenAI}
 		for _, n := range []int{m.MaxModelLen, m.Meta.NCtx, m.Meta.NCtxTrain} {
 			if n > 0 {
 				info.ContextLength = n
 				break
 			}
 		}
-		if m.OwnedBy == ownerLlama && (m.Status.Value == "" || m.Status.Value == "loaded") {
+		if m.OwnedBy == ownerLlama && loaded {
 			info.Can = o.llamaCan(ctx, m.ID)
 		}
 		out = append(out, info)

@@ -64,7 +64,7 @@ const endMarker = "[DONE]"
 // loaded, are the server's own affair.
 func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	a := newAnswer(KindOpenAI, model, req, emit)
-	if req.Load { // such servers have loaded their models
+	if req.Load { // such servers load their models by themselves
 		return a.loaded(req.KeepAlive, reasonStop), nil
 	}
 	resp, err := forgetting(req, func(req bus.InferenceRequest) (*http.Response, error) { //nolint:bodyclose // leave does

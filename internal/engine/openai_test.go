@@ -160,7 +160,8 @@ func TestOpenAIPromptsThatAreTooLong(t *testing.T) {
 	}
 }
 
-// A llama-server tells what a model can do that it has loaded; one that is not loaded is not asked for, which would load it.
+// A llama-server tells which models it has loaded, and what they can do; one that is not loaded is not asked for, which would
+// load it.
 func TestLlamaServerTellsAbilities(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 9)
@@ -182,8 +183,8 @@ func TestLlamaServerTellsAbilities(t *testing.T) {
 	}
 	want := map[string]bus.Abilities{"one": bus.Answers | bus.Tools | bus.Sees} // "a b" may make vectors alone
 	for _, m := range models {
-		if m.Can != want[m.Name] {
-			t.Errorf("%s can %v, want %v", m.Name, m.Can.Names(), want[m.Name].Names())
+		if m.Can != want[m.Name] || m.Loaded != (m.Name != "sleeps") {
+			t.Errorf("%s can %v, want %v; loaded: %v", m.Name, m.Can.Names(), want[m.Name].Names(), m.Loaded)
 		}
 	}
 	close(asked)
