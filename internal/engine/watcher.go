@@ -178,17 +178,10 @@ func (w *Watcher) record(i int, t *target) {
 		return
 	}
 	w.members[i], w.seen[i] = now, true
-	switch {
-	case now != nil:
+	if now != nil {
 		w.kinds[i] = now.engine.Kind()
-		w.log.Info("engine answers", "engine", now.engine.Kind(), "url", t.url.Redacted(), "models", len(now.models))
-	case before != nil:
-		w.log.Warn("engine does not answer any more", "url", t.url.Redacted(), "error", t.err)
-	case t.named:
-		w.log.Warn("engine does not answer", "url", t.url.Redacted(), "error", t.err)
-	default:
-		w.log.Debug("no engine", "url", t.url.Redacted(), "error", t.err)
 	}
+	w.tell(t, before, now)
 	if slices.Contains(w.seen, false) || (same && w.set != nil) {
 		return
 	}
@@ -201,6 +194,23 @@ func (w *Watcher) record(i int, t *target) {
 	w.set = newSet(found, w.demo)
 	close(w.changed)
 	w.changed = make(chan struct{})
+}
+
+// tell logs that the engine at t comes, goes, or has more models or fewer. That one was loaded or is used, which puts its
+// end off, is no news for people.
+func (w *Watcher) tell(t *target, before, now *member) {
+	at := slog.String("url", t.url.Redacted())
+	switch {
+	case now != nil && before != nil && now.engine.Kind() == before.engine.Kind() && len(now.models) == len(before.models):
+	case now != nil:
+		w.log.Info("engine answers", "engine", now.engine.Kind(), at, "models", len(now.models))
+	case before != nil:
+		w.log.Warn("engine does not answer any more", at, "error", t.err)
+	case t.named:
+		w.log.Warn("engine does not answer", at, "error", t.err)
+	default:
+		w.log.Debug("no engine", at, "error", t.err)
+	}
 }
 
 // Watch returns the engines known now, and a channel that is closed when they

@@ -189,6 +189,35 @@ func TestWatcherGivesASlowEngineASecondChance(t *testing.T) {
 	await(t, w, "back", hasModel("m"))
 }
 
+// A model that is used has another end with each look: who reads the log has no use for that, and programs are told.
+func TestWatcherLogsAnEngineOnce(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
+		"GET /api/ps": func(w http.ResponseWriter, _ *http.Request) {
+			end := time.Date(2026, 1, 1, 0, 0, int(looks.Add(1)), 0, time.UTC)
+			fmt.Fprintf(w, `{"models":[{"name":"tinylm:latest","expires_at":%q}]}`, end.Format(time.RFC3339))
+		},
+	})
+	var log bytes.Buffer
+	w, err := engine.NewWatcher(quick(withOllama(s.URL)), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
+	for end := range 3 {
+		await(t, w, "another end", func(s *engine.Set) bool { return len(s.Models()) > 0 && s.Models()[0].ExpiresAt.Second() > end })
+	}
+	stop()
+	run.Wait()
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "engine answers") {
+		t.Errorf("the log says:\n%s", said)
+	}
+}
+
 // TestWatcherLooksAtOnceAfterAFailure: the next look would come after an hour.
 func TestWatcherLooksAtOnceAfterAFailure(t *testing.T) {
 	t.Parallel()
