@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -21,26 +22,17 @@ func Inspect(ctx context.Context, cfg Config, own []netip.Addr) ([]bus.EngineDia
 	if err != nil {
 		return nil, err
 	}
-	asked := map[string]bool{}
-	for _, raw := range cfg.URLs {
-		if u, err := parseAddress(raw); err == nil {
-			asked[u.String()] = true
-		}
-	}
 	out := make([]bus.EngineDiagnosis, len(w.targets))
 	var wg sync.WaitGroup
 	for i, t := range w.targets {
-		wg.Go(func() {
-			out[i] = t.inspect(ctx, w.cfg, own)
-			out[i].Asked = asked[t.url.String()]
-		})
+		wg.Go(func() { out[i] = t.inspect(ctx, w.cfg, own) })
 	}
 	wg.Wait()
 	return out, nil
 }
 
 func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.EngineDiagnosis {
-	d := bus.EngineDiagnosis{URL: t.url.Redacted()}
+	d := bus.EngineDiagnosis{URL: t.url.Redacted(), Asked: t.named}
 	t.look(ctx, cfg.ProbeTimeout)
 	if t.err != nil {
 		d.Error = t.err.Error()
@@ -95,15 +87,7 @@ func onThisMachine(host string, own []netip.Addr) bool {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	for _, a := range own {
-		if a == ip.Unmap() {
-			return true
-		}
-	}
-	return false
+	return err == nil && slices.Contains(own, ip.Unmap())
 }
 
 // accepts reports whether anything takes a connection at addr.

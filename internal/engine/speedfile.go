@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // SpeedsFile is where a daemon keeps its Speeds, in its data directory.
@@ -42,7 +43,7 @@ func LoadSpeeds(dir string) (*Speeds, error) {
 	}
 	var b []byte
 	if err == nil {
-		b, err = os.ReadFile(path)
+		b, err = atomicfile.Read(path)
 	}
 	if err != nil {
 		return s, fmt.Errorf("read measured speeds: %w", err)
@@ -70,28 +71,30 @@ func LoadSpeeds(dir string) (*Speeds, error) {
 
 // Save writes what is new to dir, in one step.
 func (s *Speeds) Save(dir string) error {
+	b, err := s.news()
+	if err == nil && b != nil {
+		err = atomicfile.Write(filepath.Join(dir, SpeedsFile), b)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.dirty = true // it is tried again
+		s.mu.Unlock()
+		return fmt.Errorf("write measured speeds: %w", err)
+	}
+	return nil
+}
+
+// news is the content of the file; nil where nothing is new since it was asked for. It is written without the lock, for which
+// requests wait.
+func (s *Speeds) news() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dirty {
-		return nil
-	}
-	b, err := json.Marshal(speedsDoc{speedsVersion, s.by})
-	if err != nil {
-		return fmt.Errorf("write measured speeds: %w", err)
-	}
-	f, err := os.CreateTemp(dir, "."+SpeedsFile+".*")
-	if err != nil {
-		return fmt.Errorf("write measured speeds: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, SpeedsFile))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write measured speeds: %w", err), os.Remove(f.Name()))
+		return nil, nil
 	}
 	s.dirty = false
-	return nil
+	b, err := json.Marshal(speedsDoc{speedsVersion, s.by})
+	return append(b, '\n'), err
 }
 
 // Keep saves what is new to dir twice a minute and when ctx ends. It returns nil.
