@@ -139,7 +139,7 @@ func TestRequestsAreSpelled(t *testing.T) {
 			recordOpenAI,
 			bus.InferenceRequest{Mode: bus.ModeGenerate, Prompt: "p", Format: raw(`"json"`), Think: raw(`"low"`)},
 			"/v1/chat/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},"response_format":{"type":"json_object"},
-			"reasoning_effort":"low","messages":[{"role":"user","content":"p"}]}`,
+			"reasoning_effort":"low","chat_template_kwargs":{"reasoning_effort":"low"},"messages":[{"role":"user","content":"p"}]}`,
 			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"},
 		},
 		"a model loaded at OpenAI": {recordOpenAI, bus.InferenceRequest{Load: true}, "", `null`, bus.InferenceResult{DoneReason: "load"}},
@@ -184,12 +184,13 @@ func TestResultsFindTheirCalls(t *testing.T) {
 	}
 }
 
-// An option is one of sampling, or stays here: it does not become another field of the request.
+// An option is one of sampling, or stays here: it does not become another field of the request. One that servers know by
+// two names has both.
 func TestOptionsAtOpenAI(t *testing.T) {
 	t.Parallel()
 	s := recordOpenAI(t)
 	options := map[string]json.RawMessage{}
-	for _, name := range []string{"n", "num_thread", "num_ctx", "max_tokens", "tool_choice", "messages", "model", "stream", "tools", "response_format", "top_k", "mirostat"} {
+	for _, name := range []string{"n", "num_thread", "num_ctx", "max_tokens", "tool_choice", "messages", "model", "stream", "tools", "response_format", "top_k", "mirostat", "repeat_penalty"} {
 		options[name] = raw("2")
 	}
 	broken := bus.ToolCall{ID: "c", Name: "f", Arguments: raw(`"{oops"`)}
@@ -198,6 +199,7 @@ func TestOptionsAtOpenAI(t *testing.T) {
 	}, func(bus.InferenceChunk) error { return nil })
 	want := map[string]any{
 		"model": "m", "stream": true, "stream_options": map[string]any{"include_usage": true}, "top_k": 2.0, "mirostat": 2.0,
+		"repeat_penalty": 2.0, "repetition_penalty": 2.0,
 		"messages": []any{map[string]any{"role": "assistant", "content": "", "tool_calls": []any{map[string]any{
 			"index": 0.0, "id": "c", "type": "function", "function": map[string]any{"name": "f", "arguments": "{oops"},
 		}}}},

@@ -55,6 +55,9 @@ func openAIBody(model string, req bus.InferenceRequest) (path string, body map[s
 			body[name] = v
 		}
 	}
+	if penalty := body["repeat_penalty"]; penalty != nil {
+		body["repetition_penalty"] = penalty // as vLLM and SGLang call it
+	}
 	openAIThink(body, req.Think)
 	openAIFormat(body, req.Format)
 	if req.Dialect == KindOpenAI {
@@ -89,12 +92,14 @@ func openAIBody(model string, req bus.InferenceRequest) (path string, body map[s
 	return "/v1/chat/completions", body, nil
 }
 
-// openAIThink says how much to think as servers know it: as an effort, or to the model's template.
+// openAIThink says how much to think as servers know it: as an effort, or to the model's template. Of an effort llama-server
+// told the template nothing before b10434.
 func openAIThink(body map[string]any, think json.RawMessage) {
 	switch {
 	case len(think) == 0:
 	case think[0] == '"':
 		body["reasoning_effort"] = think
+		body["chat_template_kwargs"] = map[string]json.RawMessage{"reasoning_effort": think}
 	default:
 		body["chat_template_kwargs"] = map[string]json.RawMessage{"enable_thinking": think}
 	}
