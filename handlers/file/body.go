@@ -48,6 +48,7 @@ type table struct {
 	rows int
 	row  []string
 	cell []string
+	span int // columns of the cell
 }
 
 // read makes text of the main part, and puts the notes behind it.
@@ -156,14 +157,32 @@ func (b *body) start(e xml.StartElement) {
 		b.beginLink(p, b.links[attr(e, "id")])
 	case "tbl":
 		b.tables = append(b.tables, &table{})
+	case "tr", "gridBefore", "tc", "gridSpan":
+		if t := b.table(); t != nil {
+			t.start(e)
+		}
+	}
+}
+
+// start begins a row or a cell, or takes in how many columns there are before it, or it spans: what a cell spans shows nothing.
+func (t *table) start(e xml.StartElement) {
+	columns, _ := strconv.Atoi(attr(e, "val"))
+	switch e.Name.Local {
 	case "tr":
-		if t := b.table(); t != nil {
-			t.row = nil
-		}
+		t.row = nil
+	case "gridBefore":
+		t.blank(columns)
 	case "tc":
-		if t := b.table(); t != nil {
-			t.cell = nil
-		}
+		t.cell, t.span = nil, 1
+	case "gridSpan":
+		t.span = columns
+	}
+}
+
+// blank adds n cells without text to the row.
+func (t *table) blank(n int) {
+	for ; n > 0 && len(t.row) < maxCells; n-- {
+		t.row = append(t.row, "")
 	}
 }
 
@@ -193,6 +212,7 @@ func (b *body) end(name string) {
 	case "tc":
 		if t := b.table(); t != nil && len(t.row) < maxCells {
 			t.row = append(t.row, strings.Join(strings.Fields(strings.Join(t.cell, " ")), " "))
+			t.blank(t.span - 1)
 		}
 	case "tr":
 		b.endRow()

@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,6 +44,25 @@ func TestDOCXHyphens(t *testing.T) {
 	got, err := read(t, h, bus.FileRequest{Content: packed(t, `<document><p><r><t>A</t><noBreakHyphen/><t>100, Donau</t><softHyphen/><t>dampfer</t></r></p></document>`)})
 	if want := "A-100, Donaudampfer\n"; err != nil || got.Text != want {
 		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
+	}
+}
+
+// What stands below two columns that are merged in a row above stays in its own, as in an ODT.
+func TestDOCXMergedCells(t *testing.T) {
+	h := setup(t, file.Config{})
+	row := func(cells ...string) (out string) {
+		for _, c := range cells {
+			properties, text, _ := strings.Cut(c, "|")
+			out += "<tc><tcPr>" + properties + "</tcPr><p><r><t>" + text + "</t></r></p></tc>"
+		}
+		return "<tr>" + out + "</tr>"
+	}
+	table := "<tbl>" + row("|", `<gridSpan val="2"/>|2025`, "|2026") + row("|hives", "|spring", "|autumn", "|spring") +
+		strings.Replace(row("|40", "|50"), "<tr>", `<tr><trPr><gridBefore val="2"/></trPr>`, 1) + row(`<gridSpan val="2000000000"/>|end`) + "</tbl>"
+	got, err := read(t, h, bus.FileRequest{Content: packed(t, "<document>"+table+"</document>")})
+	want := "|  | 2025 |  | 2026 |\n| --- | --- | --- | --- |\n| hives | spring | autumn | spring |\n|  |  | 40 | 50 |\n| end |"
+	if err != nil || !strings.HasPrefix(got.Text, want) || len(got.Text) > 10_000 {
+		t.Errorf("error %v, got %.500q\nwant %q", err, got.Text, want)
 	}
 }
 
