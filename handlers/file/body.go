@@ -19,7 +19,7 @@ type body struct {
 	plain   bool
 	links   map[string]string // targets by id
 	parts   map[string]string // of the archive, by the types of their relations
-	styles  map[string]int    // levels of headings by style
+	styles  map[string]style  // by id
 	numbers map[string]bool   // numbered lists by number and level
 	notes   map[string]string // texts of footnotes and endnotes, by kind and id
 	cited   []string          // the texts of those that the document refers to, in this order
@@ -35,12 +35,17 @@ type body struct {
 
 // para is a paragraph.
 type para struct {
-	b     bytes.Buffer
-	level int // of a heading, 0 for none
-	num   string
-	depth int // of a list
-	link  string
-	from  int // where the link's text begins
+	style
+	b    bytes.Buffer
+	link string
+	from int // where the link's text begins
+}
+
+// style is what tells a paragraph from others.
+type style struct {
+	level int    // of a heading, 0 for none
+	num   string // of a list
+	depth int    // in the list
 }
 
 // table is a table; of one within a cell the text is kept alone.
@@ -136,7 +141,7 @@ func (b *body) start(e xml.StartElement) {
 	case "p":
 		b.paras = append(b.paras, &para{})
 	case "pStyle":
-		p.level = b.styles[attr(e, "val")]
+		p.style = b.styles[attr(e, "val")]
 	case "ilvl":
 		p.depth, _ = strconv.Atoi(attr(e, "val"))
 	case "numId":

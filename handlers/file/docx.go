@@ -19,7 +19,7 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 	if err != nil {
 		return fail(err)
 	}
-	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, parts: map[string]string{}, styles: map[string]int{}, numbers: map[string]bool{}, notes: map[string]string{}}
+	b := &body{plain: req.Format == bus.FileText, links: map[string]string{}, parts: map[string]string{}, styles: map[string]style{}, numbers: map[string]bool{}, notes: map[string]string{}}
 	main := mainPart(d.zip, kindDOCX)
 	dir, base := path.Split(main)
 	if err := d.part(dir+"_rels/"+base+".rels", false, b.readRelations); err != nil {
@@ -90,22 +90,37 @@ func (b *body) part(dir, typ string) string {
 	return path.Join(dir, target)
 }
 
-// readStyles reads which styles are headings, and of which level: their ids are in the language of whoever
-// wrote the document, their names are not.
+// readStyles reads which styles are headings, and of which level, and which are lists: their ids are in the language of whoever
+// wrote the document, the names of Word's own are not.
 func (b *body) readStyles(x *xml.Decoder) error {
-	id := ""
+	id, s := "", style{}
 	return each(x, func(e xml.StartElement) {
+		val := attr(e, "val")
+		n, err := strconv.Atoi(val)
 		switch e.Name.Local {
 		case "style":
-			id = attr(e, "styleId")
+			id, s = attr(e, "styleId"), style{}
 		case "name":
-			name := strings.ToLower(attr(e, "val"))
+			name := strings.ToLower(val)
 			if level, found := strings.CutPrefix(name, "heading "); found {
-				b.styles[id], _ = strconv.Atoi(level)
+				s.level, _ = strconv.Atoi(level)
 			} else if name == "title" {
-				b.styles[id] = 1
+				s.level = 1
 			}
+		case "basedOn":
+			base := b.styles[val]
+			base.level = cmp.Or(s.level, base.level)
+			s = base
+		case "outlineLvl":
+			if err == nil && n >= 0 && n < deepest { // 9 is no heading
+				s.level = n + 1
+			}
+		case "ilvl":
+			s.depth = n
+		case "numId":
+			s.num = val
 		}
+		b.styles[id] = s
 	}, ignore, ignore)
 }
 

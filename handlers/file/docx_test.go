@@ -104,6 +104,29 @@ func TestDOCXWithOtherNames(t *testing.T) {
 	}
 }
 
+// A style may tell of a list, or of a heading, whatever it is called; a paragraph may be none of the list all the same.
+func TestDOCXStylesOfListsAndHeadings(t *testing.T) {
+	h := setup(t, file.Config{})
+	styled := func(style, more, text string) string {
+		return `<p><pPr><pStyle val="` + style + `"/>` + more + `</pPr><r><t>` + text + `</t></r></p>`
+	}
+	got, err := read(t, h, bus.FileRequest{Content: archiveOf(t,
+		"word/styles.xml", `<styles><docDefaults><pPrDefault><pPr/></pPrDefault></docDefaults>`+
+			`<style styleId="Chapter"><name val="Our chapter"/><pPr><outlineLvl val="1"/></pPr></style>`+
+			`<style styleId="Section"><name val="Our section"/><basedOn val="Chapter"/><pPr><outlineLvl val="2"/></pPr></style>`+
+			`<style styleId="Own"><name val="Without a number"/><basedOn val="Chapter"/></style>`+
+			`<style styleId="ListBullet"><name val="List Bullet"/><pPr><numPr><numId val="3"/></numPr></pPr></style>`+
+			`<style styleId="ListNumber2"><name val="List Number 2"/><pPr><numPr><ilvl val="1"/><numId val="4"/></numPr></pPr></style>`+
+			`<style styleId="Normal"><name val="Normal"/><pPr><outlineLvl val="9"/></pPr></style></styles>`,
+		"word/numbering.xml", `<numbering><abstractNum abstractNumId="0"><lvl ilvl="1"><numFmt val="decimal"/></lvl></abstractNum>`+
+			`<num numId="4"><abstractNumId val="0"/></num></numbering>`,
+		"word/document.xml", `<document>`+styled("Chapter", "", "Bees")+styled("Section", "", "Queens")+styled("Own", "", "Honey")+styled("ListBullet", "", "hive")+styled("ListNumber2", "", "frame")+
+			styled("ListBullet", `<numPr><numId val="0"/></numPr>`, "no item")+styled("Normal", "", "end")+`</document>`)})
+	if want := "## Bees\n\n### Queens\n\n## Honey\n\n- hive\n   1. frame\n\nno item\n\nend\n"; err != nil || got.Text != want {
+		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
+	}
+}
+
 // Whatever an archive says, the part that is the document is within it.
 func TestDOCXWithoutItsDocument(t *testing.T) {
 	h := setup(t, file.Config{})
