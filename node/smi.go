@@ -77,12 +77,12 @@ func run(ctx context.Context, path string, args ...string) (string, error) {
 	if err := cmd.Run(); err != nil {
 		return "", err
 	}
-	return out.String(), nil
+	return out.kept.String(), nil
 }
 
 // capped keeps the first bytes that are written to it.
 type capped struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: io.Copy would find its ReadFrom, and keep all
 	left int
 }
 
@@ -90,7 +90,7 @@ type capped struct {
 func (c *capped) Write(p []byte) (int, error) {
 	n := min(len(p), c.left)
 	c.left -= n
-	c.Buffer.Write(p[:n])
+	c.kept.Write(p[:n])
 	return len(p), nil
 }
 

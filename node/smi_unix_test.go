@@ -68,6 +68,15 @@ func TestSMIThatHangsEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Of a program that says more than nvidia-smi ever does the beginning is kept, and nothing else.
+func TestSMIThatSaysTooMuchIsCut(t *testing.T) {
+	t.Parallel()
+	path := program(t, `head -c 2000000 /dev/zero | tr '\0' '\n'; echo "0, X, 8192, 0, 8192, 30, 0, 550.54.14"`)
+	if gpus, err := node.NewSMI(path).GPUs(t.Context()); err != nil || len(gpus) != 0 {
+		t.Errorf("%+v, %v, want what comes after two megabytes left out", gpus, err)
+	}
+}
+
 func TestGPUProcesses(t *testing.T) {
 	t.Parallel()
 	path := program(t, `[ "$*" = "pmon -c 1 -s um" ] && printf '# gpu pid type sm fb command\n 0 12 C 34 56 game\n'`)
