@@ -79,16 +79,19 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	cmd.Env = []string{"GOMAXPROCS=2"} // and nothing of this process
 	cmd.Stdin = io.MultiReader(bytes.NewReader(head), bytes.NewReader([]byte("\n")), bytes.NewReader(body))
 	cmd.WaitDelay = time.Second
+	said := words{most: p.Memory}
+	cmd.Stdout = &said
 	var out outcome
-	said, err := cmd.Output()
-	if err == nil {
-		err = json.Unmarshal(said, &out)
+	if err = cmd.Run(); err == nil {
+		err = json.Unmarshal(said.b.Bytes(), &out)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(context.Cause(tctx), errLong):
 		return &LimitError{fmt.Errorf("it takes more than %v", p.Time)}
+	case said.over:
+		return &LimitError{fmt.Errorf("it says more than %d MiB", p.Memory>>20)}
 	case err != nil:
 		return &LimitError{fmt.Errorf("its reader ended: %w", err)}
 	case out.Limit != "":
@@ -102,6 +105,21 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 		return &LimitError{fmt.Errorf("read what its reader says: %w", err)}
 	}
 	return nil
+}
+
+// words are what the process says: no more than it may have in its memory, for what it reads may have taken it over.
+type words struct {
+	b    bytes.Buffer
+	most int64 // bytes
+	over bool
+}
+
+// Write implements io.Writer.
+func (w *words) Write(p []byte) (int, error) {
+	if w.over = int64(w.b.Len()+len(p)) > w.most; w.over {
+		return 0, io.ErrShortWrite
+	}
+	return w.b.Write(p)
 }
 
 // Main is the program that Program.Argv names: it reads one job from in, writes what do made of it to out, and

@@ -87,6 +87,10 @@ func do(raw json.RawMessage, body []byte) (any, error) {
 				all[len(all)-1][i] = 1
 			}
 		}
+	case "flood":
+		for {
+			_, _ = os.Stdout.WriteString(j.With)
+		}
 	case "read":
 		_, err := os.ReadFile(j.With)
 		return "done", err
@@ -141,13 +145,14 @@ func TestLimits(t *testing.T) {
 	}{
 		"time":    {"hang", "it takes more than 1s", func(p *apart.Program) { p.Time = time.Second }},
 		"memory":  {"eat", "it takes more than 64 MiB of memory", func(p *apart.Program) { p.Memory = 64 << 20 }},
+		"words":   {"flood", "it says more than 64 MiB", func(p *apart.Program) { p.Memory, p.Time = 64<<20, 10*time.Second }},
 		"its end": {"end", "exit status 3", func(*apart.Program) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := program(t)
 			c.change(&p)
 			var none any
-			err := p.Do(t.Context(), job{Do: c.do}, nil, &none)
+			err := p.Do(t.Context(), job{c.do, strings.Repeat("x", 1<<20)}, nil, &none)
 			if limit, ok := errors.AsType[*apart.LimitError](err); !ok || !strings.Contains(limit.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
