@@ -130,7 +130,7 @@ func TestRequestsAreSpelled(t *testing.T) {
 			{"role":"user","content":[{"type":"text","text":"u"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}]},
 			{"role":"assistant","content":"","reasoning":"t","reasoning_content":"t","tool_calls":[{"index":0,"id":"call_2_0","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},
 			{"index":1,"id":"own","type":"function","function":{"name":"g","arguments":"{}"}}]},
-			{"role":"tool","content":"r","tool_call_id":"call_2_0"},{"role":"tool","content":"r2","tool_call_id":"own"}]}`,
+			{"role":"tool","content":"r","name":"f","tool_call_id":"call_2_0"},{"role":"tool","content":"r2","tool_call_id":"own"}]}`,
 			bus.InferenceResult{ToolCalls: []bus.ToolCall{calls[0], {ID: "c2", Index: 1, Name: "g", Arguments: raw("{}")}}, DoneReason: "stop"},
 		},
 		"a completion at OpenAI": {recordOpenAI, complete, "/v1/completions", `{"model":"m","stream":true,"stream_options":{"include_usage":true},

@@ -25,6 +25,8 @@ type openAIMessage struct {
 	Content    any              `json:"content"` // a text, or a list of parts
 	ToolCalls  []openAIToolCall `json:"tool_calls,omitempty"`
 	ToolCallID string           `json:"tool_call_id,omitempty"`
+	// Name is that of the tool, which some models' templates want of a result.
+	Name string `json:"name,omitempty"`
 	// Reasoning and ReasoningContent are two names of one thing: vLLM reads the first, llama-server the second.
 	Reasoning        string `json:"reasoning,omitempty"`
 	ReasoningContent string `json:"reasoning_content,omitempty"`
@@ -139,6 +141,7 @@ func openAIMessages(in []bus.Message) []openAIMessage {
 		if m.Role != "tool" {
 			continue
 		}
+		out[i].Name = m.ToolName
 		if k := slices.IndexFunc(open, func(call openAIToolCall) bool { return isResult(m, call) }); k >= 0 {
 			out[i].ToolCallID = open[k].ID
 			open = slices.Delete(open, k, k+1)
