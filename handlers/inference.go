@@ -30,8 +30,8 @@ type Engines interface {
 	// Models lists the models that can answer. It must not block.
 	Models() []bus.ModelInfo
 	// Generate answers with exactly the model asked for, and hands each piece of the
-	// answer to emit. An empty piece tells only that the engine is at work. Errors that another node may not meet are marked by bus.Retry;
-	// one of emit is returned as it is.
+	// answer to emit. An empty piece tells only that the engine is at work. Errors that
+	// another node may not meet are marked by bus.Retry; one of emit is returned as it is.
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 	// Continue is Generate for the rest of an answer, of which said is there. It calls goesOn once it is
 	// certain that it can go on, before the first piece; the result is the whole answer. Where it cannot,

@@ -79,7 +79,7 @@ func asFast(res bus.InferenceResult, said bus.Said) bus.InferenceResult {
 	return res
 }
 
-// rest asks for what follows said, by do, which posts the request and reads the answer.
+// rest asks for what follows said: post sends the request, and read takes the answer.
 func rest(said bus.Said, goesOn func() error, post func() (*http.Response, error), read func(*http.Response) (bus.InferenceResult, error)) (bus.InferenceResult, bool, error) {
 	resp, err := post() //nolint:bodyclose // leave does
 	if err != nil {

@@ -29,8 +29,9 @@ type Engine interface {
 	// Models lists its models, loaded or not, in the engine's order, and tells what they can do.
 	Models(ctx context.Context) ([]bus.ModelInfo, error)
 	// Generate answers req with exactly the model of that name, and hands each piece
-	// of the answer to emit; an empty piece where it is at work and has nothing to say yet. It ends the engine's work soon after ctx is done, and
-	// returns ctx's cause. An error of emit is returned as it is.
+	// of the answer to emit; an empty piece where it is at work and has nothing to say
+	// yet. It ends the engine's work soon after ctx is done, and returns ctx's cause. An
+	// error of emit is returned as it is.
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 	// Embed makes a vector of each input. Errors and ctx are as in Generate.
 	Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error)
@@ -60,6 +61,3 @@ const (
 	reasonLoad   = "load"
 	reasonUnload = "unload"
 )
-
-// answers reports whether a model answers questions; one that does not tell does.
-func answers(m bus.ModelInfo) bool { return m.Can == 0 || m.Can&bus.Answers != 0 }

@@ -48,15 +48,17 @@ func (s *Set) Engines() []Engine {
 }
 
 // Models returns the models that can answer, each name once.
-func (s *Set) Models() []bus.ModelInfo {
-	return s.modelsThat(func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
-}
+func (s *Set) Models() []bus.ModelInfo { return s.modelsThat(answers) }
 
-// Embedders returns the models that make embeddings, each name once: all of them, but for the demo
-// model. Ollama makes vectors with any model, and other servers do not tell.
-func (s *Set) Embedders() []bus.ModelInfo {
-	return s.modelsThat(func(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo })
-}
+// Embedders returns the models that make embeddings, each name once.
+func (s *Set) Embedders() []bus.ModelInfo { return s.modelsThat(embeds) }
+
+// answers reports whether a model answers questions; one that does not tell does.
+func answers(_ Engine, m bus.ModelInfo) bool { return m.Can == 0 || m.Can&bus.Answers != 0 }
+
+// embeds reports whether a model makes embeddings: all do, but for the demo model. Ollama makes vectors with any
+// model, and other servers do not tell.
+func embeds(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo }
 
 func (s *Set) modelsThat(can func(Engine, bus.ModelInfo) bool) []bus.ModelInfo {
 	if s == nil {
@@ -79,7 +81,7 @@ func (s *Set) modelsThat(can func(Engine, bus.ModelInfo) bool) []bus.ModelInfo {
 // it. Without one it returns an Error with CodeNotFound that says what there is,
 // marked by bus.Retry: another node may have it. Other errors are Engine's.
 func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	e, name, ok := s.find(model, func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
+	e, name, ok := s.find(model, answers)
 	if !ok {
 		return bus.InferenceResult{}, bus.Retry(s.missing(model))
 	}
@@ -89,7 +91,7 @@ func (s *Set) Generate(ctx context.Context, model string, req bus.InferenceReque
 
 // Continue is Continuer's, on the engine that Generate would ask. ok is false where that is no Continuer.
 func (s *Set) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
-	e, name, ok := s.find(model, func(_ Engine, m bus.ModelInfo) bool { return answers(m) })
+	e, name, ok := s.find(model, answers)
 	c, can := e.(Continuer)
 	if !ok || !can || !continuable(req, said) {
 		return bus.InferenceResult{}, false, nil
@@ -100,7 +102,7 @@ func (s *Set) Continue(ctx context.Context, model string, req bus.InferenceReque
 
 // Embed makes vectors with exactly the model asked for. Errors are as in Generate.
 func (s *Set) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
-	e, name, ok := s.find(model, func(e Engine, _ bus.ModelInfo) bool { return e.Kind() != KindDemo })
+	e, name, ok := s.find(model, embeds)
 	if !ok {
 		return bus.EmbedResult{}, bus.Retry(s.missing(model))
 	}

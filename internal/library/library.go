@@ -202,7 +202,7 @@ func (l *Library) Put(d Document) error {
 
 // Drop forgets the document of a path.
 func (l *Library) Drop(path string) error {
-	if err := os.Remove(l.file(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Remove(l.file(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -164,9 +164,9 @@ func (r *reader) alignment(meta map[string]any) (int, error) {
 	return int(a), nil
 }
 
-// finite reports the index of the first value that is not a number or infinite,
+// notFinite returns the index of the first value that is not a number or infinite,
 // or -1.
-func finite(data []float32) int {
+func notFinite(data []float32) int {
 	const exponent = 0x7f800000
 	for i, x := range data {
 		if math.Float32bits(x)&exponent == exponent {

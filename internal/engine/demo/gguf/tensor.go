@@ -47,7 +47,7 @@ func (r *reader) tensors(n int, meta map[string]any) (map[string]Tensor, error) 
 		r.where = fmt.Sprintf("data of tensor %q", e.name)
 		start := base + e.offset
 		data := floats(r.data[start : start+e.size])
-		if i := finite(data); i >= 0 {
+		if i := notFinite(data); i >= 0 {
 			return nil, r.failAt(start+4*i, "value %d is not a finite number", i)
 		}
 		out[e.name] = Tensor{Name: e.name, Dims: e.dims, Data: data}
