@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/node/internal/iface"
@@ -23,7 +24,7 @@ type Profile struct {
 type GPU struct {
 	Index int    `json:"index"`
 	Name  string `json:"name"`
-	// VRAM is in MiB; 0 where the driver does not tell, as with memory shared with the CPU.
+	// VRAM is in MiB; 0 where the driver does not tell, as with memory shared with the CPU, which would count twice.
 	VRAMTotalMB int `json:"vram_total_mb"`
 	VRAMUsedMB  int `json:"vram_used_mb"`
 	VRAMFreeMB  int `json:"vram_free_mb"`
@@ -34,6 +35,20 @@ type GPU struct {
 	DriverVersion  string `json:"driver_version"`
 	// CUDAVersion is the highest that the driver supports, such as "12.4".
 	CUDAVersion string `json:"cuda_version"`
+}
+
+// integrated are names of NVIDIA's chips that have no memory beside the machine's: a DGX Spark and Jetsons.
+var integrated = regexp.MustCompile(`\b(GB10|Thor|Orin|Xavier)\b`)
+
+// SharesMemory reports whether g has the machine's memory, of which its driver does not tell.
+func (g GPU) SharesMemory() bool { return g.VRAMTotalMB == 0 && integrated.MatchString(g.Name) }
+
+// vram is how much memory a model may take on g, in MiB.
+func (p Profile) vram(g GPU) int {
+	if g.SharesMemory() {
+		return p.Memory.TotalMB
+	}
+	return g.VRAMTotalMB
 }
 
 // CPU is the processor as a whole.
@@ -71,20 +86,6 @@ type Interface struct {
 	IsLoopback bool   `json:"is_loopback"`
 	// DefaultRoute tells that this address is what goes beyond the LAN leaves from, unless a tunnel takes it.
 	DefaultRoute bool `json:"default_route,omitempty"`
-}
-
-// BestGPU returns the GPU with the most VRAM, and whether there is any.
-func (p Profile) BestGPU() (GPU, bool) {
-	if len(p.GPUs) == 0 {
-		return GPU{}, false
-	}
-	best := p.GPUs[0]
-	for _, g := range p.GPUs[1:] {
-		if g.VRAMTotalMB > best.VRAMTotalMB {
-			best = g
-		}
-	}
-	return best, true
 }
 
 // Room returns how many bytes are free on the disk of path, in whole GiB or 1; 0 where it is not known.

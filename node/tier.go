@@ -44,8 +44,11 @@ func GPUTierOf(vramMB int) GPUTier {
 // GPUTier returns the tier of the best GPU: the tier tells how fast a model runs that fits
 // one GPU, and a second GPU does not change that.
 func (p Profile) GPUTier() GPUTier {
-	best, _ := p.BestGPU()
-	return GPUTierOf(best.VRAMTotalMB)
+	best := 0
+	for _, g := range p.GPUs {
+		best = max(best, p.vram(g))
+	}
+	return GPUTierOf(best)
 }
 
 // Tier returns the tier of the node.
@@ -86,7 +89,7 @@ func LargestModel(vramMB int) float64 {
 func (p Profile) LargestModel() float64 {
 	var sum float64
 	for _, g := range p.GPUs {
-		sum += LargestModel(g.VRAMTotalMB)
+		sum += LargestModel(p.vram(g))
 	}
 	return math.Round(sum*10) / 10
 }

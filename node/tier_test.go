@@ -78,6 +78,34 @@ func TestLargestModelFitsTheVRAM(t *testing.T) {
 	}
 }
 
+// What shares the machine's memory has all of it: its driver tells of none, as NVIDIA's of a DGX Spark and of Jetsons.
+func TestTiersOfGPUsThatShareMemory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		memory  int
+		gpu     node.GPUTier
+		tier    node.Tier
+		largest float64
+	}{
+		{"NVIDIA GB10", 124608, node.GPUUltra, node.Executive, 205.2},
+		{"Orin (nvgpu)", 7620, node.GPUMid, node.Specialist, 10.2},
+		{"NVIDIA Thor", 125772, node.GPUUltra, node.Executive, 207.1},
+		{"Quadro NVS 295", 65536, node.GPUNone, node.Light, 0},
+		{"", 65536, node.GPUNone, node.Light, 0},
+	} {
+		gpus, err := node.ParseSMI("0, " + c.name + ", [N/A], [N/A], [N/A], 39, [N/A], 580.95.05\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := node.Profile{GPUs: gpus, Memory: node.Memory{TotalMB: c.memory}, CPU: node.CPU{CoresLogical: 20}}
+		inference := slices.Contains(node.Capabilities(p, true), node.CapGPUInference)
+		if p.GPUTier() != c.gpu || p.Tier() != c.tier || p.LargestModel() != c.largest || inference != (c.gpu != node.GPUNone) {
+			t.Errorf("%q: %s, %s, %v, inference %t", c.name, p.GPUTier(), p.Tier(), p.LargestModel(), inference)
+		}
+	}
+}
+
 func TestRecommendedModelsAreACopy(t *testing.T) {
 	t.Parallel()
 	first := node.RecommendedModels(node.GPUUltra)

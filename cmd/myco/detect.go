@@ -174,7 +174,9 @@ func (a *app) machine(m machineView) {
 func gpuLines(gpus []node.GPU) string {
 	lines := make([]string, len(gpus))
 	for i, g := range gpus {
-		lines[i] = fmt.Sprintf("%s, %s, %s free", g.Name, gib(g.VRAMTotalMB), gib(g.VRAMFreeMB))
+		if lines[i] = fmt.Sprintf("%s, %s, %s free", g.Name, gib(g.VRAMTotalMB), gib(g.VRAMFreeMB)); g.SharesMemory() {
+			lines[i] = g.Name + ", with the machine's memory"
+		}
 	}
 	if len(lines) == 0 {
 		return "none found"

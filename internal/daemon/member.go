@@ -246,9 +246,8 @@ func (d *Daemon) describe() bus.NodeInfo {
 func (d *Daemon) load() sched.Load {
 	l := d.detector.Load()
 	p := d.detector.Profile()
-	_, gpu := p.BestGPU()
 	free := (int64(max(l.VRAMFreeMB, 0)) + int64(p.Memory.AvailableMB)) << 20
-	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: gpu, FreeBytes: free}
+	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), MemoryPercent: l.MemoryPercent, GPU: len(p.GPUs) > 0, FreeBytes: free}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,
