@@ -18,7 +18,8 @@ func TestAddrs(t *testing.T) {
 	}
 	lo := iface.Interface{Name: "lo", Loopback: true, Addrs: addrs("127.0.0.1", "::1")}
 	docker := iface.Interface{Name: "docker0", Addrs: addrs("172.17.0.1")}
-	hostOnly := iface.Interface{Name: "vboxnet0", Addrs: addrs("192.168.56.1")}
+	hostOnly := iface.Interface{Name: "bridge100", Addrs: addrs("192.168.64.1")} // of macOS, and of a LAN by its name
+	machines := iface.Interface{Name: "vboxnet0", Addrs: addrs("192.168.56.1")}
 	wifi := iface.Interface{Name: "wlan0", Addrs: addrs("192.168.1.7", "fe80::7", "fd00::7", "2001:db8::7")}
 	tunnel := iface.Interface{Name: "tailscale0", PointToPoint: true, Addrs: addrs("10.8.0.2")}
 	cable := iface.Interface{Name: "enp3s0", Addrs: addrs("169.254.3.2", "fe80::3")}
@@ -34,8 +35,9 @@ func TestAddrs(t *testing.T) {
 			"a laptop with containers",
 			[]iface.Interface{lo, docker, hostOnly, wifi},
 			"192.168.1.7",
-			addrs("192.168.1.7", "192.168.56.1", "fd00::7", "2001:db8::7", "172.17.0.1"),
+			addrs("192.168.1.7", "192.168.64.1", "fd00::7", "2001:db8::7", "172.17.0.1"),
 		},
+		{"virtual machines, and no route out", []iface.Interface{lo, machines, wifi}, "", addrs("192.168.1.7", "fd00::7", "2001:db8::7", "192.168.56.1")},
 		{"all goes through a tunnel", []iface.Interface{lo, tunnel, wifi}, "10.8.0.2", addrs("192.168.1.7", "fd00::7", "10.8.0.2", "2001:db8::7")},
 		{"a rented server", []iface.Interface{lo, public, docker}, "203.0.113.9", addrs("203.0.113.9", "172.17.0.1")},
 		{"a cable between two machines", []iface.Interface{lo, docker, cable}, "", addrs("169.254.3.2", "172.17.0.1")},

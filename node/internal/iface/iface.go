@@ -15,7 +15,10 @@ const Loopback = "loopback"
 
 // virtual are the name prefixes of interfaces that belong to containers and virtual
 // machines: nobody else on the LAN can reach an address of theirs.
-var virtual = []string{"docker", "podman", "cni", "veth", "br-", "virbr", "lxcbr", "lxdbr"}
+var virtual = []string{
+	"docker", "podman", "cni", "veth", "br-", "virbr", "lxcbr", "lxdbr", "incusbr",
+	"vboxnet", "vmnet", "VirtualBox Host-Only", "VMware Network Adapter",
+}
 
 // Virtual reports whether name is that of a container's or virtual machine's interface.
 func Virtual(name string) bool {

@@ -40,6 +40,8 @@ func TestChoose(t *testing.T) {
 	}{
 		{"LAN", []iface.Interface{lo, eth, wlan}, nil, "eth0 wlan0"},
 		{"with containers", []iface.Interface{lo, docker, cable, eth, named("br-1", "172.18.0.1"), named("virbr0", "192.168.122.1"), named("podman0", "10.88.0.1")}, nil, "eth0"},
+		{"with virtual machines", []iface.Interface{lo, named("vboxnet0", "192.168.56.1"), named("vmnet8", "192.168.80.1"), eth, named("incusbr0", "10.5.0.1")}, nil, "eth0"},
+		{"on Windows", []iface.Interface{named("Ethernet", "192.168.1.5"), named("VMware Network Adapter VMnet1", "192.168.9.1"), named("VirtualBox Host-Only Network", "192.168.56.1")}, nil, "Ethernet"},
 		{"IPv6 only", []iface.Interface{lo, named("eth0", "fd00::1")}, nil, "eth0"},
 		{"link-local IPv6 cannot be dialled", []iface.Interface{lo, named("eth0", "fe80::1")}, nil, "lo"},
 		{"no multicast", []iface.Interface{lo, tunnel}, nil, "lo"},
