@@ -274,12 +274,15 @@ func (c *client) refused(resp *http.Response) error {
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
 		return bus.Errorf(bus.CodeInvalid, "%s cannot do this: %s", c, msg)
 	case s == http.StatusInternalServerError && !noMemory(msg):
-		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
+		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s answered with %w: %s", c, errFailed, msg))
 	case s >= 500, s < 400: // of a proxy, say, whose engine starts
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
 	}
 	return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 }
+
+// errFailed is of an engine that is there, and failed at this one request.
+var errFailed = errors.New("status 500")
 
 // String names the engine in errors, without a password that its address may hold.
 func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }

@@ -147,7 +147,7 @@ func (o *Ollama) traits(ctx context.Context, m ollamaModel) (traits, error) {
 	err := o.c.call(ctx, http.MethodPost, "/api/show", map[string]string{"model": m.Name}, &show)
 	var refused *bus.Error
 	switch {
-	case errors.As(err, &refused) && !bus.IsRetry(err) && ctx.Err() == nil:
+	case (errors.Is(err, errFailed) || errors.As(err, &refused) && !bus.IsRetry(err)) && ctx.Err() == nil:
 		// A model that the server lists and cannot describe is broken or just gone.
 		return traits{}, nil
 	case err != nil:

@@ -50,6 +50,28 @@ func TestOllamaModels(t *testing.T) {
 	}
 }
 
+// One model whose file is damaged takes none of the others with it; a server that is busy tells nothing of its models.
+func TestOllamaModelsBesideADamagedOne(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]int{404: 1, 500: 1, 503: 0} {
+		s := serve(t, map[string]http.HandlerFunc{
+			"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "GET /api/ps": text(ollamaNone),
+			"POST /api/show": func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if strings.Contains(string(body), "embed") {
+					status(code, `{"error":"invalid file magic"}`)(w, r)
+					return
+				}
+				fmt.Fprint(w, `{"capabilities":["completion"]}`)
+			},
+		})
+		models, err := probe(t, s).Models(t.Context())
+		if len(models) != want || (err == nil) != (want > 0) {
+			t.Errorf("%d: %+v, %v, want %d", code, models, err, want)
+		}
+	}
+}
+
 // Of models that were deleted nothing stays, for as long as the daemon runs: one that is back is asked about anew.
 func TestOllamaForgetsDeletedModels(t *testing.T) {
 	t.Parallel()
