@@ -8,6 +8,8 @@ import (
 	"errors"
 	"io"
 
+	"golang.org/x/net/html/charset"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
@@ -64,7 +66,9 @@ func (a *archive) part(name string, must bool, take func(*xml.Decoder) error) er
 	}
 	defer func() { _ = f.Close() }() // it was read
 	a.enough = false                 // of another part, at the end of that
-	return take(xml.NewDecoder(&capped{a: a, r: f, left: zipPart}))
+	x := xml.NewDecoder(&capped{a: a, r: f, left: zipPart})
+	x.CharsetReader, x.Entity = charset.NewReaderLabel, xml.HTMLEntity // as older EPUBs have
+	return take(x)
 }
 
 // bytes returns what is in a part of the archive.

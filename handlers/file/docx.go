@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/xml"
+	"errors"
 	"path"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func readDOCX(ctx context.Context, req bus.FileRequest) (bus.FileResult, error) 
 	return res, err
 }
 
-// readCore reads the title and the author: of an ODT who began it, if that is told.
+// readCore reads the title and the author: of an ODT who began it, if that is told. A part that is damaged tells what it can.
 func readCore(x *xml.Decoder, res *bus.FileResult) error {
 	at, first := "", ""
 	err := each(x, func(e xml.StartElement) {
@@ -66,6 +67,9 @@ func readCore(x *xml.Decoder, res *bus.FileResult) error {
 		}
 	})
 	res.Author = cmp.Or(first, res.Author)
+	if _, damaged := errors.AsType[*xml.SyntaxError](err); damaged {
+		return nil
+	}
 	return err
 }
 

@@ -127,6 +127,17 @@ func TestDOCXStylesOfListsAndHeadings(t *testing.T) {
 	}
 }
 
+// What a document says of itself may be damaged, and what it says is read.
+func TestDOCXWithDamagedProperties(t *testing.T) {
+	h := setup(t, file.Config{})
+	got, err := read(t, h, bus.FileRequest{Content: archiveOf(t,
+		"docProps/core.xml", `<coreProperties><creator>Ada</creator><title>Bees & hives</title></coreProperties>`,
+		"word/document.xml", `<document><p><r><t>Forty</t></r></p></document>`)})
+	if err != nil || got.Text != "Forty\n" || got.Author != "Ada" {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+}
+
 // Whatever an archive says, the part that is the document is within it.
 func TestDOCXWithoutItsDocument(t *testing.T) {
 	h := setup(t, file.Config{})

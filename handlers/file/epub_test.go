@@ -43,6 +43,19 @@ func TestEPUB(t *testing.T) {
 	}
 }
 
+// Older books tell of themselves in another charset, and with the entities of HTML.
+func TestEPUBInAnotherCharset(t *testing.T) {
+	h := setup(t, file.Config{})
+	for charset, title := range map[string]string{"ISO-8859-1": "B\xfccher &eacute;", "windows-1252": "B\xfccher &eacute;", "utf-8": "Bücher é"} {
+		got, err := read(t, h, bus.FileRequest{Content: archiveOf(t, "mimetype", epubType, "META-INF/container.xml", `<rootfile full-path="o"/>`,
+			"o", `<?xml version="1.0" encoding="`+charset+`"?><package><metadata><title>`+title+`</title></metadata><manifest><item id="a" href="a.html"/></manifest><spine><itemref idref="a"/></spine></package>`,
+			"a.html", "<p>Bees")})
+		if err != nil || got.Title != "Bücher é" || got.Text != "Bees\n" {
+			t.Errorf("%s: %+v, error %v", charset, got, err)
+		}
+	}
+}
+
 func TestEPUBNotRead(t *testing.T) {
 	h := setup(t, file.Config{})
 	locks := func(name string) string {
