@@ -46,6 +46,7 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 	if err := o.c.get(ctx, "/v1/models", &list); err != nil {
 		return nil, err
 	}
+	studio := o.studio(ctx, list)
 	var out []bus.ModelInfo
 	for _, m := range list.Data {
 		loaded := m.Status.Value == "" || m.Status.Value == "loaded"
@@ -59,7 +60,13 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 		if m.OwnedBy == ownerLlama && loaded {
 			info.Can = o.llamaCan(ctx, m.ID)
 		}
+		if told, ok := studio[m.ID]; ok {
+			told.fill(&info)
+		}
 		out = append(out, info)
+	}
+	if ctx.Err() != nil { // what was asked beside the list may be missing
+		return nil, o.c.unreachable(ctx, ctx.Err())
 	}
 	return out, nil
 }
