@@ -99,31 +99,41 @@ func (p *pdfReader) read(ctx context.Context, req bus.FileRequest, limit time.Du
 	return res, err
 }
 
-func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err error) {
+// openPDF opens a document, and tells how many pages it has.
+func openPDF(f pdfium.Pdfium, req bus.FileRequest) (doc references.FPDF_DOCUMENT, pages int, err error) {
 	name := named(req.Name)
-	doc, err := f.OpenDocument(&requests.OpenDocument{FileReader: bytes.NewReader(req.Content), FileReaderSize: int64(len(req.Content))})
+	opened, err := f.OpenDocument(&requests.OpenDocument{FileReader: bytes.NewReader(req.Content), FileReaderSize: int64(len(req.Content))})
 	switch {
 	case errors.Is(err, pdferr.ErrPassword):
-		return res, bus.Errorf(bus.CodeFailed, "%s has a password", name).
+		return doc, 0, bus.Errorf(bus.CodeFailed, "%s has a password", name).
 			WithHint("make a copy without: qpdf --decrypt --password=... IN.pdf OUT.pdf")
 	case errors.Is(err, pdferr.ErrSecurity):
-		return res, bus.Errorf(bus.CodeFailed, "%s is encrypted in a way that is not known", name)
+		return doc, 0, bus.Errorf(bus.CodeFailed, "%s is encrypted in a way that is not known", name)
 	case err != nil:
-		return res, broken(name, err)
+		return doc, 0, broken(name, err)
 	}
-	count, err := f.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: doc.Document})
+	count, err := f.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: opened.Document})
 	if err != nil {
-		return res, broken(name, err)
+		return doc, 0, broken(name, err)
+	}
+	return opened.Document, count.PageCount, nil
+}
+
+func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err error) {
+	name := named(req.Name)
+	doc, count, err := openPDF(f, req)
+	if err != nil {
+		return res, err
 	}
 	pages, err := bus.ParsePages(req.Pages)
 	if err != nil {
 		return res, err
 	}
-	res.Kind, res.Pages = kindPDF, count.PageCount
-	res.Title, res.Author = about(f, doc.Document, "Title"), about(f, doc.Document, "Author")
+	res.Kind, res.Pages = kindPDF, count
+	res.Title, res.Author = about(f, doc, "Title"), about(f, doc, "Author")
 	var w writer
 	read, bad, failed := 0, error(nil), 0
-	for n := 1; n <= count.PageCount && !w.full; n++ {
+	for n := 1; n <= count && !w.full; n++ {
 		if !pages.Has(n) {
 			continue
 		}
@@ -131,7 +141,7 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 			w.full = true
 			break
 		}
-		text, err := pageText(f, doc.Document, n)
+		text, err := pageText(f, doc, n)
 		switch {
 		case err != nil:
 			bad = fmt.Errorf("page %d: %w", n, err)
@@ -146,10 +156,10 @@ func readPDF(f pdfium.Pdfium, req bus.FileRequest) (res bus.FileResult, err erro
 		}
 	}
 	switch {
-	case count.PageCount == 0:
+	case count == 0:
 		return res, bus.Errorf(bus.CodeFailed, "%s has no pages", name)
 	case read == 0:
-		return res, errNoPage(name, req.Pages, count.PageCount)
+		return res, errNoPage(name, req.Pages, count)
 	case len(res.PagesEmpty) == read && bad != nil:
 		return res, broken(name, bad)
 	case len(res.PagesEmpty) == read:

@@ -68,13 +68,14 @@ func (a *archive) slides(main string) (parts []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return parts, a.part(main, true, func(x *xml.Decoder) error {
+	err = a.part(main, true, func(x *xml.Decoder) error {
 		return each(x, func(e xml.StartElement) {
 			if id := related(e); e.Name.Local == "sldId" && id != "" { // sections name them, too, without their part
 				parts = append(parts, relations[id].target)
 			}
 		}, ignore, ignore)
 	})
+	return parts, err
 }
 
 // slide reads one, and its notes, into s.

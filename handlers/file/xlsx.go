@@ -74,23 +74,8 @@ func (x *xlsx) read(main string, res *bus.FileResult) error {
 	if err := x.part("docProps/core.xml", false, func(d *xml.Decoder) error { return readCore(d, res) }); err != nil {
 		return err
 	}
-	type sheet struct {
-		name, part string
-		hidden     bool
-	}
-	var all []sheet
-	if err := x.part(main, true, func(d *xml.Decoder) error {
-		return each(d, func(e xml.StartElement) {
-			switch e.Name.Local {
-			case "workbookPr":
-				x.numbers.from1904 = isTrue(attr(e, "date1904"))
-			case "sheet":
-				if r := relations[related(e)]; r.typ == "worksheet" && len(all) < zipEntries { // else it is a chart alone
-					all = append(all, sheet{attr(e, "name"), r.target, attr(e, "state") != "" && attr(e, "state") != "visible"})
-				}
-			}
-		}, ignore, ignore)
-	}); err != nil {
+	all, err := x.readWorkbook(main, relations)
+	if err != nil {
 		return err
 	}
 	for _, s := range all {
@@ -105,6 +90,29 @@ func (x *xlsx) read(main string, res *bus.FileResult) error {
 		x.flush()
 	}
 	return nil
+}
+
+// sheet is where one is.
+type sheet struct {
+	name, part string
+	hidden     bool
+}
+
+// readWorkbook reads the main part: which sheets there are, and from when on days are counted.
+func (x *xlsx) readWorkbook(main string, relations map[string]relation) (all []sheet, err error) {
+	err = x.part(main, true, func(d *xml.Decoder) error {
+		return each(d, func(e xml.StartElement) {
+			switch e.Name.Local {
+			case "workbookPr":
+				x.numbers.from1904 = isTrue(attr(e, "date1904"))
+			case "sheet":
+				if r := relations[related(e)]; r.typ == "worksheet" && len(all) < zipEntries { // else it is a chart alone
+					all = append(all, sheet{attr(e, "name"), r.target, attr(e, "state") != "" && attr(e, "state") != "visible"})
+				}
+			}
+		}, ignore, ignore)
+	})
+	return all, err
 }
 
 // readStrings reads the texts that cells share.

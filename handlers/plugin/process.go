@@ -96,19 +96,22 @@ func (h *Handler) start() (*process, error) {
 	return p, nil
 }
 
-func (p *process) open(ctx context.Context) error {
-	m := p.h.Manifest
-	env := environment(p.temp)
-	var err error
+// command is what runs the plugin's program.
+func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
+	m, env := p.h.Manifest, environment(p.temp)
 	if m.Unconfined {
-		p.cmd = confine.Plain(ctx, p.h.Dir, env, m.Run)
-	} else {
-		p.cmd, err = confine.Command(ctx, p.h.cfg.Confiner, confine.Policy{
-			Dir: p.h.Dir, Read: m.Allow.Read, Write: append([]string{p.temp}, m.Allow.Write...),
-			Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore, Nice: m.Nice,
-		}, env, m.Run)
+		return confine.Plain(ctx, p.h.Dir, env, m.Run), nil
 	}
-	if err != nil {
+	return confine.Command(ctx, p.h.cfg.Confiner, confine.Policy{
+		Dir: p.h.Dir, Read: m.Allow.Read, Write: append([]string{p.temp}, m.Allow.Write...),
+		Network: m.Allow.Network, Processes: m.Allow.Processes, Memory: mapped*int64(m.Memory) + mappedMore, Nice: m.Nice,
+	}, env, m.Run)
+}
+
+// open starts the program, and what goes with it as long as it runs.
+func (p *process) open(ctx context.Context) (err error) {
+	m := p.h.Manifest
+	if p.cmd, err = p.command(ctx); err != nil {
 		return err
 	}
 	p.cmd.WaitDelay = p.h.cfg.Stop

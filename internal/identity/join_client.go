@@ -75,7 +75,15 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 	if err != nil {
 		return JoinResult{}, err
 	}
-	err = s.update(func(next *state) error {
+	if err := s.enter(t, r, fabric); err != nil {
+		return JoinResult{}, err
+	}
+	return s.joined(s.cur.Load(), t, false), nil
+}
+
+// enter puts the swarm of t, of which the inviter answered r and fabric, in place of this node's swarm of one.
+func (s *Store) enter(t Token, r roster, fabric []string) error {
+	return s.update(func(next *state) error {
 		if next.roster.gave(t) && next.roster.isMember(s.key.fp) {
 			return errUnchanged // a second Join was faster
 		}
@@ -89,10 +97,6 @@ func (s *Store) Join(ctx context.Context, token, name string) (JoinResult, error
 		*next = state{roster: r, fabric: fabric}
 		return nil
 	})
-	if err != nil {
-		return JoinResult{}, err
-	}
-	return s.joined(s.cur.Load(), t, false), nil
 }
 
 // Find asks the inviter of token, one of the swarm that this node is a member of, where its

@@ -134,12 +134,6 @@ func byWords(all []Hit, question string) (out []Hit) {
 	if len(wanted) == 0 {
 		return nil
 	}
-	type times struct{ word, n int }
-	type counted struct {
-		hit    Hit
-		has    []times
-		length int
-	}
 	var found []counted
 	with := make([]int, len(wanted))  // passages that have each word
 	tally := make([]int, len(wanted)) // of one passage
@@ -166,13 +160,27 @@ func byWords(all []Hit, question string) (out []Hit) {
 	}
 	mean := float64(total) / float64(max(len(all), 1))
 	for _, c := range found {
-		h := c.hit
-		for _, t := range c.has {
-			rare := math.Log(1 + (float64(len(all)-with[t.word])+0.5)/(float64(with[t.word])+0.5))
-			tf := float64(t.n)
-			h.Score += rare * tf * (bm25K + 1) / (tf + bm25K*(1-bm25B+bm25B*float64(c.length)/mean))
-		}
-		out = append(out, h)
+		out = append(out, c.scored(len(all), with, mean))
 	}
 	return out
+}
+
+// counted is a passage with the words of a question that it has, each with how often, and how many words it has in all.
+type counted struct {
+	hit    Hit
+	has    []times
+	length int
+}
+
+type times struct{ word, n int }
+
+// scored is c as a hit among so many passages, of which with tells how many have each word, and mean how many words they have.
+func (c counted) scored(passages int, with []int, mean float64) Hit {
+	h := c.hit
+	for _, t := range c.has {
+		rare := math.Log(1 + (float64(passages-with[t.word])+0.5)/(float64(with[t.word])+0.5))
+		tf := float64(t.n)
+		h.Score += rare * tf * (bm25K + 1) / (tf + bm25K*(1-bm25B+bm25B*float64(c.length)/mean))
+	}
+	return h
 }
