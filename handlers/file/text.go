@@ -5,9 +5,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/net/html/charset"
-
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 // readText makes UTF-8 of a plain text, whatever charset it is in.
@@ -15,7 +14,7 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 	content := req.Content
 	var res bus.FileResult
 	if res.Charset = "utf-8"; !utf8.Valid(content) {
-		e, name, certain := charset.DetermineEncoding(content, req.MediaType)
+		e, name, certain := markup.Charset(content, req.MediaType)
 		if certain || !mostlyUTF8(content) {
 			decoded, err := e.NewDecoder().Bytes(content)
 			if err != nil {

@@ -1,23 +1,26 @@
 package markup
 
 import (
+	"bytes"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/html/charset"
+	"golang.org/x/text/encoding"
 )
 
 // Decode returns a text as a string of UTF-8, and the name of the charset that it was in: that of a byte
 // order mark, of contentType, which may be empty, or of what HTML tells of itself, in this order. A text that
-// tells none is UTF-8 where it can be, and else windows-1252, of which Latin-1 is a part: that is how browsers
-// take it. A character may be cut at its end.
+// tells none is UTF-8 where it can be, and else what XML declares, or windows-1252, of which Latin-1 is a part: that is
+// how browsers take it. A character may be cut at its end.
 func Decode(body []byte, contentType string, asHTML bool) (text, name string) {
 	head := body
-	if !asHTML {
+	if !asHTML && !bytes.HasPrefix(body, []byte("<?xml")) {
 		head = head[:min(3, len(head))] // room for the mark alone: a text about HTML is not to be taken at its word
 	}
-	e, name, certain := charset.DetermineEncoding(head, contentType)
+	e, name, certain := Charset(head, contentType)
 	if !certain && utf8.Valid(withoutHalf(body)) {
 		return withoutMark(string(body)), "utf-8"
 	}
@@ -26,6 +29,22 @@ func Decode(body []byte, contentType string, asHTML bool) (text, name string) {
 		b = body // no decoder fails at what it does not know, but puts a mark in its place
 	}
 	return withoutMark(string(b)), name
+}
+
+// xmlDeclaration is at the beginning of XML that tells its charset.
+var xmlDeclaration = regexp.MustCompile(`^<\?xml\s[^>]*\sencoding=["']([A-Za-z0-9._:-]+)["']`)
+
+// Charset tells the charset of a text by its beginning and by contentType, as browsers do, or else by the declaration of XML.
+// It is certain where a byte order mark or contentType tells it, or HTML itself.
+func Charset(head []byte, contentType string) (e encoding.Encoding, name string, certain bool) {
+	e, name, certain = charset.DetermineEncoding(head, contentType)
+	if declared := xmlDeclaration.FindSubmatch(head); !certain && declared != nil {
+		// What can be read so far is not in UTF-16, whatever it says.
+		if by, called := charset.Lookup(string(declared[1])); by != nil && !strings.HasPrefix(called, "utf-16") {
+			return by, called, false
+		}
+	}
+	return e, name, certain
 }
 
 func withoutMark(s string) string {
