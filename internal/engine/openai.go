@@ -58,7 +58,7 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 			}
 		}
 		if m.OwnedBy == ownerLlama && loaded {
-			info.Can = o.llamaCan(ctx, m.ID)
+			o.askLlama(ctx, &info)
 		}
 		if told, ok := studio[m.ID]; ok {
 			told.fill(&info)
@@ -71,23 +71,31 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 	return out, nil
 }
 
-// llamaCan is what llama-server tells of a model that it has loaded; 0 where it does not tell. Whether one thinks it does not.
-func (o *OpenAI) llamaCan(ctx context.Context, model string) bus.Abilities {
+// askLlama puts into info what llama-server tells of a model that it has loaded, as far as it does: what it can do, but for
+// whether it thinks, and how long a context each request has, where its list has the one that it was trained for.
+func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
 	var props struct {
+		Settings struct {
+			NCtx int `json:"n_ctx"`
+		} `json:"default_generation_settings"`
 		Caps *struct {
 			Tools bool `json:"supports_tools"`
 		} `json:"chat_template_caps"`
 		Modalities struct{ Vision bool }
 	}
-	if o.c.get(ctx, "/props?"+url.Values{"model": {model}, "autoload": {"false"}}.Encode(), &props) != nil || props.Caps == nil {
-		return 0
+	if o.c.get(ctx, "/props?"+url.Values{"model": {info.Name}, "autoload": {"false"}}.Encode(), &props) != nil {
+		return
 	}
-	can := bus.Abilities(0) // one that makes vectors alone has a template, too
-	if props.Caps.Tools {
-		can |= bus.Answers | bus.Tools
+	if props.Settings.NCtx > 0 {
+		info.ContextLength = props.Settings.NCtx
+	}
+	if props.Caps == nil {
+		return
+	}
+	if props.Caps.Tools { // one that makes vectors alone has a template, too
+		info.Can |= bus.Answers | bus.Tools
 	}
 	if props.Modalities.Vision {
-		can |= bus.Answers | bus.Sees
+		info.Can |= bus.Answers | bus.Sees
 	}
-	return can
 }

@@ -160,6 +160,24 @@ func TestOpenAIPromptsThatAreTooLong(t *testing.T) {
 	}
 }
 
+// A llama-server lists how long a context the model was trained for; what it was started with it tells elsewhere.
+func TestLlamaServerTellsItsContext(t *testing.T) {
+	t.Parallel()
+	for props, want := range map[string]int{
+		`{"default_generation_settings":{"n_ctx":4096},"chat_template_caps":{"supports_tools":true}}`: 4096,
+		`{"default_generation_settings":{"n_ctx":4096}}`:                                              4096,
+		`{"total_slots":1}`: 131072,
+	} {
+		s := serve(t, map[string]http.HandlerFunc{
+			"GET /v1/models": text(`{"data":[{"id":"one","owned_by":"llamacpp","meta":{"n_ctx_train":131072}}]}`), "GET /props": text(props),
+		})
+		models, err := probe(t, s).Models(t.Context())
+		if err != nil || len(models) != 1 || models[0].ContextLength != want {
+			t.Errorf("%s: %+v, %v, want %d", props, models, err, want)
+		}
+	}
+}
+
 // A llama-server tells which models it has loaded, and what they can do; one that is not loaded is not asked for, which would
 // load it.
 func TestLlamaServerTellsAbilities(t *testing.T) {
