@@ -79,7 +79,7 @@ func (o *Ollama) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 	if err := o.c.get(ctx, "/api/tags", &installed); err != nil {
 		return nil, err
 	}
-	if err := o.c.get(ctx, "/api/ps", &loaded); err != nil {
+	if err := o.c.get(ctx, "/api/ps", &loaded); err != nil && !answered(err) { // versions before 0.1.38 do not tell
 		return nil, err
 	}
 	var out []bus.ModelInfo

@@ -50,6 +50,21 @@ func TestOllamaModels(t *testing.T) {
 	}
 }
 
+// Who speaks as Ollama did before it told which models are loaded, or as others that do not, is an engine all the same.
+func TestOllamaModelsWithoutThoseLoaded(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]int{404: 2, 405: 2, 503: 0} {
+		s := serve(t, map[string]http.HandlerFunc{
+			"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
+			"GET /api/ps": status(code, "not here"),
+		})
+		models, err := probe(t, s).Models(t.Context())
+		if len(models) != want || (err == nil) != (want > 0) || want > 0 && models[0].Loaded {
+			t.Errorf("%d: %+v, %v, want %d", code, models, err, want)
+		}
+	}
+}
+
 // One model whose file is damaged takes none of the others with it; a server that is busy tells nothing of its models.
 func TestOllamaModelsBesideADamagedOne(t *testing.T) {
 	t.Parallel()
