@@ -51,6 +51,31 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// What stands below a cell that reaches over others stays under its own head.
+func TestTablesWithMergedCells(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ table, want string }{
+		"two heads over two columns": {
+			`<tr><th rowspan=2>hive<th colspan=2>2025<th colspan=2>2026<tr><th>spring<th>autumn<th>spring<th>autumn<tr><td>A<td>1<td>2<td>3<td>4<tr><td colspan=3>sum<td>7<td>8`,
+			"| hive | 2025 |  | 2026 |  |\n|---|---|---|---|---|\n|  | spring | autumn | spring | autumn |\n| A | 1 | 2 | 3 | 4 |\n| sum |  |  | 7 | 8 |",
+		},
+		"rows on both sides": {
+			`<tr><th>a<th>b<th>c<tr><td rowspan=2>1<td>2<td rowspan=3>3<tr><td>4<tr><td>5<td>6<tr><td>7<td>8<td>9`,
+			"| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |\n|  | 4 |  |\n| 5 | 6 |  |\n| 7 | 8 | 9 |",
+		},
+		"over both": {
+			`<thead><tr><th>a<th>b<th>c<tbody><tr><td colspan=2 rowspan=2>1<td>2<tr><td>3<tbody><tr><td rowspan=9>4<td>5<td>6<tbody><tr><td>7<td>8<td>9`,
+			"| a | b | c |\n|---|---|---|\n| 1 |  | 2 |\n|  |  | 3 |\n| 4 | 5 | 6 |\n| 7 | 8 | 9 |",
+		},
+		"none": {`<tr><th>a<th>b<tr><td>1<td>2`, "| a | b |\n|---|---|\n| 1 | 2 |"},
+	} {
+		r, err := web.Read("text/html", []byte("<p>Bees</p><table>"+c.table+"</table>"), bus.FetchRequest{Format: bus.FormatMarkdown, MaxBytes: bus.DefaultPage})
+		if want := "Bees\n\n" + c.want + "\n"; err != nil || r.Text != want {
+			t.Errorf("%s: error %v\n%s\nwant\n%s", name, err, r.Text, want)
+		}
+	}
+}
+
 // A page that is no article is there as a whole.
 func TestPageOfLinks(t *testing.T) {
 	t.Parallel()
