@@ -114,7 +114,7 @@ func render(node *html.Node, plain bool) (string, error) {
 		err := readability.Article{Node: node}.RenderText(&b)
 		return b.String(), err
 	}
-	unspan(node)
+	tables(node)
 	c := converter.NewConverter(converter.WithPlugins(
 		base.NewBasePlugin(), commonmark.NewCommonmarkPlugin(), strikethrough.NewStrikethroughPlugin(),
 		// Cells that are filled up to the width of the longest make many megabytes of a few.
