@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"strconv"
 	"strings"
+
+	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 const (
@@ -29,6 +31,7 @@ type body struct {
 	tables []*table
 	skip   int    // inside of what says the same again
 	text   bool   // inside of w:t
+	raised bool   // the text of the present w:r is
 	inList bool   // the last paragraph was of a list
 	list   string // the last list, by its number; deeper levels may have others
 }
@@ -79,11 +82,17 @@ func (b *body) finish() {
 
 // each calls start and end for every element, and takes in the text within w:t.
 func (b *body) each(x *xml.Decoder, start func(xml.StartElement), end func(string)) error {
-	return each(x, start, end, func(s string) {
-		if b.text && b.skip == 0 && !b.out.full {
-			b.write(s)
-		}
-	})
+	return each(x, start, end, b.chars)
+}
+
+func (b *body) chars(s string) {
+	if !b.text || b.skip > 0 || b.out.full {
+		return
+	}
+	if b.raised {
+		s = markup.Raised(s)
+	}
+	b.write(s)
 }
 
 // readNotes reads the texts of footnotes, or of endnotes.
@@ -148,6 +157,8 @@ func (b *body) start(e xml.StartElement) {
 		p.num = attr(e, "val")
 	case "t":
 		b.text = true
+	case "vertAlign":
+		b.raised = attr(e, "val") == "superscript"
 	case "tab":
 		if len(e.Attr) == 0 { // one with is a tab stop
 			b.write("\t")
@@ -206,6 +217,8 @@ func (b *body) end(name string) {
 	switch name {
 	case "t":
 		b.text = false
+	case "r":
+		b.raised = false
 	case "hyperlink":
 		b.endLink(b.para())
 	case "p":

@@ -108,11 +108,7 @@ func newPPTX(s *slide, plain bool, links map[string]string, ofNotes bool) *pptx 
 }
 
 func (p *pptx) read(x *xml.Decoder) error {
-	return each(x, p.start, p.end, func(s string) {
-		if p.text && p.skip == 0 && !p.out.full {
-			p.write(s)
-		}
-	})
+	return each(x, p.start, p.end, func(s string) { p.chars(s) }) // of the shape that is read then
 }
 
 func (p *pptx) start(e xml.StartElement) {
@@ -129,6 +125,9 @@ func (p *pptx) start(e xml.StartElement) {
 		p.placeholder = cmp.Or(attr(e, "type"), "obj")
 	case "r", "fld":
 		p.run = true
+	case "rPr":
+		baseline, _ := strconv.Atoi(attr(e, "baseline"))
+		p.raised = baseline > 0
 	case "pPr":
 		p.para().depth, _ = strconv.Atoi(attr(e, "lvl"))
 	case "buNone", "buChar", "buBlip", "buAutoNum":
@@ -176,7 +175,7 @@ func (p *pptx) end(name string) {
 	}
 	switch name {
 	case "r", "fld":
-		p.run = false
+		p.run, p.raised = false, false
 		p.endLink(p.para())
 	case "sp", "graphicFrame":
 		text := p.out.b.String()

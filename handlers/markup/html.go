@@ -185,13 +185,15 @@ func runes(node *html.Node) (n int) {
 }
 
 // lighten takes out of a part of a page what has no meaning as text: pictures that are in their own address,
-// links that are programs, and what nobody reads.
+// links that are programs, and what nobody reads. What is raised comes into its line.
 func lighten(node *html.Node) {
 	var drop []*html.Node
 	for d := range node.Descendants() {
 		switch {
 		case unseen[d.DataAtom] && d.DataAtom != atom.Head, d.DataAtom == atom.Img && hasScheme(d, "src", "data"):
 			drop = append(drop, d)
+		case d.DataAtom == atom.Sup:
+			lower(d)
 		case d.DataAtom == atom.A && hasScheme(d, "href", "javascript"):
 			d.Attr = slices.DeleteFunc(d.Attr, func(a html.Attribute) bool { return a.Key == "href" })
 		}

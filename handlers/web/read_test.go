@@ -51,6 +51,18 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// A million is no hundred and six.
+func TestExponents(t *testing.T) {
+	t.Parallel()
+	page := `<p>10<sup>6</sup> bees, 10<sup> −3</sup> g, 4 m<sup>2</sup>, x<sup>n</sup>, the 1<sup>st</sup>, H<sub>2</sub>O, Ada<sup>[1]</sup>, Bob<sup><a href="#2">2</a></sup></p>`
+	for _, format := range []string{bus.FormatMarkdown, bus.FormatText} {
+		r, err := web.Read("text/html", []byte(page), bus.FetchRequest{Format: format, MaxBytes: bus.DefaultPage})
+		if err != nil || !strings.HasPrefix(r.Text, "10^6 bees, 10^−3 g, 4 m^2, x^n, the 1st, H2O, Ada") || strings.Count(r.Text, "^") != 4 {
+			t.Errorf("%s: %q, error %v", format, r.Text, err)
+		}
+	}
+}
+
 // What stands below a cell that reaches over others stays under its own head, and what is in two cells stays apart.
 func TestTables(t *testing.T) {
 	t.Parallel()
