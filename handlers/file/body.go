@@ -159,6 +159,9 @@ func (b *body) start(e xml.StartElement) {
 		b.text = true
 	case "vertAlign":
 		b.raised = attr(e, "val") == "superscript"
+	case "position": // in half points, as LibreOffice has it
+		above, _ := strconv.Atoi(attr(e, "val"))
+		b.raised = b.raised || above > 0
 	case "tab":
 		if len(e.Attr) == 0 { // one with is a tab stop
 			b.write("\t")

@@ -50,7 +50,7 @@ func (o *odp) start(e xml.StartElement) {
 		o.slide, o.wanted, o.ofNotes = &slide{hidden: o.hiding.hidden[attr(e, "style-name")]}, o.deck.wants(o.deck.number), false
 	case o.slide == nil:
 		o.pageStyle(e)
-		o.listStyle(e)
+		o.textStyle(e)
 	case name == "notes":
 		o.ofNotes = true
 	default: // a shape, or a comment, which is skipped by what reads shapes

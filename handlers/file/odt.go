@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 // odtNames are the elements of an ODT that mean what one of a DOCX does, with the name of that.
@@ -23,10 +24,13 @@ const odtSpaces = 100
 // odt is the text of an ODT, as it is made (OpenDocument 1.3, part 3).
 type odt struct {
 	*body
-	lists []string // the styles of the lists around the present paragraph, the outermost first
-	item  bool     // an item of a list begins
-	style string   // of lists, which is being read
-	above []*body  // the texts in which a note stands
+	lists []string        // the styles of the lists around the present paragraph, the outermost first
+	item  bool            // an item of a list begins
+	style string          // of lists, which is being read
+	named string          // the style of texts that is being read
+	super map[string]bool // the styles of texts that stand raised
+	spans []string        // the styles of the texts around the present one
+	above []*body         // the texts in which a note stands
 }
 
 // readODT makes text of an ODT.
@@ -70,11 +74,21 @@ func readOpenDocument(ctx context.Context, req bus.FileRequest, kind string, res
 }
 
 // readStyles reads which lists are numbered.
-func (o *odt) readStyles(x *xml.Decoder) error { return each(x, o.listStyle, ignore, ignore) }
+func (o *odt) readStyles(x *xml.Decoder) error { return each(x, o.textStyle, ignore, ignore) }
 
-// listStyle takes in the style of a list.
-func (o *odt) listStyle(e xml.StartElement) {
+// textStyle takes in the style of a list, or of a text.
+func (o *odt) textStyle(e xml.StartElement) {
 	switch e.Name.Local {
+	case "style":
+		o.named = attr(e, "name")
+	case "text-properties":
+		where, _, _ := strings.Cut(attr(e, "text-position"), " ") // a percentage, or super or sub
+		if above, _ := strconv.Atoi(strings.TrimSuffix(where, "%")); above > 0 || where == "super" {
+			if o.super == nil {
+				o.super = map[string]bool{}
+			}
+			o.super[o.named] = true
+		}
 	case "list-style":
 		o.style = attr(e, "name")
 	case "list-level-style-number":
@@ -92,9 +106,14 @@ func (o *odt) read(x *xml.Decoder) error {
 
 // chars takes in the text within a paragraph.
 func (o *odt) chars(s string) {
-	if o.skip == 0 && len(o.paras) > 0 && !o.out.full {
-		o.write(odtBlanks.Replace(s))
+	if o.skip > 0 || len(o.paras) == 0 || o.out.full {
+		return
 	}
+	s = odtBlanks.Replace(s)
+	if n := len(o.spans); n > 0 && o.super[o.spans[n-1]] {
+		s = markup.Raised(s)
+	}
+	o.write(s)
 }
 
 // odtBlanks makes blanks of what has elements where it is meant.
@@ -133,11 +152,13 @@ func (o *odt) start(e xml.StartElement) {
 		o.write("\n")
 	case "a":
 		o.beginLink(o.para(), oneLine(attr(e, "href")))
+	case "span":
+		o.spans = append(o.spans, attr(e, "style-name"))
 	case "note":
 		o.above = append(o.above, o.body)
 		o.body = &body{plain: o.plain, numbers: o.numbers}
 	default:
-		o.listStyle(e)
+		o.textStyle(e)
 		if as := odtNames[name]; as != "" {
 			o.body.start(xml.StartElement{Name: xml.Name{Local: as}})
 		}
@@ -158,6 +179,8 @@ func (o *odt) end(name string) {
 		o.body.end("p")
 	case "a":
 		o.endLink(o.para())
+	case "span":
+		o.spans = o.spans[:len(o.spans)-1]
 	case "note":
 		note, n := o.body, len(o.above)-1
 		o.body, o.above = o.above[n], o.above[:n]

@@ -30,7 +30,13 @@ func TestODT(t *testing.T) {
 			`<p>Bees<note><note-citation>i</note-citation><note-body><p>Insects,</p><p>small.</p></note-body></note> fly<note><note-body><p>Far.</p></note-body></note>.</p>`,
 			"Bees[^1] fly[^2].\n\n[^1]: Insects, small.\n[^2]: Far.\n",
 		},
-		"a merged cell":  {`<table><table-row><table-cell><p>a</p></table-cell><covered-table-cell/></table-row></table>`, "| a |  |\n| --- | --- |\n"},
+		"a merged cell": {`<table><table-row><table-cell><p>a</p></table-cell><covered-table-cell/></table-row></table>`, "| a |  |\n| --- | --- |\n"},
+		"an exponent": {
+			`<automatic-styles><style name="T1"><text-properties text-position="super 58%"/></style><style name="T2"><text-properties text-position="-8% 58%"/></style>` +
+				`<style name="T3"><text-properties text-position="33% 80%"/></style></automatic-styles>` +
+				`<p>10<span style-name="T1">6<span style-name="T2">7</span></span> bees, H<span style-name="T2">2</span>O, 4 m<span style-name="T3">2</span></p>`,
+			"10^67 bees, H2O, 4 m^2\n",
+		},
 		"a bare heading": {`<h>Bees</h><h outline-level="3">Far</h>`, "# Bees\n\n### Far\n"},
 	} {
 		got, err := read(t, h, bus.FileRequest{Content: odt(t, c.content)})
