@@ -194,6 +194,9 @@ func lighten(node *html.Node) {
 			drop = append(drop, d)
 		case d.DataAtom == atom.Sup:
 			lower(d)
+		case d.DataAtom == atom.Summary: // it would run into what follows
+			rename(d, atom.P)
+			d.Parent.InsertBefore(&html.Node{Type: html.ElementNode, DataAtom: atom.Br, Data: "br"}, d.NextSibling)
 		case d.DataAtom == atom.A && hasScheme(d, "href", "javascript"):
 			d.Attr = slices.DeleteFunc(d.Attr, func(a html.Attribute) bool { return a.Key == "href" })
 		}

@@ -51,6 +51,18 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// What opens and shuts on a page is open here, with its head on a line of its own.
+func TestDetails(t *testing.T) {
+	t.Parallel()
+	page := "<p>Bees</p><details><summary>Hives in 2025</summary>17</details><details><summary><h3>Honey</h3></summary><p>40 kg</details>"
+	for format, want := range map[string]string{bus.FormatMarkdown: "Bees\n\nHives in 2025\n\n17\n\n### Honey\n\n40 kg\n", bus.FormatText: "Bees\n\nHives in 2025\n17\n\nHoney\n\n40 kg\n"} {
+		r, err := web.Read("text/html", []byte(page), bus.FetchRequest{Format: format, MaxBytes: bus.DefaultPage})
+		if err != nil || r.Text != want {
+			t.Errorf("%s: %q, error %v, want %q", format, r.Text, err, want)
+		}
+	}
+}
+
 // A million is no hundred and six.
 func TestExponents(t *testing.T) {
 	t.Parallel()
