@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func FuzzMessages(f *testing.F) {
 	seed("cancel", bus.TaskRequest{ID: "t1"})
 	seed("resend", map[string]any{"attempt": 1, "from": -3})
 	seed("shown", map[string]any{"attempt": 2})
-	seed("out", map[string]any{"nonce": "y", "attempt": 2, "seq": 0, "node": other, "data": map[string]any{}, "after": map[string]any{"attempt": 1, "chunks": 1 << 62}})
+	seed("out", map[string]any{"nonce": "y", "attempt": 2, "seq": 0, "node": other, "data": map[string]any{}, "after": map[string]any{"attempt": 1, "chunks": math.MaxInt}})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id, "custodian": "none"}})
 	seed("kept", map[string]any{"job": map[string]any{"task": task, "submitter": id}, "final": final})
 	for _, blob := range []map[string]any{{"sha256": strings.Repeat("0a", 32), "size": 1 << 20}, {"sha256": "/../../x", "size": -1}} {

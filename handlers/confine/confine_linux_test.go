@@ -119,7 +119,7 @@ var deeds = map[string]func(string) error{
 		return err
 	},
 	"orphan": func(high string) error {
-		return errno(unix.RawSyscall(unix.SYS_PRCTL, uintptr(number(high))<<32|unix.PR_SET_PDEATHSIG, 0, 0))
+		return errno(unix.RawSyscall(unix.SYS_PRCTL, uintptr(uint64(number(high))<<32|unix.PR_SET_PDEATHSIG), 0, 0))
 	},
 	"own":  func(pid string) error { _, err := unix.FcntlInt(0, unix.F_SETOWN, number(pid)); return err },
 	"hide": func(string) error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) },
