@@ -80,6 +80,13 @@ type logTo struct {
 	close func()
 }
 
+// takeLibraries has libraries that know only the standard log write here, as details: zeroconf tells each time that it
+// announces a node that there is no IPv6.
+func (l logTo) takeLibraries() {
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	slog.SetDefault(l.Logger)
+}
+
 // open opens the log that the flags ask for; w is standard error.
 func (l *logFlags) open(w io.Writer) (logTo, error) {
 	if err := l.validate(); err != nil {

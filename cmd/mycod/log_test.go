@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -92,6 +93,33 @@ func (f *fickle) Write(p []byte) (int, error) {
 		return n, syscall.ENOSPC
 	}
 	return f.Buffer.Write(p)
+}
+
+// What a library writes to the standard log is in the log file, if details are, and nowhere else. Not parallel: there is
+// one standard log.
+func TestLogOfLibraries(t *testing.T) {
+	before, out := slog.Default(), log.Writer()
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(out)
+		slog.SetLogLoggerLevel(slog.LevelInfo)
+	})
+	for level, want := range map[string]bool{"debug": true, "info": false} {
+		file := filepath.Join(t.TempDir(), "mycod.log")
+		var errs bytes.Buffer
+		log.SetOutput(&errs)
+		to, err := (&logFlags{LogFile: file, LogSize: 1, LogKeep: 1, LogAge: 1, LogLevel: level}).open(&errs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.takeLibraries()
+		log.Print("[zeroconf] no suitable IPv6 interface")
+		to.close()
+		text, err := os.ReadFile(file)
+		if got := strings.Contains(string(text), `"level":"DEBUG","msg":"[zeroconf] no suitable IPv6 interface"`); got != want || err != nil || errs.Len() > 0 {
+			t.Errorf("with level %s the log is %q (%v), and standard error %q", level, text, err, &errs)
+		}
+	}
 }
 
 // A disk without room stops neither who logs nor, for good, the log; that lines are missing is told.

@@ -102,6 +102,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		return c.settings.explain(err)
 	}
 	defer log.close()
+	log.takeLibraries()
 	cfg.Log = log.place
 	if c.settings != nil {
 		log.Info("read settings", "file", c.settings.path, "set", slices.Sorted(maps.Keys(c.settings.values)))
