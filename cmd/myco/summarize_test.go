@@ -96,7 +96,7 @@ func TestReadPrintsAnObjectEach(t *testing.T) {
 		want []string // what each line has
 	}{
 		{[]string{bad}, []string{`{"error":{`}},
-		{[]string{bad, one, bad + "x"}, []string{`/bad.txt","task_id":`, `"text":"first`, `/bad.txtx","duration_ms":`}},
+		{[]string{bad, one, bad + "x"}, []string{`bad.txt","task_id":`, `"text":"first`, `bad.txtx","duration_ms":`}},
 	} {
 		o := d.myco(append([]string{"--json", "read"}, c.args...)...).want(t, 1, `"bad.txt" is broken`)
 		lines := strings.Split(strings.TrimSuffix(o.out, "\n"), "\n")
