@@ -79,7 +79,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	cmd.Env = []string{"GOMAXPROCS=2"} // and nothing of this process
 	cmd.Stdin = io.MultiReader(bytes.NewReader(head), bytes.NewReader([]byte("\n")), bytes.NewReader(body))
 	cmd.WaitDelay = time.Second
-	said := words{most: p.Memory}
+	said := words{most: p.Memory, stop: cancel}
 	cmd.Stdout = &said
 	var out outcome
 	if err = cmd.Run(); err == nil {
@@ -110,13 +110,15 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 // words are what the process says: no more than it may have in its memory, for what it reads may have taken it over.
 type words struct {
 	b    bytes.Buffer
-	most int64 // bytes
+	most int64  // bytes
+	stop func() // ends a process that says more
 	over bool
 }
 
 // Write implements io.Writer.
 func (w *words) Write(p []byte) (int, error) {
 	if w.over = int64(w.b.Len()+len(p)) > w.most; w.over {
+		w.stop() // it may write on, whatever becomes of that
 		return 0, io.ErrShortWrite
 	}
 	return w.b.Write(p)
