@@ -12,21 +12,21 @@ command -v qemu-system-aarch64 >/dev/null && command -v cpio >/dev/null ||
 # fetch ARCH KERNEL: Debian's kernel and busybox for ARCH, into $work/ARCH, past what apt knows of this machine.
 fetch() {
   local to=$work/$1 apt kernel
-  mkdir -p "$to"/{state/lists/partial,cache/archives/partial,root}
+  mkdir -p "$to"/{state/lists/partial,cache/archives/partial,tree}
   touch "$to/state/status"
   apt=(apt-get -qq -o "APT::Architecture=$1" -o "APT::Architectures=$1" -o "Dir::State=$to/state" -o "Dir::State::status=$to/state/status"
     -o "Dir::Cache=$to/cache" -o APT::Sandbox::User=root)
   "${apt[@]}" update || echo "some lists could not be fetched; going on with the others"
   kernel=$(apt-cache "${apt[@]:2}" depends "$2" | sed -n 's/.*Depends: \(linux-image-[^: ]*\).*/\1/p')
   (cd "$to" && "${apt[@]}" download "$kernel" busybox-static)
-  for deb in "$to"/*.deb; do dpkg-deb -x "$deb" "$to/root"; done
+  for deb in "$to"/*.deb; do dpkg-deb -x "$deb" "$to/tree"; done
 }
 
 # boot ARCH GOARCH QEMU CPU CONSOLE: runs the tests on the fetched kernel. They are all that this machine has beside busybox.
 boot() {
   local to=$work/$1 disk=$work/$1/disk package
   mkdir -p "$disk"/{bin,dev,etc,proc,run,sys,tmp,usr,tests}
-  install "$to"/root/bin/busybox "$disk/bin/busybox"
+  install "$to"/tree/bin/busybox "$disk/bin/busybox"
   ln -s ../bin "$disk/usr/bin"
   echo 'root:x:0:0:root:/tmp:/bin/sh' >"$disk/etc/passwd"
   echo '127.0.0.1 localhost' >"$disk/etc/hosts"
@@ -55,7 +55,7 @@ poweroff -f
 INIT
   chmod +x "$disk/init"
   (cd "$disk" && find . | cpio -o -H newc --quiet | gzip -1) >"$to/initrd"
-  timeout 900 "$3" -M virt -cpu "$4" -smp 2 -m 3G -nographic -no-reboot -net none -kernel "$to"/root/boot/vmlinuz-* -initrd "$to/initrd" \
+  timeout 900 "$3" -M virt -cpu "$4" -smp 2 -m 3G -nographic -no-reboot -net none -kernel "$to"/tree/boot/vmlinuz-* -initrd "$to/initrd" \
     -append "console=$5 quiet panic=-1" </dev/null | tee "$to/log"
   [ "$(grep -c '^green: ' "$to/log")" = 3 ] && ! grep 'SKIP' "$to/log"
 }
