@@ -198,7 +198,7 @@ func (q *responsesQuestion) storeFor(g *Gateway, r *http.Request, in responsesIn
 func (item responsesItem) size() int {
 	n := storedItem + len(item.ID) + len(item.Role) + len(item.Name) + len(item.Namespace) + len(item.Arguments) + len(item.CallID) + len(item.EncryptedContent)
 	for _, s := range item.Summary {
-		n += len(s.Text)
+		n += 16 + len(s.Text) // with where that is
 	}
 	for _, c := range []openAIContent{item.Content, item.Output} {
 		n += len(c.text)

@@ -74,6 +74,7 @@ func TestSizeOfAResponse(t *testing.T) {
 		{CallID: long},
 		{EncryptedContent: long},
 		{Summary: []struct{ Text string }{{long}}},
+		{Summary: make([]struct{ Text string }, 1<<16)},
 		{Content: openAIContent{text: long}},
 		{Output: openAIContent{text: long}},
 		{Content: openAIContent{parts: []openAIPart{{Text: long}}}},
