@@ -55,9 +55,9 @@ func FuzzLines(f *testing.F) {
 		}
 		// And as what a batch has come to.
 		done := map[int]bool{}
-		out, n, err := partial(path, "batch_x", done)
-		if err != nil || len(done) > n {
-			t.Fatalf("%d outcomes of %d lines, %v", n, len(done), err)
+		out, come, err := partial(path, "batch_x", done)
+		if err != nil || len(done) > come.n {
+			t.Fatalf("%d outcomes of %d lines, %v", come.n, len(done), err)
 		}
 		if err := out.Close(); err != nil {
 			t.Error(err)

@@ -29,6 +29,9 @@ type failure struct {
 	Message string `json:"message"`
 }
 
+// lateCode is the failure of a request without an answer in time.
+const lateCode = "batch_expired"
+
 // outcomePrefix is how the ids of a batch's outcomes begin, before the number of the line.
 func outcomePrefix(batch string) string {
 	return "batch_req_" + strings.TrimPrefix(batch, batchPrefix) + "_"
@@ -44,29 +47,36 @@ func number(batch, id string) int {
 	return max(n, 0)
 }
 
-// partial opens what a batch has come to so far, to be added to, and tells of which lines. What was cut off is left out, and all
-// behind it.
-func partial(path, batch string, done map[int]bool) (out *os.File, n int, err error) {
-	out, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, 0, err
-	}
-	n, good, err := whole(out, batch, done)
-	if err == nil {
-		err = out.Truncate(good)
-	}
-	if err == nil {
-		_, err = out.Seek(good, io.SeekStart)
-	}
-	if err != nil {
-		return nil, 0, errors.Join(err, out.Close())
-	}
-	return out, n, nil
+// sofar is what a part of a batch has come to: how many outcomes, the bytes of these, and whether one came too late.
+type sofar struct {
+	n    int
+	size int64
+	late bool
 }
 
-// whole reads outcomes until one is not whole. It tells how many they are, how many bytes they take, and adds their lines to done.
-func whole(in io.Reader, batch string, done map[int]bool) (n int, size int64, err error) {
-	for r := bufio.NewReader(in); ; n++ {
+// partial opens what a batch has come to so far, to be added to, and tells of which lines. What was cut off is left out, and all
+// behind it.
+func partial(path, batch string, done map[int]bool) (out *os.File, come sofar, err error) {
+	out, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, sofar{}, err
+	}
+	come, err = whole(out, batch, done)
+	if err == nil {
+		err = out.Truncate(come.size)
+	}
+	if err == nil {
+		_, err = out.Seek(come.size, io.SeekStart)
+	}
+	if err != nil {
+		return nil, sofar{}, errors.Join(err, out.Close())
+	}
+	return out, come, nil
+}
+
+// whole reads outcomes until one is not whole, and adds their lines to done.
+func whole(in io.Reader, batch string, done map[int]bool) (come sofar, err error) {
+	for r := bufio.NewReader(in); ; come.n++ {
 		var data []byte
 		if data, err = r.ReadBytes('\n'); err != nil {
 			break
@@ -76,10 +86,11 @@ func whole(in io.Reader, batch string, done map[int]bool) (n int, size int64, er
 			break
 		}
 		done[number(batch, o.ID)] = true
-		size += int64(len(data))
+		come.size += int64(len(data))
+		come.late = come.late || o.Error != nil && o.Error.Code == lateCode
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return n, size, err
+	return come, err
 }

@@ -47,23 +47,19 @@ func newRun(s *Store, w *work, b Batch, in *os.File) *run {
 	return &run{s: s, w: w, b: b, in: in, entering: make(chan struct{}, 1), done: map[int]bool{}}
 }
 
-// open opens what the batch has come to so far.
+// open opens what the batch has come to so far. Whether it is late is told there alone until its end is on disk.
 func (r *run) open() (err error) {
-	var done, erred int
+	var done, erred sofar
 	if r.out, done, err = partial(r.s.path(partID(r.b.ID, answerPart)), r.b.ID, r.done); err != nil {
 		return err
 	}
 	if r.errs, erred, err = partial(r.s.path(partID(r.b.ID, errorPart)), r.b.ID, r.done); err != nil {
 		return errors.Join(err, r.out.Close())
 	}
-	for _, part := range []*os.File{r.out, r.errs} {
-		if info, err := part.Stat(); err == nil {
-			r.held += info.Size()
-		}
-	}
+	r.held = done.size + erred.size
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	r.w.Done, r.w.Erred = done, erred
+	r.w.Done, r.w.Erred, r.w.Late = done.n, erred.n, erred.late
 	r.s.coming[r.b.User] += r.held
 	return nil
 }
@@ -167,7 +163,7 @@ func (r *run) has(l line) bool {
 
 // late tells of all requests without an answer that they came too late.
 func (r *run) late() error {
-	n, err := r.leave("batch_expired", errExpired)
+	n, err := r.leave(lateCode, errExpired)
 	if err != nil || n == 0 {
 		return err
 	}

@@ -151,6 +151,27 @@ func TestAnsweredInTime(t *testing.T) {
 	}
 }
 
+// A batch is late after a restart, too, which came when all that has no answer was told of and the end was not on disk.
+func TestLateBeforeARestart(t *testing.T) {
+	t.Parallel()
+	s, w := begun(t, nil)
+	r := validatedRun(t, s, w)
+	if err := r.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.late(), r.close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = s.batches[w.id]
+	if err := s.finish(t.Context(), w); err != nil || w.Status != Expired || w.Erred != 2 {
+		t.Errorf("%+v, %v", w.Batch, err)
+	}
+}
+
 // A validation ends with the program.
 func TestValidationEnds(t *testing.T) {
 	t.Parallel()
@@ -168,12 +189,12 @@ func TestOutcomesThatCannotBeRead(t *testing.T) {
 	broken := errors.New("the disk")
 	first := `{"id":"batch_req_x_1"}` + "\n"
 	done := map[int]bool{}
-	if _, _, err := whole(io.MultiReader(strings.NewReader(first), iotest.ErrReader(broken)), "batch_x", done); !errors.Is(err, broken) {
+	if _, err := whole(io.MultiReader(strings.NewReader(first), iotest.ErrReader(broken)), "batch_x", done); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 	for _, cut := range []string{"", `{"id":"batch_req_x_2"}`, `{"id":"batch_req_y_2"}` + "\n", `{"id":"batch_req_x_0"}` + "\n", "\x00\x00\n"} {
-		if n, size, err := whole(strings.NewReader(first+cut), "batch_x", done); n != 1 || size != int64(len(first)) || err != nil || !done[1] || len(done) != 1 {
-			t.Errorf("%q: %d of %d bytes, %v, %v", cut, n, size, done, err)
+		if come, err := whole(strings.NewReader(first+cut), "batch_x", done); come != (sofar{n: 1, size: int64(len(first))}) || err != nil || !done[1] || len(done) != 1 {
+			t.Errorf("%q: %+v, %v, %v", cut, come, done, err)
 		}
 	}
 }
