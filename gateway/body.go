@@ -202,11 +202,19 @@ func (b *body) grows(n int) error {
 }
 
 // readOn reads the rest of a request that is refused: who does not look for an answer before all is sent would hear of a broken
-// connection. Who asks first whether to send it hears the answer instead.
+// connection. Who asks first whether to send it hears the answer instead, and what is too large for its route is not waited for.
 func readOn(r *http.Request, in io.Reader) {
-	if r.Header.Get("Expect") == "" {
-		_, _ = io.Copy(io.Discard, in)
+	if most := mostOf(r); r.ContentLength <= most && r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, in, most)
 	}
+}
+
+// mostOf is how many bytes the body of a request may have.
+func mostOf(r *http.Request) int64 {
+	if r.Pattern == sendFileRoute {
+		return fileBody
+	}
+	return maxBody
 }
 
 // skipBody reads to its end what nobody wants to know of a request: it is held to the limits too.

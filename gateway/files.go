@@ -16,7 +16,7 @@ import (
 
 // fileRoutes keep files of requests for batches: https://platform.openai.com/docs/api-reference/files
 var fileRoutes = []route{
-	{"POST /v1/files", forLocal, ofOpenAI((*Gateway).sendFile)},
+	{sendFileRoute, forLocal, ofOpenAI((*Gateway).sendFile)},
 	{"GET /v1/files", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).listFiles))},
 	{"GET /v1/files/{id}", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).readFile))},
 	{"DELETE /v1/files/{id}", forLocal, ofOpenAI(openAIDialect.handle((*Gateway).deleteFile))},
@@ -24,6 +24,10 @@ var fileRoutes = []route{
 }
 
 const (
+	// sendFileRoute is the only one that takes fileBody bytes: a file with the form around it.
+	sendFileRoute = "POST /v1/files"
+	fileBody      = batch.FileMost + 64*formField
+
 	forBatches = "batch" // the purpose of a file of requests
 	// formField bounds a field of a form that is no file, in bytes.
 	formField = 1 << 10
@@ -56,13 +60,12 @@ func objectOf(f batch.File) fileObject {
 // sendFile keeps the file of a form. It goes to the disk as it comes, and takes no room of other requests.
 func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
 	openAIDialect.nameRequest(w)
-	const most = batch.FileMost + 64*formField // with the form around it
-	if r.ContentLength > most {
+	if r.ContentLength > fileBody {
 		openAIDialect.explainTo(g, w, r, wrong{err: batch.ErrTooLarge}) // and what comes is not waited for
 		return
 	}
 	in := &body{
-		in: http.MaxBytesReader(unwrapped(w), r.Body, most), control: http.NewResponseController(w),
+		in: http.MaxBytesReader(unwrapped(w), r.Body, fileBody), control: http.NewResponseController(w),
 		room: newRoom(2 * batch.FileMost),
 	}
 	f, err := g.takeFile(r, in)

@@ -253,5 +253,15 @@ func TestRefusalsAreHeardBehindALargeRequest(t *testing.T) {
 				t.Errorf("%s: who asks before it sends: %d %.200s", path, code, said)
 			}
 		}
+		for path, size := range map[string]int{"/api/chat": 300 << 20, "/v1/files": 220 << 20} {
+			conn, start := dial(), time.Now() // what is far too large is not waited for
+			conn.send(t, path, map[string]string{"Authorization": "Bearer none"}, size, "")
+			if code, said := conn.hears(t); code != http.StatusUnauthorized || time.Since(start) > 0 {
+				t.Errorf("%s of %d bytes: %d %.200s, after %v", path, size, code, said, time.Since(start))
+			}
+			if _, err := conn.in.ReadByte(); err == nil {
+				t.Errorf("%s: the connection is used again", path)
+			}
+		}
 	})
 }
