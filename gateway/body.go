@@ -201,11 +201,12 @@ func (b *body) grows(n int) error {
 	return nil
 }
 
-// readOn reads the rest of a request that is refused: who does not look for an answer before all is sent would hear of a broken
-// connection. Who asks first whether to send it hears the answer instead, and what is too large for its route is not waited for.
-func readOn(r *http.Request, in io.Reader) {
-	if most := mostOf(r); r.ContentLength <= most && r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, in, most)
+// readOn reads the rest of a request that is refused, of which so many bytes have come: who does not look for an answer before all is
+// sent would hear of a broken connection. Who asks first whether to send it hears the answer instead, unless it was told to, and what
+// is too large for its route is not waited for.
+func readOn(r *http.Request, in io.Reader, come int64) {
+	if most := mostOf(r); r.ContentLength <= most && (come > 0 || r.Header.Get("Expect") == "") {
+		_, _ = io.CopyN(io.Discard, in, most-come)
 	}
 }
 

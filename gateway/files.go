@@ -70,7 +70,7 @@ func (g *Gateway) sendFile(w http.ResponseWriter, r *http.Request) {
 	}
 	f, err := g.takeFile(r, in)
 	if err != nil {
-		readOn(r, in)
+		readOn(r, in, in.read)
 		openAIDialect.explainTo(g, w, r, err)
 		return
 	}

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -72,6 +73,20 @@ func TestRefusedFilesAreReadToTheirEnd(t *testing.T) {
 			if code, said := c.hears(t); code != status {
 				t.Errorf("%s: %d %s, want %d", media, code, said, status)
 			}
+		}
+		// And one who has asked before, and was told to go on.
+		dial = listening(t, gateway.Config{Swarm: o, Key: key, BatchDir: t.TempDir(), Room: func() error { return nil }})
+		body, media = form(t, "purpose", "batch", "file "+strings.Repeat("x", 256), strings.Repeat("x", 1<<20))
+		c := dial()
+		c.send(t, "/v1/files", map[string]string{"Content-Type": media, "Expect": "100-continue"}, len(body), "")
+		if code, _ := c.hears(t); code != http.StatusContinue {
+			t.Errorf("who asks hears %d", code)
+		}
+		if _, err := io.WriteString(c, body); err != nil {
+			t.Errorf("who was told to go on cannot send it all: %v", err)
+		}
+		if code, said := c.hears(t); code != http.StatusBadRequest {
+			t.Errorf("who was told to go on: %d %s", code, said)
 		}
 	})
 }

@@ -282,7 +282,7 @@ func (g *Gateway) allowed(a access, next http.Handler) http.Handler {
 
 // turnAway refuses a request once it is read, within bodyLimit and what its route takes.
 func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, status int, e *bus.Error) {
-	readOn(r, r.Body)
+	readOn(r, r.Body, 0)
 	dialectOf(r).refuse(g, w, status, e)
 }
 
