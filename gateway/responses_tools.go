@@ -81,7 +81,9 @@ func (q *responsesQuestion) takeTools(f *fields, g *Gateway, r *http.Request) {
 	var others []string
 	add := func(namespace string, t responsesTool) {
 		if t.Type != "function" {
-			if !q.takeSearch(f, t, g, r) {
+			if namespace != "" {
+				others = append(others, t.Type+" in a namespace")
+			} else if !q.takeSearch(f, t, g, r) {
 				others = append(others, t.Type)
 			}
 			return

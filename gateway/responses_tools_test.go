@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,5 +53,20 @@ func TestResponsesToolsOfAgents(t *testing.T) {
 	}
 	if got := string(o.asked(t).Extra["tool_choice"]); got != `{"function":{"name":"crm__find"},"type":"function"}` {
 		t.Errorf("tool_choice is %s", got)
+	}
+}
+
+// A namespace has functions alone. Where a swarm has a search a refusal does not say that it has none.
+func TestSearchWithinANamespace(t *testing.T) {
+	t.Parallel()
+	o, g := searcher(t, bus.InferenceResult{Text: "Hi."})
+	const body = `{"model":"m","input":"hi","tools":[{"type":"namespace","name":"n","tools":[{"type":"web_search"}%s]}]}`
+	w := local(t, g, "POST", "/v1/responses", fmt.Sprintf(body, ""))
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "has no web_search in a namespace of its own") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	wantStatus(t, "beside a function", local(t, g, "POST", "/v1/responses", fmt.Sprintf(body, `,{"type":"function","name":"f"}`)), 200)
+	if d := cmp.Diff(`[{"type":"function","function":{"name":"n__f"}}]`, string(o.asked(t).Tools)); d != "" {
+		t.Error(d)
 	}
 }

@@ -63,7 +63,8 @@ type Batch struct {
 	Expires time.Time            `json:"expires"`
 	// Late tells that not all requests were answered in time.
 	Late bool `json:"late,omitempty"`
-	// Total are its requests, Done those that were answered well, and Erred those with an error, or none in time.
+	// Total are its requests, Done those that were answered well, and Erred those with an error, cancelled ones
+	// and late ones too.
 	Total int `json:"total"`
 	Done  int `json:"done"`
 	Erred int `json:"erred"`
