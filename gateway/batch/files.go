@@ -216,7 +216,8 @@ func (s *Store) Content(user, id string) (*os.File, File, error) {
 	return in, f, nil
 }
 
-// Remove deletes a file of a user, unless a batch under way reads it.
+// Remove deletes a file of a user, unless a batch under way reads it. One that is cancelled and waits for the disk ends without it:
+// perhaps that is full.
 func (s *Store) Remove(user, id string) error {
 	s.disk.Lock()
 	defer s.disk.Unlock()
@@ -229,12 +230,12 @@ func (s *Store) Remove(user, id string) error {
 	return s.drop(id)
 }
 
-// reader is the id of a batch under way that reads a file; empty where there is none.
+// reader is the id of a batch under way that needs a file; empty where there is none.
 func (s *Store) reader(file string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.batches {
-		if w.Input == file && !w.Status.Over() {
+		if w.Input == file && !w.Status.Over() && (w.Status != Cancelling || !w.waits) {
 			return w.ID
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -115,6 +116,39 @@ func TestDiskThatFails(t *testing.T) {
 	if err := s.end(w, nil); err != nil || w.Status != Cancelled || failures != 4 {
 		t.Errorf("once there is a disk: %s, %v, and %d failures", w.Status, err, failures)
 	}
+}
+
+// Where a batch that was cancelled waits for the disk its file may be deleted, which makes room: the batch ends with what it has come
+// to, without what was cut off.
+func TestFileOfABatchThatWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, w := begun(t, nil)
+		part := s.path(partID(w.id, errorPart))
+		if err := os.Mkdir(part, 0o700); err != nil { // which nothing can be written to
+			t.Fatal(err)
+		}
+		go s.work(t.Context(), w)
+		synctest.Wait()
+		if err := s.Remove("", w.Input); !errors.Is(err, &bus.Error{Code: bus.CodeConflict}) {
+			t.Errorf("deleted under a batch that is to go on: %v", err)
+		}
+		if _, err := s.Cancel("", w.id); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Remove("", w.Input); err != nil {
+			t.Errorf("the file is not deleted: %v", err)
+		}
+		line := `{"id":"` + outcomePrefix(w.id) + `1"}` + "\n"
+		if err := errors.Join(os.Remove(part), os.WriteFile(part, []byte(line+`{"id":"`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * againMost) // of the bubble
+		b, _ := s.Batch("", w.id)
+		if said, err := os.ReadFile(part); b.Status != Cancelled || b.Erred != 1 || string(said) != line || err != nil {
+			t.Errorf("%+v, with %q, %v", b, said, err)
+		}
+	})
 }
 
 // The answers of a batch under way count as files do.

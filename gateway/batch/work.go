@@ -20,6 +20,7 @@ type work struct {
 	loaded bool                    // it was begun by a program before: the nodes with its models may be yet to come
 	Batch                          // guarded by Store.mu; Status and what is on disk change under Store.disk, too
 	cancel context.CancelCauseFunc // ends its requests; nil unless they run
+	waits  bool                    // for the disk, with no file open; guarded by Store.mu
 }
 
 // copied is what others may have. The caller holds mu.
@@ -69,12 +70,20 @@ func (s *Store) work(ctx context.Context, w *work) {
 			return
 		}
 		s.cfg.Logger.Warn("a batch waits", "id", w.id, "err", err)
+		s.waits(w, true)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
+		s.waits(w, false)
 	}
+}
+
+func (s *Store) waits(w *work, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.waits = is
 }
 
 // finish does what is left of a batch. An error is one of the disk, or of ctx.
@@ -85,6 +94,13 @@ func (s *Store) finish(ctx context.Context, w *work) error {
 	}
 	in, err := os.Open(s.path(b.Input))
 	if errors.Is(err, os.ErrNotExist) {
+		r := newRun(s, w, b, nil) // which leaves out what was cut off
+		if err := r.open(); err != nil {
+			return err
+		}
+		if err := r.close(); err != nil {
+			return err
+		}
 		return s.end(w, bus.Errorf(bus.CodeNotFound, "the file %s is gone", b.Input))
 	}
 	if err != nil {
