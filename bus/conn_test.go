@@ -261,6 +261,8 @@ func TestWatchOfASlowReader(t *testing.T) {
 	}
 	for range 80 { // it keeps 64 MiB
 		d.send(bus.SubjectEvent(self, "t1", bus.EventDone), long)
+		must(t, d.nc.Flush())
+		must(t, c.Flush(t.Context())) // a server cuts a connection that is 64 MiB behind
 	}
 	receive(t, logged, "word of what was dropped")
 	close(release)
