@@ -141,7 +141,8 @@ func (b *body) write(s string) { b.para().b.WriteString(s) }
 
 func (b *body) start(e xml.StartElement) {
 	name := e.Name.Local
-	if b.skip > 0 || name == "Fallback" || name == "instrText" || name == "del" || name == "moveFrom" {
+	was := strings.HasSuffix(name, "PrChange") // the properties before a change that is tracked
+	if b.skip > 0 || was || name == "Fallback" || name == "instrText" || name == "del" || name == "moveFrom" {
 		b.skip++
 		return
 	}
@@ -155,6 +156,8 @@ func (b *body) start(e xml.StartElement) {
 		p.depth, _ = strconv.Atoi(attr(e, "val"))
 	case "numId":
 		p.num = attr(e, "val")
+	case "r":
+		b.raised = false // as the mark of its paragraph may be
 	case "t":
 		b.text = true
 	case "vertAlign":

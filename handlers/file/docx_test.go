@@ -76,6 +76,19 @@ func TestDOCXExponents(t *testing.T) {
 	}
 }
 
+// The mark of a paragraph has properties, too, and so has what was before a change: of neither is the text.
+func TestDOCXPropertiesOfOthers(t *testing.T) {
+	h := setup(t, file.Config{})
+	raised := `<rPr><vertAlign val="superscript"/></rPr>`
+	got, err := read(t, h, bus.FileRequest{Content: archiveOf(t, "word/styles.xml", `<styles><style styleId="H"><name val="heading 1"/></style></styles>`,
+		"word/document.xml", `<document><p><pPr>`+raised+`</pPr><r><t>5</t></r></p><p><r><rPr><rPrChange>`+raised+`</rPrChange></rPr><t>6</t></r></p>`+
+			`<p><pPr><pPrChange><pPr><pStyle val="H"/></pPr></pPrChange></pPr><r><t>7</t></r></p>`+
+			`<tbl><tr><tc><tcPr><tcPrChange><tcPr><gridSpan val="2"/></tcPr></tcPrChange></tcPr><p><r><t>8</t></r></p></tc></tr></tbl></document>`)})
+	if want := "5\n\n6\n\n7\n\n| 8 |\n| --- |\n"; err != nil || got.Text != want {
+		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
+	}
+}
+
 // Footnotes and endnotes come behind the text, by their marks.
 func TestDOCXNotes(t *testing.T) {
 	h := setup(t, file.Config{})
