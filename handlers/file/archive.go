@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 const (
@@ -67,8 +68,17 @@ func (a *archive) part(name string, must bool, take func(*xml.Decoder) error) er
 	defer func() { _ = f.Close() }() // it was read
 	a.enough = false                 // of another part, at the end of that
 	x := xml.NewDecoder(&capped{a: a, r: f, left: zipPart})
-	x.CharsetReader, x.Entity = charset.NewReaderLabel, xml.HTMLEntity // as older EPUBs have
+	x.CharsetReader, x.Entity = inCharset, xml.HTMLEntity // as older EPUBs have
 	return take(x)
+}
+
+// inCharset makes UTF-8 of XML in a charset. What is called UTF-16, as programs for .NET do, is not in it, for so far it could be
+// read.
+func inCharset(label string, in io.Reader) (io.Reader, error) {
+	if markup.IsUTF16(label) {
+		return in, nil
+	}
+	return charset.NewReaderLabel(label, in)
 }
 
 // bytes returns what is in a part of the archive.

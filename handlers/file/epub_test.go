@@ -43,10 +43,10 @@ func TestEPUB(t *testing.T) {
 	}
 }
 
-// Older books tell of themselves in another charset, and with the entities of HTML.
+// Older books tell of themselves in another charset, and with the entities of HTML; some programs say UTF-16 of all that they write.
 func TestEPUBInAnotherCharset(t *testing.T) {
 	h := setup(t, file.Config{})
-	for charset, title := range map[string]string{"ISO-8859-1": "B\xfccher &eacute;", "windows-1252": "B\xfccher &eacute;", "utf-8": "Bücher é"} {
+	for charset, title := range map[string]string{"ISO-8859-1": "B\xfccher &eacute;", "windows-1252": "B\xfccher &eacute;", "utf-8": "Bücher é", "utf-16": "Bücher é"} {
 		got, err := read(t, h, bus.FileRequest{Content: archiveOf(t, "mimetype", epubType, "META-INF/container.xml", `<rootfile full-path="o"/>`,
 			"o", `<?xml version="1.0" encoding="`+charset+`"?><package><metadata><title>`+title+`</title></metadata><manifest><item id="a" href="a.html"/></manifest><spine><itemref idref="a"/></spine></package>`,
 			"a.html", "<p>Bees")})

@@ -15,7 +15,7 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 	var res bus.FileResult
 	if res.Charset = "utf-8"; !utf8.Valid(content) {
 		e, name, certain := markup.Charset(content, req.MediaType)
-		if certain || !mostlyUTF8(content) {
+		if certain || !markup.MostlyUTF8(content) {
 			decoded, err := e.NewDecoder().Bytes(content)
 			if err != nil {
 				return res, bus.Errorf(bus.CodeFailed, "%s is no text in %s: %w", named(req.Name), name, err)
@@ -27,24 +27,6 @@ func readText(req bus.FileRequest) (bus.FileResult, error) {
 	w.add(string(content))
 	err := w.into(&res, req.Name)
 	return res, err
-}
-
-// mostlyUTF8 reports whether content has more characters of UTF-8 beyond ASCII than bytes that are none: a log that was cut
-// within a character, or a mailbox with one letter in another charset. In text of other charsets two bytes look like UTF-8 by
-// chance alone.
-func mostlyUTF8(content []byte) bool {
-	more := 0
-	for len(content) > 0 {
-		r, n := utf8.DecodeRune(content)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			more--
-		case n > 1:
-			more++
-		}
-		content = content[n:]
-	}
-	return more > 0
 }
 
 // writer takes text up to bus.MaxFileText.

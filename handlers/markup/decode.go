@@ -31,20 +31,63 @@ func Decode(body []byte, contentType string, asHTML bool) (text, name string) {
 	return withoutMark(string(b)), name
 }
 
-// xmlDeclaration is at the beginning of XML that tells its charset.
-var xmlDeclaration = regexp.MustCompile(`^<\?xml\s[^>]*\sencoding=["']([A-Za-z0-9._:-]+)["']`)
+// xmlDeclaration is at the beginning of XML that tells its charset, and htmlMeta within the head of HTML.
+var (
+	xmlDeclaration = regexp.MustCompile(`^<\?xml\s[^>]*\sencoding=["']([A-Za-z0-9._:-]+)["']`)
+	htmlMeta       = regexp.MustCompile(`(?i)<meta\s[^>]*charset\s*=\s*["']?\s*([A-Za-z0-9._:-]+)`)
+)
+
+// htmlHead is where HTML may name its charset, in bytes from its beginning.
+const htmlHead = 1024
 
 // Charset tells the charset of a text by its beginning and by contentType, as browsers do, or else by the declaration of XML.
-// It is certain where a byte order mark or contentType tells it, or HTML itself.
+// It is certain where a byte order mark or contentType tells it.
 func Charset(head []byte, contentType string) (e encoding.Encoding, name string, certain bool) {
 	e, name, certain = charset.DetermineEncoding(head, contentType)
-	if declared := xmlDeclaration.FindSubmatch(head); !certain && declared != nil {
-		// What can be read so far is not in UTF-16, whatever it says.
-		if by, called := charset.Lookup(string(declared[1])); by != nil && !strings.HasPrefix(called, "utf-16") {
-			return by, called, false
-		}
+	if certain || known(htmlMeta, head[:min(htmlHead, len(head))]) != "" {
+		return e, name, certain
 	}
-	return e, name, certain
+	// Much XML says that it is UTF-8, as examples do, and is not. And what can be read so far is not in UTF-16, whatever it says.
+	declared := known(xmlDeclaration, head)
+	if declared == "" || IsUTF16(declared) || declared == "utf-8" && !MostlyUTF8(head) {
+		return e, name, false
+	}
+	e, name = charset.Lookup(declared)
+	return e, name, false
+}
+
+// known is the charset that tells finds named in head; empty for one that nobody knows.
+func known(tells *regexp.Regexp, head []byte) string {
+	named := tells.FindSubmatch(head)
+	if named == nil {
+		return ""
+	}
+	_, name := charset.Lookup(string(named[1]))
+	return name
+}
+
+// IsUTF16 reports whether a charset is called so, of either order of bytes.
+func IsUTF16(label string) bool {
+	_, name := charset.Lookup(label)
+	return strings.HasPrefix(name, "utf-16")
+}
+
+// MostlyUTF8 reports whether a text has more characters of UTF-8 beyond ASCII than bytes that are none: a log that was cut
+// within a character, or a mailbox with one letter in another charset. In text of other charsets two bytes look like UTF-8 by
+// chance alone.
+func MostlyUTF8(text []byte) bool {
+	more := 0
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			more--
+		case n > 1:
+			more++
+		}
+		text = text[n:]
+	}
+	return more > 0
 }
 
 func withoutMark(s string) string {

@@ -140,6 +140,7 @@ func TestCharsets(t *testing.T) {
 		"Japanese":                    {"text/html; charset=shift_jis", "<p>\x93\xfa\x96\x7b</p>", "日本\n"},
 		"text with a mark":            {"text/plain", "\xef\xbb\xbfcafé", "café"},
 		"a feed in Russian":           {"application/rss+xml", `<?xml version="1.0" encoding="windows-1251"?><rss>` + "\xcf\xf7\xb8\xeb\xfb</rss>", `<?xml version="1.0" encoding="windows-1251"?><rss>Пчёлы</rss>`},
+		"a feed that says UTF-8":      {"application/rss+xml", `<?xml version="1.0" encoding="UTF-8"?><rss>` + "M\xfcller</rss>", `<?xml version="1.0" encoding="UTF-8"?><rss>Müller</rss>`},
 		"text in latin-1":             {"text/plain; charset=latin1", "caf\xe9", "café"},
 		"text about HTML":             {"text/plain", "<meta charset=shift_jis> café", "<meta charset=shift_jis> café"},
 		"JSON":                        {"application/json", `{"a":"é"}`, `{"a":"é"}`},
