@@ -73,6 +73,9 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 			return nil, err
 		}
 		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()})
+		if refusesTemplate(err) && leaveTemplate(body, req) {
+			resp, err = o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()})
+		}
 		return resp, modelMissing(err, o.c, model, "myco swarm")
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -101,10 +102,28 @@ func openAIThink(body map[string]any, think json.RawMessage) {
 	case len(think) == 0:
 	case think[0] == '"':
 		body["reasoning_effort"] = think
-		body["chat_template_kwargs"] = map[string]json.RawMessage{"reasoning_effort": think}
+		body[forTemplate] = map[string]json.RawMessage{"reasoning_effort": think}
 	default:
-		body["chat_template_kwargs"] = map[string]json.RawMessage{"enable_thinking": think}
+		body[forTemplate] = map[string]json.RawMessage{"enable_thinking": think}
 	}
+}
+
+// forTemplate is the field with what the model's template is told.
+const forTemplate = "chat_template_kwargs"
+
+// refusesTemplate recognises the error of vLLM for that field, where a model has Mistral's tokenizer, and no template.
+func refusesTemplate(err error) bool {
+	var e *bus.Error
+	return errors.As(err, &e) && e.Code == bus.CodeInvalid && strings.Contains(e.Message, "chat_template")
+}
+
+// leaveTemplate takes the field out of the body for req, unless it is not there or the client's own.
+func leaveTemplate(body map[string]any, req bus.InferenceRequest) bool {
+	if body[forTemplate] == nil || req.Dialect == KindOpenAI && len(req.Extra[forTemplate]) > 0 {
+		return false
+	}
+	delete(body, forTemplate)
+	return true
 }
 
 func openAIFormat(body map[string]any, format json.RawMessage) {
