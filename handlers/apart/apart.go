@@ -23,6 +23,10 @@ import (
 // memoryEvery is how often the process looks at how much memory it uses.
 const memoryEvery = 10 * time.Millisecond
 
+// mostSaid is how much it may say, in bytes: what is read becomes 16 MiB of text at most, of which JSON may make six times as
+// much, and whoever started it has all of that in memory, more than once.
+const mostSaid = 128 << 20
+
 // Program is what the work is done in.
 type Program struct {
 	// Argv is the program, with its arguments, that is Main.
@@ -79,7 +83,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	cmd.Env = []string{"GOMAXPROCS=2"} // and nothing of this process
 	cmd.Stdin = io.MultiReader(bytes.NewReader(head), bytes.NewReader([]byte("\n")), bytes.NewReader(body))
 	cmd.WaitDelay = time.Second
-	said := words{most: p.Memory, stop: cancel}
+	said := words{most: min(p.Memory, mostSaid), stop: cancel}
 	cmd.Stdout = &said
 	var out outcome
 	if err = cmd.Run(); err == nil {
@@ -91,7 +95,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	case errors.Is(context.Cause(tctx), errLong):
 		return &LimitError{fmt.Errorf("it takes more than %v", p.Time)}
 	case said.over:
-		return &LimitError{fmt.Errorf("it says more than %d MiB", p.Memory>>20)}
+		return &LimitError{fmt.Errorf("it says more than %d MiB", said.most>>20)}
 	case err != nil:
 		return &LimitError{fmt.Errorf("its reader ended: %w", err)}
 	case out.Limit != "":
@@ -107,7 +111,7 @@ func (p Program) Do(ctx context.Context, job any, body []byte, result any) error
 	return nil
 }
 
-// words are what the process says: no more than it may have in its memory, for what it reads may have taken it over.
+// words are what the process says: no more than most, for what it reads may have taken it over.
 type words struct {
 	b    bytes.Buffer
 	most int64  // bytes

@@ -146,6 +146,7 @@ func TestLimits(t *testing.T) {
 		"time":    {"hang", "it takes more than 1s", func(p *apart.Program) { p.Time = time.Second }},
 		"memory":  {"eat", "it takes more than 64 MiB of memory", func(p *apart.Program) { p.Memory = 64 << 20 }},
 		"words":   {"flood", "it says more than 64 MiB", func(p *apart.Program) { p.Memory = 64 << 20 }},
+		"a bound": {"flood", "it says more than 128 MiB", func(p *apart.Program) { p.Memory = 512 << 20 }},
 		"its end": {"end", "exit status 3", func(*apart.Program) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
