@@ -39,9 +39,10 @@ type body struct {
 // para is a paragraph.
 type para struct {
 	style
-	b    bytes.Buffer
-	link string
-	from int // where the link's text begins
+	b     bytes.Buffer
+	power bool // it ends with an exponent so far
+	link  string
+	from  int // where the link's text begins
 }
 
 // style is what tells a paragraph from others.
@@ -89,10 +90,7 @@ func (b *body) chars(s string) {
 	if !b.text || b.skip > 0 || b.out.full {
 		return
 	}
-	if b.raised {
-		s = markup.Raised(s)
-	}
-	b.write(s)
+	b.put(s, b.raised)
 }
 
 // readNotes reads the texts of footnotes, or of endnotes.
@@ -137,7 +135,17 @@ func (b *body) para() *para {
 	return b.paras[len(b.paras)-1]
 }
 
-func (b *body) write(s string) { b.para().b.WriteString(s) }
+func (b *body) write(s string) { b.put(s, false) }
+
+// put adds s to the paragraph. A raised number is an exponent, and what is raised behind it goes on with it.
+func (b *body) put(s string, raised bool) {
+	p, text := b.para(), s
+	if raised && !p.power {
+		text = markup.Raised(s)
+	}
+	p.power = raised && (p.power || text != s)
+	p.b.WriteString(text)
+}
 
 func (b *body) start(e xml.StartElement) {
 	name := e.Name.Local

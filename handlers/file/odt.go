@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-	"github.com/mycoswarm/mycoswarm/handlers/markup"
 )
 
 // odtNames are the elements of an ODT that mean what one of a DOCX does, with the name of that.
@@ -109,11 +108,8 @@ func (o *odt) chars(s string) {
 	if o.skip > 0 || len(o.paras) == 0 || o.out.full {
 		return
 	}
-	s = odtBlanks.Replace(s)
-	if n := len(o.spans); n > 0 && o.super[o.spans[n-1]] {
-		s = markup.Raised(s)
-	}
-	o.write(s)
+	n := len(o.spans)
+	o.put(odtBlanks.Replace(s), n > 0 && o.super[o.spans[n-1]])
 }
 
 // odtBlanks makes blanks of what has elements where it is meant.

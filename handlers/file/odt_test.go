@@ -34,8 +34,8 @@ func TestODT(t *testing.T) {
 		"an exponent": {
 			`<automatic-styles><style name="T1"><text-properties text-position="super 58%"/></style><style name="T2"><text-properties text-position="-8% 58%"/></style>` +
 				`<style name="T3"><text-properties text-position="33% 80%"/></style></automatic-styles>` +
-				`<p>10<span style-name="T1">6<span style-name="T2">7</span></span> bees, H<span style-name="T2">2</span>O, 4 m<span style-name="T3">2</span></p>`,
-			"10^67 bees, H2O, 4 m^2\n",
+				`<p>10<span style-name="T1">6<span style-name="T2">7</span></span> bees, H<span style-name="T2">2</span>O, 4 m<span style-name="T3">2</span>, 10<span style-name="T1">1</span><span style-name="T3">2</span></p>`,
+			"10^67 bees, H2O, 4 m^2, 10^12\n",
 		},
 		"a bare heading": {`<h>Bees</h><h outline-level="3">Far</h>`, "# Bees\n\n### Far\n"},
 	} {
