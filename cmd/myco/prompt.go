@@ -26,9 +26,8 @@ func readPrompt(words []string, s streams) (string, error) {
 		return "", bus.Errorf(bus.CodeTooLarge, "the prompt is over the limit of %d bytes", bus.MaxPrompt).
 			WithHint("ask about a part of it: head -c %d FILE | myco ask ...", bus.MaxPrompt/2)
 	}
-	if kind, is := binary(b); is {
-		return "", bus.Errorf(bus.CodeInvalid, "what is piped in is no text, but %s", kind).
-			WithHint("myco ask --file FILE PROMPT is for documents, and myco ask --image FILE PROMPT for pictures")
+	if err := binary(b); err != nil {
+		return "", err
 	}
 	piped := strings.TrimRight(string(b), "\r\n")
 	if prompt != "" && strings.TrimSpace(piped) != "" {
@@ -37,18 +36,31 @@ func readPrompt(words []string, s streams) (string, error) {
 	return prompt + piped, nil
 }
 
-// binary tells what b is, where it is no text that a model could read as it is: a document, a picture or a program. Text in
-// an old charset, or of a terminal, passes, and so does what begins as a picture might: BMW.
-func binary(b []byte) (kind string, is bool) {
-	kind = http.DetectContentType(b)
-	known := kind != "application/octet-stream" && !strings.HasPrefix(kind, "text/")
+// binary refuses what is no text that a model could read as it is, and tells what it is: a document, a picture or a program.
+// Text in an old charset, or of a terminal, passes, and so does what begins as a picture might: BMW.
+func binary(b []byte) error {
+	kind := http.DetectContentType(b)
 	switch {
-	case known && !utf8.Valid(b):
-		return kind, true
-	case bytes.IndexByte(b, 0) >= 0: // UTF-16 has these as well
-		return "data with zero bytes", true
+	case strings.HasPrefix(kind, "text/plain; charset=utf-16"):
+		return bus.Errorf(bus.CodeInvalid, "what is piped in is text in UTF-16").WithHint("myco ask --file FILE PROMPT, which reads it")
+	case !asText(kind) && !utf8.Valid(b):
+	case bytes.IndexByte(b, 0) >= 0:
+		kind = "data with zero bytes"
+	default:
+		return nil
 	}
-	return "", false
+	return bus.Errorf(bus.CodeInvalid, "what is piped in is no text, but %s", kind).
+		WithHint("myco ask --file FILE PROMPT is for documents, and myco ask --image FILE PROMPT for pictures")
+}
+
+// asText reports whether a kind may be text all the same: it is known by two to four letters at its beginning, as BM, ID3 or OTTO,
+// and has zero bytes where it is what it seems.
+func asText(kind string) bool {
+	switch kind {
+	case "application/octet-stream", "image/bmp", "audio/mpeg":
+		return true
+	}
+	return strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "font/")
 }
 
 // modelFor is the model that t, the question of req, goes to. An error tells why none could answer it. Where any will do,

@@ -19,13 +19,17 @@ func TestPromptIsText(t *testing.T) {
 	must(t, err)
 	for in, kind := range map[string]string{
 		"\x89PNG\r\n\x1a\n\xff": "image/png", "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n": "application/pdf", string(docx): "application/zip",
-		"\xff\xfeH\x00i\x00": "data with zero bytes", "\x7fELF\x02\x01\x00": "data with zero bytes",
+		"\x7fELF\x02\x01\x00": "data with zero bytes",
+		"BM\x36\x00\xff":      "data with zero bytes", "ID3\x04\x00\xff": "data with zero bytes",
 	} {
 		for _, args := range []string{"ask what", "chat", "research"} {
 			d.mycoIn(t.Context(), in, strings.Fields(args)...).want(t, 2, "what is piped in is no text, but "+kind, hint)
 		}
 	}
-	for _, in := range []string{"BMW or ID3?", "OTTO", "caf\xe9", "\x1b[31mred\x1b[0m a\bb\a", "%!PS-Adobe-3.0"} {
+	for _, in := range []string{"\xff\xfeH\x00i\x00", "\xfe\xff\x00H\x00i", "\xff\xfe\x60\x4f\x7d\x59"} { // the last is Chinese, and has no zero bytes
+		d.mycoIn(t.Context(), in, "ask").want(t, 2, "what is piped in is text in UTF-16", "try: myco ask --file FILE PROMPT, which reads it")
+	}
+	for _, in := range []string{"BMW or ID3?", "OTTO", "BMW f\xe4hrt", "ID3 f\xfcr alle", "OTTO h\xf6rt", "caf\xe9", "\x1b[31mred\x1b[0m a\bb\a", "%!PS-Adobe-3.0"} {
 		d.mycoIn(t.Context(), in, "ask").want(t, 0)
 		<-got
 	}
