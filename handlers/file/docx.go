@@ -116,7 +116,10 @@ func (b *body) readStyles(x *xml.Decoder) error {
 			base.level = cmp.Or(s.level, base.level)
 			s = base
 		case "outlineLvl":
-			if err == nil && n >= 0 && n < deepest { // 9 is no heading
+			switch {
+			case val == "9": // no heading, whatever it is based on
+				s.level = 0
+			case err == nil && n >= 0 && n < deepest:
 				s.level = n + 1
 			}
 		case "ilvl":

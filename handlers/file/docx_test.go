@@ -139,14 +139,16 @@ func TestDOCXStylesOfListsAndHeadings(t *testing.T) {
 			`<style styleId="Chapter"><name val="Our chapter"/><pPr><outlineLvl val="1"/></pPr></style>`+
 			`<style styleId="Section"><name val="Our section"/><basedOn val="Chapter"/><pPr><outlineLvl val="2"/></pPr></style>`+
 			`<style styleId="Own"><name val="Without a number"/><basedOn val="Chapter"/></style>`+
+			`<style styleId="TOCHeading"><name val="TOC Heading"/><basedOn val="Chapter"/><pPr><outlineLvl val="9"/></pPr></style>`+
+			`<style styleId="Heading7"><name val="heading 7"/><pPr><outlineLvl val="6"/></pPr></style>`+
 			`<style styleId="ListBullet"><name val="List Bullet"/><pPr><numPr><numId val="3"/></numPr></pPr></style>`+
 			`<style styleId="ListNumber2"><name val="List Number 2"/><pPr><numPr><ilvl val="1"/><numId val="4"/></numPr></pPr></style>`+
 			`<style styleId="Normal"><name val="Normal"/><pPr><outlineLvl val="9"/></pPr></style></styles>`,
 		"word/numbering.xml", `<numbering><abstractNum abstractNumId="0"><lvl ilvl="1"><numFmt val="decimal"/></lvl></abstractNum>`+
 			`<num numId="4"><abstractNumId val="0"/></num></numbering>`,
 		"word/document.xml", `<document>`+styled("Chapter", "", "Bees")+styled("Section", "", "Queens")+styled("Own", "", "Honey")+styled("ListBullet", "", "hive")+styled("ListNumber2", "", "frame")+
-			styled("ListBullet", `<numPr><numId val="0"/></numPr>`, "no item")+styled("Normal", "", "end")+`</document>`)})
-	if want := "## Bees\n\n### Queens\n\n## Honey\n\n- hive\n   1. frame\n\nno item\n\nend\n"; err != nil || got.Text != want {
+			styled("ListBullet", `<numPr><numId val="0"/></numPr>`, "no item")+styled("TOCHeading", "", "Contents")+styled("Heading7", "", "deep")+styled("Normal", "", "end")+`</document>`)})
+	if want := "## Bees\n\n### Queens\n\n## Honey\n\n- hive\n   1. frame\n\nno item\n\nContents\n\n###### deep\n\nend\n"; err != nil || got.Text != want {
 		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
 	}
 }
