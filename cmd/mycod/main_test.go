@@ -179,6 +179,7 @@ func TestRefusals(t *testing.T) {
 		"no slots":          {[]string{"--data-dir", dir, "--slots", "0"}, 2, "--slots 0: want 1 to 1024\ntry: mycod --slots 2; one that takes no tasks"},
 		"no token limit":    {[]string{"--data-dir", dir, "--token-limit", "0s"}, 2, "--token-limit 0s: want more than 0"},
 		"no grace":          {[]string{"--data-dir", dir, "--reattach-grace", "0s"}, 2, "--reattach-grace 0s: want more than 0"},
+		"more than one":     {[]string{"--data-dir", dir, "--reattach-grace", "0s", "--token-limit", "0s", "--first-token-limit", "0s"}, 2, "--first-token-limit 0s: want more than 0"},
 		"keep no log":       {[]string{"--data-dir", dir, "--log-keep", "0"}, 2, "--log-keep 0: want 1 to 1000"},
 		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
 		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},

@@ -145,9 +145,12 @@ func orNone[N int | time.Duration](flag *N) N {
 
 // refuseZeros refuses zeros that config.Config would take for the default.
 func (c *runFlags) refuseZeros() error {
-	for flag, value := range map[string]*time.Duration{"first-token-limit": c.FirstToken, "token-limit": c.Token, "reattach-grace": c.Reattach} {
-		if value != nil && *value == 0 {
-			return bus.Errorf(bus.CodeInvalid, "--%s 0s: want more than 0", flag).WithHint("mycod --%s 1m", flag)
+	for _, f := range []struct {
+		flag  string
+		value *time.Duration
+	}{{"first-token-limit", c.FirstToken}, {"token-limit", c.Token}, {"reattach-grace", c.Reattach}} {
+		if f.value != nil && *f.value == 0 {
+			return bus.Errorf(bus.CodeInvalid, "--%s 0s: want more than 0", f.flag).WithHint("mycod --%s 1m", f.flag)
 		}
 	}
 	if c.Slots != nil && *c.Slots == 0 {
