@@ -88,7 +88,9 @@ type entry struct {
 	askedAt time.Time
 	lostAt  time.Time // since when its custodian is lost
 	waited  bool      // for who may know its end; see expects
-	stuck   time.Time // since when it is attached, and no node can run it
+
+	stuck     time.Time     // since when it is attached, and no node can run it
+	stuckMost time.Duration // how long it may be, as was seen last
 
 	copying   bool // its payload, to a new custodian
 	copyPause time.Duration

@@ -57,14 +57,21 @@ func (o *outbox) stuck(now time.Time) (over []Job) {
 			m = stuckMost(e.key, nodes, o.n.cfg.ID, now)
 			most[e.key] = m
 		}
-		if _, runs := o.runningAt(id); m == 0 || runs {
-			e.stuck = time.Time{}
+		if m > 0 {
+			if _, runs := o.runningAt(id); runs {
+				m = 0
+			}
+		}
+		if m == 0 {
+			e.stuck, e.stuckMost = time.Time{}, 0
 			continue
 		}
-		if _, woke := o.n.members.wokeSince(e.stuck); e.stuck.IsZero() || woke { // the others were there meanwhile, perhaps
+		// The others were there while this process slept, perhaps; and who waited for a node that has come back, and looks for
+		// its engine still, has not waited for its owner.
+		if _, woke := o.n.members.wokeSince(e.stuck); e.stuck.IsZero() || woke || m < e.stuckMost {
 			e.stuck = now
 		}
-		if now.Sub(e.stuck) >= m {
+		if e.stuckMost = m; now.Sub(e.stuck) >= m {
 			over = append(over, e.job)
 		}
 	}
@@ -80,7 +87,7 @@ func stuckMost(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID, now time
 	for _, n := range nodes {
 		switch {
 		case !wouldRun(n, key):
-		case n.Stops, !n.State.Live() && now.Sub(n.Seen) < awayFor:
+		case n.State == bus.NodeDraining && n.Stops, !n.State.Live() && now.Sub(n.Seen) < awayFor:
 			return awayFor
 		case n.State == bus.NodeDraining || n.ClosedTo(submitter, key.Class):
 			owned = true

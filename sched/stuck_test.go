@@ -99,3 +99,26 @@ func TestAttachedTaskOfANodeThatIsGone(t *testing.T) {
 		s.toldOf(k, 90*time.Second, "which could run it, is lost", "")
 	})
 }
+
+// Of two nodes that can run it one is drained, and the other starts anew, and is not ready for a moment yet: that its start took
+// long does not count for the drained one.
+func TestAttachedTaskOfANodeThatIsBack(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker, theOther), func(s *swarm) {
+		s.elected()
+		s.nodes[theWorker].now().node.Drain(true)
+		time.Sleep(time.Second)
+		s.running(s.submit(theSubmitter, script{MS: 60_000}))
+		asked := s.submit(theSubmitter, script{MS: 10})
+		time.Sleep(4 * time.Second)
+		s.kill(theOther)
+		time.Sleep(30 * time.Second)
+		s.restart(theOther)
+		s.nodes[theOther].now().node.Drain(true)
+		time.Sleep(4 * time.Second)
+		s.nodes[theOther].now().node.Drain(false)
+		if !s.until(90*time.Second, func() bool { return len(s.ends(asked)) > 0 }) || s.ends(asked)[0].End.State != bus.StateDone {
+			s.note("what waited for a node that was back in a moment ended as %+v", s.ends(asked))
+		}
+	})
+}
