@@ -11,7 +11,8 @@ import (
 )
 
 // repliesMost is how many bytes of replies wait for who has asked, and has not read them yet. What comes beyond that is
-// dropped, as it may be on its way: who asks of a large swarm has many replies in one moment, and each may have several.
+// dropped, as it may be on its way, and all that follows: a last reply would pass for those before it. Who asks of a large swarm
+// has many replies in one moment, and each may have several.
 const repliesMost = 64 << 20
 
 // asker sends requests and gathers their replies over one subscription.
@@ -46,13 +47,14 @@ type replies struct {
 	mu   sync.Mutex
 	all  []Msg
 	size int
+	lost bool
 }
 
 func (r *replies) put(m Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.size += len(m.Data); r.size > repliesMost {
-		r.size -= len(m.Data)
+	if r.size += len(m.Data); r.size > repliesMost || r.lost {
+		r.lost = true
 		return
 	}
 	r.all = append(r.all, m)

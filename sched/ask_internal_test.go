@@ -57,3 +57,19 @@ func TestManyReplies(t *testing.T) {
 		}
 	}
 }
+
+// Behind a reply that was lost none is taken: whoever has the last one of a node takes it to have all.
+func TestRepliesBehindALostOne(t *testing.T) {
+	t.Parallel()
+	r := &replies{come: make(chan struct{}, 1)}
+	for range 3 {
+		r.put(Msg{Data: make([]byte, repliesMost/2)})
+	}
+	if n := len(r.take()); n != 2 {
+		t.Errorf("%d replies, want 2", n)
+	}
+	r.put(Msg{Data: []byte("last")})
+	if n := len(r.take()); n != 0 {
+		t.Errorf("%d replies more, want none", n)
+	}
+}
