@@ -2,8 +2,9 @@
 # Runs the tests of what holds documents and plugins back on Debian's kernels for ARM, of 64 bits and of 32, in QEMU:
 # calls of the kernel have other numbers there, and words another size. On Debian, as root: run.sh FOLDER
 set -euo pipefail
+work=$(realpath -m "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-work=$1
+rm -rf "$work"/{arm64,armhf}
 mkdir -p "$work"
 
 command -v qemu-system-aarch64 >/dev/null && command -v cpio >/dev/null ||
