@@ -156,9 +156,10 @@ func (b *Book) Events(id bus.TaskID, k bus.EventKind) int {
 	return n
 }
 
-// ended tells whether an end of a task was heard of.
+// ended tells whether an end of a task was heard of. Where a cancel meets a commit each end may reach one disk: both are
+// refused at the other, and all that is told is that the worker was superseded.
 func (b *Book) ended(id bus.TaskID) bool {
-	for _, k := range []bus.EventKind{bus.EventDone, bus.EventFailed, bus.EventCancelled, bus.EventExpired, bus.EventDead} {
+	for _, k := range []bus.EventKind{bus.EventDone, bus.EventFailed, bus.EventCancelled, bus.EventExpired, bus.EventDead, bus.EventSuperseded} {
 		if b.Events(id, k) > 0 {
 			return true
 		}

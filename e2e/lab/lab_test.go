@@ -106,6 +106,36 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+// A durable task that ended at a node which was put out is gone with it where the other that kept it has left, and only there.
+func TestAuditOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		event bus.EventKind
+		leave bool
+		lost  int
+	}{
+		{"ended", bus.EventDone, true, 0},
+		{"ended, both ends refused", bus.EventSuperseded, true, 0},
+		{"not ended", bus.EventStarted, true, 1},
+		{"nobody left", bus.EventDone, false, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var b lab.Book
+			b.Open(lab.Entry{ID: "x", Durable: true, Accepted: true, Copies: 2, Node: "a"})
+			b.Event(bus.Event{Task: "x", Kind: c.event})
+			b.Hurt("a", lab.Revoke)
+			if c.leave {
+				b.Hurt("b", lab.Leave)
+			}
+			if r := lab.Audit(&b, []lab.Seen{{Node: "c"}}, nil, lab.Rules{}); r.Lost != c.lost || r.Gone != 1-c.lost {
+				t.Errorf("%d lost, %d gone: %v", r.Lost, r.Gone, r.Problems)
+			}
+		})
+	}
+}
+
 // A row tells its test, and what happened without its protections.
 func TestPage(t *testing.T) {
 	t.Parallel()
