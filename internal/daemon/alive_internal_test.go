@@ -9,25 +9,31 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/config"
 )
 
-// A daemon that holds a lock for good is not alive, though its process and its bus are.
-func TestAlive(t *testing.T) {
-	t.Parallel()
-	d, err := New(config.Config{
-		DataDir: t.TempDir(), Name: "a", NoMDNS: true, NoDemoEngine: true,
-		BusListen: "127.0.0.1:0", FabricListen: "127.0.0.1:0", JoinListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
-	}, Options{Logger: slog.New(slog.DiscardHandler)})
+// running is a daemon that is ready, alone and on loopback. It runs until ctx ends, which stop does; ended has what became of it.
+func running(t *testing.T, cfg config.Config) (d *Daemon, ctx context.Context, stop context.CancelFunc, ended <-chan error) {
+	t.Helper()
+	cfg.DataDir, cfg.Name, cfg.NoMDNS = t.TempDir(), "a", true
+	cfg.BusListen, cfg.FabricListen, cfg.JoinListen, cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	d, err := New(cfg, Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
+	ctx, stop = context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	end := make(chan error, 1)
+	go func() { end <- d.Run(ctx) }()
 	select {
 	case <-d.Ready():
-	case err := <-ended:
+	case err := <-end:
 		t.Fatal(err)
 	}
+	return d, ctx, stop, end
+}
+
+// A daemon that holds a lock for good is not alive, though its process and its bus are.
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	d, _, stop, ended := running(t, config.Config{NoDemoEngine: true})
 	alive := func(limit time.Duration) error {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -42,7 +48,7 @@ func TestAlive(t *testing.T) {
 		t.Error(err)
 	}
 	d.mu.Lock()
-	err = alive(300 * time.Millisecond)
+	err := alive(300 * time.Millisecond)
 	d.mu.Unlock()
 	if err == nil {
 		t.Error("it answers while it holds its lock")

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -14,22 +12,7 @@ import (
 // What reads the output of a task for a client that may come back has ended when the daemon has.
 func TestReadersEndWithTheDaemon(t *testing.T) {
 	t.Parallel()
-	d, err := New(config.Config{
-		DataDir: t.TempDir(), Name: "a", NoMDNS: true,
-		BusListen: "127.0.0.1:0", FabricListen: "127.0.0.1:0", JoinListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
-	}, Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	select {
-	case <-d.Ready():
-	case err := <-ended:
-		t.Fatal(err)
-	}
+	d, ctx, stop, ended := running(t, config.Config{})
 	task, err := bus.NewTask(bus.TypeInference, bus.InferenceRequest{Prompt: "What is the capital of France?"})
 	if err != nil {
 		t.Fatal(err)
