@@ -20,6 +20,7 @@ type chosen struct {
 	key     bus.Key
 	need    Need
 	warm    bus.NodeID
+	avoid   []bus.NodeID // which were not to get it, see HeadItem
 	at      time.Time
 	waited  time.Duration
 	node    bus.NodeID
@@ -68,7 +69,8 @@ func (h *host) chose(it *item, c Claim, x *chosen) {
 		x = &chosen{at: h.n.now()}
 	}
 	x.task, x.key, x.need, x.node, x.attempt = it.id, it.k.key, it.need, c.Worker, c.Attempt
-	x.warm, x.waited = h.warm.of(it.need.Affinity), x.at.Sub(it.since)
+	head := h.headItem(it)
+	x.warm, x.avoid, x.waited = head.Warm, head.Avoid, x.at.Sub(it.since)
 	h.n.choices.put(x)
 }
 
@@ -79,9 +81,9 @@ func (h *host) why(id bus.TaskID) (w *bus.Why) {
 		if it == nil || !it.open {
 			return
 		}
-		now := h.n.now()
+		now, head := h.n.now(), h.headItem(it)
 		x := chosen{
-			task: id, key: it.k.key, need: it.need, warm: h.warm.of(it.need.Affinity), at: now, waited: now.Sub(it.since),
+			task: id, key: it.k.key, need: it.need, warm: head.Warm, avoid: head.Avoid, at: now, waited: now.Sub(it.since),
 			seats: h.seatsFor([]QueueHead{{Key: it.k.key}}, now), rules: h.n.rules(),
 		}
 		w = x.why(h.n.cfg.ID)
@@ -104,45 +106,67 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 	case x.node == "":
 		w.Note = "it waits: this is how it stands now"
 	}
-	var best time.Duration // of who got it
+	var won *Seat
+	var best time.Duration // its bid
+	for i := range x.seats {
+		if s := &x.seats[i]; s.Class == x.key.Class && s.Node == x.node {
+			won, best = s, BidFor(x.key, x.need, s, x.warm == s.Node).Cost
+		}
+	}
 	for i := range x.seats {
 		s := &x.seats[i]
 		if s.Class != x.key.Class {
 			continue
 		}
 		bid, terms := Explain(x.key, x.need, s, x.warm == s.Node)
-		b := bus.NodeBid{NodeID: s.Node, Chosen: s.Node == x.node, Bid: bid.Cost, Not: bid.Not}
+		b := bus.NodeBid{NodeID: s.Node, Chosen: s == won, Bid: bid.Cost}
 		if s.Info != nil {
 			b.Name = s.Info.Name
 		}
 		for _, t := range terms {
 			b.Terms = append(b.Terms, bus.BidTerm{Cost: t.Cost, Why: t.Why, Last: t.Last})
 		}
-		switch {
-		case x.key.Pin != "" && x.key.Pin != s.Node:
-			b.Not = pinnedTo(x.nameOf(x.key.Pin))
-		case b.Not != "":
-		case s.Free == 0:
-			b.Not = noSlot(s)
-		case x.key.Lane == bus.Batch && !x.rules.takesBatch(s):
-			b.Not = "its free slot is kept for interactive work"
-		}
-		if b.Chosen {
-			best, b.Not = bid.Cost, ""
+		if !b.Chosen {
+			b.Not = cmp.Or(x.cannot(s, bid), x.loses(s, bid.Cost, won, best))
 		}
 		w.Bids = append(w.Bids, b)
-	}
-	for i := range w.Bids {
-		if b := &w.Bids[i]; b.Not == "" && !b.Chosen && x.node != "" {
-			if b.Not = "its bid is higher"; b.Bid <= best {
-				b.Not = "its slot went to a task before this one"
-			}
-		}
 	}
 	slices.SortFunc(w.Bids, func(a, b bus.NodeBid) int {
 		return cmp.Or(boolInt(b.Chosen)-boolInt(a.Chosen), boolInt(b.Bid > 0)-boolInt(a.Bid > 0), cmp.Compare(a.Bid, b.Bid), cmp.Compare(a.NodeID, b.NodeID))
 	})
 	return w
+}
+
+// cannot tells why s could not have the task; empty where it could.
+func (x *chosen) cannot(s *Seat, bid Bid) string {
+	switch {
+	case x.key.Pin != "" && x.key.Pin != s.Node:
+		return pinnedTo(x.nameOf(x.key.Pin))
+	case bid.Not != "":
+		return bid.Not
+	case slices.Contains(x.avoid, s.Node):
+		return "it failed at this task, or gave it back, a moment ago"
+	case s.Free == 0:
+		return noSlot(s)
+	case x.key.Lane == bus.Batch && !x.rules.takesBatch(s):
+		return "its free slot is kept for interactive work"
+	}
+	return ""
+}
+
+// loses tells why won has the task and not s, which could have it; empty where it waits for both.
+func (x *chosen) loses(s *Seat, bid time.Duration, won *Seat, best time.Duration) string {
+	switch {
+	case won == nil:
+		return ""
+	case bid > best:
+		return "its bid is higher"
+	case bid < best || prefers(s, won):
+		return "its slot went to a task before this one"
+	case s.Free < won.Free:
+		return "its bid is the same, and fewer of its slots are free"
+	}
+	return "its bid is the same, and of such nodes the lower id comes first"
 }
 
 // nameOf returns the name that a node had told then, else its id.

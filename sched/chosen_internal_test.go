@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +42,55 @@ func TestWhyNot(t *testing.T) {
 			if b.NodeID == beta && b.Not != tt.not {
 				t.Errorf("%s: %q, want %q", name, b.Not, tt.not)
 			}
+		}
+	}
+}
+
+// Where bids are the same, who asks why reads what decided between them.
+func TestWhyNotWithTheSameBid(t *testing.T) {
+	t.Parallel()
+	const low, middle, high = bus.NodeID("myco-0000000000a0"), bus.NodeID("myco-0000000000a1"), bus.NodeID("myco-0000000000a2")
+	for name, tt := range map[string]struct {
+		won     bus.NodeID
+		free    map[bus.NodeID]int
+		cpu     map[bus.NodeID]int
+		avoid   []bus.NodeID
+		not     map[bus.NodeID]string
+		chooses bool // Match would choose so, too
+	}{
+		"all alike": {won: low, chooses: true, not: map[bus.NodeID]string{
+			middle: "its bid is the same, and of such nodes the lower id comes first", high: "its bid is the same, and of such nodes the lower id comes first",
+		}},
+		"more is free": {won: high, free: map[bus.NodeID]int{low: 1, middle: 1}, chooses: true, not: map[bus.NodeID]string{
+			low: "its bid is the same, and fewer of its slots are free", middle: "its bid is the same, and fewer of its slots are free",
+		}},
+		"another task went before": {won: middle, not: map[bus.NodeID]string{
+			low: "its slot went to a task before this one", high: "its bid is the same, and of such nodes the lower id comes first",
+		}},
+		"it gave the task back": {won: middle, avoid: []bus.NodeID{low}, chooses: true, not: map[bus.NodeID]string{
+			low: "it failed at this task, or gave it back, a moment ago",
+		}},
+		"busier": {won: low, cpu: map[bus.NodeID]int{middle: 80}, chooses: true, not: map[bus.NodeID]string{middle: "its bid is higher"}},
+		"it goes to the busier one": {won: middle, cpu: map[bus.NodeID]int{middle: 80}, not: map[bus.NodeID]string{
+			low: "its slot went to a task before this one", high: "its slot went to a task before this one",
+		}},
+	} {
+		x := chosen{task: "t1", key: bus.Key{Class: "work"}, node: tt.won, avoid: tt.avoid}
+		for _, id := range []bus.NodeID{high, low, middle} {
+			x.seats = append(x.seats, Seat{
+				Node: id, State: bus.NodeReady, Class: "work", Info: &bus.NodeInfo{ID: id, Types: []string{"work"}},
+				Slots: 2, Free: cmp.Or(tt.free[id], 2), CPU: tt.cpu[id],
+			})
+		}
+		for _, b := range x.why(low).Bids {
+			if want := tt.not[b.NodeID]; b.Chosen != (b.NodeID == tt.won) || want != "" && b.Not != want || b.Chosen && b.Not != "" {
+				t.Errorf("%s: %s: %v %q, want %q", name, b.NodeID, b.Chosen, b.Not, want)
+			}
+		}
+		heads := []QueueHead{{Key: x.key, Open: 1, Items: []HeadItem{{Task: "t1", Avoid: tt.avoid}}}}
+		out, _ := Match(heads, slices.Clone(x.seats), Rules{}, time.Time{})
+		if len(out) != 1 || tt.chooses && x.seats[out[0].Seat].Node != tt.won {
+			t.Errorf("%s: Match gives %v", name, out)
 		}
 	}
 }

@@ -96,6 +96,29 @@ func TestWhyOfAnEndedTaskIsNoWaiting(t *testing.T) {
 	})
 }
 
+// Of the node that gave a task back, why tells that, and not that another was before it.
+func TestWhyOfATaskThatCameBack(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker, theOther), func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 20, First: true})
+		if !s.until(30*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+			s.note("task %s has no end", k.id)
+			return
+		}
+		w, err := s.nodes[theSubmitter].now().node.Why(context.Background(), k.id)
+		if err != nil || w.Attempt != 2 {
+			s.note("why: %+v, error %v", w, err)
+		}
+		for _, b := range w.Bids {
+			works := b.NodeID == nodeID(theWorker) || b.NodeID == nodeID(theOther)
+			if works && !b.Chosen && b.Not != "it failed at this task, or gave it back, a moment ago" {
+				s.note("of who gave it back: %q", b.Not)
+			}
+		}
+	})
+}
+
 // What was claimed to end a task is no attempt: why tells of the last that ran, as the task itself does, and that
 // none did where the deadline passed before.
 func TestWhyCountsNoClaimThatEndsATask(t *testing.T) {
