@@ -176,6 +176,8 @@ type NodeInfo struct {
 	// Memory and VRAM are all the bytes that there are, free or not; 0 where it does not tell.
 	Memory int64 `json:"memory,omitempty"`
 	VRAM   int64 `json:"vram,omitempty"`
+	// Cores are those of its processor, without hyper-threads; 0 where it does not tell.
+	Cores int `json:"cores,omitempty"`
 	// Use and Queues change all the time: heartbeats and Status have them, the bucket "peers" does not.
 	// Use is nil where a node does not tell; Queues are those that it holds as queue host.
 	Use     *NodeUse     `json:"use,omitempty"`

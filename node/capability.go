@@ -72,6 +72,7 @@ func Info(p Profile, f Facts) bus.NodeInfo {
 		State:        f.State,
 		Tier:         string(p.Tier()),
 		GPUTier:      string(p.GPUTier()),
+		Cores:        p.CPU.CoresPhysical,
 		Capabilities: Capabilities(p, f.EngineUp),
 		Models:       append([]bus.ModelInfo{}, f.Models...),
 		Types:        append([]string{}, f.Types...),

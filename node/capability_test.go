@@ -122,7 +122,7 @@ func TestInfo(t *testing.T) {
 		Capabilities: node.Capabilities(workstation(), true),
 		Models:       []bus.ModelInfo{{Name: "gemma3:4b", Loaded: true}},
 		Types:        []string{"inference", "ping"}, Slots: 2, Busy: 1, QueueHost: true,
-		Version: "1.2.3", FabricAddr: "192.168.1.5:7422", Host: "attic",
+		Version: "1.2.3", FabricAddr: "192.168.1.5:7422", Host: "attic", Cores: 4,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("info (-want +got):\n%s", diff)

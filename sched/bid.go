@@ -2,26 +2,19 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Guesses of what nobody has measured yet. They are those of a middling machine: one that was never
-// asked is tried.
+// Costs, and guesses of what nobody has measured; those of a model are in pace.go.
 const (
-	guessReading    = 100.0 // tokens/s of a prompt, without a GPU
-	guessWriting    = 10.0  // tokens/s of an answer
-	guessGPU        = 5     // times faster with one
-	guessLoading    = 3 * time.Second
-	guessDisk       = 500 << 20              // bytes/s that a model is loaded with
 	guessStay       = time.Second            // of a task, for the account of its user
 	guessAnswer     = 32                     // tokens of an answer that a bid counts beside the first
 	plainWork       = 10 * time.Millisecond  // a task without a model, of which nobody knows more
 	plainMost       = 100 * time.Millisecond // what takes no longer counts as plainWork
 	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
-	leastLoading    = time.Second
-	mostLoading     = time.Minute
 	mostTerm        = 10 * time.Minute       // no single estimate counts for more: what does is none, see Term.Last
 	tightMemory     = 20 * time.Second       // the model does not fit into the free memory
 	shortContext    = 30 * time.Minute       // the prompt is longer than the context
@@ -36,6 +29,16 @@ const (
 	holdDefault     = 500 * time.Millisecond
 	reservedDefault = 1 // slots of a node with two or more
 )
+
+// Tender is what nodes are asked to bid for.
+type Tender struct {
+	Key  bus.Key
+	Need Need
+	// Warm is the node that answered its conversation last; empty where there is none.
+	Warm bus.NodeID
+	// Pace is what is known of its model.
+	Pace Pace
+}
 
 // Need is what a queue host knows of a task beside its key. It travels in a header of its message, so
 // that the host need not read it. The zero value tells nothing.
@@ -97,15 +100,13 @@ type Term struct {
 	Last bool
 }
 
-// BidFor returns what seat offers for a task of key. warm tells that it answered this conversation last.
-func BidFor(key bus.Key, need Need, seat *Seat, warm bool) Bid {
-	return bidFor(key, need, seat, warm, nil)
-}
+// BidFor returns what seat offers for t.
+func BidFor(t *Tender, seat *Seat) Bid { return bidFor(t, seat, nil) }
 
 // Explain is BidFor with its parts.
-func Explain(key bus.Key, need Need, seat *Seat, warm bool) (Bid, []Term) {
+func Explain(t *Tender, seat *Seat) (Bid, []Term) {
 	var terms []Term
-	b := bidFor(key, need, seat, warm, func(d time.Duration, format string, args ...any) {
+	b := bidFor(t, seat, func(d time.Duration, format string, args ...any) {
 		terms = append(terms, Term{Why: fmt.Sprintf(format, args...), Cost: d, Last: d > mostTerm})
 	})
 	return b, terms
@@ -114,8 +115,8 @@ func Explain(key bus.Key, need Need, seat *Seat, warm bool) (Bid, []Term) {
 // tell takes one part of a bid; nil where nobody reads it.
 type tell func(d time.Duration, format string, args ...any)
 
-func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
-	m, not := canHave(key, need, seat)
+func bidFor(t *Tender, seat *Seat, tell tell) Bid {
+	m, not := canHave(&t.Key, &t.Need, seat)
 	if not != "" {
 		return Bid{Not: not}
 	}
@@ -124,12 +125,12 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		b.Cost += min(d, mostTerm)
 	}
 	work := plainWork
-	if d := seat.Stays[key.Model]; m == nil && d > plainMost {
+	if d := seat.Stays[t.Key.Model]; m == nil && d > plainMost {
 		work = min(d, mostTerm)
 	}
 	if m != nil {
 		if !m.Loaded {
-			d := loading(m)
+			d := t.Pace.loading(m)
 			add(d)
 			if tell != nil {
 				tell(d, "the model is installed, not loaded")
@@ -143,7 +144,7 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 		} else if tell != nil {
 			tell(0, "the model is loaded")
 		}
-		work = modelWork(m, key, need, seat, warm, tell)
+		work = modelWork(m, t, seat, tell)
 	}
 	b.Cost += work
 	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
@@ -159,7 +160,7 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 	if seat.Pulls > 0 {
 		d := work * pullSlows / 100
 		if !b.Loaded { // from the disk that it writes to
-			d += loading(m)
+			d += t.Pace.loading(m)
 		}
 		add(d)
 		if tell != nil {
@@ -169,12 +170,12 @@ func bidFor(key bus.Key, need Need, seat *Seat, warm bool, tell tell) Bid {
 	if m == nil && tell != nil {
 		tell(work, "the work itself")
 	}
-	b.Cost += penalties(m, need, seat, tell)
+	b.Cost += penalties(m, &t.Need, seat, tell)
 	return b
 }
 
 // canHave returns the model that would run a task, nil where it needs none, or why the node cannot.
-func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) {
+func canHave(key *bus.Key, need *Need, seat *Seat) (m *bus.ModelInfo, not string) {
 	switch {
 	case key.Pin != "" && key.Pin != seat.Node:
 		return nil, pinnedTo(string(key.Pin))
@@ -192,25 +193,30 @@ func canHave(key bus.Key, need Need, seat *Seat) (m *bus.ModelInfo, not string) 
 	if seat.Info.ClosedTo(need.From, key.Class) {
 		return nil, "its owner keeps it: " + orOwner(seat.Info.Owner.Why)
 	}
-	for _, t := range seat.Info.Types {
-		if t != key.Class {
-			continue
-		}
-		if key.Model == "" {
-			return nil, ""
-		}
-		models := seat.Info.Models
-		if key.Class == bus.TypeEmbed {
-			models = seat.Info.Embedders
-		}
-		for i := range models {
-			if isModel(models[i].Name, key.Model) {
-				return &models[i], ""
-			}
-		}
+	switch m = modelFor(key, seat.Info); {
+	case !slices.Contains(seat.Info.Types, key.Class):
+		return nil, "it does not run tasks of type " + key.Class
+	case m == nil && key.Model != "":
 		return nil, "it does not have the model " + key.Model
 	}
-	return nil, "it does not run tasks of type " + key.Class
+	return m, ""
+}
+
+// modelFor returns the model of a node that would run tasks of key; nil where they need none, or it has none.
+func modelFor(key *bus.Key, info *bus.NodeInfo) *bus.ModelInfo {
+	if key.Model == "" {
+		return nil
+	}
+	models := info.Models
+	if key.Class == bus.TypeEmbed {
+		models = info.Embedders
+	}
+	for i := range models {
+		if isModel(models[i].Name, key.Model) {
+			return &models[i]
+		}
+	}
+	return nil
 }
 
 func pinnedTo(node string) string { return "the task is pinned to " + node }
@@ -230,62 +236,41 @@ func orOwner(why string) string {
 	return why
 }
 
-// loading is how long m takes to load: as measured, else by its size.
-func loading(m *bus.ModelInfo) time.Duration {
-	switch {
-	case m.Speed != nil && m.Speed.Loading > 0:
-		return min(m.Speed.Loading, mostTerm)
-	case m.SizeBytes > 0:
-		return min(max(time.Duration(float64(m.SizeBytes)/guessDisk*float64(time.Second)), leastLoading), mostLoading)
-	}
-	return guessLoading
-}
-
 // modelWork is how long the prompt takes to read and the beginning of the answer to write.
-func modelWork(m *bus.ModelInfo, key bus.Key, need Need, seat *Seat, warm bool, tell tell) time.Duration {
-	reading, writing := guessReading, guessWriting
-	if seat.Info.GPUTier != "" && seat.Info.GPUTier != "none" {
-		reading, writing = reading*guessGPU, writing*guessGPU
-	}
-	how := "as guessed"
-	if s := m.Speed; s != nil {
-		if s.Reading > 0 {
-			reading = s.Reading
-		}
-		if s.Writing > 0 {
-			writing, how = s.Writing, "as measured"
-		}
-	}
-	if d := seat.Stays[key.Model]; d > 0 && how == "as guessed" {
+func modelWork(m *bus.ModelInfo, t *Tender, seat *Seat, tell tell) time.Duration {
+	warm := t.Warm == seat.Node
+	reading, writing, how := t.Pace.of(m, seat.Info)
+	if d := seat.Stays[t.Key.Model]; d > 0 && how != asMeasured {
 		// Nobody has counted its tokens, but the host has seen how long it takes.
 		d = min(d, mostTerm)
 		if warm {
 			d -= d / warmReads
 		}
 		if tell != nil {
-			tell(d, "takes %v for a task as a rule", seat.Stays[key.Model].Round(time.Millisecond))
+			tell(d, "takes %v for a task as a rule", seat.Stays[t.Key.Model].Round(time.Millisecond))
 		}
 		return d
 	}
-	prompt := need.Prompt
+	prompt := t.Need.Prompt
 	if warm {
 		prompt = (prompt + warmReads - 1) / warmReads
 	}
-	read := min(inTime(prompt, reading), mostTerm)
-	write := min(inTime(guessAnswer, writing), mostTerm)
+	read := inTime(prompt, reading)
+	write := inTime(guessAnswer, writing)
 	if tell != nil {
 		if warm {
-			tell(read, "reads what is new of %d tokens: it answered this conversation last", need.Prompt)
-		} else if need.Prompt > 0 {
-			tell(read, "reads %d tokens, %.0f a second", need.Prompt, reading)
+			tell(read, "reads what is new of %d tokens: it answered this conversation last", t.Need.Prompt)
+		} else if t.Need.Prompt > 0 {
+			tell(read, "reads %d tokens, %.0f a second", t.Need.Prompt, reading)
 		}
 		tell(write, "writes %d tokens, %.1f a second %s", guessAnswer, writing, how)
 	}
 	return read + write
 }
 
+// inTime is how long tokens take, at most mostTerm.
 func inTime(tokens int, perSecond float64) time.Duration {
-	return time.Duration(float64(tokens) / perSecond * float64(time.Second))
+	return time.Duration(min(float64(tokens)/perSecond, mostTerm.Seconds()) * float64(time.Second))
 }
 
 // slowedBy is by how many percent work takes longer than alone on an idle machine.
@@ -306,7 +291,7 @@ func others(seat *Seat) int {
 }
 
 // penalties are what speaks against a node beside its speed.
-func penalties(m *bus.ModelInfo, need Need, seat *Seat, tell tell) (sum time.Duration) {
+func penalties(m *bus.ModelInfo, need *Need, seat *Seat, tell tell) (sum time.Duration) {
 	add := func(d time.Duration, format string, args ...any) {
 		sum += d
 		if tell != nil {

@@ -105,8 +105,9 @@ func bids(b *strings.Builder, h sched.QueueHead, x sched.HeadItem, seats []sched
 		node  bus.NodeID
 	}
 	var lines []line
+	tender := sched.Tender{Key: h.Key, Need: x.Need, Warm: x.Warm, Pace: sched.PaceOf(h.Key, seats)}
 	for i := range seats {
-		bid, terms := sched.Explain(h.Key, x.Need, &seats[i], x.Warm == seats[i].Node)
+		bid, terms := sched.Explain(&tender, &seats[i])
 		lines = append(lines, line{bid, terms, seats[i].Node})
 	}
 	slices.SortStableFunc(lines, func(x, y line) int {

@@ -106,11 +106,12 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 	case x.node == "":
 		w.Note = "it waits: this is how it stands now"
 	}
+	tender := Tender{Key: x.key, Need: x.need, Warm: x.warm, Pace: PaceOf(x.key, x.seats)}
 	var won *Seat
 	var best time.Duration // its bid
 	for i := range x.seats {
 		if s := &x.seats[i]; s.Class == x.key.Class && s.Node == x.node {
-			won, best = s, BidFor(x.key, x.need, s, x.warm == s.Node).Cost
+			won, best = s, BidFor(&tender, s).Cost
 		}
 	}
 	for i := range x.seats {
@@ -118,7 +119,7 @@ func (x *chosen) why(by bus.NodeID) *bus.Why {
 		if s.Class != x.key.Class {
 			continue
 		}
-		bid, terms := Explain(x.key, x.need, s, x.warm == s.Node)
+		bid, terms := Explain(&tender, s)
 		b := bus.NodeBid{NodeID: s.Node, Chosen: s == won, Bid: bid.Cost}
 		if s.Info != nil {
 			b.Name = s.Info.Name

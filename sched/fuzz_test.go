@@ -71,7 +71,7 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		key := bus.KeyOf(&bus.Task{Type: "work"})
-		bid := sched.BidFor(key, sched.Need{}, &sched.Seat{}, false)
+		bid := sched.BidFor(&sched.Tender{Key: key}, &sched.Seat{})
 		d := sched.ChooseHost(n.View(), sched.Candidacy{MaxTerm: 1}, time.Now())
 		if _, err := json.Marshal([]any{bid, key, d}); err != nil {
 			t.Error(err)

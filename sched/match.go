@@ -58,6 +58,7 @@ type matching struct {
 	rules Rules
 	now   time.Time
 	at    []choice // by head
+	asks  []Tender // of the next task of each
 	some  []int    // the seats that count: those with a free slot, or soon with one
 	costs []time.Duration
 	held  map[int]int
@@ -92,8 +93,9 @@ func Match(heads []QueueHead, seats []Seat, rules Rules, now time.Time) (out []A
 	if free == 0 {
 		return nil, again
 	}
-	m.at, m.costs = make([]choice, len(heads)), make([]time.Duration, len(heads)*len(m.some))
+	m.at, m.asks, m.costs = make([]choice, len(heads)), make([]Tender, len(heads)), make([]time.Duration, len(heads)*len(m.some))
 	for i := range heads {
+		m.asks[i] = Tender{Key: heads[i].Key, Pace: PaceOf(heads[i].Key, seats)}
 		m.ask(i)
 		m.choose(i)
 	}
@@ -171,7 +173,9 @@ func (m *matching) item(h int) HeadItem {
 
 // ask gets all bids for head h's next task.
 func (m *matching) ask(h int) {
-	m.at[h].next = m.item(h)
+	next := m.item(h)
+	m.at[h].next = next
+	m.asks[h].Need, m.asks[h].Warm = next.Need, next.Warm
 	for k := range m.some {
 		m.bid(h, k)
 	}
@@ -188,7 +192,7 @@ func (m *matching) bid(h, k int) {
 	if head.Key.Lane == bus.Batch && s.Free > 0 && !m.rules.takesBatch(s) {
 		return
 	}
-	if b := BidFor(head.Key, item.Need, s, item.Warm == s.Node); b.Not == "" {
+	if b := BidFor(&m.asks[h], s); b.Not == "" {
 		*cost = b.Cost
 	}
 }
@@ -273,8 +277,7 @@ func (m *matching) choose(h int) {
 		c.seat = -1
 		return
 	}
-	head := &m.heads[h]
-	c.loaded = BidFor(head.Key, c.next.Need, &m.seats[c.seat], false).Loaded
+	c.loaded = BidFor(&m.asks[h], &m.seats[c.seat]).Loaded
 }
 
 // waits reports whether a task waits for a busy seat, rather than to go to an idle one now.

@@ -94,8 +94,9 @@ func compete(a, b bus.Key, seats []Seat) bool {
 	if a.Class != b.Class {
 		return false
 	}
+	of, beside := Tender{Key: a}, Tender{Key: b}
 	for i := range seats {
-		if BidFor(a, Need{}, &seats[i], false).Not == "" && BidFor(b, Need{}, &seats[i], false).Not == "" {
+		if BidFor(&of, &seats[i]).Not == "" && BidFor(&beside, &seats[i]).Not == "" {
 			return true
 		}
 	}
@@ -105,10 +106,10 @@ func compete(a, b bus.Key, seats []Seat) bool {
 // waitFor estimates how long the task at a position waits, by how long tasks take on the nodes that can
 // have it; 0 where that is not known.
 func waitFor(key bus.Key, position int, seats []Seat) time.Duration {
-	perSecond := 0.0
+	of, perSecond := Tender{Key: key}, 0.0
 	for i := range seats {
 		s := &seats[i]
-		if BidFor(key, Need{}, s, false).Not != "" {
+		if BidFor(&of, s).Not != "" {
 			continue
 		}
 		if s.Free > 0 && position == 1 {
