@@ -20,6 +20,7 @@ const (
 	guessGPU       = 5.0 // times faster with a GPU that the model fits into
 	guessCores     = 4   // what a middling machine has
 	guessCoresMost = 3.0 // times faster by more cores, or slower by fewer
+	guessHope      = 1.1 // times faster than its like where it was never asked: it is tried where that costs nothing
 	guessLoading   = 3 * time.Second
 	guessDisk      = 500 << 20 // bytes/s that a model is loaded with
 	leastLoading   = time.Second
@@ -104,8 +105,8 @@ func (p Pace) of(m *bus.ModelInfo, info *bus.NodeInfo) (reading, writing float64
 	if m.SizeBytes > 0 {
 		bySize = min(max(guessBandwidth/float64(m.SizeBytes), guessSlowest), guessFastest)
 	}
-	reading = cmp.Or(reading, cmp.Or(p.Reading, guessReading*bySize/guessWriting)*faster)
-	writing = cmp.Or(writing, cmp.Or(p.Writing, bySize)*faster)
+	reading = cmp.Or(reading, cmp.Or(guessHope*p.Reading, guessReading*bySize/guessWriting)*faster)
+	writing = cmp.Or(writing, cmp.Or(guessHope*p.Writing, bySize)*faster)
 	return reading, writing, how
 }
 
