@@ -44,6 +44,8 @@ type ModelInfo struct {
 	Digest string `json:"digest,omitempty"`
 	// Can is what it can do; 0 from nodes that do not tell, where it answers.
 	Can Abilities `json:"can,omitempty"`
+	// OneAtATime tells that its engine answers one question with it at a time, as far as is known: others wait there.
+	OneAtATime bool `json:"one_at_a_time,omitempty"`
 	// Speed is what was measured of it on this node; nil before its first answer there.
 	Speed *ModelSpeed `json:"speed,omitempty"`
 	// ModifiedAt is when its files were written; zero where the engine does not tell.

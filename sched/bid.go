@@ -12,6 +12,7 @@ import (
 const (
 	guessStay       = time.Second            // of a task, for the account of its user
 	guessAnswer     = 32                     // tokens of an answer that a bid counts beside the first
+	guessLong       = 200                    // tokens of an answer that another waits for
 	plainWork       = 10 * time.Millisecond  // a task without a model, of which nobody knows more
 	plainMost       = 100 * time.Millisecond // what takes no longer counts as plainWork
 	warmReads       = 10                     // a node that has a conversation's cache reads one token in so many
@@ -80,6 +81,14 @@ type Seat struct {
 	// Stays is how long the tasks of each model took there, as the host has seen, "" for those without. It
 	// is not changed.
 	Stays map[string]time.Duration
+	// Ahead are the tasks of each model that run there. It is not changed.
+	Ahead map[string]Ahead
+}
+
+// Ahead is what a node has to do of one model: so many tasks, the first of which has run for so long.
+type Ahead struct {
+	Tasks int
+	Ran   time.Duration
 }
 
 // Bid is what a node offers for a task: about how long until the first token would be there. Lower is
@@ -147,7 +156,12 @@ func bidFor(t *Tender, seat *Seat, tell tell) Bid {
 		work = modelWork(m, t, seat, tell)
 	}
 	b.Cost += work
-	if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
+	if d := t.wait(m, seat); d > 0 {
+		add(d)
+		if tell != nil {
+			tell(min(d, mostTerm), "its engine answers one question with the model at a time, and has %d", seat.Ahead[t.Key.Model].Tasks)
+		}
+	} else if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
 		add(d)
 		if tell != nil {
 			gpu := ""
@@ -266,6 +280,21 @@ func modelWork(m *bus.ModelInfo, t *Tender, seat *Seat, tell tell) time.Duration
 		tell(write, "writes %d tokens, %.1f a second %s", guessAnswer, writing, how)
 	}
 	return read + write
+}
+
+// wait is how long the engine of seat has to do until it begins with t, where it answers one question with m at a time.
+func (t *Tender) wait(m *bus.ModelInfo, seat *Seat) time.Duration {
+	ahead := seat.Ahead[t.Key.Model]
+	if m == nil || !m.OneAtATime || ahead.Tasks == 0 {
+		return 0
+	}
+	stay := seat.Stays[t.Key.Model]
+	if stay <= 0 {
+		_, writing, _ := t.Pace.of(m, seat.Info)
+		stay = inTime(guessLong, writing)
+	}
+	// One that takes longer than others may end at any time: nobody knows.
+	return max(stay-ahead.Ran, stay/4) + time.Duration(ahead.Tasks-1)*stay
 }
 
 // inTime is how long tokens take, at most mostTerm.

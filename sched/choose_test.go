@@ -31,6 +31,7 @@ type situation struct {
 		FreeGB                   int64
 		Soon, Stay               string
 		Stays                    map[string]string
+		Ahead                    map[string][]string // how long each has run
 	}
 	Queues []struct {
 		Key  bus.Key
@@ -70,6 +71,16 @@ func (sc *situation) seats(t *testing.T, class string) (out []sched.Seat) {
 				s.Stays = map[string]time.Duration{}
 			}
 			s.Stays[model] = span(t, d)
+		}
+		for model, tasks := range n.Ahead {
+			if s.Ahead == nil {
+				s.Ahead = map[string]sched.Ahead{}
+			}
+			a := sched.Ahead{Tasks: len(tasks)}
+			for _, ran := range tasks {
+				a.Ran = max(a.Ran, span(t, ran))
+			}
+			s.Ahead[model] = a
 		}
 		out = append(out, s)
 	}

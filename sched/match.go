@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -116,6 +117,8 @@ func (m *matching) give(h int) {
 	s := &m.seats[seat]
 	s.Free--
 	s.Busy++
+	s.Ahead = maps.Clone(s.Ahead) // who asks why sees it as it was
+	s.before(m.heads[h].Key.Model, 0)
 	if m.heads[h].Key.Lane == bus.Batch {
 		s.Batch++
 	}

@@ -133,6 +133,7 @@ func (h *host) seatsFor(heads []QueueHead, now time.Time) []Seat {
 		if g.k.key.Lane == bus.Batch {
 			seats[i].Batch++
 		}
+		seats[i].before(g.k.key.Model, 0)
 	}
 	for i := range seats {
 		if seats[i].Free == 0 {
@@ -152,12 +153,27 @@ func (h *host) describe(s *Seat) {
 		return
 	}
 	s.Busy, s.Batch, s.Stays = len(st.running), st.batch, st.stays
+	for it := range st.running {
+		s.before(it.k.key.Model, h.n.now().Sub(it.began))
+	}
 	if t := st.told; t != nil {
 		s.Slots, s.CPU, s.GPU, s.FreeBytes = t.Slots, t.CPU, t.GPU, int64(t.FreeMB)<<20
 		if t.Slots == 0 {
 			s.Before = t.Bid
 		}
 	}
+}
+
+// before notes a task of a model that has run at s for so long.
+func (s *Seat) before(model string, ran time.Duration) {
+	if model == "" {
+		return
+	}
+	if s.Ahead == nil {
+		s.Ahead = map[string]Ahead{}
+	}
+	a := s.Ahead[model]
+	s.Ahead[model] = Ahead{a.Tasks + 1, max(a.Ran, ran)}
 }
 
 // foresee estimates when a slot of s will be free, by how long tasks take there.

@@ -40,11 +40,14 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 	begin := time.Now()
 	var first, last time.Time
 	chunks := 0
+	flight := m.speeds.begin(info)
+	defer func() { m.speeds.end(flight, last) }()
 	res, err := m.Runner.Generate(ctx, model, req, func(c bus.InferenceChunk) error {
 		if !c.Empty() {
 			last = time.Now()
 			if chunks == 0 {
 				first = last
+				m.speeds.writes(flight, first)
 			}
 			chunks += 1 + len(c.Cuts)
 		}

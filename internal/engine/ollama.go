@@ -95,6 +95,8 @@ func (o *Ollama) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 			Name: m.Name, SizeBytes: m.Size, ContextLength: t.context, Engine: KindOllama, Digest: m.Digest, Can: t.can,
 			ParameterSize: m.Details.ParameterSize, Quantization: m.Details.Quantization, Family: m.Details.Family,
 			ModifiedAt: moment(m.ModifiedAt),
+			// Unless OLLAMA_NUM_PARALLEL says otherwise, which it tells nobody: https://docs.ollama.com/faq.
+			OneAtATime: true,
 		}
 		if i := slices.IndexFunc(loaded.Models, func(l ollamaModel) bool { return l.Name == m.Name }); i >= 0 {
 			l := loaded.Models[i]

@@ -41,9 +41,9 @@ func TestOllamaModels(t *testing.T) {
 		want := bus.ModelInfo{
 			Name: "tinylm:latest", Loaded: true, SizeBytes: 1211900, ContextLength: 128,
 			ParameterSize: "296.64K", Quantization: "F32", Family: "llama", Engine: engine.KindOllama, Digest: "aa", Can: bus.Answers,
-			ModifiedAt: time.Date(2026, 1, 2, 2, 4, 5, 678e6, time.UTC), LoadedBytes: 3, VRAMBytes: 2, ExpiresAt: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC),
+			ModifiedAt: time.Date(2026, 1, 2, 2, 4, 5, 678e6, time.UTC), LoadedBytes: 3, VRAMBytes: 2, ExpiresAt: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), OneAtATime: true,
 		}
-		embed := bus.ModelInfo{Name: "embed:latest", SizeBytes: 5, Engine: engine.KindOllama, Digest: "bb", Can: bus.Embeds}
+		embed := bus.ModelInfo{Name: "embed:latest", SizeBytes: 5, Engine: engine.KindOllama, Digest: "bb", Can: bus.Embeds, OneAtATime: true}
 		if err != nil || len(models) != 2 || models[0] != want || models[1] != embed {
 			t.Errorf("got %+v, %v, want %+v and %+v", models, err, want, embed)
 		}

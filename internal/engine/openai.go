@@ -72,9 +72,11 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 }
 
 // askLlama puts into info what llama-server tells of a model that it has loaded, as far as it does: what it can do, but for
-// whether it thinks, and how long a context each request has, where its list has the one that it was trained for.
+// whether it thinks, how long a context each request has, where its list has the one that it was trained for, and whether
+// it answers one at a time.
 func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
 	var props struct {
+		Slots    int `json:"total_slots"`
 		Settings struct {
 			NCtx int `json:"n_ctx"`
 		} `json:"default_generation_settings"`
@@ -86,6 +88,7 @@ func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
 	if o.c.get(ctx, "/props?"+url.Values{"model": {info.Name}, "autoload": {"false"}}.Encode(), &props) != nil {
 		return
 	}
+	info.OneAtATime = props.Slots == 1
 	if props.Settings.NCtx > 0 {
 		info.ContextLength = props.Settings.NCtx
 	}

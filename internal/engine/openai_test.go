@@ -160,20 +160,25 @@ func TestOpenAIPromptsThatAreTooLong(t *testing.T) {
 	}
 }
 
-// A llama-server lists how long a context the model was trained for; what it was started with it tells elsewhere.
+// A llama-server lists how long a context the model was trained for; what it was started with it tells elsewhere, and whether it
+// answers one question at a time.
 func TestLlamaServerTellsItsContext(t *testing.T) {
 	t.Parallel()
-	for props, want := range map[string]int{
-		`{"default_generation_settings":{"n_ctx":4096},"chat_template_caps":{"supports_tools":true}}`: 4096,
-		`{"default_generation_settings":{"n_ctx":4096}}`:                                              4096,
-		`{"total_slots":1}`: 131072,
+	type told struct {
+		context int
+		one     bool
+	}
+	for props, want := range map[string]told{
+		`{"default_generation_settings":{"n_ctx":4096},"chat_template_caps":{"supports_tools":true}}`: {context: 4096},
+		`{"default_generation_settings":{"n_ctx":4096},"total_slots":4}`:                              {context: 4096},
+		`{"total_slots":1}`: {context: 131072, one: true},
 	} {
 		s := serve(t, map[string]http.HandlerFunc{
 			"GET /v1/models": text(`{"data":[{"id":"one","owned_by":"llamacpp","meta":{"n_ctx_train":131072}}]}`), "GET /props": text(props),
 		})
 		models, err := probe(t, s).Models(t.Context())
-		if err != nil || len(models) != 1 || models[0].ContextLength != want {
-			t.Errorf("%s: %+v, %v, want %d", props, models, err, want)
+		if err != nil || len(models) != 1 || models[0].ContextLength != want.context || models[0].OneAtATime != want.one {
+			t.Errorf("%s: %+v, %v, want %+v", props, models, err, want)
 		}
 	}
 }

@@ -18,6 +18,9 @@ const (
 	loadMin     = 200 * time.Millisecond
 	newsOver    = 0.1 // a figure that changes by less is told as before
 	speedsMost  = 256 // models that are remembered
+	// Two answers that are written at one time for so long are seen to be, for so long: an engine may be started otherwise.
+	togetherLeast = 500 * time.Millisecond
+	togetherFor   = 24 * time.Hour
 )
 
 // rate is tokens and the seconds that they took; older ones count for less.
@@ -55,6 +58,8 @@ type speed struct {
 	Reading rate          `json:"reading"`
 	Loading time.Duration `json:"loading_ns,omitempty"`
 	Used    time.Time     `json:"used"`
+	// Together is when it was last seen to write two answers at one time.
+	Together time.Time `json:"together,omitzero"`
 
 	told bus.ModelSpeed
 }
@@ -114,23 +119,68 @@ type Speeds struct {
 	mu    sync.Mutex
 	by    map[string]*speed // by canonical name
 	dirty bool
+	open  map[*flight]struct{}
+}
+
+// flight is a request under way.
+type flight struct {
+	model bus.ModelInfo
+	first time.Time // its first token; zero before
 }
 
 // NewSpeeds returns Speeds that know nothing.
-func NewSpeeds() *Speeds { return &Speeds{by: map[string]*speed{}} }
+func NewSpeeds() *Speeds { return &Speeds{by: map[string]*speed{}, open: map[*flight]struct{}{}} }
 
-// note takes in one request to m. A model of another digest starts anew.
+// begin notes that a request to m is under way, until its end.
+func (s *Speeds) begin(m bus.ModelInfo) *flight {
+	f := &flight{model: m}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[f] = struct{}{}
+	return f
+}
+
+// writes notes that the first token of f has come.
+func (s *Speeds) writes(f *flight, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.first = at
+}
+
+// end notes that f is over, and when its last token came: its model has been seen to write two answers at one time where
+// another has been written meanwhile.
+func (s *Speeds) end(f *flight, last time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, f)
+	if f.first.IsZero() {
+		return
+	}
+	for o := range s.open {
+		same := bus.SameModel(o.model.Name, f.model.Name) && o.model.Digest == f.model.Digest
+		if same && !o.first.IsZero() && min(last.Sub(o.first), last.Sub(f.first)) >= togetherLeast {
+			s.entry(f.model).Together = last
+			s.dirty = true
+		}
+	}
+}
+
+// note takes in one request to m.
 func (s *Speeds) note(m bus.ModelInfo, x sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.entry(m).add(x)
+	s.dirty = true
+}
+
+// entry returns what is known of m. A model of another digest starts anew. The caller holds mu.
+func (s *Speeds) entry(m bus.ModelInfo) *speed {
 	name := bus.CanonicalModel(m.Name)
 	one := s.by[name]
-	if one == nil || one.Digest != m.Digest {
-		one = &speed{Digest: m.Digest}
-		s.by[name] = one
+	if one != nil && one.Digest == m.Digest {
+		return one
 	}
-	one.add(x)
-	for len(s.by) > speedsMost {
+	for one == nil && len(s.by) >= speedsMost {
 		oldest := ""
 		for n, o := range s.by {
 			if oldest == "" || o.Used.Before(s.by[oldest].Used) {
@@ -139,7 +189,9 @@ func (s *Speeds) note(m bus.ModelInfo, x sample) {
 		}
 		delete(s.by, oldest)
 	}
-	s.dirty = true
+	one = &speed{Digest: m.Digest}
+	s.by[name] = one
+	return one
 }
 
 // Of returns what was measured of m, nil for nothing yet.
@@ -154,10 +206,20 @@ func (s *Speeds) Of(m bus.ModelInfo) *bus.ModelSpeed {
 	return &told
 }
 
-// Fill sets the Speed of models, in place.
+// Fill sets the Speed of models, in place, and tells of those that were seen to write two answers at one time.
 func (s *Speeds) Fill(models []bus.ModelInfo) []bus.ModelInfo {
 	for i := range models {
-		models[i].Speed = s.Of(models[i])
+		m := &models[i]
+		m.Speed = s.Of(*m)
+		m.OneAtATime = m.OneAtATime && !s.together(*m)
 	}
 	return models
+}
+
+// together reports whether m was seen to write two answers at one time, of late.
+func (s *Speeds) together(m bus.ModelInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.by[bus.CanonicalModel(m.Name)]
+	return one != nil && one.Digest == m.Digest && time.Since(one.Together).Abs() < togetherFor
 }

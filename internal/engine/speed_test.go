@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,5 +228,59 @@ func TestSpeedsAreBounded(t *testing.T) {
 	}
 	if s.Of(bus.ModelInfo{Name: "m0:latest"}) != nil || s.Of(bus.ModelInfo{Name: "m299:latest"}) == nil {
 		t.Error("of 300 models the first is remembered, or the last is not")
+	}
+}
+
+// An engine that is taken to answer one question at a time, and is seen to write two answers at once, is told of
+// as one that does not, for a day. One answer after the other, or at the same time by another model, says nothing.
+func TestAnswersAtOneTimeAreSeen(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		models []string
+		apart  time.Duration // between the first tokens of the two
+		alone  bool
+	}{
+		"at one time":                     {[]string{"m", "m:latest"}, 2 * time.Second, false},
+		"one after the other":             {[]string{"m", "m"}, 5*time.Second + time.Millisecond, true},
+		"the end of one, as it is heard":  {[]string{"m", "m"}, 4800 * time.Millisecond, true},
+		"two models":                      {[]string{"m", "n"}, 2 * time.Second, true},
+		"three, the first and the second": {[]string{"m", "m", "n"}, 2 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &paced{every: 50 * time.Millisecond, chunks: 101, result: bus.InferenceResult{OutputTokens: 101}}
+				p.models = []bus.ModelInfo{{Name: "m", Digest: "d", OneAtATime: true}, {Name: "n", Digest: "d", OneAtATime: true}}
+				speeds := engine.NewSpeeds()
+				m := engine.Measure(p, speeds)
+				var all sync.WaitGroup
+				for _, model := range tt.models {
+					all.Go(func() {
+						if _, err := m.Generate(t.Context(), model, bus.InferenceRequest{}, func(bus.InferenceChunk) error { return nil }); err != nil {
+							t.Error(err)
+						}
+					})
+					time.Sleep(tt.apart)
+				}
+				all.Wait()
+				dir := t.TempDir()
+				if err := speeds.Save(dir); err != nil {
+					t.Fatal(err)
+				}
+				again, err := engine.LoadSpeeds(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for when, m := range map[string]*engine.Measured{"now": m, "after a restart": engine.Measure(p, again)} {
+					if got := m.Models(); got[0].OneAtATime != tt.alone || !got[1].OneAtATime {
+						t.Errorf("%s: told of as %+v", when, got)
+					}
+				}
+				time.Sleep(25 * time.Hour)
+				if got := m.Models(); !got[0].OneAtATime {
+					t.Error("a day later it is still told of so")
+				}
+			})
+		})
 	}
 }
