@@ -37,8 +37,9 @@ type Detector struct {
 	mu      sync.Mutex
 	profile Profile
 	load    Load
-	gpus    [][]GPU // by source
-	waiting int     // sources that have not been read or given up yet
+	gpus    [][]GPU     // by source
+	gpusAt  []time.Time // when they were read
+	waiting int         // sources that have not been read or given up yet
 }
 
 // source is one thing to read. One goroutine owns it.
@@ -66,7 +67,7 @@ func NewDetector(cfg Config) *Detector {
 	cfg.Every = orDefault(cfg.Every, 10*time.Second)
 	cfg.LoadEvery = orDefault(cfg.LoadEvery, time.Second)
 	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
-	d := &Detector{cfg: cfg, ready: make(chan struct{}), gpus: make([][]GPU, len(cfg.GPUs))}
+	d := &Detector{cfg: cfg, ready: make(chan struct{}), gpus: make([][]GPU, len(cfg.GPUs)), gpusAt: make([]time.Time, len(cfg.GPUs))}
 	d.load.GPUPercent = -1
 	d.sources = d.list()
 	d.waiting = len(d.sources)
@@ -247,9 +248,15 @@ func reading[T any](name string, every func() time.Duration, get func(context.Co
 
 // storeGPUs joins what each source sees. A GPU's index is that of its vendor.
 func (d *Detector) storeGPUs(source int, gpus []GPU) {
-	d.gpus[source] = gpus
+	d.gpus[source], d.gpusAt[source] = gpus, time.Now()
 	d.profile.GPUs = slices.Concat(d.gpus...)
 	d.load.GPUPercent, d.load.VRAMFreeMB = gpuLoad(d.profile.GPUs)
+	d.load.GPUAt = time.Time{}
+	for i, at := range d.gpusAt {
+		if len(d.gpus[i]) > 0 && (d.load.GPUAt.IsZero() || at.Before(d.load.GPUAt)) {
+			d.load.GPUAt = at
+		}
+	}
 }
 
 // sample is one reading of what changes all the time.

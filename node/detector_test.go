@@ -87,7 +87,7 @@ func TestDetectorJoinsItsSources(t *testing.T) {
 			len(got.Disks) != 1 || len(got.Network) != 1 || len(got.GPUs) != 3 || got.GPUs[2].Name != "C" {
 			t.Errorf("profile %+v", got)
 		}
-		if l := d.Load(); l.GPUPercent != 90 || l.VRAMFreeMB != 1500 || l.MemoryPercent != 50 {
+		if l := d.Load(); l.GPUPercent != 90 || l.VRAMFreeMB != 1500 || l.MemoryPercent != 50 || l.GPUAt.IsZero() {
 			t.Errorf("load %+v", l)
 		}
 	})
@@ -122,6 +122,32 @@ func TestDetectorSamplesTheCPU(t *testing.T) {
 		if got := d.Load(); got.CPUPercent != 25 || got.At.IsZero() {
 			t.Errorf("load %+v, want 25%% of the CPU", got)
 		}
+	})
+}
+
+// What is told of GPUs is as old as the oldest reading: of the source that is asked least often.
+func TestDetectorTellsHowOldItsFiguresOfGPUsAre(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		asked := 0
+		began := time.Now()
+		d, stop := start(t, node.Config{System: fakeSystem{}, GPUs: []node.GPUSource{
+			some(node.GPU{Name: "A"}),
+			fakeGPUs(func(context.Context) ([]node.GPU, error) {
+				if asked++; asked > 1 {
+					<-hung
+				}
+				return []node.GPU{{Name: "B"}}, nil
+			}),
+			some(),
+		}})
+		time.Sleep(9 * time.Second)
+		if l := d.Load(); !l.GPUAt.Equal(began) {
+			t.Errorf("read %v ago, want %v", time.Since(l.GPUAt), time.Since(began))
+		}
+		close(hung)
+		stop()
 	})
 }
 

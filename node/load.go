@@ -12,6 +12,8 @@ type Load struct {
 	GPUPercent int `json:"gpu_percent"`
 	// VRAMFreeMB is the free memory of all GPUs together, in MiB.
 	VRAMFreeMB int `json:"vram_free_mb"`
+	// GPUAt is when the oldest of these figures of GPUs was read; zero where there is no GPU.
+	GPUAt time.Time `json:"gpu_at,omitzero"`
 	// At is when the CPU was sampled; zero before the first sample.
 	At time.Time `json:"at,omitzero"`
 }

@@ -121,7 +121,7 @@ func TestWatch(t *testing.T) {
 	pass := func(seconds int, cpu float64, gpu int, running bool) node.Usage {
 		for range seconds {
 			now = now.Add(time.Second)
-			w = w.Next(node.Load{CPUPercent: cpu, GPUPercent: gpu}, node.PowerUnknown, running, now)
+			w = w.Next(node.Load{CPUPercent: cpu, GPUPercent: gpu, GPUAt: now}, node.PowerUnknown, running, now)
 		}
 		return w.Usage()
 	}
@@ -151,6 +151,39 @@ func TestWatch(t *testing.T) {
 	}
 	if u := pass(60, 0, 0, true); u.CPUPercent < 75 {
 		t.Errorf("what was seen last does not hold while the swarm works: %+v", u)
+	}
+}
+
+// A GPU that is read every 12 s, as by an nvidia-smi that takes two, still says what it did for the swarm after that has
+// ended.
+func TestWatchOfAGPUThatIsReadSeldom(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+	var w node.Watch
+	var l node.Load
+	pass := func(seconds, gpu int, running bool) (busy bool) {
+		for range seconds {
+			if now = now.Add(time.Second); now.Second()%12 == 11 {
+				l.GPUPercent, l.GPUAt = gpu, now
+			}
+			w = w.Next(l, node.PowerUnknown, running, now)
+			busy = busy || w.Usage().GPUBusy
+		}
+		return busy
+	}
+	pass(60, 95, true)
+	if pass(36, 0, false) {
+		t.Error("the swarm's own work counts as its owner's after its end")
+	}
+	if pass(12, 95, false) {
+		t.Error("one reading counts")
+	}
+	if pass(12, 95, false); !w.Usage().GPUBusy {
+		t.Error("two do not")
+	}
+	now = now.Add(time.Minute) // in which nobody could read it
+	if w = w.Next(l, node.PowerUnknown, false, now); w.Usage().GPUBusy {
+		t.Error("a reading of a minute ago counts")
 	}
 }
 

@@ -16,8 +16,8 @@ type Watch struct {
 	usage   Usage
 	seen    time.Time // the last sample that counted
 	own     time.Time // when the swarm's work ran last
-	gpuFrom time.Time // since when the GPU is in use, zero where it is not
-	gpuLast time.Time // when it was last
+	gpuFrom time.Time // the first reading of the GPU in use, zero where it is not
+	gpuLast time.Time // the last one
 }
 
 // Next returns w after a sample: how busy the machine is, how it is powered, and whether a task of the
@@ -40,17 +40,26 @@ func (w Watch) Next(l Load, p Power, running bool, now time.Time) Watch {
 	}
 	w.usage.CPUPercent += (l.CPUPercent - w.usage.CPUPercent) * share
 	w.seen = now
-	if l.GPUPercent >= gpuInUse {
-		w.gpuLast = now
-		if w.gpuFrom.IsZero() {
-			w.gpuFrom = now
-		}
-		w.usage.GPUBusy = w.usage.GPUBusy || now.Sub(w.gpuFrom) >= gpuAfter
-	} else {
-		w.gpuFrom = time.Time{}
-		w.usage.GPUBusy = w.usage.GPUBusy && now.Sub(w.gpuLast) < gpuFree
-	}
+	w.nextGPU(l, now)
 	return w
+}
+
+// nextGPU takes in a reading of the GPU, which may be some seconds old: one of while the swarm's work ran, or just
+// after, is of that work.
+func (w *Watch) nextGPU(l Load, now time.Time) {
+	switch {
+	case l.GPUPercent < gpuInUse:
+		w.gpuFrom = time.Time{}
+	case !w.own.IsZero() && l.GPUAt.Sub(w.own) < ownGrace:
+		return
+	default:
+		w.gpuLast = l.GPUAt
+		if w.gpuFrom.IsZero() {
+			w.gpuFrom = l.GPUAt
+		}
+		w.usage.GPUBusy = w.usage.GPUBusy || l.GPUAt.Sub(w.gpuFrom) >= gpuAfter
+	}
+	w.usage.GPUBusy = w.usage.GPUBusy && now.Sub(w.gpuLast) < gpuFree
 }
 
 // Usage is how the machine is used, apart from the swarm's work.
