@@ -77,14 +77,14 @@ func TestDetectorJoinsItsSources(t *testing.T) {
 			System: fakeSystem{},
 			GPUs: []node.GPUSource{
 				some(node.GPU{Name: "A", VRAMFreeMB: 1000, UtilizationPct: new(10)}, node.GPU{Name: "B", VRAMFreeMB: 500}),
-				some(node.GPU{Name: "C", UtilizationPct: new(90)}),
+				some(node.GPU{Name: "C", UtilizationPct: new(90)}, node.GPU{Name: "a desktop's", UtilizationPct: new(100), Integrated: true}),
 			},
 		})
 		defer stop()
 		<-d.Ready()
 		got := d.Profile()
 		if got.Hostname != "attic" || got.CPU.CoresLogical != 4 || got.Memory.TotalMB != 8192 ||
-			len(got.Disks) != 1 || len(got.Network) != 1 || len(got.GPUs) != 3 || got.GPUs[2].Name != "C" {
+			len(got.Disks) != 1 || len(got.Network) != 1 || len(got.GPUs) != 4 || got.GPUs[2].Name != "C" {
 			t.Errorf("profile %+v", got)
 		}
 		if l := d.Load(); l.GPUPercent != 90 || l.VRAMFreeMB != 1500 || l.MemoryPercent != 50 || l.GPUAt.IsZero() {

@@ -17,8 +17,8 @@ type GPUSource interface {
 	GPUs(ctx context.Context) ([]GPU, error)
 }
 
-// DefaultGPUSources returns a source for each vendor that this build knows: NVIDIA.
-func DefaultGPUSources() []GPUSource { return []GPUSource{nvidia()} }
+// DefaultGPUSources returns a source for each vendor that this build knows: NVIDIA, and on Linux AMD.
+func DefaultGPUSources() []GPUSource { return append([]GPUSource{nvidia()}, ofSystem()...) }
 
 // fallback asks its sources in order and takes the first answer that has a GPU. They are
 // several ways to see the same GPUs.

@@ -27,11 +27,12 @@ func cpuPercent(busy0, total0, busy1, total1 float64) float64 {
 	return min(100*(busy1-busy0)/(total1-total0), 100)
 }
 
-// gpuLoad returns the utilisation of the busiest GPU, or -1, and the free VRAM of all.
+// gpuLoad returns the utilisation of the busiest GPU, or -1, and the free VRAM of all. Models do not feel what an
+// integrated one is busy with, such as a desktop, and some of those say 100 % whatever they do.
 func gpuLoad(gpus []GPU) (percent, freeMB int) {
 	percent = -1
 	for _, g := range gpus {
-		if g.UtilizationPct != nil {
+		if g.UtilizationPct != nil && !g.Integrated {
 			percent = max(percent, *g.UtilizationPct)
 		}
 		freeMB += g.VRAMFreeMB

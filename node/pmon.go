@@ -88,7 +88,7 @@ func pmonLine(names, fields []string) (p GPUProcess, ok bool) {
 	if err1 != nil || err2 != nil || p.GPU < 0 || p.PID <= 0 || len(names) == 0 {
 		return p, false
 	}
-	p.Name = text(strings.Map(printed, strings.Join(fields[len(names)-1:], " ")))
+	p.Name = printable(strings.Join(fields[len(names)-1:], " "))
 	p.UtilizationPct, _ = figure(of("sm")) // "-" is one that is not told
 	memory, _ := figure(of("fb"))
 	p.MemoryMB = value(memory)
@@ -96,12 +96,14 @@ func pmonLine(names, fields []string) (p GPUProcess, ok bool) {
 	return p, true
 }
 
-// printed leaves out what a terminal obeys: whoever starts a program names it.
-func printed(r rune) rune {
-	if !unicode.IsPrint(r) {
-		return -1
-	}
-	return r
+// printable leaves out what a terminal obeys: whoever starts a program names it.
+func printable(name string) string {
+	return text(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name))
 }
 
 // engines are how the names of programs begin that run models.

@@ -35,20 +35,24 @@ type GPU struct {
 	DriverVersion  string `json:"driver_version"`
 	// CUDAVersion is the highest that the driver supports, such as "12.4".
 	CUDAVersion string `json:"cuda_version"`
+	// SharedMB is how much of the machine's memory models may take on it, in MiB; 0 where none is told.
+	SharedMB int `json:"shared_mb,omitempty"`
+	// Integrated tells that it is part of a processor, and of little use to models: it is shown, and counts for nothing.
+	Integrated bool `json:"integrated,omitempty"`
 }
 
-// integrated are names of NVIDIA's chips that have no memory beside the machine's: a DGX Spark and Jetsons.
-var integrated = regexp.MustCompile(`\b(GB10|Thor|Orin|Xavier)\b`)
+// sharing are names of NVIDIA's chips that have no memory beside the machine's: a DGX Spark and Jetsons.
+var sharing = regexp.MustCompile(`\b(GB10|Thor|Orin|Xavier)\b`)
 
 // SharesMemory reports whether g has the machine's memory, of which its driver does not tell.
-func (g GPU) SharesMemory() bool { return g.VRAMTotalMB == 0 && integrated.MatchString(g.Name) }
+func (g GPU) SharesMemory() bool { return g.VRAMTotalMB == 0 && sharing.MatchString(g.Name) }
 
 // vram is how much memory a model may take on g, in MiB.
 func (p Profile) vram(g GPU) int {
 	if g.SharesMemory() {
 		return p.Memory.TotalMB
 	}
-	return g.VRAMTotalMB
+	return max(g.VRAMTotalMB, min(g.SharedMB, p.Memory.TotalMB))
 }
 
 // CPU is the processor as a whole.

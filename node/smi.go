@@ -15,9 +15,9 @@ import (
 const (
 	smiQuery    = "index,name,memory.total,memory.used,memory.free,temperature.gpu,utilization.gpu,driver_version"
 	smiFields   = 8
-	smiMaxGPUs  = 64
 	smiMaxBytes = 1 << 20
-	smiMaxText  = 128 // bytes of a name or version
+	maxGPUs     = 64  // of a vendor
+	maxText     = 128 // bytes of a name or version
 )
 
 // smi reads NVIDIA GPUs from the program nvidia-smi, which comes with the driver.
@@ -111,7 +111,7 @@ func ParseSMI(out string) ([]GPU, error) {
 			strange = line
 			continue
 		}
-		if gpus = append(gpus, gpu); len(gpus) == smiMaxGPUs {
+		if gpus = append(gpus, gpu); len(gpus) == maxGPUs {
 			return gpus, nil
 		}
 	}
@@ -183,9 +183,9 @@ func value(n *int) int {
 	return *n
 }
 
-// text makes s fit to be shown: valid, and not longer than smiMaxText bytes.
+// text makes s fit to be kept: valid, and not longer than maxText bytes.
 func text(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), smiMaxText)], "")
+	return strings.ToValidUTF8(s[:min(len(s), maxText)], "")
 }
 
 // cudaVersion is in the head that a plain nvidia-smi prints; newer drivers say "CUDA UMD

@@ -174,8 +174,15 @@ func (a *app) machine(m machineView) {
 func gpuLines(gpus []node.GPU) string {
 	lines := make([]string, len(gpus))
 	for i, g := range gpus {
-		if lines[i] = fmt.Sprintf("%s, %s, %s free", g.Name, gib(g.VRAMTotalMB), gib(g.VRAMFreeMB)); g.SharesMemory() {
+		switch {
+		case g.Integrated:
+			lines[i] = g.Name + ", integrated: models gain little there"
+		case g.SharedMB > g.VRAMTotalMB:
+			lines[i] = fmt.Sprintf("%s, up to %s of the machine's memory", g.Name, gib(g.SharedMB))
+		case g.SharesMemory():
 			lines[i] = g.Name + ", with the machine's memory"
+		default:
+			lines[i] = fmt.Sprintf("%s, %s, %s free", g.Name, gib(g.VRAMTotalMB), gib(g.VRAMFreeMB))
 		}
 	}
 	if len(lines) == 0 {

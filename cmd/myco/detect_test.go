@@ -38,6 +38,13 @@ func TestDetectViews(t *testing.T) {
 	a.machine(m)
 	a.object(m)
 	a.machine(viewMachine(node.Profile{}, nil))
+	a.text(gpuLines([]node.GPU{
+		{Name: "NVIDIA GB10"},
+		{Name: "Apple M2 Max", SharedMB: 49152},
+		{Name: "AMD Radeon 8060S Graphics", VRAMTotalMB: 4096, VRAMFreeMB: 4000, SharedMB: 98304},
+		{Name: "AMD Radeon 8060S Graphics", VRAMTotalMB: 98304, VRAMFreeMB: 98000, SharedMB: 32000},
+		{Name: "AMD Phoenix1", Integrated: true},
+	}))
 	golden(t, "detect.golden", out.String()+errs.String())
 }
 

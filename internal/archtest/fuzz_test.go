@@ -33,6 +33,7 @@ var foreign = map[string]string{
 	"pages of the web":            "handlers/web.FuzzRead",
 	"answers of search engines":   "handlers/web.FuzzSearch",
 	"what nvidia-smi says":        "node.FuzzParseSMI",
+	"files of AMD's GPUs":         "node.FuzzAMD",
 }
 
 var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)

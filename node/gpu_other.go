@@ -1,0 +1,7 @@
+//go:build !linux
+
+package node
+
+// ofSystem returns the sources beside NVIDIA's. Windows keeps the memory of a GPU in its registry, for any that was ever
+// there: what is there now it does not say, so none is claimed.
+func ofSystem() []GPUSource { return nil }
