@@ -34,7 +34,8 @@ function update(row, n, s, mixed) {
   fill(memory, n.live && n.memory > 0 ? 100 * (1 - n.free_memory / n.memory) : null, () => bytes(n.memory - n.free_memory) + " of " + bytes(n.memory),
     n.live && n.free_memory > 0 ? bytes(n.free_memory) + " free" : "")
   const vram = n.vram > 0 && n.free_vram <= n.vram ? bytes(n.vram - n.free_vram) + " of " + bytes(n.vram) : ""
-  fill(gpu, n.live && n.gpu_percent >= 0 ? n.gpu_percent : null, v => v.toFixed(0) + " %" + (vram && ", " + vram), n.live ? vram || "none" : "")
+  // A Mac's tells neither its use nor a memory of its own: then its tier is shown.
+  fill(gpu, n.live && n.gpu_percent >= 0 ? n.gpu_percent : null, v => v.toFixed(0) + " %" + (vram && ", " + vram), n.live ? vram || n.gpu_tier || "none" : "")
   text(slots.children[0], n.live ? n.slots > 12 ? "" : "●".repeat(Math.min(n.busy, n.slots)) + "○".repeat(Math.max(0, n.slots - n.busy)) : "")
   text(slots.children[1], n.live ? `${n.busy}/${n.slots}` : "–")
   text(speed, n.live && n.tokens_per_second !== undefined ? rate(n.tokens_per_second) : "–")
