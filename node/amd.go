@@ -22,6 +22,9 @@ const (
 	namesMost = 8 << 20 // bytes of such a file; pci.ids has 1.5 MB
 	wordMost  = 256     // bytes of a file in /sys
 
+	// kfdProcesses has a directory for each process that computes by ROCm, by its id.
+	kfdProcesses = "sys/class/kfd/kfd/proc"
+
 	amdVendor = "1002"
 	// strixHalo is the device of all Ryzen AI Max.
 	strixHalo = "1586"
@@ -98,13 +101,23 @@ func (a *amd) read(device string) GPU {
 		g.UtilizationPct = new(int) // it sleeps, and its sensors would wake it
 		return g
 	}
-	if busy, err := figure(a.word(device, "gpu_busy_percent")); err == nil && value(busy) <= 100 {
-		g.UtilizationPct = busy
-	}
+	g.UtilizationPct = a.use(device)
 	if t, err := figure(a.word(sensors, "temp1_input")); err == nil && t != nil { // in thousandths of a degree
 		g.TemperatureC = new(*t / 1000)
 	}
 	return g
+}
+
+// use returns how busy a device is, in percent. From RDNA 3 on a GPU says 100 for as long as an engine has a model there by
+// ROCm, though nobody asks it anything (github.com/ROCm/legacy-rocm-build issues 2777 and 5706), which would be as if others
+// used it: nothing is told then.
+func (a *amd) use(device string) *int {
+	rocm, _ := fs.ReadDir(a.root, kfdProcesses)
+	busy, err := figure(a.word(device, "gpu_busy_percent"))
+	if err != nil || value(busy) > 100 || len(rocm) > 0 {
+		return nil
+	}
+	return busy
 }
 
 // sensors returns the directory of a device's sensors; one that is not there, where it has none.

@@ -121,6 +121,16 @@ func TestAMDThatSleepsIsNotWoken(t *testing.T) {
 	}
 }
 
+// An engine that has a model on a GPU by ROCm, and does nothing, makes it say that it is busy.
+func TestAMDWithAnIdleEngine(t *testing.T) {
+	t.Parallel()
+	src := node.NewAMD(machine(t, "rx580", rx580+"gpu_busy_percent: 100", "sys/class/kfd/kfd/proc/1557458/pasid: 32770"))
+	gpus, err := src.GPUs(t.Context())
+	if err != nil || len(gpus) != 1 || gpus[0].UtilizationPct != nil || gpus[0].VRAMFreeMB != 3584 || gpus[0].TemperatureC == nil {
+		t.Errorf("%+v, %v; want all but its use", gpus, err)
+	}
+}
+
 func TestAMDNames(t *testing.T) {
 	t.Parallel()
 	for want, line := range map[string]string{
