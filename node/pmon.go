@@ -33,13 +33,16 @@ const (
 	pmonMost  = 256             // processes
 )
 
-// GPUProcesses lists what uses the NVIDIA GPUs of this machine, the busiest first. It takes about a
-// second. Where there is no nvidia-smi, or it does not tell, there are none.
-func GPUProcesses(ctx context.Context) ([]GPUProcess, error) { return gpuProcesses(ctx, "nvidia-smi") }
+// GPUProcesses lists what uses those of gpus that are NVIDIA's, the busiest first. It takes about a second. Where there
+// is no nvidia-smi, or it does not tell, there are none.
+func GPUProcesses(ctx context.Context, gpus []GPU) ([]GPUProcess, error) {
+	return gpuProcesses(ctx, gpus, "nvidia-smi")
+}
 
-func gpuProcesses(ctx context.Context, program string) ([]GPUProcess, error) {
+func gpuProcesses(ctx context.Context, gpus []GPU, program string) ([]GPUProcess, error) {
 	at, err := exec.LookPath(program)
-	if err != nil {
+	nvidia := func(g GPU) bool { return g.DriverVersion != "" } // others' drivers tell none
+	if err != nil || !slices.ContainsFunc(gpus, nvidia) {
 		return nil, nil // no program, no GPU
 	}
 	ctx, cancel := context.WithTimeout(ctx, pmonLimit)

@@ -80,14 +80,18 @@ func TestSMIThatSaysTooMuchIsCut(t *testing.T) {
 func TestGPUProcesses(t *testing.T) {
 	t.Parallel()
 	path := program(t, `[ "$*" = "pmon -c 1 -s um" ] && printf '# gpu pid type sm fb command\n 0 12 C 34 56 game\n'`)
-	got, err := node.GPUProcessesOf(t.Context(), path)
+	gpus := []node.GPU{{Name: "AMD Radeon RX 580 Series"}, {Name: "X", DriverVersion: "550.54.14"}}
+	got, err := node.GPUProcessesOf(t.Context(), gpus, path)
 	if err != nil || len(got) != 1 || got[0].PID != 12 || got[0].Name != "game" || got[0].MemoryMB != 56 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := node.GPUProcessesOf(t.Context(), path+"-missing"); err != nil || len(got) != 0 {
+	if got, err := node.GPUProcessesOf(t.Context(), gpus, path+"-missing"); err != nil || len(got) != 0 {
 		t.Errorf("without the program: %+v, %v", got, err)
 	}
-	if _, err := node.GPUProcessesOf(t.Context(), program(t, "exit 9")); err == nil {
+	if _, err := node.GPUProcessesOf(t.Context(), gpus, program(t, "exit 9")); err == nil {
 		t.Error("one that fails: no error")
+	}
+	if got, err := node.GPUProcessesOf(t.Context(), gpus[:1], program(t, "exit 9")); err != nil || len(got) != 0 {
+		t.Errorf("without a GPU of NVIDIA's: %+v, %v", got, err)
 	}
 }

@@ -69,10 +69,8 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	m.Power = node.PowerNow(ctx)
 	m.answers = m.answers || hasReal(f.models) // by an engine that was named to the daemon
 	m.addSpeeds(a.dataDir)
-	if len(m.GPUs) > 0 {
-		if m.GPUProcesses, err = node.GPUProcesses(ctx); err != nil {
-			m.Problems = append(m.Problems, err.Error())
-		}
+	if m.GPUProcesses, err = node.GPUProcesses(ctx, m.GPUs); err != nil {
+		m.Problems = append(m.Problems, err.Error())
 	}
 	for _, p := range f.problems {
 		m.Problems = append(m.Problems, fmt.Sprintf("%v", p.Err))
