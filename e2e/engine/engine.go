@@ -74,6 +74,8 @@ type Config struct {
 	Models []string
 	// Sees has the models take pictures.
 	Sees bool
+	// Alone has it answer one request at a time, as Ollama does: others wait, and hear nothing.
+	Alone bool
 	// Ledger records every generation; required.
 	Ledger *Ledger
 	// Script decides each request; default answers at once.
@@ -86,6 +88,7 @@ type Engine struct {
 	srv  *http.Server
 	addr string
 	wg   sync.WaitGroup
+	turn chan struct{} // holds one while a request is answered, where that is Alone
 }
 
 // Start listens on addr (HOST:PORT, where the port may be 0) and serves until Stop.
@@ -101,7 +104,7 @@ func Start(ctx context.Context, addr string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the scripted engine: %w", err)
 	}
-	e := &Engine{cfg: cfg, addr: ln.Addr().String()}
+	e := &Engine{cfg: cfg, addr: ln.Addr().String(), turn: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Ollama is running") })
 	mux.HandleFunc("GET /api/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]any{"version": "0.17.4"}) })

@@ -106,6 +106,14 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 		a.line("", map[string]any{"done": true, "done_reason": "load"})
 		return
 	}
+	if e.cfg.Alone {
+		select {
+		case e.turn <- struct{}{}:
+			defer func() { <-e.turn }()
+		case <-r.Context().Done():
+			return
+		}
+	}
 	req := Request{Engine: e.cfg.Name, Model: a.call.Model, Marker: Marker(prompt), Prompt: prompt, Said: said, Pictures: a.call.pictures()}
 	id := e.cfg.Ledger.begin(e.cfg.Name, req.Marker, time.Now())
 	a.word = func() { e.cfg.Ledger.word(id) }
