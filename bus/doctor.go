@@ -136,6 +136,10 @@ type EngineDiagnosis struct {
 	// Error tells why it cannot be used; Hung that it takes connections and does not answer.
 	Error string `json:"error,omitempty"`
 	Hung  bool   `json:"hung,omitempty"`
+	// Hint is what to do about Error, where it refuses this node's requests.
+	Hint string `json:"hint,omitempty"`
+	// PlainKey tells that its key crosses public networks unencrypted.
+	PlainKey bool `json:"plain_key,omitempty"`
 	// Swarm tells that a node of a swarm answers there, such as this one with --ollama-listen.
 	Swarm bool `json:"swarm,omitempty"`
 	// Asked tells that the owner named this address: it should be there.

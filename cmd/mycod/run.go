@@ -38,6 +38,7 @@ type runFlags struct {
 	NoMDNS       bool           `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
 	Join         string         `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
 	Engine       []string       `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
+	EngineKeys   string         `placeholder:"FILE" help:"Keys of engines that want one, a line each: URL KEY. The file is read again when it changes. Default: ~/.config/mycoswarm/engine-keys, if it is there."`
 	NoDemoEngine bool           `help:"Leave out the built-in demo model."`
 	DefaultModel string         `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
 	Slots        *int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
@@ -75,7 +76,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, HTTPOrigins: c.HTTPOrigin, OllamaListen: c.OllamaListen,
-		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, NoDemoEngine: c.NoDemoEngine, Slots: given(c.Slots), Hold: orNone(c.Hold), Reserved: orNone(c.Reserved),
+		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, EngineKeys: cmp.Or(c.EngineKeys, inConfigDir("engine-keys")), NoDemoEngine: c.NoDemoEngine, Slots: given(c.Slots), Hold: orNone(c.Hold), Reserved: orNone(c.Reserved),
 		DefaultModel: c.DefaultModel, FirstTokenLimit: given(c.FirstToken), TokenLimit: given(c.Token), ReattachGrace: given(c.Reattach),
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),
 		NoWeb: c.NoWeb, WebAllow: c.WebAllow, WebPorts: c.WebPort, Search: c.Search, Reader: reader(),

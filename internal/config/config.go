@@ -64,6 +64,9 @@ type Config struct {
 
 	// Engines are base URLs of inference engines, beside Ollama on this machine.
 	Engines []string
+	// EngineKeys is a file with the keys of engines that want one, a line each: URL KEY. It is read again and again, and
+	// need not be there. Empty: no engine gets a key.
+	EngineKeys string
 	// NoDemoEngine leaves out the built-in demo model, which serves while there is no other.
 	NoDemoEngine bool
 	// Slots is how many inference tasks run at once. Default 2: one more than most engines

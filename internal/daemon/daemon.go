@@ -317,7 +317,7 @@ func (d *Daemon) startMachine(ctx context.Context, up *lifeline) error {
 }
 
 func engineConfig(c config.Config) engine.Config {
-	return engine.Config{URLs: c.Engines, NoDemo: c.NoDemoEngine}
+	return engine.Config{URLs: c.Engines, Keys: c.EngineKeys, NoDemo: c.NoDemoEngine}
 }
 
 // startAnswering starts everything that others talk to.

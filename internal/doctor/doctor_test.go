@@ -221,6 +221,19 @@ func TestExamine(t *testing.T) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "http://127.0.0.1:1 does not answer", Asked: true}}
 			}, "engine", doctor.Fail, []string{"http://127.0.0.1:1 does not answer", "--engine"},
 		},
+		"the engine refuses its key": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "http://127.0.0.1:1 refuses requests", Hint: "put a key into FILE", Asked: true}}
+			}, "engine", doctor.Fail, []string{"http://127.0.0.1:1 refuses requests", "put a key into FILE"},
+		},
+		"where Ollama would be a key is wanted": {
+			func(f *doctor.Facts) {
+				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "it refuses requests", Hint: "put a key into FILE"}}
+			}, "engine", doctor.Warn, []string{"there is none: it refuses requests", "put a key into FILE"},
+		},
+		"the engine's key is in the open": {
+			func(f *doctor.Facts) { f.Daemon.Engines[0].PlainKey = true }, "engine", doctor.Warn, []string{"the key of ollama at http://127.0.0.1:11434", "unencrypted", "https"},
+		},
 		"the engine hangs": {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "late", Hung: true}}

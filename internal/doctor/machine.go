@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -209,6 +210,12 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 	}
 	for _, e := range found {
 		c := Check{Name: "engine", Status: OK}
+		if e.PlainKey {
+			out = append(out, Check{
+				"engine", Warn, fmt.Sprintf("the key of %s at %s crosses public networks unencrypted, where others can read it", e.Kind, e.URL),
+				"name the engine by https, or reach it over a VPN",
+			})
+		}
 		switch {
 		case e.Kind != "" && len(e.Open) > 0:
 			out = append(out, Check{"engine", OK, engineUp(e), ""})
@@ -224,6 +231,8 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 			c.Status = Fail
 			c.Detail = fmt.Sprintf("what listens at %s takes connections and does not answer: it hangs", e.URL)
 			c.Hint = "start it anew"
+		case e.Asked && e.Hint != "":
+			c.Status, c.Detail, c.Hint = Fail, e.Error, e.Hint
 		case e.Asked && e.Swarm:
 			c.Status, c.Detail, c.Hint = Fail, e.Error, "take it off the command line of mycod, which finds other nodes by itself: --engine "+e.URL
 		case e.Asked:
@@ -231,7 +240,7 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 		case up:
 			continue // nobody said that there is one
 		default:
-			c.Status, c.Detail, c.Hint = Warn, "there is none: "+e.Error, "ollama serve, or: mycod --engine URL"
+			c.Status, c.Detail, c.Hint = Warn, "there is none: "+e.Error, cmp.Or(e.Hint, "ollama serve, or: mycod --engine URL")
 			if e.Swarm {
 				c.Hint = "have Ollama listen elsewhere: OLLAMA_HOST=127.0.0.1:11435 ollama serve; and then: mycod --engine http://127.0.0.1:11435"
 			}

@@ -36,12 +36,13 @@ const (
 type client struct {
 	kind string
 	base *url.URL
+	key  *secret
 	http *straight
 }
 
-// newClient returns a client of the engine at base.
-func newClient(kind string, base *url.URL) *client {
-	return &client{kind: kind, base: base, http: newStraight()}
+// newClient returns a client of the engine at base, which sends it the key.
+func newClient(kind string, base *url.URL, key *secret) *client {
+	return &client{kind: kind, base: base, key: key, http: newStraight()}
 }
 
 // proxy leaves engines on this machine to themselves.
@@ -136,7 +137,9 @@ func (c *client) send(ctx context.Context, method, path string, data []byte, hos
 	if data != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if user := c.base.User; user != nil {
+	if key := c.key.get(); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	} else if user := c.base.User; user != nil {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
@@ -256,7 +259,7 @@ func (c *client) refused(resp *http.Response) error {
 	if err != nil && len(data) == 0 {
 		data = []byte(err.Error())
 	}
-	msg, kind := errorText(data)
+	msg, kind := c.words(data)
 	if msg == "" {
 		msg = http.StatusText(resp.StatusCode)
 	}
@@ -267,8 +270,10 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
+	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && c.key.get() != "": // its words may quote a part of the key
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w in spite of its key (status %d)", c, errRefuses, s).WithHint("%s", c.key.hint()))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s refuses requests with status %d: %s", c, s, msg))
+		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w with status %d: %s", c, errRefuses, s, msg).WithHint("%s", c.key.hint()))
 	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(msg):
 		return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
@@ -286,6 +291,14 @@ var errFailed = errors.New("status 500")
 
 // String names the engine in errors, without a password that its address may hold.
 func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }
+
+// words is what an engine says in an error, without its key.
+func (c *client) words(data []byte) (msg, kind string) {
+	if key := c.key.get(); key != "" {
+		data = bytes.ReplaceAll(data, []byte(key), []byte("KEY"))
+	}
+	return errorText(data)
+}
 
 // errorText takes the message out of an error body: Ollama's {"error": "..."},
 // OpenAI's {"error": {"message", "type"}}, or SGLang's, which has no "error" around it.

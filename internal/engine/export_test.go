@@ -96,3 +96,6 @@ func AwaitWord(t *testing.T, rt http.RoundTripper) {
 		}
 	}
 }
+
+// InTheOpen reports whether what is sent to u crosses public networks as it is.
+func InTheOpen(ctx context.Context, u *url.URL) bool { return inTheOpen(ctx, u) }

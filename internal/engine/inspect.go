@@ -37,10 +37,13 @@ func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.
 	if t.err != nil {
 		d.Error = t.err.Error()
 		d.Swarm = errors.Is(t.err, errSwarm)
+		if errors.Is(t.err, errRefuses) {
+			d.Hint = bus.AsError(t.err).Hint
+		}
 		d.Hung = errors.Is(t.err, &bus.Error{Code: bus.CodeTimeout}) && accepts(ctx, t.url.Host, cfg)
 		return d
 	}
-	d.Kind = t.engine.Kind()
+	d.Kind, d.PlainKey = t.engine.Kind(), t.bared
 	for _, m := range t.member.models {
 		d.Models = append(d.Models, m.Name)
 	}
@@ -68,7 +71,7 @@ func open(ctx context.Context, u *url.URL, cfg Config, own []netip.Addr) (out []
 			there.User = nil
 			ctx, cancel := context.WithTimeout(ctx, cfg.ProbeTimeout)
 			defer cancel()
-			if _, err := kindOf(ctx, newClient("engine", &there).direct()); err == nil {
+			if _, err := kindOf(ctx, newClient("engine", &there, nil).direct()); err == nil {
 				at[i] = there.Host
 			}
 		})

@@ -31,8 +31,10 @@ type traits struct {
 }
 
 // NewOllama returns a client of the Ollama server at base. It connects to nothing.
-func NewOllama(base *url.URL) *Ollama {
-	return &Ollama{c: newClient(KindOllama, base), shown: map[string]traits{}}
+func NewOllama(base *url.URL) *Ollama { return newOllama(base, nil) }
+
+func newOllama(base *url.URL, key *secret) *Ollama {
+	return &Ollama{c: newClient(KindOllama, base, key), shown: map[string]traits{}}
 }
 
 // Kind returns KindOllama.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/url"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -14,7 +15,11 @@ type OpenAI struct{ c *client }
 
 // NewOpenAI returns a client of the server at base, which does not end in /v1. It
 // connects to nothing.
-func NewOpenAI(base *url.URL) *OpenAI { return &OpenAI{newClient(KindOpenAI, base)} }
+func NewOpenAI(base *url.URL) *OpenAI { return newOpenAI(base, nil) }
+
+func newOpenAI(base *url.URL, key *secret) *OpenAI {
+	return &OpenAI{newClient(KindOpenAI, base, key)}
+}
 
 // Kind returns KindOpenAI.
 func (o *OpenAI) Kind() string { return KindOpenAI }
@@ -58,7 +63,9 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 			}
 		}
 		if m.OwnedBy == ownerLlama && loaded {
-			o.askLlama(ctx, &info)
+			if err := o.askLlama(ctx, &info); err != nil {
+				return nil, err
+			}
 		}
 		if told, ok := studio[m.ID]; ok {
 			told.fill(&info)
@@ -73,8 +80,8 @@ func (o *OpenAI) Models(ctx context.Context) ([]bus.ModelInfo, error) {
 
 // askLlama puts into info what llama-server tells of a model that it has loaded, as far as it does: what it can do, but for
 // whether it thinks, how long a context each request has, where its list has the one that it was trained for, and whether
-// it answers one at a time.
-func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
+// it answers one at a time. The error is that it wants another key: its list is for everybody.
+func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) error {
 	var props struct {
 		Slots    int `json:"total_slots"`
 		Settings struct {
@@ -85,15 +92,18 @@ func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
 		} `json:"chat_template_caps"`
 		Modalities struct{ Vision bool }
 	}
-	if o.c.get(ctx, "/props?"+url.Values{"model": {info.Name}, "autoload": {"false"}}.Encode(), &props) != nil {
-		return
+	if err := o.c.get(ctx, "/props?"+url.Values{"model": {info.Name}, "autoload": {"false"}}.Encode(), &props); err != nil {
+		if !errors.Is(err, errRefuses) {
+			err = nil // it does not tell
+		}
+		return err
 	}
 	info.OneAtATime = props.Slots == 1
 	if props.Settings.NCtx > 0 {
 		info.ContextLength = props.Settings.NCtx
 	}
 	if props.Caps == nil {
-		return
+		return nil
 	}
 	if props.Caps.Tools { // one that makes vectors alone has a template, too
 		info.Can |= bus.Answers | bus.Tools
@@ -101,4 +111,5 @@ func (o *OpenAI) askLlama(ctx context.Context, info *bus.ModelInfo) {
 	if props.Modalities.Vision {
 		info.Can |= bus.Answers | bus.Sees
 	}
+	return nil
 }

@@ -30,6 +30,9 @@ const (
 type Config struct {
 	// URLs are engines of either kind, first ones first, before Ollama on this machine.
 	URLs []string
+	// Keys is a file with the keys of those that want one, a line each: URL KEY. It need not be there. Empty: no engine
+	// gets a key.
+	Keys string
 	// NoDemo leaves out the embedded demo model, which otherwise serves as long as no
 	// engine here has a model.
 	NoDemo bool
@@ -159,20 +162,20 @@ func Probe(ctx context.Context, address string) (Engine, error) {
 		ctx, cancel = context.WithTimeout(ctx, ProbeTimeout)
 		defer cancel()
 	}
-	return probe(ctx, u)
+	return probe(ctx, u, nil)
 }
 
 // probe asks for what Ollama alone has, its version, and for its list of models;
 // where these are missing, for OpenAI's list.
-func probe(ctx context.Context, u *url.URL) (Engine, error) {
-	kind, err := kindOf(ctx, newClient("engine", u))
+func probe(ctx context.Context, u *url.URL, key *secret) (Engine, error) {
+	kind, err := kindOf(ctx, newClient("engine", u, key))
 	switch {
 	case err != nil:
 		return nil, err
 	case kind == KindOllama:
-		return NewOllama(u), nil
+		return newOllama(u, key), nil
 	}
-	return NewOpenAI(u), nil
+	return newOpenAI(u, key), nil
 }
 
 func kindOf(ctx context.Context, c *client) (string, error) {

@@ -19,11 +19,14 @@ import (
 // goroutine that looks.
 type target struct {
 	url    *url.URL
+	key    *secret
 	named  bool   // the configuration asks for it
 	engine Engine // of the last look that found one
 	member member // valid while err is nil
 	err    error
 	late   bool          // the last look took too long
+	try    string        // what the log says to do about its refusals; empty while there are none
+	bared  bool          // its key crosses public networks as it is
 	nudge  chan struct{} // asks for a look at once
 }
 
@@ -33,6 +36,7 @@ type target struct {
 func (t *target) look(ctx context.Context, limit time.Duration) (again bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	t.key.renew()
 	models, err := t.models(ctx)
 	if err == nil {
 		t.member, t.err, t.late = member{t.engine, models}, nil, false
@@ -52,11 +56,11 @@ func (t *target) look(ctx context.Context, limit time.Duration) (again bool) {
 
 func (t *target) models(ctx context.Context) ([]bus.ModelInfo, error) {
 	if t.engine == nil {
-		e, err := probe(ctx, t.url)
+		e, err := probe(ctx, t.url, t.key)
 		if err != nil {
 			return nil, err
 		}
-		t.engine = e
+		t.engine, t.bared = e, t.key.get() != "" && inTheOpen(ctx, t.url)
 	}
 	models, err := t.engine.Models(ctx)
 	return usable(models), err
@@ -117,7 +121,8 @@ func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
 		seen: make([]bool, len(urls)), members: make([]*member, len(urls)), kinds: make([]string, len(urls)),
 	}
 	for _, u := range urls {
-		w.targets = append(w.targets, &target{url: u, named: cfg.names(u), nudge: make(chan struct{}, 1)})
+		key := &secret{file: keyFile(cfg.Keys), of: addressOf(u)}
+		w.targets = append(w.targets, &target{url: u, key: key, named: cfg.names(u), nudge: make(chan struct{}, 1)})
 	}
 	if !cfg.NoDemo {
 		if w.demo, err = NewDemo(); err != nil {
@@ -154,6 +159,7 @@ func (w *Watcher) follow(ctx context.Context, i int) {
 		if ctx.Err() != nil {
 			return
 		}
+		t.warn(w.log)
 		w.record(i, t)
 		if again {
 			timer.Reset(0)
@@ -161,6 +167,18 @@ func (w *Watcher) follow(ctx context.Context, i int) {
 			timer.Reset(w.cfg.Interval)
 		}
 	}
+}
+
+// warn logs that the engine refuses requests, and again where something else is to be done about it.
+func (t *target) warn(log *slog.Logger) {
+	try := ""
+	if errors.Is(t.err, errRefuses) {
+		try = bus.AsError(t.err).Hint
+	}
+	if try != "" && try != t.try {
+		log.Warn("engine refuses requests, and is left out", "url", t.url.Redacted(), "error", t.err, "try", try)
+	}
+	t.try = try
 }
 
 // record publishes what a look at target i found, if that is news.
@@ -201,9 +219,13 @@ func (w *Watcher) record(i int, t *target) {
 func (w *Watcher) tell(t *target, before, now *member) {
 	at := slog.String("url", t.url.Redacted())
 	switch {
+	case now == nil && t.try != "": // warn did
 	case now != nil && before != nil && now.engine.Kind() == before.engine.Kind() && len(now.models) == len(before.models):
 	case now != nil:
 		w.log.Info("engine answers", "engine", now.engine.Kind(), at, "models", len(now.models))
+		if t.bared {
+			w.log.Warn("the key of an engine crosses public networks unencrypted, where others can read it", at, "try", "https, or a VPN")
+		}
 	case before != nil:
 		w.log.Warn("engine does not answer any more", at, "error", t.err)
 	case t.named:
@@ -236,9 +258,7 @@ func (w *Watcher) Addresses() (out []Address) {
 	defer w.mu.Unlock()
 	for i, t := range w.targets {
 		if t.named || w.kinds[i] != "" {
-			u := *t.url
-			u.User = nil
-			out = append(out, Address{u.String(), w.kinds[i], w.members[i] != nil})
+			out = append(out, Address{addressOf(t.url), w.kinds[i], w.members[i] != nil})
 		}
 	}
 	return out
