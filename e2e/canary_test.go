@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,7 +34,8 @@ func TestNoSecretIsToldOf(t *testing.T) {
 	var ledger engine.Ledger
 	s := harness.New(t, programs)
 	var fails, hangs atomic.Bool
-	e := startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger, Script: func(engine.Request) engine.Script {
+	const engineKey, wrongKey = "sk-canary-6e2b8a", "sk-canary-9d4c71"
+	e := startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger, Key: engineKey, Script: func(engine.Request) engine.Script {
 		switch {
 		case fails.Load():
 			return engine.Script{Words: []string{"it is " + canary}, Ending: engine.Fail}
@@ -42,7 +44,16 @@ func TestNoSecretIsToldOf(t *testing.T) {
 		}
 		return engine.Script{}
 	}})
-	a := s.Found(t, "a", "--verbose", "--engine", e.URL())
+	a := s.Node(t, "a")
+	setEngineKey(t, a, e.URL(), wrongKey)
+	a.Start(t, "--verbose", "--engine", e.URL())
+	eventually(t, a, "the engine refuses the key", func(c checkup) string {
+		if c.find("fail", "engine: ", e.URL(), "in spite of its key (status 401)", "engine-keys") == "" || strings.Contains(c.String(), wrongKey) {
+			return c.String()
+		}
+		return ""
+	})
+	setEngineKey(t, a, e.URL(), engineKey)
 	b := s.Node(t, "b")
 	token := a.Invite(t)
 	b.Start(t, "--verbose", "--join", token)
@@ -113,7 +124,7 @@ func TestNoSecretIsToldOf(t *testing.T) {
 		}
 	}
 
-	secrets := map[string]string{"a prompt or an answer": canary, "a token": token, "the HTTP key": readFile(t, a, bus.HTTPKeyFile)}
+	secrets := map[string]string{"an engine's key": engineKey, "a wrong key": wrongKey, "a prompt or an answer": canary, "a token": token, "the HTTP key": readFile(t, a, bus.HTTPKeyFile)}
 	members := changeHands(t, s, a, b, canary)
 	maps.Copy(secrets, members.secrets)
 	failInProgram(t, b, canary)
@@ -158,6 +169,15 @@ func TestNoSecretIsToldOf(t *testing.T) {
 		}
 	}
 	reach(t, "logs", len(secrets), fmt.Sprintf("0 of %d secrets in %d KiB of verbose logs of 3 nodes, and in what an observer heard", len(secrets), told>>10/len(secrets)))
+}
+
+// setEngineKey gives n the key of an engine, in the file where a node looks for it.
+func setEngineKey(t *testing.T, n *harness.Node, url, key string) {
+	t.Helper()
+	dir := filepath.Join(n.Home, ".config", "mycoswarm")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "engine-keys"), []byte(url+" "+key+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // hands is what became of the keys of a swarm.

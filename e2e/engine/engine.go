@@ -76,6 +76,8 @@ type Config struct {
 	Sees bool
 	// Alone has it answer one request at a time, as Ollama does: others wait, and hear nothing.
 	Alone bool
+	// Key is wanted of each request, as Authorization: Bearer KEY. Empty: none is.
+	Key string
 	// Ledger records every generation; required.
 	Ledger *Ledger
 	// Script decides each request; default answers at once.
@@ -117,9 +119,21 @@ func Start(ctx context.Context, addr string, cfg Config) (*Engine, error) {
 	mux.HandleFunc("POST /api/embeddings", e.embed)
 	mux.HandleFunc("POST /api/pull", e.pull)
 	mux.HandleFunc("DELETE /api/delete", e.remove)
-	e.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	e.srv = &http.Server{Handler: e.guard(mux), ReadHeaderTimeout: 10 * time.Second}
 	e.wg.Go(func() { _ = e.srv.Serve(ln) })
 	return e, nil
+}
+
+// guard refuses requests without the key, and quotes what they have.
+func (e *Engine) guard(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if said := r.Header.Get("Authorization"); e.cfg.Key != "" && said != "Bearer "+e.cfg.Key {
+			w.WriteHeader(http.StatusUnauthorized)
+			reply(w, map[string]any{"error": "no such key: " + said})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // embed makes vectors that tell how long each text is. They are no generations: the ledger has none.
