@@ -173,9 +173,11 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	switch {
 	case s.tried[k.id], k.timeout > 0:
 		return // either end is right
+	case (s.owner != nil || s.putOut != nil || s.stuck && !k.durable) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed, put out or drained
+		want = bus.StateFailed
 	case k.script.Poison, k.script.Hang == everywhere, k.script.Retry == everywhere:
 		want = bus.StateDead
-	case k.script.Fail, (s.owner != nil || s.putOut != nil || s.stuck && !k.durable) && cause != nil && cause.Code == bus.CodeNoWorker: // its node was closed, put out or drained
+	case k.script.Fail:
 		want = bus.StateFailed
 	}
 	if cause != nil && cause.Code == bus.CodeTooLarge && len(s.wires) > 0 && k.script.Pad != "" {
@@ -268,7 +270,8 @@ func (s *swarm) checkRuns(k *tracked, runs []run, say sayFunc) {
 		if r.how == "" {
 			say("task %s still runs on %s", k.id, r.node)
 		}
-		if k.timeout > 0 {
+		// A sender whose clock was never heard may have sent it long before its host's store had it.
+		if _, heard := r.heard[nodeID(k.from)]; heard && k.timeout > 0 {
 			if late := r.began.Sub(k.submitted) - k.timeout; late > wireTime {
 				say("task %s was started %v after its deadline", k.id, late)
 			}

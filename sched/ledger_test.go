@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
@@ -57,9 +58,10 @@ type run struct {
 	start        int // of the node's process
 	n            int // the how manieth of all
 	began, ended time.Time
-	how          string // "" while it runs
-	frozen       bool   // its process was, while it ran
-	goesOn       bool   // with the output of another: its result is the whole of both
+	how          string                    // "" while it runs
+	frozen       bool                      // its process was, while it ran
+	goesOn       bool                      // with the output of another: its result is the whole of both
+	heard        map[bus.NodeID]sched.Peer // by its process until it began
 }
 
 // ledger is kept outside the product: what was run, by whom and when.
@@ -156,6 +158,7 @@ type worker struct {
 	start int
 	can   bus.Capability
 	l     *ledger
+	view  func() sched.View // nil for none
 }
 
 func (w *worker) Capability(context.Context) (bus.Capability, error) {
@@ -167,6 +170,9 @@ func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, e
 	if !w.m.Gate(w.start) {
 		w.l.dies(t.ID)
 		return nil, context.Canceled
+	}
+	if w.view != nil {
+		r.heard = w.view().Peers
 	}
 	w.l.begin(r)
 	result, how, err := w.script(ctx, r, t, emit)

@@ -187,7 +187,7 @@ func (s *swarm) handle(i int) { s.can(i, bus.Capability{Type: "work", Slots: s.s
 func (s *swarm) can(i int, c bus.Capability) {
 	n := s.nodes[i]
 	p := n.now()
-	w := &worker{m: n.m, life: p.life, start: p.start, can: c, l: &s.ledger}
+	w := &worker{m: n.m, life: p.life, start: p.start, can: c, l: &s.ledger, view: p.node.View}
 	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}
