@@ -30,7 +30,7 @@ func TestEngineThatAnswersOneAtATime(t *testing.T) {
 			t.Parallel()
 			s := harness.New(t, programs)
 			fast := s.Found(t, "fast", "--engine", pacedEngine(t, s, "fast", 20*time.Millisecond, tt.alone))
-			slow := s.Join(t, fast, "slow", "--engine", pacedEngine(t, s, "slow", 40*time.Millisecond, tt.alone))
+			slow := s.Join(t, fast, "slow", "--engine", pacedEngine(t, s, "slow", 35*time.Millisecond, tt.alone))
 			harness.Settle(t, fast, slow)
 			c := fast.Dial(t)
 			var all sync.WaitGroup
@@ -68,13 +68,17 @@ func TestEngineThatAnswersOneAtATime(t *testing.T) {
 	}
 }
 
-// pacedEngine starts an engine that writes a hundred words at some pace, and returns where it is.
+// pacedEngine starts an engine that writes at some pace, and returns where it is. What is begun goes on until its reader leaves.
 func pacedEngine(t *testing.T, s *harness.Swarm, name string, word time.Duration, alone bool) string {
 	t.Helper()
 	eng, err := engine.Start(t.Context(), s.EngineAddr(), engine.Config{
 		Name: name, Ledger: &engine.Ledger{}, Alone: alone,
-		Script: func(engine.Request) engine.Script {
-			return engine.Script{Words: slices.Repeat([]string{"word "}, 100), Before: word, Between: word}
+		Script: func(r engine.Request) engine.Script {
+			n := 100
+			if r.Marker == "begun" {
+				n = 10_000
+			}
+			return engine.Script{Words: slices.Repeat([]string{"word "}, n), Before: word, Between: word}
 		},
 	})
 	if err != nil {

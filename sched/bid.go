@@ -81,12 +81,13 @@ type Seat struct {
 	// Stays is how long the tasks of each model took there, as the host has seen, "" for those without. It
 	// is not changed.
 	Stays map[string]time.Duration
-	// Ahead are the tasks of each model that run there. It is not changed.
-	Ahead map[string]Ahead
+	// Ahead are the tasks of each model that run there.
+	Ahead []Ahead
 }
 
 // Ahead is what a node has to do of one model: so many tasks, the first of which has run for so long.
 type Ahead struct {
+	Model string
 	Tasks int
 	Ran   time.Duration
 }
@@ -139,7 +140,7 @@ func bidFor(t *Tender, seat *Seat, tell tell) Bid {
 	}
 	if m != nil {
 		if !m.Loaded {
-			d := t.Pace.loading(m)
+			d := t.Pace.loading(m, seat.Info)
 			add(d)
 			if tell != nil {
 				tell(d, "the model is installed, not loaded")
@@ -156,25 +157,26 @@ func bidFor(t *Tender, seat *Seat, tell tell) Bid {
 		work = modelWork(m, t, seat, tell)
 	}
 	b.Cost += work
-	if d := t.wait(m, seat); d > 0 {
+	slowed := work * time.Duration(slowedBy(seat)) / 100
+	if tasks, d := t.wait(m, seat); d > slowed { // else the machine is busy with other things, too
 		add(d)
 		if tell != nil {
-			tell(min(d, mostTerm), "its engine answers one question with the model at a time, and has %d", seat.Ahead[t.Key.Model].Tasks)
+			tell(min(d, mostTerm), "its engine answers one question with it at a time: %d before this one", tasks)
 		}
-	} else if d := work * time.Duration(slowedBy(seat)) / 100; d > 0 {
-		add(d)
+	} else if slowed > 0 {
+		add(slowed)
 		if tell != nil {
 			gpu := ""
 			if seat.GPU > 0 { // many have none
 				gpu = fmt.Sprintf(", GPU %d %%", seat.GPU)
 			}
-			tell(d, "%d of %d slots busy beside it, CPU %d %%%s", others(seat), seat.Slots, seat.CPU, gpu)
+			tell(slowed, "%d of %d slots busy beside it, CPU %d %%%s", others(seat), seat.Slots, seat.CPU, gpu)
 		}
 	}
 	if seat.Pulls > 0 {
 		d := work * pullSlows / 100
 		if !b.Loaded { // from the disk that it writes to
-			d += t.Pace.loading(m)
+			d += t.Pace.loading(m, seat.Info)
 		}
 		add(d)
 		if tell != nil {
@@ -282,19 +284,31 @@ func modelWork(m *bus.ModelInfo, t *Tender, seat *Seat, tell tell) time.Duration
 	return read + write
 }
 
-// wait is how long the engine of seat has to do until it begins with t, where it answers one question with m at a time.
-func (t *Tender) wait(m *bus.ModelInfo, seat *Seat) time.Duration {
-	ahead := seat.Ahead[t.Key.Model]
-	if m == nil || !m.OneAtATime || ahead.Tasks == 0 {
-		return 0
+// wait is how long the engine of seat has to do until it begins with t, and with how many tasks, where it answers one
+// question with m at a time. Where no slot is free, one has ended when t comes.
+func (t *Tender) wait(m *bus.ModelInfo, seat *Seat) (tasks int, d time.Duration) {
+	if m == nil || !m.OneAtATime {
+		return 0, 0
 	}
-	stay := seat.Stays[t.Key.Model]
+	i := slices.IndexFunc(seat.Ahead, func(a Ahead) bool { return a.Model == t.Key.Model })
+	if i < 0 {
+		return 0, 0
+	}
+	ahead, stay := seat.Ahead[i], seat.Stays[t.Key.Model]
+	if stay <= 0 && t.Key.Class == bus.TypeEmbed {
+		return 0, 0
+	}
 	if stay <= 0 {
 		_, writing, _ := t.Pace.of(m, seat.Info)
 		stay = inTime(guessLong, writing)
 	}
-	// One that takes longer than others may end at any time: nobody knows.
-	return max(stay-ahead.Ran, stay/4) + time.Duration(ahead.Tasks-1)*stay
+	stay = min(stay, mostTerm)
+	later := time.Duration(ahead.Tasks-1) * stay
+	if seat.Free == 0 {
+		return ahead.Tasks - 1, later
+	}
+	// The longer one has taken than others do, the longer it may yet take.
+	return ahead.Tasks, later + max(stay-ahead.Ran, stay/4, min(ahead.Ran, mostTerm)/2)
 }
 
 // inTime is how long tokens take, at most mostTerm.

@@ -73,14 +73,11 @@ func (sc *situation) seats(t *testing.T, class string) (out []sched.Seat) {
 			s.Stays[model] = span(t, d)
 		}
 		for model, tasks := range n.Ahead {
-			if s.Ahead == nil {
-				s.Ahead = map[string]sched.Ahead{}
-			}
-			a := sched.Ahead{Tasks: len(tasks)}
+			a := sched.Ahead{Model: model, Tasks: len(tasks)}
 			for _, ran := range tasks {
 				a.Ran = max(a.Ran, span(t, ran))
 			}
-			s.Ahead[model] = a
+			s.Ahead = append(s.Ahead, a)
 		}
 		out = append(out, s)
 	}

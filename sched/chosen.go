@@ -163,7 +163,7 @@ func (x *chosen) loses(s *Seat, bid time.Duration, won *Seat, best time.Duration
 	case bid > best:
 		return "its bid is higher"
 	case bid < best || prefers(s, won):
-		return "its slot went to a task before this one"
+		return "a task before this one went there"
 	case s.Free < won.Free:
 		return "its bid is the same, and fewer of its slots are free"
 	}

@@ -65,14 +65,14 @@ func TestWhyNotWithTheSameBid(t *testing.T) {
 			low: "its bid is the same, and fewer of its slots are free", middle: "its bid is the same, and fewer of its slots are free",
 		}},
 		"another task went before": {won: middle, not: map[bus.NodeID]string{
-			low: "its slot went to a task before this one", high: "its bid is the same, and of such nodes the lower id comes first",
+			low: "a task before this one went there", high: "its bid is the same, and of such nodes the lower id comes first",
 		}},
 		"it gave the task back": {won: middle, avoid: []bus.NodeID{low}, chooses: true, not: map[bus.NodeID]string{
 			low: "it failed at this task, or gave it back, a moment ago",
 		}},
 		"busier": {won: low, cpu: map[bus.NodeID]int{middle: 80}, chooses: true, not: map[bus.NodeID]string{middle: "its bid is higher"}},
 		"it goes to the busier one": {won: middle, cpu: map[bus.NodeID]int{middle: 80}, not: map[bus.NodeID]string{
-			low: "its slot went to a task before this one", high: "its slot went to a task before this one",
+			low: "a task before this one went there", high: "a task before this one went there",
 		}},
 	} {
 		x := chosen{task: "t1", key: bus.Key{Class: "work"}, node: tt.won, avoid: tt.avoid}

@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -117,7 +116,7 @@ func (m *matching) give(h int) {
 	s := &m.seats[seat]
 	s.Free--
 	s.Busy++
-	s.Ahead = maps.Clone(s.Ahead) // who asks why sees it as it was
+	s.Ahead = slices.Clone(s.Ahead) // who asks why sees it as it was
 	s.before(m.heads[h].Key.Model, 0)
 	if m.heads[h].Key.Lane == bus.Batch {
 		s.Batch++

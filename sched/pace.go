@@ -17,7 +17,7 @@ const (
 	guessBandwidth = 51.2e9
 	guessSlowest   = 1.0 // tokens/s by size
 	guessFastest   = 50.0
-	guessGPU       = 5.0 // times faster with a GPU that the model fits into
+	guessGPU       = 5.0 // times faster than its cores is a GPU that the model fits into
 	guessCores     = 4   // what a middling machine has
 	guessCoresMost = 3.0 // times faster by more cores, or slower by fewer
 	guessHope      = 1.1 // times faster than its like where it was never asked: it is tried where that costs nothing
@@ -25,35 +25,55 @@ const (
 	guessDisk      = 500 << 20 // bytes/s that a model is loaded with
 	leastLoading   = time.Second
 	mostLoading    = time.Minute
+	slowest        = 0.01 // tokens/s that are believed
+	fastest        = 1e6
 )
 
-// Pace is how fast a model is on a middling machine, in tokens/s, and how long it takes to load, by what nodes have measured;
-// zero where none has.
-type Pace struct {
+// Pace is what nodes have measured of a model, by the kind of their machines: a GPU reads a prompt so much faster that it
+// tells nothing of a processor.
+type Pace struct{ GPU, Cores Measured }
+
+// Measured is the mean of what was measured, in tokens/s as of a middling machine; zero where nothing was.
+type Measured struct {
 	Reading, Writing float64
 	Loading          time.Duration
 }
 
-// PaceOf returns what is known of the model of key: what was measured at each of seats, less what its machine is faster
-// than a middling one, in the mean.
+// PaceOf returns what is known of the model of key. Machines that tell neither GPU nor cores may be any.
 func PaceOf(key bus.Key, seats []Seat) Pace {
 	if key.Model == "" {
 		return Pace{}
 	}
-	var reading, writing, loading mean
+	var gpu, cores means
 	for i := range seats {
 		s := &seats[i]
 		if s.Class != key.Class || s.Info == nil {
 			continue
 		}
-		if m := modelFor(&key, s.Info); m != nil && m.Speed != nil {
-			faster := fasterBy(m, s.Info)
-			reading.add(m.Speed.Reading / faster)
-			writing.add(m.Speed.Writing / faster)
-			loading.add(m.Speed.Loading.Seconds())
+		m := modelFor(&key, s.Info)
+		if m == nil || m.Speed == nil {
+			continue
+		}
+		if fitsGPU(m, s.Info) {
+			gpu.add(m.Speed, 1)
+		} else if s.Info.Cores > 0 {
+			cores.add(m.Speed, byCores(s.Info.Cores))
 		}
 	}
-	return Pace{reading.of(), writing.of(), time.Duration(loading.of() * float64(time.Second))}
+	return Pace{gpu.of(), cores.of()}
+}
+
+// means are those of each figure of a Measured.
+type means struct{ reading, writing, loading mean }
+
+func (m *means) add(s *bus.ModelSpeed, faster float64) {
+	m.reading.add(likely(s.Reading) / faster)
+	m.writing.add(likely(s.Writing) / faster)
+	m.loading.add(min(s.Loading, mostTerm).Seconds())
+}
+
+func (m *means) of() Measured {
+	return Measured{m.reading.of(), m.writing.of(), time.Duration(m.loading.of() * float64(time.Second))}
 }
 
 // mean is that of what was measured: 0 was not.
@@ -67,15 +87,36 @@ func (m *mean) add(v float64) {
 
 func (m *mean) of() float64 { return m.sum / max(m.n, 1) }
 
-// loading is how long m takes to load: as measured, here or elsewhere, else by its size.
-func (p Pace) loading(m *bus.ModelInfo) time.Duration {
+// likely is a figure of tokens/s as another node tells it, within what can be; 0 where it tells none.
+func likely(perSecond float64) float64 {
+	if !(perSecond > 0) {
+		return 0
+	}
+	return min(max(perSecond, slowest), fastest)
+}
+
+// kind is what was measured on machines of a node's kind.
+func (p Pace) kind(m *bus.ModelInfo, info *bus.NodeInfo) Measured {
 	switch {
-	case m.Speed != nil && m.Speed.Loading > 0:
+	case fitsGPU(m, info):
+		return p.GPU
+	case info.Cores > 0:
+		return p.Cores
+	}
+	return Measured{}
+}
+
+// loading is how long m takes to load on a node: as measured, there or on others of its kind, else by its size.
+func (p Pace) loading(m *bus.ModelInfo, info *bus.NodeInfo) time.Duration {
+	if m.Speed != nil && m.Speed.Loading > 0 {
 		return min(m.Speed.Loading, mostTerm)
-	case p.Loading > 0:
-		return min(p.Loading, mostTerm)
-	case m.SizeBytes > 0:
-		return min(max(time.Duration(float64(m.SizeBytes)/guessDisk*float64(time.Second)), leastLoading), mostLoading)
+	}
+	if d := p.kind(m, info).Loading; d > 0 {
+		return d
+	}
+	if m.SizeBytes > 0 {
+		seconds := min(float64(m.SizeBytes)/guessDisk, mostLoading.Seconds())
+		return max(time.Duration(seconds*float64(time.Second)), leastLoading)
 	}
 	return guessLoading
 }
@@ -88,36 +129,39 @@ const (
 )
 
 // of returns how fast m reads and writes on a node, and how the latter is known. What that has not measured is guessed by
-// what others have, else by the model's size, and by the machine.
+// what others of its kind have, else by the model's size, and by the machine.
 func (p Pace) of(m *bus.ModelInfo, info *bus.NodeInfo) (reading, writing float64, how string) {
 	if s := m.Speed; s != nil {
-		reading, writing = max(s.Reading, 0), max(s.Writing, 0)
+		reading, writing = likely(s.Reading), likely(s.Writing)
+	}
+	alike, faster := p.kind(m, info), byCores(info.Cores)
+	bySize := faster * guessWriting
+	if m.SizeBytes > 0 {
+		bySize = faster * min(max(guessBandwidth/float64(m.SizeBytes), guessSlowest), guessFastest)
+	}
+	if fitsGPU(m, info) {
+		faster, bySize = 1, guessGPU*bySize
 	}
 	if writing > 0 {
 		how = asMeasured
-	} else if how = asGuessed; p.Writing > 0 {
+	} else if how = asGuessed; alike.Writing > 0 {
 		how = asOthers
 	}
-	if reading > 0 && writing > 0 {
-		return reading, writing, how
-	}
-	faster, bySize := fasterBy(m, info), guessWriting
-	if m.SizeBytes > 0 {
-		bySize = min(max(guessBandwidth/float64(m.SizeBytes), guessSlowest), guessFastest)
-	}
-	reading = cmp.Or(reading, cmp.Or(guessHope*p.Reading, guessReading*bySize/guessWriting)*faster)
-	writing = cmp.Or(writing, cmp.Or(guessHope*p.Writing, bySize)*faster)
+	reading = cmp.Or(reading, guessHope*faster*alike.Reading, bySize*guessReading/guessWriting)
+	writing = cmp.Or(writing, guessHope*faster*alike.Writing, bySize)
 	return reading, writing, how
 }
 
-// fasterBy is how many times faster than on a middling machine m is taken to be on a node.
-func fasterBy(m *bus.ModelInfo, info *bus.NodeInfo) float64 {
-	if gpu := info.GPUTier != "" && info.GPUTier != "none"; gpu && (info.VRAM == 0 || m.SizeBytes <= info.VRAM) {
-		return guessGPU
-	}
-	if info.Cores <= 0 { // it does not tell
+// fitsGPU reports whether a node has a GPU that m fits into, as far as it tells.
+func fitsGPU(m *bus.ModelInfo, info *bus.NodeInfo) bool {
+	return info.GPUTier != "" && info.GPUTier != "none" && (info.VRAM == 0 || m.SizeBytes <= info.VRAM)
+}
+
+// byCores is how many times faster than a middling machine one with so many cores is taken to be; 0 are not told. Twice the
+// cores come with less than twice the memory's speed, as a rule.
+func byCores(n int) float64 {
+	if n <= 0 {
 		return 1
 	}
-	// Twice the cores come with less than twice the memory's speed, as a rule.
-	return min(max(math.Sqrt(float64(info.Cores)/guessCores), 1/guessCoresMost), guessCoresMost)
+	return min(max(math.Sqrt(float64(n)/guessCores), 1/guessCoresMost), guessCoresMost)
 }

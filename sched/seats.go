@@ -169,11 +169,13 @@ func (s *Seat) before(model string, ran time.Duration) {
 	if model == "" {
 		return
 	}
-	if s.Ahead == nil {
-		s.Ahead = map[string]Ahead{}
+	for i := range s.Ahead {
+		if a := &s.Ahead[i]; a.Model == model {
+			a.Tasks, a.Ran = a.Tasks+1, max(a.Ran, ran)
+			return
+		}
 	}
-	a := s.Ahead[model]
-	s.Ahead[model] = Ahead{a.Tasks + 1, max(a.Ran, ran)}
+	s.Ahead = append(s.Ahead, Ahead{model, 1, ran})
 }
 
 // foresee estimates when a slot of s will be free, by how long tasks take there.

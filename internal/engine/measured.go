@@ -33,10 +33,13 @@ func (m *Measured) Models() []bus.ModelInfo { return m.speeds.Fill(m.Runner.Mode
 // Embedders implements Runner, with speeds.
 func (m *Measured) Embedders() []bus.ModelInfo { return m.speeds.Fill(m.Runner.Embedders()) }
 
-// Generate implements Runner. Only whole answers are measured.
+// Generate implements Runner. An answer that its reader has left is measured as far as it came.
 func (m *Measured) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	info, known := modelNamed(m.Runner.Models(), model)
-	load := req.Load // the rest of req, which may be large, is not kept during the answer
+	if !known {
+		return m.Runner.Generate(ctx, model, req, emit)
+	}
+	load, prompt := req.Load, promptTokens(&req) // the rest of req, which may be large, is not kept during the answer
 	begin := time.Now()
 	var first, last time.Time
 	chunks := 0
@@ -53,10 +56,42 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 		}
 		return emit(c)
 	})
-	if err == nil && known && (!load || res.Loading > 0) {
+	switch {
+	case err == nil && (!load || res.Loading > 0):
 		m.speeds.note(info, sampleOf(info, res, chunks, begin, first, last))
+	case err != nil && ctx.Err() != nil && !flight.behind:
+		m.speeds.note(info, sampleOfLeft(info, prompt, chunks, begin, first, last))
 	}
 	return res, err
+}
+
+// promptTokens is about how many tokens the prompt of req has.
+func promptTokens(req *bus.InferenceRequest) int {
+	n := len(req.System) + len(req.Prompt)
+	for i := range req.Messages {
+		n += len(req.Messages[i].Content)
+	}
+	return n / bytesAToken
+}
+
+// leftAfter is how long a reader has waited for the first token before the engine counts as slow: a model that takes minutes
+// would be tried again and again by those who do not wait so long.
+const leftAfter = 10 * time.Second
+
+// sampleOfLeft is of an answer whose reader has left. Where nothing of it had come, loading or reading took at least that long.
+func sampleOfLeft(m bus.ModelInfo, prompt, chunks int, begin, first, last time.Time) sample {
+	x := sample{at: time.Now()}
+	waited := x.at.Sub(begin)
+	switch {
+	case chunks > 0:
+		x.wrote, x.writing = chunks-1, last.Sub(first)
+	case waited < leftAfter:
+	case m.Loaded:
+		x.read, x.reading, x.least = max(prompt, readingMin), waited, true
+	default:
+		x.was, x.least = waited, true
+	}
+	return x
 }
 
 // farOff is how much less time an engine may say that it took than the clock saw before its word is not taken.

@@ -13,6 +13,7 @@ const (
 	forget      = 1000.0 // tokens: what was measured so many ago counts a third
 	writingMin  = 5      // tokens of an answer: fewer are noise
 	readingMin  = 32     // tokens of a prompt
+	bytesAToken = 4      // about
 	enough      = 16.0   // tokens, before a figure is told
 	cachedTimes = 5      // a prompt that is read so many times faster was in the engine's cache
 	loadMin     = 200 * time.Millisecond
@@ -20,7 +21,7 @@ const (
 	speedsMost  = 256 // models that are remembered
 	// Two answers that are written at one time for so long are seen to be, for so long: an engine may be started otherwise.
 	togetherLeast = 500 * time.Millisecond
-	togetherFor   = 24 * time.Hour
+	togetherFor   = 7 * 24 * time.Hour
 )
 
 // rate is tokens and the seconds that they took; older ones count for less.
@@ -69,10 +70,17 @@ type sample struct {
 	wrote, read           int // tokens
 	writing, reading, was time.Duration
 	at                    time.Time
+	least                 bool // reading, or loading, had not ended: it takes longer
 }
 
 // add takes in one request.
 func (s *speed) add(x sample) {
+	if x.least && x.read > 0 && s.Reading.perSecond() > 0 && s.Reading.perSecond() < float64(x.read)/x.reading.Seconds() {
+		x.read = 0 // known already
+	}
+	if x.least && x.was < s.Loading {
+		x.was = 0
+	}
 	if x.wrote >= writingMin {
 		s.Writing.add(x.wrote, x.writing)
 	}
@@ -126,6 +134,8 @@ type Speeds struct {
 type flight struct {
 	model bus.ModelInfo
 	first time.Time // its first token; zero before
+	// behind tells that another was under way when it began: it may have waited for that.
+	behind bool
 }
 
 // NewSpeeds returns Speeds that know nothing.
@@ -136,6 +146,9 @@ func (s *Speeds) begin(m bus.ModelInfo) *flight {
 	f := &flight{model: m}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for o := range s.open {
+		f.behind = f.behind || bus.SameModel(o.model.Name, m.Name)
+	}
 	s.open[f] = struct{}{}
 	return f
 }
@@ -158,7 +171,10 @@ func (s *Speeds) end(f *flight, last time.Time) {
 	}
 	for o := range s.open {
 		same := bus.SameModel(o.model.Name, f.model.Name) && o.model.Digest == f.model.Digest
-		if same && !o.first.IsZero() && min(last.Sub(o.first), last.Sub(f.first)) >= togetherLeast {
+		if !same || o.first.IsZero() || min(last.Sub(o.first), last.Sub(f.first)) < togetherLeast {
+			continue
+		}
+		if one := s.by[bus.CanonicalModel(f.model.Name)]; one == nil || one.Digest == f.model.Digest { // it was not pulled anew meanwhile
 			s.entry(f.model).Together = last
 			s.dirty = true
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,11 +33,16 @@ func (p *paced) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResul
 	return bus.EmbedResult{}, bus.Errorf(bus.CodeNotFound, "no embedder")
 }
 
-func (p *paced) Generate(_ context.Context, _ string, _ bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	time.Sleep(p.first)
+func (p *paced) Generate(ctx context.Context, _ string, _ bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	for i := range p.chunks {
-		if i > 0 {
-			time.Sleep(p.every)
+		pause := p.every
+		if i == 0 {
+			pause = p.first
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return bus.InferenceResult{}, ctx.Err()
 		}
 		if err := emit(bus.InferenceChunk{Text: "x"}); err != nil {
 			return bus.InferenceResult{}, err
@@ -232,7 +238,7 @@ func TestSpeedsAreBounded(t *testing.T) {
 }
 
 // An engine that is taken to answer one question at a time, and is seen to write two answers at once, is told of
-// as one that does not, for a day. One answer after the other, or at the same time by another model, says nothing.
+// as one that does not, for a week. One answer after the other, or at the same time by another model, says nothing.
 func TestAnswersAtOneTimeAreSeen(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -276,9 +282,59 @@ func TestAnswersAtOneTimeAreSeen(t *testing.T) {
 						t.Errorf("%s: told of as %+v", when, got)
 					}
 				}
-				time.Sleep(25 * time.Hour)
+				time.Sleep(8 * 24 * time.Hour)
 				if got := m.Models(); !got[0].OneAtATime {
-					t.Error("a day later it is still told of so")
+					t.Error("a week later it is still told of so")
+				}
+			})
+		})
+	}
+}
+
+// Who does not wait for the end, or for the beginning, leaves behind how slow the model is at least: else it would be tried again
+// by each that comes.
+func TestAnswersThatAreLeftAreMeasured(t *testing.T) {
+	t.Parallel()
+	long := bus.InferenceRequest{Prompt: strings.Repeat("word ", 1600)} // 2,000 tokens
+	for name, tt := range map[string]struct {
+		runner paced
+		loaded bool
+		leave  time.Duration
+		want   bus.ModelSpeed
+	}{
+		"in the middle":                {paced{every: 2 * time.Second, chunks: 1000}, true, 50 * time.Second, bus.ModelSpeed{Writing: 0.5}},
+		"before the first token":       {paced{first: time.Hour, chunks: 1}, true, 100 * time.Second, bus.ModelSpeed{Reading: 20}},
+		"while it is loaded":           {paced{first: time.Hour, chunks: 1}, false, 90 * time.Second, bus.ModelSpeed{Loading: 90 * time.Second}},
+		"too soon to tell":             {paced{first: time.Hour, chunks: 1}, true, 9 * time.Second, bus.ModelSpeed{}},
+		"after a token or two":         {paced{every: time.Second, chunks: 1000}, true, 3500 * time.Millisecond, bus.ModelSpeed{}},
+		"in the middle of a quick one": {paced{every: 20 * time.Millisecond, chunks: 1000}, true, 10*time.Second + time.Millisecond, bus.ModelSpeed{Writing: 50}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := tt.runner
+				p.models = []bus.ModelInfo{{Name: "m", Loaded: tt.loaded}}
+				m := engine.Measure(&p, engine.NewSpeeds())
+				ctx, cancel := context.WithTimeout(t.Context(), tt.leave)
+				defer cancel()
+				_, err := m.Generate(ctx, "m", long, func(bus.InferenceChunk) error { return nil })
+				if err == nil {
+					t.Fatal("it was not left")
+				}
+				got := m.Models()[0].Speed
+				if got == nil {
+					got = &bus.ModelSpeed{}
+				}
+				if *got != tt.want {
+					t.Errorf("told of as %+v, want %+v", *got, tt.want)
+				}
+				again, cancel := context.WithTimeout(t.Context(), tt.leave/2) // which is no news
+				defer cancel()
+				if _, err := m.Generate(again, "m", long, func(bus.InferenceChunk) error { return nil }); err == nil {
+					t.Fatal("it was not left")
+				}
+				if now := m.Models()[0].Speed; now != nil && *now != *got {
+					t.Errorf("then as %+v, want %+v still", *now, *got)
 				}
 			})
 		})
