@@ -32,42 +32,41 @@ type cli struct {
 	// ShowVersion is what many type for the command version.
 	ShowVersion flags.Version `name:"version" hidden:""`
 
-	Ask       askCmd       `cmd:"" help:"Ask the swarm a question."`
-	Chat      chatCmd      `cmd:"" help:"Talk with the swarm, and go on later."`
-	Search    searchCmd    `cmd:"" help:"Search the web through a node that has a search engine."`
-	Research  researchCmd  `cmd:"" help:"Answer a question from the web, all nodes at once: with its sources."`
-	Fetch     fetchCmd     `cmd:"" help:"Get pages of the web through a node, as Markdown."`
-	Read      readCmd      `cmd:"" help:"Make text of documents: PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB, HTML and plain text, on any node."`
-	Summarize summarizeCmd `cmd:"" help:"Summarise documents, all nodes at once."`
-	Transform transformCmd `cmd:"" help:"Write documents anew: translate or correct them, all nodes at once."`
-	Library   libraryCmd   `cmd:"" help:"Keep documents at hand, to find passages in them and to ask about them."`
-	Run       runCmd       `cmd:"" help:"Have a task of any type done, such as a plugin's."`
-	Plugins   pluginsCmd   `cmd:"" help:"List the plugins of this machine, and the types of task that others do."`
-	Swarm     swarmCmd     `cmd:"" help:"Show the nodes of the swarm; * marks models that are loaded."`
-	Top       topCmd       `cmd:"" help:"Watch nodes, queues, tasks and tokens/s."`
-	Bench     benchCmd     `cmd:"" help:"Measure a model on each node, and on all together."`
-	Task      taskCmd      `cmd:"" help:"Show, follow or cancel tasks."`
-	Dead      deadCmd      `cmd:"" help:"Look at tasks that were given up, and hand them over again."`
-	Drain     drainCmd     `cmd:"" help:"Have a node finish its work and take no more."`
-	Key       keyCmd       `cmd:"" help:"Make, list and end keys for programs that ask over HTTP."`
-	Models    modelsCmd    `cmd:"" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
-	Load      loadCmd      `cmd:"" help:"Have a node load a model before it is asked."`
-	Unload    unloadCmd    `cmd:"" help:"Have nodes let go of a model, which frees their memory."`
-	Pull      pullCmd      `cmd:"" help:"Have a node of the swarm pull a model into its Ollama."`
-	Rm        rmCmd        `cmd:"" help:"Delete a model on the nodes that have it."`
-	Ping      pingCmd      `cmd:"" help:"Measure the way to a node, or to all."`
-	Doctor    doctorCmd    `cmd:"" help:"Look for what is wrong, and name the broken hop."`
-	Detect    detectCmd    `cmd:"" help:"Show this machine's hardware, engines and what it can do."`
-	Invite    inviteCmd    `cmd:"" help:"Make a token that lets one node join."`
-	Join      joinCmd      `cmd:"" help:"Take this node into another swarm."`
-	Leave     leaveCmd     `cmd:"" help:"Take this node out of its swarm."`
-	Nodes     nodesCmd     `cmd:"" help:"Show who is in the swarm, and change who may be."`
-	Revoke    revokeCmd    `cmd:"" help:"Put a node out of the swarm, for good."`
-	Rotate    rotateCmd    `cmd:"" help:"Replace the credentials of this machine's users, or the swarm's key."`
-	Service   serviceCmd   `cmd:"" help:"Have this machine start mycod by itself."`
-	// Completion is for shells.
-	Completion completionCmd `cmd:"" help:"Print what makes bash, zsh or fish complete myco's command line."`
-	Version    versionCmd    `cmd:"" help:"Show the version."`
+	Ask        askCmd        `cmd:"" group:"Ask:" help:"Ask the swarm a question."`
+	Chat       chatCmd       `cmd:"" group:"Ask:" help:"Talk with the swarm, and go on later."`
+	Read       readCmd       `cmd:"" group:"Documents and the web:" help:"Make text of documents: PDF, DOCX, ODT, PPTX, ODP, XLSX, ODS, EPUB, HTML and plain text, on any node."`
+	Summarize  summarizeCmd  `cmd:"" group:"Documents and the web:" help:"Summarise documents, all nodes at once."`
+	Transform  transformCmd  `cmd:"" group:"Documents and the web:" help:"Write documents anew: translate or correct them, all nodes at once."`
+	Library    libraryCmd    `cmd:"" group:"Documents and the web:" help:"Keep documents at hand, to find passages in them and to ask about them."`
+	Fetch      fetchCmd      `cmd:"" group:"Documents and the web:" help:"Get pages of the web through a node, as Markdown."`
+	Search     searchCmd     `cmd:"" group:"Documents and the web:" help:"Search the web through a node that has a search engine."`
+	Research   researchCmd   `cmd:"" group:"Documents and the web:" help:"Answer a question from the web, all nodes at once: with its sources."`
+	Models     modelsCmd     `cmd:"" group:"Models:" help:"List the models of the swarm, and who has them; * marks who has one loaded."`
+	Load       loadCmd       `cmd:"" group:"Models:" help:"Have a node load a model before it is asked."`
+	Unload     unloadCmd     `cmd:"" group:"Models:" help:"Have nodes let go of a model, which frees their memory."`
+	Pull       pullCmd       `cmd:"" group:"Models:" help:"Have a node of the swarm pull a model into its Ollama."`
+	Rm         rmCmd         `cmd:"" group:"Models:" help:"Delete a model on the nodes that have it."`
+	Bench      benchCmd      `cmd:"" group:"Models:" help:"Measure a model on each node, and on all together."`
+	Task       taskCmd       `cmd:"" group:"Tasks:" help:"Show, follow or cancel tasks."`
+	Dead       deadCmd       `cmd:"" group:"Tasks:" help:"Look at tasks that were given up, and hand them over again."`
+	Run        runCmd        `cmd:"" group:"Tasks:" help:"Have a task of any type done, such as a plugin's."`
+	Plugins    pluginsCmd    `cmd:"" group:"Tasks:" help:"List the plugins of this machine, and the types of task that others do."`
+	Swarm      swarmCmd      `cmd:"" group:"The swarm:" help:"Show the nodes of the swarm; * marks models that are loaded."`
+	Top        topCmd        `cmd:"" group:"The swarm:" help:"Watch nodes, queues, tasks and tokens/s."`
+	Ping       pingCmd       `cmd:"" group:"The swarm:" help:"Measure the way to a node, or to all."`
+	Doctor     doctorCmd     `cmd:"" group:"The swarm:" help:"Look for what is wrong, and name the broken hop."`
+	Drain      drainCmd      `cmd:"" group:"The swarm:" help:"Have a node finish its work and take no more."`
+	Invite     inviteCmd     `cmd:"" group:"Who is in it:" help:"Make a token that lets one node join."`
+	Join       joinCmd       `cmd:"" group:"Who is in it:" help:"Take this node into another swarm."`
+	Leave      leaveCmd      `cmd:"" group:"Who is in it:" help:"Take this node out of its swarm."`
+	Nodes      nodesCmd      `cmd:"" group:"Who is in it:" help:"Show who is in the swarm, and change who may be."`
+	Revoke     revokeCmd     `cmd:"" group:"Who is in it:" help:"Put a node out of the swarm, for good."`
+	Rotate     rotateCmd     `cmd:"" group:"Who is in it:" help:"Replace the credentials of this machine's users, or the swarm's key."`
+	Detect     detectCmd     `cmd:"" group:"This machine:" help:"Show this machine's hardware, engines and what it can do."`
+	Key        keyCmd        `cmd:"" group:"This machine:" help:"Make, list and end keys for programs that ask over HTTP."`
+	Service    serviceCmd    `cmd:"" group:"This machine:" help:"Have this machine start mycod by itself."`
+	Completion completionCmd `cmd:"" group:"This machine:" help:"Print what makes bash, zsh or fish complete myco's command line."`
+	Version    versionCmd    `cmd:"" group:"This machine:" help:"Show the version."`
 }
 
 // streams are what the command reads and writes.
@@ -132,6 +131,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	if completes(ctx, parser, args, s) {
 		return 0
+	}
+	if len(args) > 0 && args[0] == "help" { // as many programs have it
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 {

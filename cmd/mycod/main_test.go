@@ -134,6 +134,9 @@ func TestUsage(t *testing.T) {
 	if code != 0 {
 		t.Errorf("--help: exit code %d", code)
 	}
+	if code, out, _ := mycod(t, "demo", "--help"); code != 0 || !strings.Contains(out, "--keep") || strings.Contains(out, "--slots") || strings.Contains(out, "--data-dir") {
+		t.Errorf("demo --help: exit code %d, want its own flags and none of a node:\n%s", code, out)
+	}
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if code, out, _ := mycod(t, args...); code != 0 || !strings.HasPrefix(out, "mycod ") {
 			t.Errorf("%v: exit code %d, %q", args, code, out)

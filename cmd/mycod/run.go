@@ -24,42 +24,42 @@ const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
 // runFlags are those of a node.
 type runFlags struct {
-	DataDir      string         `placeholder:"DIR" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
-	Name         string         `placeholder:"NAME" help:"This node's name; a member that does not hold the swarm's key keeps the one it joined with. Default: the host's."`
-	BusListen    string         `placeholder:"HOST:PORT" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
-	FabricListen string         `placeholder:"HOST:PORT" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
-	JoinListen   string         `placeholder:"HOST:PORT" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
-	HTTPListen   string         `name:"http-listen" placeholder:"HOST:PORT" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool           `name:"http-key" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
-	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
-	HTTPHost     []string       `name:"http-host" sep:"none" placeholder:"NAME" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
-	OllamaListen string         `placeholder:"HOST:PORT" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
-	Peer         []string       `sep:"none" placeholder:"HOST:PORT" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
-	NoMDNS       bool           `name:"no-mdns" help:"Neither announce this node nor look for others on the LAN."`
-	Join         string         `placeholder:"TOKEN" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
-	Engine       []string       `sep:"none" placeholder:"URL" help:"An inference engine, beside Ollama on this machine. Repeatable."`
-	EngineKeys   string         `placeholder:"FILE" help:"Keys of engines that want one, a line each: URL KEY. The file is read again when it changes. Default: ~/.config/mycoswarm/engine-keys, if it is there."`
-	NoDemoEngine bool           `help:"Leave out the built-in demo model."`
-	DefaultModel string         `placeholder:"NAME" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
-	Slots        *int           `placeholder:"N" help:"Inference tasks that run at once. Default: 2."`
-	Hold         *time.Duration `placeholder:"TIME" help:"How long a task may wait for a much better node that is busy, where another is idle; at most 2s, 0 for not at all. Counts at the queue host. Default: 500ms."`
-	Reserved     *int           `placeholder:"N" help:"Slots of each node with two or more that batch work never takes; 0 for none. Counts at the queue host. Default: 1."`
-	FirstToken   *time.Duration `name:"first-token-limit" placeholder:"TIME" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
-	Token        *time.Duration `name:"token-limit" placeholder:"TIME" help:"How long an engine may pause within an answer. Default: 30s."`
-	Reattach     *time.Duration `name:"reattach-grace" placeholder:"TIME" help:"How long a task waits for a client over HTTP that has dropped and asked to come back; at most 1h. Default: 30s."`
-	Closed       []string       `sep:"none" placeholder:"HOURS" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
-	OnBattery    string         `placeholder:"WHAT" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
-	YieldGPU     bool           `name:"yield-gpu" help:"Take no tasks of other nodes while other programs use the GPU."`
-	NoFiles      bool           `help:"Read no documents, for others or from here: another node does."`
-	NoWeb        bool           `help:"Fetch no pages of the web, for others or from here."`
-	WebAllow     []string       `sep:"none" placeholder:"NETWORK" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
-	WebPort      []string       `sep:"none" placeholder:"PORT" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
-	Search       string         `placeholder:"URL" help:"A SearXNG or searx of yours, by which this node searches the web for every member (docs/web.md). It goes with --no-web too, which is for pages."`
-	Plugins      string         `placeholder:"DIR" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
-	NoPlugins    bool           `help:"Run no plugins."`
-	GroupAccess  bool           `help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
-	logFlags
-	Config string `placeholder:"FILE" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
+	DataDir      string         `placeholder:"DIR" group:"This node:" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
+	Name         string         `placeholder:"NAME" group:"This node:" help:"This node's name; a member that does not hold the swarm's key keeps the one it joined with. Default: the host's."`
+	Config       string         `placeholder:"FILE" group:"This node:" help:"Settings: flags by their names, as in slots = 4 (also MYCO_CONFIG). Default: ~/.config/mycoswarm/config.toml, if it is there."`
+	Join         string         `placeholder:"TOKEN" group:"The swarm:" help:"Join a swarm: the token, @FILE, or - for standard input. A member stays in its swarm, and learns where that is if it sees nobody."`
+	Peer         []string       `sep:"none" placeholder:"HOST:PORT" group:"The swarm:" help:"Fabric address of a member, where mDNS does not reach. Repeatable."`
+	NoMDNS       bool           `name:"no-mdns" group:"The swarm:" help:"Neither announce this node nor look for others on the LAN."`
+	BusListen    string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For programs of this machine. Default: 127.0.0.1:4222, or the next free port."`
+	FabricListen string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
+	JoinListen   string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
+	HTTPListen   string         `name:"http-listen" placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
+	HTTPKey      bool           `name:"http-key" group:"Addresses:" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
+	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" group:"Addresses:" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
+	HTTPHost     []string       `name:"http-host" sep:"none" placeholder:"NAME" group:"Addresses:" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
+	OllamaListen string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
+	Engine       []string       `sep:"none" placeholder:"URL" group:"Models, and what runs at once:" help:"An inference engine, beside Ollama on this machine. Repeatable."`
+	EngineKeys   string         `placeholder:"FILE" group:"Models, and what runs at once:" help:"Keys of engines that want one, a line each: URL KEY. The file is read again when it changes. Default: ~/.config/mycoswarm/engine-keys, if it is there."`
+	NoDemoEngine bool           `group:"Models, and what runs at once:" help:"Leave out the built-in demo model."`
+	DefaultModel string         `placeholder:"NAME" group:"Models, and what runs at once:" help:"Answers where a question of this node names no model. Default: the largest loaded, else the largest installed."`
+	Slots        *int           `placeholder:"N" group:"Models, and what runs at once:" help:"Inference tasks that run at once. Default: 2."`
+	Hold         *time.Duration `placeholder:"TIME" group:"Models, and what runs at once:" help:"How long a task may wait for a much better node that is busy, where another is idle; at most 2s, 0 for not at all. Counts at the queue host. Default: 500ms."`
+	Reserved     *int           `placeholder:"N" group:"Models, and what runs at once:" help:"Slots of each node with two or more that batch work never takes; 0 for none. Counts at the queue host. Default: 1."`
+	FirstToken   *time.Duration `name:"first-token-limit" placeholder:"TIME" group:"Models, and what runs at once:" help:"How long an engine may take to begin an answer before its task goes to another node. Default: by prompt and model, at least 2m."`
+	Token        *time.Duration `name:"token-limit" placeholder:"TIME" group:"Models, and what runs at once:" help:"How long an engine may pause within an answer. Default: 30s."`
+	Reattach     *time.Duration `name:"reattach-grace" placeholder:"TIME" group:"Models, and what runs at once:" help:"How long a task waits for a client over HTTP that has dropped and asked to come back; at most 1h. Default: 30s."`
+	Closed       []string       `sep:"none" placeholder:"HOURS" group:"What the owner keeps:" help:"When this machine takes no tasks of other nodes: 22:00-07:00, or \"mon-fri 09:00-17:00\". Its own tasks run. Repeatable."`
+	OnBattery    string         `placeholder:"WHAT" group:"What the owner keeps:" help:"What this machine does for others while it is on battery: use, last (what no other can do) or never. Default: last."`
+	YieldGPU     bool           `name:"yield-gpu" group:"What the owner keeps:" help:"Take no tasks of other nodes while other programs use the GPU."`
+	GroupAccess  bool           `group:"What the owner keeps:" help:"Let members of the group that mycod runs as use this node with myco, as its own user does."`
+	NoFiles      bool           `group:"Documents, the web and plugins:" help:"Read no documents, for others or from here: another node does."`
+	NoWeb        bool           `group:"Documents, the web and plugins:" help:"Fetch no pages of the web, for others or from here."`
+	WebAllow     []string       `sep:"none" placeholder:"NETWORK" group:"Documents, the web and plugins:" help:"An address or a network of yours, such as 192.168.1.0/24, that every member may fetch pages from through this node. Public ones need none. Repeatable."`
+	WebPort      []string       `sep:"none" placeholder:"PORT" group:"Documents, the web and plugins:" help:"A port that pages may be fetched from, beside 80 and 443. Repeatable."`
+	Search       string         `placeholder:"URL" group:"Documents, the web and plugins:" help:"A SearXNG or searx of yours, by which this node searches the web for every member (docs/web.md). It goes with --no-web too, which is for pages."`
+	Plugins      string         `placeholder:"DIR" group:"Documents, the web and plugins:" help:"Programs that do tasks of kinds of their own, a folder each (docs/plugins.md). Default: ~/.config/mycoswarm/plugins, if it is there."`
+	NoPlugins    bool           `group:"Documents, the web and plugins:" help:"Run no plugins."`
+	logFlags     `group:"Log:"`
 
 	settings *settings // what Config says
 }

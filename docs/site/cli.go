@@ -103,17 +103,24 @@ func askProgram(ctx context.Context, dir, name string) (program, error) {
 }
 
 // parseHelp reads what kong prints: the usage, what the command is, and lists in two columns under "Arguments:",
-// "Flags:" and "Commands:", whose lines are broken to the width of the terminal.
+// "Flags:" and "Commands:", whose lines are broken to the width of the terminal. Flags and commands that are in groups
+// stand under the names of these.
 func parseHelp(text string) (help, error) {
 	var h help
 	lists := map[string]*[]option{"Arguments:": &h.args, "Flags:": &h.flags, "Commands:": &h.commands}
 	var list *[]option
 	var about []string
-	for i, line := range strings.Split(text, "\n") {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
 		indent := len(line) - len(strings.TrimLeft(line, " "))
 		switch to := lists[line]; {
 		case to != nil:
 			list = to
+		case list != nil && indent == 0 && strings.HasSuffix(line, ":") && i+1 < len(lines):
+			list = &h.commands
+			if strings.HasPrefix(strings.TrimSpace(lines[i+1]), "-") {
+				list = &h.flags
+			}
 		case strings.HasPrefix(line, "Usage: "):
 			h.usage = strings.TrimPrefix(line, "Usage: ")
 		case line == "", strings.HasPrefix(line, "Run \""):

@@ -187,17 +187,17 @@ func TestLinks(t *testing.T) {
 func TestParseHelp(t *testing.T) {
 	t.Parallel()
 	h, err := parseHelp("Usage: x <command> [<a> ...]\n\nDoes one thing\nor two.\n\nArguments:\n  [<a> ...]    One, and\n               more.\n\n" +
-		"Flags:\n  -h, --help     Show it.\n      --a-long-one=VALUE\n                 Below it.\n\n      --last\n\nCommands:\n  sub one    It.\n\nRun \"x <command> --help\" for more.\n")
+		"Flags:\n  -h, --help     Show it.\n      --a-long-one=VALUE\n                 Below it.\n\n      --last\n\nAddresses:\n  --at=HOST    Where.\n\nCommands:\n  sub one    It.\n\nTwo more:\n  sub two    That.\n\nRun \"x <command> --help\" for more.\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if h.usage != "x <command> [<a> ...]" || h.about != "Does one thing or two." || len(h.args) != 1 || h.args[0] != (option{"[<a> ...]", "One, and more."}) {
 		t.Errorf("read as %+v", h)
 	}
-	if len(h.flags) != 3 || h.flags[0] != (option{"-h, --help", "Show it."}) || h.flags[1] != (option{"--a-long-one=VALUE", "Below it."}) || h.flags[2] != (option{"--last", ""}) {
+	if len(h.flags) != 4 || h.flags[3] != (option{"--at=HOST", "Where."}) || h.flags[0] != (option{"-h, --help", "Show it."}) || h.flags[1] != (option{"--a-long-one=VALUE", "Below it."}) || h.flags[2] != (option{"--last", ""}) {
 		t.Errorf("flags read as %+v", h.flags)
 	}
-	if len(h.commands) != 1 || h.commands[0] != (option{"sub one", "It."}) {
+	if len(h.commands) != 2 || h.commands[0] != (option{"sub one", "It."}) || h.commands[1] != (option{"sub two", "That."}) {
 		t.Errorf("commands read as %+v", h.commands)
 	}
 	for _, bad := range []string{"", "Usage: x\n", "Usage: x\n\nIt.\n\nFlags:\nno indent\n", "Usage: x\n\nIt.\n\nFlags:\n          too deep\n"} {
