@@ -49,8 +49,27 @@ func (d *Daemon) hello() {
 	}
 	myco := d.myco()
 	line("ask:     %s ask \"What is the capital of France?\"", myco)
-	line("invite:  %s invite      then on the other machine: mycod --join TOKEN", myco)
+	if !s.Revoked {
+		line("invite:  %s      then on the other machine: mycod --join TOKEN", d.inviteCommand())
+	}
 	fmt.Fprint(d.out, b.String())
+}
+
+// inviteCommand is what makes a token, and where: only who holds the swarm's key can.
+func (d *Daemon) inviteCommand() string {
+	if d.id.Swarm().Founder {
+		return d.myco() + " invite"
+	}
+	var holders []string
+	for _, m := range d.id.Members() {
+		if m.Holder {
+			holders = append(holders, m.Name)
+		}
+	}
+	if len(holders) == 0 {
+		return fmt.Sprintf("%s nodes recover, with the recovery phrase; %[1]s invite", d.myco())
+	}
+	return "on " + strings.Join(holders, " or ") + ", myco invite"
 }
 
 // myco is how people reach this daemon with myco.
@@ -93,7 +112,8 @@ func (d *Daemon) helloFounder(line func(string, ...any)) {
 		d.log.Warn("show the recovery phrase", "err", err)
 		return
 	}
-	line("This node founded a swarm. Write down its recovery phrase; it is not shown again:")
+	line("This node founded a swarm. Write down its recovery phrase, which brings back the swarm's key where this")
+	line("machine is lost; it is not shown again:")
 	line("  %s", phrase)
 	line("")
 	d.notePhraseShown()

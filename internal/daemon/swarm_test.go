@@ -273,6 +273,23 @@ func TestLeavingTellsTheRecoveryPhrase(t *testing.T) {
 	}
 }
 
+// A token is made where the swarm's key is, and so it says.
+func TestGreetingTellsWhereToInvite(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", joining(a))
+	settle(t, a, b)
+	b.cfg.Join = ""
+	check(t, b.stop())
+	if out := greeting(b); !strings.Contains(out, "invite:  on a, myco invite ") {
+		t.Errorf("b, which holds no key, says:\n%s", out)
+	}
+	check(t, a.stop())
+	if out := greeting(a); !strings.Contains(out, "invite:  "+"myco --data-dir "+bus.ShellWord(a.cfg.DataDir)+" invite ") {
+		t.Errorf("a, which holds the key, says:\n%s", out)
+	}
+}
+
 // greeting runs n until it is ready, and returns what a person reads then.
 func greeting(n *node) string {
 	n.t.Helper()
