@@ -48,6 +48,9 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 			return
 		}
 		d.say("cleaned up: no process and no file is left")
+		if err == nil {
+			fmt.Fprintln(d.out, "\nFor real: mycod on one machine, then myco invite there, and mycod --join TOKEN on the next (README.md).")
+		}
 	}()
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.start(ctx, root) }, d.join, d.ask, d.loseHost,

@@ -49,7 +49,7 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"one swarm of three; alder holds the queue", "The capital of France is Paris.", "answered by birch",
-		"kill -9 alder", "holds the queue now", "100 of 100 questions are answered: 0 lost", " 0 wrong", "cleaned up",
+		"kill -9 alder", "holds the queue now", "100 of 100 questions are answered: 0 lost", " 0 wrong", "cleaned up", "For real: mycod",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo does not say %q", want)

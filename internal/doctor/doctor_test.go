@@ -182,7 +182,7 @@ func TestExamine(t *testing.T) {
 		"a peer of the wrong swarm": {
 			func(f *doctor.Facts) {
 				f.Daemon.Static = []bus.DialDiagnosis{{Addr: "192.0.2.1:7422", Result: bus.DialStranger, Node: "myco-999999999999"}}
-			}, "peer", doctor.Fail, []string{"--peer 192.0.2.1:7422", "wrong swarm", "myco-999999999999", "myco join TOKEN"},
+			}, "peer", doctor.Fail, []string{"--peer 192.0.2.1:7422", "wrong swarm", "myco-999999999999", "myco join TOKEN", "config.toml"},
 		},
 		"a peer that is another server": {
 			func(f *doctor.Facts) {
@@ -219,7 +219,7 @@ func TestExamine(t *testing.T) {
 		"the engine stopped": {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "http://127.0.0.1:1 does not answer", Asked: true}}
-			}, "engine", doctor.Fail, []string{"http://127.0.0.1:1 does not answer", "--engine"},
+			}, "engine", doctor.Fail, []string{"http://127.0.0.1:1 does not answer", "--engine", "config.toml"},
 		},
 		"the engine refuses its key": {
 			func(f *doctor.Facts) {
@@ -254,7 +254,7 @@ func TestExamine(t *testing.T) {
 		"the engine asked for is a node": {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:7890", Error: "a node of a swarm, not an engine", Swarm: true, Asked: true}}
-			}, "engine", doctor.Fail, []string{"a node of a swarm", "take it off", "--engine http://127.0.0.1:7890"},
+			}, "engine", doctor.Fail, []string{"a node of a swarm", "config.toml", "--engine http://127.0.0.1:7890"},
 		},
 		"the engine has no model": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].Models = nil }, "engine", doctor.Warn, []string{"has no model", "myco pull gemma3:1b --node "},

@@ -234,9 +234,9 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 		case e.Asked && e.Hint != "":
 			c.Status, c.Detail, c.Hint = Fail, e.Error, e.Hint
 		case e.Asked && e.Swarm:
-			c.Status, c.Detail, c.Hint = Fail, e.Error, "take it off the command line of mycod, which finds other nodes by itself: --engine "+e.URL
+			c.Status, c.Detail, c.Hint = Fail, e.Error, "mycod finds other nodes by itself: take this from its command line, or from config.toml: --engine "+e.URL
 		case e.Asked:
-			c.Status, c.Detail, c.Hint = Fail, e.Error, "start it, or take it off the command line of mycod: --engine "+e.URL
+			c.Status, c.Detail, c.Hint = Fail, e.Error, "start it, or take this from the command line of mycod, or from config.toml: --engine "+e.URL
 		case up:
 			continue // nobody said that there is one
 		default:

@@ -174,7 +174,7 @@ func static(d bus.Diagnosis) []Check {
 		case bus.DialOK, bus.DialSelf, bus.DialOther:
 			continue
 		case bus.DialStranger:
-			c.Hint = "to join it: run `myco invite` there, then here: myco join TOKEN; else take it off the command line of mycod"
+			c.Hint = "to join it: run `myco invite` there, then here: myco join TOKEN; else take it from the command line of mycod, or from config.toml"
 		case bus.DialTwin:
 			c.Hint = "one of the two needs a data directory of its own: mycod --data-dir NEWDIR --join TOKEN"
 		default:
