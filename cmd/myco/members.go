@@ -63,6 +63,10 @@ func (c *joinCmd) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := a.dial(ctx)
 	if err != nil {
+		e := bus.AsError(err)
+		if flags, start := strings.CutPrefix(e.Hint, "mycod"); start {
+			return e.WithHint("mycod --join TOKEN%s", flags)
+		}
 		return err
 	}
 	defer conn.Close()

@@ -13,16 +13,19 @@ import (
 )
 
 // Values makes kong read times and numbers by this package. Unlike kong's own readers they take a
-// negative one without "=" too. Texts and paths kong reads, where there is one.
+// negative one without "=" too. Texts, lists and paths kong reads, where there is one.
 func Values() kong.Option {
 	return kong.OptionFunc(func(k *kong.Kong) error {
 		own := kong.NewRegistry().RegisterDefaults()
+		text := given(whole(own.ForType(reflect.TypeFor[string]())))
+		lists := kong.NewRegistry().RegisterDefaults().RegisterKind(reflect.String, text)
 		for _, o := range []kong.Option{
 			kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 			kong.KindMapper(reflect.Int, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Int64, kong.MapperFunc(number)),
 			kong.KindMapper(reflect.Float64, kong.MapperFunc(fraction)),
-			kong.KindMapper(reflect.String, given(whole(own.ForType(reflect.TypeFor[string]())))),
+			kong.KindMapper(reflect.String, text),
+			kong.KindMapper(reflect.Slice, given(lists.ForType(reflect.TypeFor[[]string]()))),
 			kong.NamedMapper("path", given(own.ForNamedType("path", reflect.TypeFor[string]()))),
 		} {
 			if err := o.Apply(k); err != nil {

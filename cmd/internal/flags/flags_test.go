@@ -2,6 +2,7 @@ package flags_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,9 @@ type line struct {
 	Seed  *int64
 	Heat  *float64
 	Name  string
-	Dir   string `type:"path"`
-	Quiet bool   `short:"q"`
+	Dir   string   `type:"path"`
+	File  []string `sep:"none"`
+	Quiet bool     `short:"q"`
 }
 
 func parse(t *testing.T, args string) (line, error) {
@@ -45,6 +47,9 @@ func TestValues(t *testing.T) {
 	}
 	if l, err := parse(t, "--name - --dir x"); err != nil || l.Name != "-" || !filepath.IsAbs(l.Dir) {
 		t.Errorf("%+v, error %v, want a name and a path", l, err)
+	}
+	if l, err := parse(t, "--file a,b --file=M\xfcller"); err != nil || !slices.Equal(l.File, []string{"a,b", "M\xfcller"}) {
+		t.Errorf("%+q, error %v, want two names", l.File, err)
 	}
 	if l, err := parse(t, "--name=M\xfcller.pdf"); err != nil || l.Name != "M\xfcller.pdf" {
 		t.Errorf("%+q, error %v, want each byte of the name", l.Name, err)
@@ -74,6 +79,8 @@ func TestWhatIsWanted(t *testing.T) {
 		"--heat":           "--heat: the number is missing: want one such as 0 or 0.7",
 		"--name":           "--name: its value is missing",
 		"--dir":            "--dir: its value is missing",
+		"--file":           "--file: its value is missing",
+		"--file a --file":  "--file: its value is missing",
 		"--name --quiet":   `--name: expected string value but got "--quiet" (long flag); perhaps try --name="--quiet"?`,
 		"--slots 1 --seed": "--seed: the whole number is missing: want one such as 1 or 20",
 	} {
