@@ -41,6 +41,9 @@ func (d *Daemon) hello() {
 		}
 	}
 	line("  chat, a browser        %s/ui/chat", d.info.HTTPURL)
+	if addr := d.http.Addr().String(); forOthers(addr) {
+		line("  chat, a phone          http://%s/ui/chat (key: %s key create --name phone)", d.addrsOf(addr)[0], d.myco())
+	}
 	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")

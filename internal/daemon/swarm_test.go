@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/internal/config"
-	"github.com/mycoswarm/mycoswarm/internal/daemon"
 )
 
 func inference(t *testing.T) bus.Task {
@@ -271,42 +269,6 @@ func TestLeavingTellsTheRecoveryPhrase(t *testing.T) {
 			t.Errorf("start %d: want it to show the phrase: %t\n%s", i+1, want, out)
 		}
 	}
-}
-
-// A token is made where the swarm's key is, and so it says.
-func TestGreetingTellsWhereToInvite(t *testing.T) {
-	t.Parallel()
-	a := start(t, "a")
-	b := start(t, "b", joining(a))
-	settle(t, a, b)
-	b.cfg.Join = ""
-	check(t, b.stop())
-	if out := greeting(b); !strings.Contains(out, "invite:  on a, myco invite ") {
-		t.Errorf("b, which holds no key, says:\n%s", out)
-	}
-	check(t, a.stop())
-	if out := greeting(a); !strings.Contains(out, "invite:  "+"myco --data-dir "+bus.ShellWord(a.cfg.DataDir)+" invite ") {
-		t.Errorf("a, which holds the key, says:\n%s", out)
-	}
-}
-
-// greeting runs n until it is ready, and returns what a person reads then.
-func greeting(n *node) string {
-	n.t.Helper()
-	var out bytes.Buffer
-	d, err := daemon.New(n.cfg, daemon.Options{Out: &out})
-	check(n.t, err)
-	ctx, cancel := context.WithCancel(n.t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	select {
-	case <-d.Ready():
-	case err := <-ended:
-		n.t.Fatal("ended instead of coming up:", err)
-	}
-	cancel()
-	check(n.t, <-ended)
-	return out.String()
 }
 
 // A stranger's fabric address leads nowhere: it is no member.
