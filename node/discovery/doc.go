@@ -11,6 +11,7 @@
 //   - Rounds are short at first, for the first packets of a wireless network are often lost.
 //     Each asks at once, and every registration announces itself, so that two nodes find each
 //     other within a second whichever comes first.
+//   - A resolver keeps whatever it hears: a round in which too much is heard ends early.
 //   - Names in conflict are not noticed: the instance and host names hold the node's id.
 //   - The interfaces are listed once: they are polled, and a change starts anew.
 //   - A resolver for both IP versions fails if either does, and then loses a socket: there is

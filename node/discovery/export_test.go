@@ -1,9 +1,12 @@
 package discovery
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/node/internal/iface"
 )
 
 // Table gives tests the table of nodes.
@@ -32,6 +35,18 @@ const (
 
 // See hands m a record as if it had been heard.
 func (m *MDNS) See(txt []string, port int, addrs ...netip.Addr) { m.see(txt, port, addrs) }
+
+// Browse is one round on loopback.
+func Browse(ctx context.Context, length time.Duration) error {
+	all, err := iface.List()
+	if err != nil {
+		return err
+	}
+	return browse(ctx, iface.Choose(all, []string{Loopback}), length, func([]string, int, []netip.Addr) {})
+}
+
+// ErrFlood is the error of a round that hears too much.
+var ErrFlood = errFlood
 
 // Interfaces returns the names of interfaces that a Config without any is given by EnvInterfaces.
 func Interfaces(cfg Config) ([]string, error) { err := cfg.prepare(); return cfg.Interfaces, err }

@@ -136,9 +136,10 @@ func (m *MDNS) session(ctx context.Context, on []iface.Interface) {
 
 	var announced *announcement
 	defer func() { announced.stop() }()
-	silent := 0
+	silent, flooded := 0, false
 	for length := roundMin; ctx.Err() == nil; length = min(2*length, roundMax) {
 		var failed error
+		next := time.After(roundMin)
 		if announced == nil {
 			announced, failed = announce(m.cfg, on)
 		}
@@ -148,6 +149,15 @@ func (m *MDNS) session(ctx context.Context, on []iface.Interface) {
 		failed = errors.Join(failed, browse(ctx, on, length, m.see))
 		switch {
 		case ctx.Err() != nil:
+		case errors.Is(failed, errFlood):
+			if !flooded {
+				flooded = true
+				m.cfg.Logger.Warn("nodes may be found late", "err", errFlood)
+			}
+			select { // each round asks, and all answer
+			case <-next:
+			case <-ctx.Done():
+			}
 		case failed != nil:
 			m.trouble(failed)
 		case m.cameBack():

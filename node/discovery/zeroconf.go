@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grandcat/zeroconf"
@@ -102,12 +103,25 @@ func (a *announcement) stop() {
 	}
 }
 
-// browse asks for nodes and hands over what answers, until length has passed or ctx ended. It
-// is an error if it could not listen at all; it returns in time all the same. see may be
-// called by two goroutines at once.
+// Bounds of one round. zeroconf keeps all that it hears until the round ends, and with each record every address of its
+// packet: 300 packets that somebody on the LAN made up to that end were 2 GiB.
+const (
+	maxHeard   = 4 * maxNodes // records
+	maxHeardOf = 4 * maxAddrs // addresses of one
+)
+
+// errFlood ends a round early.
+var errFlood = errors.New("somebody on the network makes up more records than a swarm has")
+
+// browse asks for nodes and hands over what answers, until length has passed or ctx ended, or until
+// it is errFlood. It is an error if it could not listen at all; it returns in time all the same. see
+// may be called by two goroutines at once.
 func browse(ctx context.Context, on []iface.Interface, length time.Duration, see func(txt []string, port int, addrs []netip.Addr)) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
+	var heard atomic.Int64
 	var wg sync.WaitGroup
 	var failed error
 	listening := false
@@ -125,6 +139,10 @@ func browse(ctx context.Context, on []iface.Interface, length time.Duration, see
 		entries := make(chan *zeroconf.ServiceEntry, 64)
 		wg.Go(func() {
 			for e := range entries {
+				if heard.Add(1) > maxHeard || len(e.AddrIPv4)+len(e.AddrIPv6) > maxHeardOf {
+					end(errFlood)
+					continue
+				}
 				see(e.Text, e.Port, addrsOf(e))
 			}
 		})
@@ -136,7 +154,10 @@ func browse(ctx context.Context, on []iface.Interface, length time.Duration, see
 	}
 	<-ctx.Done()
 	wg.Wait()
-	if listening {
+	switch {
+	case errors.Is(context.Cause(ctx), errFlood):
+		return errFlood
+	case listening:
 		return nil
 	}
 	return fmt.Errorf("listen on %s: %w", strings.Join(names(on), ", "), failed)
