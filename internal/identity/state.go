@@ -210,6 +210,13 @@ func loadState(dir string, self Fingerprint) (*state, error) {
 		}
 		st.seed = f.Seed
 	}
+	if !st.roster.added(self) {
+		return nil, &Error{
+			Kind:  ErrUnreadable,
+			Cause: fmt.Sprintf("%s and %s do not belong together: the node of this key, %s, was never in that swarm", path, keyFile, self.NodeID()),
+			Next:  "restore both from one backup, or move the identity directory away to start as a new node",
+		}
+	}
 	for _, i := range f.Invites {
 		st.invites[i.ID] = i
 	}

@@ -112,9 +112,16 @@ func TestOpenRefusesWhatItCannotTrust(t *testing.T) {
 		"key missing":    {must(func(d string) error { return os.Remove(filepath.Join(d, key)) }), "node.key beside it is missing"},
 		"key empty":      {must(func(d string) error { return os.Truncate(filepath.Join(d, key), 0) }), "damaged"},
 		"key garbled":    {rewrite(key, "MC4", "MC5"), "damaged"},
-		"state cut":      {must(func(d string) error { return os.Truncate(filepath.Join(d, state), 100) }), "damaged"},
-		"state forged":   {rewrite(state, `\"name\":\"anna\"`, `\"name\":\"eve\"`), "damaged"},
-		"state newer":    {rewrite(state, `"format": 1`, `"format": 2`), "newer mycod"},
+		"key of another": {func(t *testing.T, d string) {
+			other := t.TempDir()
+			open(t, other, "bob", newClock())
+			if err := os.Rename(filepath.Join(other, key), filepath.Join(d, key)); err != nil {
+				t.Fatal(err)
+			}
+		}, "do not belong together"},
+		"state cut":    {must(func(d string) error { return os.Truncate(filepath.Join(d, state), 100) }), "damaged"},
+		"state forged": {rewrite(state, `\"name\":\"anna\"`, `\"name\":\"eve\"`), "damaged"},
+		"state newer":  {rewrite(state, `"format": 1`, `"format": 2`), "newer mycod"},
 		"state is a directory": {must(func(d string) error {
 			return errors.Join(os.Remove(filepath.Join(d, state)), os.Mkdir(filepath.Join(d, state), 0o700))
 		}), "not a regular file"},
