@@ -195,10 +195,12 @@ func (t *trust) publish(roster []byte) {
 // hear takes in what another member says of the roster.
 func (t *trust) hear(roster []byte) {
 	before := t.id.Swarm()
-	_, err := t.id.Import(roster)
+	changed, err := t.id.Import(roster)
 	now := t.id.Swarm()
 	switch {
 	case err == nil:
+	case changed && errors.Is(err, identity.ErrUnreadable):
+		t.d.log.Warn("what was told of the swarm's members counts until this daemon ends: it cannot be kept", "err", err)
 	case errors.Is(err, identity.ErrNotMember):
 		t.d.log.Warn("the swarm goes on without this node", "err", err)
 	default: // of a swarm that is being left or joined, or forged

@@ -83,7 +83,8 @@
 // # Files
 //
 // identity/ has mode 0700, files in it 0600, and each is replaced in one step and
-// synced to disk before anything depends on it: node.key (PKCS #8, PEM), swarm.json
+// synced to disk before anything depends on it, but for what other members tell of the
+// roster, which counts on a full disk too: node.key (PKCS #8, PEM), swarm.json
 // (roster, open invitations, and the swarm key where held), and left/<swarm id>.json
 // (the state of a swarm that was left while its key was held here).
 package identity

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -181,5 +183,41 @@ func TestRosterWireForm(t *testing.T) {
 	}
 	if doc.V != 1 || doc.Swarm != string(h.Swarm().ID) || len(doc.Key) != 32 || !slices.Equal(got, want) {
 		t.Errorf("version %d, swarm %s, key of %d bytes, records\n%q, want\n%q", doc.V, doc.Swarm, len(doc.Key), got, want)
+	}
+}
+
+// A disk that is full, or gone, keeps nobody in: what others say counts, and is written once it can be.
+func TestARevocationCountsWhereItCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "host")
+	dir := t.TempDir()
+	stays := open(t, dir, "stays", h.clock)
+	join(t, stays, h.invite(t))
+	goes := h.joined(t, "goes")
+	spread(t, h.Store, stays)
+	if err := h.Revoke(goes.NodeID()); err != nil {
+		t.Fatal(err)
+	}
+
+	files, aside := filepath.Join(dir, "identity"), filepath.Join(dir, "aside")
+	if err := os.Rename(files, aside); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	stays.OnChange(func() { told++ })
+	for _, news := range []bool{true, false} {
+		if changed, err := stays.Import(h.Export()); changed != news || !errors.Is(err, identity.ErrUnreadable) {
+			t.Errorf("import: changed %t, error %v; want %t, ErrUnreadable", changed, err, news)
+		}
+	}
+	if _, in := stays.Member(goes.Fingerprint()); in || told != 1 {
+		t.Errorf("a member still: %t, and told %d times; want it out, and told once", in, told)
+	}
+	if err := os.Rename(aside, files); err != nil {
+		t.Fatal(err)
+	}
+	spread(t, h.Store, stays)
+	if _, in := open(t, dir, "stays", h.clock).Member(goes.Fingerprint()); in {
+		t.Error("a member again at the next start")
 	}
 }

@@ -43,7 +43,7 @@ type Info struct {
 }
 
 // Store is a node's identity and its swarm, kept in one directory. Its methods may
-// be called concurrently; what they change is on disk when they return.
+// be called concurrently; what they change is on disk when they return without an error.
 type Store struct {
 	dir         string
 	key         nodeKey
@@ -59,6 +59,7 @@ type Store struct {
 	mu        sync.Mutex
 	callbacks map[int]func()
 	lastID    int
+	unsaved   bool // cur could not be written
 
 	handover handover
 }
@@ -188,8 +189,11 @@ func (s *Store) OnChange(fn func()) (stop func()) {
 var errUnchanged = errors.New("unchanged")
 
 // update makes one change: on a clone, to disk, and only then visible.
-func (s *Store) update(change func(next *state) error) error {
-	fns, err := s.updateLocked(change)
+func (s *Store) update(change func(next *state) error) error { return s.updateOr(false, change) }
+
+// updateOr is update; with anyway the change holds as well where it cannot be written.
+func (s *Store) updateOr(anyway bool, change func(next *state) error) error {
+	fns, err := s.updateLocked(anyway, change)
 	for _, fn := range fns {
 		fn()
 	}
@@ -197,30 +201,33 @@ func (s *Store) update(change func(next *state) error) error {
 }
 
 // updateLocked gives the callbacks that the change calls for.
-func (s *Store) updateLocked(change func(next *state) error) ([]func(), error) {
+func (s *Store) updateLocked(anyway bool, change func(next *state) error) ([]func(), error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.cur.Load()
 	next := old.clone()
-	if err := change(next); err != nil {
-		if errors.Is(err, errUnchanged) {
-			err = nil
-		}
+	err := change(next)
+	switch {
+	case errors.Is(err, errUnchanged) && anyway && s.unsaved: // perhaps it can be now
+	case errors.Is(err, errUnchanged):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	next.derive(s.key.fp)
-	if err := next.save(s.dir); err != nil {
+	if err = next.save(s.dir); err != nil && !anyway {
 		return nil, err
 	}
+	s.unsaved = err != nil
 	s.cur.Store(next)
 	if _, changed := old.roster.merge(next.roster.list()...); !changed && old.roster.id == next.roster.id {
-		return nil, nil
+		return nil, err
 	}
 	fns := make([]func(), 0, len(s.callbacks))
 	for _, fn := range s.callbacks {
 		fns = append(fns, fn)
 	}
-	return fns, nil
+	return fns, err
 }
 
 // rename gives this node another name, with a number behind it where another member has that one, as for who joins.
@@ -250,14 +257,16 @@ func (s *Store) Export() []byte {
 // swarm counts, at once and for good. Where the swarm's key was replaced, this node goes
 // along, and its swarm has another id from then on. The rest is named in the error (ErrForeign
 // or ErrProtocol), which may come together with changed; ErrNotMember says that the swarm has
-// another key and this node is not among its members.
+// another key and this node is not among its members. ErrUnreadable says that what counts could
+// not be written: it counts until this process ends, for no full disk may keep a node in that was
+// put out, and the next Import tries again.
 func (s *Store) Import(data []byte) (changed bool, err error) {
 	d, err := decodeRosterDoc(data)
 	if err != nil {
 		return false, err
 	}
 	var refused error
-	err = s.update(func(next *state) error {
+	err = s.updateOr(true, func(next *state) error {
 		if d.Swarm != next.roster.id {
 			changed, err = s.follow(next, d)
 			return err
@@ -274,11 +283,8 @@ func (s *Store) Import(data []byte) (changed bool, err error) {
 		next.roster, changed = merged, true
 		return nil
 	})
-	if err != nil {
-		return false, fmt.Errorf("import roster: %w", err)
-	}
-	if refused != nil {
-		return changed, fmt.Errorf("import roster: %w", refused)
+	if err = cmp.Or(err, refused); err != nil {
+		return changed, fmt.Errorf("import roster: %w", err)
 	}
 	return changed, nil
 }
