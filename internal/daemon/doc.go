@@ -31,7 +31,8 @@
 //	                     second for a sign that it was heard, and then keeps it and cuts the route
 //	another member       keeps it on hearing it, and cuts the route
 //	the node itself      keeps it, trusts nobody, and ends its work: what was about to be committed
-//	                     tries for up to 30 s; then it deletes what it kept for others, and goes on alone
+//	                     tries for up to 30 s; then it deletes what it kept for others, and goes on alone.
+//	                     Where it ends meanwhile, its next start does that
 //
 // A member that was away hears of it from the first that it has a route to. A node that was away
 // when it was put out is refused by all, and finds out by whom (refused.go).

@@ -50,6 +50,7 @@ func (d *Daemon) setMember(m *member) {
 
 // startMember starts the part in the swarm; its end is a drain of bounded length.
 func (d *Daemon) startMember(ctx context.Context, up *lifeline) error {
+	d.finishLeaving(ctx)
 	up.later(func() { d.endMember(context.WithoutCancel(ctx)) })
 	return d.beginMember(ctx, up.fail)
 }
