@@ -14,6 +14,9 @@ import (
 // MaxEndedInvites bounds the invitations that are kept after their end.
 const MaxEndedInvites = maxEndedInvites
 
+// AcceptPause is between two tries to take a joiner's connection.
+const AcceptPause = acceptPause
+
 // SetJoinTimeout shortens the bound on a joining connection.
 func (s *Store) SetJoinTimeout(d time.Duration) { s.joinTimeout = d }
 

@@ -21,12 +21,11 @@ const (
 	maxJoiners     = 64
 	maxFromOneHost = 32
 
-	acceptRetries = 50
-	acceptPause   = 100 * time.Millisecond
+	acceptPause = 100 * time.Millisecond
 )
 
 // ServeJoin answers joiners on ln until ctx ends, closes ln, and returns when all
-// its goroutines have ended: nil after ctx, or the listener's error. fabric gives
+// its goroutines have ended: nil after ctx, or net.ErrClosed where somebody else closed ln. fabric gives
 // the addresses, host:port, where this node's fabric can be reached by a joiner
 // that reached it at local; it may be called concurrently, and nil stands for none.
 func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(local net.Addr) []string) error {
@@ -47,7 +46,7 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 	defer wg.Wait()
 	defer cancel() // before the wait
 	room := crowd{inside: map[netip.Addr]int{}}
-	for failures := 0; ; {
+	for failing := false; ; {
 		conn, err := ln.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -55,18 +54,20 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 				_ = conn.Close()
 			}
 			return nil
-		case err != nil:
-			// Out of file descriptors, most likely: it passes.
-			if failures++; failures > acceptRetries || errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("accept joiners: %w", err)
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept joiners: %w", err)
+		case err != nil: // out of file descriptors, most likely, which is no reason to stop
+			if !failing {
+				s.log.Warn("nobody can join at the moment", "error", err)
 			}
+			failing = true
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):
 			}
 			continue
 		}
-		failures = 0
+		failing = false
 		host := hostOf(conn.RemoteAddr())
 		if !room.enter(host) {
 			s.log.Debug("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
