@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +105,24 @@ func TestHintsDoNotDisplaceWhatMembersSay(t *testing.T) {
 	tr.hint(member, "198.51.100.1:1")
 	if !dialled("192.0.2.2:7422") || dialled("198.51.100.1:1") {
 		t.Errorf("dialled: %v; want the hint from before there was a route", tr.peers())
+	}
+}
+
+// One address that is none would have the fabric take no new peer of anybody's.
+func TestNoMemberSaysWhatCannotBeDialled(t *testing.T) {
+	t.Parallel()
+	tr := &trust{addrs: map[bus.NodeID][]string{}, path: filepath.Join(t.TempDir(), peersFile)}
+	tr.learn("myco-b", "192.0.2.1", ":7422", "192.0.2.1:0", "192.0.2.1:99999", "192.0.2.1:http", "192.0.2.1:-1", "192.0.2.1:7422", "[2001:db8::1]:7422")
+	want := []string{"[2001:db8::1]:7422", "192.0.2.1:7422"}
+	if !slices.Equal(tr.addrs["myco-b"], want) {
+		t.Errorf("learnt %v, want %v", tr.addrs["myco-b"], want)
+	}
+	// The file may be of a version before.
+	if err := os.WriteFile(tr.path, []byte(`{"myco-c":["192.0.2.1:99999","192.0.2.1:7422"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.load(); err != nil || !slices.Equal(tr.addrs["myco-c"], want[1:]) {
+		t.Errorf("loaded %v, %v, want %v", tr.addrs["myco-c"], err, want[1:])
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -302,12 +303,19 @@ func (t *trust) learn(id bus.NodeID, addrs ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range addrs {
-		if _, _, err := net.SplitHostPort(a); err != nil || slices.Contains(t.addrs[id], a) {
+		if undialable(a) || slices.Contains(t.addrs[id], a) {
 			continue
 		}
 		t.addrs[id] = append([]string{a}, t.addrs[id]...)
 		t.addrs[id] = t.addrs[id][:min(len(t.addrs[id]), maxAddrs)]
 	}
+}
+
+// undialable reports whether addr is none, HOST:PORT, that the fabric takes: with one that it refuses it takes no new one at all.
+func undialable(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	return err != nil || bad != nil || n == 0 || host == ""
 }
 
 // told notes where a node is reached, as it has said itself, the best address first, and dials it.
@@ -355,7 +363,7 @@ func (t *trust) load() error {
 		return fmt.Errorf("decode %s: %w", t.path, err)
 	}
 	for id, as := range addrs {
-		as = slices.DeleteFunc(as, func(a string) bool { _, _, err := net.SplitHostPort(a); return err != nil })
+		as = slices.DeleteFunc(as, undialable)
 		t.addrs[id] = as[:min(len(as), maxAddrs)]
 	}
 	t.saved = string(b)
