@@ -211,12 +211,16 @@ func (l *Library) Drop(path string) error {
 // Documents reads all documents, by their paths. What cannot be read is left out, and is nothing but missing: whoever
 // brings the library up to date reads its document anew.
 func (l *Library) Documents() ([]Document, error) {
-	files, err := filepath.Glob(filepath.Join(l.dir, "*"+docSuffix))
-	if err != nil {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	all := make([]Document, 0, len(files))
-	for _, f := range files {
+	all := make([]Document, 0, len(entries))
+	for _, e := range entries {
+		f := filepath.Join(l.dir, e.Name())
+		if filepath.Ext(f) != docSuffix {
+			continue
+		}
 		b, err := atomicfile.Read(f)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // dropped meanwhile
