@@ -146,6 +146,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		streams: s, view: newView(s.out, s.environ, c.JSON || slices.Contains(args, "--json")),
 		dataDir: c.DataDir, commands: nextCommands(parser.Model), quiet: c.Quiet, now: time.Now,
 	}
+	a.tame = s.columns != nil
 	if err != nil {
 		err = usage(err)
 	} else if err = nameless(parsed); err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -70,7 +71,7 @@ func (c *swarmCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 		if c.Watch && a.interactive && !a.json {
-			a.text(ansi.EraseEntireDisplay + ansi.CursorHomePosition)
+			io.WriteString(a.view.out, ansi.EraseEntireDisplay+ansi.CursorHomePosition) //nolint:errcheck // what comes fails as well
 		}
 		a.swarm(status, nodes)
 		if err := a.unwritten(); err != nil || !c.Watch {

@@ -109,7 +109,7 @@ func (m topModel) View() tea.View {
 	if m.err != nil {
 		text = fit(badStyle.Render("myco: "+bus.AsError(m.err).Message+": trying again"), m.width) + "\n" + m.view.render(m.width, m.height-1)
 	}
-	v := tea.NewView(text)
+	v := tea.NewView(tamed(text))
 	v.AltScreen = true
 	return v
 }

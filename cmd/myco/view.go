@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 type view struct {
 	json bool
 	out  io.Writer // colours are left out where the terminal, or its user, wants none
+	tame bool      // out is a terminal, which nothing but this program steers
 	lost error     // the first write that failed: what was asked for did not arrive
 }
 
@@ -43,11 +45,28 @@ func (v *view) object(o any) {
 	v.text(b.String())
 }
 
-// text prints lines as they are.
+// text prints lines: to a terminal without what would steer it, for nodes and engines have a say in most of them, and
+// otherwise as they are.
 func (v *view) text(s string) {
+	if v.tame {
+		s = tamed(s)
+	}
 	if _, err := io.WriteString(v.out, s); err != nil && v.lost == nil {
 		v.lost = err
 	}
+}
+
+// colour is what lipgloss makes a text bold or red with.
+var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// tamed is printable, but for colours.
+func tamed(s string) string {
+	var b strings.Builder
+	for at := colour.FindStringIndex(s); at != nil; at = colour.FindStringIndex(s) {
+		b.WriteString(printable(s[:at[0]]) + s[at[0]:at[1]])
+		s = s[at[1]:]
+	}
+	return b.String() + printable(s)
 }
 
 // unwritten is the error where what was printed did not arrive.
