@@ -159,7 +159,7 @@ func (s *Store) serveJoiner(ctx context.Context, raw net.Conn, cfg *tls.Config, 
 
 // answer judges a request and counts the wrong ones against their source.
 func (s *Store) answer(conn *tls.Conn, joiner Fingerprint, req joinRequest) joinAnswer {
-	source := sourceOf(conn.RemoteAddr())
+	source := sourceOf(conn.RemoteAddr(), conn.LocalAddr())
 	if s.strangers.blocked(source, s.now()) {
 		return joinAnswer{Version: joinVersion, Refused: refusedTooMany}
 	}

@@ -20,7 +20,8 @@ const (
 	maxSources  = 1024
 )
 
-// limiter counts wrong attempts by source: an IPv4 address or an IPv6 /64.
+// limiter counts wrong attempts by source: an IPv4 address or an IPv6 /64, which is a site. Of the /64 that this machine
+// is in, each address counts by itself: else one guest of the household would have all of it refused.
 type limiter struct {
 	mu      sync.Mutex
 	sources map[netip.Prefix]*rate.Limiter
@@ -65,14 +66,13 @@ func (l *limiter) forget(now time.Time) {
 	}
 }
 
-// sourceOf gives what the limiter counts by.
-func sourceOf(addr net.Addr) netip.Prefix {
-	ip := hostOf(addr)
-	bits := 32
-	if ip.Is6() {
-		bits = 64
+// sourceOf gives what the limiter counts by where a connection came in at local.
+func sourceOf(remote, local net.Addr) netip.Prefix {
+	ip := hostOf(remote)
+	if site, err := ip.Prefix(64); err == nil && !site.Contains(hostOf(local)) {
+		return site
 	}
-	p, _ := ip.Prefix(bits)
+	p, _ := ip.Prefix(ip.BitLen())
 	return p
 }
 
