@@ -47,15 +47,17 @@ func (d *Daemon) hello() {
 	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)
 	line("")
-	if s.Founder && members == 1 && !d.phraseShown() {
-		d.helloFounder(line)
-	}
+	shown := s.Founder && members == 1 && !d.phraseShown() && d.helloFounder(line)
 	myco := d.myco()
 	line("ask:     %s ask \"What is the capital of France?\"", myco)
 	if !s.Revoked {
 		line("invite:  %s      then on the other machine: mycod --join TOKEN", d.inviteCommand())
 	}
-	fmt.Fprint(d.out, b.String())
+	if _, err := fmt.Fprint(d.out, b.String()); err != nil {
+		d.log.Warn("tell what is running", "err", err)
+	} else if shown {
+		d.notePhraseShown()
+	}
 }
 
 // inviteCommand is what makes a token, and where: only who holds the swarm's key can.
@@ -102,39 +104,39 @@ func (d *Daemon) notePhraseShown() {
 	}
 }
 
-// helloFounder shows, this once, what restores the swarm's key, and who else is near.
-func (d *Daemon) helloFounder(line func(string, ...any)) {
+// helloFounder shows, this once, what restores the swarm's key, and who else is near. It reports whether it shows that.
+func (d *Daemon) helloFounder(line func(string, ...any)) (phraseShown bool) {
 	if d.outIsKept {
 		line("This node founded a swarm. Its recovery phrase is not for a log: %s rotate --swarm shows one.", d.myco())
 		line("To join a swarm instead, run `myco invite` on a member of it, then here: %s join TOKEN", d.myco())
 		line("")
-		return
+		return false
 	}
 	phrase, err := d.id.RecoveryPhrase()
 	if err != nil {
 		d.log.Warn("show the recovery phrase", "err", err)
-		return
+		return false
 	}
 	line("This node founded a swarm. Write down its recovery phrase, which brings back the swarm's key where this")
 	line("machine is lost; it is not shown again:")
 	line("  %s", phrase)
 	line("")
-	d.notePhraseShown()
 	if d.cfg.NoMDNS {
-		return
+		return true
 	}
 	near := d.nearby()
 	if len(near) == 0 {
 		line("To join a swarm instead, run `myco invite` on a member of it, then here: %s join TOKEN", d.myco())
 		line("Swarms nearby are listed below, and by %s swarm, as they are heard.", d.myco())
 		line("")
-		return
+		return true
 	}
 	line("Swarms nearby; to join one, run `myco invite` there, then here: %s join TOKEN", d.myco())
 	for _, n := range near {
 		line("  %s", n)
 	}
 	line("")
+	return true
 }
 
 func count(n int, what string) string {

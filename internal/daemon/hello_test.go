@@ -3,8 +3,10 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -43,11 +45,23 @@ func TestGreetingTellsWhereToInvite(t *testing.T) {
 	}
 }
 
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
 // greeting runs n until it is ready, and returns what a person reads then.
 func greeting(n *node) string {
 	n.t.Helper()
 	var out bytes.Buffer
-	d, err := daemon.New(n.cfg, daemon.Options{Out: &out})
+	greet(n, &out)
+	return out.String()
+}
+
+// greet runs n until it is ready.
+func greet(n *node, out io.Writer) {
+	n.t.Helper()
+	d, err := daemon.New(n.cfg, daemon.Options{Out: out})
 	check(n.t, err)
 	ctx, cancel := context.WithCancel(n.t.Context())
 	ended := make(chan error, 1)
@@ -59,5 +73,4 @@ func greeting(n *node) string {
 	}
 	cancel()
 	check(n.t, <-ended)
-	return out.String()
 }

@@ -238,6 +238,7 @@ func TestRecoveryPhraseIsShownOnce(t *testing.T) {
 	n := newNode(t, "x", func(c *config.Config) { c.JoinListen = a.Info().JoinAddr })
 	_ = n.refused(bus.CodeUnavailable)
 	n.cfg.JoinListen = "127.0.0.1:0"
+	greet(n, full{}) // nobody has seen it
 	for i, want := range []bool{true, false} {
 		out := greeting(n)
 		if strings.Contains(out, "recovery phrase") != want {
