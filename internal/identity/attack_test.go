@@ -265,11 +265,12 @@ func TestSilentAndGreedyPeers(t *testing.T) {
 	}
 }
 
-// elsewhere makes connections seem to come from other machines, the first ones from one.
+// elsewhere makes connections seem to come from other machines, the first ones from one, over IPv6 from an address each.
 type elsewhere struct {
 	net.Listener
 	mu     sync.Mutex
 	first  int
+	over6  bool
 	number int
 }
 
@@ -287,26 +288,34 @@ func (l *elsewhere) Accept() (net.Conn, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	host := byte(1)
-	if l.number++; l.number > l.first {
-		host = 2
+	ip := net.IPv4(192, 0, 2, 1)
+	switch l.number++; {
+	case l.number > l.first:
+		ip = net.IPv4(192, 0, 2, 2)
+	case l.over6:
+		ip = append(net.ParseIP("fd77::")[:15:15], byte(l.number))
 	}
-	return from{c, &net.TCPAddr{IP: net.IPv4(192, 0, 2, host), Port: 1000 + l.number}}, nil
+	return from{c, &net.TCPAddr{IP: ip, Port: 1000 + l.number}}, nil
 }
 
 // TestOneHostCannotFillTheListener: silent connections of one machine leave room for others.
 func TestOneHostCannotFillTheListener(t *testing.T) {
 	t.Parallel()
-	h := &host{dir: t.TempDir(), clock: newClock()}
-	h.Store = open(t, h.dir, "host", h.clock)
-	const silent = 100
-	h.addr = serveOn(t, h.Store, &elsewhere{Listener: loopback(t), first: silent})
-	var last net.Conn
-	for range silent {
-		last = dial(t, h.addr)
+	for what, over6 := range map[string]bool{"IPv4": false, "IPv6": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := &host{dir: t.TempDir(), clock: newClock()}
+			h.Store = open(t, h.dir, "host", h.clock)
+			const silent = 100
+			h.addr = serveOn(t, h.Store, &elsewhere{Listener: loopback(t), first: silent, over6: over6})
+			var last net.Conn
+			for range silent {
+				last = dial(t, h.addr)
+			}
+			if _, err := last.Read(make([]byte, 1)); err == nil || timedOut(err) {
+				t.Errorf("the last of %d connections of one machine: %v, want it closed", silent, err)
+			}
+			h.joined(t, "patient")
+		})
 	}
-	if _, err := last.Read(make([]byte, 1)); err == nil || timedOut(err) {
-		t.Errorf("the last of %d connections of one machine: %v, want it closed", silent, err)
-	}
-	h.joined(t, "patient")
 }

@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// Connections at once, in all and from one address; more are closed unanswered. One
-	// machine that holds many must not keep the others from joining.
+	// Connections at once, in all and from one site, see siteOf; more are closed unanswered. One
+	// machine that holds many must not keep the others from joining: who does so over IPv6
+	// leaves them IPv4.
 	maxJoiners     = 64
-	maxFromOneHost = 32
+	maxFromOneSite = 32
 
 	acceptPause = 100 * time.Millisecond
 )
@@ -45,7 +46,7 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel() // before the wait
-	room := crowd{inside: map[netip.Addr]int{}}
+	room := crowd{inside: map[netip.Prefix]int{}}
 	for failing := false; ; {
 		conn, err := ln.Accept()
 		switch {
@@ -68,14 +69,14 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 			continue
 		}
 		failing = false
-		host := hostOf(conn.RemoteAddr())
-		if !room.enter(host) {
+		site := siteOf(conn.RemoteAddr())
+		if !room.enter(site) {
 			s.log.Debug("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
 			_ = conn.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer room.leave(host)
+			defer room.leave(site)
 			s.serveJoiner(ctx, conn, cfg, fabric)
 		})
 	}
@@ -84,28 +85,28 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 // crowd counts who is connected.
 type crowd struct {
 	mu     sync.Mutex
-	inside map[netip.Addr]int
+	inside map[netip.Prefix]int
 	all    int
 }
 
-// enter counts a connection of host, if there is room for it.
-func (c *crowd) enter(host netip.Addr) bool {
+// enter counts a connection of site, if there is room for it.
+func (c *crowd) enter(site netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all >= maxJoiners || c.inside[host] >= maxFromOneHost {
+	if c.all >= maxJoiners || c.inside[site] >= maxFromOneSite {
 		return false
 	}
 	c.all++
-	c.inside[host]++
+	c.inside[site]++
 	return true
 }
 
-func (c *crowd) leave(host netip.Addr) {
+func (c *crowd) leave(site netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--
-	if c.inside[host]--; c.inside[host] == 0 {
-		delete(c.inside, host)
+	if c.inside[site]--; c.inside[site] == 0 {
+		delete(c.inside, site)
 	}
 }
 

@@ -68,11 +68,17 @@ func (l *limiter) forget(now time.Time) {
 
 // sourceOf gives what the limiter counts by where a connection came in at local.
 func sourceOf(remote, local net.Addr) netip.Prefix {
-	ip := hostOf(remote)
-	if site, err := ip.Prefix(64); err == nil && !site.Contains(hostOf(local)) {
+	if site := siteOf(remote); site.Addr().Is4() || !site.Contains(hostOf(local)) {
 		return site
 	}
-	p, _ := ip.Prefix(ip.BitLen())
+	ip := hostOf(remote)
+	return netip.PrefixFrom(ip, ip.BitLen())
+}
+
+// siteOf gives the addresses that one machine may have of its own choice with that of addr: an IPv4 address or an IPv6 /64.
+func siteOf(addr net.Addr) netip.Prefix {
+	ip := hostOf(addr)
+	p, _ := ip.Prefix(min(ip.BitLen(), 64))
 	return p
 }
 
