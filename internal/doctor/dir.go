@@ -5,6 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // Dir looks at a data directory, and at the disk that it is on or will be.
@@ -19,6 +22,8 @@ func Dir(path string) DirFacts {
 	default:
 		d.Mode = mode(path, info)
 		d.Owner, d.User = owner(info)
+		creds, err := os.Stat(filepath.Join(path, bus.UserCreds))
+		d.ForGroup = err == nil && runtime.GOOS != "windows" && creds.Mode().Perm()&0o040 != 0
 	}
 	on := path
 	for d.Missing {

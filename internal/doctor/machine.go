@@ -29,6 +29,8 @@ type DirFacts struct {
 	// Error tells why it could not be looked at.
 	Error string
 	Mode  os.FileMode
+	// ForGroup tells that the group may use the daemon, as of mycod --group-access: its credential is readable to it.
+	ForGroup bool
 	// Owner and User are user ids; both 0 where the system has none.
 	Owner, User int
 	// FreeBytes is what its user may still write, TotalBytes the size of the disk; both 0 where
@@ -49,6 +51,8 @@ func directory(d DirFacts) Check {
 		c.Hint = "use another: mycod --data-dir DIR"
 	case d.Path == bus.SystemDataDir && d.Mode.Perm()&0o027 == 0:
 		c.Detail += fmt.Sprintf(", mode %04o, of the machine's service", d.Mode.Perm())
+	case d.ForGroup && d.Mode.Perm() == 0o750:
+		c.Detail += fmt.Sprintf(", mode %04o, for the group too (--group-access)", d.Mode.Perm())
 	case d.Owner != d.User && d.User != 0:
 		c.Status = Warn
 		c.Detail = fmt.Sprintf("%s belongs to user id %d, and this is user id %d", d.Path, d.Owner, d.User)
