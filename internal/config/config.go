@@ -41,8 +41,8 @@ type Config struct {
 	// BusListen, FabricListen, JoinListen and HTTPListen are HOST:PORT; port 0 takes any free
 	// port. Empty: the constant of that name, or one of the next ports.
 	BusListen, FabricListen, JoinListen, HTTPListen string
-	// HTTPKey wants the HTTP key of programs of this machine too, where they speak Ollama's or
-	// OpenAI's interface. Default: those need none, as with Ollama.
+	// HTTPKey wants the HTTP key of programs of this machine too: for the interfaces of Ollama, OpenAI and
+	// Anthropic, the dashboard and the figures. Default: those need none there, as with Ollama.
 	HTTPKey bool
 	// HTTPHosts are names by which this machine may be called over HTTP, beside those of loopback, its
 	// own addresses, its host name, with .local too, and host.docker.internal.

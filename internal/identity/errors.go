@@ -12,7 +12,7 @@ var (
 	// ErrBadToken says that a text is no join token, is damaged, or names an
 	// invitation that the inviter does not know.
 	ErrBadToken = errors.New("bad token")
-	// ErrTokenExpired says that an invitation was right, but is older than TokenLife.
+	// ErrTokenExpired says that an invitation was right, but is older than its inviter allowed.
 	ErrTokenExpired = errors.New("token expired")
 	// ErrTokenUsed says that another node has joined with this invitation.
 	ErrTokenUsed = errors.New("token already used")
