@@ -4,19 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // custodies is what the names of the streams with second copies begin with.
 const custodies = "CUSTODY_"
 
-// DropCustody deletes the copies of others' tasks from the store behind js, for a node that leaves its
-// swarm: their submitters have them, and make second copies elsewhere. They are taken off the count
+// DropCustody deletes the copies of others' tasks from the store behind js, and their large content from dir, for a node
+// that leaves its swarm: their submitters have them, and make second copies elsewhere. They are taken off the count
 // in dir first, so that the next Load does not take them for lost. The node's Jet must be closed.
 func DropCustody(ctx context.Context, js jetstream.JetStream, dir string) (err error) {
+	defer func() { err = errors.Join(err, dropContent(ctx, js, filepath.Join(dir, "blobs"))) }()
 	var drop []string
 	var messages int64
 	infos := js.ListStreams(ctx)
@@ -46,4 +52,44 @@ func DropCustody(ctx context.Context, js jetstream.JetStream, dir string) (err e
 		}
 	}
 	return err
+}
+
+// dropContent deletes the large content in dir that is of no task in an outbox of this node's own.
+func dropContent(ctx context.Context, js jetstream.JetStream, dir string) error {
+	files, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(files) == 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for large content: %w", err)
+	}
+	own := map[bus.TaskID]bool{}
+	infos := js.ListStreams(ctx)
+	for info := range infos.Info() {
+		if !strings.HasPrefix(info.Config.Name, outboxesOwn) {
+			continue
+		}
+		s, err := js.Stream(ctx, info.Config.Name)
+		if err == nil {
+			info, err = s.Info(ctx, jetstream.WithSubjectFilter(">"))
+		}
+		if err != nil {
+			return fmt.Errorf("list this node's own tasks: %w", err)
+		}
+		for subject := range info.State.Subjects {
+			own[bus.TaskID(subject[strings.LastIndexByte(subject, '.')+1:])] = true
+		}
+	}
+	if err := infos.Err(); err != nil {
+		return fmt.Errorf("list this node's own tasks: %w", err)
+	}
+	for _, f := range files {
+		if id, bad := parseBlobName(f.Name()); bad == nil && !own[id.Task] {
+			err = errors.Join(err, atomicfile.Remove(filepath.Join(dir, f.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete the large content of others' tasks: %w", err)
+	}
+	return nil
 }
