@@ -24,7 +24,7 @@ const rpcLimit = 30 * time.Second
 // The errors of its methods are Errors, but for what a handler says to Serve. Beside those that a method
 // names they have CodeUnavailable where the daemon cannot be reached or the Conn is closed, CodeTimeout where
 // it does not answer in time, CodeForbidden where the credentials may not do that, and CodeCancelled or
-// CodeTimeout once ctx ends.
+// CodeTimeout once ctx ends, whose cause errors.Is finds; a cause that is an Error itself has its own code.
 type Conn struct {
 	dialer *dialer
 	log    *slog.Logger
@@ -209,7 +209,7 @@ func (c *Conn) Returned(ctx context.Context) error {
 		select {
 		case <-back:
 		case <-ctx.Done():
-			return AsError(context.Cause(ctx))
+			return endOf(ctx)
 		}
 	}
 }
@@ -261,7 +261,7 @@ func (c *Conn) pend(subject string, cancel context.CancelCauseFunc) (done func()
 func (c *Conn) requestError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return AsError(context.Cause(ctx))
+		return endOf(ctx)
 	case errors.Is(err, nats.ErrNoResponders):
 		return Errorf(CodeUnavailable, "the daemon does not answer this request: %w", err).
 			WithHint("myco version, and compare it with: mycod --version")

@@ -176,7 +176,7 @@ func (d *dialer) target() (string, NodeID, error) {
 // command to try.
 func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	if ctx.Err() != nil {
-		return nil, AsError(context.Cause(ctx))
+		return nil, endOf(ctx)
 	}
 	d := &dialer{
 		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: FindDataDir(),
@@ -219,7 +219,7 @@ func (d *dialer) explain(ctx context.Context, target string, err error) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return AsError(context.Cause(ctx))
+		return endOf(ctx)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return Errorf(CodeForbidden, "the daemon at %s refuses the credentials in %s: %w", target, d.creds, err).
 			WithHint("set %s to the file %s of that daemon", EnvCreds, UserCreds)

@@ -175,3 +175,13 @@ func AsError(err error) *Error {
 	}
 	return Errorf(CodeInternal, "%w", err)
 }
+
+// endOf tells why ctx has ended. Where its cause is somebody's own, as that of signal.NotifyContext and of an errgroup is,
+// it has the code that ctx would have without, and errors.Is finds either.
+func endOf(ctx context.Context) *Error {
+	cause := context.Cause(ctx)
+	if e := AsError(cause); e.Code != CodeInternal {
+		return e
+	}
+	return AsError(fmt.Errorf("%w: %w", ctx.Err(), cause))
+}

@@ -320,7 +320,7 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 	}
 	result, err := s.h.Handle(work, &job.Task, func(chunk any) error {
 		if ctx.Err() != nil {
-			return AsError(context.Cause(ctx))
+			return endOf(ctx)
 		}
 		data, err := json.Marshal(chunk)
 		if err != nil {

@@ -116,9 +116,10 @@ func (s *Stream) open(ctx context.Context, from int, ask func(context.Context, s
 		return Errorf(CodeInvalid, "chunk %d: want 0 or more", from)
 	}
 	s.ctx, s.end = s.c.bound(ctx)
-	if cause := context.Cause(s.ctx); cause != nil { // the Conn may be closed, and not have lost its daemon
+	if s.ctx.Err() != nil { // the Conn may be closed, and not have lost its daemon
+		err := endOf(s.ctx)
 		s.end(nil)
-		return AsError(cause)
+		return err
 	}
 	var err error
 	if s.sub, err = s.c.inbox(); err != nil {
@@ -190,7 +191,7 @@ func (s *Stream) next() (Chunk, error) {
 	m, err := s.sub.NextMsgWithContext(s.ctx)
 	switch {
 	case err != nil && s.ctx.Err() != nil:
-		return chunk, AsError(context.Cause(s.ctx))
+		return chunk, endOf(s.ctx)
 	case errors.Is(err, nats.ErrSlowConsumer):
 		return chunk, Errorf(CodeInternal, "the output was read too slowly: %d bytes were waiting: %w", maxUnread, err)
 	case err != nil:

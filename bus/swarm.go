@@ -80,7 +80,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 		for {
 			select {
 			case <-ctx.Done():
-				yield(nil, AsError(context.Cause(ctx)))
+				yield(nil, endOf(ctx))
 				return
 			case e, open := <-w.Updates():
 				switch {
@@ -122,7 +122,7 @@ func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 func (c *Conn) tableError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return AsError(context.Cause(ctx))
+		return endOf(ctx)
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return Errorf(CodeUnavailable, "the daemon has no table of nodes yet: %w", err).WithHint("myco swarm")
 	}
