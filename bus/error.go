@@ -84,7 +84,11 @@ const MaxErrorText = 4 << 10
 // Errorf makes an Error. %w in format keeps the cause for errors.Is and errors.As.
 func Errorf(c Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: c, Message: err.Error(), cause: errors.Unwrap(err)}
+	e := &Error{Code: c, Message: err.Error(), cause: errors.Unwrap(err)}
+	if _, several := err.(interface{ Unwrap() []error }); several {
+		e.cause = err
+	}
+	return e
 }
 
 // WithHint returns a copy of e that tells the next command to try.
@@ -126,16 +130,22 @@ func (e *Error) Is(target error) bool {
 }
 
 // Retry marks err as one that another node, or a later try, may not meet: the task is given
-// to another node.
+// to another node. nil stays nil.
 func Retry(err error) error {
+	if err == nil {
+		return nil
+	}
 	e := *AsError(err)
 	e.retry, e.few = true, false
 	return &e
 }
 
 // RetryFew is Retry for an error that the task itself may cause, wherever it runs: an engine that fails in
-// the midst of it. After three of them the task is given up.
+// the midst of it. After three of them the task is given up. nil stays nil.
 func RetryFew(err error) error {
+	if err == nil {
+		return nil
+	}
 	e := *AsError(err)
 	e.retry, e.few = true, true
 	return &e
