@@ -118,7 +118,7 @@ func (c *Conn) down(err error) {
 	if !c.over {
 		c.log.Warn("daemon is gone", "node", c.node, "error", err)
 	}
-	c.end(gone(err))
+	c.end(c.gone(err))
 }
 
 // closed ends the last link.
@@ -129,17 +129,18 @@ func (c *Conn) closed() {
 		return
 	}
 	c.over = true
-	c.end(gone(nil))
+	c.end(c.gone(nil))
 	c.life, c.end = context.WithCancelCause(context.Background()) // the last one may have ended before, for another reason
-	c.end(gone(nil))
+	c.end(c.gone(nil))
 	close(c.back)
 }
 
-func gone(err error) *Error {
+// gone is the error of a link that was lost to err, or closed where that is nil.
+func (c *Conn) gone(err error) *Error {
 	if err == nil {
 		return Errorf(CodeUnavailable, "the connection to the daemon is closed")
 	}
-	return Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("mycod")
+	return Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("%s", c.dialer.start())
 }
 
 // async handles what the server says outside a request. A refused publish has no reply, so its
@@ -268,9 +269,9 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 	case errors.Is(err, nats.ErrTimeout):
 		return Errorf(CodeTimeout, "the daemon did not answer: %w", err)
 	case errors.Is(err, nats.ErrConnectionClosed): // by what the server said
-		return gone(cmp.Or(c.nc.Load().LastError(), err))
+		return c.gone(cmp.Or(c.nc.Load().LastError(), err))
 	}
-	return gone(err)
+	return c.gone(err)
 }
 
 // flush waits until the server has taken what was sent, subscriptions above all.

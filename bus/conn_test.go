@@ -95,7 +95,11 @@ func TestALostDaemonEndsACall(t *testing.T) {
 	}()
 	receive(t, asked, "the request")
 	d.stop()
-	wantCode(t, receive(t, done, "the end of the call"), bus.CodeUnavailable)
+	err := receive(t, done, "the end of the call")
+	wantCode(t, err, bus.CodeUnavailable)
+	if want, hint := "mycod --data-dir "+bus.ShellWord(d.dir), bus.AsError(err).Hint; hint != want {
+		t.Errorf("the hint is %q, want what starts that daemon, %q", hint, want)
+	}
 }
 
 func TestNodes(t *testing.T) {

@@ -208,15 +208,20 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	return c, nil
 }
 
+// start is what to do where the daemon does not run.
+func (d *dialer) start() string {
+	if d.url != "" {
+		return fmt.Sprintf("start mycod there, or unset %s", EnvURL)
+	}
+	return startCommand(d.dir)
+}
+
 // wsaeconnrefused is what Windows says of a port where nothing listens; winsock2.h.
 const wsaeconnrefused = syscall.Errno(10061)
 
 // explain turns an error of nats.Connect into one that tells what to do.
 func (d *dialer) explain(ctx context.Context, target string, err error) error {
-	start := startCommand(d.dir)
-	if d.url != "" {
-		start = fmt.Sprintf("start mycod there, or unset %s", EnvURL)
-	}
+	start := d.start()
 	switch {
 	case ctx.Err() != nil:
 		return endOf(ctx)

@@ -65,7 +65,7 @@ func (c *Conn) abandoned(err error) {
 		return
 	}
 	c.log.Warn("the connection to the daemon was given up, and is made anew", "node", c.node, "error", err)
-	c.end(gone(err))
+	c.end(c.gone(err))
 	back := c.back
 	c.dials.Go(func() { c.redial(back) })
 }

@@ -85,7 +85,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 			case e, open := <-w.Updates():
 				switch {
 				case !open:
-					yield(nil, gone(nil))
+					yield(nil, c.gone(nil))
 					return
 				case e == nil:
 					whole = true
@@ -104,7 +104,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 	js, err := jetstream.New(c.nc.Load())
 	if err != nil {
-		return nil, gone(err)
+		return nil, c.gone(err)
 	}
 	open, cancel := context.WithTimeout(ctx, rpcLimit)
 	defer cancel()
