@@ -30,6 +30,8 @@ type Conn struct {
 	log    *slog.Logger
 	nc     atomic.Pointer[nats.Conn] // replaced by redial
 	dials  sync.WaitGroup            // redial
+	open   context.Context           // until Close
+	shut   context.CancelFunc        // ends open
 
 	mu    sync.Mutex
 	node  NodeID
@@ -49,6 +51,7 @@ type pending struct {
 
 func newConn(d *dialer) *Conn {
 	c := &Conn{dialer: d, log: d.log, back: make(chan struct{}), calls: map[*pending]struct{}{}}
+	c.open, c.shut = context.WithCancel(context.Background())
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c
 }
@@ -174,6 +177,7 @@ func (c *Conn) NodeID() NodeID {
 // Close ends the connection. The daemon cancels the attached tasks of a closed connection.
 func (c *Conn) Close() {
 	c.closed()
+	c.shut()
 	c.dials.Wait()
 	c.nc.Load().Close()
 }

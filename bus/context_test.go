@@ -3,7 +3,13 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -45,6 +51,72 @@ func TestAContextWithItsOwnCause(t *testing.T) {
 		cancel(bus.Errorf(bus.CodeExpired, "too late"))
 	}
 	wantCode(t, last, bus.CodeExpired) // an Error says its code itself
+}
+
+// What is dialled may take the connection and say nothing more, as a daemon that hangs.
+func TestDialEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	addr, came := silent(t)
+	seed := filepath.Join(t.TempDir(), bus.UserCreds)
+	must(t, os.WriteFile(seed, []byte(newSeed(t)), 0o600))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := bus.Dial(ctx, bus.WithURL("nats://"+addr, seed), bus.WithLimit(time.Hour))
+		ended <- err
+	}()
+	receive(t, came, "the credentials")
+	cancel()
+	wantCode(t, receive(t, ended, "the end of Dial"), bus.CodeCancelled)
+}
+
+func TestCloseEndsADialUnderWay(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	c, log := dialLogged(t, d, bus.WithLimit(time.Hour))
+	d.stop()
+	d.opts.Nkeys[0].Nkey = newPublicKey(t)
+	d.run()
+	log.wait(t, "not back yet")
+	addr, came := silent(t)
+	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + addr})
+	receive(t, came, "the credentials")
+	closed := make(chan struct{})
+	go func() {
+		c.Close()
+		close(closed)
+	}()
+	receive(t, closed, "the end of Close")
+}
+
+// silent takes connections, greets, says nothing more, and tells of each client that has presented itself.
+func silent(t *testing.T) (addr string, came <-chan struct{}) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	tell := make(chan struct{}, 1000)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				_, _ = io.WriteString(c, `INFO {"nonce":"x","max_payload":1048576}`+"\r\n")
+				if _, err := c.Read(make([]byte, 1)); err == nil {
+					tell <- struct{}{}
+				}
+				_, _ = io.Copy(io.Discard, c) // until the client is gone
+			})
+		}
+	})
+	t.Cleanup(func() {
+		must(t, l.Close())
+		wg.Wait()
+	})
+	return l.Addr().String(), tell
 }
 
 func firstOf[T any](seq func(func(T, error) bool)) error {

@@ -156,6 +156,7 @@ type dialer struct {
 	creds string
 	name  string
 	log   *slog.Logger
+	limit time.Duration // for the daemon to answer
 }
 
 // target returns where the daemon is now, and of which node it says it is; that is empty where a URL was given.
@@ -180,7 +181,7 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	}
 	d := &dialer{
 		url: os.Getenv(EnvURL), creds: os.Getenv(EnvCreds), dir: FindDataDir(),
-		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler),
+		name: filepath.Base(os.Args[0]), log: slog.New(slog.DiscardHandler), limit: connectLimit,
 	}
 	for _, o := range opts {
 		o(d)
@@ -192,12 +193,8 @@ func Dial(ctx context.Context, opts ...Option) (*Conn, error) {
 	if d.creds == "" || d.url == "" {
 		d.creds = filepath.Join(d.dir, UserCreds)
 	}
-	limit := connectLimit
-	if t, ok := ctx.Deadline(); ok {
-		limit = max(min(limit, time.Until(t)), time.Millisecond)
-	}
 	c := newConn(d)
-	if err := c.connect(ctx, target, limit); err != nil {
+	if err := c.connect(ctx, target); err != nil {
 		return nil, err
 	}
 	if got := c.NodeID(); want != "" && got != want {

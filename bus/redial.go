@@ -15,9 +15,13 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// connect connects to the daemon at target, and begins a link.
-func (c *Conn) connect(ctx context.Context, target string, limit time.Duration) error {
+// connect connects to the daemon at target, and begins a link, unless ctx ends before.
+func (c *Conn) connect(ctx context.Context, target string) error {
 	d := c.dialer
+	limit := d.limit
+	if t, ok := ctx.Deadline(); ok {
+		limit = max(min(limit, time.Until(t)), time.Millisecond)
+	}
 	key, err := nats.NkeyOptionFromSeed(d.creds)
 	if err != nil {
 		return Errorf(CodeForbidden, "cannot use the credentials in %s: %w", d.creds, err).
@@ -25,9 +29,14 @@ func (c *Conn) connect(ctx context.Context, target string, limit time.Duration) 
 	}
 	known := make(chan struct{})
 	defer close(known)
-	s := &socket{dialer: d}
+	s := &socket{dialer: d, first: ctx}
+	stop := context.AfterFunc(ctx, s.cut)
 	nc, err := nats.Connect(target, append(c.options(known), key,
 		nats.Name(d.name), nats.SetCustomDialer(s), nats.Timeout(limit))...)
+	if !stop() && err == nil { // it was cut, or is about to be
+		nc.Close()
+		return endOf(ctx)
+	}
 	if err != nil {
 		return d.explain(ctx, target, err)
 	}
@@ -88,9 +97,9 @@ func (c *Conn) redial(back <-chan struct{}) {
 		}
 		target, _, err := c.dialer.target()
 		if err == nil {
-			err = c.connect(context.Background(), target, connectLimit)
+			err = c.connect(c.open, target)
 		}
-		if err == nil {
+		if err == nil || c.open.Err() != nil {
 			return
 		}
 		r.note(err, found, time.Now())
@@ -139,13 +148,24 @@ func (d *dialer) found() [sha256.Size]byte {
 // daemon that starts anew may listen elsewhere.
 type socket struct {
 	*dialer
-	nc atomic.Pointer[nats.Conn] // nil until the first link is up
+	nc    atomic.Pointer[nats.Conn] // nil until the first link is up
+	first context.Context           // how long that is waited for
+	conn  atomic.Pointer[net.Conn]  // below the first link
+}
+
+// cut ends the wait for the first link: nats.Connect knows no context.
+func (s *socket) cut() {
+	if conn := s.conn.Load(); conn != nil {
+		_ = (*conn).Close() // it may be closed already
+	}
 }
 
 // Dial opens the TCP connection to wherever the daemon listens now, to be used with the
 // credentials that it takes now: they may have been rotated.
 func (s *socket) Dial(network, address string) (net.Conn, error) {
+	ctx := s.first
 	if nc := s.nc.Load(); nc != nil {
+		ctx = context.Background()
 		key, err := nats.NkeyOptionFromSeed(s.creds)
 		if err == nil {
 			// nats.go calls this with the connection locked, and reads the key after.
@@ -166,6 +186,13 @@ func (s *socket) Dial(network, address string) (net.Conn, error) {
 		}
 		address = u.Host
 	}
-	nd := net.Dialer{Timeout: connectLimit}
-	return nd.DialContext(context.Background(), network, address)
+	nd := net.Dialer{Timeout: s.limit}
+	conn, err := nd.DialContext(ctx, network, address)
+	if err != nil || s.nc.Load() != nil {
+		return conn, err
+	}
+	if s.conn.Store(&conn); ctx.Err() != nil { // cut may have come too early for it
+		s.cut()
+	}
+	return conn, nil
 }

@@ -116,10 +116,10 @@ func newPublicKey(t *testing.T) string {
 }
 
 // dialLogged connects to d, and delivers what the connection logs.
-func dialLogged(t *testing.T, d *daemon) (*bus.Conn, lines) {
+func dialLogged(t *testing.T, d *daemon, opts ...bus.Option) (*bus.Conn, lines) {
 	t.Helper()
 	log := make(lines, 1000)
-	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir), bus.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	c, err := bus.Dial(t.Context(), append(opts, bus.WithDataDir(d.dir), bus.WithLogger(slog.New(slog.NewTextHandler(log, nil))))...)
 	must(t, err)
 	t.Cleanup(c.Close)
 	return c, log
