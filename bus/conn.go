@@ -198,6 +198,16 @@ func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelCauseF
 	}
 }
 
+// within returns ctx limited to the life of the present link, and to how long the daemon may take to answer.
+func (c *Conn) within(ctx context.Context, limit time.Duration) (context.Context, context.CancelCauseFunc) {
+	ctx, over := context.WithTimeoutCause(ctx, limit, Errorf(CodeTimeout, "the daemon did not answer in %v", limit).WithHint("myco doctor"))
+	ctx, cancel := c.bound(ctx)
+	return ctx, func(cause error) {
+		cancel(cause)
+		over()
+	}
+}
+
 // Returned waits until a daemon that went away is back. The error has CodeUnavailable where the Conn is closed, which
 // a daemon that is back as another node does too; else it is ctx's.
 func (c *Conn) Returned(ctx context.Context) error {
@@ -233,10 +243,7 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 	if most := c.nc.Load().MaxPayload(); int64(len(body)) > most {
 		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
 	}
-	ctx, cancelTime := context.WithTimeoutCause(ctx, limit,
-		Errorf(CodeTimeout, "the daemon did not answer in %v", limit).WithHint("myco swarm"))
-	defer cancelTime()
-	ctx, cancel := c.bound(ctx)
+	ctx, cancel := c.within(ctx, limit)
 	defer cancel(nil)
 	defer c.pend(subject, cancel)()
 	m, err := c.nc.Load().RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
@@ -280,9 +287,9 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 
 // flush waits until the server has taken what was sent, subscriptions above all.
 func (c *Conn) flush(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, rpcLimit)
-	defer cancel()
-	if err := c.nc.Load().FlushWithContext(limited); err != nil {
+	ctx, cancel := c.within(ctx, rpcLimit)
+	defer cancel(nil)
+	if err := c.nc.Load().FlushWithContext(ctx); err != nil {
 		return c.requestError(ctx, err)
 	}
 	return nil

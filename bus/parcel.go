@@ -86,9 +86,7 @@ func (c *Conn) download(ctx context.Context, b *Blob) ([]byte, error) {
 
 // piece makes one request of an upload or a download.
 func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
-	ctx, cancelTime := context.WithTimeoutCause(ctx, rpcLimit, Errorf(CodeTimeout, "the daemon did not answer in %v", rpcLimit).WithHint("myco swarm"))
-	defer cancelTime()
-	ctx, cancel := c.bound(ctx)
+	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
 	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
 	if err != nil {

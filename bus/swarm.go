@@ -106,20 +106,20 @@ func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 	if err != nil {
 		return nil, c.gone(err)
 	}
-	open, cancel := context.WithTimeout(ctx, rpcLimit)
-	defer cancel()
+	open, cancel := c.within(ctx, rpcLimit)
+	defer cancel(nil)
 	kv, err := js.KeyValue(open, BucketPeers)
 	if err != nil {
-		return nil, c.tableError(ctx, err)
+		return nil, tableError(open, err)
 	}
 	w, err := kv.WatchAll(ctx)
 	if err != nil {
-		return nil, c.tableError(ctx, err)
+		return nil, tableError(ctx, err)
 	}
 	return w, nil
 }
 
-func (c *Conn) tableError(ctx context.Context, err error) error {
+func tableError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return endOf(ctx)

@@ -138,10 +138,7 @@ func (c *Conn) Rotate(ctx context.Context) (Rotation, error) {
 // reply may be there together with the news of the cut, and then it counts.
 func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 	var reply T
-	ctx, cancelTime := context.WithTimeoutCause(ctx, rpcLimit,
-		Errorf(CodeTimeout, "the daemon did not answer in %v", rpcLimit).WithHint("myco swarm"))
-	defer cancelTime()
-	ctx, cancel := c.bound(ctx)
+	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
 	defer c.pend(subject, cancel)()
 	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
