@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -111,17 +112,28 @@ func (c *Conn) unfold(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	return &nats.Msg{Data: data}, err
 }
 
-// whole fetches the result that t stands for. One that another daemon told of is asked for here.
+// whole fetches the result that t, the end of an output, stands for. One that another daemon told of is asked for here, and
+// so is one that the daemon does not hand over any more, since the end was read late.
 func (c *Conn) whole(ctx context.Context, t *TaskInfo) error {
-	switch {
-	case t == nil || t.ResultBlob == nil:
+	if t == nil || t.ResultBlob == nil {
 		return nil
-	case t.ResultBlob.Token == "":
-		info, err := c.Task(ctx, t.ID)
-		if err == nil {
-			t.Result, t.ResultBlob = info.Result, nil
+	}
+	if t.ResultBlob.Token != "" {
+		if err := c.fetch(ctx, t); !errors.Is(err, &Error{Code: CodeNotFound}) {
+			return err
 		}
-		return err
+	}
+	info, err := c.Task(ctx, t.ID)
+	if err == nil {
+		t.Result, t.ResultBlob = info.Result, nil
+	}
+	return err
+}
+
+// fetch fetches the result that t stands for, where there is one to fetch.
+func (c *Conn) fetch(ctx context.Context, t *TaskInfo) error {
+	if t.ResultBlob == nil {
+		return nil
 	}
 	data, err := c.download(ctx, t.ResultBlob)
 	if err == nil {

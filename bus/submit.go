@@ -341,7 +341,7 @@ func (c *Conn) ofTask(ctx context.Context, verb string, id TaskID) (TaskInfo, er
 	}
 	info, err := call[TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), verb), TaskRequest{ID: id})
 	if err == nil {
-		err = c.whole(ctx, &info)
+		err = c.fetch(ctx, &info)
 	}
 	return info, err
 }
