@@ -15,8 +15,8 @@ import (
 type Later = jsontext.Value
 
 // options are those of what nodes say to one another: what encoding/json would say, but that nothing
-// is escaped for the sake of HTML.
-var options = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false))
+// is escaped for the sake of HTML or JavaScript: a payload stays as long as it was.
+var options = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false))
 
 // Marshal encodes v as nodes say it to one another, fields of later versions included. Its errors are
 // those of encoding/json/v2.

@@ -158,3 +158,14 @@ func TestWire(t *testing.T) {
 		t.Errorf("seen from the newer one: %v", m)
 	}
 }
+
+// What fits into a message fits whatever its letters are: a payload is not longer on its way than it was.
+func TestMarshalEscapesNoMoreThanJSONWants(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{`"<&>"`, "\"\u2028\u2029\"", `"\u2028\u003c"`} {
+		b, err := bus.Marshal(bus.Task{Type: "ping", Payload: json.RawMessage(payload)})
+		if err != nil || !strings.Contains(string(b), `"payload":`+payload) {
+			t.Errorf("the payload %s goes as %s, error %v", payload, b, err)
+		}
+	}
+}
