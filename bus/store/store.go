@@ -38,8 +38,8 @@ type Config struct {
 	MaxStoreBytes int64
 	// MaxMemoryBytes bounds the streams in memory, the work queue among them; default 1 GiB.
 	MaxMemoryBytes int64
-	// StartLimit is how long Start may take to read the streams back and to reach the fabric;
-	// default 30 s.
+	// StartLimit is how long Start may take to reach the fabric once the streams are read back, which takes
+	// as long as the disk does; default 30 s.
 	StartLimit time.Duration
 	// Logger gets the server's log; default slog.Default().
 	Logger *slog.Logger
@@ -110,8 +110,6 @@ func (s *Store) Start(ctx context.Context) error {
 	if s.srv != nil {
 		return bus.Errorf(bus.CodeInternal, "store: started twice")
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartLimit)
-	defer cancel()
 	lock, err := openDir(s.cfg.Dir)
 	if err != nil {
 		return err
@@ -144,6 +142,8 @@ func (s *Store) start(ctx context.Context) error {
 	default:
 		log.Started()
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StartLimit)
+	defer cancel()
 	if err := s.connect(); err != nil {
 		return err
 	}

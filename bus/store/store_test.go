@@ -1,12 +1,15 @@
 package store_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -63,6 +66,34 @@ func TestBusyMachine(t *testing.T) {
 	check(t, err)
 	defer nc.Close()
 	check(t, nc.FlushTimeout(fabrictest.Limit))
+}
+
+// How long a slow disk takes to read the streams back does not count: a start that is given up is as slow the next time.
+func TestStartWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	c := config(t, startFabric(t), t.TempDir())
+	c.StartLimit = 5 * time.Second
+	c.Logger = slog.New(slowDisk{c.Logger.Handler(), c.StartLimit})
+	s, err := store.New(c)
+	check(t, err)
+	t.Cleanup(s.Shutdown)
+	check(t, s.Start(within(t)))
+}
+
+// slowDisk keeps the server as long where it says that it reads its streams.
+type slowDisk struct {
+	slog.Handler
+	takes time.Duration
+}
+
+func (slowDisk) Enabled(context.Context, slog.Level) bool { return true }
+func (d slowDisk) WithAttrs([]slog.Attr) slog.Handler     { return d }
+
+func (d slowDisk) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "Starting JetStream" {
+		<-time.After(d.takes)
+	}
+	return nil
 }
 
 func TestSecondProcessIsRefused(t *testing.T) {
