@@ -46,7 +46,7 @@ type blobs struct {
 	calls chan struct{} // of requests that are being answered
 	wg    sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.Mutex // not held while the disk is used: what is in memory does not wait for that
 	closed  bool
 	memory  map[string]memoryBlob
 	size    int64 // of memory, and of what is on its way there
@@ -314,13 +314,14 @@ type upload struct {
 	mu   sync.Mutex // one piece at a time
 	over bool
 
-	id    sched.BlobID
-	token string
-	next  int64
-	sum   hash.Hash
-	file  *part  // nil: into memory
-	data  []byte // in memory
-	idle  *time.Timer
+	id     sched.BlobID
+	token  string
+	memory bool // it goes there, and not to disk
+	next   int64
+	sum    hash.Hash
+	file   *part
+	data   []byte      // in memory
+	idle   *time.Timer // nil before it has begun
 }
 
 // receive takes one piece of an upload, and answers for the last once the whole is kept.
@@ -329,7 +330,6 @@ func (b *blobs) receive(id sched.BlobID, token string, memory bool, offset int64
 	if err != nil {
 		return err
 	}
-	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over || u.id != id || u.next != offset || u.next+int64(len(data)) > id.Size || len(data) == 0 {
 		return bus.Errorf(bus.CodeInvalid, "a piece of %d bytes at %d, where %d is due of %d", len(data), offset, u.next, u.id.Size)
@@ -337,7 +337,7 @@ func (b *blobs) receive(id sched.BlobID, token string, memory bool, offset int64
 	u.idle.Reset(blobIdle)
 	_, _ = u.sum.Write(data) // never fails
 	u.next += int64(len(data))
-	if u.file == nil {
+	if u.memory {
 		u.data = append(u.data, data...)
 	} else if err := u.file.write(data); err != nil {
 		return errors.Join(err, b.end(u))
@@ -351,36 +351,53 @@ func (b *blobs) receive(id sched.BlobID, token string, memory bool, offset int64
 	return b.complete(u)
 }
 
-// uploadOf returns an upload, which its first piece begins.
+// uploadOf returns an upload with its mutex held. Its first piece begins it.
 func (b *blobs) uploadOf(id sched.BlobID, token string, memory bool, offset int64) (*upload, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	u := b.uploads[token]
-	switch {
-	case u != nil:
-		return u, nil
-	case b.closed || offset != 0:
-		return nil, bus.Errorf(bus.CodeUnavailable, "the upload is not known here: this node has started anew, or waited for too long")
-	case len(b.uploads) >= uploadsMost:
-		return nil, bus.Errorf(bus.CodeBusy, "%d uploads are under way here already", uploadsMost)
-	}
-	u = &upload{id: id, token: token, sum: sha256.New()}
-	var err error
-	if memory {
-		if err = b.reserve(id.Size); err == nil {
-			u.data = make([]byte, 0, id.Size)
-		}
-	} else {
-		u.file, err = b.create(id)
-	}
+	u, err := b.enter(id, token, memory, offset == 0)
 	if err != nil {
 		return nil, err
+	}
+	u.mu.Lock()
+	switch {
+	case u.idle != nil || u.over:
+		return u, nil
+	case u.memory:
+		u.data = make([]byte, 0, u.id.Size)
+	default:
+		u.file, err = b.create(u.id)
 	}
 	u.idle = time.AfterFunc(blobIdle, func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		_ = b.end(u) // whoever sent it is gone
 	})
+	if err != nil {
+		err = errors.Join(err, b.end(u))
+		u.mu.Unlock()
+		return nil, err
+	}
+	return u, nil
+}
+
+// enter returns an upload that is known, or one that is to begin.
+func (b *blobs) enter(id sched.BlobID, token string, memory, begin bool) (*upload, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.uploads[token]
+	switch {
+	case u != nil:
+		return u, nil
+	case b.closed || !begin:
+		return nil, bus.Errorf(bus.CodeUnavailable, "the upload is not known here: this node has started anew, or waited for too long")
+	case len(b.uploads) >= uploadsMost:
+		return nil, bus.Errorf(bus.CodeBusy, "%d uploads are under way here already", uploadsMost)
+	}
+	if memory {
+		if err := b.reserve(id.Size); err != nil {
+			return nil, err
+		}
+	}
+	u = &upload{id: id, token: token, memory: memory, sum: sha256.New()}
 	b.uploads[token] = u
 	return u, nil
 }
@@ -391,7 +408,7 @@ func (b *blobs) complete(u *upload) error {
 	u.idle.Stop()
 	b.mu.Lock()
 	delete(b.uploads, u.token)
-	if u.file == nil {
+	if u.memory {
 		if _, has := b.memory[blobName(u.id)]; has {
 			b.size -= u.id.Size
 		} else {
@@ -399,7 +416,7 @@ func (b *blobs) complete(u *upload) error {
 		}
 	}
 	b.mu.Unlock()
-	if u.file == nil {
+	if u.memory {
 		return nil
 	}
 	return u.file.finish(b.path(u.id))
@@ -413,10 +430,12 @@ func (b *blobs) end(u *upload) error {
 	u.over = true
 	u.idle.Stop()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	delete(b.uploads, u.token)
-	if u.file == nil {
+	if u.memory {
 		b.size -= u.id.Size
+	}
+	b.mu.Unlock()
+	if u.file == nil {
 		return nil
 	}
 	return u.file.remove()
