@@ -279,8 +279,23 @@ func (c *Conn) requestError(ctx context.Context, err error) error {
 			WithHint("myco version, and compare it with: mycod --version")
 	case errors.Is(err, nats.ErrTimeout):
 		return Errorf(CodeTimeout, "the daemon did not answer: %w", err)
+	}
+	return c.lost(err)
+}
+
+// lost tells why the present link did not carry something, which failed with err. What nats.go says of a link that has ended
+// is not why; and who has closed c may learn of it in this way first.
+func (c *Conn) lost(err error) *Error {
+	c.mu.Lock()
+	life := c.life
+	c.mu.Unlock()
+	switch {
+	case life.Err() != nil:
+		return AsError(context.Cause(life))
 	case errors.Is(err, nats.ErrConnectionClosed): // by what the server said
 		return c.gone(cmp.Or(c.nc.Load().LastError(), err))
+	case errors.Is(err, nats.ErrReconnectBufExceeded): // it keeps nothing while it looks for the daemon
+		return c.gone(cmp.Or(c.nc.Load().LastError(), nats.ErrDisconnected))
 	}
 	return c.gone(err)
 }

@@ -2,8 +2,13 @@ package bus
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Where the daemon does not answer, another question to it is no way out.
@@ -15,5 +20,30 @@ func TestWithin(t *testing.T) {
 	<-ctx.Done()
 	if e := endOf(ctx); !errors.Is(e, &Error{Code: CodeTimeout}) || e.Hint != "myco doctor" {
 		t.Errorf("%v with code %q and the hint %q, want a timeout that leads to the doctor", e, e.Code, e.Hint)
+	}
+}
+
+// What nats.go says of a connection that was lost, or closed, a moment ago is not what its user is told.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	c := newConn(&dialer{log: slog.New(slog.DiscardHandler)})
+	c.nc.Store(&nats.Conn{})
+	for _, err := range []error{nats.ErrReconnectBufExceeded, fmt.Errorf("ask: %w", nats.ErrReconnectBufExceeded)} {
+		if e := c.requestError(t.Context(), err); !strings.HasSuffix(e.Error(), "is lost: "+nats.ErrDisconnected.Error()) {
+			t.Errorf("before it is heard that the link is lost: %v", e)
+		}
+	}
+	c.down(io.EOF)
+	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed} {
+		if e := c.requestError(t.Context(), err); !errors.Is(e, io.EOF) {
+			t.Errorf("a link that was lost: %v, want %v in it", e, io.EOF)
+		}
+		if e := c.tableError(t.Context(), err); !errors.Is(e, io.EOF) {
+			t.Errorf("a link that was lost, for the table of nodes: %v, want %v in it", e, io.EOF)
+		}
+	}
+	c.closed()
+	if e := AsError(c.requestError(t.Context(), nats.ErrConnectionClosed)); !strings.HasSuffix(e.Message, "is closed") || e.Hint != "" {
+		t.Errorf("a Conn that was closed: %q with the hint %q", e.Message, e.Hint)
 	}
 }

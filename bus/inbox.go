@@ -20,7 +20,7 @@ func (c *Conn) inbox() (*nats.Subscription, error) {
 	c.mu.Unlock()
 	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
 	if err != nil {
-		return nil, c.gone(err)
+		return nil, c.lost(err)
 	}
 	if err := sub.SetPendingLimits(-1, maxUnread); err != nil {
 		return nil, Errorf(CodeInternal, "limit the unread output: %w", err)

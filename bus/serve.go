@@ -127,12 +127,12 @@ func (s *served) serve(ctx context.Context) error {
 	}
 	jobs, err := s.c.nc.Load().Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
 	if err != nil {
-		return s.c.gone(err)
+		return s.c.lost(err)
 	}
 	defer s.leave(jobs)
 	cancels, err := s.c.nc.Load().Subscribe(reply.Cancels, s.cancel)
 	if err != nil {
-		return s.c.gone(err)
+		return s.c.lost(err)
 	}
 	defer s.leave(cancels)
 	if err := s.refresh(ctx, link); err != nil || link.Err() != nil {

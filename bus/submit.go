@@ -195,7 +195,7 @@ func (s *Stream) next() (Chunk, error) {
 	case errors.Is(err, nats.ErrSlowConsumer):
 		return chunk, Errorf(CodeInternal, "the output was read too slowly: %d bytes were waiting: %w", maxUnread, err)
 	case err != nil:
-		return chunk, s.c.gone(err)
+		return chunk, s.c.lost(err)
 	}
 	s.read(m)
 	if err = decode(m, &chunk); err == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -85,7 +86,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 			case e, open := <-w.Updates():
 				switch {
 				case !open:
-					yield(nil, c.gone(nil))
+					yield(nil, c.lost(nats.ErrConnectionClosed))
 					return
 				case e == nil:
 					whole = true
@@ -104,27 +105,29 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 	js, err := jetstream.New(c.nc.Load())
 	if err != nil {
-		return nil, c.gone(err)
+		return nil, c.lost(err)
 	}
 	open, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
 	kv, err := js.KeyValue(open, BucketPeers)
 	if err != nil {
-		return nil, tableError(open, err)
+		return nil, c.tableError(open, err)
 	}
 	w, err := kv.WatchAll(ctx)
 	if err != nil {
-		return nil, tableError(ctx, err)
+		return nil, c.tableError(ctx, err)
 	}
 	return w, nil
 }
 
-func tableError(ctx context.Context, err error) error {
+func (c *Conn) tableError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return endOf(ctx)
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return Errorf(CodeUnavailable, "the daemon has no table of nodes yet: %w", err).WithHint("myco swarm")
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return c.lost(err)
 	}
 	return Errorf(CodeUnavailable, "read the table of nodes: %w", err).WithHint("myco swarm")
 }

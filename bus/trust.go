@@ -143,7 +143,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 	defer c.pend(subject, cancel)()
 	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
 	if err != nil {
-		return reply, c.gone(err)
+		return reply, c.lost(err)
 	}
 	defer func() {
 		if err := sub.Unsubscribe(); err != nil {
@@ -151,7 +151,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 		}
 	}()
 	if err := c.nc.Load().PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
-		return reply, c.gone(err)
+		return reply, c.lost(err)
 	}
 	m, err := sub.NextMsgWithContext(ctx)
 	if err != nil && ctx.Err() != nil {
