@@ -31,8 +31,8 @@ const (
 //
 // When ctx ends, no more tasks are taken and those that run have 10 s to end before their
 // contexts do; then Serve returns nil. When the daemon goes away, the contexts of running tasks
-// end at once and Serve offers its handlers again to the daemon that comes back. Other errors:
-// a handler that cannot tell its capability at the start, an offer that the daemon refuses, and
+// end at once and Serve offers its handlers again to the daemon that comes back, as it does to one that is busy.
+// Other errors: a handler that cannot tell its capability at the start, an offer that the daemon refuses, and
 // a handler that does not return after its context has ended.
 func (c *Conn) Serve(ctx context.Context, handlers ...Handler) error {
 	if len(handlers) == 0 {
@@ -103,7 +103,7 @@ func (s *served) run(ctx context.Context) error {
 		} else if ctx.Err() == nil {
 			return err // the Conn is closed
 		}
-		if ctx.Err() == nil && err != nil && !errors.Is(err, &Error{Code: CodeUnavailable}) {
+		if ctx.Err() == nil && err != nil && !passes(err) {
 			return err
 		}
 		if err := s.wait(stopLimit); err != nil {
@@ -120,7 +120,7 @@ func (s *served) serve(ctx context.Context) error {
 	defer cancel(nil)
 	reply, err := s.register(link, s.offer)
 	if err != nil {
-		if errors.Is(err, &Error{Code: CodeUnavailable}) {
+		if passes(err) {
 			return s.pause(ctx, link, err)
 		}
 		return err
@@ -141,7 +141,17 @@ func (s *served) serve(ctx context.Context) error {
 	return s.drain(link, cancel)
 }
 
-// pause waits before the next offer to a daemon that is there and does not answer: it may be
+// passes reports whether the daemon may take an offer later that it has not taken now: it is away, starting, or has more
+// requests to answer than it can.
+func passes(err error) bool {
+	switch AsError(err).Code {
+	case CodeUnavailable, CodeTimeout, CodeBusy:
+		return true
+	}
+	return false
+}
+
+// pause waits before the next offer to a daemon that is there and does not take one: it may be
 // starting.
 func (s *served) pause(ctx, link context.Context, err error) error {
 	if link.Err() == nil {
@@ -179,7 +189,7 @@ func (s *served) refresh(ctx, link context.Context) error {
 		offer.Type = s.offer.Type
 		if _, err := s.register(link, offer); err != nil && link.Err() == nil {
 			s.c.log.Warn("offer a handler to the daemon", "type", offer.Type, "error", err)
-			if !errors.Is(err, &Error{Code: CodeUnavailable}) && !errors.Is(err, &Error{Code: CodeTimeout}) {
+			if !passes(err) {
 				return err
 			}
 		}

@@ -261,6 +261,27 @@ func TestServeTellsOfAHandlerThatGoesOn(t *testing.T) {
 	wantCode(t, receive(t, s.ended, "the end of Serve"), bus.CodeInternal)
 }
 
+// A daemon under a flood of requests answers some with CodeBusy: who serves goes on.
+func TestServeOutlivesABusyDaemon(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any {
+		switch asked++; asked {
+		case 1, 3: // the first offer of the program, and one that renews it
+			return bus.Errorf(bus.CodeBusy, "the daemon works on 4096 requests already")
+		case 4:
+			cancel()
+		}
+		return bus.ServeReply{Jobs: jobs, Cancels: stop}
+	})
+	must(t, c.Serve(ctx, worker{offer: bus.Capability{Type: "echo", Slots: 1}}))
+	if ctx.Err() == nil {
+		t.Error("Serve ended before it was told to")
+	}
+}
+
 // A context that ends for a cause is a good end.
 func TestServeEndsForACause(t *testing.T) {
 	t.Parallel()
