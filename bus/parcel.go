@@ -21,7 +21,7 @@ const HeaderBlob = "Myco-Blob"
 // two disks first.
 const largeLimit = 5 * time.Minute
 
-// fits reports whether data may travel within a message. Go writes '<', '>' and '&' as six bytes.
+// fits reports whether data may travel within a message. Daemons of before write '<', '>' and '&' as six bytes.
 func fits(data []byte) bool {
 	n := len(data)
 	if n > MaxInline/6 {

@@ -332,7 +332,7 @@ func (s *served) handle(ctx context.Context, job ServeJob, reply string) (end Se
 		if ctx.Err() != nil {
 			return endOf(ctx)
 		}
-		data, err := json.Marshal(chunk)
+		data, err := Marshal(chunk)
 		if err != nil {
 			return Errorf(CodeInternal, "encode output: %w", err)
 		}
@@ -365,7 +365,7 @@ func encodeResult(result any) (json.RawMessage, error) {
 	if raw, ok := result.(json.RawMessage); ok && (len(raw) > MaxPayload || len(raw) > MaxInline && json.Valid(raw)) {
 		return raw, nil // over MaxPayload it is refused, whatever it says
 	}
-	return json.Marshal(result)
+	return Marshal(result)
 }
 
 func (s *served) send(ctx context.Context, reply string, out ServeOutput) error {

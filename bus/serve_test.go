@@ -124,6 +124,22 @@ func TestServeRunsTasks(t *testing.T) {
 	}
 }
 
+// What a handler says is shown to people as it is: a program's text holds more of "<" than a web page may.
+func TestServeSaysTextAsItIs(t *testing.T) {
+	t.Parallel()
+	const text = "if a<b && c>d\u2028"
+	s := serve(t, func(_ context.Context, _ *bus.Task, emit bus.Emit) (any, error) {
+		return json.RawMessage(`"` + text + `"`), emit(map[string]string{"piece": text})
+	})
+	outs := s.run("t1")
+	if o := receive(t, outs, "output"); string(o.Data) != `{"piece":"`+text+`"}` {
+		t.Errorf("the piece is %s", o.Data)
+	}
+	if o := receive(t, outs, "the end"); string(o.Result) != `"`+text+`"` {
+		t.Errorf("the result is %s", o.Result)
+	}
+}
+
 func TestServeTellsWhyATaskFailed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(_ context.Context, task *bus.Task, _ bus.Emit) (any, error) {

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -96,7 +95,7 @@ func (a *attempt) emit(ctx context.Context, chunk any) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	data, err := json.Marshal(chunk)
+	data, err := bus.Marshal(chunk)
 	if err != nil {
 		return fmt.Errorf("encode output: %w", err)
 	}

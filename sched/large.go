@@ -310,7 +310,7 @@ func encodeResult(result any) (json.RawMessage, error) {
 	if raw, ok := result.(json.RawMessage); ok && len(raw) > bus.MaxInline && json.Valid(raw) {
 		return raw, nil // without another copy
 	}
-	return json.Marshal(result)
+	return bus.Marshal(result)
 }
 
 // carry puts a result that is too large for a message where its end will be shown from, before that

@@ -18,7 +18,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-// echo answers with its payload, after one chunk for each of its words.
+// echo answers with its payload, after a chunk that says so and one with the payload.
 type echo struct{ slots int }
 
 func (e echo) Capability(context.Context) (bus.Capability, error) {
@@ -29,7 +29,7 @@ func (e echo) Handle(_ context.Context, t *bus.Task, emit bus.Emit) (any, error)
 	if err := emit("one"); err != nil {
 		return nil, err
 	}
-	if err := emit("two"); err != nil {
+	if err := emit(t.Payload); err != nil {
 		return nil, err
 	}
 	return t.Payload, nil
@@ -85,6 +85,8 @@ func ask(ctx context.Context, s *sched.Node, id bus.TaskID, payload string) (end
 			return end, chunks, err
 		case c.End != nil:
 			end = *c.End
+		case c.Seq == 1 && string(c.Data) != payload:
+			return end, chunks, fmt.Errorf("the output of %s has the piece %s", payload, c.Data)
 		default:
 			chunks++
 		}
@@ -114,9 +116,10 @@ func TestSwarmAnswersAnAttachedTask(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
 	defer cancel()
 	for i := range 20 {
-		end, chunks, err := ask(ctx, s[1], "", fmt.Sprint(i))
+		payload := fmt.Sprintf(`"%d < %d"`, i, i+1) // what a page of HTML may not hold
+		end, chunks, err := ask(ctx, s[1], "", payload)
 		check(t, err)
-		if end.State != bus.StateDone || string(end.Result) != fmt.Sprint(i) || end.NodeID != nodes[2].ID || chunks != 2 || end.Attempts != 1 {
+		if end.State != bus.StateDone || string(end.Result) != payload || end.NodeID != nodes[2].ID || chunks != 2 || end.Attempts != 1 {
 			t.Fatalf("task %d ended as %+v after %d chunks", i, end, chunks)
 		}
 	}
