@@ -23,6 +23,8 @@ const (
 	drainLimit = 10 * time.Second
 	// stopLimit is how long a handler may take to return once its context has ended.
 	stopLimit = 5 * time.Second
+	// leaveLimit is how long a daemon may take to hear that the program stops, and again to take its last output.
+	leaveLimit = 2 * time.Second
 )
 
 // Serve runs tasks with the handlers, each of another type, until ctx ends: the daemon offers what they
@@ -118,7 +120,7 @@ func (s *served) run(ctx context.Context) error {
 func (s *served) serve(ctx context.Context) error {
 	link, cancel := s.c.bound(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	reply, err := s.register(link, s.offer)
+	reply, err := s.register(ctx, s.offer)
 	if err != nil {
 		if passes(err) {
 			return s.pause(ctx, link, err)
@@ -187,7 +189,7 @@ func (s *served) refresh(ctx, link context.Context) error {
 			offer = Capability{Slots: 0}
 		}
 		offer.Type = s.offer.Type
-		if _, err := s.register(link, offer); err != nil && link.Err() == nil {
+		if _, err := s.register(ctx, offer); err != nil && ctx.Err() == nil && link.Err() == nil {
 			s.c.log.Warn("offer a handler to the daemon", "type", offer.Type, "error", err)
 			if !passes(err) {
 				return err
@@ -208,11 +210,15 @@ func (s *served) drain(link context.Context, cancel context.CancelCauseFunc) err
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	if _, err := s.register(link, Capability{Type: s.offer.Type, Slots: 0}); err != nil {
+	leave, over := context.WithTimeout(link, leaveLimit)
+	defer over()
+	if _, err := s.register(leave, Capability{Type: s.offer.Type, Slots: 0}); err != nil {
 		s.c.log.Debug("withdraw a handler", "type", s.offer.Type, "error", err)
 	}
 	if s.wait(drainLimit) == nil {
-		return s.c.flush(link)
+		leave, over := context.WithTimeout(link, leaveLimit)
+		defer over()
+		return s.c.flush(leave)
 	}
 	cancel(Errorf(CodeUnavailable, "the program that runs this task stops"))
 	return nil

@@ -221,6 +221,33 @@ func TestServeDrains(t *testing.T) {
 	must(t, receive(t, s.ended, "the end of Serve"))
 }
 
+// A daemon that hangs does not keep a program that is told to stop.
+func TestServeLeavesADaemonThatHangs(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	offered := make(chan struct{}, 100)
+	offers := 0
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any {
+		offered <- struct{}{}
+		if offers++; offers > 2 {
+			return nil
+		}
+		return bus.ServeReply{Jobs: jobs, Cancels: stop}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Serve(ctx, worker{offer: bus.Capability{Type: "echo", Slots: 1}}) }()
+	for range 3 {
+		receive(t, offered, "an offer")
+	}
+	began := time.Now()
+	cancel()
+	must(t, receive(t, ended, "the end of Serve"))
+	if took := time.Since(began); took > 20*time.Second { // a daemon may take 30 s to answer
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestServeComesBackWithTheDaemon(t *testing.T) {
 	t.Parallel()
 	started := make(chan struct{}, 2)
