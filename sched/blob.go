@@ -49,7 +49,7 @@ type Blobs interface {
 	PutBlob(ctx context.Context, at bus.NodeID, id BlobID, memory bool, data []byte) error
 	// GetBlob returns a blob that a node has, and looks at each byte: ErrNotFound, ErrCorrupt.
 	GetBlob(ctx context.Context, at bus.NodeID, id BlobID) ([]byte, error)
-	// HasBlob asks a node for it, and does not read it: ErrNotFound.
+	// HasBlob asks a node for it, and looks at its size alone: ErrNotFound, where it is cut short too.
 	HasBlob(ctx context.Context, at bus.NodeID, id BlobID) error
 	// HeldBlobs returns what this node has.
 	HeldBlobs() ([]HeldBlob, error)

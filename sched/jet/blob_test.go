@@ -49,6 +49,9 @@ func TestBlobIsDamaged(t *testing.T) {
 			if _, err := from.jet.GetBlob(t.Context(), nodes[0].ID, id); !errors.Is(err, sched.ErrCorrupt) {
 				t.Errorf("%s, fetched by %s: error %v, want %v", what, from.ID, err, sched.ErrCorrupt)
 			}
+			if err := from.jet.HasBlob(t.Context(), nodes[0].ID, id); errors.Is(err, sched.ErrNotFound) != (len(content) < len(data)) {
+				t.Errorf("%s, asked for by %s: error %v: what is cut short is no copy", what, from.ID, err)
+			}
 		}
 	}
 	check(t, nodes[1].jet.PutBlob(t.Context(), nodes[0].ID, id, false, data)) // mended

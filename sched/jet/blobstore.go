@@ -220,7 +220,10 @@ func (b *blobs) has(id sched.BlobID) error {
 	if _, ok := b.recall(id); ok {
 		return nil
 	}
-	_, err := os.Stat(b.path(id))
+	info, err := os.Stat(b.path(id))
+	if err == nil && info.Size() != id.Size {
+		return fmt.Errorf("%w whole: it has %d bytes, want %d", sched.ErrNotFound, info.Size(), id.Size)
+	}
 	return notFound(err, fs.ErrNotExist)
 }
 
