@@ -93,7 +93,7 @@ func (c *Conn) AttachAt(ctx context.Context, id TaskID, attempt, from int) iter.
 	}
 }
 
-// Stream is the output of one task.
+// Stream is the output of one task, for one goroutine at a time: others end it by the context that Start was given.
 type Stream struct {
 	// Reply is what the daemon decided before the work began.
 	Reply SubmitReply
