@@ -45,9 +45,9 @@ func newClient(kind string, base *url.URL, key *secret) *client {
 	return &client{kind: kind, base: base, key: key, http: newStraight()}
 }
 
-// proxy leaves engines on this machine to themselves.
+// proxy leaves engines on this machine to themselves, and shows no proxy a key or a password: it reads plain HTTP.
 func proxy(req *http.Request) (*url.URL, error) {
-	if loopback(req.URL.Hostname()) {
+	if loopback(req.URL.Hostname()) || req.URL.Scheme == "http" && req.Header.Get("Authorization") != "" {
 		return nil, nil
 	}
 	return http.ProxyFromEnvironment(req)
@@ -88,9 +88,7 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 		}
 	}
 	resp, err := c.send(ctx, method, path, data, "")
-	if err == nil && resp.StatusCode == http.StatusForbidden {
-		// Ollama on loopback refuses names that it does not know, such as the far
-		// end's name on a tunnel.
+	if err == nil && resp.StatusCode == http.StatusForbidden && c.goesByLocalhost(resp.Request) {
 		resp.Body.Close()
 		resp, err = c.send(ctx, method, path, data, "localhost")
 	}
@@ -102,6 +100,13 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 		return nil, c.refused(resp)
 	}
 	return resp, nil
+}
+
+// goesByLocalhost reports whether an engine that forbids req may be asked by the name of localhost: Ollama on loopback refuses
+// names that it does not know, such as the far end's name on a tunnel. It wants no key, and between it and this node there is
+// nothing that the name would mean something else to.
+func (c *client) goesByLocalhost(req *http.Request) bool {
+	return c.kind != KindOpenAI && req.URL.Scheme == "http" && req.Header.Get("Authorization") == "" && !c.http.proxied(req)
 }
 
 // endWait is how long an engine may take to end a response after the last line of its answer.

@@ -56,11 +56,16 @@ func (s *straight) takes(req *http.Request) bool {
 	if req.Body != nil && req.Body != http.NoBody && (req.ContentLength <= 0 || req.GetBody == nil) {
 		return false // its length is not known, or it cannot be sent again
 	}
+	return !s.proxied(req)
+}
+
+// proxied reports whether req goes through a proxy.
+func (s *straight) proxied(req *http.Request) bool {
 	if s.other.Proxy == nil {
-		return true
+		return false
 	}
 	via, err := s.other.Proxy(req)
-	return via == nil && err == nil
+	return via != nil || err != nil
 }
 
 // RoundTrip implements http.RoundTripper. A request whose kept connection is found closed is sent once more, over a
