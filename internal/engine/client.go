@@ -223,9 +223,9 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 		return bus.AsError(fmt.Errorf("ask %s: %w", c, context.Cause(ctx)))
 	}
 	if hungUp(err) {
-		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s hung up instead of answering: %w", c, err))
+		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s hung up instead of answering: %w", c, c.said(err)))
 	}
-	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, err).
+	return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s does not answer: %w", c, c.said(err)).
 		WithHint("start it, or point --engine at another one"))
 }
 
@@ -238,12 +238,12 @@ func hungUp(err error) bool {
 
 // broken tells of an answer that ended too early.
 func (c *client) broken(what string) error {
-	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s broke off its answer: %s", c, what))
+	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s broke off its answer: %s", c, c.hide(what)))
 }
 
 // garbled tells of an answer that cannot be read.
 func (c *client) garbled(err error) error {
-	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, err))
+	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, c.said(err)))
 }
 
 // tooLarge tells of a prompt that the model has no room for.
@@ -275,7 +275,7 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
-	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && c.key.get() != "": // its words may quote a part of the key
+	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && sentKey(resp.Request): // its words may quote a part of the key
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w in spite of its key (status %d)", c, errRefuses, s).WithHint("%s", c.key.hint()))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w with status %d: %s", c, errRefuses, s, msg).WithHint("%s", c.key.hint()))
@@ -297,12 +297,10 @@ var errFailed = errors.New("status 500")
 // String names the engine in errors, without a password that its address may hold.
 func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }
 
-// words is what an engine says in an error, without its key.
+// words is what an engine says in the body of an error, without its key.
 func (c *client) words(data []byte) (msg, kind string) {
-	if key := c.key.get(); key != "" {
-		data = bytes.ReplaceAll(data, []byte(key), []byte("KEY"))
-	}
-	return errorText(data)
+	msg, kind = errorText(data)
+	return c.hide(msg), kind
 }
 
 // errorText takes the message out of an error body: Ollama's {"error": "..."},
@@ -315,28 +313,19 @@ func errorText(data []byte) (msg, kind string) {
 	}
 	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 && body.Message == "" {
 		text, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
-		return shorten(text), ""
+		return text, ""
 	}
 	if len(body.Error) == 0 {
-		return shorten(body.Message), body.Type
+		return body.Message, body.Type
 	}
 	if json.Unmarshal(body.Error, &msg) == nil {
-		return shorten(msg), ""
+		return msg, ""
 	}
 	var detail detailed
 	if json.Unmarshal(body.Error, &detail) != nil || detail.Message == "" {
-		return shorten(string(body.Error)), detail.Type
+		return string(body.Error), detail.Type
 	}
-	return shorten(detail.Message), detail.Type
-}
-
-// shorten keeps an engine's words to a length that a person reads.
-func shorten(s string) string {
-	const most = 300
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
+	return detail.Message, detail.Type
 }
 
 // faulty recognises errors of Ollama about the request itself, which it tells with the status of a failure of

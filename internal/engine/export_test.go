@@ -36,7 +36,7 @@ func Readers() map[string]Reader {
 }
 
 // ErrorText takes the message out of the body of an error.
-func ErrorText(data []byte) (msg, kind string) { return errorText(data) }
+func ErrorText(data []byte) (msg, kind string) { return (&client{}).words(data) }
 
 // Continuable reports whether an answer to req may be continued.
 func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continuable(req, said) }

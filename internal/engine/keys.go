@@ -76,25 +76,38 @@ func addressOf(u *url.URL) string {
 // secret is the key of one engine. The nil secret is that of an engine which gets none.
 type secret struct {
 	file keyFile
-	of   string // the engine's address, as addressOf has it
-	key  atomic.Pointer[string]
+	of   string                   // the engine's address, as addressOf has it
+	had  atomic.Pointer[[]string] // its keys, the present one first; empty for none
 }
+
+// keptKeys is how many keys of an engine are known, so that they are not told: a request has the one of its beginning.
+const keptKeys = 8
 
 // renew takes the key that the file has now. Where that cannot be read the last one stays.
 func (s *secret) renew() {
-	if keys, err := s.file.read(); err == nil {
-		key := keys[s.of]
-		s.key.Store(&key)
+	keys, err := s.file.read()
+	if had := s.all(); err == nil && (len(had) == 0 || had[0] != keys[s.of]) {
+		had = append([]string{keys[s.of]}, had...)
+		had = had[:min(len(had), keptKeys)]
+		s.had.Store(&had)
 	}
+}
+
+// all returns the present key, and those before it.
+func (s *secret) all() []string {
+	if s == nil {
+		return nil
+	}
+	if had := s.had.Load(); had != nil {
+		return *had
+	}
+	return nil
 }
 
 // get returns the key; empty where there is none.
 func (s *secret) get() string {
-	if s == nil {
-		return ""
-	}
-	if key := s.key.Load(); key != nil {
-		return *key
+	if had := s.all(); len(had) > 0 {
+		return had[0]
 	}
 	return ""
 }

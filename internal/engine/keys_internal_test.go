@@ -27,7 +27,7 @@ func TestNoOtherNameForWhatIsGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := &secret{}
-	key.key.Store(new("sk-1"))
+	key.had.Store(&[]string{"sk-1"})
 	for name, c := range map[string]struct {
 		kind  string
 		key   *secret

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -114,11 +115,17 @@ func TestEachRequestHasTheKeyOfItsEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = backend.Stop() })
+	whole := func(h http.HandlerFunc) http.HandlerFunc { // what is before it would call it broken
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			h(w, r)
+		}
+	}
 	vectors := serve(t, map[string]http.HandlerFunc{
 		"GET /v1/models": text(`{"data":[{"id":"m","owned_by":"llamacpp"}]}`), "GET /props": text(`{}`),
 		"POST /apply-template":      text(`{"prompt":"x"}`),
-		"POST /v1/completions":      text(`data: {"choices":[{"text":"ris","finish_reason":"stop"}]}` + "\n\n" + doneEvent),
-		"POST /v1/chat/completions": text(event("Paris") + finish + doneEvent),
+		"POST /v1/completions":      whole(text(`data: {"choices":[{"text":"ris","finish_reason":"stop"}]}` + "\n\n" + doneEvent)),
+		"POST /v1/chat/completions": whole(text(event("Paris") + finish + doneEvent)),
 		"POST /v1/embeddings":       text(`{"data":[{"index":0,"embedding":[1]}]}`),
 	})
 	ollama, llama, open := guard(t, backend.URL()), guard(t, vectors.URL, "/v1/models"), guard(t, vectors.URL)

@@ -159,7 +159,7 @@ func (o *Ollama) lines(ctx context.Context, body io.Reader, a *answer) (bus.Infe
 			return bus.InferenceResult{}, o.c.garbled(err)
 		}
 		if line.Error != "" {
-			return bus.InferenceResult{}, o.c.broken(shorten(line.Error))
+			return bus.InferenceResult{}, o.c.broken(line.Error)
 		}
 		odds, err := a.wanted(line.Logprobs)
 		if err != nil {

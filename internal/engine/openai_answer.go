@@ -126,7 +126,7 @@ func (o *OpenAI) events(ctx context.Context, body io.Reader, a *answer) (bus.Inf
 		if strings.TrimSpace(ev.Data) == endMarker {
 			switch {
 			case reason == "" && fault.says != "":
-				return bus.InferenceResult{}, o.c.broken(shorten(fault.says))
+				return bus.InferenceResult{}, o.c.broken(fault.says)
 			case reason == "" && a.size == before && len(calls.calls) == 0: // it failed, and does not say how
 				return bus.InferenceResult{}, o.c.broken("no finish_reason, and no word before " + endMarker)
 			}
@@ -155,7 +155,7 @@ type errorField struct {
 }
 
 // maxFault is how much of such a field is kept, in bytes.
-const maxFault = 1 << 10
+const maxFault = maxErrorBody
 
 // Read implements io.Reader.
 func (f *errorField) Read(p []byte) (int, error) {

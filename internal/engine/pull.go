@@ -72,7 +72,7 @@ func (o *Ollama) readPull(ctx context.Context, body io.Reader, model string, emi
 		case line.Status == "success":
 			return nil
 		}
-		line.Status, line.Digest = printed(line.Status), printed(line.Digest)
+		line.Status, line.Digest = printed(o.c.hide(line.Status)), printed(line.Digest)
 		if err := emit(line.PullProgress); err != nil {
 			return err
 		}
@@ -120,10 +120,10 @@ var pullCauses = []struct {
 func (o *Ollama) pullFailed(says, model string) error {
 	for _, c := range pullCauses {
 		if c.recognised.MatchString(says) {
-			return bus.Errorf(c.code, "%s %s: %s", o.c, c.says, shorten(says)).WithHint("%s", strings.ReplaceAll(c.next, "%s", model))
+			return bus.Errorf(c.code, "%s %s: %s", o.c, c.says, o.c.hide(says)).WithHint("%s", strings.ReplaceAll(c.next, "%s", model))
 		}
 	}
-	return bus.Errorf(bus.CodeFailed, "%s: %s", o.c, shorten(says)).WithHint("Ollama's log there may tell more: journalctl -u ollama")
+	return bus.Errorf(bus.CodeFailed, "%s: %s", o.c, o.c.hide(says)).WithHint("Ollama's log there may tell more: journalctl -u ollama")
 }
 
 // printed is what an engine says as it may be shown on a terminal, at a length that a person reads.
