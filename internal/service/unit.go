@@ -104,7 +104,15 @@ func Command(unit string) (words []string) {
 }
 
 // folders are the flags that name a file or a folder.
-var folders = []string{"--data-dir", "--config", "--plugins", "--log-file"}
+var folders = []string{"--data-dir", "--config", "--plugins", "--engine-keys", "--log-file"}
+
+// homes are the folders that a service of the machine does not see: its unit has ProtectHome.
+var homes = []string{"/home", "/root", "/run/user"}
+
+// inHomes reports whether path is in one of them.
+func inHomes(path string) bool {
+	return slices.ContainsFunc(homes, func(dir string) bool { return strings.HasPrefix(filepath.Clean(path)+"/", dir+"/") })
+}
 
 // checkFlags refuses what a service cannot be started with.
 func checkFlags(system bool, flags []string) error {
@@ -117,6 +125,9 @@ func checkFlags(system bool, flags []string) error {
 		case slices.Contains(folders, name) && value != "" && !filepath.IsAbs(value):
 			return bus.Errorf(bus.CodeInvalid, "%s %s: systemd starts mycod in another folder than this one", name, bus.ShellWord(value)).
 				WithHint("give the whole path, from / on")
+		case slices.Contains(folders, name) && name != "--data-dir" && system && inHomes(value):
+			return bus.Errorf(bus.CodeInvalid, "%s %s: a service of the machine sees no homes", name, bus.ShellWord(value)).
+				WithHint("name a place outside of them that the user %s gets to; or install it for this user: myco service install --user", User)
 		case name == "--join":
 			return bus.Errorf(bus.CodeInvalid, "a service cannot have --join: the token is good for one start").
 				WithHint("install the service, and then: myco join TOKEN")

@@ -56,6 +56,9 @@ func TestUnitRefuses(t *testing.T) {
 		"demo is nothing for a service": {path: "/mycod", flags: []string{"demo"}},
 		"--config my.toml: systemd":     {path: "/mycod", flags: []string{"--config=my.toml"}},
 		"--data-dir data: systemd":      {path: "/mycod", flags: []string{"--data-dir", "data"}},
+		"--engine-keys keys: systemd":   {path: "/mycod", flags: []string{"--engine-keys", "keys"}},
+		"--engine-keys /home/a/keys: a": {path: "/mycod", system: true, flags: []string{"--engine-keys=/home/a/keys"}},
+		"--plugins /run/user/p: a":      {path: "/mycod", system: true, flags: []string{"--plugins", "/run/user/p"}},
 		"control character":             {path: "/mycod", flags: []string{"--name", "a\nExecStartPre=/bin/false"}},
 	} {
 		_, err := service.Unit(c.system, c.path, c.flags)
@@ -63,7 +66,12 @@ func TestUnitRefuses(t *testing.T) {
 			t.Errorf("%+v: error %v, want %s", c, err, says)
 		}
 	}
-	if _, err := service.Unit(false, "/mycod", []string{"--data-dir", "/data"}); err != nil {
+	for _, f := range []string{"--data-dir=/data", "--engine-keys=/home/a/keys"} {
+		if _, err := service.Unit(false, "/mycod", []string{f}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := service.Unit(true, "/mycod", []string{"--engine-keys=/homely/keys"}); err != nil {
 		t.Error(err)
 	}
 }
