@@ -116,11 +116,17 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
-// Load returns the last samples. It does not block.
+// Load returns the last samples. It does not block. What a source told of GPUs too long ago does not count: it hangs or fails.
 func (d *Detector) Load() Load {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.load
+	l := d.load
+	for i, at := range d.gpusAt {
+		if time.Since(at) <= gpuStale {
+			l.addGPUs(d.gpus[i], at)
+		}
+	}
+	return l
 }
 
 // Ready is closed once every source has answered, failed or exceeded its time limit.
@@ -250,13 +256,6 @@ func reading[T any](name string, every func() time.Duration, get func(context.Co
 func (d *Detector) storeGPUs(source int, gpus []GPU) {
 	d.gpus[source], d.gpusAt[source] = gpus, time.Now()
 	d.profile.GPUs = slices.Concat(d.gpus...)
-	d.load.GPUPercent, d.load.VRAMFreeMB = gpuLoad(d.profile.GPUs)
-	d.load.GPUAt = time.Time{}
-	for i, at := range d.gpusAt {
-		if len(d.gpus[i]) > 0 && (d.load.GPUAt.IsZero() || at.Before(d.load.GPUAt)) {
-			d.load.GPUAt = at
-		}
-	}
 }
 
 // sample is one reading of what changes all the time.

@@ -125,26 +125,37 @@ func TestDetectorSamplesTheCPU(t *testing.T) {
 	})
 }
 
-// What is told of GPUs is as old as the oldest reading: of the source that is asked least often.
-func TestDetectorTellsHowOldItsFiguresOfGPUsAre(t *testing.T) {
+// A source that hangs or fails makes what others tell no older, and what it told does not count for ever.
+func TestDetectorForgetsOldFiguresOfGPUs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hung := make(chan struct{})
-		asked := 0
+		once := func(g node.GPU, then func() error) node.GPUSource {
+			asked := 0
+			return fakeGPUs(func(context.Context) ([]node.GPU, error) {
+				if asked++; asked > 1 {
+					return nil, then()
+				}
+				return []node.GPU{g}, nil
+			})
+		}
 		began := time.Now()
 		d, stop := start(t, node.Config{System: fakeSystem{}, GPUs: []node.GPUSource{
-			some(node.GPU{Name: "A"}),
-			fakeGPUs(func(context.Context) ([]node.GPU, error) {
-				if asked++; asked > 1 {
-					<-hung
-				}
-				return []node.GPU{{Name: "B"}}, nil
-			}),
+			once(node.GPU{Name: "hangs", UtilizationPct: new(80), VRAMFreeMB: 1000}, func() error { <-hung; return nil }),
+			some(node.GPU{Name: "answers", UtilizationPct: new(40), VRAMFreeMB: 100}),
+			once(node.GPU{Name: "fails", UtilizationPct: new(7), VRAMFreeMB: 10}, func() error { return errors.New("away") }),
 			some(),
 		}})
-		time.Sleep(9 * time.Second)
-		if l := d.Load(); !l.GPUAt.Equal(began) {
-			t.Errorf("read %v ago, want %v", time.Since(l.GPUAt), time.Since(began))
+		time.Sleep(29 * time.Second)
+		if l := d.Load(); l.GPUPercent != 80 || !l.GPUAt.Equal(began) || l.VRAMFreeMB != 1110 {
+			t.Errorf("after 29 s: %+v", l)
+		}
+		time.Sleep(2 * time.Second)
+		if l := d.Load(); l.GPUPercent != 40 || time.Since(l.GPUAt) > 10*time.Second || l.VRAMFreeMB != 100 {
+			t.Errorf("after 31 s: %+v, read %v ago", l, time.Since(l.GPUAt))
+		}
+		if p := d.Profile(); len(p.GPUs) != 3 {
+			t.Errorf("the machine has %d GPUs", len(p.GPUs))
 		}
 		close(hung)
 		stop()

@@ -12,7 +12,7 @@ type Load struct {
 	GPUPercent int `json:"gpu_percent"`
 	// VRAMFreeMB is the free memory of all GPUs together, in MiB.
 	VRAMFreeMB int `json:"vram_free_mb"`
-	// GPUAt is when the oldest of these figures of GPUs was read; zero where there is no GPU.
+	// GPUAt is when GPUPercent was read; zero where no GPU tells.
 	GPUAt time.Time `json:"gpu_at,omitzero"`
 	// At is when the CPU was sampled; zero before the first sample.
 	At time.Time `json:"at,omitzero"`
@@ -27,15 +27,16 @@ func cpuPercent(busy0, total0, busy1, total1 float64) float64 {
 	return min(100*(busy1-busy0)/(total1-total0), 100)
 }
 
-// gpuLoad returns the utilisation of the busiest GPU, or -1, and the free VRAM of all. Models do not feel what an
-// integrated one is busy with, such as a desktop, and some of those say 100 % whatever they do.
-func gpuLoad(gpus []GPU) (percent, freeMB int) {
-	percent = -1
+// gpuStale is how old figures of a GPU may be. A source that is asked, and does not answer, keeps its last ones.
+const gpuStale = 30 * time.Second
+
+// addGPUs adds what a source of GPUs told at a time: the utilisation of the busiest, and the free VRAM of all. Models do not
+// feel what an integrated one is busy with, such as a desktop, and some of those say 100 % whatever they do.
+func (l *Load) addGPUs(gpus []GPU, at time.Time) {
 	for _, g := range gpus {
-		if g.UtilizationPct != nil && !g.Integrated {
-			percent = max(percent, *g.UtilizationPct)
+		if g.UtilizationPct != nil && !g.Integrated && *g.UtilizationPct > l.GPUPercent {
+			l.GPUPercent, l.GPUAt = *g.UtilizationPct, at
 		}
-		freeMB += g.VRAMFreeMB
+		l.VRAMFreeMB += g.VRAMFreeMB
 	}
-	return percent, freeMB
 }
