@@ -198,6 +198,32 @@ func TestKeyStaysWithItsEngine(t *testing.T) {
 	}
 }
 
+// A gateway that refuses paths which it does not know, whoever asks, is asked for OpenAI's list all the same.
+func TestGatewayThatKnowsNoOllama(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		s := serve(t, map[string]http.HandlerFunc{
+			"/": status(code, "no such route for you"),
+			"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") != "Bearer "+rightKey {
+					status(code, "")(w, r)
+					return
+				}
+				text(`{"data":[{"id":"m"}]}`)(w, r)
+			},
+		})
+		cfg := quick(nowhere, s.URL)
+		cfg.Keys = keyFile(t, s.URL+" "+rightKey)
+		if set, problems := find(t, cfg); !hasModel("m")(set) {
+			t.Errorf("status %d: %v", code, problems)
+		}
+		cfg.Keys = keyFile(t, s.URL+" "+wrongKey)
+		if d := inspectWith(t, cfg)[0]; !strings.Contains(d.Error, "refuses requests in spite of its key") {
+			t.Errorf("status %d with another key: %+v", code, d)
+		}
+	}
+}
+
 // logged is a log that a test reads while it is written.
 type logged struct {
 	mu  sync.Mutex

@@ -178,6 +178,8 @@ func probe(ctx context.Context, u *url.URL, key *secret) (Engine, error) {
 	return newOpenAI(u, key), nil
 }
 
+// kindOf goes on to OpenAI's list where a server refuses what Ollama alone has: a gateway may refuse each path that it does
+// not know.
 func kindOf(ctx context.Context, c *client) (string, error) {
 	var version struct{ Version string }
 	var tags struct{ Models json.RawMessage }
@@ -185,19 +187,24 @@ func kindOf(ctx context.Context, c *client) (string, error) {
 	if err == nil {
 		err = c.get(ctx, "/api/tags", &tags)
 	}
+	refusal := err
 	switch {
-	case err != nil && !answered(err):
-		return "", err
 	case err == nil && version.Version != "" && tags.Models != nil:
 		return KindOllama, nil
+	case err == nil, answered(err):
+		refusal = nil
+	case !errors.Is(err, errRefuses):
+		return "", err
 	}
 	var list struct{ Data json.RawMessage }
 	err = c.get(ctx, "/v1/models", &list)
 	switch {
-	case err != nil && !answered(err):
-		return "", err
 	case err == nil && list.Data != nil:
 		return KindOpenAI, nil
+	case refusal != nil:
+		return "", refusal
+	case err != nil && !answered(err):
+		return "", err
 	}
 	return "", bus.Errorf(bus.CodeUnavailable, "what answers at %s is neither Ollama nor an OpenAI-compatible server", c.base.Redacted()).
 		WithHint("check the address: GET /api/tags or /v1/models must list models")
