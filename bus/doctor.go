@@ -138,6 +138,8 @@ type EngineDiagnosis struct {
 	Hung  bool   `json:"hung,omitempty"`
 	// Hint is what to do about Error, where it refuses this node's requests.
 	Hint string `json:"hint,omitempty"`
+	// KeyFile tells why the file of engines' keys cannot be used; empty where it can, or is not there.
+	KeyFile string `json:"key_file,omitempty"`
 	// PlainKey tells that its key crosses public networks unencrypted.
 	PlainKey bool `json:"plain_key,omitempty"`
 	// Swarm tells that a node of a swarm answers there, such as this one with --ollama-listen.

@@ -231,6 +231,7 @@ func TestExamine(t *testing.T) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "it refuses requests", Hint: "put a key into FILE"}}
 			}, "engine", doctor.Warn, []string{"there is none: it refuses requests", "put a key into FILE"},
 		},
+		"a bad file of keys": {func(f *doctor.Facts) { f.Daemon.Engines[0].KeyFile = "line 1" }, "engine", doctor.Warn, []string{"keys cannot be used: line 1", "mend the file"}},
 		"the engine's key is in the open": {
 			func(f *doctor.Facts) { f.Daemon.Engines[0].PlainKey = true }, "engine", doctor.Warn, []string{"the key of ollama at http://127.0.0.1:11434", "unencrypted", "https"},
 		},

@@ -212,6 +212,12 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 	for _, e := range found {
 		up = up || e.Kind != ""
 	}
+	if i := slices.IndexFunc(found, func(e bus.EngineDiagnosis) bool { return e.KeyFile != "" }); i >= 0 { // one for all of them
+		out = append(out, Check{
+			"engine", Warn, "the file of engines' keys cannot be used: " + found[i].KeyFile,
+			"mend the file, see docs/install.md: mycod reads it again within seconds",
+		})
+	}
 	for _, e := range found {
 		c := Check{Name: "engine", Status: OK}
 		if e.PlainKey {

@@ -34,6 +34,9 @@ func Inspect(ctx context.Context, cfg Config, own []netip.Addr) ([]bus.EngineDia
 func (t *target) inspect(ctx context.Context, cfg Config, own []netip.Addr) bus.EngineDiagnosis {
 	d := bus.EngineDiagnosis{URL: t.url.Redacted(), Asked: t.named}
 	t.look(ctx, cfg.ProbeTimeout)
+	if t.file != nil {
+		d.KeyFile = t.file.Error()
+	}
 	if t.err != nil {
 		d.Error = t.err.Error()
 		d.Swarm = errors.Is(t.err, errSwarm)

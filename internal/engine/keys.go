@@ -83,14 +83,15 @@ type secret struct {
 // keptKeys is how many keys of an engine are known, so that they are not told: a request has the one of its beginning.
 const keptKeys = 8
 
-// renew takes the key that the file has now. Where that cannot be read the last one stays.
-func (s *secret) renew() {
+// renew takes the key that the file has now. Where that cannot be read, which is the error, the last one stays.
+func (s *secret) renew() error {
 	keys, err := s.file.read()
 	if had := s.all(); err == nil && (len(had) == 0 || had[0] != keys[s.of]) {
 		had = append([]string{keys[s.of]}, had...)
 		had = had[:min(len(had), keptKeys)]
 		s.had.Store(&had)
 	}
+	return err
 }
 
 // all returns the present key, and those before it.

@@ -26,6 +26,7 @@ type target struct {
 	err    error
 	late   bool          // the last look took too long
 	try    string        // what the log says to do about its refusals; empty while there are none
+	file   error         // why the file of its key could not be used at the last look
 	bared  bool          // its key crosses public networks as it is
 	nudge  chan struct{} // asks for a look at once
 }
@@ -36,7 +37,7 @@ type target struct {
 func (t *target) look(ctx context.Context, limit time.Duration) (again bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	t.key.renew()
+	t.file = t.key.renew()
 	models, err := t.models(ctx)
 	if err == nil {
 		t.member, t.err, t.late = member{t.engine, models}, nil, false
@@ -98,6 +99,7 @@ type Watcher struct {
 	demo    Engine // nil where it is not wanted
 
 	mu      sync.Mutex
+	file    string    // what the log said last of the file of keys; empty where it can be used
 	seen    []bool    // by target: looked at least once
 	members []*member // by target: nil where there is no engine
 	kinds   []string  // by target: of the engine that answered last; empty where none has yet
@@ -159,6 +161,7 @@ func (w *Watcher) follow(ctx context.Context, i int) {
 		if ctx.Err() != nil {
 			return
 		}
+		w.tellFile(t.file)
 		t.warn(w.log)
 		w.record(i, t)
 		if again {
@@ -166,6 +169,21 @@ func (w *Watcher) follow(ctx context.Context, i int) {
 		} else if !protect.Looks.Off() {
 			timer.Reset(w.cfg.Interval)
 		}
+	}
+}
+
+// tellFile logs why the file of keys cannot be used, where that is news: an engine may list its models without a key.
+func (w *Watcher) tellFile(err error) {
+	says := ""
+	if err != nil {
+		says = err.Error()
+	}
+	w.mu.Lock()
+	news := says != "" && says != w.file
+	w.file = says
+	w.mu.Unlock()
+	if news {
+		w.log.Warn("the file of engines' keys cannot be used; those that it had before stay until a restart", "error", err)
 	}
 }
 

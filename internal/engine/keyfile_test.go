@@ -1,0 +1,63 @@
+package engine_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/internal/engine"
+)
+
+// A file of keys that cannot be used is told of also where no engine refuses: one may list its models for everybody. The log
+// says so once, and again where something else is wrong with it.
+func TestBadFileOfKeysIsTold(t *testing.T) {
+	t.Parallel()
+	looks := make(chan struct{}, 10000)
+	open := func() string {
+		return serve(t, map[string]http.HandlerFunc{"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+			text(`{"data":[{"id":"m"}]}`)(w, r)
+			looks <- struct{}{}
+		}}).URL
+	}
+	cfg := quick(nowhere, open(), open())
+	cfg.Keys = keyFile(t, "one\n")
+	for _, d := range inspectWith(t, cfg) {
+		if !strings.Contains(d.KeyFile, "line 1 of "+cfg.Keys) {
+			t.Errorf("%+v", d)
+		}
+	}
+	log := &logged{}
+	w, err := engine.NewWatcher(cfg, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
+	t.Cleanup(run.Wait)
+	t.Cleanup(cancel)
+	some := func() {
+		t.Helper()
+		for range len(looks) + 8 {
+			select {
+			case <-looks:
+			case <-patiently(t).Done():
+				t.Fatal("it is looked at no more")
+			}
+		}
+	}
+	some()
+	if strings.Count(log.String(), "line 1 of") != 1 {
+		t.Errorf("the log does not say once that the file is bad:\n%s", log)
+	}
+	writeKeys(t, cfg.Keys, "\ntwo\n")
+	some()
+	cancel()
+	run.Wait()
+	if !strings.Contains(log.String(), "line 2 of") || strings.Contains(log.String(), "two") {
+		t.Errorf("the log does not say what is wrong now:\n%s", log)
+	}
+}
