@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -59,5 +60,33 @@ func TestBadFileOfKeysIsTold(t *testing.T) {
 	run.Wait()
 	if !strings.Contains(log.String(), "line 2 of") || strings.Contains(log.String(), "two") {
 		t.Errorf("the log does not say what is wrong now:\n%s", log)
+	}
+}
+
+// An address is the same however it is written, and has one key.
+func TestAddressesOfKeys(t *testing.T) {
+	t.Parallel()
+	g := guard(t, openAI(t, nil).URL)
+	cfg := quick(nowhere, strings.Replace(g.URL, "127.0.0.1", "LocalHost", 1))
+	shouted := strings.Replace(strings.Replace(g.URL, "127.0.0.1", "LOCALHOST", 1), "http", "HTTP", 1)
+	cfg.Keys = keyFile(t, shouted+" "+rightKey)
+	if d := inspectWith(t, cfg)[0]; d.Error != "" {
+		t.Errorf("%+v", d)
+	}
+	cfg.Keys = keyFile(t, shouted+" "+rightKey+"\n"+cfg.URLs[0]+"/v1 "+wrongKey)
+	if d := inspectWith(t, cfg)[0]; !strings.Contains(d.KeyFile, "line 2 of "+cfg.Keys+" has the address of a line before it") {
+		t.Errorf("%+v", d)
+	}
+}
+
+// What is said of a file names all of its path.
+func TestRelativeFileOfKeys(t *testing.T) {
+	g := guard(t, openAI(t, nil).URL)
+	path := keyFile(t, g.URL)
+	t.Chdir(filepath.Dir(path))
+	cfg := quick(nowhere, g.URL)
+	cfg.Keys = filepath.Base(path)
+	if d := inspectWith(t, cfg)[0]; !strings.Contains(d.Hint, path) {
+		t.Errorf("%+v, want %s", d, path)
 	}
 }

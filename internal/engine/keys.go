@@ -35,7 +35,7 @@ func (f keyFile) read() (map[string]string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, f.unreadable(err)
 	case !info.Mode().IsRegular() || info.Size() > maxKeyFile:
 		return nil, fmt.Errorf("%s is no file of lines such as: URL KEY", f)
 	case info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows":
@@ -43,7 +43,7 @@ func (f keyFile) read() (map[string]string, error) {
 	}
 	data, err := atomicfile.Read(string(f))
 	if err != nil {
-		return nil, err
+		return nil, f.unreadable(err)
 	}
 	keys, n := map[string]string{}, 0
 	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) { // as some editors of Windows begin a file
@@ -56,9 +56,20 @@ func (f keyFile) read() (map[string]string, error) {
 		if err != nil || len(words) != 2 || !isKey(words[1]) {
 			return nil, fmt.Errorf("line %d of %s is not such as: URL KEY", n, f)
 		}
+		if _, twice := keys[addressOf(u)]; twice {
+			return nil, fmt.Errorf("line %d of %s has the address of a line before it", n, f)
+		}
 		keys[addressOf(u)] = words[1]
 	}
 	return keys, nil
+}
+
+// unreadable says what to do about an error of reading f.
+func (f keyFile) unreadable(err error) error {
+	if !errors.Is(err, fs.ErrPermission) || runtime.GOOS == "windows" {
+		return err
+	}
+	return fmt.Errorf("%w: sudo chown %d %s && sudo chmod 600 %s", err, os.Getuid(), f, f)
 }
 
 // isKey reports whether s can be sent as a key, and is not an address that came after its key.

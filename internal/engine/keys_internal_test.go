@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -75,5 +80,15 @@ func TestNoProxyForAKeyInTheOpen(t *testing.T) {
 		if via, err = proxy(req); err != nil || (via == nil) != keyed {
 			t.Errorf("%s: with a key through %v, %v", address, via, err)
 		}
+	}
+}
+
+// What cannot be read is told with what to do.
+func TestUnreadableFileOfKeys(t *testing.T) {
+	t.Parallel()
+	err := keyFile("/k").unreadable(&fs.PathError{Op: "open", Path: "/k", Err: fs.ErrPermission})
+	want := fmt.Sprintf("sudo chown %d /k && sudo chmod 600 /k", os.Getuid())
+	if runtime.GOOS != "windows" && !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

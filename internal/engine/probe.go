@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,11 @@ func (c Config) withDefaults() Config {
 	if c.Env == nil {
 		c.Env = os.Getenv
 	}
+	if c.Keys != "" {
+		if path, err := filepath.Abs(c.Keys); err == nil { // who reads of it may be in another folder
+			c.Keys = path
+		}
+	}
 	if c.Interval <= 0 {
 		c.Interval = Interval
 	}
@@ -102,9 +108,9 @@ func parseAddress(raw string) (*url.URL, error) {
 	switch scheme, _, ok := strings.Cut(s, "://"); {
 	case !ok:
 		s = "http://" + s
-	case scheme == "http":
+	case strings.EqualFold(scheme, "http"):
 		port = "80"
-	case scheme == "https":
+	case strings.EqualFold(scheme, "https"):
 		port = "443"
 	default:
 		return nil, bad("only http and https can be spoken")
@@ -124,7 +130,10 @@ func parseAddress(raw string) (*url.URL, error) {
 		}
 		return nil, bad(err.Error())
 	}
-	host := u.Hostname()
+	host, zone, zoned := strings.Cut(u.Hostname(), "%")
+	if host = strings.ToLower(host); zoned {
+		host += "%" + zone
+	}
 	if p := u.Port(); p != "" {
 		port = p
 	}
