@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -14,6 +15,8 @@ type Runner interface {
 	Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 	Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error)
 	Continuer // Measured does not measure what others have begun
+	// Unhang has the engine of a model let go of it: it is taken to hang.
+	Unhang(ctx context.Context, model string)
 }
 
 // Measured is a Runner that measures how fast its models are, by what each request got: with two at
@@ -59,8 +62,15 @@ func (m *Measured) Generate(ctx context.Context, model string, req bus.Inference
 	switch {
 	case err == nil && (!load || res.Loading > 0):
 		m.speeds.note(info, sampleOf(info, res, chunks, begin, first, last))
-	case err != nil && ctx.Err() != nil && !flight.behind:
-		m.speeds.note(info, sampleOfLeft(info, prompt, chunks, begin, first, last))
+	case err != nil && ctx.Err() != nil && !flight.behind && !errors.Is(context.Cause(ctx), bus.ErrStalled):
+		x := sampleOfLeft(info, prompt, chunks, begin, first, last)
+		odd, hangs := m.speeds.silent(info, x)
+		if hangs {
+			m.Unhang(ctx, model)
+		}
+		if !odd {
+			m.speeds.note(info, x)
+		}
 	}
 	return res, err
 }

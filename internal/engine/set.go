@@ -117,10 +117,23 @@ const unloadTime = 2 * time.Second
 // ended with it, and the next request gets another. Ollama's sometimes takes no request any more after one
 // that was cancelled (seen of 0.17.4), while its server answers everything else.
 func unhang(ctx context.Context, e Engine, model string) {
+	if errors.Is(context.Cause(ctx), bus.ErrStalled) {
+		unload(ctx, e, model)
+	}
+}
+
+// Unhang has the engine of a model let go of it: it is taken to hang.
+func (s *Set) Unhang(ctx context.Context, model string) {
+	if e, name, ok := s.find(model, answers); ok {
+		unload(ctx, e, name)
+	}
+}
+
+func unload(ctx context.Context, e Engine, model string) {
 	u, can := e.(interface {
 		Unload(ctx context.Context, model string) error
 	})
-	if !can || !errors.Is(context.Cause(ctx), bus.ErrStalled) {
+	if !can {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unloadTime)

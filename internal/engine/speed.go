@@ -22,6 +22,9 @@ const (
 	// Two answers that are written at one time for so long are seen to be, for so long: an engine may be started otherwise.
 	togetherLeast = 500 * time.Millisecond
 	togetherFor   = 7 * 24 * time.Hour
+	// An engine that says nothing for so many times as long as it took before, to so many readers in a row, hangs.
+	silentTimes = 3
+	silentMost  = 2
 )
 
 // rate is tokens and the seconds that they took; older ones count for less.
@@ -62,7 +65,8 @@ type speed struct {
 	// Together is when it was last seen to write two answers at one time.
 	Together time.Time `json:"together,omitzero"`
 
-	told bus.ModelSpeed
+	told   bus.ModelSpeed
+	silent int // readers in a row who left without a word, far later than it ever took
 }
 
 // sample is one request as it went.
@@ -158,6 +162,29 @@ func (s *Speeds) writes(f *flight, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.first = at
+	if one := s.by[bus.CanonicalModel(f.model.Name)]; one != nil {
+		one.silent = 0
+	}
+}
+
+// silent reports whether x, of a reader who left, is of an engine that said nothing for so long that it is not slow; and whether it
+// hangs, as was so twice in a row. Who gives up sooner than the watchdog would find each question lost.
+func (s *Speeds) silent(m bus.ModelInfo, x sample) (odd, hangs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.by[bus.CanonicalModel(m.Name)]
+	if !x.least || x.read == 0 || one == nil || one.Digest != m.Digest || one.Reading.perSecond() == 0 {
+		return false, false
+	}
+	usual := time.Duration(float64(x.read) / one.Reading.perSecond() * float64(time.Second))
+	if x.reading < leftAfter+silentTimes*usual {
+		return false, false
+	}
+	if one.silent++; one.silent < silentMost {
+		return true, false
+	}
+	one.silent = 0
+	return true, true
 }
 
 // end notes that f is over, and when its last token came: its model has been seen to write two answers at one time where

@@ -25,10 +25,12 @@ type paced struct {
 	first            time.Duration // to the first chunk
 	every            time.Duration // between chunks
 	chunks           int
+	unhung           int // how often it was told to let go of its model
 }
 
-func (p *paced) Models() []bus.ModelInfo    { return append([]bus.ModelInfo(nil), p.models...) }
-func (p *paced) Embedders() []bus.ModelInfo { return nil }
+func (p *paced) Unhang(context.Context, string) { p.unhung++ }
+func (p *paced) Models() []bus.ModelInfo        { return append([]bus.ModelInfo(nil), p.models...) }
+func (p *paced) Embedders() []bus.ModelInfo     { return nil }
 func (p *paced) Embed(context.Context, string, bus.EmbedRequest) (bus.EmbedResult, error) {
 	return bus.EmbedResult{}, bus.Errorf(bus.CodeNotFound, "no embedder")
 }
@@ -335,6 +337,45 @@ func TestAnswersThatAreLeftAreMeasured(t *testing.T) {
 				}
 				if now := m.Models()[0].Speed; now != nil && *now != *got {
 					t.Errorf("then as %+v, want %+v still", *now, *got)
+				}
+			})
+		})
+	}
+}
+
+// An engine that says nothing any more is told to let go of its model, although all who ask give up sooner than the watchdog; one that
+// takes its time is not, and what was measured before stays.
+func TestEngineThatFallsSilentIsUnhung(t *testing.T) {
+	t.Parallel()
+	long := bus.InferenceRequest{Prompt: strings.Repeat("word ", 1600)} // 2,000 tokens, which take 20 s
+	for name, tt := range map[string]struct {
+		first  time.Duration
+		leaves []time.Duration // one reader after the other
+		want   int
+	}{
+		"it hangs":                     {time.Hour, []time.Duration{80 * time.Second, 80 * time.Second}, 1},
+		"one has left, and none since": {time.Hour, []time.Duration{80 * time.Second}, 0},
+		"they leave as it reads":       {time.Hour, []time.Duration{60 * time.Second, 60 * time.Second, 60 * time.Second}, 0},
+		"it answers between":           {75 * time.Second, []time.Duration{74 * time.Second, 80 * time.Second, 74 * time.Second}, 0},
+		"it hangs on":                  {time.Hour, []time.Duration{80 * time.Second, 80 * time.Second, 80 * time.Second, 80 * time.Second}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &paced{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, chunks: 2}
+				p.result = bus.InferenceResult{PromptTokens: 2000, Reading: 20 * time.Second, OutputTokens: 100, Writing: 10 * time.Second}
+				m := engine.Measure(p, engine.NewSpeeds())
+				before := *measure(t, m)
+				p.first = tt.first
+				for _, after := range tt.leaves {
+					ctx, cancel := context.WithTimeout(t.Context(), after)
+					if _, err := m.Generate(ctx, "m", long, func(bus.InferenceChunk) error { return nil }); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+					cancel()
+				}
+				if now := *m.Models()[0].Speed; p.unhung != tt.want || tt.want > 0 && now != before {
+					t.Errorf("it was told so %d times, want %d; measured %+v before, and %+v now", p.unhung, tt.want, before, now)
 				}
 			})
 		})

@@ -309,6 +309,13 @@ func (w *Watcher) Continue(ctx context.Context, model string, req bus.InferenceR
 	return res, ok, err
 }
 
+// Unhang is Set's.
+func (w *Watcher) Unhang(ctx context.Context, model string) {
+	w.log.Warn("an engine says nothing to one question after the other: it lets go of the model", "model", model)
+	set, _ := w.Watch()
+	set.Unhang(ctx, model)
+}
+
 // Embedders returns the models that make embeddings at present.
 func (w *Watcher) Embedders() []bus.ModelInfo {
 	s, _ := w.Watch()
