@@ -118,14 +118,18 @@ func (c *Conn) whole(ctx context.Context, t *TaskInfo) error {
 	if t == nil || t.ResultBlob == nil {
 		return nil
 	}
+	var late error
 	if t.ResultBlob.Token != "" {
-		if err := c.fetch(ctx, t); !errors.Is(err, &Error{Code: CodeNotFound}) {
-			return err
+		if late = c.fetch(ctx, t); !errors.Is(late, &Error{Code: CodeNotFound}) {
+			return late
 		}
 	}
 	info, err := c.Task(ctx, t.ID)
-	if err == nil {
+	switch {
+	case err == nil:
 		t.Result, t.ResultBlob = info.Result, nil
+	case late != nil && !t.Durable && errors.Is(err, &Error{Code: CodeUnavailable}) && ctx.Err() == nil:
+		return late // the result of an attached task is gone once it was told: no node is away that has it
 	}
 	return err
 }

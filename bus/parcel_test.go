@@ -20,7 +20,13 @@ func TestALargeResultThatIsReadLate(t *testing.T) {
 	}
 	late := told("late")
 	submits(d, text(1, 0, "a"), bus.Chunk{Attempt: 1, Seq: 1, End: &late})
-	on(d, payload(bus.VerbTask), func(bus.TaskRequest) any { return told("fresh") })
+	var away atomic.Bool
+	on(d, payload(bus.VerbTask), func(bus.TaskRequest) any {
+		if away.Load() {
+			return bus.Errorf(bus.CodeUnavailable, "nobody has it any more")
+		}
+		return told("fresh")
+	})
 	lost := bus.Errorf(bus.CodeNotFound, "it has waited for too long")
 	on(d, payload(bus.VerbDownload)+".late", func(int) any { return lost })
 	var gone atomic.Bool
@@ -41,4 +47,8 @@ func TestALargeResultThatIsReadLate(t *testing.T) {
 	gone.Store(true)
 	_, err := c.Task(t.Context(), "t1")
 	wantCode(t, err, bus.CodeNotFound) // it was told a moment ago
+	away.Store(true)                   // as the result of an attached task is, once it was told: to hand the task over anew is no way to it
+	for _, err = range c.Submit(t.Context(), bus.Task{ID: "t1", Type: "ping"}) {
+	}
+	wantCode(t, err, bus.CodeNotFound)
 }

@@ -86,7 +86,7 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 			case e, open := <-w.Updates():
 				switch {
 				case !open:
-					yield(nil, c.lost(nats.ErrConnectionClosed))
+					yield(nil, c.tableError(ctx, nats.ErrConnectionClosed)) // or ctx has ended in the same moment
 					return
 				case e == nil:
 					whole = true

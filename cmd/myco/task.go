@@ -325,10 +325,15 @@ type taskAttachCmd struct {
 // Run implements the command. Ending it leaves the task alone.
 func (c *taskAttachCmd) Run(ctx context.Context, a *app) error {
 	err := c.attach(ctx, a)
-	if e := bus.AsError(err); e != nil && e.Code == bus.CodeUnavailable && strings.HasPrefix(e.Hint, "mycod") {
+	if e := bus.AsError(err); e != nil && e.Code == bus.CodeUnavailable && startsDaemon(e.Hint) {
 		return e.WithHint("%s, and then: myco task attach %s", e.Hint, c.ID) // the daemon is gone, and the task is not
 	}
 	return err
+}
+
+// startsDaemon reports whether a hint of bus tells how the daemon is started.
+func startsDaemon(hint string) bool {
+	return slices.ContainsFunc([]string{"mycod", "systemctl start mycod", "start mycod"}, func(how string) bool { return strings.HasPrefix(hint, how) })
 }
 
 func (c *taskAttachCmd) attach(ctx context.Context, a *app) error {

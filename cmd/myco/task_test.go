@@ -110,6 +110,19 @@ func TestAttach(t *testing.T) {
 	golden(t, "attach_json.golden", d.myco("task", "attach", "raw", "--json", "--stream").want(t, 0).out)
 }
 
+// However the daemon is started, who watched a task there is led back to it.
+func TestHintsThatStartTheDaemon(t *testing.T) {
+	t.Parallel()
+	for hint, want := range map[string]bool{
+		"mycod": true, "mycod --data-dir /x": true, "systemctl start mycod": true, "start mycod there, or unset MYCO_URL": true,
+		"myco version, and compare it with: mycod --version": false, "myco doctor": false, "": false,
+	} {
+		if startsDaemon(hint) != want {
+			t.Errorf("%q: %v", hint, !want)
+		}
+	}
+}
+
 // A task goes on without the daemon at which somebody watched it: the next command leads back to it.
 func TestAttachToADaemonThatEnds(t *testing.T) {
 	t.Parallel()
