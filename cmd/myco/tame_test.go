@@ -27,7 +27,14 @@ func TestNodesDoNotSteerTheTerminal(t *testing.T) {
 			t.Errorf("%s: %q", command, rest)
 		}
 	}
-	if got := tamed("\x1b[1mNAME\x1b[0m\x1b]52;c;eA==\a\x1b[31;42mx\x1b[m\n"); got != "\x1b[1mNAME\x1b[0m]52;c;eA==\x1b[31;42mx\x1b[m\n" {
-		t.Errorf("%q", got)
+	for s, want := range map[string]string{
+		"\x1b[1mNAME\x1b[0m\x1b]52;c;eA==\a\x1b[1;32mx\x1b[m\n": "\x1b[1mNAME\x1b[0m]52;c;eA==\x1b[1;32mx\x1b[m\n",
+		"\x1b[8mhidden\x1b[30;40mblack":                         "[8mhidden[30;40mblack",
+		"\x1b[31mred\n":                                         "\x1b[31mred\n\x1b[m",
+		"plain\n":                                               "plain\n",
+	} {
+		if got := tamed(s); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

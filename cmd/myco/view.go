@@ -56,17 +56,23 @@ func (v *view) text(s string) {
 	}
 }
 
-// colour is what lipgloss makes a text bold or red with.
-var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+// colour is what a text of myco is made bold or red with. What hides a text, or takes the colour of its ground, is not among it.
+var colour = regexp.MustCompile(`\x1b\[(?:(?:[0-49]|3[1236])(?:;(?:[0-49]|3[1236]))*)?m`)
 
-// tamed is printable, but for colours.
+// tamed is printable, but for colours, which end with it.
 func tamed(s string) string {
 	var b strings.Builder
+	last := ""
 	for at := colour.FindStringIndex(s); at != nil; at = colour.FindStringIndex(s) {
-		b.WriteString(printable(s[:at[0]]) + s[at[0]:at[1]])
+		last = s[at[0]:at[1]]
+		b.WriteString(printable(s[:at[0]]) + last)
 		s = s[at[1]:]
 	}
-	return b.String() + printable(s)
+	b.WriteString(printable(s))
+	if last != "" && last != "\x1b[m" && last != "\x1b[0m" {
+		b.WriteString("\x1b[m")
+	}
+	return b.String()
 }
 
 // unwritten is the error where what was printed did not arrive.
