@@ -271,6 +271,7 @@ type elsewhere struct {
 	mu     sync.Mutex
 	first  int
 	over6  bool
+	inside bool // all of them in one network of IPv6: the first ones from one address, the others from another
 	number int
 }
 
@@ -290,6 +291,11 @@ func (l *elsewhere) Accept() (net.Conn, error) {
 	defer l.mu.Unlock()
 	ip := net.IPv4(192, 0, 2, 1)
 	switch l.number++; {
+	case l.inside:
+		ip = append(net.ParseIP("fd77::")[:15:15], 1)
+		if l.number > l.first {
+			ip[15] = 2
+		}
 	case l.number > l.first:
 		ip = net.IPv4(192, 0, 2, 2)
 	case l.over6:
@@ -301,13 +307,14 @@ func (l *elsewhere) Accept() (net.Conn, error) {
 // TestOneHostCannotFillTheListener: silent connections of one machine leave room for others.
 func TestOneHostCannotFillTheListener(t *testing.T) {
 	t.Parallel()
-	for what, over6 := range map[string]bool{"IPv4": false, "IPv6": true} {
+	for what, l := range map[string]*elsewhere{"IPv4": {}, "IPv6": {over6: true}, "one address, to another of its network": {inside: true}} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			h := &host{dir: t.TempDir(), clock: newClock()}
 			h.Store = open(t, h.dir, "host", h.clock)
 			const silent = 100
-			h.addr = serveOn(t, h.Store, &elsewhere{Listener: loopback(t), first: silent, over6: over6})
+			l.Listener, l.first = loopback(t), silent
+			h.addr = serveOn(t, h.Store, l)
 			var last net.Conn
 			for range silent {
 				last = dial(t, h.addr)

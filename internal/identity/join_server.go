@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,14 +70,14 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 			continue
 		}
 		failing = false
-		site := siteOf(conn.RemoteAddr())
-		if !room.enter(site) {
+		from := conn.RemoteAddr()
+		if !room.enter(from) {
 			s.log.Debug("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
 			_ = conn.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer room.leave(site)
+			defer room.leave(from)
 			s.serveJoiner(ctx, conn, cfg, fabric)
 		})
 	}
@@ -85,28 +86,34 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 // crowd counts who is connected.
 type crowd struct {
 	mu     sync.Mutex
-	inside map[netip.Prefix]int
+	inside map[netip.Prefix]int // of each site, and of each address within one
 	all    int
 }
 
-// enter counts a connection of site, if there is room for it.
-func (c *crowd) enter(site netip.Prefix) bool {
+// enter counts a connection from addr, if there is room for it: one address leaves room for others of its site.
+func (c *crowd) enter(addr net.Addr) bool {
+	site, host := siteOf(addr), addressIn(addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all >= maxJoiners || c.inside[site] >= maxFromOneSite {
+	if c.all >= maxJoiners || c.inside[site] >= maxFromOneSite || host != site && c.inside[host] >= maxFromOneSite/2 {
 		return false
 	}
 	c.all++
 	c.inside[site]++
+	if host != site {
+		c.inside[host]++
+	}
 	return true
 }
 
-func (c *crowd) leave(site netip.Prefix) {
+func (c *crowd) leave(addr net.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--
-	if c.inside[site]--; c.inside[site] == 0 {
-		delete(c.inside, site)
+	for _, p := range slices.Compact([]netip.Prefix{siteOf(addr), addressIn(addr)}) {
+		if c.inside[p]--; c.inside[p] == 0 {
+			delete(c.inside, p)
+		}
 	}
 }
 

@@ -82,6 +82,13 @@ func siteOf(addr net.Addr) netip.Prefix {
 	return p
 }
 
+// addressIn is siteOf for the one address.
+func addressIn(addr net.Addr) netip.Prefix {
+	ip := hostOf(addr)
+	p, _ := ip.Prefix(ip.BitLen())
+	return p
+}
+
 // hostOf gives the IP address of addr; the zero Addr where it has none.
 func hostOf(addr net.Addr) netip.Addr {
 	ap, err := netip.ParseAddrPort(addr.String())
