@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mycoswarm/mycoswarm/internal/protect"
+
 	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -86,6 +88,7 @@ type Daemon struct {
 	mdns    *discovery.MDNS
 	refused []string       // names of members that refuse this node's key
 	moved   chan struct{}  // closed when the node is in another swarm
+	alone   bool           // it was in no swarm of several when it started, whatever it has joined since
 	copies  []bus.Instance // daemons with this identity that started later
 
 	isCopy atomic.Bool // another daemon with this identity was there first
@@ -226,6 +229,7 @@ func (d *Daemon) startIdentity(ctx context.Context, up *lifeline) error {
 	if d.httpKeys, err = loadKeys(d.cfg.DataDir); err != nil {
 		return err
 	}
+	d.alone = len(d.id.Standings()) <= 1 || d.id.Swarm().Revoked && !protect.PutOut.Off()
 	if d.cfg.Join != "" {
 		err = d.joinAtStart(ctx, name)
 	}

@@ -76,8 +76,7 @@ func (d *Daemon) goOnAlone(ctx context.Context, fail context.CancelCauseFunc) er
 // finishLeaving does what is left where this daemon ended after it had left a swarm, or was put out of it, and before the
 // copies of others' tasks were deleted: their swarm is none of this node's.
 func (d *Daemon) finishLeaving(ctx context.Context) {
-	out := d.id.Swarm().Revoked && !protect.PutOut.Off()
-	if !out && len(d.id.Standings()) > 1 {
+	if !d.alone {
 		return
 	}
 	if err := d.dropCustody(ctx); err != nil {

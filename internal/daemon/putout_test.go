@@ -40,6 +40,11 @@ func TestCopiesGoAtTheNextStart(t *testing.T) {
 			_, err := ofNode(b).Leave()
 			check(t, err)
 		},
+		"after it has left, and in another swarm": func(t *testing.T, _, b *node) {
+			_, err := ofNode(b).Leave()
+			check(t, err)
+			joining(start(t, "c"))(&b.cfg)
+		},
 		"after it was put out": func(t *testing.T, a, b *node) {
 			_, err := a.conn.Revoke(a.ctx(), b.id())
 			check(t, err)

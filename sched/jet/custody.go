@@ -22,8 +22,8 @@ const custodies = "CUSTODY_"
 // that leaves its swarm: their submitters have them, and make second copies elsewhere. They are taken off the count
 // in dir first, so that the next Load does not take them for lost. The node's Jet must be closed.
 func DropCustody(ctx context.Context, js jetstream.JetStream, dir string) (err error) {
-	defer func() { err = errors.Join(err, dropContent(ctx, js, filepath.Join(dir, "blobs"))) }()
 	var drop []string
+	defer func() { err = errors.Join(err, dropContent(ctx, js, filepath.Join(dir, "blobs"), len(drop) > 0)) }()
 	var messages int64
 	infos := js.ListStreams(ctx)
 	for info := range infos.Info() {
@@ -54,8 +54,9 @@ func DropCustody(ctx context.Context, js jetstream.JetStream, dir string) (err e
 	return err
 }
 
-// dropContent deletes the large content in dir that is of no task in an outbox of this node's own.
-func dropContent(ctx context.Context, js jetstream.JetStream, dir string) error {
+// dropContent deletes the large content in dir that is of no task in an outbox of this node's own. Where there is none, and were no
+// copies of others', the store may have lost both, and it stays for the collector.
+func dropContent(ctx context.Context, js jetstream.JetStream, dir string, copies bool) error {
 	files, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && len(files) == 0:
@@ -76,12 +77,16 @@ func dropContent(ctx context.Context, js jetstream.JetStream, dir string) error 
 		if err != nil {
 			return fmt.Errorf("list this node's own tasks: %w", err)
 		}
+		copies = true
 		for subject := range info.State.Subjects {
 			own[bus.TaskID(subject[strings.LastIndexByte(subject, '.')+1:])] = true
 		}
 	}
 	if err := infos.Err(); err != nil {
 		return fmt.Errorf("list this node's own tasks: %w", err)
+	}
+	if !copies {
+		return nil
 	}
 	for _, f := range files {
 		if id, bad := parseBlobName(f.Name()); bad == nil && !own[id.Task] {
