@@ -74,7 +74,12 @@ func open(ctx context.Context, u *url.URL, cfg Config, own []netip.Addr) (out []
 			there.User = nil
 			ctx, cancel := context.WithTimeout(ctx, cfg.ProbeTimeout)
 			defer cancel()
-			if _, err := kindOf(ctx, newClient("engine", &there, nil).direct()); err == nil {
+			c := newClient("engine", &there, nil).direct()
+			kind, err := kindOf(ctx, c)
+			if err == nil && kind == KindOpenAI { // a llama-server with a key shows its list to everybody
+				_, err = (&OpenAI{c: c}).Models(ctx)
+			}
+			if err == nil {
 				at[i] = there.Host
 			}
 		})

@@ -1,6 +1,9 @@
 package engine_test
 
 import (
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -64,5 +67,27 @@ func TestInspectSeesOpen(t *testing.T) {
 	}
 	if d := inspect(t, []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}, s.URL)[0]; d.Open != nil {
 		t.Errorf("%+v: want it closed", d)
+	}
+}
+
+// A llama-server with a key shows the list of its models to everybody, and is not open for that.
+func TestInspectSeesAKeyBehindAnOpenList(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			text(`{"data":[{"id":"one","owned_by":"llamacpp"}]}`)(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	s.Start()
+	t.Cleanup(s.Close)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lan := netip.MustParseAddr("0.0.0.0") // which leads to this machine, and is no loopback
+	if d := inspect(t, []netip.Addr{netip.MustParseAddr("127.0.0.1"), lan}, "http://127.0.0.1:"+port)[0]; d.Open != nil {
+		t.Errorf("it is told of as open at %v", d.Open)
 	}
 }

@@ -73,8 +73,12 @@ func TestAddressesOfKeys(t *testing.T) {
 	if d := inspectWith(t, cfg)[0]; d.Error != "" {
 		t.Errorf("%+v", d)
 	}
+	cfg.Keys = keyFile(t, shouted+" "+rightKey+"\n"+cfg.URLs[0]+"/v1 "+rightKey)
+	if d := inspectWith(t, cfg)[0]; d.Error != "" || d.KeyFile != "" {
+		t.Errorf("the same key twice: %+v", d)
+	}
 	cfg.Keys = keyFile(t, shouted+" "+rightKey+"\n"+cfg.URLs[0]+"/v1 "+wrongKey)
-	if d := inspectWith(t, cfg)[0]; !strings.Contains(d.KeyFile, "line 2 of "+cfg.Keys+" has the address of a line before it") {
+	if d := inspectWith(t, cfg)[0]; !strings.Contains(d.KeyFile, "line 2 of "+cfg.Keys+" has another key for the address of a line before it") {
 		t.Errorf("%+v", d)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"unicode"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
@@ -34,8 +35,10 @@ func (f keyFile) read() (map[string]string, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case errors.Is(err, fs.ErrPermission): // a folder on the way is closed
+		return nil, fmt.Errorf("%w: put it into a folder that the user of mycod gets to, and that is in no home where mycod is a service of the machine", err)
 	case err != nil:
-		return nil, f.unreadable(err)
+		return nil, err
 	case !info.Mode().IsRegular() || info.Size() > maxKeyFile:
 		return nil, fmt.Errorf("%s is no file of lines such as: URL KEY", f)
 	case info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows":
@@ -56,8 +59,8 @@ func (f keyFile) read() (map[string]string, error) {
 		if err != nil || len(words) != 2 || !isKey(words[1]) {
 			return nil, fmt.Errorf("line %d of %s is not such as: URL KEY", n, f)
 		}
-		if _, twice := keys[addressOf(u)]; twice {
-			return nil, fmt.Errorf("line %d of %s has the address of a line before it", n, f)
+		if other, twice := keys[addressOf(u)]; twice && other != words[1] {
+			return nil, fmt.Errorf("line %d of %s has another key for the address of a line before it", n, f)
 		}
 		keys[addressOf(u)] = words[1]
 	}
@@ -69,7 +72,8 @@ func (f keyFile) unreadable(err error) error {
 	if !errors.Is(err, fs.ErrPermission) || runtime.GOOS == "windows" {
 		return err
 	}
-	return fmt.Errorf("%w: sudo chown %d %s && sudo chmod 600 %s", err, os.Getuid(), f, f)
+	file := bus.ShellWord(string(f))
+	return fmt.Errorf("%w: sudo chown %d %s && sudo chmod 600 %s", err, os.Getuid(), file, file)
 }
 
 // isKey reports whether s can be sent as a key, and is not an address that came after its key.
