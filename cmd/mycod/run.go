@@ -111,6 +111,9 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	if missing {
 		log.Warn("the folder of plugins is not there, and none runs", "flag", "--plugins", "dir", c.Plugins)
 	}
+	if _, err := os.Stat(c.EngineKeys); c.EngineKeys != "" && errors.Is(err, fs.ErrNotExist) {
+		log.Warn("the file of engines' keys is not there: none gets a key until it is", "flag", "--engine-keys", "file", c.EngineKeys)
+	}
 	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd()})
 	if err != nil {
 		return c.settings.explain(err)
