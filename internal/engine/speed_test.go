@@ -381,3 +381,38 @@ func TestEngineThatFallsSilentIsUnhung(t *testing.T) {
 		})
 	}
 }
+
+// What a watchdog stopped, or waited for another answer before it, says nothing of how slow the model is.
+func TestWhatTellsNothingIsNotMeasured(t *testing.T) {
+	t.Parallel()
+	for what, second := range map[string]bool{"stopped by its watchdog": false, "behind another": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &paced{models: []bus.ModelInfo{{Name: "m", Loaded: true}}, first: time.Hour, chunks: 1}
+				m := engine.Measure(p, engine.NewSpeeds())
+				ask := func(ctx context.Context) {
+					if _, err := m.Generate(ctx, "m", bus.InferenceRequest{Prompt: "x"}, func(bus.InferenceChunk) error { return nil }); err == nil {
+						t.Error("it was not left")
+					}
+				}
+				cause := error(bus.ErrStalled)
+				before, end := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				if second {
+					cause = context.Canceled
+					all.Go(func() { ask(before) })
+					synctest.Wait()
+				}
+				ctx, stop := context.WithCancelCause(t.Context())
+				time.AfterFunc(2*time.Minute, func() { stop(cause) })
+				ask(ctx)
+				if got := m.Models()[0].Speed; got != nil {
+					t.Errorf("told of as %+v", *got)
+				}
+				end()
+				all.Wait()
+			})
+		})
+	}
+}
