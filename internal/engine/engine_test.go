@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,20 +203,28 @@ func await(t *testing.T, w *engine.Watcher, what string, ok func(*engine.Set) bo
 // watch runs a watcher until the test ends.
 func watch(t *testing.T, cfg engine.Config) *engine.Watcher {
 	t.Helper()
-	w, err := engine.NewWatcher(cfg, nil)
+	w, _ := watchLogged(t, cfg, nil)
+	return w
+}
+
+// watchLogged is watch with a log. stop ends the watcher sooner.
+func watchLogged(t *testing.T, cfg engine.Config, log *slog.Logger) (w *engine.Watcher, stop func()) {
+	t.Helper()
+	w, err := engine.NewWatcher(cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return w
+	t.Cleanup(stop)
+	return w, stop
 }
 
 func hasModel(name string) func(*engine.Set) bool {

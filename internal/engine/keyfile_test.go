@@ -1,15 +1,11 @@
 package engine_test
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
 
 // A file of keys that cannot be used is told of also where no engine refuses: one may list its models for everybody. The log
@@ -31,15 +27,7 @@ func TestBadFileOfKeysIsTold(t *testing.T) {
 		}
 	}
 	log := &logged{}
-	w, err := engine.NewWatcher(cfg, slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var run sync.WaitGroup
-	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
-	t.Cleanup(run.Wait)
-	t.Cleanup(cancel)
+	_, stop := watchLogged(t, cfg, slog.New(slog.NewTextHandler(log, nil)))
 	some := func() {
 		t.Helper()
 		for range len(looks) + 8 {
@@ -56,8 +44,7 @@ func TestBadFileOfKeysIsTold(t *testing.T) {
 	}
 	writeKeys(t, cfg.Keys, "\ntwo\n")
 	some()
-	cancel()
-	run.Wait()
+	stop()
 	if !strings.Contains(log.String(), "line 2 of") || strings.Contains(log.String(), "two") {
 		t.Errorf("the log does not say what is wrong now:\n%s", log)
 	}

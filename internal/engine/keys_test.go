@@ -3,7 +3,6 @@ package engine_test
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -255,15 +254,7 @@ func TestWatcherFollowsTheKey(t *testing.T) {
 			log := &logged{}
 			cfg := quick(nowhere, g.URL)
 			cfg.Keys = filepath.Join(t.TempDir(), "engine-keys")
-			w, err := engine.NewWatcher(cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			var run sync.WaitGroup
-			run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
-			t.Cleanup(run.Wait)
-			t.Cleanup(cancel)
+			w, stop := watchLogged(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 			none := func(s *engine.Set) bool { return len(s.Models()) == 0 }
 			await(t, w, "without a key", none)
 			for range 3 { // the log has it once
@@ -279,8 +270,7 @@ func TestWatcherFollowsTheKey(t *testing.T) {
 			await(t, w, "with another's key", none)
 			writeKeys(t, cfg.Keys, g.URL+" "+wrongKey)
 			await(t, w, "mended", hasModel("m"))
-			cancel()
-			run.Wait()
+			stop()
 
 			said := log.String()
 			if strings.Contains(said, rightKey) || strings.Contains(said, wrongKey) {

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,16 +74,9 @@ func TestWatcherTellsOfANamedEngineThatIsNotThere(t *testing.T) {
 	var log bytes.Buffer
 	cfg := quick(nowhere, s.URL)
 	cfg.NoDemo = false
-	w, err := engine.NewWatcher(cfg, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var run sync.WaitGroup
-	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
+	w, stop := watchLogged(t, cfg, slog.New(slog.NewTextHandler(&log, nil)))
 	await(t, w, "all were looked at", func(s *engine.Set) bool { return len(s.Models()) == 1 })
 	stop()
-	run.Wait()
 	said := log.String()
 	if strings.Count(said, "level=WARN msg=\"engine does not answer\" url="+s.URL) != 1 || strings.Count(said, "\n") != 1 {
 		t.Errorf("the log says:\n%s", said)
@@ -201,18 +193,11 @@ func TestWatcherLogsAnEngineOnce(t *testing.T) {
 		},
 	})
 	var log bytes.Buffer
-	w, err := engine.NewWatcher(quick(withOllama(s.URL)), slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var run sync.WaitGroup
-	run.Go(func() { w.Run(ctx) }) //nolint:errcheck // it returns nil
+	w, stop := watchLogged(t, quick(withOllama(s.URL)), slog.New(slog.NewTextHandler(&log, nil)))
 	for end := range 3 {
 		await(t, w, "another end", func(s *engine.Set) bool { return len(s.Models()) > 0 && s.Models()[0].ExpiresAt.Second() > end })
 	}
 	stop()
-	run.Wait()
 	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "engine answers") {
 		t.Errorf("the log says:\n%s", said)
 	}
