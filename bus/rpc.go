@@ -255,6 +255,8 @@ type DaemonInfo struct {
 	HTTPURL    string `json:"http_url"`
 	// OllamaURL is where it answers beside HTTPURL, if it does.
 	OllamaURL string `json:"ollama_url,omitempty"`
+	// HTTPSURL is where it answers with a certificate, by a name of that, if it does.
+	HTTPSURL string `json:"https_url,omitempty"`
 }
 
 // Files in the data directory that clients read. The credentials are NATS nkey seeds, mode 0600.

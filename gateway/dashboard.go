@@ -153,7 +153,7 @@ func (g *Gateway) toDashboard(w http.ResponseWriter, r *http.Request) {
 
 // dashboardPage is the dashboard itself, which asks for the rest.
 func (g *Gateway) dashboardPage(w http.ResponseWriter, r *http.Request) {
-	_, err := r.Cookie(g.cookie())
+	_, err := r.Cookie(g.cookie(r))
 	g.page(w, http.StatusOK, "dashboard.html", map[string]any{"LoggedIn": err == nil})
 }
 

@@ -32,8 +32,9 @@ func TestSessionsEnd(t *testing.T) {
 	now := time.Now()
 	until := now.Add(time.Hour)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ui/", nil)
-	r.AddCookie(&http.Cookie{Name: gs[0].cookie(), Value: gs[0].session(gs[0].owner.Load(), until)})
-	r.AddCookie(&http.Cookie{Name: gs[1].cookie(), Value: gs[0].session(gs[0].owner.Load(), until)})
+	for _, g := range gs {
+		r.AddCookie(&http.Cookie{Name: g.cookie(r), Value: session(gs[0].cookie(r), gs[0].owner.Load(), until)})
+	}
 	if gs[0].viewer(r, until.Add(-time.Second)) == nil {
 		t.Error("a session is not good before its end")
 	}

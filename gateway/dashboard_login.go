@@ -23,22 +23,28 @@ const (
 )
 
 // cookie names what a browser that is logged in shows. Nodes on one machine are one site to a browser, so
-// each has its own.
-func (g *Gateway) cookie() string { return "ui-" + string(g.cfg.Swarm.Identity().NodeID) }
+// each has its own, and another one for HTTPS, which browsers do not have HTTP replace.
+func (g *Gateway) cookie(r *http.Request) string {
+	name := "ui-" + string(g.cfg.Swarm.Identity().NodeID)
+	if r.TLS != nil {
+		name += "-https"
+	}
+	return name
+}
 
-// session is what a browser shows instead of a key until then. Other servers of this machine get it too, as
-// browsers do not tell ports apart: it opens the dashboard alone, and the key cannot be had from it. It ends
-// with the key.
-func (g *Gateway) session(h *holder, until time.Time) string {
+// session is what a browser shows instead of a key until then, in the cookie of that name. Other servers of this
+// machine get it too, as browsers do not tell ports apart: it opens the dashboard alone, and the key cannot be
+// had from it. It ends with the key.
+func session(name string, h *holder, until time.Time) string {
 	mac := hmac.New(sha256.New, h.Hash[:])
 	end := strconv.FormatInt(until.Unix(), 10)
-	mac.Write([]byte("mycoswarm dashboard\n" + g.cookie() + "\n" + end)) // a hash never fails
+	mac.Write([]byte("mycoswarm dashboard\n" + name + "\n" + end)) // a hash never fails
 	return end + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // viewer returns whose session a request shows; nil where it shows none that is good at now.
 func (g *Gateway) viewer(r *http.Request, now time.Time) *holder {
-	c, err := r.Cookie(g.cookie())
+	c, err := r.Cookie(g.cookie(r))
 	if err != nil {
 		return nil
 	}
@@ -48,7 +54,7 @@ func (g *Gateway) viewer(r *http.Request, now time.Time) *holder {
 		return nil
 	}
 	good := func(h *holder) bool {
-		return subtle.ConstantTimeCompare([]byte(g.session(h, time.Unix(until, 0))), []byte(c.Value)) == 1
+		return subtle.ConstantTimeCompare([]byte(session(c.Name, h, time.Unix(until, 0))), []byte(c.Value)) == 1
 	}
 	if owner := g.owner.Load(); good(owner) {
 		return owner
@@ -94,9 +100,9 @@ func (g *Gateway) login(w http.ResponseWriter, r *http.Request) {
 	case !h.may(forViewer):
 		g.loginPage(w, http.StatusForbidden, "That key is for programs alone: the dashboard wants one that was made with --admin.")
 	default:
-		until := time.Now().Add(sessionLimit)
+		name, until := g.cookie(r), time.Now().Add(sessionLimit)
 		http.SetCookie(w, &http.Cookie{
-			Name: g.cookie(), Value: g.session(h, until), Path: dashboardPath, Expires: until, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+			Name: name, Value: session(name, h, until), Path: dashboardPath, Expires: until, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
 		})
 		http.Redirect(w, r, dashboardPath, http.StatusSeeOther)
 	}
@@ -104,7 +110,7 @@ func (g *Gateway) login(w http.ResponseWriter, r *http.Request) {
 
 // logout has the browser forget its session.
 func (g *Gateway) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: g.cookie(), Path: dashboardPath, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: g.cookie(r), Path: dashboardPath, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, dashboardPath, http.StatusSeeOther)
 }
 

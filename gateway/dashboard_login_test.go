@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -46,6 +47,9 @@ func TestLogin(t *testing.T) {
 			t.Fatalf("%s: %d %v", who, w.Code, w.Header())
 		}
 		c := cookies[0]
+		if c.Secure {
+			t.Errorf("%s: the session of plain HTTP is for HTTPS alone", who)
+		}
 		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/ui/" || strings.Contains(c.Value, strings.TrimSpace(k)) {
 			t.Errorf("%s: the cookie %v", who, c)
 		}
@@ -104,5 +108,19 @@ func TestSessionsEndWithTheirKeys(t *testing.T) {
 	g.SetKey("another")
 	if got := shows(t, g, cookies["the owner"], "GET", "/ui/", ""); got != http.StatusUnauthorized {
 		t.Errorf("with a key that was replaced: %d", got)
+	}
+}
+
+// A session that began over HTTPS is never sent in plain.
+func TestSessionOfHTTPSStaysThere(t *testing.T) {
+	t.Parallel()
+	g := newDashboard(t, newBusy())
+	encrypted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.TLS = &tls.ConnectionState{}
+		g.ServeHTTP(w, r)
+	})
+	w := logIn(t, encrypted, key)
+	if cookies := w.Result().Cookies(); len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("%d %v", w.Code, cookies)
 	}
 }

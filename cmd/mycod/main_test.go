@@ -125,7 +125,7 @@ func TestUsage(t *testing.T) {
 	code, out, _ := mycod(t, "--help")
 	for _, flag := range []string{
 		"--data-dir", "--name", "--bus-listen", "--fabric-listen", "--join-listen", "--http-listen", "--peer", "--no-mdns",
-		"--join", "--engine", "--engine-keys", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--search", "--first-token-limit", "--token-limit", "--reattach-grace", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
+		"--join", "--engine", "--engine-keys", "--no-demo-engine", "--default-model", "--slots", "--closed", "--on-battery", "--yield-gpu", "--no-web", "--web-allow", "--web-port", "--search", "--first-token-limit", "--token-limit", "--reattach-grace", "--https-listen", "--tls-cert", "--tls-key", "--group-access", "--log-level", "--log-file", "--log-size", "--log-keep", "--log-age", "--config", "demo", "version",
 	} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("--help does not name %s", flag)

@@ -38,6 +38,9 @@ type runFlags struct {
 	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" group:"Addresses:" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
 	HTTPHost     []string       `name:"http-host" sep:"none" placeholder:"NAME" group:"Addresses:" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
 	OllamaListen string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
+	HTTPSListen  string         `name:"https-listen" placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTPS, with the certificate of --tls-cert, as 0.0.0.0:7443. Default: none."`
+	TLSCert      string         `name:"tls-cert" placeholder:"FILE" group:"Addresses:" help:"The certificate of HTTPS with its chain, in PEM (docs/install.md). The file is read again when it changes."`
+	TLSKey       string         `name:"tls-key" placeholder:"FILE" group:"Addresses:" help:"Its key, in PEM. Default: in the file of --tls-cert."`
 	Engine       []string       `sep:"none" placeholder:"URL" group:"Models, and what runs at once:" help:"An inference engine, beside Ollama on this machine. Repeatable."`
 	EngineKeys   string         `placeholder:"FILE" group:"Models, and what runs at once:" help:"Keys of engines that want one, a line each: URL KEY. The file is read again when it changes. Default: ~/.config/mycoswarm/engine-keys, if it is there."`
 	NoDemoEngine bool           `group:"Models, and what runs at once:" help:"Leave out the built-in demo model."`
@@ -76,6 +79,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 		DataDir: dataDir(c.DataDir), Name: c.Name, Version: shortVersion(),
 		BusListen: c.BusListen, FabricListen: c.FabricListen, JoinListen: c.JoinListen, HTTPListen: c.HTTPListen, HTTPKey: c.HTTPKey,
 		HTTPHosts: c.HTTPHost, HTTPOrigins: c.HTTPOrigin, OllamaListen: c.OllamaListen,
+		HTTPSListen: c.HTTPSListen, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
 		Peers: c.Peer, NoMDNS: c.NoMDNS, Engines: c.Engine, EngineKeys: cmp.Or(c.EngineKeys, inConfigDir("engine-keys")), NoDemoEngine: c.NoDemoEngine, Slots: given(c.Slots), Hold: orNone(c.Hold), Reserved: orNone(c.Reserved),
 		DefaultModel: c.DefaultModel, FirstTokenLimit: given(c.FirstToken), TokenLimit: given(c.Token), ReattachGrace: given(c.Reattach),
 		Closed: c.Closed, OnBattery: c.OnBattery, YieldGPU: c.YieldGPU, GroupAccess: c.GroupAccess, NoFiles: c.NoFiles, ContextDir: contextDir(),

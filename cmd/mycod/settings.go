@@ -164,7 +164,7 @@ func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 }
 
 // files are the settings that name a file or a folder. On a command line a shell puts the home for ~/.
-var files = []string{"engine-keys", "log-file", "plugins"}
+var files = []string{"engine-keys", "log-file", "plugins", "tls-cert", "tls-key"}
 
 func inHome(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {

@@ -53,6 +53,10 @@ type Config struct {
 	// OllamaListen, HOST:PORT, answers HTTP as HTTPListen does, for programs that look for Ollama at
 	// 127.0.0.1:11434. Empty: nothing does.
 	OllamaListen string
+
+	// HTTPSListen, HOST:PORT, answers with the certificate of the file TLSCert, whose key is in TLSKey, or in the same file
+	// where that is empty. Empty: nowhere.
+	HTTPSListen, TLSCert, TLSKey string
 	// Peers are fabric addresses, HOST:PORT, to dial beside those that are found. Whether the
 	// node there is a member is seen at the handshake.
 	Peers []string
@@ -164,6 +168,7 @@ func (c Config) Validate() error {
 		{"--join-listen", c.JoinListen},
 		{"--http-listen", c.HTTPListen},
 		{"--ollama-listen", c.OllamaListen},
+		{"--https-listen", c.HTTPSListen},
 	} {
 		if l.addr == "" {
 			continue
@@ -199,6 +204,9 @@ func (c Config) Validate() error {
 		}
 	}
 	switch {
+	case (c.HTTPSListen == "") != (c.TLSCert == "") || c.TLSKey != "" && c.TLSCert == "":
+		return bus.Errorf(bus.CodeInvalid, "--https-listen and --tls-cert go together, and --tls-key with them").
+			WithHint("mycod --https-listen 0.0.0.0:7443 --tls-cert box.crt --tls-key box.key")
 	case c.Hold > maxHold:
 		return bus.Errorf(bus.CodeInvalid, "--hold %v: want at most %v", c.Hold, maxHold).WithHint("mycod --hold 500ms")
 	case c.Slots < 0 || c.Slots > 1024:

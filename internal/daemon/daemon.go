@@ -77,6 +77,8 @@ type Daemon struct {
 	gateway  *gateway.Gateway
 	httpKeys *keyring
 	ollama   net.Listener // nil where it is not wanted
+	https    net.Listener // nil as well
+	cert     *certificate // that of https
 
 	left     sync.WaitGroup // reads the output of tasks whose clients may have left
 	finds    bool           // the token of Config.Join may tell where the swarm is that this node was in before
@@ -182,6 +184,9 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 	}
 	if d.ollama != nil {
 		d.info.OllamaURL = "http://" + reachable(d.ollama.Addr())
+	}
+	if d.https != nil {
+		d.info.HTTPSURL = "https://" + d.httpsAddr()
 	}
 	d.settle(ctx, settleLimit)
 	if err := d.table.write(ctx, time.Now()); err != nil {
@@ -339,6 +344,9 @@ func (d *Daemon) startAnswering(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	if err := d.listenAsOllama(ctx, up); err != nil {
+		return err
+	}
+	if err := d.listenTLS(ctx, up); err != nil {
 		return err
 	}
 	srv, err := d.httpServer(ctx)

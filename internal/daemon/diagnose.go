@@ -101,6 +101,9 @@ func (d *Daemon) programListens() []bus.ListenDiagnosis {
 	if d.ollama != nil {
 		out = append(out, bus.ListenDiagnosis{What: "HTTP, as Ollama", Net: "tcp", Addr: d.ollama.Addr().String()})
 	}
+	if d.https != nil {
+		out = append(out, bus.ListenDiagnosis{What: "HTTPS", Net: "tcp", Addr: d.https.Addr().String()})
+	}
 	for i := range out {
 		out[i].Others = forOthers(out[i].Addr)
 	}

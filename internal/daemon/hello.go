@@ -35,14 +35,17 @@ func (d *Daemon) hello() {
 	if d.info.OllamaURL != "" {
 		line("  HTTP, as Ollama        %s", d.info.OllamaURL)
 	}
+	if d.info.HTTPSURL != "" {
+		line("  HTTPS                  %s", d.info.HTTPSURL)
+	}
 	for _, l := range d.programListens() {
 		if l.Others {
 			line("  %-22s TCP %s", strings.TrimPrefix(l.What, "HTTP, as ")+", other machines", firewall(l.Addr))
 		}
 	}
 	line("  chat, a browser        %s/ui/chat", d.info.HTTPURL)
-	if addr := d.http.Addr().String(); forOthers(addr) {
-		line("  chat, a phone          http://%s/ui/chat (key: %s key create --name phone)", d.addrsOf(addr)[0], d.myco())
+	if url := d.urlForOthers(); url != "" {
+		line("  chat, a phone          %s/ui/chat (key: %s key create --name phone)", url, d.myco())
 	}
 	line("  dashboard, a browser   %s/ui/", d.info.HTTPURL)
 	line("  data                   %s", d.cfg.DataDir)

@@ -60,7 +60,7 @@ const ollamaFlag = "--ollama-listen"
 func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) {
 	up.run(ctx, "keep the dashboard's news", d.gateway.Run)
 	up.run(ctx, "answer batches", d.gateway.RunBatches)
-	for _, ln := range []net.Listener{d.http, d.ollama} {
+	for _, ln := range []net.Listener{d.http, d.ollama, d.https} {
 		if ln == nil {
 			continue
 		}
@@ -83,11 +83,11 @@ const dockerHost = "host.docker.internal"
 
 // httpHosts are the names by which browsers and programs may call this daemon.
 func (d *Daemon) httpHosts() []string {
-	hosts := append([]string{dockerHost}, d.cfg.HTTPHosts...)
+	hosts := slices.Concat([]string{dockerHost}, d.cfg.HTTPHosts, d.cert.names())
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
 	}
-	for _, ln := range []net.Listener{d.http, d.ollama} {
+	for _, ln := range []net.Listener{d.http, d.ollama, d.https} {
 		if ln == nil {
 			continue
 		}
@@ -103,6 +103,17 @@ func (d *Daemon) httpHosts() []string {
 		hosts = append(hosts, host)
 	}
 	return hosts
+}
+
+// urlForOthers is where programs of other machines reach this daemon; empty where they do not.
+func (d *Daemon) urlForOthers() string {
+	if d.https != nil && forOthers(d.https.Addr().String()) {
+		return d.info.HTTPSURL
+	}
+	if addr := d.http.Addr().String(); forOthers(addr) {
+		return "http://" + d.addrsOf(addr)[0]
+	}
+	return ""
 }
 
 // nativeAPI gives the gateway what it asks for.

@@ -59,7 +59,7 @@ func (d *Daemon) warnOfPlaintext() {
 			continue
 		}
 		d.log.Warn("programs on other machines can connect here, without encryption: who watches the network reads tasks and answers",
-			"flag", flag, "addr", addr, "safer", "listen on 127.0.0.1, and run mycod on the other machine")
+			"flag", flag, "addr", addr, "safer", "listen on 127.0.0.1, and run mycod on the other machine; or, for HTTP, mycod --https-listen")
 	}
 }
 

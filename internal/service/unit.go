@@ -104,7 +104,7 @@ func Command(unit string) (words []string) {
 }
 
 // folders are the flags that name a file or a folder.
-var folders = []string{"--data-dir", "--config", "--plugins", "--engine-keys", "--log-file"}
+var folders = []string{"--data-dir", "--config", "--plugins", "--engine-keys", "--log-file", "--tls-cert", "--tls-key"}
 
 // homes are the folders that a service of the machine does not see: its unit has ProtectHome.
 var homes = []string{"/home", "/root", "/run/user"}

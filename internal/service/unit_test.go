@@ -56,6 +56,8 @@ func TestUnitRefuses(t *testing.T) {
 		"demo is nothing for a service": {path: "/mycod", flags: []string{"demo"}},
 		"--config my.toml: systemd":     {path: "/mycod", flags: []string{"--config=my.toml"}},
 		"--data-dir data: systemd":      {path: "/mycod", flags: []string{"--data-dir", "data"}},
+		"--tls-cert box.crt: systemd":   {path: "/mycod", flags: []string{"--tls-cert=box.crt"}},
+		"--tls-key /home/a/box.key: a":  {path: "/mycod", system: true, flags: []string{"--tls-key", "/home/a/box.key"}},
 		"--engine-keys keys: systemd":   {path: "/mycod", flags: []string{"--engine-keys", "keys"}},
 		"--engine-keys /home/a/keys: a": {path: "/mycod", system: true, flags: []string{"--engine-keys=/home/a/keys"}},
 		"--plugins /run/user/p: a":      {path: "/mycod", system: true, flags: []string{"--plugins", "/run/user/p"}},

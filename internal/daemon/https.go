@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
+)
+
+// Flags of HTTPS.
+const (
+	httpsFlag   = "--https-listen"
+	tlsCertFlag = "--tls-cert"
+)
+
+// Of a certificate's files.
+const (
+	rereadCertificate = 30 * time.Second
+	maxPEM            = 1 << 20 // bytes
+)
+
+// listenTLS takes the address of HTTPS, if it is asked for.
+func (d *Daemon) listenTLS(ctx context.Context, up *lifeline) error {
+	if d.cfg.HTTPSListen == "" {
+		return nil
+	}
+	d.cert = &certificate{files: [2]string{d.cfg.TLSCert, cmp.Or(d.cfg.TLSKey, d.cfg.TLSCert)}, log: d.log}
+	if err := d.cert.read(); err != nil {
+		return bus.Errorf(bus.CodeInvalid, "%s %s: %w", tlsCertFlag, d.cfg.TLSCert, err).
+			WithHint("it is the file of a certificate with its chain, in PEM, and --tls-key that of its key, readable by the user of mycod; docs/install.md tells how to get one")
+	}
+	ln, err := listen(ctx, d.log, httpsFlag, d.cfg.HTTPSListen, "")
+	if err != nil {
+		return err
+	}
+	up.later(func() { _ = ln.Close() }) // the server has, mostly
+	// HTTP/1.1 alone, as where nothing is encrypted: what is refused early, and who has left, is told by connections.
+	d.https = tls.NewListener(ln, &tls.Config{GetCertificate: d.cert.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	up.run(ctx, "read the certificate again", d.cert.run)
+	return nil
+}
+
+// httpsAddr is HTTPS's address, by the first name of its certificate that is no pattern.
+func (d *Daemon) httpsAddr() string {
+	local := reachable(d.https.Addr())
+	_, port, err := net.SplitHostPort(local)
+	if err != nil {
+		return local
+	}
+	for _, name := range d.cert.names() {
+		if !strings.HasPrefix(name, "*") {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	return local
+}
+
+// certificate is the owner's, of this node's HTTPS. It is read again, as it is renewed while the daemon runs.
+type certificate struct {
+	files [2]string // in PEM: the certificate with its chain, and its key; one file may have both
+	log   *slog.Logger
+
+	said [2][]byte // what the files had when they were read last
+	held atomic.Pointer[tls.Certificate]
+}
+
+// get implements the GetCertificate of a tls.Config.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.held.Load(), nil }
+
+// names are those that the certificate is for. A nil one has none.
+func (c *certificate) names() []string {
+	if c == nil {
+		return nil
+	}
+	leaf := c.held.Load().Leaf
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+// run reads the files again from time to time, until ctx ends. The certificate before serves while they are of no use.
+func (c *certificate) run(ctx context.Context) error {
+	again := time.NewTicker(rereadCertificate)
+	defer again.Stop()
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+		err := c.read()
+		switch {
+		case err == nil:
+			told = ""
+		case err.Error() != told:
+			told = err.Error()
+			c.log.Warn("the certificate of HTTPS cannot be read again, and the one before stays", "flag", tlsCertFlag, "err", err)
+		}
+	}
+}
+
+// read takes what the files have, if it is new.
+func (c *certificate) read() error {
+	var said [2][]byte
+	for i, name := range c.files {
+		info, err := os.Stat(name)
+		if err == nil && (!info.Mode().IsRegular() || info.Size() > maxPEM) {
+			err = fmt.Errorf("%s is no file in PEM", name)
+		}
+		if err == nil {
+			said[i], err = atomicfile.Read(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if bytes.Equal(said[0], c.said[0]) && bytes.Equal(said[1], c.said[1]) {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(said[0], said[1])
+	if err != nil {
+		return err
+	}
+	c.said = said
+	c.held.Store(&pair)
+	c.tell(pair.Leaf)
+	return nil
+}
+
+// tell logs which certificate it is from now on.
+func (c *certificate) tell(leaf *x509.Certificate) {
+	args := []any{"names", c.names(), "until", leaf.NotAfter.UTC().Format(time.RFC3339)}
+	if now := time.Now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
+		c.log.Warn("the certificate of HTTPS is not good today: browsers and programs refuse it", args...)
+		return
+	}
+	c.log.Info("HTTPS has a certificate", args...)
+}
