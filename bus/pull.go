@@ -85,6 +85,25 @@ func PullNode(nodes []NodeInfo, model, on string, self NodeID) (NodeInfo, error)
 	}), nil
 }
 
+// PullNodes returns the nodes that should pull a model for self where each is to have it: those that can, and whose disk has room
+// or the model already. kept are the others that are there. CodeNoWorker where none can pull.
+func PullNodes(nodes []NodeInfo, model string, self NodeID) (able, kept []NodeInfo, err error) {
+	can, err := ableTo(TypePull, nodes, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range nodes {
+		fits := slices.ContainsFunc(can, func(c NodeInfo) bool { return c.ID == n.ID }) && !n.ClosedTo(self, TypePull)
+		switch {
+		case fits && (fullness(n) == 0 || inOllama(n, model)):
+			able = append(able, n)
+		case n.State.Live():
+			kept = append(kept, n)
+		}
+	}
+	return able, kept, nil
+}
+
 // PullCommand is the command that brings a model that is missing: myco pull where one of nodes, or the one
 // called on, could have it, else what is typed where an Ollama is to be, and where that is, unless there is one machine alone.
 func PullCommand(nodes []NodeInfo, model, on string) string {

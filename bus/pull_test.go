@@ -89,6 +89,34 @@ func TestPullCommand(t *testing.T) {
 	}
 }
 
+// Where each is to have it, who has no room or is kept by its owner is left out.
+func TestPullNodes(t *testing.T) {
+	t.Parallel()
+	ready, full := ollamaNode("a", "none", 900), ollamaNode("b", "high", 1)
+	has := ollamaNode("c", "high", 1, "m:latest")
+	closed := changed(ollamaNode("d", "high", 900), func(n *bus.NodeInfo) { n.Owner = &bus.OwnerUse{Closed: true} })
+	without := changed(ollamaNode("e", "high", 900), func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} })
+	draining := changed(ollamaNode("f", "high", 900), func(n *bus.NodeInfo) { n.State = bus.NodeDraining })
+	lost := changed(ollamaNode("g", "high", 900), func(n *bus.NodeInfo) { n.State = bus.NodeLost })
+	names := func(nodes []bus.NodeInfo) (s string) {
+		for _, n := range nodes {
+			s += n.Name
+		}
+		return s
+	}
+	all := []bus.NodeInfo{ready, full, has, closed, without, draining, lost}
+	able, kept, err := bus.PullNodes(all, "m", ready.ID)
+	if names(able) != "ac" || names(kept) != "bdef" || err != nil {
+		t.Errorf("able %s, kept %s, %v; want ac and bdef", names(able), names(kept), err)
+	}
+	if able, _, err := bus.PullNodes(all, "m", closed.ID); names(able) != "acd" || err != nil { // its own owner's
+		t.Errorf("asked on the closed one: able %s, %v; want acd", names(able), err)
+	}
+	if _, _, err := bus.PullNodes([]bus.NodeInfo{without}, "m", ready.ID); bus.AsError(err).Code != bus.CodeNoWorker {
+		t.Errorf("nobody can: %v", err)
+	}
+}
+
 func TestDeleteNodes(t *testing.T) {
 	t.Parallel()
 	a, b := ollamaNode("a", "none", 1, "m:latest"), ollamaNode("b", "none", 1, "other")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -11,7 +13,8 @@ import (
 // pullCmd has a node's Ollama pull a model.
 type pullCmd struct {
 	Model    string `predictor:"model" arg:"" help:"A model of Ollama's library, such as gemma3:1b."`
-	Node     string `predictor:"node" placeholder:"NODE" help:"On which node, by its name or id. Default: where it is already, else the best GPU with room."`
+	Node     string `predictor:"node" placeholder:"NODE" xor:"where" help:"On which node, by its name or id. Default: where it is already, else the best GPU with room."`
+	All      bool   `xor:"where" help:"On every node with an Ollama that has room, one after the other."`
 	Insecure bool   `help:"Let it come from a registry without TLS."`
 }
 
@@ -30,13 +33,62 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
+	if c.All {
+		return c.onAll(ctx, a, conn, status)
+	}
 	n, err := bus.PullNode(status.Nodes, c.Model, c.Node, status.Node.ID)
 	if err != nil {
 		return err
 	}
+	return c.pull(ctx, a, conn, n)
+}
+
+// onAll goes on to the next node where one fails.
+func (c *pullCmd) onAll(ctx context.Context, a *app, conn *bus.Conn, status bus.Status) error {
+	able, kept, err := bus.PullNodes(status.Nodes, c.Model, status.Node.ID)
+	if err != nil {
+		return err
+	}
+	for _, n := range kept {
+		a.hint("%s is left out: it %s", n.Name, whyNoPull(n))
+	}
+	var failed []string
+	var last error
+	for _, n := range able {
+		if err := c.pull(ctx, a, conn, n); err != nil && ctx.Err() != nil {
+			return err
+		} else if err != nil {
+			failed, last = append(failed, n.Name), err
+			a.hint("%s: %v", n.Name, err)
+		}
+	}
+	switch {
+	case len(able) == 0:
+		return bus.Errorf(bus.CodeNoWorker, "no node has room for %s", c.Model).WithHint("myco swarm tells what they have; myco pull %s --node NODE pulls all the same", c.Model)
+	case len(failed) > 0:
+		return bus.AsError(fmt.Errorf("%s is not on %s: %w", c.Model, strings.Join(failed, ", "), last))
+	}
+	return nil
+}
+
+// whyNoPull tells why a node that is there does not pull.
+func whyNoPull(n bus.NodeInfo) string {
+	switch {
+	case n.State == bus.NodeDraining:
+		return "is draining"
+	case !slices.Contains(n.Types, bus.TypePull):
+		return "has no Ollama that answers, or runs an older mycod"
+	case n.Owner != nil && n.Owner.Closed:
+		return "is " + n.Owner.String()
+	}
+	return "has little room on its disk"
+}
+
+// pull has one node pull the model.
+func (c *pullCmd) pull(ctx context.Context, a *app, conn *bus.Conn, n bus.NodeInfo) error {
 	a.hint("pulling %s on %s", c.Model, n.Name)
 	last := ""
-	err = manage(ctx, conn, bus.TypePull, n.ID, bus.PullRequest{Model: c.Model, Insecure: c.Insecure}, func(chunk bus.Chunk) {
+	err := manage(ctx, conn, bus.TypePull, n.ID, bus.PullRequest{Model: c.Model, Insecure: c.Insecure}, func(chunk bus.Chunk) {
 		var p bus.PullProgress
 		if json.Unmarshal(chunk.Data, &p) != nil {
 			return // it is only progress

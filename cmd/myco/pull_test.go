@@ -1,0 +1,40 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// A model that is pulled on all nodes is pulled on those that can, though one of them fails.
+func TestPullOnAll(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	three := append(slices.Clone(nodes), bus.NodeInfo{ID: "myco-00000000000c", Name: "mini", State: bus.NodeReady, Types: []string{bus.TypePull}})
+	three[1].Types = append(slices.Clone(three[1].Types), bus.TypePull)
+	d.nodes.Store(&three)
+	asked := make(chan bus.NodeID, 10)
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
+		asked <- r.Task.Node
+		end := bus.TaskInfo{ID: r.Task.ID, State: bus.StateDone}
+		if r.Task.Node == other {
+			end.State, end.Error = bus.StateFailed, bus.Errorf(bus.CodeNotFound, "the registry has no m")
+		}
+		d.send(r.Inbox, bus.Chunk{End: &end})
+		return bus.SubmitReply{ID: r.Task.ID}
+	})
+	o := d.myco("pull", "m", "--all").want(t, 3, "laptop is left out: it has no Ollama that answers", "tower: the registry has no m", "m is not on tower")
+	if o.out != "m is on mini\n" {
+		t.Errorf("printed %q", o.out)
+	}
+	if len(asked) != 2 || <-asked != other {
+		t.Error("not all were asked")
+	}
+	d.myco("pull", "m", "--all", "--node", "tower").want(t, 2, "--all")
+	three[1].DiskFull, three[2].DiskFull = true, true
+	if o := d.myco("pull", "m", "--all").want(t, 3, "no node has room for m", "--node NODE"); strings.Contains(o.out, "is on") {
+		t.Errorf("printed %q", o.out)
+	}
+}
