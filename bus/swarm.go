@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -151,4 +152,38 @@ func byName(table map[string]NodeInfo) []NodeInfo {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return nodes
+}
+
+// NodeNamed returns the node that somebody means: by its id, by its name, or by the beginning of an id that no other has,
+// with or without "myco-". CodeNotFound where there is none, CodeInvalid where there are several.
+func NodeNamed(nodes []NodeInfo, want string) (NodeInfo, error) {
+	var found []NodeInfo
+	for _, rule := range []func(NodeInfo) bool{
+		func(n NodeInfo) bool { return string(n.ID) == want },
+		func(n NodeInfo) bool { return n.Name == want },
+		func(n NodeInfo) bool {
+			return want != "" && (strings.HasPrefix(string(n.ID), want) || strings.HasPrefix(string(n.ID), "myco-"+want))
+		},
+	} {
+		for _, n := range nodes {
+			if rule(n) {
+				found = append(found, n)
+			}
+		}
+		if len(found) > 0 {
+			break
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		ids := make([]string, len(found))
+		for i, n := range found {
+			ids[i] = string(n.ID)
+		}
+		return NodeInfo{}, Errorf(CodeInvalid, "%d nodes are called %q: %s", len(found), want, strings.Join(ids, ", ")).
+			WithHint("name one by its id: %s", ids[0])
+	}
+	return NodeInfo{}, Errorf(CodeNotFound, "this swarm has no node %q", want).WithHint("myco swarm")
 }

@@ -133,7 +133,7 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 func (c *benchCmd) picked(s bus.Status, model string, able []bus.NodeInfo) (named, others []bus.NodeInfo, err error) {
 	wanted := map[bus.NodeID]bool{}
 	for _, want := range c.Node {
-		n, err := findNode(s.Nodes, want)
+		n, err := bus.NodeNamed(s.Nodes, want)
 		if err != nil {
 			return nil, nil, err
 		}

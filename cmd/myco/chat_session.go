@@ -269,7 +269,7 @@ func (ch *chat) useNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	n, err := findNode(nodes, name)
+	n, err := bus.NodeNamed(nodes, name)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (c *modelsCmd) Run(ctx context.Context, a *app) error {
 	defer conn.Close()
 	nodes := status.Nodes
 	if c.Node != "" {
-		n, err := findNode(nodes, c.Node)
+		n, err := bus.NodeNamed(nodes, c.Node)
 		if err != nil {
 			return err
 		}

@@ -256,9 +256,9 @@ func lookUpMember(ctx context.Context, conn *bus.Conn, want, command string) (bu
 			in = append(in, n)
 		}
 	}
-	n, err := findNode(in, want)
+	n, err := bus.NodeNamed(in, want)
 	if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		n, err = findNode(all, want)
+		n, err = bus.NodeNamed(all, want)
 	}
 	switch e := bus.AsError(err); {
 	case err == nil:

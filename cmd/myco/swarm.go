@@ -226,40 +226,6 @@ func pinTo(ctx context.Context, conn *bus.Conn, want string) (bus.NodeID, error)
 	if err != nil {
 		return "", err
 	}
-	n, err := findNode(nodes, want)
+	n, err := bus.NodeNamed(nodes, want)
 	return n.ID, err
-}
-
-// findNode returns the node that a person means: by id, by name, or by the beginning of an id
-// that no other has.
-func findNode(nodes []bus.NodeInfo, want string) (bus.NodeInfo, error) {
-	var found []bus.NodeInfo
-	for _, rule := range []func(bus.NodeInfo) bool{
-		func(n bus.NodeInfo) bool { return string(n.ID) == want },
-		func(n bus.NodeInfo) bool { return n.Name == want },
-		func(n bus.NodeInfo) bool {
-			return want != "" && (strings.HasPrefix(string(n.ID), want) || strings.HasPrefix(string(n.ID), "myco-"+want))
-		},
-	} {
-		for _, n := range nodes {
-			if rule(n) {
-				found = append(found, n)
-			}
-		}
-		if len(found) > 0 {
-			break
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		ids := make([]string, len(found))
-		for i, n := range found {
-			ids[i] = string(n.ID)
-		}
-		return bus.NodeInfo{}, bus.Errorf(bus.CodeInvalid, "%d nodes are called %q: %s", len(found), want, strings.Join(ids, ", ")).
-			WithHint("name one by its id: --node %s", ids[0])
-	}
-	return bus.NodeInfo{}, bus.Errorf(bus.CodeNotFound, "this swarm has no node %q", want).WithHint("myco swarm")
 }
