@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -352,6 +353,15 @@ const MaxListed = 1000
 // Tasks lists the tasks that the swarm knows, without their results; of each node MaxListed at most.
 func (c *Conn) Tasks(ctx context.Context) ([]TaskInfo, error) {
 	return call[[]TaskInfo](ctx, c, SubjectPayloadRPC(c.NodeID(), VerbTasks), struct{}{})
+}
+
+// Listed leaves out of what Tasks tells the parts that have ended, and what nodes ask each other, unless all is wanted. cut
+// tells that a node may have more tasks than it lists.
+func Listed(tasks []TaskInfo, all bool) (listed []TaskInfo, cut bool) {
+	// A node lists these last: where there are any, no other is missing.
+	tasks = slices.DeleteFunc(tasks, func(t TaskInfo) bool { return !all && t.EndedPart() })
+	cut = len(tasks) >= MaxListed
+	return slices.DeleteFunc(tasks, func(t TaskInfo) bool { return !all && Internal(t.Type) }), cut
 }
 
 // Result decodes the result of a task that is done.

@@ -196,6 +196,9 @@ func (s TaskState) Terminal() bool {
 	return false
 }
 
+// Known reports whether s is one of these.
+func (s TaskState) Known() bool { return s == StateQueued || s == StateRunning || s.Terminal() }
+
 // TaskInfo tells what became of a task.
 type TaskInfo struct {
 	ID       TaskID    `json:"id"`

@@ -12,7 +12,10 @@
 //	POST /task?events=1     bus.Task; its output and its end as server-sent events; with &reattach=1
 //	                        it waits for a client that has dropped
 //	GET  /task/ID/events    the same of a task that was handed over before
+//	GET  /tasks             a page of bus.TaskInfo without results, see taskPage
 //	GET  /task/{id}         bus.TaskInfo
+//	DELETE /task/{id}       cancels it; bus.TaskInfo without a result
+//	GET  /task/{id}/why     bus.Why
 //
 // All but health want "Authorization: Bearer KEY". An error is {"error": {...}}, a bus.Error, with
 // the status of its code; without the right key it is 401.

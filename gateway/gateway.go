@@ -55,6 +55,8 @@ type Swarm interface {
 	Enqueue(ctx context.Context, t bus.Task) (bus.Receipt, error)
 	// Task tells what became of a task.
 	Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error)
+	// Cancel ends a task, wherever it runs. One that has ended stays as it is, which its TaskInfo tells.
+	Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error)
 	// Whole puts a result into t that Run or Task has left out for its size: t.ResultBlob stands for
 	// it. last tells that nobody asks for it again.
 	Whole(ctx context.Context, t *bus.TaskInfo, last bool) error

@@ -62,6 +62,10 @@ func (s *swarm) Enqueue(_ context.Context, t bus.Task) (bus.Receipt, error) {
 
 func (s *swarm) Tasks(context.Context) ([]bus.TaskInfo, error) { return nil, s.err }
 
+func (s *swarm) Cancel(_ context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	return bus.TaskInfo{ID: id, State: bus.StateCancelled}, s.err
+}
+
 func (s *swarm) Why(_ context.Context, id bus.TaskID) (bus.Why, error) {
 	return bus.Why{Task: id}, s.err
 }
@@ -318,7 +322,9 @@ func TestWrongMethod(t *testing.T) {
 		{"OPTIONS", "/peers", "GET, HEAD"},
 		{"PUT", "/identity", "GET, HEAD"},
 		{"GET", "/task", "POST"},
-		{"DELETE", "/task/x", "GET, HEAD"},
+		{"PUT", "/task/x", "GET, HEAD, DELETE"},
+		{"DELETE", "/tasks", "GET, HEAD"},
+		{"DELETE", "/task/x/why", "GET, HEAD"},
 		{"POST", "/task/x/events", "GET, HEAD"},
 		{"POST", "/", "GET, HEAD"},
 		{"POST", "/ui/", "GET, HEAD"},

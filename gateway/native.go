@@ -22,7 +22,10 @@ var nativeRoutes = []route{
 	{"GET /identity", forKey, native((*Gateway).identity)},
 	{"GET /peers", forKey, native((*Gateway).peers)},
 	{"POST /task", forKey, (*Gateway).post},
+	{"GET /tasks", forKey, native((*Gateway).tasks)},
 	{"GET /task/{id}", forKey, native((*Gateway).task)},
+	{"DELETE /task/{id}", forKey, native((*Gateway).cancel)},
+	{"GET /task/{id}/why", forKey, native((*Gateway).why)},
 	{"GET /task/{id}/events", forKey, bodiless((*Gateway).events)},
 }
 
@@ -46,12 +49,18 @@ func native(do func(*Gateway, *http.Request) (int, any, error)) handler {
 	}
 }
 
+// callFor are the calls that tell a program what a command tells a person.
+var callFor = map[string]string{"myco task ls": "GET /tasks", "myco swarm": "GET /peers"}
+
 // failNative answers with an error.
 func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) {
 	if ended := keyEnded(r); ended != nil {
 		err = ended
 	}
 	e := bus.AsError(err)
+	if call, ok := callFor[e.Hint]; ok {
+		e = e.WithHint("%s", call)
+	}
 	if e.Code == bus.CodeInternal {
 		g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
 	}

@@ -57,7 +57,7 @@ type taskLsCmd struct {
 // Run implements the command.
 func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	for _, s := range c.State {
-		if s != bus.StateQueued && s != bus.StateRunning && !s.Terminal() {
+		if !s.Known() {
 			return bus.Errorf(bus.CodeInvalid, "--state %q is no state of a task", s).WithHint("myco task ls --help")
 		}
 	}
@@ -70,13 +70,12 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	// A node lists these last: where there are any, no other is missing.
-	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool { return !c.All && t.EndedPart() })
-	if len(tasks) >= bus.MaxListed {
+	tasks, cut := bus.Listed(tasks, c.All)
+	if cut {
 		a.hint("a node with many tasks lists %d: those that are open, then dead ones, then the latest. Of any other, by its id: myco task show ID", bus.MaxListed)
 	}
 	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool {
-		return !c.All && bus.Internal(t.Type) || len(c.State) > 0 && !slices.Contains(c.State, t.State)
+		return len(c.State) > 0 && !slices.Contains(c.State, t.State)
 	})
 	a.know(ctx, conn)
 	a.tasks(tasks)

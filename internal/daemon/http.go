@@ -278,6 +278,15 @@ func (a nativeAPI) Task(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error
 	return n.Task(ctx, id)
 }
 
+// Cancel implements gateway.Swarm. A client that leaves meanwhile leaves no task half cancelled.
+func (a nativeAPI) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) {
+	n, err := a.d.current()
+	if err != nil {
+		return bus.TaskInfo{}, err
+	}
+	return n.Cancel(context.WithoutCancel(ctx), id)
+}
+
 // Whole implements gateway.Swarm.
 func (a nativeAPI) Whole(ctx context.Context, t *bus.TaskInfo, last bool) error {
 	n, err := a.d.current()
