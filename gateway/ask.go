@@ -46,7 +46,7 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 	default:
 		return bus.TaskInfo{}, res, wrong{err: bus.Errorf(bus.CodeInvalid, "%s: %q: want %s or %s", headerOnLoss, v, lossError, lossRestart)}
 	}
-	t, err := g.newTask(bus.TypeInference, model, *req)
+	t, err := g.newTask(r, bus.TypeInference, model, *req)
 	if err != nil {
 		return bus.TaskInfo{}, res, err
 	}
@@ -70,10 +70,14 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 	return info, res, err
 }
 
-// newTask makes a task of a type for a model, with payload as JSON.
-func (g *Gateway) newTask(typ, model string, payload any) (bus.Task, error) {
+// newTask makes a task of a type for a model, with payload as JSON, for the node that a request names, if it names one.
+func (g *Gateway) newTask(r *http.Request, typ, model string, payload any) (bus.Task, error) {
+	at, err := g.pin(r)
+	if err != nil {
+		return bus.Task{}, err
+	}
 	t, err := bus.NewTask(typ, payload)
-	t.Model = g.spelled(model)
+	t.Model, t.Node = g.spelled(model), at
 	return t, err
 }
 
@@ -81,7 +85,7 @@ func (g *Gateway) newTask(typ, model string, payload any) (bus.Task, error) {
 func (g *Gateway) run(r *http.Request, model string, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	info, err := g.runTask(r, t, piece)
 	if err != nil {
-		return info, g.unknownModel(t.Type, model, err)
+		return info, g.unknownModel(t, model, err)
 	}
 	return info, nil
 }
@@ -102,7 +106,7 @@ func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	if err == nil && info.Error != nil {
 		err = info.Error
 	}
-	return info, err
+	return info, openNode(r, err)
 }
 
 // stream writes an answer piece by piece.

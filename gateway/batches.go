@@ -128,6 +128,9 @@ func (g *Gateway) beginBatch(w http.ResponseWriter, r *http.Request) error {
 	if g.batches == nil {
 		return noBatches()
 	}
+	if r.Header.Get(headerNode) != "" {
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: the requests of a batch go to whichever nodes have the model", headerNode).WithHint("leave the header out")}
+	}
 	f, err := openAIDialect.readFields(r)
 	if err != nil {
 		return err

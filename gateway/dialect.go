@@ -213,20 +213,23 @@ type noModel struct{ err *bus.Error }
 func (n noModel) Error() string { return n.err.Error() }
 func (n noModel) Unwrap() error { return n.err }
 
-// unknownModel tells who has what, where no node has a model for tasks of a type; otherwise it returns
+// unknownModel tells who has what, where no node has a model for t, or the node that t is pinned to has not; otherwise it returns
 // err as it is.
-func (g *Gateway) unknownModel(typ, model string, err error) error {
+func (g *Gateway) unknownModel(t bus.Task, model string, err error) error {
 	if !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		return err
 	}
-	live := slices.DeleteFunc(slices.Clone(g.cfg.Swarm.Nodes()), func(n bus.NodeInfo) bool { return !n.State.Live() })
-	if _, is := bus.ModelNamed(model, bus.ModelsOf(live, typ)); is {
+	at := g.heard(t.Node)
+	if _, is := bus.ModelNamed(model, bus.ModelsOf(at, t.Type)); is || t.Node != "" && len(at) == 0 {
 		return err
 	}
 	e := *bus.AsError(err)
 	e.Code = bus.CodeNoWorker
 	e.Message = "model '" + model + "' not found: " + e.Message
 	e.Hint = strings.TrimSuffix(e.Hint, " with -m") // which is how myco is told
+	if _, elsewhere := bus.ModelNamed(model, bus.ModelsOf(g.heard(""), t.Type)); elsewhere {
+		e.Hint = "leave the header " + headerNode + " out, for another node has it; or " + e.Hint
+	}
 	return noModel{&e}
 }
 

@@ -38,7 +38,7 @@ func (g *Gateway) embed(w http.ResponseWriter, r *http.Request, f *fields, model
 	if err := req.Validate(); err != nil {
 		return res, err
 	}
-	t, err := g.newTask(bus.TypeEmbed, model, req)
+	t, err := g.newTask(r, bus.TypeEmbed, model, req)
 	if err != nil {
 		return res, err
 	}

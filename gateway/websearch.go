@@ -72,6 +72,9 @@ func ofWeb[T any](g *Gateway, w http.ResponseWriter, r *http.Request, f *fields,
 		return res, wrong{err: bus.AsError(err)}
 	}
 	t, err := bus.NewTask(typ, req)
+	if err == nil {
+		t.Node, err = g.pin(r)
+	}
 	if err != nil {
 		return res, err
 	}

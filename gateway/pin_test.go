@@ -1,0 +1,91 @@
+package gateway_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// pinnable are requests that a named node must do, each with the shape of its errors.
+var pinnable = map[string]struct {
+	body string
+	text []any // where in an error its text is
+}{
+	"/api/chat":            {hello + `}`, []any{"error"}},
+	"/api/generate":        {`{"model":"m","prompt":"hi"}`, []any{"error"}},
+	"/api/embed":           {`{"model":"m","input":"x"}`, []any{"error"}},
+	"/api/embeddings":      {`{"model":"m","prompt":"x"}`, []any{"error"}},
+	"/api/web_search":      {`{"query":"x"}`, []any{"error"}},
+	"/api/web_fetch":       {`{"url":"https://a.example"}`, []any{"error"}},
+	"/v1/chat/completions": {hello + `,"n":2}`, []any{"error", "message"}},
+	"/v1/completions":      {`{"model":"m","prompt":"hi","stream":true}`, []any{"error", "message"}},
+	"/v1/embeddings":       {`{"model":"m","input":"x"}`, []any{"error", "message"}},
+	"/v1/responses":        {`{"model":"m","input":"hi"}`, []any{"error", "message"}},
+	"/v1/messages":         {`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, []any{"error", "message"}},
+}
+
+// The header X-Myco-Node has a node do what is asked for, by its name, its id or the beginning of that.
+func TestNodeIsChosen(t *testing.T) {
+	t.Parallel()
+	for target, ask := range pinnable {
+		for want, id := range map[string]bus.NodeID{"": "", "b": other, string(other): other, "ba98": other, "a": self, "c": "myco-000000000000"} {
+			o, g := newOracle(t, answers)
+			w := local(t, g, http.MethodPost, target, ask.body, "X-Myco-Node", want)
+			if w.Code != http.StatusOK || len(o.tasks) == 0 {
+				t.Errorf("%s, %q: %d %s", target, want, w.Code, w.Body)
+			}
+			for _, task := range o.tasks {
+				if task.Node != id {
+					t.Errorf("%s, %q: a task for %q", target, want, task.Node)
+				}
+			}
+		}
+		o, g := newOracle(t, answers)
+		w := local(t, g, http.MethodPost, target, ask.body, "X-Myco-Node", "nobody")
+		if says, _ := at(object(t, w), ask.text...).(string); w.Code != http.StatusNotFound || len(o.tasks) > 0 ||
+			!strings.Contains(says, `no node "nobody", but a, b, c. Next: name one of these, or leave the header out`) {
+			t.Errorf("%s of nobody: %d %s, %d tasks", target, w.Code, w.Body, len(o.tasks))
+		}
+	}
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	body := `{"input_file_id":"file-x","endpoint":"/v1/completions","completion_window":"24h"}`
+	if w := local(t, g, http.MethodPost, "/v1/batches", body, "X-Myco-Node", "b"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "leave the header out") {
+		t.Errorf("a batch for a node: %d %s", w.Code, w.Body)
+	}
+}
+
+// Where a node that was named cannot, the error tells what a client may do, and its status whether that is to ask again.
+func TestNodeThatCannot(t *testing.T) {
+	t.Parallel()
+	open := bus.Errorf(bus.CodeNoWorker, "node c is not there: it is lost").WithHint("leave the node open, without --node, or wait until it is back: myco swarm")
+	lacks := bus.Errorf(bus.CodeNoWorker, "node a does not have model").WithHint("myco pull x, or name one of those above with -m")
+	for name, tt := range map[string]struct {
+		node, model string
+		err         error
+		status      int
+		says        string
+	}{
+		"lost":             {"c", "m", open, http.StatusServiceUnavailable, "Next: leave the node open, without the header X-Myco-Node, or wait until it is back"},
+		"lost, had it":     {"c", "gone", open, http.StatusServiceUnavailable, "without the header X-Myco-Node"},
+		"another has it":   {"a", "vec", lacks, http.StatusNotFound, "Next: leave the header X-Myco-Node out, for another node has it; or myco pull x, or name one of those above"},
+		"nobody has it":    {"a", "none", lacks, http.StatusNotFound, "Next: myco pull x"},
+		"it has the model": {"a", "m", lacks, http.StatusServiceUnavailable, "node a does not have model"},
+		"no node is named": {"", "none", lacks, http.StatusNotFound, "Next: myco pull x"},
+	} {
+		_, g := newOracle(t, fails(tt.err))
+		target, body := "/v1/chat/completions", strings.Replace(hello, `"m"`, `"`+tt.model+`"`, 1)+`}`
+		if tt.model == "vec" {
+			target, body = "/v1/embeddings", `{"model":"vec","input":"x"}`
+		}
+		w := local(t, g, http.MethodPost, target, body, "X-Myco-Node", tt.node)
+		if says, _ := at(object(t, w), "error", "message").(string); w.Code != tt.status || !strings.Contains(says, tt.says) {
+			t.Errorf("%s: %d %s, want %d, %s", name, w.Code, w.Body, tt.status, tt.says)
+		}
+		if missing := at(object(t, w), "error", "code") == "model_not_found"; missing != (tt.status == http.StatusNotFound) {
+			t.Errorf("%s: %s", name, w.Body)
+		}
+	}
+}
