@@ -72,7 +72,8 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 
 // newTask makes a task of a type for a model, with payload as JSON, for the node that a request names, if it names one.
 func (g *Gateway) newTask(r *http.Request, typ, model string, payload any) (bus.Task, error) {
-	at, err := g.pin(r)
+	model, behind := g.aimed(model)
+	at, err := g.pin(r, behind)
 	if err != nil {
 		return bus.Task{}, err
 	}
@@ -85,7 +86,7 @@ func (g *Gateway) newTask(r *http.Request, typ, model string, payload any) (bus.
 func (g *Gateway) run(r *http.Request, model string, t bus.Task, piece func(bus.Chunk) error) (bus.TaskInfo, error) {
 	info, err := g.runTask(r, t, piece)
 	if err != nil {
-		return info, g.unknownModel(t, model, err)
+		return info, g.unknownModel(r, t, model, err)
 	}
 	return info, nil
 }
@@ -106,7 +107,7 @@ func (g *Gateway) runTask(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 	if err == nil && info.Error != nil {
 		err = info.Error
 	}
-	return info, openNode(r, err)
+	return info, openNode(r, t, err)
 }
 
 // stream writes an answer piece by piece.

@@ -129,7 +129,8 @@ func (g *Gateway) beginBatch(w http.ResponseWriter, r *http.Request) error {
 		return noBatches()
 	}
 	if r.Header.Get(headerNode) != "" {
-		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: the requests of a batch go to whichever nodes have the model", headerNode).WithHint("leave the header out")}
+		return wrong{err: bus.Errorf(bus.CodeInvalid, "%s: the requests of a batch go to whichever nodes have the model", headerNode).
+			WithHint("leave the header out, and where a node matters name it in a request: \"model\":\"MODEL@NODE\"")}
 	}
 	f, err := openAIDialect.readFields(r)
 	if err != nil {
@@ -217,7 +218,10 @@ func (g *Gateway) knows(endpoint, model string) bool {
 	if endpoint == "/v1/embeddings" {
 		typ = bus.TypeEmbed
 	}
-	_, is := bus.ModelNamed(model, bus.ModelsOf(g.cfg.Swarm.Nodes(), typ))
+	nodes := slices.Clone(g.cfg.Swarm.Nodes())
+	model, at := g.aimed(model)
+	nodes = slices.DeleteFunc(nodes, func(n bus.NodeInfo) bool { return at != "" && !isCalled(n, at) })
+	_, is := bus.ModelNamed(model, bus.ModelsOf(nodes, typ))
 	return is
 }
 

@@ -51,7 +51,7 @@ func (g *Gateway) chatSwarm(w http.ResponseWriter, _ *http.Request) {
 			answers[bus.CanonicalModel(m.Name)] = true
 		}
 	}
-	for _, m := range g.models() {
+	for _, m := range g.models("") {
 		if answers[bus.CanonicalModel(m.Name)] {
 			out.Models = append(out.Models, chatModel{Name: m.Name, Demo: m.Demo, Sees: m.Can&bus.Sees != 0})
 		}

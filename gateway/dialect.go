@@ -215,20 +215,25 @@ func (n noModel) Unwrap() error { return n.err }
 
 // unknownModel tells who has what, where no node has a model for t, or the node that t is pinned to has not; otherwise it returns
 // err as it is.
-func (g *Gateway) unknownModel(t bus.Task, model string, err error) error {
+func (g *Gateway) unknownModel(r *http.Request, t bus.Task, model string, err error) error {
 	if !errors.Is(err, &bus.Error{Code: bus.CodeNoWorker}) && !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
 		return err
 	}
 	at := g.heard(t.Node)
-	if _, is := bus.ModelNamed(model, bus.ModelsOf(at, t.Type)); is || t.Node != "" && len(at) == 0 {
+	if _, is := bus.ModelNamed(t.Model, bus.ModelsOf(at, t.Type)); is || t.Node != "" && len(at) == 0 {
 		return err
 	}
 	e := *bus.AsError(err)
 	e.Code = bus.CodeNoWorker
 	e.Message = "model '" + model + "' not found: " + e.Message
 	e.Hint = strings.TrimSuffix(e.Hint, " with -m") // which is how myco is told
-	if _, elsewhere := bus.ModelNamed(model, bus.ModelsOf(g.heard(""), t.Type)); elsewhere {
-		e.Hint = "leave the header " + headerNode + " out, for another node has it; or " + e.Hint
+	all := g.heard("")
+	if _, elsewhere := bus.ModelNamed(t.Model, bus.ModelsOf(all, t.Type)); elsewhere {
+		e.Hint = "leave the node open, " + openly(r) + ", for another has it; or " + e.Hint
+	} else if i := strings.LastIndexByte(t.Model, '@'); i > 0 {
+		if _, is := bus.ModelNamed(t.Model[:i], bus.ModelsOf(all, t.Type)); is {
+			e.Hint = "name a node behind the @, one of " + names(all)
+		}
 	}
 	return noModel{&e}
 }

@@ -48,6 +48,7 @@ func messageSize(m bus.Message) int {
 
 // contextAt is how many tokens a model reads at a node; 0 where that does not tell.
 func (g *Gateway) contextAt(node bus.NodeID, model string) int {
+	model, _ = g.aimed(model)
 	model = g.spelled(model)
 	for _, n := range g.cfg.Swarm.Nodes() {
 		for _, m := range n.Models {

@@ -13,11 +13,11 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// models lists the models of the swarm, each name once, by name: as an engine has it and not the demo, and
+// models lists the models of the swarm, or of the node called at where that is not empty, each name once, by name: as an engine has it and not the demo, and
 // of these one that has it loaded, if there is one.
-func (g *Gateway) models() []bus.ModelInfo {
+func (g *Gateway) models(at string) []bus.ModelInfo {
 	best := map[string]bus.ModelInfo{}
-	for m := range g.offered() {
+	for m := range g.offered(at) {
 		name := bus.CanonicalModel(m.Name)
 		if was, ok := best[name]; !ok || was.Demo && !m.Demo || was.Demo == m.Demo && m.Loaded && !was.Loaded {
 			best[name] = m
@@ -31,11 +31,11 @@ func (g *Gateway) models() []bus.ModelInfo {
 	return out
 }
 
-// offered yields the models of each node that takes work, those of several nodes several times.
-func (g *Gateway) offered() iter.Seq[bus.ModelInfo] {
+// offered yields the models of each node that takes work, or of that called at, those of several nodes several times.
+func (g *Gateway) offered(at string) iter.Seq[bus.ModelInfo] {
 	return func(yield func(bus.ModelInfo) bool) {
 		for _, n := range g.cfg.Swarm.Nodes() {
-			if !n.State.Live() || n.State == bus.NodeDraining {
+			if !n.State.Live() || n.State == bus.NodeDraining || at != "" && !isCalled(n, at) {
 				continue
 			}
 			for _, list := range [][]bus.ModelInfo{n.Models, n.Embedders} {
@@ -51,25 +51,29 @@ func (g *Gateway) offered() iter.Seq[bus.ModelInfo] {
 
 // model returns the model of that name; an error tells who has what.
 func (g *Gateway) model(name string) (bus.ModelInfo, error) {
+	name, at := g.aimed(name)
 	name = g.spelled(name)
 	var names []string
-	for _, m := range g.models() {
+	for _, m := range g.models(at) {
 		if bus.SameModel(m.Name, name) {
 			return m, nil
 		}
 		names = append(names, m.Name)
 	}
-	has := "none"
+	has, who := "none", "the swarm"
+	if at != "" {
+		who = "node " + at
+	}
 	if len(names) > 0 {
 		has = strings.Join(names, ", ")
 	}
-	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNoWorker, "model '%s' not found: the swarm has %s", name, has)}
+	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNoWorker, "model '%s' not found: %s has %s", name, who, has)}
 }
 
 // spelled is name as the swarm spells it, where that differs in nothing but the case of letters. A
 // model of exactly that name comes first.
 func (g *Gateway) spelled(name string) string {
-	if m, ok := bus.ModelNamed(name, g.offered()); ok && !bus.SameModel(m.Name, name) {
+	if m, ok := bus.ModelNamed(name, g.offered("")); ok && !bus.SameModel(m.Name, name) {
 		return m.Name
 	}
 	return name
@@ -164,7 +168,7 @@ func orTime(t time.Time, unknown string) string {
 
 // latest lists the models of the swarm, those written last first, as Ollama does.
 func (g *Gateway) latest() []bus.ModelInfo {
-	out := g.models()
+	out := g.models("")
 	slices.SortStableFunc(out, func(a, b bus.ModelInfo) int { return b.ModifiedAt.Compare(a.ModifiedAt) })
 	return out
 }
@@ -176,7 +180,7 @@ func (g *Gateway) ollamaPS(w http.ResponseWriter, _ *http.Request) error {
 		SizeVRAM  int64  `json:"size_vram"`
 	}
 	out := []running{}
-	for _, m := range g.models() {
+	for _, m := range g.models("") {
 		if m.Loaded {
 			l := listed(m)
 			l.Size = cmp.Or(m.LoadedBytes, l.Size)

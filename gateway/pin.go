@@ -9,28 +9,71 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// pin returns the node that must do what a request asks for: the one that its header X-Myco-Node names, as myco ask --node does.
-// It is empty where any may.
-func (g *Gateway) pin(r *http.Request) (bus.NodeID, error) {
-	want := r.Header.Get(headerNode)
-	if want == "" {
-		return "", nil
+// aimed splits what a client calls a model into its name and, behind an @, that of the node that must run it. A model may have an @
+// in its own name, as LM Studio's with a quantization: one that a node has, be it lost, comes first, and what is behind the @ has to be
+// the whole name or id of a node.
+func (g *Gateway) aimed(model string) (name, node string) {
+	i := strings.LastIndexByte(model, '@')
+	if i < 1 {
+		return model, ""
 	}
-	nodes := g.cfg.Swarm.Nodes()
-	n, err := bus.NodeNamed(nodes, want)
-	if errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) {
-		err = bus.Errorf(bus.CodeNotFound, "%s: this swarm has no node %q, but %s", headerNode, want, names(nodes)).
-			WithHint("name one of these, or leave the header out")
+	known := false
+	for _, n := range g.cfg.Swarm.Nodes() {
+		for _, m := range slices.Concat(n.Models, n.Embedders) {
+			if strings.EqualFold(bus.CanonicalModel(m.Name), bus.CanonicalModel(model)) {
+				return model, ""
+			}
+		}
+		known = known || isCalled(n, model[i+1:])
 	}
-	return n.ID, err
+	if !known {
+		return model, ""
+	}
+	return model[:i], model[i+1:]
 }
 
-// openNode words an error about a node that a request has named for who named it in its header.
-func openNode(r *http.Request, err error) error {
-	if e := bus.AsError(err); e != nil && r.Header.Get(headerNode) != "" && strings.Contains(e.Hint, "without --node") {
-		return e.WithHint("%s", strings.Replace(e.Hint, "without --node", "without the header "+headerNode, 1))
+// isCalled reports whether a node has just that name or id.
+func isCalled(n bus.NodeInfo, name string) bool { return n.Name == name || string(n.ID) == name }
+
+// pin returns the node that must do what a request asks for: the one that its header X-Myco-Node names, as myco ask --node does,
+// or that it has called behind the model. It is empty where any may.
+func (g *Gateway) pin(r *http.Request, behind string) (bus.NodeID, error) {
+	var at bus.NodeID
+	for _, want := range []string{r.Header.Get(headerNode), behind} {
+		if want == "" {
+			continue
+		}
+		nodes := g.cfg.Swarm.Nodes()
+		n, err := bus.NodeNamed(nodes, want)
+		switch {
+		case errors.Is(err, &bus.Error{Code: bus.CodeNotFound}):
+			return "", bus.Errorf(bus.CodeNotFound, "%s: this swarm has no node %q, but %s", headerNode, want, names(nodes)).
+				WithHint("name one of these, or leave the header out")
+		case err != nil:
+			return "", err
+		case at != "" && at != n.ID:
+			return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the header %s names another node than the model does: %s", headerNode, n.Name).WithHint("name one")}
+		}
+		at = n.ID
 	}
-	return err
+	return at, nil
+}
+
+// openly tells how a request that names a node would name none.
+func openly(r *http.Request) string {
+	if r.Header.Get(headerNode) != "" {
+		return "without the header " + headerNode
+	}
+	return "without @ and its name behind the model"
+}
+
+// openNode words an error about t, for a node that a request has named, for who has named it there.
+func openNode(r *http.Request, t bus.Task, err error) error {
+	e := bus.AsError(err)
+	if e == nil || t.Model == "" && r.Header.Get(headerNode) == "" || !strings.Contains(e.Hint, "without --node") {
+		return err
+	}
+	return e.WithHint("%s", strings.Replace(e.Hint, "without --node", openly(r), 1))
 }
 
 // heard are the nodes that are there, or of these the one that a task is pinned to.

@@ -70,7 +70,7 @@ func TestNodeThatCannot(t *testing.T) {
 	}{
 		"lost":             {"c", "m", open, http.StatusServiceUnavailable, "Next: leave the node open, without the header X-Myco-Node, or wait until it is back"},
 		"lost, had it":     {"c", "gone", open, http.StatusServiceUnavailable, "without the header X-Myco-Node"},
-		"another has it":   {"a", "vec", lacks, http.StatusNotFound, "Next: leave the header X-Myco-Node out, for another node has it; or myco pull x, or name one of those above"},
+		"another has it":   {"a", "vec", lacks, http.StatusNotFound, "Next: leave the node open, without the header X-Myco-Node, for another has it; or myco pull x, or name one of those above"},
 		"nobody has it":    {"a", "none", lacks, http.StatusNotFound, "Next: myco pull x"},
 		"it has the model": {"a", "m", lacks, http.StatusServiceUnavailable, "node a does not have model"},
 		"no node is named": {"", "none", lacks, http.StatusNotFound, "Next: myco pull x"},
@@ -87,5 +87,91 @@ func TestNodeThatCannot(t *testing.T) {
 		if missing := at(object(t, w), "error", "code") == "model_not_found"; missing != (tt.status == http.StatusNotFound) {
 			t.Errorf("%s: %s", name, w.Body)
 		}
+	}
+}
+
+// Behind an @ the name of a model has that of the node that must run it; a model that has an @ itself comes first.
+func TestNodeIsNamedBehindTheModel(t *testing.T) {
+	t.Parallel()
+	for model, want := range map[string]struct {
+		model string
+		node  bus.NodeID
+	}{
+		"m@b": {"m:latest", other}, "M@b": {"m:latest", other}, "m:latest@a": {"m:latest", self}, "m@" + string(other): {"m:latest", other}, "m@c": {"m:latest", "myco-000000000000"},
+		"q@4bit": {"q@4bit", ""}, "Q@4BIT": {"q@4bit", ""}, "q@4bit@b": {"q@4bit", other}, "gone@b": {"gone@b", ""},
+		"m@ba98": {"m@ba98", ""}, "m@B": {"m@B", ""}, "m@nobody": {"m@nobody", ""}, "@b": {"@b", ""}, "m@": {"m@", ""},
+	} {
+		for target, ask := range pinnable {
+			if strings.Contains(target, "web") {
+				continue
+			}
+			o, g := newOracle(t, answers)
+			o.nodes[1].Models = append(o.nodes[1].Models, bus.ModelInfo{Name: "q@4bit"})
+			o.nodes[2].Models[0].Name = "gone@b"
+			o.nodes = append(o.nodes, bus.NodeInfo{ID: "myco-111111111111", Name: "4bit", State: bus.NodeReady})
+			w := local(t, g, http.MethodPost, target, strings.Replace(ask.body, `"m"`, `"`+model+`"`, 1))
+			if w.Code != http.StatusOK || len(o.tasks) == 0 {
+				t.Errorf("%s of %s: %d %s", target, model, w.Code, w.Body)
+			}
+			for _, task := range o.tasks {
+				if task.Node != want.node || !strings.EqualFold(bus.CanonicalModel(task.Model), bus.CanonicalModel(want.model)) {
+					t.Errorf("%s of %s: a task of %s for %q", target, model, task.Model, task.Node)
+				}
+			}
+			if w := local(t, g, http.MethodPost, target, strings.Replace(ask.body, `"m"`, `"m@b"`, 1), "X-Myco-Node", "a"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "another node") {
+				t.Errorf("%s with two nodes: %d %s", target, w.Code, w.Body)
+			}
+		}
+	}
+	_, g := newOracle(t, answers)
+	for path, status := range map[string]int{"/v1/models/m@b": http.StatusOK, "/v1/models/vec@b": http.StatusOK, "/v1/models/vec@a": http.StatusNotFound, "/v1/models/m@nobody": http.StatusNotFound} {
+		if w := local(t, g, http.MethodGet, path, ""); w.Code != status {
+			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, status)
+		}
+	}
+	for _, path := range []string{"/v1/models", "/api/tags"} {
+		if w := local(t, g, http.MethodGet, path, ""); strings.Contains(w.Body.String(), "@") {
+			t.Errorf("%s lists the nodes: %s", path, w.Body)
+		}
+	}
+}
+
+// What is wrong with the name behind a model is told so that a client that sets no headers can mend it.
+func TestNodeBehindTheModelThatCannot(t *testing.T) {
+	t.Parallel()
+	open := bus.Errorf(bus.CodeNoWorker, "node c is not there: it is lost").WithHint("leave the node open, without --node, or wait until it is back: myco swarm")
+	lacks := bus.Errorf(bus.CodeNoWorker, "node a does not have model").WithHint("myco pull x")
+	for model, tt := range map[string]struct {
+		err    error
+		status int
+		says   string
+	}{
+		"m@c":   {open, http.StatusServiceUnavailable, "Next: leave the node open, without @ and its name behind the model, or wait until it is back"},
+		"vec@a": {lacks, http.StatusNotFound, "Next: leave the node open, without @ and its name behind the model, for another has it; or myco pull x"},
+		"vec@x": {lacks, http.StatusNotFound, "model 'vec@x' not found: node a does not have model. Next: name a node behind the @, one of a, b"},
+		"no@x":  {lacks, http.StatusNotFound, "Next: myco pull x"},
+	} {
+		_, g := newOracle(t, fails(tt.err))
+		w := local(t, g, http.MethodPost, "/api/embed", `{"model":"`+model+`","input":"x"}`)
+		if says, _ := at(object(t, w), "error").(string); w.Code != tt.status || !strings.Contains(says, tt.says) {
+			t.Errorf("%s: %d %s, want %d, %s", model, w.Code, w.Body, tt.status, tt.says)
+		}
+	}
+}
+
+// The requests of a batch have no header: each may name its node, and a model that this does not have fails the batch at once.
+func TestBatchesNameTheirNodes(t *testing.T) {
+	t.Parallel()
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir())
+	const endpoint = "/v1/embeddings"
+	b := begins(t, g, key, endpoint, asks("a", endpoint, `{"model":"vec@b","input":"x"}`))
+	b = becomes(t, g, key, b["id"].(string), "completed")
+	if out := came(t, g, key, b["output_file_id"]); len(out) != 1 || o.tasks[0].Node != other || o.tasks[0].Model != "vec" {
+		t.Errorf("%v by %+v", out, o.tasks)
+	}
+	b = begins(t, g, key, endpoint, asks("a", endpoint, `{"model":"vec@a","input":"x"}`))
+	if b = becomes(t, g, key, b["id"].(string), "failed"); !strings.Contains(at(b, "errors", "data", 0, "message").(string), "vec@a") {
+		t.Errorf("%v", b)
 	}
 }

@@ -73,7 +73,7 @@ func ofWeb[T any](g *Gateway, w http.ResponseWriter, r *http.Request, f *fields,
 	}
 	t, err := bus.NewTask(typ, req)
 	if err == nil {
-		t.Node, err = g.pin(r)
+		t.Node, err = g.pin(r, "")
 	}
 	if err != nil {
 		return res, err
