@@ -84,6 +84,19 @@ func TestDialectsAcrossNodes(t *testing.T) {
 	if status != 404 || !strings.Contains(body, "model_not_found") {
 		t.Errorf("vectors of a model that is missing: %d %s", status, body)
 	}
+	// The node that is chosen answers, or nobody does.
+	for name, c := range map[string]struct {
+		model, header string
+		status        int
+	}{
+		"a": {"scripted", "a", 200}, "its id": {"scripted", string(a.id()), 200}, "behind the model": {"scripted@a", "", 200}, "both": {"scripted@a", "a", 200},
+		"without the model": {"scripted", "b", 404}, "without the model, behind it": {"scripted@b", "", 404}, "nobody": {"scripted", "nobody", 404},
+	} {
+		status, body := call(t, b, "POST", "/v1/completions", `{"model":"`+c.model+`","prompt":"<t7>"}`, noKey, func(r *http.Request) { r.Header.Set("X-Myco-Node", c.header) })
+		if status != c.status || status == 404 && !strings.Contains(body, "Next: ") {
+			t.Errorf("%s: %d %s, want %d", name, status, body, c.status)
+		}
+	}
 }
 
 // open makes a request whose answer is read as it comes.
