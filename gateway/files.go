@@ -146,7 +146,8 @@ func readForm(form *multipart.Reader, out io.Writer) (f batch.File, err error) {
 		if err != nil || why != nil {
 			return f, wrong{err: errTerm, field: "expires_after"}
 		}
-		f.Expires = time.Now().Add(keep)
+		f.Created = time.Now()
+		f.Expires = f.Created.Add(keep)
 	}
 	return f, nil
 }

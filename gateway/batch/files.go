@@ -41,8 +41,8 @@ type File struct {
 
 const filePrefix = "file-"
 
-// Create keeps a file of a user, of which content writes up to FileMost bytes and returns the name, the purpose, and when it
-// expires: after Term where that is zero. An error of content is returned as it is.
+// Create keeps a file of a user, of which content writes up to FileMost bytes and returns the name, the purpose, and since when
+// it is there and when it expires: now, and after Term, where these are zero. An error of content is returned as it is.
 func (s *Store) Create(user string, content func(io.Writer) (File, error)) (File, error) {
 	if err := s.room(user, fileLeast); err != nil {
 		return File{}, err
@@ -76,7 +76,10 @@ func (s *Store) fill(id, user string, content func(io.Writer) (File, error)) (Fi
 	if closed := out.Close(); err == nil && closed != nil {
 		err = s.failed("write a file", closed)
 	}
-	f.ID, f.User, f.Bytes, f.Created = id, user, c.n, time.Now()
+	f.ID, f.User, f.Bytes = id, user, c.n
+	if f.Created.IsZero() {
+		f.Created = time.Now()
+	}
 	if f.Expires.IsZero() {
 		f.Expires = f.Created.Add(Term)
 	}

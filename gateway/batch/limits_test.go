@@ -229,3 +229,20 @@ func TestFaultsAreShort(t *testing.T) {
 		}
 	}
 }
+
+// A file is kept for as long as was said, however slow the disk is on which it is written.
+func TestFileIsKeptFromItsCreation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), &asked{})
+		f, err := s.Create("", func(io.Writer) (batch.File, error) {
+			f := batch.File{Created: time.Now()}
+			f.Expires = f.Created.Add(time.Hour)
+			time.Sleep(time.Second)
+			return f, nil
+		})
+		if err != nil || f.Expires.Sub(f.Created) != time.Hour {
+			t.Errorf("kept for %v: %v", f.Expires.Sub(f.Created), err)
+		}
+	})
+}
