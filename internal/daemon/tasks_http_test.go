@@ -3,6 +3,8 @@ package daemon_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -56,6 +58,16 @@ func TestTasksOverHTTP(t *testing.T) {
 	})
 	if status, body = call(t, a, "GET", "/task/"+string(receipt.ID)+"/why", ""); status != 200 {
 		t.Errorf("why: %d %s", status, body)
+	}
+	// So it is with an answer that somebody waits for, whose header tells the task.
+	resp := open(t, b, "/v1/chat/completions", `{"model":"scripted","stream":true,"messages":[{"role":"user","content":"x"}]}`)
+	defer resp.Body.Close()
+	status, body = call(t, a, "DELETE", "/task/"+resp.Header.Get("X-Myco-Task"), "")
+	if status != 200 || !strings.Contains(body, `"model":"scripted:latest"`) || !strings.Contains(body, `"state":"cancelled"`) {
+		t.Errorf("cancel an answer: %d %s", status, body)
+	}
+	if rest, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(rest), `"code":"cancelled"`) {
+		t.Errorf("who waits for it hears %s, %v", rest, err)
 	}
 	if status, body = call(t, a, "DELETE", "/task/nothing", ""); status != 404 {
 		t.Errorf("cancel what nobody knows: %d %s", status, body)
