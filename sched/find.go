@@ -191,7 +191,7 @@ func later(a found, atA bus.NodeID, b found, atB bus.NodeID) bool {
 }
 
 func (f found) job() Job {
-	t := bus.Task{ID: f.Info.ID, Type: f.Key.Class, Model: f.Key.Model, Node: f.Key.Pin, Lane: f.Key.Lane, Priority: f.Key.Priority}
+	t := bus.Task{ID: f.Info.ID, Type: f.Key.Class, Model: f.Info.Model, Node: f.Key.Pin, Lane: f.Key.Lane, Priority: f.Key.Priority}
 	return Job{Task: t, Submitter: f.Info.Submitter, Custodian: f.Custodian, Accepted: f.Info.Submitted, Attempts: f.Info.Attempts}
 }
 

@@ -102,3 +102,13 @@ func TestListOfLongErrors(t *testing.T) {
 		t.Errorf("%d tasks are listed, want %d: %v", len(all), bus.MaxListed, err)
 	}
 }
+
+// Who cancels a task of another node hears its model as lists tell it, and not as its queue is called.
+func TestFoundKeepsTheModel(t *testing.T) {
+	t.Parallel()
+	task := bus.Task{ID: "x", Type: bus.TypeInference, Model: "m"}
+	f := found{Info: bus.TaskInfo{ID: task.ID, Model: task.Model}, Key: bus.KeyOf(&task)}
+	if j := f.job(); j.info(bus.StateCancelled, nil).Model != "m" || j.key() != f.Key {
+		t.Errorf("the model %q becomes %q, its key %v is %v", task.Model, j.Task.Model, f.Key, j.key())
+	}
+}
