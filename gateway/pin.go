@@ -52,7 +52,7 @@ func (g *Gateway) pin(r *http.Request, behind string) (bus.NodeID, error) {
 		case err != nil:
 			return "", err
 		case at != "" && at != n.ID:
-			return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the header %s names another node than the model does: %s", headerNode, n.Name).WithHint("name one")}
+			return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the header %s names another node than the model does: %s", headerNode, n.Name).WithHint("leave one of them out")}
 		}
 		at = n.ID
 	}
