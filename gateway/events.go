@@ -105,7 +105,7 @@ func (g *Gateway) post(w http.ResponseWriter, r *http.Request) {
 
 // postEvents runs a task, and streams what comes of it. An error is told before any of that.
 func (g *Gateway) postEvents(w http.ResponseWriter, r *http.Request) error {
-	t, err := readTask(r)
+	t, err := g.readTask(r)
 	if err != nil {
 		return err
 	}

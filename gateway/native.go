@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,14 +53,17 @@ func native(do func(*Gateway, *http.Request) (int, any, error)) handler {
 // callFor are the calls that tell a program what a command tells a person.
 var callFor = map[string]string{"myco task ls": "GET /tasks", "myco swarm": "GET /peers"}
 
+// ofCommand leaves out of a hint what flags a command has.
+var ofCommand = strings.NewReplacer(", without --node", "", " with -m", "")
+
 // failNative answers with an error.
 func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) {
 	if ended := keyEnded(r); ended != nil {
 		err = ended
 	}
 	e := bus.AsError(err)
-	if call, ok := callFor[e.Hint]; ok {
-		e = e.WithHint("%s", call)
+	if hint := cmp.Or(callFor[e.Hint], ofCommand.Replace(e.Hint)); hint != e.Hint {
+		e = e.WithHint("%s", hint)
 	}
 	if e.Code == bus.CodeInternal {
 		g.cfg.Logger.Warn("answer HTTP", "path", r.URL.Path, "err", err)
@@ -113,7 +117,7 @@ func (g *Gateway) task(r *http.Request) (int, any, error) {
 }
 
 func (g *Gateway) submit(r *http.Request) (int, any, error) {
-	t, err := readTask(r)
+	t, err := g.readTask(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -149,7 +153,7 @@ func (g *Gateway) whole(r *http.Request, t *bus.TaskInfo, last bool) error {
 }
 
 // readTask reads a task from a request's body.
-func readTask(r *http.Request) (t bus.Task, err error) {
+func (g *Gateway) readTask(r *http.Request) (t bus.Task, err error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); (err != nil || media != "application/json") && !protect.ContentType.Off() {
 		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
 	}
@@ -173,6 +177,11 @@ func readTask(r *http.Request) (t bus.Task, err error) {
 	}
 	if err := t.TakeModel(); err != nil {
 		return t, err
+	}
+	if r.Header.Get(headerNode) != "" || t.Node != "" && t.Node.Validate() != nil { // a task that waits may wait for a node that is not in the list
+		if t.Node, err = g.pin(r, string(t.Node)); err != nil {
+			return t, err
+		}
 	}
 	return t, t.Validate()
 }

@@ -36,23 +36,26 @@ func (g *Gateway) aimed(model string) (name, node string) {
 func isCalled(n bus.NodeInfo, name string) bool { return n.Name == name || string(n.ID) == name }
 
 // pin returns the node that must do what a request asks for: the one that its header X-Myco-Node names, as myco ask --node does,
-// or that it has called behind the model. It is empty where any may.
-func (g *Gateway) pin(r *http.Request, behind string) (bus.NodeID, error) {
+// or that is called within it, behind the model or as the node of a task. It is empty where any may.
+func (g *Gateway) pin(r *http.Request, within string) (bus.NodeID, error) {
 	var at bus.NodeID
-	for _, want := range []string{r.Header.Get(headerNode), behind} {
-		if want == "" {
+	for _, by := range []struct {
+		name, want string
+		code       bus.Code // where nobody is called so: what is in a task is wrong
+	}{{headerNode, r.Header.Get(headerNode), bus.CodeNotFound}, {"node", within, bus.CodeInvalid}} {
+		if by.want == "" {
 			continue
 		}
 		nodes := g.cfg.Swarm.Nodes()
-		n, err := bus.NodeNamed(nodes, want)
+		n, err := bus.NodeNamed(nodes, by.want)
 		switch {
 		case errors.Is(err, &bus.Error{Code: bus.CodeNotFound}):
-			return "", bus.Errorf(bus.CodeNotFound, "%s: this swarm has no node %q, but %s", headerNode, want, names(nodes)).
-				WithHint("name one of these, or leave the header out")
+			return "", bus.Errorf(by.code, "%s: this swarm has no node %q, but %s", by.name, by.want, names(nodes)).WithHint("name one of these, or none")
 		case err != nil:
 			return "", err
 		case at != "" && at != n.ID:
-			return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the header %s names another node than the model does: %s", headerNode, n.Name).WithHint("leave one of them out")}
+			return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the header %s names another node than the request itself, %s", headerNode, n.Name).
+				WithHint("leave one of them out")}
 		}
 		at = n.ID
 	}

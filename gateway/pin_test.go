@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestNodeIsChosen(t *testing.T) {
 		o, g := newOracle(t, answers)
 		w := local(t, g, http.MethodPost, target, ask.body, "X-Myco-Node", "nobody")
 		if says, _ := at(object(t, w), ask.text...).(string); w.Code != http.StatusNotFound || len(o.tasks) > 0 ||
-			!strings.Contains(says, `no node "nobody", but a, b, c. Next: name one of these, or leave the header out`) {
+			!strings.Contains(says, `no node "nobody", but a, b, c. Next: name one of these, or none`) {
 			t.Errorf("%s of nobody: %d %s, %d tasks", target, w.Code, w.Body, len(o.tasks))
 		}
 	}
@@ -173,5 +174,42 @@ func TestBatchesNameTheirNodes(t *testing.T) {
 	b = begins(t, g, key, endpoint, asks("a", endpoint, `{"model":"vec@a","input":"x"}`))
 	if b = becomes(t, g, key, b["id"].(string), "failed"); !strings.Contains(at(b, "errors", "data", 0, "message").(string), "vec@a") {
 		t.Errorf("%v", b)
+	}
+}
+
+// A task of the swarm's own interface names its node by its field, or by the header as others do.
+func TestNodeOfATask(t *testing.T) {
+	t.Parallel()
+	const away = "myco-222222222222" // which no list has, and a task may wait for
+	for name, tt := range map[string]struct {
+		field, header string
+		status        int
+		want          bus.NodeID
+		says          string
+	}{
+		"neither": {"", "", 200, "", ""}, "name": {"b", "", 200, other, ""}, "id": {string(other), "", 200, other, ""}, "beginning": {"ba98", "", 200, other, ""},
+		"an id of nobody here": {away, "", 200, away, ""}, "header": {"", "b", 200, other, ""}, "both": {string(other), "b", 200, other, ""},
+		"nobody":          {"nobody", "", 400, "", `node: this swarm has no node \"nobody\", but a, b, c","hint":"name one of these, or none"`},
+		"header, nobody":  {"", "nobody", 404, "", `X-Myco-Node: this swarm has no node`},
+		"each another":    {"a", "b", 400, "", "leave one of them out"},
+		"of another kind": {"7", "", 400, "", `no node \"7\"`},
+	} {
+		for _, how := range []string{"", "?durable=1", "?events=1"} {
+			o, g := newOracle(t, paris())
+			w := call(t, g, http.MethodPost, "/task"+how, `{"type":"ping","node":"`+tt.field+`"}`, "X-Myco-Node", tt.header)
+			tasks := slices.Concat(o.ran, o.enqueued, o.tasks)
+			if ok := w.Code == tt.status || w.Code == 202 && tt.status == 200; !ok || !strings.Contains(w.Body.String(), tt.says) || (len(tasks) == 1) != (tt.status == 200) {
+				t.Errorf("%s, %s: %d %s, %d tasks", name, how, w.Code, w.Body, len(tasks))
+			}
+			for _, task := range tasks {
+				if task.Node != tt.want {
+					t.Errorf("%s, %s: a task for %q", name, how, task.Node)
+				}
+			}
+		}
+	}
+	s := &swarm{err: bus.Errorf(bus.CodeNoWorker, "it is lost").WithHint("leave the node open, without --node, or wait until it is back: myco swarm")}
+	if w := call(t, newGateway(t, s), http.MethodPost, "/task", `{"type":"ping"}`); !strings.Contains(w.Body.String(), `"leave the node open, or wait until it is back: myco swarm"`) {
+		t.Errorf("a flag of a command: %s", w.Body)
 	}
 }
