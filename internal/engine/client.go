@@ -246,10 +246,10 @@ func (c *client) garbled(err error) error {
 	return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s gave an answer that cannot be read: %w", c, c.said(err)))
 }
 
-// tooLarge tells of a prompt that the model has no room for.
+// tooLarge tells of a prompt that the model has no room for, as the engine said it.
 func (c *client) tooLarge(msg string) error {
 	// Claude Code looks for "prompt is too long", and sums up the conversation.
-	return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", msg).WithHint("%s", longerContext[c.kind])
+	return bus.Errorf(bus.CodeTooLarge, "the prompt is too long for the model: %s", c.hide(msg)).WithHint("%s", longerContext[c.kind])
 }
 
 // longerContext says how to give a model a longer context, by the kind of its engine.
@@ -264,13 +264,11 @@ func (c *client) refused(resp *http.Response) error {
 	if err != nil && len(data) == 0 {
 		data = []byte(err.Error())
 	}
-	msg, kind := c.words(data)
-	if msg == "" {
-		msg = http.StatusText(resp.StatusCode)
-	}
+	said, kind := errorText(data) // it is judged by this: words that may be told can be others, and fewer
+	msg := cmp.Or(c.hide(said), http.StatusText(resp.StatusCode))
 	switch s := resp.StatusCode; {
-	case tooLong(msg, kind):
-		return c.tooLarge(msg)
+	case tooLong(said, kind):
+		return c.tooLarge(said)
 	case s == http.StatusNotFound:
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
@@ -279,11 +277,11 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w in spite of its key (status %d)", c, errRefuses, s).WithHint("%s", c.key.hint()))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s %w with status %d: %s", c, errRefuses, s, msg).WithHint("%s", c.key.hint()))
-	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(msg):
+	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(said):
 		return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could
 		return bus.Errorf(bus.CodeInvalid, "%s cannot do this: %s", c, msg)
-	case s == http.StatusInternalServerError && !noMemory(msg):
+	case s == http.StatusInternalServerError && !noMemory(said):
 		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s answered with %w: %s", c, errFailed, msg))
 	case s >= 500, s < 400: // of a proxy, say, whose engine starts
 		return bus.Retry(bus.Errorf(bus.CodeUnavailable, "%s answered with status %d: %s", c, s, msg))
@@ -296,12 +294,6 @@ var errFailed = errors.New("status 500")
 
 // String names the engine in errors, without a password that its address may hold.
 func (c *client) String() string { return c.kind + " at " + c.base.Redacted() }
-
-// words is what an engine says in the body of an error, without its key.
-func (c *client) words(data []byte) (msg, kind string) {
-	msg, kind = errorText(data)
-	return c.hide(msg), kind
-}
 
 // errorText takes the message out of an error body: Ollama's {"error": "..."},
 // OpenAI's {"error": {"message", "type"}}, or SGLang's, which has no "error" around it.

@@ -35,8 +35,11 @@ func Readers() map[string]Reader {
 	}
 }
 
-// ErrorText takes the message out of the body of an error.
-func ErrorText(data []byte) (msg, kind string) { return (&client{}).words(data) }
+// ErrorText takes the message out of the body of an error, as it is told.
+func ErrorText(data []byte) (msg, kind string) {
+	msg, kind = errorText(data)
+	return (&client{}).hide(msg), kind
+}
 
 // Continuable reports whether an answer to req may be continued.
 func Continuable(req bus.InferenceRequest, said bus.Said) bool { return continuable(req, said) }

@@ -6,8 +6,10 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // hide is what an engine says, or an error that may quote it, as it may be told: without what opens the engine, and at a
@@ -15,9 +17,6 @@ import (
 // a key would not be known for one.
 func (c *client) hide(s string) string {
 	for _, key := range c.secrets() {
-		if key == "" {
-			continue
-		}
 		for _, spelt := range spellings(key) {
 			s = strings.ReplaceAll(s, spelt, "KEY")
 		}
@@ -25,10 +24,16 @@ func (c *client) hide(s string) string {
 	return shorten(s)
 }
 
+// placeholder reports whether a key is none, or a word as people write where any key will do: ollama, none, EMPTY. It opens
+// nothing, and errors without that word would be garbled.
+func placeholder(key string) bool {
+	return len(key) < 8 && !strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsLetter(r) })
+}
+
 // secrets are what an engine has been sent to be opened: its key, those before it, which requests under way may have, and
 // what its address has.
 func (c *client) secrets() (out []string) {
-	out = c.key.all()
+	out = slices.DeleteFunc(slices.Clone(c.key.all()), placeholder)
 	if c.base == nil || c.base.User == nil {
 		return out
 	}

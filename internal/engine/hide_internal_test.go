@@ -133,3 +133,26 @@ func TestErrorsHidePasswords(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What an engine says is judged before a key is hidden in it and it is cut; a key that is only a word of people's stays in it.
+func TestErrorsAreJudgedAsTheyWereSaid(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		key, body, says string
+		code            bus.Code
+	}{
+		"a word":             {"ollama", `{"error":"ollama does not know this option"}`, "ollama does not know this option", bus.CodeInvalid},
+		"words of a limit":   {"maximum context length", `{"error":"over the maximum context length of 8"}`, "over the KEY of 8", bus.CodeTooLarge},
+		"behind what is cut": {"sk-0123", `{"error":"` + strings.Repeat("n", 300) + ` over the maximum context length"}`, "nnn...", bus.CodeTooLarge},
+	} {
+		var c *client
+		c = quoting(t, http.StatusBadRequest, func(string) string {
+			c.key.had.Store(&[]string{tt.key})
+			return tt.body
+		})
+		err := c.get(t.Context(), "/v1/models", &struct{}{})
+		if e := bus.AsError(err); e == nil || e.Code != tt.code || !strings.Contains(e.Message, tt.says) {
+			t.Errorf("%s: %v, want %s", name, err, tt.code)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 		return false, o.c.garbled(err)
 	}
 	if len(e.Error) > 0 && string(e.Error) != "null" {
-		msg, kind := o.c.words([]byte(data))
+		msg, kind := errorText([]byte(data))
 		if a.result.TTFT == 0 && tooLong(msg, kind) { // LM Studio's streams begin before it looks at the prompt
 			return false, o.c.tooLarge(msg)
 		}
