@@ -10,9 +10,12 @@ import (
 // client allows that, while the answer is that the prompt is too long. Ollama forgets by itself; other engines
 // refuse what does not fit.
 func forgetting[T any](req bus.InferenceRequest, ask func(bus.InferenceRequest) (T, error)) (T, error) {
+	if !req.Truncate {
+		return ask(req) // and keep nothing of what may be large
+	}
 	for {
 		res, err := ask(req)
-		if !req.Truncate || !isTooLong(err) {
+		if !isTooLong(err) {
 			return res, err
 		}
 		shorter, ok := olderLeftOut(req)

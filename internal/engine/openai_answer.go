@@ -63,27 +63,26 @@ const endMarker = "[DONE]"
 // /v1/completions. The request's Threads, KeepAlive, Truncate and Shift, and options of how a model is
 // loaded, are the server's own affair.
 func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	a := newAnswer(KindOpenAI, model, req, emit)
 	if req.Load { // such servers load their models by themselves
-		return a.loaded(req.KeepAlive, reasonStop), nil
+		return newAnswer(KindOpenAI, model, req, emit).loaded(req.KeepAlive, reasonStop), nil
 	}
-	resp, err := forgetting(req, func(req bus.InferenceRequest) (*http.Response, error) { //nolint:bodyclose // leave does
+	return forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
 		path, body, err := openAIBody(model, req)
 		if err != nil {
-			return nil, err
+			return bus.InferenceResult{}, err
 		}
-		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()})
+		a := newAnswer(KindOpenAI, model, req, emit)
+		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 		if refusesTemplate(err) && leaveTemplate(body, req) {
-			resp, err = o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()})
+			resp, err = o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 		}
-		return resp, modelMissing(err, o.c, model, "myco swarm")
+		if err != nil {
+			return bus.InferenceResult{}, modelMissing(err, o.c, model, "myco swarm")
+		}
+		res, err := o.read(ctx, resp.Body, a)
+		leave(resp.Body, err == nil)
+		return res, err
 	})
-	if err != nil {
-		return bus.InferenceResult{}, err
-	}
-	res, err := o.read(ctx, resp.Body, a)
-	leave(resp.Body, err == nil)
-	return res, err
 }
 
 // end hands out the calls of tools, which are whole now, and returns the result.

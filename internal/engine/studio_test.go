@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -65,5 +67,29 @@ func TestOlderStudio(t *testing.T) {
 	got, err := probe(t, s).Models(t.Context())
 	if err != nil || len(got) != 4 || got[2] != (bus.ModelInfo{Name: "text-embedding-nomic", Loaded: true, Engine: engine.KindOpenAI}) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// LM Studio begins its stream before it looks at the prompt, and says in it that this is too long: older turns are left out
+// all the same where the client allows it.
+func TestStudioForgetsTheBeginning(t *testing.T) {
+	t.Parallel()
+	var asked []int
+	s := openAI(t, func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Messages []json.RawMessage }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		if asked = append(asked, len(body.Messages)); len(body.Messages) > 5 {
+			fmt.Fprint(w, "event: error\n"+`data: {"error":{"message":"the model is loaded with context length of only 4096 tokens"}}`+"\n\n")
+			return
+		}
+		fmt.Fprint(w, event("Paris")+finish+doneEvent)
+	})
+	req := bus.InferenceRequest{Messages: long(8), Truncate: true}
+	said := ""
+	res, err := probe(t, s).Generate(t.Context(), "vllm", req, func(c bus.InferenceChunk) error { said += c.Text; return nil })
+	if err != nil || res.Text != "Paris" || said != "Paris" || !slices.Equal(asked, []int{17, 7, 3}) {
+		t.Errorf("%+v, %v, said %q, asked with %v messages", res, err, said, asked)
 	}
 }
