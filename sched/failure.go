@@ -185,7 +185,7 @@ func (n *Node) givenUp(j *Job, r *Record, why string) *bus.Error {
 	case len(fs) >= maxFailures && len(cs) < maxCrashes:
 		last := fs[len(fs)-1]
 		e = bus.Errorf(bus.CodeDead, "gave up after %d attempts in which the engine hung or failed, on %s; last: %s", len(fs), n.named(fs), last.Why)
-		try := "look into the engine's log, or ask another model: myco models"
+		try := "myco doctor on that node, or the engine's log, tells more; or ask another model: myco models"
 		if last.Hung {
 			try = "ask another model, or give engines longer: mycod --first-token-limit 10m --token-limit 2m"
 		}

@@ -123,6 +123,7 @@ func (d *Daemon) diagnoseMDNS() bus.MDNSDiagnosis {
 
 func (d *Daemon) diagnoseEngines(ctx context.Context, out *bus.Diagnosis) (err error) {
 	out.Engines, err = engine.Inspect(ctx, engineConfig(d.cfg), d.ownAddrs())
+	d.engines.Refused(out.Engines)
 	out.Demo = slices.ContainsFunc(d.engines.Models(), func(m bus.ModelInfo) bool { return m.Demo })
 	return err
 }

@@ -231,10 +231,9 @@ func TestExamine(t *testing.T) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:11434", Error: "it refuses requests", Hint: "put a key into FILE"}}
 			}, "engine", doctor.Warn, []string{"there is none: it refuses requests", "put a key into FILE"},
 		},
-		"a bad file of keys": {func(f *doctor.Facts) { f.Daemon.Engines[0].KeyFile = "line 1" }, "engine", doctor.Warn, []string{"keys cannot be used: line 1", "mend the file"}},
-		"the engine's key is in the open": {
-			func(f *doctor.Facts) { f.Daemon.Engines[0].PlainKey = true }, "engine", doctor.Warn, []string{"the key of ollama at http://127.0.0.1:11434", "unencrypted", "https"},
-		},
+		"a refused question":   {func(f *doctor.Facts) { e := &f.Daemon.Engines[0]; e.Error, e.Hint = "it refuses m", "a key" }, "engine", doctor.Fail, []string{"it refuses m", "a key"}},
+		"a bad file of keys":   {func(f *doctor.Facts) { f.Daemon.Engines[0].KeyFile = "line 1" }, "engine", doctor.Warn, []string{"keys cannot be used: line 1", "mend the file"}},
+		"a key is in the open": {func(f *doctor.Facts) { f.Daemon.Engines[0].PlainKey = true }, "engine", doctor.Warn, []string{"the key of ollama at http://127.0.0.1:11434", "unencrypted", "https"}},
 		"the engine hangs": {
 			func(f *doctor.Facts) {
 				f.Daemon.Engines = []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Error: "late", Hung: true}}

@@ -226,6 +226,9 @@ func engines(found []bus.EngineDiagnosis, demo bool, pull string) []Check {
 				"name the engine by https, or reach it over a VPN",
 			})
 		}
+		if e.Kind != "" && e.Error != "" {
+			out = append(out, Check{"engine", Fail, e.Error, e.Hint})
+		}
 		switch {
 		case e.Kind != "" && len(e.Open) > 0:
 			out = append(out, Check{"engine", OK, engineUp(e), ""})

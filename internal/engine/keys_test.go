@@ -264,7 +264,7 @@ func TestWatcherFollowsTheKey(t *testing.T) {
 			await(t, w, "with its key", hasModel("m"))
 
 			g.wants(wrongKey) // from here on
-			if a := ask(t.Context(), w, "m", "x"); !bus.IsRetry(a.err) || bus.IsRetryFew(a.err) {
+			if a := ask(t.Context(), w, "m", "x"); !bus.IsRetryFew(a.err) {
 				t.Errorf("asked with a key that is none any more: %v, want another node to try", a.err)
 			}
 			await(t, w, "with another's key", none)
@@ -283,7 +283,8 @@ func TestWatcherFollowsTheKey(t *testing.T) {
 				`try="if it wants a key: a line in ` + cfg.Keys + " (mode 0600): " + g.URL + ` KEY"`,
 				`try="put a key that it takes into a line in ` + cfg.Keys + " (mode 0600): " + g.URL + ` KEY"`,
 			} {
-				if runtime.GOOS != "windows" && strings.Count(said, want) != 1 { // there the path is quoted
+				looks := strings.ReplaceAll(said, ` model=m error="openai at `+g.URL+` refuses requests in spite of its key (status 401)" `+want, "") // the rest is of a question
+				if runtime.GOOS != "windows" && strings.Count(looks, want) != 1 {                                                                     // there the path is quoted
 					t.Errorf("the log does not say once: %s\n%s", want, said)
 				}
 			}

@@ -97,7 +97,7 @@ func TestOpenAIReasonLengthAndLongEvent(t *testing.T) {
 
 func TestOpenAIFailures(t *testing.T) {
 	t.Parallel()
-	blameless := []string{"missing model", "loading", "key wanted", "plain page"} // the request
+	blameless := []string{"missing model", "loading", "plain page"} // the request
 	for name, c := range map[string]struct {
 		chat     http.HandlerFunc
 		code     bus.Code

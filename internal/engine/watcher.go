@@ -105,6 +105,8 @@ type Watcher struct {
 	kinds   []string  // by target: of the engine that answered last; empty where none has yet
 	set     *Set      // nil until every target was looked at
 	changed chan struct{}
+
+	refusals map[asked]refusal
 }
 
 // NewWatcher makes a Watcher; nothing is asked before Run. It returns an Error with
@@ -119,7 +121,7 @@ func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		cfg: cfg, log: log, changed: make(chan struct{}),
+		cfg: cfg, log: log, changed: make(chan struct{}), refusals: map[asked]refusal{},
 		seen: make([]bool, len(urls)), members: make([]*member, len(urls)), kinds: make([]string, len(urls)),
 	}
 	for _, u := range urls {
@@ -293,6 +295,9 @@ func (w *Watcher) Models() []bus.ModelInfo {
 func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	s, _ := w.Watch()
 	res, err := s.Generate(ctx, model, req, emit)
+	if !req.Load {
+		w.heed(s, model, answers, err)
+	}
 	if bus.IsRetry(err) || req.Load {
 		w.nudge()
 	}
@@ -303,6 +308,9 @@ func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceR
 func (w *Watcher) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
 	s, _ := w.Watch()
 	res, ok, err := s.Continue(ctx, model, req, said, goesOn, emit)
+	if ok {
+		w.heed(s, model, answers, err)
+	}
 	if bus.IsRetry(err) {
 		w.nudge()
 	}
@@ -326,6 +334,7 @@ func (w *Watcher) Embedders() []bus.ModelInfo {
 func (w *Watcher) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
 	s, _ := w.Watch()
 	res, err := s.Embed(ctx, model, req)
+	w.heed(s, model, embeds, err)
 	if bus.IsRetry(err) {
 		w.nudge()
 	}
