@@ -33,6 +33,7 @@ func (s seen) citations(text string) (out []citation) {
 			continue
 		}
 		told[h.URL] = true
+		letters, counted := 0, 0 // of the text before counted
 		for from := 0; ; {
 			at := strings.Index(text[from:], h.URL)
 			if at < 0 {
@@ -43,8 +44,8 @@ func (s seen) citations(text string) (out []citation) {
 			if !endsAddress(text[from:]) {
 				continue // another page, whose address begins with this one's
 			}
-			start := utf8.RuneCountInString(text[:at])
-			out = append(out, citation{h.URL, h.Title, start, start + utf8.RuneCountInString(h.URL)})
+			letters, counted = letters+utf8.RuneCountInString(text[counted:at]), at
+			out = append(out, citation{h.URL, h.Title, letters, letters + utf8.RuneCountInString(h.URL)})
 		}
 	}
 	return out
