@@ -208,6 +208,7 @@ type anthropicPart struct {
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
 	ToolUseID string          `json:"tool_use_id"`
+	IsError   bool            `json:"is_error"`
 	// URL, Title and EncryptedContent are of what a search found, ErrorCode tells why it did not.
 	URL              string `json:"url"`
 	Title            string `json:"title"`
@@ -238,6 +239,9 @@ func (m anthropicInput) add(to []bus.Message) ([]bus.Message, error) {
 				return nil, err
 			}
 			result.ToolCallID, result.ToolName = b.ToolUseID, calledName(to, b.ToolUseID)
+			if b.IsError && !strings.Contains(strings.ToLower(result.Content), "error") { // a task has no other word for it
+				result.Content = "Error: " + result.Content
+			}
 			to = append(to, result)
 		case "web_search_tool_result", "web_fetch_tool_result": // in the middle of what the assistant said
 			if len(own) > 0 {

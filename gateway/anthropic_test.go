@@ -97,6 +97,25 @@ func TestAnthropicFields(t *testing.T) {
 	}
 }
 
+// What a tool says as it fails reaches the model as an error, once.
+func TestAnthropicResultsOfToolsThatFailed(t *testing.T) {
+	t.Parallel()
+	for result, want := range map[string]string{
+		`"content":"exit code 1","is_error":true`: "Error: exit code 1", `"is_error":true`: "Error: ", `"content":"ERROR: no","is_error":true`: "ERROR: no",
+		`"content":"ok","is_error":false`: "ok", `"content":"ok"`: "ok",
+	} {
+		o, g := newOracle(t, paris())
+		w := local(t, g, "POST", "/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{}}]},
+			{"role":"user","content":[{"type":"tool_result","tool_use_id":"c",`+result+`}]}]}`, "anthropic-version", "2023-06-01")
+		if w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if m := o.asked(t).Messages[2]; m.Role != "tool" || m.Content != want {
+			t.Errorf("%s: %+v, want %q", result, m, want)
+		}
+	}
+}
+
 // An error has the shape and the type of Anthropic's, wherever it comes from.
 func TestAnthropicErrors(t *testing.T) {
 	t.Parallel()
