@@ -16,7 +16,7 @@ import (
 
 // askCmd submits an inference task.
 type askCmd struct {
-	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it."`
+	Prompt []string `arg:"" optional:"" help:"The question; what is piped in is put below it. In a loop that reads lines, < /dev/null keeps the rest of them out of it."`
 
 	Model       string         `predictor:"model" short:"m" help:"The model that must answer (default: the swarm's choice)." placeholder:"MODEL"`
 	Node        string         `predictor:"node" help:"The node that must answer: its name, its id or the beginning of its id." placeholder:"NODE" xor:"where"`
