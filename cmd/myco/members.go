@@ -90,7 +90,7 @@ const maxToken = 64 << 10
 
 // readToken returns the token itself, or that of @FILE or of standard input.
 func readToken(ctx context.Context, arg string, stdin io.Reader) (string, error) {
-	again := "myco invite, on a node of the swarm to join"
+	again := "myco invite on a node of the swarm to join"
 	token := arg
 	switch {
 	case arg == "-":

@@ -76,6 +76,7 @@ func TestHintsNameTheDataDirectory(t *testing.T) {
 		{"swarm", "then here: " + at + "join TOKEN\n"},
 		{"swarm", "To join it: myco invite there"},
 		{"invite", "there: myco join, with"}, // on a machine that may have another
+		{"join nonsense", "try: myco invite on a node of the swarm to join"},
 		{"task show t1", at + "dead retry t1\n"},
 		{"doctor", "try: " + at + "pull gemma3:1b --node laptop\n"},
 		{"doctor --json", `"hint":"` + asJSON + `pull gemma3:1b --node laptop"`},
