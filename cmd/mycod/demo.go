@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
@@ -29,7 +31,12 @@ type demo struct {
 }
 
 // Run implements the command.
-func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
+func (c *demoCmd) Run(ctx context.Context, s streams, given *kong.Context) (err error) {
+	for _, p := range given.Path { // a node's flags may stand before any command, and behind it
+		if f := p.Flag; f != nil && !p.Resolved && f.Name != "keep" {
+			return bus.Errorf(bus.CodeInvalid, "mycod demo does not take --%s: its nodes are as they are", f.Name).WithHint("mycod demo --help")
+		}
+	}
 	root, err := os.MkdirTemp("", "mycoswarm-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)

@@ -196,7 +196,8 @@ func TestRefusals(t *testing.T) {
 		"log size":          {[]string{"--data-dir", dir, "--log-size", "-1"}, 2, "--log-size -1: want 1 to 1024"},
 		"log in a file":     {[]string{"--data-dir", dir, "--log-file", filepath.Join(file, "log")}, 1, "mycod --log-file FILE"},
 		"a file of plugins": {[]string{"--data-dir", dir, "--plugins", file}, 2, "it is no folder\ntry: mycod --plugins DIR"},
-		"no plugins":        {[]string{"--data-dir", dir, "--plugins", file + ".none", "--slots", "-1"}, 2, "the folder of plugins is not there"},         // a warning
+		"no plugins":        {[]string{"--data-dir", dir, "--plugins", file + ".none", "--slots", "-1"}, 2, "the folder of plugins is not there"}, // a warning
+		"demo with slots":   {[]string{"demo", "--slots", "2"}, 2, "does not take --slots"},
 		"no file of keys":   {[]string{"--data-dir", dir, "--engine-keys", file + ".none", "--slots", "-1"}, 2, "the file of engines' keys is not there"}, // a warning
 		"no token file":     {[]string{"--data-dir", dir, "--join", "@" + file + ".none"}, 1, file + ".none"},
 		"empty token":       {[]string{"--data-dir", dir, "--join", "-"}, 1, "myco invite"},
