@@ -42,6 +42,19 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// Ollama does not tell how many questions it answers at one time; the environment does, where both have the same.
+func TestSeveralAtATime(t *testing.T) {
+	t.Parallel()
+	for parallel, one := range map[string]bool{"": true, "1": true, "many": true, "4": false} {
+		cfg := quick(func(name string) string {
+			return map[string]string{"OLLAMA_NUM_PARALLEL": parallel, "OLLAMA_HOST": "127.0.0.1:1"}[name]
+		}, ollama(t, nil).URL)
+		if set, _ := find(t, cfg); len(set.Models()) == 0 || set.Models()[0].OneAtATime != one {
+			t.Errorf("OLLAMA_NUM_PARALLEL=%s: %+v", parallel, set.Models())
+		}
+	}
+}
+
 // An address may hold a password, which an error must not show.
 func TestAddressErrorsShowNoPassword(t *testing.T) {
 	t.Parallel()

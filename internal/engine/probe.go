@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ type Config struct {
 	// engine here has a model.
 	NoDemo bool
 	// Env reads the environment: OLLAMA_HOST says where Ollama is, as for Ollama's own
-	// client. Default os.Getenv.
+	// client, and OLLAMA_NUM_PARALLEL how many questions one on this machine answers at one time. Default os.Getenv.
 	Env func(string) string
 	// Interval is how long a Watcher waits between two looks. Default Interval.
 	Interval time.Duration
@@ -94,6 +95,13 @@ func (c Config) names(u *url.URL) bool {
 		named, err := parseAddress(raw)
 		return err == nil && named.String() == u.String()
 	})
+}
+
+// several reports whether an Ollama at u answers several questions at one time, by what is said here of those of this machine.
+// One that was started with another environment is seen to, see Speeds.
+func (c Config) several(u *url.URL) bool {
+	n, err := strconv.Atoi(c.Env("OLLAMA_NUM_PARALLEL"))
+	return err == nil && n > 1 && loopback(u.Hostname())
 }
 
 // parseAddress reads an engine's address as Ollama reads OLLAMA_HOST: the scheme,

@@ -21,6 +21,7 @@ type target struct {
 	url    *url.URL
 	key    *secret
 	named  bool   // the configuration asks for it
+	many   bool   // if it is Ollama, it answers several questions at one time, see Config.several
 	engine Engine // of the last look that found one
 	member member // valid while err is nil
 	err    error
@@ -64,6 +65,11 @@ func (t *target) models(ctx context.Context) ([]bus.ModelInfo, error) {
 		t.engine, t.bared = e, t.key.get() != "" && inTheOpen(ctx, t.url)
 	}
 	models, err := t.engine.Models(ctx)
+	if t.many && t.engine.Kind() == KindOllama {
+		for i := range models {
+			models[i].OneAtATime = false
+		}
+	}
 	return usable(models), err
 }
 
@@ -126,7 +132,7 @@ func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
 	}
 	for _, u := range urls {
 		key := &secret{file: keyFile(cfg.Keys), of: addressOf(u)}
-		w.targets = append(w.targets, &target{url: u, key: key, named: cfg.names(u), nudge: make(chan struct{}, 1)})
+		w.targets = append(w.targets, &target{url: u, key: key, named: cfg.names(u), many: cfg.several(u), nudge: make(chan struct{}, 1)})
 	}
 	if !cfg.NoDemo {
 		if w.demo, err = NewDemo(); err != nil {
