@@ -40,7 +40,8 @@ type body struct {
 type para struct {
 	style
 	b     bytes.Buffer
-	power bool // it ends with an exponent so far
+	power bool   // it ends with an exponent so far
+	sign  string // a raised sign that it ends with, perhaps of an exponent
 	link  string
 	from  int // where the link's text begins
 }
@@ -137,14 +138,20 @@ func (b *body) para() *para {
 
 func (b *body) write(s string) { b.put(s, false) }
 
-// put adds s to the paragraph. A raised number is an exponent, and what is raised behind it goes on with it.
+// put adds s to the paragraph. A raised number is an exponent, with a sign that stands before it by itself, and what is raised
+// behind it goes on with it.
 func (b *body) put(s string, raised bool) {
-	p, text := b.para(), s
-	if raised && !p.power {
-		text = markup.Raised(s)
+	p := b.para()
+	first, sign := raised && !p.power, p.sign
+	if p.sign = ""; !first {
+		p.power = raised
+	} else if text := markup.Raised(sign + s); text != sign+s {
+		p.b.Truncate(p.b.Len() - len(sign))
+		p.power, s = true, text
+	} else if strings.Contains("+-−–", s) {
+		p.sign = s
 	}
-	p.power = raised && (p.power || text != s)
-	p.b.WriteString(text)
+	p.b.WriteString(s)
 }
 
 func (b *body) start(e xml.StartElement) {

@@ -71,8 +71,10 @@ func TestDOCXExponents(t *testing.T) {
 	h := setup(t, file.Config{})
 	got, err := read(t, h, bus.FileRequest{Content: packed(t, `<document><p><r><t>10</t></r><r><rPr><vertAlign val="superscript"/></rPr><t>6</t></r><r><t> bees on the 1</t></r>`+
 		`<r><rPr><vertAlign val="superscript"/></rPr><t>st</t></r><r><t> of May, H</t></r><r><rPr><vertAlign val="subscript"/></rPr><t>2</t></r><r><t>O, 4 m</t></r><r><rPr><position val="8"/></rPr><t>2</t></r></p>`+
-		`<p><r><t>10</t></r><r><rPr><position val="8"/></rPr><t>1</t></r><r><rPr><position val="8"/></rPr><t>,</t></r><r><rPr><position val="8"/></rPr><t>2</t></r><r><tab/></r><r><rPr><position val="8"/></rPr><t>3</t></r></p></document>`)})
-	if want := "10^6 bees on the 1st of May, H2O, 4 m^2\n\n10^1,2\t^3\n"; err != nil || got.Text != want {
+		`<p><r><t>10</t></r><r><rPr><position val="8"/></rPr><t>1</t></r><r><rPr><position val="8"/></rPr><t>,</t></r><r><rPr><position val="8"/></rPr><t>2</t></r><r><tab/></r><r><rPr><position val="8"/></rPr><t>3</t></r></p>`+
+		`<p><r><t>10</t></r><r><rPr><position val="8"/></rPr><t>−</t></r><r><rPr><position val="8"/></rPr><t>6</t></r><r><t> m, Na</t></r><r><rPr><position val="8"/></rPr><t>+</t></r><r><t>9, x</t></r>`+
+		`<r><rPr><position val="8"/></rPr><t>-</t></r><r><rPr><position val="8"/></rPr><t>a</t></r><r><rPr><position val="8"/></rPr><t>1</t></r></p></document>`)})
+	if want := "10^6 bees on the 1st of May, H2O, 4 m^2\n\n10^1,2\t^3\n\n10^−6 m, Na+9, x-a^1\n"; err != nil || got.Text != want {
 		t.Errorf("got %q, error %v, want %q", got.Text, err, want)
 	}
 }
