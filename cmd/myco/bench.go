@@ -123,6 +123,9 @@ func (c *benchCmd) plan(s bus.Status) (p benchPlan, err error) {
 			return p, err
 		}
 	}
+	if len(p.nodes)+len(p.others) == 1 {
+		p.before = append(p.before, fmt.Sprintf("%s alone has %s: there is no other to measure it beside", p.nodes[0].Name, p.model))
+	}
 	if busy > 0 {
 		p.before = append(p.before, fmt.Sprintf("%s under way: the figures are of what is left beside", plural(busy, "task")))
 	}

@@ -60,9 +60,12 @@ type benchView struct {
 func (b *bench) all(ctx context.Context, p benchPlan, tell func(string, ...any)) (benchView, error) {
 	v := benchView{Model: p.model, Seconds: b.lasts.Seconds()}
 	loads := slices.Compact([]int{1, p.parallel})
-	rows := len(loads)*len(p.nodes) + 1
-	tell("%s: %s of %v each; what others ask goes first", p.model, plural(rows, "row"), b.lasts)
+	rows := len(loads) * len(p.nodes)
 	nodes := slices.Concat(p.nodes, p.others)
+	if len(nodes) > 1 { // else the swarm is that node
+		rows++
+	}
+	tell("%s: %s of %v each; what others ask goes first", p.model, plural(rows, "row"), b.lasts)
 	var failed []error
 	for i, n := range nodes { // what loads the model now does not do it while it is measured
 		tell("[%s loads the model, if it must]", n.Name)
@@ -95,6 +98,9 @@ func (b *bench) all(ctx context.Context, p benchPlan, tell func(string, ...any))
 				return v, err
 			}
 		}
+	}
+	if len(nodes) == 1 {
+		return v, nil
 	}
 	return v, measure(bus.NodeInfo{Name: "swarm"}, p.parallel)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,17 @@ func TestBenchOfANodeThatLoadsNothing(t *testing.T) {
 	})
 }
 
+// Where one node alone has the model, it is the swarm.
+func TestBenchOfOneNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{submit: serve(&benched{id: self, before: time.Second, words: 1}), now: time.Now, lasts: 3500 * time.Millisecond, model: "m"}
+		v, err := b.all(t.Context(), benchPlan{model: "m", nodes: []bus.NodeInfo{{ID: self, Name: "one"}}, parallel: 2}, func(string, ...any) {})
+		if err != nil || len(v.Rows) != 2 || v.Rows[1].Name != "one" || v.Rows[1].Parallel != 2 || strings.Contains(v.String(0), "swarm") {
+			t.Errorf("%v, %+v", err, v.Rows)
+		}
+	})
+}
+
 func TestBenchPlans(t *testing.T) {
 	has := []bus.ModelInfo{{Name: "a:latest"}}
 	s := bus.Status{Node: bus.NodeInfo{ID: self}, Nodes: []bus.NodeInfo{
@@ -208,6 +220,9 @@ func TestBenchPlans(t *testing.T) {
 				t.Errorf("nodes %s, others %s, %d at a time", list(p.nodes), list(p.others), p.parallel)
 			}
 			want := []string{"gone is lost, and not measured", "office is closed until 17:00, and not measured", "1 task under way: the figures are of what is left beside"}
+			if alone := slices.Contains(p.before, "tower alone has b: there is no other to measure it beside"); alone != (c.nodes+c.others == "tower") {
+				t.Errorf("said before: %q", p.before)
+			}
 			if diff := cmp.Diff(want, p.before); diff != "" && c.nodes != "tower" && c.others == "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
