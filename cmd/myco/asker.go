@@ -32,7 +32,10 @@ func (w swarmAsker) ask(ctx context.Context, t bus.Task, req bus.InferenceReques
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	look := func() { waits(waitsFor(ctx, w.conn, stream.Reply.ID)) }
+	look := func() {
+		why, _ := waitsFor(ctx, w.conn, stream.Reply.ID)
+		waits(why)
+	}
 	return toItsEnd(patient(stream.Chunks(), patience, look), on)
 }
 

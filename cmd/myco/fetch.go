@@ -119,7 +119,7 @@ func (a *app) fetch(ctx context.Context, conn *bus.Conn, tasks []bus.Task) []fun
 					return p
 				case <-time.After(patience):
 				}
-				if why := waitsFor(ctx, conn, t.ID); why != "" && why != told {
+				if why, _ := waitsFor(ctx, conn, t.ID); why != "" && why != told {
 					told = why
 					a.hint("[%s]", why)
 				}

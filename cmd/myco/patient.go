@@ -11,6 +11,8 @@ import (
 const (
 	// patience is how long an answer may pause before the user is told what it waits for.
 	patience = 3 * time.Second
+	// silences is how many such pauses a task that runs may make before its first word, until the user is told who has it.
+	silences = 3
 	// lookLimit is how long the daemon may take to tell it.
 	lookLimit = 2 * time.Second
 )
@@ -49,25 +51,28 @@ func patient(chunks iter.Seq2[bus.Chunk, error], pause time.Duration, look func(
 	}
 }
 
-// waitsFor tells why a task does not go on, or goes again; it is empty where it runs as it should, or has ended.
-func waitsFor(ctx context.Context, conn *bus.Conn, id bus.TaskID) string {
+// waitsFor tells why a task does not go on, or goes again; why is empty where it has ended, or runs as it should, at a node.
+func waitsFor(ctx context.Context, conn *bus.Conn, id bus.TaskID) (why string, at bus.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	info, err := conn.Task(ctx, id)
 	if err != nil || info.State.Terminal() {
-		return "" // it will be told how it ended
+		return "", "" // it will be told how it ended
 	}
-	if at := place(info); info.Warning == "" && at != "" {
-		return "waits: " + at
+	if place := place(info); info.Warning == "" && place != "" {
+		return "waits: " + place, ""
 	}
-	return info.Warning
+	return info.Warning, info.NodeID
 }
 
 // waiting returns what tells, once for each cause, why a task does not go on.
 func (p *printer) waiting(ctx context.Context, conn *bus.Conn) func() {
-	told := ""
+	told, looks := "", 0
 	return func() {
-		why := waitsFor(ctx, conn, p.task)
+		why, at := waitsFor(ctx, conn, p.task)
+		if looks++; looks >= silences && why == "" && at != "" && !p.begun && !p.thinks {
+			why = p.who(at) + " is at it, and has said nothing yet"
+		}
 		if why == "" || why == told {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,11 @@ func TestPatient(t *testing.T) {
 
 // pausesFor makes d answer a question only after it was asked twice what that waits for.
 func (d *daemon) pausesFor(why string) {
+	d.pauses(2, bus.TaskInfo{Type: bus.TypeInference, State: bus.StateQueued, Warning: why})
+}
+
+// pauses makes d answer a question only after so many looks at the task, which is info meanwhile.
+func (d *daemon) pauses(looks int, info bus.TaskInfo) {
 	inbox, asked := make(chan string, 1), make(chan struct{}, 8)
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
 		inbox <- r.Inbox
@@ -58,13 +64,14 @@ func (d *daemon) pausesFor(why string) {
 	})
 	on(d, payload(bus.VerbTask), func(r bus.TaskRequest) any {
 		asked <- struct{}{}
-		return bus.TaskInfo{ID: r.ID, Type: bus.TypeInference, State: bus.StateQueued, Warning: why}
+		info.ID = r.ID
+		return info
 	})
 	go func() {
 		ctx, cancel := context.WithTimeout(d.t.Context(), limit)
 		defer cancel()
 		to := <-inbox
-		for range 2 {
+		for range looks {
 			select {
 			case <-asked:
 			case <-ctx.Done():
@@ -82,6 +89,16 @@ func TestAskTellsWhatItWaitsFor(t *testing.T) {
 	o := d.myco("ask", "Which city?").want(t, 0, "[waits: node tower is draining]\n-- tower")
 	if o.out != "Paris it is.\n" {
 		t.Errorf("printed %q", o.out)
+	}
+}
+
+// One that a node has, and that says nothing for long, says who has it.
+func TestAskTellsWhoIsSilent(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.pauses(silences+1, bus.TaskInfo{Type: bus.TypeInference, State: bus.StateRunning, NodeID: other})
+	if o := d.myco("ask", "Which city?").want(t, 0); strings.Count(o.err, "[tower is at it, and has said nothing yet]\n") != 1 {
+		t.Error(o.err)
 	}
 }
 
