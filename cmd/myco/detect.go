@@ -31,7 +31,8 @@ type machineView struct {
 	// GPUProcesses are what uses the GPUs, the busiest first, where the driver tells.
 	GPUProcesses []node.GPUProcess `json:"gpu_processes,omitempty"`
 
-	answers bool // some model, and not the demo
+	named   []engineView // what the daemon has beside them, by an engine that was named to it
+	answers bool         // some model, and not the demo
 }
 
 // engineView is one engine of this machine.
@@ -67,7 +68,7 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 	var err error
 	m := viewMachine(profile, listEngines(ctx, f.set))
 	m.Power = node.PowerNow(ctx)
-	m.answers = m.answers || hasReal(f.models) // by an engine that was named to the daemon
+	m.addNamed(f.models)
 	m.addSpeeds(a.dataDir)
 	if m.GPUProcesses, err = node.GPUProcesses(ctx, m.GPUs); err != nil {
 		m.Problems = append(m.Problems, err.Error())
@@ -104,6 +105,23 @@ func (a *app) daemonsModels(ctx context.Context) (models []bus.ModelInfo, tells 
 // hasReal reports whether there is a model that is not the demo.
 func hasReal(models []bus.ModelInfo) bool {
 	return slices.ContainsFunc(models, func(m bus.ModelInfo) bool { return !m.Demo })
+}
+
+// addNamed adds the models of the daemon that are on none of the engines.
+func (m *machineView) addNamed(models []bus.ModelInfo) {
+	m.answers = m.answers || hasReal(models)
+	named := engineView{Kind: "of mycod --engine"}
+	for _, d := range models {
+		listed := slices.ContainsFunc(m.Engines, func(e engineView) bool {
+			return slices.ContainsFunc(e.Models, func(has bus.ModelInfo) bool { return bus.SameModel(has.Name, d.Name) })
+		})
+		if !d.Demo && !listed {
+			named.Models = append(named.Models, d)
+		}
+	}
+	if len(named.Models) > 0 {
+		m.named = []engineView{named}
+	}
 }
 
 // addSpeeds adds what the daemon of a data directory has measured, as far as it is there.
@@ -155,7 +173,7 @@ func (a *app) machine(m machineView) {
 		{"GPU", gpuLines(m.GPUs)},
 		{"disk", diskLines(m.Disks)},
 		{"network", networkLines(m)},
-		{"engine", engineLines(m.Engines)},
+		{"engine", engineLines(slices.Concat(m.Engines, m.named))},
 		{"can do", strings.Join(m.Capabilities, ", ")},
 	}
 	if m.Power == node.PowerBattery {

@@ -64,7 +64,8 @@ func TestDetectHeedsTheDaemon(t *testing.T) {
 		has := slices.Clone(nodes)
 		has[0].Models = c.models
 		d.nodes.Store(&has)
-		if o := d.myco("detect").want(t, 0, c.advice); strings.Contains(o.out, "demo: tinylm") != c.demo {
+		o := d.myco("detect").want(t, 0, c.advice)
+		if strings.Contains(o.out, "demo: tinylm") != c.demo || strings.Contains(o.out, "of mycod --engine: far\n") == (c.demo || c.models == nil) {
 			t.Errorf("%v: printed %s", c.models, o.out)
 		}
 	}
