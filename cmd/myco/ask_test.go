@@ -286,6 +286,9 @@ func TestAskOneThatDoesNotThink(t *testing.T) {
 	answers(d, bus.Chunk{Attempt: 1, Node: other, End: &end})
 	d.myco("ask", "--think", "high", "?").want(t, 2, "does not support thinking", "try: leave --think out; models that think: myco models")
 	ch := &chat{app: &app{streams: streams{interactive: true}}, s: &session{}}
+	if e := bus.AsError(ch.unpinned(bus.Errorf(bus.CodeNoWorker, "no").WithHint("ollama pull m, or name one of those above with -m"))); !strings.HasSuffix(e.Hint, "above with /model") {
+		t.Errorf("another model: %s", e.Hint)
+	}
 	if e := bus.AsError(ch.unpinned(end.Error)); !strings.Contains(e.Hint, `/think ""`) {
 		t.Errorf("in a conversation: %+v", e)
 	}

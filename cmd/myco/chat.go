@@ -229,6 +229,9 @@ func (ch *chat) told(err error) {
 func (ch *chat) unpinned(err error) error {
 	if ch.interactive {
 		err = unthinking(err, `/think "" leaves it to the model; /model lists the others`)
+		if e := bus.AsError(err); e != nil && strings.HasSuffix(e.Hint, " with -m") {
+			err = e.WithHint("%s with /model", strings.TrimSuffix(e.Hint, " with -m"))
+		}
 	}
 	if err == nil || ch.s.Node == "" {
 		return err
