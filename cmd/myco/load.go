@@ -87,7 +87,7 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 	}
 	able, kept := c.holders(nodes, status.Node.ID)
 	if len(able) == 0 {
-		return c.stays(kept)
+		return c.stays(nodes, kept)
 	}
 	v := loadView{Model: c.Model}
 	for _, n := range able {
@@ -111,10 +111,10 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 // holders are the nodes that are to let go of the model, and those that have it loaded and take no tasks at present. Where none
 // is known to have it loaded, all that have it are asked: one that was loaded a moment ago is not known yet.
 func (c *unloadCmd) holders(nodes []bus.NodeInfo, self bus.NodeID) (able, kept []bus.NodeInfo) {
-	loaded := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && inOllama(n, c.Model, true) })
+	loaded := slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && onEngine(n, engine.KindOllama, c.Model, true) })
 	for _, n := range nodes {
 		switch {
-		case !n.State.Live() || !inOllama(n, c.Model, loaded):
+		case !n.State.Live() || !onEngine(n, engine.KindOllama, c.Model, loaded):
 		case n.Takes(self, bus.TypeInference):
 			able = append(able, n)
 		case loaded:
@@ -124,9 +124,13 @@ func (c *unloadCmd) holders(nodes []bus.NodeInfo, self bus.NodeID) (able, kept [
 	return able, kept
 }
 
-// stays tells why no node has let go of the model.
-func (c *unloadCmd) stays(kept []bus.NodeInfo) error {
+// stays tells why none of nodes has let go of the model.
+func (c *unloadCmd) stays(nodes, kept []bus.NodeInfo) error {
+	other := slices.IndexFunc(nodes, func(n bus.NodeInfo) bool { return n.State.Live() && onEngine(n, engine.KindOpenAI, c.Model, true) })
 	switch {
+	case len(kept) == 0 && other >= 0:
+		return bus.Errorf(bus.CodeNotFound, "'%s' is on %s in a server that keeps its models by itself: Ollama alone lets go of one that it is told to", c.Model, nodes[other].Name).
+			WithHint("unload it in that server, or stop it")
 	case len(kept) == 0:
 		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded by an Ollama", c.Model).WithHint("myco models --loaded")
 	case kept[0].State == bus.NodeDraining: // nor from its own machine
@@ -136,11 +140,11 @@ func (c *unloadCmd) stays(kept []bus.NodeInfo) error {
 	return bus.Errorf(bus.CodeNoWorker, "%s keeps '%s': it is %s", kept[0].Name, c.Model, kept[0].Owner).WithHint("run there: myco unload %s", c.Model)
 }
 
-// inOllama reports whether a node's Ollama has a model, and where loaded is set, in memory.
-func inOllama(n bus.NodeInfo, model string, loaded bool) bool {
+// onEngine reports whether a node has a model on an engine of a kind, and where loaded is set, in memory.
+func onEngine(n bus.NodeInfo, kind, model string, loaded bool) bool {
 	for _, models := range [][]bus.ModelInfo{n.Models, n.Embedders} {
 		for _, m := range models {
-			if (m.Loaded || !loaded) && m.Engine == engine.KindOllama && bus.SameModel(m.Name, model) {
+			if (m.Loaded || !loaded) && m.Engine == kind && bus.SameModel(m.Name, model) {
 				return true
 			}
 		}

@@ -23,6 +23,10 @@ func TestUnloadWhereNobodyTakesTasks(t *testing.T) {
 	cold[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Engine: "ollama"}}
 	d.nodes.Store(&cold)
 	d.myco("unload", "gemma3:27b").want(t, 3, "model 'gemma3:27b' is not loaded by an Ollama")
+	served := slices.Clone(closed)
+	served[1].Models = []bus.ModelInfo{{Name: "gemma3:27b", Engine: "openai", Loaded: true}}
+	d.nodes.Store(&served)
+	d.myco("unload", "gemma3:27b").want(t, 3, "'gemma3:27b' is on tower in a server that keeps its models by itself", "try: unload it in that server")
 	draining := slices.Clone(closed)
 	draining[1].State, draining[1].Owner = bus.NodeDraining, nil
 	d.nodes.Store(&draining)
