@@ -275,6 +275,8 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
 	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && sentKey(resp.Request): // its words may quote a part of the key
 		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w in spite of its key (status %d)", c, errRefuses, s).WithHint("%s", c.key.hint()))
+	case s == http.StatusUnauthorized && c.kind == KindOllama && said == "unauthorized": // so it says of its models in the cloud
+		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w: for this model it needs an account of ollama.com", c, errRefuses).WithHint("where that Ollama is: ollama signin"))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w with status %d: %s", c, errRefuses, s, msg).WithHint("%s", c.key.hint()))
 	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(said):

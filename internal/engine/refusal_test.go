@@ -71,3 +71,14 @@ func TestRefusedQuestionsAreToldOf(t *testing.T) {
 		}
 	}
 }
+
+// Ollama lists models of ollama.com's before it has an account there.
+func TestOllamaWithoutItsAccount(t *testing.T) {
+	t.Parallel()
+	s := ollama(t, status(http.StatusUnauthorized, `{"error":"unauthorized","signin_url":"https://ollama.com/connect"}`))
+	a := ask(t.Context(), probe(t, s), "tinylm:latest", "x")
+	wantError(t, a.err, bus.CodeUnavailable, true, "needs an account of ollama.com")
+	if e := bus.AsError(a.err); !strings.Contains(e.Hint, "ollama signin") {
+		t.Errorf("try: %s", e.Hint)
+	}
+}
