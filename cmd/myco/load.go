@@ -59,6 +59,11 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 		return e.WithHint("%s", strings.TrimSuffix(e.Hint, " with -m")) // which is how ask is told
 	}
 	name := nameOf(status.Nodes, by)
+	at := slices.IndexFunc(status.Nodes, func(n bus.NodeInfo) bool { return n.ID == by })
+	if at >= 0 && onEngine(status.Nodes[at], engine.KindOpenAI, c.Model, false) && !onEngine(status.Nodes[at], engine.KindOpenAI, c.Model, true) {
+		return bus.Errorf(bus.CodeFailed, "'%s' is on %s in a server that loads its models by itself, when they are asked", c.Model, name).
+			WithHint("myco ask -m %s --node %s hello", bus.ShellWord(c.Model), bus.ShellWord(name))
+	}
 	if a.json {
 		a.object(loadView{Model: c.Model, Nodes: []string{name}})
 		return nil

@@ -65,3 +65,19 @@ func TestLoadTellsWhatToDo(t *testing.T) {
 	}
 	d.myco("load", "").want(t, 2, "the model's name is empty")
 }
+
+// A server with OpenAI's interface cannot be told to load a model.
+func TestLoadWhereTheServerDecides(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	for loaded, code := range map[bool]int{true: 0, false: 1} {
+		served := slices.Clone(nodes)
+		served[1].Models = []bus.ModelInfo{{Name: "qwen", Engine: "openai", Loaded: loaded}}
+		d.nodes.Store(&served)
+		answers(d, done(1, bus.InferenceResult{DoneReason: "load"}))
+		o := d.myco("load", "qwen").want(t, code)
+		if loaded != strings.Contains(o.out, "qwen is loaded on tower") || loaded == strings.Contains(o.err, "myco ask -m qwen --node tower hello") {
+			t.Errorf("loaded %v: %s%s", loaded, o.out, o.err)
+		}
+	}
+}
