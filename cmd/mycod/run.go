@@ -22,6 +22,10 @@ import (
 // envNoContext keeps the daemon from writing a context for the NATS CLI.
 const envNoContext = "MYCO_NO_NATS_CONTEXT"
 
+// envNoPhrase keeps a first start from showing the swarm's recovery phrase, where what it prints is kept: as by what runs
+// containers.
+const envNoPhrase = "MYCO_NO_PHRASE"
+
 // runFlags are those of a node.
 type runFlags struct {
 	DataDir      string         `placeholder:"DIR" group:"This node:" help:"Keys, roster and tasks (also MYCO_DATA_DIR, or as a service STATE_DIRECTORY). Default: ~/.local/state/mycoswarm."`
@@ -118,7 +122,7 @@ func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
 	if _, err := os.Stat(c.EngineKeys); c.EngineKeys != "" && errors.Is(err, fs.ErrNotExist) {
 		log.Warn("the file of engines' keys is not there: none gets a key until it is", "flag", "--engine-keys", "file", c.EngineKeys)
 	}
-	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd()})
+	d, err := daemon.New(cfg, daemon.Options{Logger: log.Logger, Out: s.out, OutIsKept: underSystemd() || os.Getenv(envNoPhrase) != ""})
 	if err != nil {
 		return c.settings.explain(err)
 	}
