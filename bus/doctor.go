@@ -38,6 +38,8 @@ type Diagnosis struct {
 	Failed       []DiagnosisFailure `json:"failed,omitempty"`
 	Plugins      []PluginInfo       `json:"plugins,omitempty"`
 	Draining     bool               `json:"draining,omitempty"` // it was told to take no more work
+	// Unconfined is why what reads pages and documents here, on Linux, is not held back. Empty: it is, or nothing does.
+	Unconfined string `json:"unconfined,omitempty"`
 	// PluginsError is why the folder of plugins cannot be read: Plugins are as they were before.
 	PluginsError *Error `json:"plugins_error,omitempty"`
 }

@@ -38,7 +38,7 @@ const maxFiles = 1024
 // Supported returns nil where Command can confine programs, and otherwise why not.
 func Supported() error {
 	if v, err := ll.LandlockGetABIVersion(); err != nil || v < 1 {
-		return errors.New("this kernel has no Landlock, or has it turned off: Linux 5.13 or later has it")
+		return errors.New("there is no Landlock here: Linux has it from 5.13 on, where it is not turned off, nor kept from a container (Docker lets it through from 20.10.18 on)")
 	}
 	return filterSupported()
 }

@@ -196,6 +196,9 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	d.startDefaultModel(ctx, up)
+	if why := d.unconfined(); why != "" {
+		d.log.Warn("what reads pages and documents here is not held back", "why", why, "safer", "mycod --no-files --no-web")
+	}
 	d.hello()
 	close(d.ready)
 	return nil

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/handlers/confine"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
@@ -23,6 +25,7 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
 		Plugins: d.plugins.list(), PluginsError: bus.AsError(d.plugins.unreadable()),
+		Unconfined:   d.unconfined(),
 		DefaultModel: missingModel(d.nodes(), d.cfg.DefaultModel),
 	}
 	var wg sync.WaitGroup
@@ -67,6 +70,17 @@ func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
 		}
 	}
 	return err
+}
+
+// unconfined is Unconfined of bus.Diagnosis.
+func (d *Daemon) unconfined() string {
+	if runtime.GOOS != "linux" || d.cfg.NoFiles && d.cfg.NoWeb {
+		return ""
+	}
+	if err := confine.Supported(); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // waitingMost bounds the tasks that are told of.

@@ -92,6 +92,7 @@ func Examine(f Facts) Report {
 		all = append(all, defaultModel(d)...)
 		all = append(all, search(d)...)
 		all = append(all, plugins(d)...)
+		all = append(all, reading(d)...)
 		all = append(all, ownersUse(d)...)
 		all = append(all, drained(d)...)
 		all = append(all, versions(d), clocks(d), queues(d))

@@ -105,6 +105,17 @@ func plugins(d bus.Diagnosis) (out []Check) {
 	return out
 }
 
+// reading tells that foreign pages and documents are read by a process that may do what mycod may.
+func reading(d bus.Diagnosis) []Check {
+	if d.Unconfined == "" {
+		return nil
+	}
+	return []Check{{
+		"documents", Warn, "what reads pages and documents here has the files and the network of mycod, where one that was made for it may reach them: " + d.Unconfined,
+		"leave these to other nodes: mycod --no-files --no-web",
+	}}
+}
+
 // logs tells where the daemon's log is, where it knows.
 func logs(d bus.Diagnosis) []Check {
 	if d.Log == "" {
