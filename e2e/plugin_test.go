@@ -29,7 +29,7 @@ func writePlugin(t *testing.T, all, name, program, more string) {
 		t.Fatal(err)
 	}
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "e2e", "-o", filepath.Join(dir, "main"), "./"+program)
-	build.Dir = root
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0") // it may run where there is no C library
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", program, err, out)
 	}
