@@ -25,8 +25,7 @@ mount --make-rprivate /
 mount -t proc proc /proc
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /dev/shm
+for dir in /run /dev/shm /var/lib; do mount -t tmpfs tmpfs $dir; done
 echo it is ready
 while :; do sleep 1000 & wait; done`
 
