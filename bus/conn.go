@@ -38,6 +38,7 @@ type Conn struct {
 	life  context.Context // of the present link; its cause tells why it ended
 	end   context.CancelCauseFunc
 	back  chan struct{} // closed when the next link is up, or none will be
+	cut   func()        // ends a dial for the next link
 	over  bool
 	calls map[*pending]struct{}
 	idle  []*nats.Subscription // inboxes of streams that ended, for the next ones
@@ -124,7 +125,7 @@ func (c *Conn) down(err error) {
 	c.end(c.gone(err))
 }
 
-// closed ends the last link.
+// closed ends the last link, and a dial for the next one.
 func (c *Conn) closed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,6 +133,10 @@ func (c *Conn) closed() {
 		return
 	}
 	c.over = true
+	c.shut()
+	if c.life.Err() != nil && c.cut != nil {
+		c.cut()
+	}
 	c.end(c.gone(nil))
 	c.life, c.end = context.WithCancelCause(context.Background()) // the last one may have ended before, for another reason
 	c.end(c.gone(nil))
@@ -177,7 +182,6 @@ func (c *Conn) NodeID() NodeID {
 // Close ends the connection. The daemon cancels the attached tasks of a closed connection.
 func (c *Conn) Close() {
 	c.closed()
-	c.shut()
 	c.dials.Wait()
 	c.nc.Load().Close()
 }
@@ -206,6 +210,15 @@ func (c *Conn) within(ctx context.Context, limit time.Duration) (context.Context
 		cancel(cause)
 		over()
 	}
+}
+
+// link returns the connection unless ctx, which bound or within made, has ended: nats.go holds its lock for as long as it
+// dials, and who asks it for anything meanwhile waits with it.
+func (c *Conn) link(ctx context.Context) (*nats.Conn, error) {
+	if ctx.Err() != nil {
+		return nil, endOf(ctx)
+	}
+	return c.nc.Load(), nil
 }
 
 // Returned waits until a daemon that went away is back. The error has CodeUnavailable where the Conn is closed, which
@@ -240,13 +253,17 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 	if err != nil {
 		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
 	}
-	if most := c.nc.Load().MaxPayload(); int64(len(body)) > most {
-		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
-	}
 	ctx, cancel := c.within(ctx, limit)
 	defer cancel(nil)
+	nc, err := c.link(ctx)
+	if err != nil {
+		return reply, err
+	}
+	if most := nc.MaxPayload(); int64(len(body)) > most {
+		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
+	}
 	defer c.pend(subject, cancel)()
-	m, err := c.nc.Load().RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
+	m, err := nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
 	if err != nil {
 		return reply, c.requestError(ctx, err)
 	}
@@ -304,7 +321,11 @@ func (c *Conn) lost(err error) *Error {
 func (c *Conn) flush(ctx context.Context) error {
 	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
-	if err := c.nc.Load().FlushWithContext(ctx); err != nil {
+	nc, err := c.link(ctx)
+	if err != nil {
+		return err
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
 		return c.requestError(ctx, err)
 	}
 	return nil

@@ -89,6 +89,34 @@ func TestCloseEndsADialUnderWay(t *testing.T) {
 	receive(t, closed, "the end of Close")
 }
 
+// A daemon that takes the connection anew, and says nothing, keeps no call, and not Close either.
+func TestNothingWaitsForADialUnderWay(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	c, log := dialLogged(t, d, bus.WithLimit(2*limit))
+	addr, came := silent(t)
+	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + addr})
+	d.stop()
+	log.wait(t, "daemon is gone")
+	receive(t, came, "the credentials")
+	ended := make(chan error, 1)
+	for name, call := range map[string]func() error{
+		"a call":     func() error { _, err := c.Ping(t.Context()); return err },
+		"a rotation": func() error { _, err := c.Rotate(t.Context()); return err },
+		"a stream":   func() error { return firstOf(c.Submit(t.Context(), bus.Task{Type: "ping"})) },
+		"the events": func() error { return firstOf(c.Watch(t.Context(), bus.EventFilter{})) },
+		"the nodes":  func() error { return firstOf(c.WatchNodes(t.Context())) },
+	} {
+		go func() { ended <- call() }()
+		wantCode(t, receive(t, ended, "the end of "+name), bus.CodeUnavailable)
+	}
+	go func() {
+		c.Close()
+		ended <- nil
+	}()
+	must(t, receive(t, ended, "the end of Close"))
+}
+
 // silent takes connections, greets, says nothing more, and tells of each client that has presented itself.
 func silent(t *testing.T) (addr string, came <-chan struct{}) {
 	t.Helper()

@@ -29,7 +29,7 @@ func (c *Conn) connect(ctx context.Context, target string) error {
 	}
 	known := make(chan struct{})
 	defer close(known)
-	s := &socket{dialer: d, first: ctx}
+	s := &socket{dialer: d, first: ctx, open: c.open}
 	stop := context.AfterFunc(ctx, s.cut)
 	nc, err := nats.Connect(target, append(c.options(known), key,
 		nats.Name(d.name), nats.SetCustomDialer(s), nats.Timeout(limit))...)
@@ -45,16 +45,17 @@ func (c *Conn) connect(ctx context.Context, target string) error {
 		return Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err)
 	}
 	s.nc.Store(nc)
-	c.begin(nc)
+	c.begin(nc, s.cut)
 	return nil
 }
 
-// begin makes nc the connection of c.
-func (c *Conn) begin(nc *nats.Conn) {
+// begin makes nc the connection of c; cut ends a dial of it.
+func (c *Conn) begin(nc *nats.Conn, cut func()) {
 	c.mu.Lock()
 	over := c.over
 	if !over {
 		c.nc.Store(nc)
+		c.cut = cut
 	}
 	c.mu.Unlock()
 	if over {
@@ -150,10 +151,11 @@ type socket struct {
 	*dialer
 	nc    atomic.Pointer[nats.Conn] // nil until the first link is up
 	first context.Context           // how long that is waited for
-	conn  atomic.Pointer[net.Conn]  // below the first link
+	open  context.Context           // how long each later one is
+	conn  atomic.Pointer[net.Conn]  // below the latest link
 }
 
-// cut ends the wait for the first link: nats.Connect knows no context.
+// cut ends the wait for a link: nats.go knows no context there.
 func (s *socket) cut() {
 	if conn := s.conn.Load(); conn != nil {
 		_ = (*conn).Close() // it may be closed already
@@ -165,7 +167,7 @@ func (s *socket) cut() {
 func (s *socket) Dial(network, address string) (net.Conn, error) {
 	ctx := s.first
 	if nc := s.nc.Load(); nc != nil {
-		ctx = context.Background()
+		ctx = s.open
 		key, err := nats.NkeyOptionFromSeed(s.creds)
 		if err == nil {
 			// nats.go calls this with the connection locked, and reads the key after.
@@ -188,8 +190,8 @@ func (s *socket) Dial(network, address string) (net.Conn, error) {
 	}
 	nd := net.Dialer{Timeout: s.limit}
 	conn, err := nd.DialContext(ctx, network, address)
-	if err != nil || s.nc.Load() != nil {
-		return conn, err
+	if err != nil {
+		return nil, err
 	}
 	if s.conn.Store(&conn); ctx.Err() != nil { // cut may have come too early for it
 		s.cut()

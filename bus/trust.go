@@ -141,7 +141,11 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
 	defer c.pend(subject, cancel)()
-	sub, err := c.nc.Load().SubscribeSync(c.nc.Load().NewInbox())
+	nc, err := c.link(ctx)
+	if err != nil {
+		return reply, err
+	}
+	sub, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
 		return reply, c.lost(err)
 	}
@@ -150,7 +154,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 			c.log.Debug("leave an inbox", "error", err)
 		}
 	}()
-	if err := c.nc.Load().PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
+	if err := nc.PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
 		return reply, c.lost(err)
 	}
 	m, err := sub.NextMsgWithContext(ctx)

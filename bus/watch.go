@@ -68,7 +68,12 @@ func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.
 		var none T
 		ctx, cancel := c.bound(ctx)
 		defer cancel(nil)
-		sub, err := c.nc.Load().SubscribeSync(subject)
+		nc, err := c.link(ctx)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		sub, err := nc.SubscribeSync(subject)
 		if err != nil {
 			yield(none, c.requestError(ctx, err))
 			return
