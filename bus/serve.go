@@ -23,7 +23,8 @@ const (
 	drainLimit = 10 * time.Second
 	// stopLimit is how long a handler may take to return once its context has ended.
 	stopLimit = 5 * time.Second
-	// leaveLimit is how long a daemon may take to hear that the program stops, and again to take its last output.
+	// leaveLimit is how long a daemon may take to answer the last offer once the program is told to stop, again to
+	// hear that it stops, and again to take its last output.
 	leaveLimit = 2 * time.Second
 )
 
@@ -178,8 +179,12 @@ func (s *served) register(ctx context.Context, offer Capability) (ServeReply, er
 		ServeRequest{Capability: offer, Program: s.program})
 }
 
-// refresh tells the daemon again and again what the handler can run, until ctx or link ends.
+// refresh tells the daemon again and again what the handler can run, until ctx or link ends. It waits for the answer to what
+// it has told: the daemon takes requests side by side, and might hear last what was withdrawn.
 func (s *served) refresh(ctx, link context.Context) error {
+	answered, over := context.WithCancel(link)
+	defer over()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveLimit, over) })()
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
 	for {
@@ -189,7 +194,7 @@ func (s *served) refresh(ctx, link context.Context) error {
 			offer = Capability{Slots: 0}
 		}
 		offer.Type = s.offer.Type
-		if _, err := s.register(ctx, offer); err != nil && ctx.Err() == nil && link.Err() == nil {
+		if _, err := s.register(answered, offer); err != nil && ctx.Err() == nil && link.Err() == nil {
 			s.c.log.Warn("offer a handler to the daemon", "type", offer.Type, "error", err)
 			if !passes(err) {
 				return err

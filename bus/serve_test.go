@@ -221,6 +221,50 @@ func TestServeDrains(t *testing.T) {
 	must(t, receive(t, s.ended, "the end of Serve"))
 }
 
+// A daemon takes requests side by side: what a program withdraws must not be overtaken by what it has offered before.
+func TestServeWithdrawsOnceItsOfferIsAnswered(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	reply, err := json.Marshal(bus.ServeReply{Jobs: jobs, Cancels: stop})
+	must(t, err)
+	answered, withdrawn, early := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
+	offers := 0
+	_, err = d.nc.Subscribe(payload(bus.VerbServe), func(m *nats.Msg) {
+		offers++
+		switch offers {
+		case 2: // its answer takes a while
+			cancel()
+			go func() {
+				select {
+				case <-withdrawn:
+				case <-time.After(500 * time.Millisecond):
+				}
+				close(answered)
+				_ = m.Respond(reply) // nobody may listen any more
+			}()
+			return
+		case 3:
+			select {
+			case <-answered:
+				early <- false
+			default:
+				early <- true
+			}
+			close(withdrawn)
+		}
+		if err := m.Respond(reply); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, err)
+	must(t, d.nc.Flush())
+	must(t, c.Serve(ctx, worker{offer: bus.Capability{Type: "echo", Slots: 1}}))
+	if receive(t, early, "the withdrawal") {
+		t.Error("it was withdrawn before the last offer was answered")
+	}
+}
+
 // A daemon that hangs does not keep a program that is told to stop.
 func TestServeLeavesADaemonThatHangs(t *testing.T) {
 	t.Parallel()
