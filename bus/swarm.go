@@ -114,7 +114,7 @@ func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 	if err != nil {
 		return nil, c.tableError(open, err)
 	}
-	w, err := kv.WatchAll(ctx)
+	w, err := kv.WatchAll(ctx) // it takes its context for the whole of the watch, and has a limit of its own to begin
 	if err != nil {
 		return nil, c.tableError(ctx, err)
 	}
@@ -125,6 +125,8 @@ func (c *Conn) tableError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return endOf(ctx)
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded): // its own limit
+		return Errorf(CodeTimeout, "the daemon did not tell of the nodes in time: %w", err).WithHint("myco doctor")
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return Errorf(CodeUnavailable, "the daemon has no table of nodes yet: %w", err).WithHint("myco swarm")
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded):
