@@ -95,7 +95,8 @@ func (p *programs) take(ctx context.Context, n *sched.Node, req bus.ServeRequest
 	}
 	first := k == nil
 	if first && len(p.kinds) >= maxOffered {
-		return reply, false, bus.Errorf(bus.CodeBusy, "programs of this machine serve %d types already", maxOffered)
+		return reply, false, bus.Errorf(bus.CodeConflict, "programs of this machine serve, or have served, %d types already: the limit", maxOffered).
+			WithHint("serve fewer types, and restart mycod, which forgets those that none serves any more")
 	}
 	if first {
 		k = &kind{d: p.d, typ: typ, offers: map[string]*offer{}}
