@@ -266,6 +266,7 @@ func (t *trust) addrsOf(id bus.NodeID) []string {
 // stillGiven returns the addresses that this node was given when it joined. They are of one node:
 // once one of them is known as that of a node which has left, dialling them is of no use.
 func stillGiven(given []string, known map[bus.NodeID][]string, members []identity.Member) []string {
+	given = slices.DeleteFunc(slices.Clone(given), undialable) // programs of before took ports that there are not
 	left := false
 	for id, addrs := range known {
 		if !slices.ContainsFunc(addrs, func(a string) bool { return slices.Contains(given, a) }) {

@@ -272,7 +272,7 @@ func TestInviteWithoutTheSwarmKeyNamesWhoHasIt(t *testing.T) {
 func TestInviteLimits(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "host")
-	for _, bad := range [][]string{nil, make([]string, 9), {""}, {"host"}, {"host:0"}, {"0.0.0.0:7423"}, {"[::]:7423"}, {":7423"}, {"a b:1"}, {"h:http"}} {
+	for _, bad := range [][]string{nil, make([]string, 9), {""}, {"host"}, {"host:0"}, {"0.0.0.0:7423"}, {"[::]:7423"}, {":7423"}, {"a b:1"}, {"h:http"}, {"h:65536"}} {
 		if _, _, err := h.Invite(bad); !errors.Is(err, identity.ErrBadInput) {
 			t.Errorf("addresses %q: %v, want ErrBadInput", bad, err)
 		}

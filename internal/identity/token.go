@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -204,8 +205,8 @@ func checkAddr(addr string) error {
 	if strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return bad("it has characters that no address has")
 	}
-	if port == "0" || port == "" || strings.Trim(port, "0123456789") != "" {
-		return bad("the port is no number above 0")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return bad("the port is no number from 1 to 65535")
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
 		return bad("it stands for every address of this machine")
