@@ -24,6 +24,9 @@ const (
 	maxFromOneSite = 32
 
 	acceptPause = 100 * time.Millisecond
+	// acceptWarn is the least time between two warnings that none can be accepted: near the limit of open files every
+	// second one may be.
+	acceptWarn = time.Minute
 )
 
 // ServeJoin answers joiners on ln until ctx ends, closes ln, and returns when all
@@ -48,7 +51,7 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 	defer wg.Wait()
 	defer cancel() // before the wait
 	room := crowd{inside: map[netip.Prefix]int{}}
-	for failing := false; ; {
+	for warned := (time.Time{}); ; {
 		conn, err := ln.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -59,17 +62,16 @@ func (s *Store) ServeJoin(ctx context.Context, ln net.Listener, fabric func(loca
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept joiners: %w", err)
 		case err != nil: // out of file descriptors, most likely, which is no reason to stop
-			if !failing {
+			if now := time.Now(); now.Sub(warned) >= acceptWarn {
 				s.log.Warn("nobody can join at the moment", "error", err)
+				warned = now
 			}
-			failing = true
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):
 			}
 			continue
 		}
-		failing = false
 		from := conn.RemoteAddr()
 		if !room.enter(from) {
 			s.log.Debug("join connection closed: too many at once", "remote", conn.RemoteAddr().String())
