@@ -36,13 +36,13 @@ const (
 // See hands m a record as if it had been heard.
 func (m *MDNS) See(txt []string, port int, addrs ...netip.Addr) { m.see(txt, port, addrs) }
 
-// Browse is one round on loopback.
-func Browse(ctx context.Context, length time.Duration) error {
+// Browse is one round on loopback, which calls seen for each record.
+func Browse(ctx context.Context, length time.Duration, seen func()) error {
 	all, err := iface.List()
 	if err != nil {
 		return err
 	}
-	return browse(ctx, iface.Choose(all, []string{Loopback}), length, func([]string, int, []netip.Addr) {})
+	return browse(ctx, iface.Choose(all, []string{Loopback}), length, func([]string, int, []netip.Addr) { seen() })
 }
 
 // ErrFlood is the error of a round that hears too much.

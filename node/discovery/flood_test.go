@@ -21,27 +21,43 @@ func TestMadeUpRecordsEndARound(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			ended := make(chan error, 1)
-			go func() { ended <- discovery.Browse(context.Background(), patience) }()
-			tick := time.NewTicker(100 * time.Millisecond) // until it listens, and all have arrived
-			defer tick.Stop()
-			for {
-				select {
-				case err := <-ended:
-					if !errors.Is(err, discovery.ErrFlood) {
-						t.Errorf("the round ended with %v, want %v", err, discovery.ErrFlood)
-					}
-					return
-				case <-tick.C:
-				}
-				for _, m := range packets {
-					b, err := m.Pack()
-					if err != nil {
-						t.Fatal(err)
-					}
-					shout(t, b)
-				}
+			go func() { ended <- discovery.Browse(context.Background(), patience, func() {}) }()
+			if err := shoutUntil(t, ended, packets); !errors.Is(err, discovery.ErrFlood) {
+				t.Errorf("the round ended with %v, want %v", err, discovery.ErrFlood)
 			}
 		})
+	}
+}
+
+// A host of containers has many addresses, and is one node all the same.
+func TestManyAddressesAreNoFlood(t *testing.T) {
+	ctx, heard := context.WithCancel(context.Background())
+	defer heard()
+	ended := make(chan error, 1)
+	go func() { ended <- discovery.Browse(ctx, patience, heard) }()
+	if err := shoutUntil(t, ended, madeUp(1, 1, 200)); err != nil || ctx.Err() == nil {
+		t.Errorf("the round ended with %v", err)
+	}
+}
+
+// shoutUntil sends packets again and again, until the round that hears them has ended.
+func shoutUntil(t *testing.T, ended <-chan error, packets []*dns.Msg) error {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond) // until it listens, and all have arrived
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+		}
+		for _, m := range packets {
+			b, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			shout(t, b)
+		}
 	}
 }
 

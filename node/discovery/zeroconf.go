@@ -107,7 +107,7 @@ func (a *announcement) stop() {
 // packet: 300 packets that somebody on the LAN made up to that end were 2 GiB.
 const (
 	maxHeard   = 4 * maxNodes // records
-	maxHeardOf = 4 * maxAddrs // addresses of one
+	maxHeardOf = 256          // addresses of one: a host of containers may have a hundred on one interface
 )
 
 // errFlood ends a round early.
