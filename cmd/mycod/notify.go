@@ -20,6 +20,11 @@ const (
 	// A watchdog hears of the daemon alivePart times in its time at least, and each question may take all
 	// of the rest: a machine whose engine uses all cores is slow, and not dead.
 	alivePart = 4
+	// A start that takes long, as the reading of a large store does, is told of every startEvery, and systemd has startMore
+	// of patience again each time; from startMost on its own TimeoutStartSec holds.
+	startEvery = 30 * time.Second
+	startMore  = 2 * time.Minute
+	startMost  = time.Hour
 )
 
 // running is what a supervisor wants of a daemon.
@@ -51,9 +56,7 @@ func newSupervisor(log *slog.Logger) *supervisor {
 
 // run tells of d until ctx ends: the daemon was told to stop, or has ended.
 func (s *supervisor) run(ctx context.Context, d running) {
-	select {
-	case <-d.Ready():
-	case <-ctx.Done():
+	if !s.starts(ctx, d) {
 		return
 	}
 	if listens, err := s.send("STATUS=answers; asking itself over its bus"); !listens {
@@ -79,6 +82,28 @@ func (s *supervisor) run(ctx context.Context, d running) {
 		case <-ctx.Done():
 			s.tell("STOPPING=1\nSTATUS=finishing what runs here")
 			return
+		}
+	}
+}
+
+// starts waits until the daemon is ready, and reports whether it is. A start that was ended for its length would take as long
+// again.
+func (s *supervisor) starts(ctx context.Context, d running) bool {
+	began := time.Now()
+	tick := time.NewTicker(startEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.Ready():
+			return true
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		took := time.Since(began).Round(time.Second)
+		s.log.Info("still starting; a large store takes a while to read", "for", took)
+		if took < startMost {
+			s.tell(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=starting, for %v", startMore.Microseconds(), took))
 		}
 	}
 }

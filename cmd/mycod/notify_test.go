@@ -94,7 +94,10 @@ func TestSupervisor(t *testing.T) {
 				}
 			}
 		}
-		heard(time.Minute, "before it is up", nil, []string{"READY", "WATCHDOG"})
+		heard(20*time.Second, "in a start as usual", nil, []string{"EXTEND"})
+		heard(40*time.Second, "before it is up", []string{"EXTEND_TIMEOUT_USEC=120000000\nSTATUS=starting, for 1m0s"}, []string{"READY", "WATCHDOG"})
+		heard(59*time.Minute, "in a long start", []string{"STATUS=starting, for 59m30s"}, []string{"for 1h"})
+		heard(time.Hour, "in a start that hangs", nil, []string{"EXTEND"})
 		d.set(false, true)
 		close(d.ready)
 		heard(time.Minute, "while it does not answer", nil, []string{"READY", "WATCHDOG"})
