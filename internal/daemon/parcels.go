@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// parcelLife is how long content waits for its next piece to be sent or fetched.
+	// parcelLife is how long content waits for its next piece to be sent or fetched, and lentLife how long what is lent waits for
+	// its first: who reads an output slowly comes to its end late.
 	parcelLife = time.Minute
+	lentLife   = 10 * time.Minute
 	// parcelRoom bounds, in bytes, what is on its way between this daemon and its programs.
 	parcelRoom = 2 * bus.MaxPayload
 )
@@ -55,7 +57,11 @@ func (p *parcels) add(b bus.Blob, data []byte, in bool) bus.Blob {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.Token = nuid.Next()
-	p.all[b.Token] = &parcel{blob: b, in: in, data: data, idle: time.AfterFunc(parcelLife, func() { p.drop(b.Token) })}
+	life := parcelLife
+	if !in {
+		life = lentLife
+	}
+	p.all[b.Token] = &parcel{blob: b, in: in, data: data, idle: time.AfterFunc(life, func() { p.drop(b.Token) })}
 	return b
 }
 
@@ -90,7 +96,7 @@ func (p *parcels) drop(token string) {
 }
 
 func errNoParcel() error {
-	return bus.Errorf(bus.CodeNotFound, "nothing is handed over under this token: it may have waited for more than %v", parcelLife)
+	return bus.Errorf(bus.CodeNotFound, "nothing is handed over under this token: it may have waited for too long")
 }
 
 // receive takes one piece from a program.

@@ -4,9 +4,35 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
+
+// Who reads an output slowly comes to its end, and to a large result, late.
+func TestALentParcelWaitsForASlowReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newParcels()
+		b, err := p.lend([]byte("result"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone, err := p.lend([]byte("nobody's"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if data, err := p.piece(b.Token, 0); err != nil || string(data) != "result" {
+			t.Errorf("%q, %v", data, err)
+		}
+		time.Sleep(2 * time.Minute)
+		if _, err := p.piece(gone.Token, 0); !errors.Is(err, &bus.Error{Code: bus.CodeNotFound}) || p.size != 0 {
+			t.Errorf("%v, and %d bytes are counted, want that what nobody fetches is gone", err, p.size)
+		}
+	})
+}
 
 // A large result is not fetched unless there is room for it.
 func TestResultHasNoRoom(t *testing.T) {
