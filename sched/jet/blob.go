@@ -27,7 +27,7 @@ const (
 	blobPatience = 30 * time.Second
 	// blobIdle is how long an upload may stay without its next piece.
 	blobIdle = time.Minute
-	// blobCalls is how many requests for pieces are answered at one time.
+	// blobCalls is how many requests for pieces are answered from the disk at one time.
 	blobCalls = 64
 )
 
@@ -180,7 +180,8 @@ func (j *Jet) askBlob(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 func (j *Jet) serveBlobs() error {
 	all := bus.SubjectBlob(j.cfg.Node, "")
 	sub, err := subscribeAll(j.fabric.nc, all+"*", func(m *nats.Msg) {
-		j.blobs.run(func() { j.answerBlob(strings.TrimPrefix(m.Subject, all), m) })
+		memory := m.Header.Get(hdrMemory) != "" || j.blobs.remembers(m.Header.Get(hdrBlob))
+		j.blobs.run(!memory, func() { j.answerBlob(strings.TrimPrefix(m.Subject, all), m) })
 	})
 	if err != nil {
 		return fmt.Errorf("answer for blobs: %w", err)

@@ -43,7 +43,7 @@ type blobs struct {
 	take func(size int64) (release func(bytes int64), err error)
 	sub  *nats.Subscription
 
-	calls chan struct{} // of requests that are being answered
+	calls chan struct{} // of requests that are being answered from the disk
 	wg    sync.WaitGroup
 
 	mu      sync.Mutex // not held while the disk is used: what is in memory does not wait for that
@@ -76,19 +76,28 @@ func openBlobs(dir string, take func(int64) (func(int64), error)) (*blobs, error
 	return &blobs{dir: dir, take: take, calls: make(chan struct{}, blobCalls), memory: map[string]memoryBlob{}, uploads: map[string]*upload{}}, nil
 }
 
-// run calls f in a goroutine of its own, once fewer than blobCalls run.
-func (b *blobs) run(f func()) {
-	b.calls <- struct{}{}
+// run calls f in a goroutine of its own, and where it uses the disk once fewer than blobCalls do.
+func (b *blobs) run(disk bool, f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		<-b.calls
 		return
 	}
 	b.wg.Go(func() {
-		defer func() { <-b.calls }()
+		if disk {
+			b.calls <- struct{}{}
+			defer func() { <-b.calls }()
+		}
 		f()
 	})
+}
+
+// remembers reports whether the blob of that name is in memory.
+func (b *blobs) remembers(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.memory[name]
+	return ok
 }
 
 // close ends what is under way; uploads leave nothing behind.
