@@ -83,6 +83,7 @@ type Daemon struct {
 	left     sync.WaitGroup // reads the output of tasks whose clients may have left
 	finds    bool           // the token of Config.Join may tell where the swarm is that this node was in before
 	changing sync.Mutex     // held while the node joins or leaves, or is put out
+	holds    error          // why copies of others' tasks are left of a swarm that this node is in no more
 	putOut   chan struct{}  // tells that the node was put out; holds one
 
 	mu      sync.Mutex

@@ -1,6 +1,10 @@
 package daemon
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +45,33 @@ func TestReadersEndWithTheDaemon(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	close(release)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// The copies that a node has kept for others of a swarm must not come to another: where they could not be deleted it joins none.
+func TestCopiesThatAreLeftKeepANodeFromJoining(t *testing.T) {
+	t.Parallel()
+	d, _, stop, ended := running(t, config.Config{NoDemoEngine: true})
+	blobs := filepath.Join(d.schedDir(), "blobs")
+	if err := errors.Join(os.Rename(blobs, blobs+".away"), os.WriteFile(blobs, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.dropCustody(t.Context()); err == nil {
+		t.Fatal("what cannot be read was deleted")
+	}
+	_, err := d.joinSwarm(t.Context(), bus.JoinRequest{Token: "myco1"})
+	if e := bus.AsError(err); e.Code != bus.CodeConflict || !strings.Contains(e.Hint, "restart") {
+		t.Errorf("%v with code %q and the hint %q", err, e.Code, e.Hint)
+	}
+	if err := errors.Join(os.Remove(blobs), os.Rename(blobs+".away", blobs), d.dropCustody(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.joinSwarm(t.Context(), bus.JoinRequest{Token: "myco1"}); bus.AsError(err).Code == bus.CodeConflict {
+		t.Errorf("once they are deleted: %v", err)
+	}
+	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

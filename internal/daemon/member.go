@@ -259,6 +259,10 @@ const joinWait = 5 * time.Second
 func (d *Daemon) joinSwarm(ctx context.Context, req bus.JoinRequest) (any, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
+	if d.holds != nil { // what its users asked would be run in the other swarm
+		return nil, bus.Errorf(bus.CodeConflict, "copies of tasks of the swarm before are still on this disk: %w", d.holds).
+			WithHint("restart mycod, which deletes them, and join then")
+	}
 	before := d.id.Swarm()
 	r, err := d.id.Join(ctx, req.Token, "")
 	if err != nil {
@@ -385,13 +389,14 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 	return bus.JoinReply{Swarm: d.swarm(), Changed: true, Phrase: phrase}, nil
 }
 
-// dropCustody deletes the copies of others' tasks from the own store.
+// dropCustody deletes the copies of others' tasks from the own store, and notes whether some are left.
 func (d *Daemon) dropCustody(ctx context.Context) error {
 	js := d.store.JetStream()
 	if js == nil {
 		return errNoMember
 	}
-	return jet.DropCustody(ctx, js, d.schedDir())
+	d.holds = jet.DropCustody(ctx, js, d.schedDir())
+	return d.holds
 }
 
 // schedDir is where the scheduler keeps its files.
