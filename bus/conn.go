@@ -11,10 +11,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/semaphore"
 )
 
 // rpcLimit is how long a daemon may take to answer one request, unless the context says less.
 const rpcLimit = 30 * time.Second
+
+// unanswered bounds, in bytes, what one Conn has asked for and has no answer to. The server cuts whoever leaves 64 MiB
+// unread, and the daemon, which reads what all programs say, is one: then none of them would have an answer.
+const unanswered = 16 << 20
 
 // Conn is a connection to the daemon of this machine. Its methods may be called concurrently.
 //
@@ -32,6 +37,7 @@ type Conn struct {
 	dials  sync.WaitGroup            // redial
 	open   context.Context           // until Close
 	shut   context.CancelFunc        // ends open
+	room   *semaphore.Weighted       // unanswered
 
 	mu    sync.Mutex
 	node  NodeID
@@ -51,7 +57,10 @@ type pending struct {
 }
 
 func newConn(d *dialer) *Conn {
-	c := &Conn{dialer: d, log: d.log, back: make(chan struct{}), calls: map[*pending]struct{}{}}
+	c := &Conn{
+		dialer: d, log: d.log, room: semaphore.NewWeighted(unanswered),
+		back: make(chan struct{}), calls: map[*pending]struct{}{},
+	}
 	c.open, c.shut = context.WithCancel(context.Background())
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c
@@ -263,14 +272,28 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
 	}
 	defer c.pend(subject, cancel)()
-	m, err := nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: body})
+	m, err := c.request(ctx, &nats.Msg{Subject: subject, Data: body})
 	if err != nil {
-		return reply, c.requestError(ctx, err)
+		return reply, err
 	}
 	if m, err = c.unfold(ctx, m); err != nil {
 		return reply, err
 	}
 	return reply, decode(m, &reply)
+}
+
+// request sends m once there is room for it, and returns its answer.
+func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	size := int64(len(m.Data))
+	if err := c.room.Acquire(ctx, size); err != nil {
+		return nil, endOf(ctx)
+	}
+	defer c.room.Release(size)
+	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, c.requestError(ctx, err)
+	}
+	return r, nil
 }
 
 // pend notes a request, to be ended where the server refuses it, until done is called.

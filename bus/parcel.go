@@ -89,9 +89,9 @@ func (c *Conn) download(ctx context.Context, b *Blob) ([]byte, error) {
 func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
-	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
+	r, err := c.request(ctx, m)
 	if err != nil {
-		return nil, c.requestError(ctx, err)
+		return nil, err
 	}
 	if r.Header.Get(HeaderError) != "" {
 		return nil, decode(r, &json.RawMessage{})
