@@ -154,8 +154,11 @@ func (c *Conn) closed() {
 
 // gone is the error of a link that was lost to err, or closed where that is nil.
 func (c *Conn) gone(err error) *Error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return Errorf(CodeUnavailable, "the connection to the daemon is closed")
+	case errors.Is(err, nats.ErrStaleConnection): // its process may be there, and another would not start beside it
+		return Errorf(CodeUnavailable, "the daemon does not answer any more: %w", err).WithHint("myco doctor")
 	}
 	return Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("%s", c.dialer.start())
 }

@@ -36,6 +36,9 @@ func TestLost(t *testing.T) {
 	if e := AsError(c.tableError(t.Context(), nats.ErrTimeout)); e.Code != CodeTimeout || e.Hint != "myco doctor" {
 		t.Errorf("a daemon that tells nothing of the nodes: %v with code %q and the hint %q", e, e.Code, e.Hint)
 	}
+	if e := c.gone(nats.ErrStaleConnection); e.Code != CodeUnavailable || e.Hint != "myco doctor" {
+		t.Errorf("a daemon that hangs: %v with code %q and the hint %q, want no other daemon started", e, e.Code, e.Hint)
+	}
 	c.down(io.EOF)
 	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed} {
 		if e := c.requestError(t.Context(), err); !errors.Is(e, io.EOF) {
