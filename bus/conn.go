@@ -19,7 +19,11 @@ const rpcLimit = 30 * time.Second
 
 // unanswered bounds, in bytes, what one Conn has asked for and has no answer to. The server cuts whoever leaves 64 MiB
 // unread, and the daemon, which reads what all programs say, is one: then none of them would have an answer.
-const unanswered = 16 << 20
+// Requests of up to small bytes, such as offers, which expire, and cancels, do not wait behind others.
+const (
+	unanswered = 16 << 20
+	small      = 16 << 10
+)
 
 // Conn is a connection to the daemon of this machine. Its methods may be called concurrently.
 //
@@ -287,11 +291,12 @@ func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subjec
 
 // request sends m once there is room for it, and returns its answer.
 func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
-	size := int64(len(m.Data))
-	if err := c.room.Acquire(ctx, size); err != nil {
-		return nil, endOf(ctx)
+	if size := int64(len(m.Data)); size > small {
+		if err := c.room.Acquire(ctx, size); err != nil {
+			return nil, endOf(ctx)
+		}
+		defer c.room.Release(size)
 	}
-	defer c.room.Release(size)
 	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return nil, c.requestError(ctx, err)

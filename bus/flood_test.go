@@ -16,6 +16,7 @@ func TestAFloodOfLargeRequestsWaits(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)
 	const tasks, most = 60, 16 << 20
+	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self} })
 	came := make(chan *nats.Msg, tasks)
 	_, err := d.nc.ChanSubscribe(payload(bus.VerbEnqueue), came)
 	must(t, err)
@@ -41,6 +42,7 @@ func TestAFloodOfLargeRequestsWaits(t *testing.T) {
 			continue
 		case <-time.After(200 * time.Millisecond): // no more come
 		}
+		check(t, bus.PingReply{NodeID: self})(c.Ping(t.Context())) // what is small waits behind none
 		for _, m := range open {
 			must(t, m.Respond([]byte(`{"accepted":true}`)))
 			answered++
