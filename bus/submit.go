@@ -28,8 +28,9 @@ const (
 //
 // The last pair holds the chunk whose End is set. Its error is nil if the task is done, and
 // otherwise what became of it: an Error with CodeFailed or the work's own code, CodeCancelled,
-// CodeExpired or CodeDead. Errors without a chunk come from the way there: CodeNoWorker and
-// CodeInvalid before the task began, CodeUnavailable when the daemon went away.
+// CodeExpired or CodeDead. Errors without a chunk come from the way there: CodeNoWorker,
+// CodeInvalid, CodeTooLarge, and CodeBusy where too many of the daemon's tasks are open, before the task
+// began; CodeUnavailable when the daemon went away, with which the task ends.
 //
 // Output of a higher attempt starts anew from Seq 0 and voids what earlier attempts said.
 // Breaking the loop, or ending ctx, cancels the task.
@@ -281,8 +282,8 @@ func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies
 // CodeConflict, as far as the nodes know that are there. Among the other errors are CodeInvalid and
 // CodeTooLarge for what Task.Validate refuses, CodeNoSpace where the daemon's disk is nearly full,
 // CodeBusy where too many of its tasks are open, and CodeUnavailable or CodeTimeout where no store
-// answered in time: then the task may have been accepted, and may be handed over again under its id. With a payload of
-// MaxInline at most that was done twice already.
+// answered in time: then the task may have been accepted, and may be handed over again under its id, which the Receipt
+// has with each error but of Validate. With a payload of MaxInline at most that was done twice already.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err
@@ -291,6 +292,15 @@ func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Rece
 	for _, o := range opts {
 		o(&req)
 	}
+	r, err := c.enqueue(ctx, req)
+	if err != nil {
+		return Receipt{ID: req.Task.ID}, err
+	}
+	return r, nil
+}
+
+// enqueue is Enqueue for a task that is valid, and has an id.
+func (c *Conn) enqueue(ctx context.Context, req EnqueueRequest) (Receipt, error) {
 	payload, err := c.handOver(ctx, &req.Task)
 	if err != nil {
 		return Receipt{}, err

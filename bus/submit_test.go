@@ -338,7 +338,7 @@ func TestEnqueueAgain(t *testing.T) {
 		})
 		r, err := conn.Enqueue(t.Context(), bus.Task{ID: c.id, Type: "ping"})
 		mu.Lock()
-		if codeOf(err) != c.want || (err == nil) != r.Accepted || err == nil && r.ID != asked[0].Task.ID || len(asked) != len(c.answers) {
+		if codeOf(err) != c.want || (err == nil) != r.Accepted || r.ID != asked[0].Task.ID || len(asked) != len(c.answers) {
 			t.Errorf("%s: %+v, %v, after %d tries", c.name, r, err, len(asked))
 		}
 		for i, a := range asked {
