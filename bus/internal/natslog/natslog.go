@@ -19,8 +19,8 @@ import (
 
 // Logger implements the Logger interface of nats-server. It never ends the process.
 //
-// Levels: a server's notices are debug lines here, its errors warnings (a peer that is away is
-// one of them); its fatal errors are the owner's to log or to return. Debug and trace lines of the server are dropped: the
+// Levels: a server's notices are debug lines here, but for that of a connection that is cut for reading too slowly, whose
+// requests have no answer; its errors are warnings (a peer that is away is one of them); its fatal errors are the owner's to log or to return. Debug and trace lines of the server are dropped: the
 // latter would show content.
 type Logger struct {
 	log     *slog.Logger
@@ -75,7 +75,13 @@ func Errors(log *slog.Logger, name string) nats.Option {
 }
 
 // Noticef implements the server's Logger.
-func (l *Logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
+func (l *Logger) Noticef(format string, v ...any) {
+	level := slog.LevelDebug
+	if strings.Contains(format, "Slow Consumer Detected") {
+		level = slog.LevelWarn
+	}
+	l.write(level, format, v)
+}
 
 // Warnf implements the server's Logger.
 func (l *Logger) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }

@@ -28,6 +28,7 @@ func TestLevels(t *testing.T) {
 	t.Parallel()
 	l, out := setup(t, slog.LevelDebug)
 	l.Noticef("ready %d", 1)
+	l.Noticef("pipe - cid:5 - Slow Consumer Detected: MaxPending of %d Exceeded", 64)
 	l.Warnf("TLS Hostname verification disabled for system %s", "x")
 	l.Warnf("slow")
 	l.Errorf("gone")
@@ -40,6 +41,7 @@ func TestLevels(t *testing.T) {
 	}
 	want := []string{
 		`level=DEBUG msg="ready 1"`,
+		`level=WARN msg="pipe - cid:5 - Slow Consumer Detected: MaxPending of 64 Exceeded"`,
 		`level=DEBUG msg="TLS Hostname verification disabled for system x"`,
 		`level=WARN msg=slow`,
 		`level=WARN msg=gone`,
