@@ -14,17 +14,6 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// rpcLimit is how long a daemon may take to answer one request, unless the context says less.
-const rpcLimit = 30 * time.Second
-
-// unanswered bounds, in bytes, what one Conn has asked for and has no answer to. The server cuts whoever leaves 64 MiB
-// unread, and the daemon, which reads what all programs say, is one: then none of them would have an answer.
-// Requests of up to small bytes, such as offers, which expire, and cancels, do not wait behind others.
-const (
-	unanswered = 16 << 20
-	small      = 16 << 10
-)
-
 // Conn is a connection to the daemon of this machine. Its methods may be called concurrently.
 //
 // A daemon that goes away ends what is under way with CodeUnavailable; the Conn finds it again
@@ -258,79 +247,6 @@ func (c *Conn) Returned(ctx context.Context) error {
 	}
 }
 
-// call makes one request to the daemon and decodes its reply into T.
-func call[T any](ctx context.Context, c *Conn, subject string, req any) (T, error) {
-	return callWithin[T](ctx, c, rpcLimit, subject, req)
-}
-
-func callWithin[T any](ctx context.Context, c *Conn, limit time.Duration, subject string, req any) (T, error) {
-	var reply T
-	body, err := Marshal(req)
-	if err != nil {
-		return reply, Errorf(CodeInvalid, "encode the request: %w", err)
-	}
-	ctx, cancel := c.within(ctx, limit)
-	defer cancel(nil)
-	nc, err := c.link(ctx)
-	if err != nil {
-		return reply, err
-	}
-	if most := nc.MaxPayload(); int64(len(body)) > most {
-		return reply, Errorf(CodeTooLarge, "the request has %d bytes, the limit is %d", len(body), most)
-	}
-	defer c.pend(subject, cancel)()
-	m, err := c.request(ctx, &nats.Msg{Subject: subject, Data: body})
-	if err != nil {
-		return reply, err
-	}
-	if m, err = c.unfold(ctx, m); err != nil {
-		return reply, err
-	}
-	return reply, decode(m, &reply)
-}
-
-// request sends m once there is room for it, and returns its answer.
-func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
-	if size := int64(len(m.Data)); size > small {
-		if err := c.room.Acquire(ctx, size); err != nil {
-			return nil, endOf(ctx)
-		}
-		defer c.room.Release(size)
-	}
-	r, err := c.nc.Load().RequestMsgWithContext(ctx, m)
-	if err != nil {
-		return nil, c.requestError(ctx, err)
-	}
-	return r, nil
-}
-
-// pend notes a request, to be ended where the server refuses it, until done is called.
-func (c *Conn) pend(subject string, cancel context.CancelCauseFunc) (done func()) {
-	p := &pending{subject: subject, cancel: cancel}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls[p] = struct{}{}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.calls, p)
-	}
-}
-
-// requestError tells why a request got no reply.
-func (c *Conn) requestError(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return endOf(ctx)
-	case errors.Is(err, nats.ErrNoResponders):
-		return Errorf(CodeUnavailable, "the daemon does not answer this request: %w", err).
-			WithHint("myco version, and compare it with: mycod --version")
-	case errors.Is(err, nats.ErrTimeout):
-		return Errorf(CodeTimeout, "the daemon did not answer: %w", err)
-	}
-	return c.lost(err)
-}
-
 // lost tells why the present link did not carry something, which failed with err. What nats.go says of a link that has ended
 // is not why; and who has closed c may learn of it in this way first.
 func (c *Conn) lost(err error) *Error {
@@ -358,21 +274,6 @@ func (c *Conn) flush(ctx context.Context) error {
 	}
 	if err := nc.FlushWithContext(ctx); err != nil {
 		return c.requestError(ctx, err)
-	}
-	return nil
-}
-
-// decode reads a reply of the daemon: an Error, or what was asked for.
-func decode(m *nats.Msg, into any) error {
-	if m.Header.Get(HeaderError) != "" {
-		e := &Error{}
-		if err := Unmarshal(m.Data, e); err != nil || e.Code == "" {
-			return Errorf(CodeInternal, "the daemon failed with status %s", m.Header.Get(HeaderError))
-		}
-		return e
-	}
-	if err := Unmarshal(m.Data, into); err != nil {
-		return Errorf(CodeInternal, "decode the daemon's reply: %w", err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -68,6 +69,25 @@ func TestCallErrors(t *testing.T) {
 	_, err = c.Status(t.Context())
 	wantCode(t, err, bus.CodeUnavailable)
 	c.Close() // again does nothing
+}
+
+// A daemon that starts listens to clients before it listens to their requests.
+func TestACallWaitsForADaemonThatStarts(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	tries := 0
+	_, err := d.nc.Subscribe(bus.SubjectRPC(self, bus.VerbPing), func(m *nats.Msg) {
+		out := &nats.Msg{Subject: m.Reply, Header: nats.Header{"Status": {"503"}}} // as the server says that nobody listens
+		if tries++; tries > 2 {
+			out = &nats.Msg{Subject: m.Reply, Data: []byte(`{"name":"a"}`)}
+		}
+		if err := d.nc.PublishMsg(out); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, err)
+	must(t, d.nc.Flush())
+	check(t, bus.PingReply{Name: "a"})(c.Ping(t.Context()))
 }
 
 func TestARefusedPublishIsForbidden(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 func TestAFloodOfLargeRequestsWaits(t *testing.T) {
 	t.Parallel()
 	d, c := setup(t)
-	const tasks, most = 60, 16 << 20
+	const tasks, most = 20, 4 << 20
 	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self} })
 	came := make(chan *nats.Msg, tasks)
 	_, err := d.nc.ChanSubscribe(payload(bus.VerbEnqueue), came)

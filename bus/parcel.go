@@ -87,6 +87,11 @@ func (c *Conn) download(ctx context.Context, b *Blob) ([]byte, error) {
 
 // piece makes one request of an upload or a download.
 func (c *Conn) piece(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	leave, err := c.enter(ctx, len(m.Data))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	ctx, cancel := c.within(ctx, rpcLimit)
 	defer cancel(nil)
 	r, err := c.request(ctx, m)
