@@ -32,7 +32,8 @@ const (
 // CodeInvalid, CodeTooLarge, and CodeBusy where too many of the daemon's tasks are open, before the task
 // began; CodeUnavailable when the daemon went away, with which the task ends.
 //
-// Output of a higher attempt starts anew from Seq 0 and voids what earlier attempts said.
+// Output of a higher attempt starts anew from Seq 0 and voids what earlier attempts said. A result over
+// MaxInline is kept for whoever reads the last chunk within 10 minutes; CodeNotFound is the error of a later one.
 // Breaking the loop, or ending ctx, cancels the task.
 func (c *Conn) Submit(ctx context.Context, t Task) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
