@@ -64,7 +64,7 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 	}
 	o.mu.Unlock()
 	o.endAll(ctx, late, func(j *Job) Final {
-		attempts := o.attempts(j)
+		attempts := o.attemptsRead(ctx, j)
 		e := o.errExpired(j.Task.ID, attempts)
 		if at, ok := o.runningAt(j.Task.ID); ok {
 			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
@@ -200,6 +200,19 @@ func (o *outbox) runningAt(id bus.TaskID) (bus.NodeID, bool) {
 func (o *outbox) attempts(j *Job) int {
 	told, _ := o.n.members.known(j.Task.ID)
 	return max(j.Attempts, told, o.n.worker.attemptOf(j.Task.ID))
+}
+
+// attemptsRead is attempts, with what the task's record says where nothing is known: no heartbeat tells of a short run.
+func (o *outbox) attemptsRead(ctx context.Context, j *Job) int {
+	n := o.attempts(j)
+	if q, ok := o.n.queue.get(); ok && n == 0 {
+		ctx, cancel := context.WithTimeout(ctx, effectWait)
+		defer cancel()
+		if r, _, err := o.n.fx.readRecord(ctx, q, j.Task.ID); err == nil {
+			n = r.Attempt
+		}
+	}
+	return n
 }
 
 // repeatCancels sends a cancel again while a heartbeat still reports the task.

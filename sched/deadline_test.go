@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -75,6 +76,34 @@ func TestExpiredAfterAnAttempt(t *testing.T) {
 				s.note("task %s had one attempt: %+v, %v", k.id, *info, info.Error)
 			}
 			s.restart(theWorker)
+		}
+	})
+}
+
+// A task that was given back at once, and finds its deadline in the queue, or is cancelled there, is told to have been tried:
+// no heartbeat has told of it.
+func TestExpiredAfterItWasGivenBack(t *testing.T) {
+	t.Parallel()
+	play(t, setup{nodes: 1, slots: 1}, func(s *swarm) {
+		s.elected()
+		for _, hand := range []func(int, script, ...option) *tracked{s.submit, s.enqueue} {
+			k := hand(0, script{Retry: everywhere}, timeout(3*time.Second))
+			if !s.until(30*time.Second, func() bool { return len(s.ends(k)) > 0 }) {
+				s.note("task %s has no end", k.id)
+				return
+			}
+			info := s.ends(k)[0].End
+			if info.State != bus.StateExpired || info.Attempts == 0 || !strings.Contains(info.Error.Message, "after attempt") {
+				s.note("task %s had attempts: %+v, %v", k.id, *info, info.Error)
+			}
+			k = hand(0, script{Retry: everywhere})
+			time.Sleep(time.Second)
+			if err := s.cancel(0, k.id); err != nil {
+				s.note("cancel: %v", err)
+			}
+			if i, err := s.nodes[0].now().node.Task(context.Background(), k.id); err != nil || i.State != bus.StateCancelled || i.Attempts == 0 {
+				s.note("task %s was tried, and cancelled: %+v, %v", k.id, i, err)
+			}
 		}
 	})
 }

@@ -386,7 +386,7 @@ func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) 
 	if f, ended := o.endedMeanwhile(ctx, &j); ended {
 		return j.info(f.State, &f), nil
 	}
-	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attempts(&j), Error: errCancelled})
+	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attemptsRead(ctx, &j), Error: errCancelled})
 	if errors.Is(err, ErrConflict) {
 		return n.Task(ctx, id)
 	}
