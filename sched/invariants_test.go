@@ -91,6 +91,18 @@ func (s *swarm) finals(k *tracked) []end {
 	return first
 }
 
+// openOnDisk reports whether a node has k on its disk, and none has its end: it runs, though its client may not know that it
+// was accepted.
+func (s *swarm) openOnDisk(k *tracked) (open bool) {
+	for _, n := range s.nodes {
+		if len(n.endsAt(k.id)) > 0 {
+			return false
+		}
+		open = open || !n.gone && slices.ContainsFunc(n.m.Kept(), func(o sched.Kept) bool { return o.Task == k.id })
+	}
+	return open
+}
+
 // sooner reports whether of two ends a is shown where the submitter is away: one that is done, and else that of fewer attempts.
 func sooner(a, b end) bool {
 	if x, y := a.State == bus.StateDone, b.State == bus.StateDone; x != y {

@@ -321,10 +321,8 @@ func (s *swarm) over() bool {
 		if k.accepted && !k.durable && !k.left && len(k.ends) == 0 {
 			return false
 		}
-		if k.accepted && k.durable {
-			if len(s.finals(k)) == 0 {
-				return false
-			}
+		if k.durable && (k.accepted && len(s.finals(k)) == 0 || !k.accepted && s.openOnDisk(k)) {
+			return false
 		}
 	}
 	return true
