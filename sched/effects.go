@@ -171,7 +171,8 @@ type Put struct {
 // Outboxes are the streams on disk that hold durable tasks and their ends: two messages a
 // task and subject at most, the first of each wins.
 type Outboxes interface {
-	// Ensure makes the outbox of submitter in custodian's store.
+	// Ensure makes the outbox of submitter in custodian's store. It asks nobody where it has made it, unless a Put there
+	// had no answer since.
 	Ensure(ctx context.Context, submitter, custodian bus.NodeID) error
 	// Put publishes once to both custodians, and returns when want stores have answered or
 	// ctx ends. first is set for the task itself, and not for its end.

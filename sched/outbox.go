@@ -65,7 +65,6 @@ type outbox struct {
 	count                 uint64
 	copies                int // of payloads and results, under way
 	lacks                 map[bus.TaskID]*lacking
-	ensured               map[bus.NodeID]bool // custodians whose store has an outbox of this node
 	cancels               map[bus.TaskID]cancelling
 	warm                  *warm // of what was submitted here
 }
@@ -138,7 +137,6 @@ func newOutbox(n *Node) *outbox {
 		standing: map[bus.TaskID]*standing{},
 		heard:    map[bus.TaskID]*heard{},
 		lacks:    map[bus.TaskID]*lacking{},
-		ensured:  map[bus.NodeID]bool{},
 		cancels:  map[bus.TaskID]cancelling{},
 		warm:     newWarm(),
 	}

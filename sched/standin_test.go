@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -56,5 +57,28 @@ func TestEndIsKeptBesideItsWorker(t *testing.T) {
 		s.restart(theSubmitter)
 		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
 		s.ranOnce("another node knew its end", k.id)
+	})
+}
+
+// A custodian comes back with an empty disk, and has lost the outboxes that others made there: they make them again, for what
+// is open and what comes.
+func TestCustodianComesBackEmpty(t *testing.T) {
+	t.Parallel()
+	play(t, parts(2), func(s *swarm) {
+		s.elected()
+		s.enqueue(theSubmitter, script{})
+		s.kill(theHost) // its custodian
+		s.nodes[theHost].m.Damage()
+		s.restart(theHost)
+		s.elected()
+		first := s.enqueue(theSubmitter, script{MS: 10})
+		time.Sleep(20 * time.Second)
+		next := s.enqueue(theSubmitter, script{MS: 10})
+		for _, k := range []*tracked{first, next} {
+			if info, err := s.nodes[theSubmitter].now().node.Task(context.Background(), k.id); info.Copies != 2 {
+				s.note("task %s is on %d disks (%v)", k.id, info.Copies, err)
+			}
+		}
+		s.handle(theHost)
 	})
 }

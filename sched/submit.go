@@ -287,22 +287,13 @@ func (o *outbox) custodian() bus.NodeID {
 
 func takesCopies(p Peer) bool { return p.State == bus.NodeReady && !p.Info.DiskFull }
 
-// ensure makes this node's outbox at a custodian, once.
+// ensure makes this node's outbox at a custodian, where it is not there.
 func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
-	o.mu.Lock()
-	ok := o.ensured[c]
-	o.mu.Unlock()
-	if ok {
-		return true
-	}
-	if err := o.n.fx.Outbox.Ensure(ctx, o.n.cfg.ID, c); err != nil {
+	err := o.n.fx.Outbox.Ensure(ctx, o.n.cfg.ID, c)
+	if err != nil {
 		o.refusals.Do(string(c)+" "+err.Error(), func() { o.n.log.Warn("make an outbox at a custodian", "custodian", c, "err", err) })
-		return false
 	}
-	o.mu.Lock()
-	o.ensured[c] = true
-	o.mu.Unlock()
-	return true
+	return err == nil
 }
 
 // Attach reads the output of a task that was submitted at this node, from chunk from on.

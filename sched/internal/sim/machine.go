@@ -51,6 +51,7 @@ type proc struct {
 	hands    *sub               // takes what is handed over, once made
 	waiting  map[string]awaited // slots, by where they wait
 	memory   map[sched.BlobID]blob
+	made     map[[2]bus.NodeID]bool // outboxes, by submitter and custodian
 }
 
 // ID returns the machine's node id.
@@ -64,7 +65,10 @@ func (m *Machine) Start() (ctx context.Context, fx sched.Effects) {
 		panic("sim: " + string(m.id) + " runs already")
 	}
 	m.starts++
-	p := &proc{net: m.net, m: m, crashed: maps.Clone(m.journal), before: maps.Clone(m.before), start: m.starts, memory: map[sched.BlobID]blob{}, joined: time.Now().Add(connectTime)}
+	p := &proc{
+		net: m.net, m: m, crashed: maps.Clone(m.journal), before: maps.Clone(m.before), start: m.starts, memory: map[sched.BlobID]blob{},
+		made: map[[2]bus.NodeID]bool{}, joined: time.Now().Add(connectTime),
+	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	m.proc, m.queues = p, map[sched.QueueID]*queue{}
 	return p.ctx, sched.Effects{Wire: p, Queues: p, Outbox: outboxes{p}, Disk: p, Blobs: p}
@@ -176,7 +180,7 @@ func (m *Machine) Kept() []sched.Kept {
 func (m *Machine) Damage() {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
-	m.kept, m.blobs = nil, map[sched.BlobID]blob{}
+	m.kept, m.blobs, m.custody = nil, map[sched.BlobID]blob{}, map[bus.NodeID]bool{}
 }
 
 // LoseJournal makes the machine forget what its last process ran, as one that lost its power may.

@@ -12,14 +12,25 @@ import (
 type outboxes struct{ *proc }
 
 func (o outboxes) Ensure(ctx context.Context, submitter, custodian bus.NodeID) error {
-	if custodian == "" || custodian == bus.NoCustodian || custodian == submitter {
+	if custodian == "" || custodian == bus.NoCustodian || custodian == submitter || o.hasMade(submitter, custodian) {
 		return nil
 	}
 	_, err := o.call(ctx, custodian, Step{Op: "Ensure"}, func(m *Machine, _ time.Time) (any, error) {
 		m.custody[submitter] = true
 		return nil, nil
 	})
+	if err == nil {
+		o.net.mu.Lock()
+		defer o.net.mu.Unlock()
+		o.made[[2]bus.NodeID{submitter, custodian}] = true
+	}
 	return err
+}
+
+func (o outboxes) hasMade(submitter, custodian bus.NodeID) bool {
+	o.net.mu.Lock()
+	defer o.net.mu.Unlock()
+	return o.made[[2]bus.NodeID{submitter, custodian}]
 }
 
 type stored struct{ ok, refused, full bool }
@@ -92,7 +103,10 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 				out.Refused++
 			}
 			continue
-		case <-ctx.Done():
+		case <-ctx.Done(): // a store that does not answer may come back empty
+			o.net.mu.Lock()
+			delete(o.made, [2]bus.NodeID{k.Submitter, k.Custodian})
+			o.net.mu.Unlock()
 		case <-o.ctx.Done():
 		}
 		break
