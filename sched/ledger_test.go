@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type script struct {
 
 	Pad  string `json:"pad,omitempty"`  // makes it too large for a message
 	Wide bool   `json:"wide,omitempty"` // its result is as large
+	Fat  int    `json:"fat,omitempty"`  // bytes in each piece of its output
 }
 
 // result is what run n returns.
@@ -245,7 +247,7 @@ func (w *worker) script(ctx context.Context, r *run, t *bus.Task, emit bus.Emit)
 			w.l.goOn(r)
 		}
 		if i < s.Chunks {
-			if err := emit(output{Run: r.n, I: i}); err != nil {
+			if err := emit(output{Run: r.n, I: i, Pad: strings.Repeat("x", s.Fat)}); err != nil {
 				return nil, "stopped", err
 			}
 		}

@@ -13,6 +13,7 @@ const (
 	streamBytes = 1 << 20                // of output kept for readers who come late
 	gapWait     = 500 * time.Millisecond // for output that is missing before the end
 	earlyMost   = 1024                   // chunks that came before their turn
+	askMost     = 30 * time.Second       // between questions for one chunk; from gapWait it doubles with each
 )
 
 // stream puts the output of a task in order at its submitter: one attempt after the other, each
@@ -31,6 +32,7 @@ type stream struct {
 	lost    bus.NodeID // who said what is before base
 	next    int        // the chunk that is due
 	early   map[int]outMsg
+	asked   question
 	chunks  []bus.Chunk // of this attempt, the last streamBytes of them
 	size    int
 	pending *Final // an end before which output is missing
@@ -89,16 +91,37 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 		s.early[m.Seq] = m
 	}
 	s.advance()
-	if s.end == nil && (s.pending != nil && s.next-s.base < s.pending.Chunks || len(s.early) > 0) {
+	lacks := s.end == nil && (s.pending != nil && s.next-s.base < s.pending.Chunks || len(s.early) > 0)
+	if lacks && (m.Final != nil || s.asked.due(s.next, now)) {
 		return s.next - s.base
 	}
 	return -1
 }
 
+// question is for the chunk that was asked for last. It may be gone: its worker sends all that comes after it each time, and no
+// piece of that is a reason to ask again.
+type question struct {
+	chunk int
+	pause time.Duration
+	after time.Time // the next question
+}
+
+func (q *question) due(chunk int, now time.Time) bool {
+	if chunk != q.chunk {
+		*q = question{chunk: chunk}
+	}
+	if now.Before(q.after) {
+		return false
+	}
+	q.pause = min(max(2*q.pause, gapWait), askMost)
+	q.after = now.Add(q.pause)
+	return true
+}
+
 // begin makes m's attempt the one that is heard. What was shown stays where it continues just that.
 func (s *stream) begin(m outMsg) {
 	empty := s.nonce == ""
-	s.run, s.nonce, s.pending, s.lost = m.Attempt, m.Nonce, nil, ""
+	s.run, s.nonce, s.pending, s.lost, s.asked = m.Attempt, m.Nonce, nil, "", question{}
 	clear(s.early)
 	switch c := m.After; {
 	case c != nil && c.Attempt == s.attempt && c.Chunks == s.next && s.next > 0:
