@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -93,4 +94,20 @@ func TestWhyNotWithTheSameBid(t *testing.T) {
 			t.Errorf("%s: Match gives %v", name, out)
 		}
 	}
+}
+
+// A worker may claim again what it was handed. Why it was chosen stays what it was, whoever reads it meanwhile.
+func TestWhyStaysWhenItIsClaimedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, q := hostOfOne(t)
+		if !h.offer(oneKey, Need{Affinity: 7}, oneJob(), func() []byte { return []byte(`{}`) }) {
+			t.Fatal("a slot waits, and the task does not go there")
+		}
+		told := h.n.choices.of("t1")
+		q.write(Claim{Task: "t1", State: bus.StateRunning, Worker: oneWorker, Attempt: 1, Key: oneKey}, []byte(`{}`))
+		if now := h.n.choices.of("t1"); len(told) != 1 || len(now) != 1 || now[0] != told[0] || told[0].warm != "" {
+			t.Errorf("%d decisions, then %d: the last by %q, which had the conversation's cache", len(told), len(now), told[0].warm)
+		}
+	})
 }

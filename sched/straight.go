@@ -14,8 +14,8 @@ import (
 // same memory, and so is the entry of its submitter.
 type straight struct {
 	job    func() []byte // its message
-	choice *chosen
-	back   bool // it is on its way into the queue
+	choice *chosen       // until it is claimed
+	back   bool          // it is on its way into the queue
 }
 
 // offer hands an attached task of this node that nobody has run straight to a slot that waits, and
@@ -99,7 +99,10 @@ func (h *host) onStraight(it *item, c Claim) {
 	it.claim, it.claimAt = c, h.n.now()
 	switch {
 	case c.State == bus.StateRunning:
-		h.chose(it, c, it.straight.choice)
+		if it.straight.choice != nil { // a worker may claim once more what it has
+			h.chose(it, c, it.straight.choice)
+			it.straight.choice = nil
+		}
 		h.sits(it, c.Worker)
 	case c.State.Terminal():
 		h.rises(it, c.State == bus.StateDone)
