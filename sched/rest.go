@@ -9,7 +9,8 @@ import (
 // opens one stirs them; this is for what they do now and then.
 const restEvery = time.Second
 
-// lookFor is how much longer the loops wait for each open task: with very many, a look takes a good part of careEvery.
+// lookFor is how much longer the loops wait for each task that they look at: with very many, a look takes a good part of
+// careEvery.
 const lookFor = 5 * time.Microsecond
 
 // pace paces a loop of the outbox.
@@ -46,8 +47,8 @@ func (o *outbox) next(ctx context.Context, p *pace, poked <-chan struct{}) bool 
 func (o *outbox) untilLook() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	open := len(o.entries) + len(o.keptOpen)
-	o.resting = open+len(o.heard)+len(o.standing)+len(o.cancels) == 0 && !o.tailWaits()
+	open := len(o.entries) + len(o.keptOpen) + len(o.heard) + len(o.standing) + len(o.cancels)
+	o.resting = open == 0 && !o.tailWaits()
 	if o.resting {
 		return restEvery
 	}

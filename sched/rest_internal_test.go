@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,6 +91,20 @@ func TestOutboxRests(t *testing.T) {
 				cancel()
 			})
 		})
+	}
+}
+
+// A look takes as long as there is something to look at: ends that wait for a custodian which is away for weeks, too.
+func TestLooksLessOftenAtVeryMany(t *testing.T) {
+	t.Parallel()
+	q := &quiet{}
+	o := q.node().outbox
+	const many = 50_000
+	for i := range many {
+		o.standing[bus.TaskID(strconv.Itoa(i))] = &standing{}
+	}
+	if d := o.untilLook(); d != many*lookFor {
+		t.Errorf("with %d ends to hand back it looks after %v, want %v", many, d, many*lookFor)
 	}
 }
 
