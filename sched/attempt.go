@@ -25,7 +25,6 @@ var (
 	errCancelled     = bus.Errorf(bus.CodeCancelled, "cancelled by its submitter")
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
 	errSubmitterLost = bus.Errorf(bus.CodeCancelled, "its submitter is not heard here: it is gone, or behind a link that is down")
-	errSuperseded    = bus.Errorf(bus.CodeSuperseded, "another attempt finished first")
 	errTooLate       = errors.New("its deadline passed before it began")
 	errDeadline      = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran")
 )
@@ -289,7 +288,6 @@ func (w *worker) handle(ctx context.Context, p *pool, a *attempt) (result any, e
 // is cancelled, or stopped otherwise: a large result may take minutes to get where it is shown from.
 func (w *worker) conclude(ctx, hctx context.Context, a *attempt, result any, err error) {
 	f := Final{State: bus.StateDone}
-	var e *bus.Error
 	switch {
 	case err == nil:
 		if f.Result, err = encodeResult(result); err != nil {
@@ -300,10 +298,6 @@ func (w *worker) conclude(ctx, hctx context.Context, a *attempt, result any, err
 		}
 	case ctx.Err() != nil: // this daemon ends; another worker takes over
 		w.release(context.WithoutCancel(ctx), a, "worker stops")
-		return
-	case errors.Is(err, errSuperseded):
-		a.result = bus.EventSuperseded
-		w.ack(a.ack())
 		return
 	case errors.Is(err, bus.ErrStalled), bus.IsRetry(err):
 		if bus.IsRetryFew(err) {
@@ -321,8 +315,7 @@ func (w *worker) conclude(ctx, hctx context.Context, a *attempt, result any, err
 	case errors.Is(err, errDeadline):
 		f.State, f.Error = bus.StateExpired, bus.AsError(err)
 	default:
-		e = bus.AsError(err)
-		f.State, f.Error = bus.StateFailed, e
+		f.State, f.Error = bus.StateFailed, bus.AsError(err)
 	}
 	if f.Error != nil {
 		c := *f.Error

@@ -4,9 +4,7 @@ package sched
 type Load struct {
 	// CPUPercent and GPUPercent are utilisation by anybody, 0 to 100.
 	CPUPercent, GPUPercent float64
-	// MemoryPercent is main memory in use, 0 to 100.
-	MemoryPercent float64
-	Slots, Busy   int
+	Slots, Busy            int
 	// Loaded tells that a model of the class is loaded; GPU that the node has one.
 	Loaded, GPU bool
 	// Demo tells that the node has only the demo model.

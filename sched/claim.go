@@ -49,7 +49,8 @@ type Action struct {
 	Crashes []Crash
 	// Failures are those that count.
 	Failures []Failure
-	Why      string
+	// Why tells why the task is held back, or buried.
+	Why string
 	// Unsure is set where a task is held back that would be dead, if its worker had crashed there.
 	Unsure *Crash
 	// Ask tells to ask the others for the task's end first: an attempt of it neither crashed nor was given
@@ -115,11 +116,10 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 		a.Crashes, a.Failures = mergeCrashes(rec.Crashes, a.Crashes), mergeFailures(rec.Failures, a.Failures)
 		switch {
 		case rec.State.Terminal():
-			return Action{Kind: Finish, Why: "already " + string(rec.State)}
+			return Action{Kind: Finish}
 		case rec.Seq != d.Seq && rec.Seq != 0 && rec.State != bus.StateQueued:
-			return Action{Kind: Skip, Why: "a second copy of what runs"}
+			return Action{Kind: Skip}
 		}
-		a.Why = "the lease of " + string(rec.Worker) + " lapsed"
 	} else if s.RunningAt != "" {
 		return Action{Kind: HoldBack, Why: "runs on " + string(s.RunningAt)}
 	}
@@ -131,9 +131,9 @@ func OnDelivery(rec *Record, d Delivery, j *Job, s Sighting, now time.Time) Acti
 	}
 	switch {
 	case s.Unseen:
-		a.Kind, a.Why = Abandon, "its submitter is gone"
+		a.Kind = Abandon
 	case j.expired(now):
-		a.Kind, a.Why = Expire, "its deadline passed"
+		a.Kind = Expire
 	case len(a.Crashes) >= maxCrashes && !protect.Bury.Off():
 		a.Kind, a.Why = Bury, "it ended with its worker too often"
 	case len(a.Failures) >= maxFailures:
@@ -160,7 +160,7 @@ func (w *worker) claim(ctx context.Context, a *attempt) Action {
 			return Action{Kind: HoldBack, Why: err.Error()}
 		}
 		w.settle(ctx, a, f)
-		return Action{Kind: Finish, Why: "ended: " + string(f.State)}
+		return Action{Kind: Finish}
 	}
 	if a.stands(act) {
 		return act
