@@ -67,31 +67,22 @@ func (n *Node) abreast(answered map[bus.NodeID]bool) bool {
 // suspended. Everybody who was there before is asked for that, for what is heard of them at first may be as old as the
 // gap. After it this node is host only where it is still followed.
 func (w *worker) endedAsleep(ctx context.Context, a *attempt) bool {
-	for a.job.Durable() && ctx.Err() == nil && w.n.wokeLately(a.began) {
-		f, ended, answered := w.n.rounds.ask(ctx, a.job.Task.ID)
-		if ended {
-			w.settle(ctx, a, f)
-			return true
-		}
-		if w.n.abreast(answered) {
-			return false
-		}
+	f, ended := w.n.endedMeanwhile(ctx, a.job, a.began)
+	if ended {
+		w.settle(ctx, a, f)
 	}
-	return false
+	return ended
 }
 
-// endedMeanwhile is endedAsleep for a task that a client ends here.
-func (o *outbox) endedMeanwhile(ctx context.Context, j *Job) (Final, bool) {
-	for j.Durable() && ctx.Err() == nil && o.n.wokeLately(time.Time{}) {
-		f, ended, answered := o.n.rounds.ask(ctx, j.Task.ID)
-		if ended {
-			return f, true
-		}
-		if o.n.abreast(answered) {
+// endedMeanwhile returns the end of a durable task that another has written, where this process woke from a gap after t.
+func (n *Node) endedMeanwhile(ctx context.Context, j *Job, t time.Time) (f Final, ended bool) {
+	for j.Durable() && ctx.Err() == nil && n.wokeLately(t) {
+		var answered map[bus.NodeID]bool
+		if f, ended, answered = n.rounds.ask(ctx, j.Task.ID); ended || n.abreast(answered) {
 			break
 		}
 	}
-	return Final{}, false
+	return f, ended
 }
 
 // rounds asks all nodes for the ends of tasks, with one question for all that wait, and the next retryWait after its answers:
@@ -150,7 +141,7 @@ func (r *rounds) run() {
 		ctx, cancel := context.WithTimeout(context.Background(), syncWithin)
 		var mu sync.Mutex // the question may be asked in parts
 		var err error
-		now.answered, err = r.n.syncOf(ctx, now.ids, func(f Final) {
+		now.answered, err = r.n.sync(ctx, now.ids, func(f Final) {
 			mu.Lock()
 			defer mu.Unlock()
 			now.ended[f.Task] = f

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -207,7 +208,7 @@ func canHave(key *bus.Key, need *Need, seat *Seat) (m *bus.ModelInfo, not string
 		return nil, "its mycod is too old for queues by user"
 	}
 	if seat.Info.ClosedTo(need.From, key.Class) {
-		return nil, "its owner keeps it: " + orOwner(seat.Info.Owner.Why)
+		return nil, "its owner keeps it: " + cmp.Or(seat.Info.Owner.Why, "it takes no work of others")
 	}
 	switch m = modelFor(key, seat.Info); {
 	case !slices.Contains(seat.Info.Types, key.Class):
@@ -243,13 +244,6 @@ func isModel(name, canonical string) bool {
 		return name == canonical
 	}
 	return len(name) < len(canonical) && canonical[:len(name)] == name && bus.SameModel(name, canonical)
-}
-
-func orOwner(why string) string {
-	if why == "" {
-		return "it takes no work of others"
-	}
-	return why
 }
 
 // modelWork is how long the prompt takes to read and the beginning of the answer to write.

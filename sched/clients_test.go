@@ -67,7 +67,7 @@ func (s *swarm) enqueue(i int, sc script, opts ...option) *tracked {
 	if err != nil || !alive {
 		return k
 	}
-	if out, err := p.node.Attach(t.ID, 0); err == nil {
+	if out, err := p.node.AttachAt(t.ID, 0, 0); err == nil {
 		s.wg.Go(func() { s.read(k, p, out) })
 	} else {
 		s.note("attach to %s: %v", t.ID, err)

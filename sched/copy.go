@@ -59,19 +59,26 @@ func (o *outbox) copyPayload(ctx context.Context, j *Job, c bus.NodeID) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, carryLimit)
 	defer cancel()
-	hctx, enough := context.WithTimeout(ctx, effectWait)
-	err := o.n.fx.HasBlob(hctx, c, id)
-	enough()
-	if errors.Is(err, ErrNotFound) {
-		var data []byte
-		if data, _, err = o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian)); err == nil {
-			err = o.n.putBlob(ctx, c, id, false, data)
-		}
-	}
+	err := o.n.copyBlob(ctx, id, c, j.Submitter, j.Custodian)
 	if err != nil {
 		o.n.log.Warn("copy a payload to a new custodian", "task", id.Task, "custodian", c, "err", err)
 	}
 	return err == nil
+}
+
+// copyBlob puts a blob on the disk of a node, unless it is there. from are those that should have it.
+func (n *Node) copyBlob(ctx context.Context, id BlobID, to bus.NodeID, from ...bus.NodeID) error {
+	hctx, enough := context.WithTimeout(ctx, effectWait)
+	err := n.fx.HasBlob(hctx, to, id)
+	enough()
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	data, _, err := n.fetch(ctx, id, n.whoMayHave(from...))
+	if err != nil {
+		return err
+	}
+	return n.putBlob(ctx, to, id, false, data)
 }
 
 // putBlob and getBlob are the effects, given up once node at is lost: it would not answer.

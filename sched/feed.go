@@ -60,7 +60,7 @@ func (o *outbox) ask(ctx context.Context, ids []bus.TaskID) (answered map[bus.No
 	}
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
-	answered, err := o.n.syncOf(ctx, ids, func(Final) {})
+	answered, err := o.n.sync(ctx, ids, func(Final) {})
 	if err != nil {
 		o.n.log.Debug("not all nodes answered which tasks have ended", "asked", len(ids), "err", err)
 	}
@@ -121,14 +121,7 @@ func feedsBefore(a, b *entry) int {
 }
 
 func moreUrgent(a, b *bus.Task) int {
-	return cmp.Or(cmp.Compare(laneRank(a.Lane), laneRank(b.Lane)), cmp.Compare(b.Priority, a.Priority))
-}
-
-func laneRank(l bus.Lane) int {
-	if l == bus.Batch {
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(boolInt(a.Lane == bus.Batch), boolInt(b.Lane == bus.Batch)), cmp.Compare(b.Priority, a.Priority))
 }
 
 // feedOpen feeds what was submitted here and is not in q yet, by feedsBefore.

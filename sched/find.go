@@ -92,13 +92,13 @@ func (n *Node) errUnknown(id bus.TaskID) *bus.Error {
 
 // Tasks lists the tasks that the swarm knows, newest first, without their results.
 func (n *Node) Tasks(ctx context.Context) ([]bus.TaskInfo, error) {
-	all, err := n.findAll(ctx)
-	if err != nil {
+	var all gathered
+	if err := n.askAll(ctx, findMsg{}, all.add); err != nil {
 		return nil, err
 	}
-	out := make([]bus.TaskInfo, 0, len(all))
+	out := make([]bus.TaskInfo, 0, len(all.found))
 	nodes := n.Nodes()
-	for _, f := range all {
+	for _, f := range all.found {
 		f.warn(nodes, n.cfg.ID)
 		f.Info.Result, f.Info.ResultBlob = nil, nil
 		out = append(out, f.Info)
@@ -125,13 +125,7 @@ func (g *gathered) add(r findReply) {
 	}
 }
 
-func (n *Node) findAll(ctx context.Context) (map[bus.TaskID]found, error) {
-	var all gathered
-	err := n.askAll(ctx, findMsg{}, all.add)
-	return all.found, err
-}
-
-// eachFound asks every node what it knows of a task, or of all tasks where id is empty.
+// eachFound asks every node what it knows of a task.
 func (n *Node) eachFound(ctx context.Context, id bus.TaskID, each func(f found, at bus.NodeID)) error {
 	return n.askAll(ctx, findMsg{ID: id}, func(r findReply) {
 		for _, f := range r.Found {

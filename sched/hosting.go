@@ -196,7 +196,7 @@ func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
 func (n *Node) rollCall(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
-	if err := n.sync(ctx, nil); err != nil && ctx.Err() == nil {
+	if _, err := n.sync(ctx, nil, func(Final) {}); err != nil && ctx.Err() == nil {
 		n.log.Debug("roll call", "err", err)
 	}
 }

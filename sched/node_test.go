@@ -136,7 +136,7 @@ func TestRefused(t *testing.T) {
 				s.note("submit of type %q: %v, want %s", task.Type, err, want)
 			}
 		}
-		if _, err := p.node.Attach("none", 0); !errors.Is(err, sched.ErrNotFound) {
+		if _, err := p.node.AttachAt("none", 0, 0); !errors.Is(err, sched.ErrNotFound) {
 			s.note("attach to nothing: %v", err)
 		}
 	})

@@ -50,7 +50,7 @@ func TestEndOvertakesItsOutput(t *testing.T) {
 				n.outbox.mu.Lock()
 				n.outbox.open(&entry{job: j, key: j.key(), out: n.outbox.newStream(true)})
 				n.outbox.mu.Unlock()
-				out, err := n.Attach("t1", 0)
+				out, err := n.AttachAt("t1", 0, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

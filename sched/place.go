@@ -118,12 +118,7 @@ func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
 	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
 		return false, false
 	}
-	for _, t := range n.Types {
-		if t == key.Class {
-			can = true
-		}
-	}
-	if !can || key.Model == "" {
+	if can = slices.Contains(n.Types, key.Class); !can || key.Model == "" {
 		return can, can
 	}
 	for _, m := range n.ModelsFor(key.Class) {

@@ -3,6 +3,7 @@ package sched
 import (
 	"cmp"
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -63,10 +64,7 @@ func (p *pool) shrink(n int) {
 
 func (w *worker) adjust(ctx context.Context) {
 	w.mu.Lock()
-	pools := make([]*pool, 0, len(w.pools))
-	for _, p := range w.pools {
-		pools = append(pools, p)
-	}
+	pools := slices.Collect(maps.Values(w.pools))
 	w.mu.Unlock()
 	news := false
 	for _, p := range pools {

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -55,14 +54,8 @@ func (o *outbox) restore(ctx context.Context, now time.Time) {
 func (o *outbox) restoreOne(ctx context.Context, j *Job, f Final) (has bool) {
 	ctx, cancel := context.WithTimeout(ctx, carryLimit)
 	defer cancel()
-	id, self := blobID(f.Task, true, f.Blob), o.n.cfg.ID
-	err := o.n.fx.HasBlob(ctx, self, id)
-	if errors.Is(err, ErrNotFound) {
-		var data []byte
-		if data, _, err = o.n.fetch(ctx, id, o.n.whoMayHave(j.Submitter, j.Custodian, f.Node)); err == nil {
-			err = o.n.putBlob(ctx, self, id, false, data)
-		}
-	}
+	id := blobID(f.Task, true, f.Blob)
+	err := o.n.copyBlob(ctx, id, o.n.cfg.ID, j.Submitter, j.Custodian, f.Node)
 	if err != nil {
 		o.n.log.Info("the result of a task that is kept here is not on this disk", "task", id.Task, "bytes", id.Size, "err", err)
 	}

@@ -71,7 +71,7 @@ func TestResultsAreOnDisk(t *testing.T) {
 		if f, ok, err := o.endOf(id(i)); !ok || err != nil || string(f.Result) != result(i) {
 			t.Errorf("the end of task %d is known: %v, %v, with %d bytes", i, ok, err, len(f.Result))
 		}
-		out, err := n.Attach(id(i), 0)
+		out, err := n.AttachAt(id(i), 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestResultsAreOnDisk(t *testing.T) {
 	if _, ok, err := o.endOf(id(0)); !ok || !errors.Is(err, d.err) {
 		t.Errorf("a task whose result cannot be read has ended: %v, %v", ok, err)
 	}
-	if _, err := n.Attach(id(0), 0); !errors.Is(err, d.err) {
+	if _, err := n.AttachAt(id(0), 0, 0); !errors.Is(err, d.err) {
 		t.Errorf("who attaches to it reads %v", err)
 	}
 }

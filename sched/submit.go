@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
@@ -296,12 +297,9 @@ func (o *outbox) ensure(ctx context.Context, c bus.NodeID) bool {
 	return err == nil
 }
 
-// Attach reads the output of a task that was submitted at this node, from chunk from on.
-// ErrNotFound: it was submitted elsewhere, or is unknown.
-func (n *Node) Attach(id bus.TaskID, from int) (*Output, error) { return n.AttachAt(id, 0, from) }
-
-// AttachAt is Attach for who has read chunks of an attempt before from: where a later attempt has begun
-// anew it is read from its beginning. Attempt 0 is whichever there is.
+// AttachAt reads the output of a task that was submitted at this node, from chunk from of an attempt on: where a later one
+// has begun anew it is read from its beginning. Attempt 0 is whichever there is. ErrNotFound: the task was submitted
+// elsewhere, or is unknown.
 func (n *Node) AttachAt(id bus.TaskID, attempt, from int) (*Output, error) {
 	o := n.outbox
 	if out := o.attachOpen(id, attempt, from); out != nil {
@@ -374,7 +372,7 @@ func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) 
 		}
 		j = f.job()
 	}
-	if f, ended := o.endedMeanwhile(ctx, &j); ended {
+	if f, ended := n.endedMeanwhile(ctx, &j, time.Time{}); ended {
 		return j.info(f.State, &f), nil
 	}
 	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attemptsRead(ctx, &j), Error: errCancelled})

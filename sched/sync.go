@@ -18,15 +18,9 @@ const (
 	syncMost = 5000
 )
 
-// sync asks every node with a route which of ids it knows as ended, takes the answers in, and
-// hears a fresh heartbeat of each. It returns once all have answered, or with ctx.
-func (n *Node) sync(ctx context.Context, ids []bus.TaskID) error {
-	_, err := n.syncOf(ctx, ids, func(Final) {})
-	return err
-}
-
-// syncOf is sync, tells of each end, and returns who has answered for all of ids.
-func (n *Node) syncOf(ctx context.Context, ids []bus.TaskID, ended func(Final)) (answered map[bus.NodeID]bool, err error) {
+// sync asks every node with a route which of ids it knows as ended, takes the answers in, tells of each end, and hears a
+// fresh heartbeat of each node. It returns once all have answered, or with ctx, and tells who has for all of ids.
+func (n *Node) sync(ctx context.Context, ids []bus.TaskID, ended func(Final)) (answered map[bus.NodeID]bool, err error) {
 	if len(ids) <= syncMost {
 		return n.syncSome(ctx, ids, ended)
 	}
@@ -48,7 +42,7 @@ func (n *Node) syncOf(ctx context.Context, ids []bus.TaskID, ended func(Final)) 
 	return answered, err
 }
 
-// syncSome is syncOf for as many as one message asks for.
+// syncSome is sync for as many as one message asks for.
 func (n *Node) syncSome(ctx context.Context, ids []bus.TaskID, ended func(Final)) (answered map[bus.NodeID]bool, err error) {
 	answered = map[bus.NodeID]bool{}
 	missing := n.askable()

@@ -75,7 +75,7 @@ func TestSyncOfManyTasks(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := asks.sync(ctx, ids); err != nil || w.refused > 0 {
+	if _, err := asks.sync(ctx, ids, func(Final) {}); err != nil || w.refused > 0 {
 		t.Fatalf("%v, and %d messages were too large", err, w.refused)
 	}
 	for id := range ended {

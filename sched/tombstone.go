@@ -20,8 +20,8 @@ const (
 func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	ctx, cancel := context.WithTimeout(context.Background(), effectWait)
 	defer cancel()
-	rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-	head := Claim{Task: j.Task.ID, State: f.State, Worker: f.Node, Attempt: f.Attempt, Key: j.key()}
+	rec := f.record()
+	head := rec.head(j.Task.ID, Delivery{Key: j.key()})
 	_, err := o.n.fx.CreateClaim(ctx, q, head, marshal(rec))
 	for errors.Is(err, ErrConflict) && ctx.Err() == nil {
 		cur, rev, gerr := o.n.fx.readRecord(ctx, q, j.Task.ID)
@@ -34,6 +34,11 @@ func (o *outbox) tombstone(q QueueID, j *Job, f Final) {
 	if err != nil {
 		o.n.log.Debug("write a tombstone", "task", j.Task.ID, "err", err)
 	}
+}
+
+// record is what says that a task has ended so.
+func (f Final) record() Record {
+	return Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
 }
 
 // preload writes the ends that this node knows into the records of its new queue, so that what
@@ -62,8 +67,8 @@ func (o *outbox) preload(ctx context.Context, q QueueID) {
 		if !ok || err != nil { // this node holds it back, see claim
 			continue
 		}
-		rec := Record{State: f.State, Worker: f.Node, Attempt: f.Attempt, Nonce: f.Nonce, Final: &f}
-		if _, err := o.n.fx.CreateClaim(ctx, q, Claim{Task: f.Task, State: f.State, Worker: f.Node, Attempt: f.Attempt}, marshal(rec)); err != nil && !errors.Is(err, ErrConflict) {
+		rec := f.record()
+		if _, err := o.n.fx.CreateClaim(ctx, q, rec.head(f.Task, Delivery{}), marshal(rec)); err != nil && !errors.Is(err, ErrConflict) {
 			o.n.log.Warn("load a known end", "task", f.Task, "err", err)
 		}
 	}

@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/mycoswarm/mycoswarm/bus"
+import (
+	"cmp"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
 
 // key is the work queue that j belongs to.
 func (j *Job) key() bus.Key {
@@ -39,13 +43,7 @@ func hostTooOld(key bus.Key, nodes []bus.NodeInfo) bool {
 
 // tooOldFor is why what is too large for a message does not go to a node.
 func tooOldFor(what string, n bus.NodeInfo) *bus.Error {
-	name, version := n.Name, n.Version
-	if name == "" {
-		name = string(n.ID)
-	}
-	if version == "" {
-		version = "of an earlier version"
-	}
+	name, version := cmp.Or(n.Name, string(n.ID)), cmp.Or(n.Version, "of an earlier version")
 	return bus.Errorf(bus.CodeTooLarge, "the %s is over %d KiB, and node %s (mycod %s) takes no more", what, bus.MaxInline>>10, name, version).
 		WithHint("upgrade mycod on %s", name)
 }

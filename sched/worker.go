@@ -241,10 +241,7 @@ func (w *worker) renew(ctx context.Context) {
 		}
 		now := w.n.now()
 		w.mu.Lock()
-		var all []*attempt
-		for _, a := range w.running {
-			all = append(all, a)
-		}
+		all := slices.Collect(maps.Values(w.running))
 		w.mu.Unlock()
 		for _, a := range all {
 			if !a.healthy(now) && !protect.Watchdog.Off() {
