@@ -56,3 +56,41 @@ func TestHeirEndsItsOwnTerm(t *testing.T) {
 		n.bg.end()
 	})
 }
+
+// stuckStore answers nothing until it is no longer waited for.
+type stuckStore struct{ quiet }
+
+func (*stuckStore) AddKey(ctx context.Context, _ QueueID, _ bus.Key) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (*stuckStore) Counts(ctx context.Context, _ QueueID) ([]KeyCount, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (*stuckStore) Watch(QueueID, func(bus.Key, bus.TaskID, uint64, Need), func(Claim)) (func(), error) {
+	return func() {}, nil
+}
+
+// A host steps down at once, though its store does not answer: its election loop, which waits for that, would take the pause
+// for a gap in which it slept, and judge nobody.
+func TestStepsDownWhileItsStoreIsStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &stuckStore{}
+		n := New(Config{ID: "myco-aaaaaaaaaaaa"}, Effects{Wire: q, Queues: q})
+		h := newHost(n, QueueID{n.cfg.ID, 1})
+		if err := h.start(); err != nil {
+			t.Fatal(err)
+		}
+		h.do(func() { h.stored(oneKey, "t1", 1, Need{}) })
+		time.Sleep(sweepEvery + time.Millisecond)
+		before := time.Now()
+		h.stop()
+		if took := time.Since(before); took > 0 {
+			t.Errorf("its end took %v", took)
+		}
+	})
+}

@@ -28,11 +28,11 @@ type host struct {
 	// counts is what the last sweep found, for heartbeats.
 	counts atomic.Pointer[[]bus.QueueCount]
 
-	n    *Node
-	q    QueueID
-	done chan struct{}
-	wg   sync.WaitGroup
-	once sync.Once
+	n   *Node
+	q   QueueID
+	ctx context.Context // ends with stop
+	end context.CancelFunc
+	wg  sync.WaitGroup
 
 	unwatch func() // what start began to watch; nil before
 
@@ -127,8 +127,9 @@ type item struct {
 }
 
 func newHost(n *Node, q QueueID) *host {
+	ctx, end := context.WithCancel(context.Background())
 	return &host{
-		n: n, q: q, timer: time.NewTimer(time.Hour), done: make(chan struct{}), stirred: make(chan struct{}, 1),
+		n: n, q: q, ctx: ctx, end: end, timer: time.NewTimer(time.Hour), stirred: make(chan struct{}, 1),
 		keys:    map[bus.Key]*keyQueue{},
 		items:   map[bus.TaskID]*item{},
 		early:   map[bus.TaskID]Claim{},
@@ -140,7 +141,7 @@ func newHost(n *Node, q QueueID) *host {
 	}
 }
 
-func (h *host) start(ctx context.Context) error {
+func (h *host) start() error {
 	stop, err := h.n.fx.Watch(h.q,
 		func(key bus.Key, id bus.TaskID, seq uint64, need Need) { h.do(func() { h.stored(key, id, seq, need) }) },
 		func(c Claim) { h.do(func() { h.claimed(c) }) })
@@ -149,21 +150,20 @@ func (h *host) start(ctx context.Context) error {
 	}
 	h.unwatch = stop
 	h.wg.Go(h.loop)
-	h.wg.Go(func() { h.sweeper(ctx) })
+	h.wg.Go(h.sweeper)
 	return nil
 }
 
 // stop ends the host's goroutines. The queue stays until it is dropped.
 func (h *host) stop() {
-	h.once.Do(func() {
-		if h.unwatch != nil {
-			h.unwatch()
-		}
-		h.mu.Lock()
-		h.over = true
-		h.mu.Unlock()
-		close(h.done)
-	})
+	h.mu.Lock()
+	over := h.over
+	h.over = true
+	h.mu.Unlock()
+	if !over && h.unwatch != nil {
+		h.unwatch()
+	}
+	h.end()
 	h.wg.Wait()
 }
 
@@ -215,7 +215,7 @@ func (h *host) loop() {
 				h.expireAnswers(h.n.now())
 				h.dispatch(h.n.now())
 			})
-		case <-h.done:
+		case <-h.ctx.Done():
 			return
 		}
 	}
@@ -252,10 +252,10 @@ func (h *host) keyQueue(key bus.Key) *keyQueue {
 func (h *host) addKey(k *keyQueue) {
 	k.adding = true
 	h.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+		ctx, cancel := context.WithTimeout(h.ctx, openWithin)
 		defer cancel()
 		err := h.n.fx.AddKey(ctx, h.q, k.key)
-		if err != nil {
+		if err != nil && h.ctx.Err() == nil {
 			h.n.log.Warn("add work queue", "key", k.key, "err", err)
 		}
 		h.do(func() {

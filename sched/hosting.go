@@ -185,7 +185,7 @@ func (n *Node) becomeHost(ctx context.Context, d HostDecision) (*host, error) {
 	if !n.off(ProtectRollCall) {
 		n.rollCall(ctx)
 	}
-	if err := h.start(ctx); err != nil {
+	if err := h.start(); err != nil {
 		return nil, fmt.Errorf("watch queue: %w", err)
 	}
 	n.log.Info("the queues are open", "term", d.Term, "why", d.Why, "after", n.now().Sub(start).Round(time.Millisecond))

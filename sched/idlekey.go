@@ -53,7 +53,7 @@ func (h *host) dropKey(k *keyQueue) {
 	if !begun {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+	ctx, cancel := context.WithTimeout(h.ctx, openWithin)
 	defer cancel()
 	err := h.n.fx.DropKey(ctx, h.q, k.key)
 	if err != nil {

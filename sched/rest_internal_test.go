@@ -20,7 +20,7 @@ func TestSweeperRests(t *testing.T) {
 		q := &quiet{}
 		n := q.node()
 		h := newHost(n, QueueID{n.cfg.ID, 1})
-		h.wg.Go(func() { h.sweeper(t.Context()) })
+		h.wg.Go(h.sweeper)
 		defer h.stop()
 		in := func(d time.Duration) int64 {
 			q.counts.Store(0)
@@ -274,7 +274,7 @@ func TestEndOvertakesWhatWasStored(t *testing.T) {
 			h.stored(oneKey, "t2", 2, Need{})
 		})
 		time.Sleep(time.Second)
-		h.sweepOnce(t.Context())
+		h.sweepOnce()
 		h.do(func() {
 			if h.items["t1"] != nil || h.items["t2"] == nil || h.keys[oneKey].nOpen != 1 {
 				t.Errorf("%d are open, and of them the one that has ended is %v; want the other alone", h.keys[oneKey].nOpen, h.items["t1"] != nil)

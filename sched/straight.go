@@ -133,10 +133,10 @@ func (h *host) enqueue(it *item, after time.Duration, first func(context.Context
 	h.wg.Go(func() {
 		select {
 		case <-time.After(after):
-		case <-h.done:
+		case <-h.ctx.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+		ctx, cancel := context.WithTimeout(h.ctx, openWithin)
 		defer cancel()
 		if first != nil && !first(ctx) {
 			h.do(func() { h.forget(it) })

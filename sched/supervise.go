@@ -64,31 +64,29 @@ func (h *host) giveBack(it *item, why string, crashed []Crash) {
 }
 
 // sweeper compares what the host knows with what its queue holds.
-func (h *host) sweeper(ctx context.Context) {
+func (h *host) sweeper() {
 	t := time.NewTimer(sweepEvery)
 	defer t.Stop()
 	var last time.Time
 	for {
 		select {
-		case <-h.done:
-			return
-		case <-ctx.Done():
+		case <-h.ctx.Done():
 			return
 		case <-h.stirred:
 		case <-t.C:
 			if h.busy.Load() || h.n.now().Sub(last) >= restEvery {
 				last = h.n.now()
-				h.sweepOnce(ctx)
+				h.sweepOnce()
 			}
 		}
 		t.Reset(h.untilSweep(last))
 	}
 }
 
-func (h *host) sweepOnce(ctx context.Context) {
-	cctx, cancel := context.WithTimeout(ctx, openWithin)
+func (h *host) sweepOnce() {
+	ctx, cancel := context.WithTimeout(h.ctx, openWithin)
 	counted := h.n.now()
-	counts, err := h.n.fx.Counts(cctx, h.q)
+	counts, err := h.n.fx.Counts(ctx, h.q)
 	cancel()
 	if err != nil {
 		h.n.log.Debug("sweep", "err", err)
@@ -101,7 +99,7 @@ func (h *host) sweepOnce(ctx context.Context) {
 		gone = h.mayBeGone(counts, counted, asked)
 	})
 	for _, id := range gone {
-		if !h.isOver(ctx, id) {
+		if !h.isOver(id) {
 			continue
 		}
 		h.do(func() {
@@ -139,8 +137,8 @@ func (h *host) mayBeGone(counts []KeyCount, counted, asked time.Time) (ids []bus
 }
 
 // isOver reports whether the record of a task says that it has ended.
-func (h *host) isOver(ctx context.Context, id bus.TaskID) bool {
-	ctx, cancel := context.WithTimeout(ctx, effectWait)
+func (h *host) isOver(id bus.TaskID) bool {
+	ctx, cancel := context.WithTimeout(h.ctx, effectWait)
 	defer cancel()
 	rec, _, err := h.n.fx.readRecord(ctx, h.q, id)
 	return err == nil && rec.State.Terminal()
