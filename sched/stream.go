@@ -32,6 +32,7 @@ type stream struct {
 	lost    bus.NodeID // who said what is before base
 	next    int        // the chunk that is due
 	early   map[int]outMsg
+	ahead   int // bytes in early
 	asked   question
 	chunks  []bus.Chunk // of this attempt, the last streamBytes of them
 	size    int
@@ -87,8 +88,9 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 	if m.Final != nil {
 		s.pending, s.since = m.Final, now
 		s.fence = 0 // it has ended after all, and what is missing of it is shown
-	} else if m.Seq >= s.next-s.base && len(s.early) < earlyMost {
+	} else if before := m.Seq - (s.next - s.base); before == 0 || before > 0 && s.mayWait(m) {
 		s.early[m.Seq] = m
+		s.ahead += len(m.Data)
 	}
 	s.advance()
 	lacks := s.end == nil && (s.pending != nil && s.next-s.base < s.pending.Chunks || len(s.early) > 0)
@@ -96,6 +98,12 @@ func (s *stream) place(m outMsg, now time.Time) (gap int) {
 		return s.next - s.base
 	}
 	return -1
+}
+
+// mayWait reports whether m may wait for its turn. What may not comes again: its worker sends all that follows what is missing.
+func (s *stream) mayWait(m outMsg) bool {
+	_, has := s.early[m.Seq]
+	return !has && (len(s.early) == 0 || len(s.early) < earlyMost && s.ahead+len(m.Data) <= streamBytes)
 }
 
 // question is for the chunk that was asked for last. It may be gone: its worker sends all that comes after it each time, and no
@@ -123,6 +131,7 @@ func (s *stream) begin(m outMsg) {
 	empty := s.nonce == ""
 	s.run, s.nonce, s.pending, s.lost, s.asked = m.Attempt, m.Nonce, nil, "", question{}
 	clear(s.early)
+	s.ahead = 0
 	switch c := m.After; {
 	case c != nil && c.Attempt == s.attempt && c.Chunks == s.next && s.next > 0:
 		if n := len(s.chunks); n > 0 {
@@ -149,6 +158,7 @@ func (s *stream) advance() {
 			break
 		}
 		delete(s.early, m.Seq)
+		s.ahead -= len(m.Data)
 		c := bus.Chunk{Attempt: s.attempt, Seq: s.next, Node: m.Node, Data: m.Data}.From(m.chunk)
 		if m.After != nil && m.Seq == 0 && s.attempt != s.run {
 			c.Continues = &bus.Continues{Attempt: m.Attempt, Lost: s.lost}

@@ -201,3 +201,23 @@ func TestEndWithoutARun(t *testing.T) {
 		}
 	}
 }
+
+// What comes before its turn takes no more memory than its worker keeps of it, and sends again.
+func TestOutputBeforeItsTurnIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newStream(true, false)
+	const fat, pieces = 100 << 10, 100
+	chunk := func(seq int) outMsg { return outMsg{Nonce: "x", Attempt: 1, Seq: seq, Data: make([]byte, fat)} }
+	for seq := range pieces {
+		s.take(chunk(1+seq), time.Unix(0, 0))
+	}
+	if len(s.early)*fat > streamBytes {
+		t.Errorf("%d pieces of %d bytes wait for the one before", len(s.early), fat)
+	}
+	for seq := range 1 + pieces { // they come again
+		s.take(chunk(seq), time.Unix(0, 0))
+	}
+	if s.next != 1+pieces || s.ahead != 0 || len(s.early) > 0 {
+		t.Errorf("%d pieces were moved on, and %d bytes in %d wait", s.next, s.ahead, len(s.early))
+	}
+}
