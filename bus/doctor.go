@@ -12,6 +12,8 @@ type Diagnosis struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Wire    Wire   `json:"wire,omitzero"`
+	// OS is the operating system of the node, as Go's GOOS names it.
+	OS      string `json:"os,omitempty"`
 	DataDir string `json:"data_dir"`
 	// Log is where its log is: a file, or a command that shows it. Empty: standard error.
 	Log      string    `json:"log,omitempty"`

@@ -35,7 +35,7 @@ const booted = "/run/systemd/system"
 func withoutSystemd(goos, booted string) *bus.Error {
 	if goos != "linux" {
 		return bus.Errorf(bus.CodeInvalid, "myco service is for systemd, which %s does not have", goos).
-			WithHint("have this system start %q when you log in: a launch agent on macOS, the task scheduler on Windows", "mycod --log-file FILE")
+			WithHint("have this system start %q: a daemon of launchd on macOS (docs/install.md, On a Mac), the task scheduler on Windows", "mycod --log-file FILE")
 	}
 	if _, err := os.Stat(booted); err != nil {
 		return bus.Errorf(bus.CodeInvalid, "this machine was not started by systemd").

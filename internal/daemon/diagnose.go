@@ -21,7 +21,7 @@ import (
 func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 	s := d.id.Swarm()
 	out := &bus.Diagnosis{
-		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), DataDir: d.cfg.DataDir, Log: d.cfg.Log,
+		NodeID: d.id.NodeID(), Name: d.id.Name(), Version: d.cfg.Version, Wire: bus.ThisWire(), OS: runtime.GOOS, DataDir: d.cfg.DataDir, Log: d.cfg.Log,
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
 		Plugins: d.plugins.list(), PluginsError: bus.AsError(d.plugins.unreadable()),

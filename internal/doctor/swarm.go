@@ -61,7 +61,7 @@ func peers(d bus.Diagnosis) []Check {
 		case p.Left:
 			out = append(out, Check{"route", Warn, fmt.Sprintf("%s is away: it stopped in good order", who(p.Name, p.NodeID)), "start mycod there; if it runs, run myco doctor there"})
 		default:
-			out = append(out, unrouted(p))
+			out = append(out, unrouted(p, d.OS))
 		}
 	}
 	if len(up) > 0 {
@@ -71,7 +71,7 @@ func peers(d bus.Diagnosis) []Check {
 }
 
 // unrouted names the hop that is broken.
-func unrouted(p bus.PeerDiagnosis) Check {
+func unrouted(p bus.PeerDiagnosis, system string) Check {
 	c := Check{Name: "route", Status: Fail}
 	if len(p.Dials) == 0 {
 		c.Detail = fmt.Sprintf("no route to %s, and no address of it is known", who(p.Name, p.NodeID))
@@ -83,7 +83,7 @@ func unrouted(p bus.PeerDiagnosis) Check {
 		tried = append(tried, x.Addr+": "+dialed(x))
 	}
 	c.Detail = fmt.Sprintf("no route to %s; tried %s", who(p.Name, p.NodeID), strings.Join(tried, "; "))
-	c.Hint = advice(p.Dials)
+	c.Hint = advice(p.Dials, system)
 	if len(p.HeardBy) > 0 {
 		c.Detail += fmt.Sprintf(". It is up: %s", hears(p.HeardBy))
 		c.Hint = apart
@@ -142,8 +142,16 @@ func stranger(x bus.DialDiagnosis) string {
 // moved is what to do where a node is not where it was, and multicast does not tell where it is.
 const moved = "if its address has changed, and mDNS does not reach, name the new one here: mycod --peer HOST:7422"
 
-// advice is what helps against the failure that tells most.
-func advice(dials []bus.DialDiagnosis) string {
+// allowed is what a Mac wants beside it: since macOS 15 a program that was not allowed to has no way to the
+// machines around it, and hears none of them (Apple's TN3179).
+const allowed = "; on this Mac, start mycod in Terminal or as a daemon of launchd (docs/install.md, On a Mac), or allow it in System Settings > Privacy & Security > Local Network"
+
+// advice is what helps a node on this operating system, one of GOOS, against the failure that tells most.
+func advice(dials []bus.DialDiagnosis, system string) string {
+	noWay := "check that this machine and that one are on one network; " + moved
+	if system == "darwin" {
+		noWay += allowed
+	}
 	hints := []struct {
 		of   bus.DialResult
 		hint string
@@ -154,7 +162,7 @@ func advice(dials []bus.DialDiagnosis) string {
 		{bus.DialRefused, "start mycod there; if it runs, see which port it prints for routes"},
 		{bus.DialMute, "look at the log of mycod there; over a tunnel or a VPN, lower the MTU of its interface: ip link set dev NAME mtu 1280"},
 		{bus.DialTimeout, "wake that machine, or let its firewall pass the port; " + moved},
-		{bus.DialNoWay, "check that this machine and that one are on one network; " + moved},
+		{bus.DialNoWay, noWay},
 		{bus.DialNotMycod, "see which port mycod prints for routes there"},
 	}
 	for _, h := range hints {
@@ -181,7 +189,7 @@ func static(d bus.Diagnosis) []Check {
 			if dials(d, x.Addr) {
 				continue // it is told of with the member that is there
 			}
-			c.Hint = advice([]bus.DialDiagnosis{x})
+			c.Hint = advice([]bus.DialDiagnosis{x}, d.OS)
 		}
 		out = append(out, c)
 	}
@@ -244,6 +252,9 @@ func mdns(d bus.Diagnosis) Check {
 	}
 	if c.Status != OK {
 		c.Hint = "let UDP port 5353 and multicast pass (some access points isolate their clients), or name a member: mycod --peer HOST:7422"
+		if d.OS == "darwin" {
+			c.Hint += allowed
+		}
 	}
 	return c
 }
