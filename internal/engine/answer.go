@@ -13,6 +13,7 @@ import (
 type answer struct {
 	emit    func(bus.InferenceChunk) error
 	emitErr error
+	begins  func()              // called before the first piece, and nil from then on; may be nil
 	held    *bus.InferenceChunk // what is told next
 	gathers bool                // pieces are held until the body is read again, see paced
 	started time.Time
@@ -62,7 +63,16 @@ func (a *answer) add(c bus.InferenceChunk) bool {
 	return true
 }
 
+// begin notes that the engine has taken the request.
+func (a *answer) begin() {
+	if a.begins != nil {
+		a.begins()
+		a.begins = nil
+	}
+}
+
 func (a *answer) hand(c bus.InferenceChunk) bool {
+	a.begin()
 	if a.result.TTFT == 0 {
 		a.result.TTFT = time.Since(a.started)
 	}

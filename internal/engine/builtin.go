@@ -96,7 +96,7 @@ func (d *Demo) answer(ctx context.Context, req bus.InferenceRequest, said string
 		room = d.e.Info().ContextLength / 4
 	}
 	shortest := req
-	res, err := forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
+	res, err := forgetting(req, func(req bus.InferenceRequest, _ func()) (bus.InferenceResult, error) {
 		shortest = req
 		return d.fitting(ctx, req, said, room, a)
 	})

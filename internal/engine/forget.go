@@ -8,14 +8,15 @@ import (
 
 // forgetting calls ask with req, and again with ever less of the beginning of its conversation, where the
 // client allows that, while the answer is that the prompt is too long. Ollama forgets by itself; other engines
-// refuse what does not fit.
-func forgetting[T any](req bus.InferenceRequest, ask func(bus.InferenceRequest) (T, error)) (T, error) {
+// refuse what does not fit. ask calls taken once the engine answers: req, which may be large, is not kept from then on.
+func forgetting[T any](req bus.InferenceRequest, ask func(req bus.InferenceRequest, taken func()) (T, error)) (T, error) {
 	if !req.Truncate {
-		return ask(req) // and keep nothing of what may be large
+		return ask(req, func() {}) // and keep nothing of it
 	}
+	begun := false
 	for {
-		res, err := ask(req)
-		if !isTooLong(err) {
+		res, err := ask(req, func() { begun, req = true, bus.InferenceRequest{} })
+		if begun || !isTooLong(err) {
 			return res, err
 		}
 		shorter, ok := olderLeftOut(req)

@@ -1,10 +1,10 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,24 +13,6 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
 )
-
-// alone is a Runner with one engine.
-type alone struct {
-	engine.Runner
-	engine.Engine
-}
-
-func (a alone) Models() []bus.ModelInfo { return nil }
-
-func (a alone) Embedders() []bus.ModelInfo { return nil }
-
-func (a alone) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
-	return a.Engine.Embed(ctx, model, req)
-}
-
-func (a alone) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
-	return a.Engine.Generate(ctx, model, req, emit)
-}
 
 // A long request is not kept while the engine answers it, which may take minutes.
 func TestLargeRequestsAreNotHeldDuringTheAnswer(t *testing.T) {
@@ -41,12 +23,12 @@ func TestLargeRequestsAreNotHeldDuringTheAnswer(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}
-	for kind, serve := range map[string]func(*testing.T, http.HandlerFunc) engine.Engine{
-		"ollama": func(t *testing.T, h http.HandlerFunc) engine.Engine { return probe(t, ollama(t, h)) },
-		"openai": func(t *testing.T, h http.HandlerFunc) engine.Engine { return probe(t, openAI(t, h)) },
-	} {
+	for kind, of := range map[string]struct {
+		serve func(*testing.T, http.HandlerFunc) *httptest.Server
+		model string
+	}{"ollama": {ollama, "tinylm:latest"}, "openai": {openAI, "small.gguf"}} {
 		measured := make(chan struct{})
-		e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		s := of.serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			first, rest := line("hi"), doneLine
 			if kind == "openai" {
@@ -58,9 +40,11 @@ func TestLargeRequestsAreNotHeldDuringTheAnswer(t *testing.T) {
 			<-measured
 			fmt.Fprint(w, rest)
 		})
+		w := watch(t, quick(nowhere, s.URL))
+		await(t, w, "its list", hasModel(of.model))
 		before, held, told := heap(), 0, false
-		_, err := engine.Measure(alone{Engine: e}, engine.NewSpeeds()).Generate(patiently(t), "tinylm:latest",
-			bus.InferenceRequest{Messages: []bus.Message{{Role: "user", Content: strings.Repeat("The sky is blue.\n", size/17)}}},
+		_, err := engine.Measure(w, engine.NewSpeeds()).Generate(patiently(t), of.model,
+			bus.InferenceRequest{Messages: []bus.Message{{Role: "user", Content: strings.Repeat("The sky is blue.\n", size/17)}}, Truncate: true},
 			func(bus.InferenceChunk) error {
 				if told {
 					return nil

@@ -66,12 +66,14 @@ func (o *OpenAI) Generate(ctx context.Context, model string, req bus.InferenceRe
 	if req.Load { // such servers load their models by themselves
 		return newAnswer(KindOpenAI, model, req, emit).loaded(req.KeepAlive, reasonStop), nil
 	}
-	return forgetting(req, func(req bus.InferenceRequest) (bus.InferenceResult, error) {
+	return forgetting(req, func(req bus.InferenceRequest, taken func()) (bus.InferenceResult, error) {
 		path, body, err := openAIBody(model, req)
 		if err != nil {
 			return bus.InferenceResult{}, err
 		}
 		a := newAnswer(KindOpenAI, model, req, emit)
+		// Not with the head: LM Studio's streams begin before it looks at the prompt.
+		a.begins = taken
 		resp, err := o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
 		if refusesTemplate(err) && leaveTemplate(body, req) {
 			resp, err = o.c.do(ctx, http.MethodPost, path, asks{body, req.JSONSize()}) //nolint:bodyclose // leave does
@@ -238,6 +240,7 @@ func (o *OpenAI) event(a *answer, data string, reason *string, calls *toolCalls)
 			return false, o.c.garbled(fmt.Errorf("more than %d calls of tools, or longer than %d bytes", maxCalls, maxAnswer))
 		}
 		if len(p.ToolCalls) > 0 { // they are handed out when they are whole, which may be minutes from now
+			a.begin()
 			if a.emitErr = a.emit(bus.InferenceChunk{}); a.emitErr != nil {
 				return false, a.emitErr
 			}

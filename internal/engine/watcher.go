@@ -300,11 +300,12 @@ func (w *Watcher) Models() []bus.ModelInfo {
 // fails, or was to load a model or to let go of it, all are looked at again at once.
 func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	s, _ := w.Watch()
+	load := req.Load // the rest of req, which may be large, is not kept during the answer
 	res, err := s.Generate(ctx, model, req, emit)
-	if !req.Load {
+	if !load {
 		w.heed(s, model, answers, err)
 	}
-	if bus.IsRetry(err) || req.Load {
+	if bus.IsRetry(err) || load {
 		w.nudge()
 	}
 	return res, err
