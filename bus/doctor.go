@@ -137,7 +137,7 @@ type EngineDiagnosis struct {
 	Kind string `json:"kind,omitempty"` // empty where none was recognised
 	// Models are their names.
 	Models []string `json:"models,omitempty"`
-	// Error tells why it cannot be used, or that it lists its models and refused the last question; Hung that it takes connections and does not answer.
+	// Error tells why it cannot be used, or that it lists its models and when it refused the last question for one; Hung that it takes connections and does not answer.
 	Error string `json:"error,omitempty"`
 	Hung  bool   `json:"hung,omitempty"`
 	// Hint is what to do about Error, where it refuses this node's requests.

@@ -3,6 +3,9 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -14,29 +17,52 @@ type asked struct{ url, model string }
 type refusal struct {
 	err *bus.Error
 	key string // with which it was asked
+	at  time.Time
 }
 
-// heed notes how a question went that one of s was asked: an engine may list its models for everybody, and want a key, or
-// another one, for questions alone.
-func (w *Watcher) heed(s *Set, model string, can func(Engine, bus.ModelInfo) bool, err error) {
+// question is one that is put to a model, and the key of its engine; zero where none has the model.
+type question struct {
+	asked
+	key string
+}
+
+// question tells where a question for a model of s goes. It is called before it goes: the engine's key may be another when
+// its answer has come.
+func (w *Watcher) question(s *Set, model string, can func(Engine, bus.ModelInfo) bool) question {
 	e, name, ok := s.find(model, can)
 	if !ok {
+		return question{}
+	}
+	return question{asked{e.URL(), name}, w.keyOf(e.URL())}
+}
+
+// heed notes how a question went: an engine may list its models for everybody, and want a key, or another one, for questions
+// alone. How one went with a key that the engine has no more tells nothing of the one that it has.
+func (w *Watcher) heed(q question, err error) {
+	if q == (question{}) || q.key != w.keyOf(q.url) {
 		return
 	}
-	of := asked{e.URL(), name}
 	w.mu.Lock()
-	before, known := w.refusals[of]
+	before, known := w.refusals[q.asked]
 	switch {
 	case err == nil:
-		delete(w.refusals, of)
+		delete(w.refusals, q.asked)
 	case errors.Is(err, errRefuses):
-		w.refusals[of] = refusal{bus.AsError(err), w.keyOf(of.url)}
+		w.refusals[q.asked] = refusal{bus.AsError(err), q.key, time.Now()}
 	}
-	now, refuses := w.refusals[of]
+	now, refuses := w.refusals[q.asked]
 	w.mu.Unlock()
 	if refuses && (!known || before.err.Message != now.err.Message || before.err.Hint != now.err.Hint) {
-		w.log.Warn("engine refuses questions", "url", of.url, "model", of.model, "error", now.err, "try", now.err.Hint)
+		w.log.Warn("engine refuses questions", "url", q.url, "model", q.model, "error", now.err, "try", now.err.Hint)
 	}
+}
+
+// forget drops the refusals of the engine at url for models that it has no more, all where it is gone: what comes there next may
+// be mended. w.mu is held.
+func (w *Watcher) forget(url string, now *member) {
+	maps.DeleteFunc(w.refusals, func(of asked, _ refusal) bool {
+		return of.url == url && (now == nil || !slices.ContainsFunc(now.models, func(m bus.ModelInfo) bool { return m.Name == of.model }))
+	})
 }
 
 // keyOf is the key of the engine at url.
@@ -49,15 +75,20 @@ func (w *Watcher) keyOf(url string) string {
 	return ""
 }
 
-// Refused adds to what was found at each address whether its last question was refused, with the key that it has now.
+// Refused adds to what was found at each address whether the last question for a model that it has was refused, with the key that
+// it has now, and when. Of several it tells the latest.
 func (w *Watcher) Refused(found []bus.EngineDiagnosis) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range found {
-		d := &found[i]
+		d, at := &found[i], time.Time{}
+		if d.Error != "" {
+			continue
+		}
 		for of, r := range w.refusals {
-			if d.Error == "" && d.URL == of.url && r.key == w.keyOf(of.url) {
-				d.Error, d.Hint = fmt.Sprintf("%s, asked for %s", r.err.Message, of.model), r.err.Hint
+			if d.URL == of.url && slices.Contains(d.Models, of.model) && r.key == w.keyOf(of.url) && r.at.After(at) {
+				at = r.at
+				d.Error, d.Hint = fmt.Sprintf("%s, asked for %s at %s", r.err.Message, of.model, at.Format("2006-01-02 15:04")), r.err.Hint
 			}
 		}
 	}

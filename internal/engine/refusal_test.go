@@ -1,10 +1,13 @@
 package engine_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
@@ -25,7 +28,7 @@ func TestRefusedQuestionsAreToldOf(t *testing.T) {
 	w, _ := watchLogged(t, cfg, slog.New(slog.NewTextHandler(log, nil)))
 	await(t, w, "its list", hasModel("m"))
 	told := func() bus.EngineDiagnosis {
-		found := []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1"}, {URL: g.URL, Kind: engine.KindOpenAI}}
+		found := []bus.EngineDiagnosis{{URL: "http://127.0.0.1:1", Models: []string{"m"}}, {URL: g.URL, Kind: engine.KindOpenAI, Models: []string{"m", "other"}}}
 		w.Refused(found)
 		if found[0].Error != "" {
 			t.Errorf("another engine: %+v", found[0])
@@ -39,13 +42,19 @@ func TestRefusedQuestionsAreToldOf(t *testing.T) {
 		}
 	}
 	none("before a question")
+	begin := time.Now()
 	for range 2 { // the log has it once
 		if a := ask(t.Context(), w, "m", "x"); !bus.IsRetryFew(a.err) {
 			t.Errorf("asked with a wrong key: %v, want few tries", a.err)
 		}
 	}
-	if d := told(); !strings.HasSuffix(d.Error, "in spite of its key (status 401), asked for m") || !strings.Contains(d.Hint, cfg.Keys) {
+	d := told()
+	if !strings.Contains(d.Error, "in spite of its key (status 401), asked for m at 20") || !strings.Contains(d.Hint, cfg.Keys) {
 		t.Errorf("%+v", d)
+	}
+	const minute = "2006-01-02 15:04"
+	if !strings.HasSuffix(d.Error, begin.Format(minute)) && !strings.HasSuffix(d.Error, time.Now().Format(minute)) {
+		t.Errorf("not told when: %s", d.Error)
 	}
 	if said := log.String(); strings.Count(said, "engine refuses questions") != 1 || !strings.Contains(said, cfg.Keys) || strings.Contains(said, wrongKey) {
 		t.Errorf("the log does not say once what to do:\n%s", said)
@@ -68,6 +77,101 @@ func TestRefusedQuestionsAreToldOf(t *testing.T) {
 	for ctx := patiently(t); told().Error != ""; { // until the file is read again
 		if ctx.Err() != nil {
 			t.Fatal("it is told of though its key is another")
+		}
+	}
+}
+
+// What an engine refused is over where it has the model no more, or was away meanwhile: nobody may ask for that again.
+func TestRefusedQuestionsAreForgotten(t *testing.T) {
+	t.Parallel()
+	var lists atomic.Pointer[string]
+	list := func(models string) { lists.Store(&models) }
+	list(`{"data":[{"id":"m"},{"id":"other"}]}`)
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/models": func(w http.ResponseWriter, _ *http.Request) {
+			if models := *lists.Load(); models != "" {
+				fmt.Fprint(w, models)
+				return
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+		"POST /v1/chat/completions": status(http.StatusForbidden, `{"error":"not yours"}`),
+	})
+	w := watch(t, quick(nowhere, s.URL))
+	await(t, w, "its list", hasModel("m"))
+	refused := func(models ...string) bool {
+		found := []bus.EngineDiagnosis{{URL: s.URL, Kind: engine.KindOpenAI, Models: models}}
+		w.Refused(found)
+		return found[0].Error != ""
+	}
+	is := func(when string, want bool) {
+		t.Helper()
+		if got := refused("m", "other"); got != want {
+			t.Errorf("%s: told of: %t, want %t", when, got, want)
+		}
+	}
+	for when, models := range map[string]string{"without the model": `{"data":[{"id":"other"}]}`, "away": ""} {
+		wantError(t, ask(t.Context(), w, "m", "x").err, bus.CodeUnavailable, true, "refuses requests")
+		is("just refused", true)
+		if refused("other") {
+			t.Error("told of a model that is not found there")
+		}
+		before := *lists.Load()
+		list(models)
+		await(t, w, when, func(s *engine.Set) bool { return !hasModel("m")(s) })
+		is(when, false)
+		list(before)
+		await(t, w, "again", hasModel("m"))
+		is("again after "+when, false)
+	}
+}
+
+// A key may change while a question is under way: how that goes with the one before tells nothing of the present one.
+func TestQuestionsWithTheKeyBefore(t *testing.T) {
+	t.Parallel()
+	for name, refuses := range map[string]string{"it is refused": wrongKey, "it is answered, and the present key is refused meanwhile": rightKey} {
+		looked := make(chan struct{})
+		var keys string
+		var w *engine.Watcher
+		s := serve(t, map[string]http.HandlerFunc{
+			"GET /v1/models": func(w http.ResponseWriter, r *http.Request) {
+				text(`{"data":[{"id":"m"}]}`)(w, r)
+				if r.Header.Get("Authorization") == "Bearer "+rightKey {
+					select {
+					case looked <- struct{}{}:
+					default:
+					}
+				}
+			},
+			"POST /v1/chat/completions": func(out http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "Bearer "+wrongKey { // the first
+					writeKeys(t, keys, "http://"+r.Host+" "+rightKey)
+					select {
+					case <-looked:
+					case <-r.Context().Done():
+					}
+					if refuses == rightKey {
+						wantError(t, ask(r.Context(), w, "m", "x").err, bus.CodeUnavailable, true, "in spite of its key")
+					}
+				}
+				if r.Header.Get("Authorization") == "Bearer "+refuses {
+					out.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				fmt.Fprint(out, event("Paris")+finish+doneEvent)
+			},
+		})
+		keys = keyFile(t, s.URL+" "+wrongKey)
+		cfg := quick(nowhere, s.URL)
+		cfg.Keys = keys
+		w = watch(t, cfg)
+		await(t, w, "its list", hasModel("m"))
+		if a := ask(patiently(t), w, "m", "x"); (a.err != nil) != (refuses == wrongKey) {
+			t.Errorf("%s: %v", name, a.err)
+		}
+		found := []bus.EngineDiagnosis{{URL: s.URL, Kind: engine.KindOpenAI, Models: []string{"m"}}}
+		if w.Refused(found); (found[0].Error != "") != (refuses == rightKey) {
+			t.Errorf("%s: told of the key that it has now: %q", name, found[0].Error)
 		}
 	}
 }

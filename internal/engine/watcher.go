@@ -222,6 +222,7 @@ func (w *Watcher) record(i int, t *target) {
 		return
 	}
 	w.members[i], w.seen[i] = now, true
+	w.forget(t.url.Redacted(), now)
 	if now != nil {
 		w.kinds[i] = now.engine.Kind()
 	}
@@ -301,9 +302,10 @@ func (w *Watcher) Models() []bus.ModelInfo {
 func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error) {
 	s, _ := w.Watch()
 	load := req.Load // the rest of req, which may be large, is not kept during the answer
+	q := w.question(s, model, answers)
 	res, err := s.Generate(ctx, model, req, emit)
 	if !load {
-		w.heed(s, model, answers, err)
+		w.heed(q, err)
 	}
 	if bus.IsRetry(err) || load {
 		w.nudge()
@@ -314,9 +316,10 @@ func (w *Watcher) Generate(ctx context.Context, model string, req bus.InferenceR
 // Continue goes on with an answer, with the engines known now, like Set.Continue.
 func (w *Watcher) Continue(ctx context.Context, model string, req bus.InferenceRequest, said bus.Said, goesOn func() error, emit func(bus.InferenceChunk) error) (bus.InferenceResult, bool, error) {
 	s, _ := w.Watch()
+	q := w.question(s, model, answers)
 	res, ok, err := s.Continue(ctx, model, req, said, goesOn, emit)
 	if ok {
-		w.heed(s, model, answers, err)
+		w.heed(q, err)
 	}
 	if bus.IsRetry(err) {
 		w.nudge()
@@ -340,8 +343,9 @@ func (w *Watcher) Embedders() []bus.ModelInfo {
 // Embed makes vectors with the engines known now, like Generate.
 func (w *Watcher) Embed(ctx context.Context, model string, req bus.EmbedRequest) (bus.EmbedResult, error) {
 	s, _ := w.Watch()
+	q := w.question(s, model, embeds)
 	res, err := s.Embed(ctx, model, req)
-	w.heed(s, model, embeds, err)
+	w.heed(q, err)
 	if bus.IsRetry(err) {
 		w.nudge()
 	}
