@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -51,6 +52,36 @@ func TestSeveralAtATime(t *testing.T) {
 		}, ollama(t, nil).URL)
 		if set, _ := find(t, cfg); len(set.Models()) == 0 || set.Models()[0].OneAtATime != one {
 			t.Errorf("OLLAMA_NUM_PARALLEL=%s: %+v", parallel, set.Models())
+		}
+	}
+}
+
+// It answers one at a time all the same with some models, and makes vectors so.
+func TestOneAtATimeWhateverOllamaIsTold(t *testing.T) {
+	t.Parallel()
+	several := map[string]bool{
+		"llama": true, "qwen3": true, "": true, "lfm2": false, "qwen35moe": false, "qwen3vl": false, "nemotron_h": false, "nemotron_h_omni": false, "mllama": false,
+	}
+	tags := []map[string]any{{"name": "embed"}}
+	for family := range several {
+		tags = append(tags, map[string]any{"name": "of " + family, "details": map[string]string{"family": family}})
+	}
+	list, err := json.Marshal(map[string]any{"models": tags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, map[string]http.HandlerFunc{
+		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(string(list)), "GET /api/ps": text(ollamaNone), "POST /api/show": ollamaShow,
+	})
+	set, _ := find(t, quick(func(name string) string {
+		return map[string]string{"OLLAMA_NUM_PARALLEL": "4", "OLLAMA_HOST": "127.0.0.1:1"}[name]
+	}, s.URL))
+	if n := len(set.Embedders()); n != len(tags) {
+		t.Errorf("%d models, want %d", n, len(tags))
+	}
+	for _, m := range set.Embedders() {
+		if want := m.Name == "embed" || !several[m.Family]; m.OneAtATime != want {
+			t.Errorf("%s answers one at a time: %t, want %t", m.Name, m.OneAtATime, want)
 		}
 	}
 }

@@ -104,6 +104,15 @@ func (c Config) several(u *url.URL) bool {
 	return err == nil && n > 1 && loopback(u.Hostname())
 }
 
+// oneAtATime are the families of models that Ollama lets answer one question at a time, whatever its environment says, and
+// more that begin with nemotron_h; vectors, too, it makes one at a time: load in its server/sched.go.
+var oneAtATime = []string{"mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next", "lfm2", "lfm2moe"}
+
+// takesSeveral reports whether Ollama lets m answer several questions at one time, where it was told to.
+func takesSeveral(m bus.ModelInfo) bool {
+	return answers(nil, m) && !slices.Contains(oneAtATime, m.Family) && !strings.HasPrefix(m.Family, "nemotron_h")
+}
+
 // parseAddress reads an engine's address as Ollama reads OLLAMA_HOST: the scheme,
 // the host and the port may each be missing. An address to listen on everywhere
 // becomes loopback, and a /v1 at the end is dropped.

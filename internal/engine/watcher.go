@@ -67,7 +67,7 @@ func (t *target) models(ctx context.Context) ([]bus.ModelInfo, error) {
 	models, err := t.engine.Models(ctx)
 	if t.many && t.engine.Kind() == KindOllama {
 		for i := range models {
-			models[i].OneAtATime = false
+			models[i].OneAtATime = !takesSeveral(models[i])
 		}
 	}
 	return usable(models), err
