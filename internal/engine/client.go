@@ -273,12 +273,8 @@ func (c *client) refused(resp *http.Response) error {
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
-	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && sentKey(resp.Request): // its words may quote a part of the key
-		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w in spite of its key (status %d)", c, errRefuses, s).WithHint("%s", c.key.hint()))
-	case s == http.StatusUnauthorized && c.kind == KindOllama && said == "unauthorized": // so it says of its models in the cloud
-		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w: for this model it needs an account of ollama.com", c, errRefuses).WithHint("where that Ollama is: ollama signin"))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		return bus.RetryFew(bus.Errorf(bus.CodeUnavailable, "%s %w with status %d: %s", c, errRefuses, s, msg).WithHint("%s", c.key.hint()))
+		return bus.RetryFew(c.refuses(resp, data, said))
 	case s == http.StatusInternalServerError && c.kind == KindOllama && faulty(said):
 		return bus.Errorf(bus.CodeInvalid, "%s did not accept the request: %s", c, msg)
 	case s == http.StatusNotImplemented: // it is another program, or was started otherwise, that could

@@ -144,9 +144,6 @@ func (s *secret) hint() string {
 	return "if it wants a key: " + line
 }
 
-// errRefuses is of an engine that is there and does not take requests of this node.
-var errRefuses = errors.New("refuses requests")
-
 // carriers are networks that are not public either: those of providers behind their routers, and of some VPNs.
 var carriers = netip.MustParsePrefix("100.64.0.0/10")
 

@@ -1,14 +1,47 @@
 package engine
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
+
+// errRefuses is of an engine that is there and does not take requests of this node.
+var errRefuses = errors.New("refuses requests")
+
+// refuses tells of an answer with status 401 or 403 and body data, which says so.
+func (c *client) refuses(resp *http.Response, data []byte, said string) *bus.Error {
+	tell := func(more string, args ...any) *bus.Error {
+		return bus.Errorf(bus.CodeUnavailable, "%s %w"+more, append([]any{c, errRefuses}, args...)...)
+	}
+	switch s := resp.StatusCode; {
+	case wantsAccount(data): // whatever key the way to Ollama had
+		return tell(": for this model it needs an account of ollama.com").WithHint("where that Ollama is: ollama signin")
+	case s == http.StatusForbidden && strings.Contains(said, "ollama.com/upgrade"):
+		return tell(": for this model its account of ollama.com needs a subscription").
+			WithHint("subscribe at https://ollama.com/upgrade, or ask another model: myco swarm")
+	case sentKey(resp.Request): // its words may quote a part of the key
+		return tell(" in spite of its key (status %d)", s).WithHint("%s", c.key.hint())
+	default:
+		return tell(" with status %d: %s", s, cmp.Or(c.hide(said), http.StatusText(s))).WithHint("%s", c.key.hint())
+	}
+}
+
+// wantsAccount reports whether the body of an error is Ollama's of a model in the cloud that it has no account for.
+func wantsAccount(data []byte) bool {
+	var body struct {
+		SigninURL string `json:"signin_url"`
+	}
+	return json.Unmarshal(data, &body) == nil && body.SigninURL != ""
+}
 
 // asked is an engine and a model of it.
 type asked struct{ url, model string }

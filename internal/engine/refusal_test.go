@@ -176,13 +176,33 @@ func TestQuestionsWithTheKeyBefore(t *testing.T) {
 	}
 }
 
-// Ollama lists models of ollama.com's before it has an account there.
-func TestOllamaWithoutItsAccount(t *testing.T) {
+// Ollama lists models of ollama.com's before it has an account there, or one that may ask them. No key of the way to that Ollama
+// helps; what stands before it may want one, and say so in the same words.
+func TestModelsOfOllamasCloud(t *testing.T) {
 	t.Parallel()
-	s := ollama(t, status(http.StatusUnauthorized, `{"error":"unauthorized","signin_url":"https://ollama.com/connect"}`))
-	a := ask(t.Context(), probe(t, s), "tinylm:latest", "x")
-	wantError(t, a.err, bus.CodeUnavailable, true, "needs an account of ollama.com")
-	if e := bus.AsError(a.err); !strings.Contains(e.Hint, "ollama signin") {
-		t.Errorf("try: %s", e.Hint)
+	const (
+		account      = `{"error":"unauthorized","signin_url":"https://ollama.com/connect?name=box&key=c3No"}`
+		subscription = `{"error":"this model requires a subscription, upgrade for access: https://ollama.com/upgrade (ref: 1)"}`
+	)
+	for name, tt := range map[string]struct {
+		status          int
+		body, says, try string
+	}{
+		"no account":           {http.StatusUnauthorized, account, "needs an account of ollama.com", "where that Ollama is: ollama signin"},
+		"no subscription":      {http.StatusForbidden, subscription, "needs a subscription", "https://ollama.com/upgrade"},
+		"what stands before":   {http.StatusUnauthorized, `{"error":"unauthorized"}`, "refuses requests", "key"},
+		"forbidden as a whole": {http.StatusForbidden, `{"error":"forbidden"}`, "refuses requests", "key"},
+	} {
+		s := ollama(t, status(tt.status, tt.body))
+		for _, keys := range []string{"", keyFile(t, s.URL+" "+wrongKey)} {
+			cfg := quick(nowhere, s.URL)
+			cfg.Keys = keys
+			set, _ := find(t, cfg)
+			err := ask(t.Context(), set, "tinylm:latest", "x").err
+			wantError(t, err, bus.CodeUnavailable, true, tt.says)
+			if try := bus.AsError(err).Hint; !strings.Contains(try, tt.try) || tt.try != "key" && strings.Contains(strings.ToLower(try), "key") {
+				t.Errorf("%s, with keys of %q: try: %s", name, keys, try)
+			}
+		}
 	}
 }
