@@ -263,6 +263,7 @@ func (b *body) end(name string) {
 // beginLink is before the text of a link.
 func (b *body) beginLink(p *para, target string) {
 	if p.link, p.from = target, p.b.Len(); p.link != "" && !b.plain {
+		p.sign = "" // the text does not end with it any more
 		p.b.WriteString("[")
 	}
 }
@@ -274,6 +275,7 @@ func (b *body) endLink(p *para) {
 	if link == "" {
 		return
 	}
+	p.sign = ""
 	switch text := string(p.b.Bytes()[p.from:]); {
 	case b.plain && text != link && strings.TrimSpace(text) != "":
 		p.b.WriteString(" (" + link + ")")

@@ -79,6 +79,25 @@ func TestDOCXExponents(t *testing.T) {
 	}
 }
 
+// A raised sign before a link, or at its end, is none of the exponent on the other side: what is written between them is left whole.
+func TestDOCXSignsBesideLinks(t *testing.T) {
+	h := setup(t, file.Config{})
+	raised := func(s string) string { return `<r><rPr><vertAlign val="superscript"/></rPr><t>` + s + `</t></r>` }
+	link := func(s string) string { return `<hyperlink id="r">` + s + `</hyperlink>` }
+	content := archiveOf(t, "word/_rels/document.xml.rels", `<Relationships><Relationship Id="r" Type="http://x/hyperlink" Target="https://example.org" TargetMode="External"/></Relationships>`,
+		"word/document.xml", `<document><p><r><t>10</t></r>`+raised("−")+link(raised("6"))+`</p><p><r><t>10</t></r>`+link(raised("−"))+raised("6")+`</p>`+
+			`<p><r><t>10</t></r>`+link(raised("−")+raised("6"))+`</p></document>`)
+	for format, want := range map[string]string{
+		bus.FileMarkdown: "10−[^6](https://example.org)\n\n10[−](https://example.org)^6\n\n10[^−6](https://example.org)\n",
+		bus.FileText:     "10^−6 (https://example.org)\n\n10− (https://example.org)^6\n\n10^−6 (https://example.org)\n",
+	} {
+		got, err := read(t, h, bus.FileRequest{Content: content, Format: format})
+		if err != nil || got.Text != want {
+			t.Errorf("%s: got %q, error %v, want %q", format, got.Text, err, want)
+		}
+	}
+}
+
 // The mark of a paragraph has properties, too, and so has what was before a change: of neither is the text.
 func TestDOCXPropertiesOfOthers(t *testing.T) {
 	h := setup(t, file.Config{})
