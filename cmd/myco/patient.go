@@ -62,15 +62,33 @@ func waitsFor(ctx context.Context, conn *bus.Conn, id bus.TaskID) (why string, a
 	if place := place(info); info.Warning == "" && place != "" {
 		return "waits: " + place, ""
 	}
+	if info.State != bus.StateRunning { // it may have run there before
+		return info.Warning, ""
+	}
 	return info.Warning, info.NodeID
+}
+
+// silence counts the looks at a task while one node has it.
+type silence struct {
+	at    bus.NodeID
+	looks int
+}
+
+// long notes that node at has the task now, empty where none has, and reports whether that one has said nothing for long.
+func (s *silence) long(at bus.NodeID) bool {
+	if at != s.at { // what went before was the queue's, or another's
+		*s = silence{at: at}
+	}
+	s.looks++
+	return at != "" && s.looks >= silences
 }
 
 // waiting returns what tells, once for each cause, why a task does not go on.
 func (p *printer) waiting(ctx context.Context, conn *bus.Conn) func() {
-	told, looks := "", 0
+	told, quiet := "", silence{}
 	return func() {
 		why, at := waitsFor(ctx, conn, p.task)
-		if looks++; looks >= silences && why == "" && at != "" && !p.begun && !p.thinks {
+		if quiet.long(at) && why == "" && !p.begun && !p.thinks {
 			why = p.who(at) + " is at it, and has said nothing yet"
 		}
 		if why == "" || why == told {

@@ -92,13 +92,31 @@ func TestAskTellsWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// One that a node has, and that says nothing for long, says who has it.
+// One that a node has, and that says nothing for long, says who has it. One that waits again is nowhere, wherever it ran before.
 func TestAskTellsWhoIsSilent(t *testing.T) {
 	t.Parallel()
-	d := setup(t)
-	d.pauses(silences+1, bus.TaskInfo{Type: bus.TypeInference, State: bus.StateRunning, NodeID: other})
-	if o := d.myco("ask", "Which city?").want(t, 0); strings.Count(o.err, "[tower is at it, and has said nothing yet]\n") != 1 {
-		t.Error(o.err)
+	for state, times := range map[bus.TaskState]int{bus.StateRunning: 1, bus.StateQueued: 0} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			d := setup(t)
+			d.pauses(silences+1, bus.TaskInfo{Type: bus.TypeInference, State: state, NodeID: other})
+			if o := d.myco("ask", "Which city?").want(t, 0); strings.Count(o.err, "[tower is at it, and has said nothing yet]\n") != times {
+				t.Error(o.err)
+			}
+		})
+	}
+}
+
+// However long a task waited, its node is silent from when it has it.
+func TestSilenceBeginsWithTheRun(t *testing.T) {
+	t.Parallel()
+	var s silence
+	var got []bool
+	for _, at := range []bus.NodeID{"", "", "", self, self, self, other, other, "", other, other, other, other} {
+		got = append(got, s.long(at))
+	}
+	if want := []bool{false, false, false, false, false, true, false, false, false, false, false, true, true}; !slices.Equal(got, want) {
+		t.Errorf("long: %v, want %v", got, want)
 	}
 }
 
