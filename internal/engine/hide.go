@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"html"
@@ -9,26 +10,31 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // hide is what an engine says, or an error that may quote it, as it may be told: without what opens the engine, and at a
 // length that a person reads. Everything of an engine's that goes into an error goes through it, decoded and whole: a part of
 // a key would not be known for one.
 func (c *client) hide(s string) string {
+	var all []string
 	for _, key := range c.secrets() {
-		for _, spelt := range spellings(key) {
-			s = strings.ReplaceAll(s, spelt, "KEY")
-		}
+		all = append(all, spellings(key)...)
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // of one that another begins with the rest would stay
+	for _, spelt := range all {
+		s = strings.ReplaceAll(s, spelt, "KEY")
 	}
 	return shorten(s)
 }
 
-// placeholder reports whether a key is none, or a word as people write where any key will do: ollama, none, EMPTY. It opens
-// nothing, and errors without that word would be garbled.
-func placeholder(key string) bool {
-	return len(key) < 8 && !strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsLetter(r) })
+// dummies are what people write where any key will do. They open nothing, and errors without such a word would be garbled.
+var dummies = []string{
+	"", "x", "xxx", "key", "api-key", "no-key", "sk-no-key-required", "not-needed", "none", "null", "empty", "any", "dummy", "fake", "test", "token",
+	"ollama", "llama", "vllm", "lm-studio", "localai", "local",
 }
+
+// placeholder reports whether a key is none, or one of dummies.
+func placeholder(key string) bool { return slices.Contains(dummies, strings.ToLower(key)) }
 
 // secrets are what an engine has been sent to be opened: its key, those before it, which requests under way may have, and
 // what its address has.

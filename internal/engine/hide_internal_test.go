@@ -134,6 +134,27 @@ func TestErrorsHidePasswords(t *testing.T) {
 	}
 }
 
+// However short a key is, it is hidden, and so is each of several whole; but for words as people write where any key will do.
+func TestErrorsHideShortKeys(t *testing.T) {
+	t.Parallel()
+	for says, tt := range map[string]struct {
+		keys []string
+		said string
+	}{
+		"no: KEY":                               {[]string{"honey"}, "no: honey"},
+		"KEY, no: KEY":                          {[]string{"bee", "beehive-7"}, "bee, no: beehive-7"},
+		"not KEY, nor KEY":                      {[]string{"b<", "x-b<hive"}, `not x-b\u003chive, nor b<`},
+		"ollama: no key EMPTY, none":            {[]string{"EMPTY", "none", "ollama", "key", ""}, "ollama: no key EMPTY, none"},
+		"it takes any key: sk-no-key-required!": {[]string{"sk-no-key-required"}, "it takes any key: sk-no-key-required!"},
+	} {
+		key := &secret{}
+		key.had.Store(&tt.keys)
+		if got := newClient(KindOpenAI, &url.URL{}, key).hide(tt.said); got != says {
+			t.Errorf("%q: %q, want %q", tt.keys, got, says)
+		}
+	}
+}
+
 // What an engine says is judged before a key is hidden in it and it is cut; a key that is only a word of people's stays in it.
 func TestErrorsAreJudgedAsTheyWereSaid(t *testing.T) {
 	t.Parallel()
