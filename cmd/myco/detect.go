@@ -31,8 +31,11 @@ type machineView struct {
 	// GPUProcesses are what uses the GPUs, the busiest first, where the driver tells.
 	GPUProcesses []node.GPUProcess `json:"gpu_processes,omitempty"`
 
-	named   []engineView // what the daemon has beside them, by an engine that was named to it
-	answers bool         // some model, and not the demo
+	// DaemonModels are what the daemon has beside them, by an engine that was named to it.
+	DaemonModels []bus.ModelInfo `json:"daemon_models,omitempty"`
+
+	answers bool   // some model, and not the demo
+	inTurn  string // a model of which the daemon takes its engine to answer one question at a time, against this environment
 }
 
 // engineView is one engine of this machine.
@@ -66,9 +69,10 @@ func (detectCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var err error
-	m := viewMachine(profile, listEngines(ctx, f.set))
+	m := viewMachine(profile, listEngines(f.set))
 	m.Power = node.PowerNow(ctx)
 	m.addNamed(f.models)
+	m.heed(f.models)
 	m.addSpeeds(a.dataDir)
 	if m.GPUProcesses, err = node.GPUProcesses(ctx, m.GPUs); err != nil {
 		m.Problems = append(m.Problems, err.Error())
@@ -110,17 +114,32 @@ func hasReal(models []bus.ModelInfo) bool {
 // addNamed adds the models of the daemon that are on none of the engines.
 func (m *machineView) addNamed(models []bus.ModelInfo) {
 	m.answers = m.answers || hasReal(models)
-	named := engineView{Kind: "of mycod --engine"}
 	for _, d := range models {
 		listed := slices.ContainsFunc(m.Engines, func(e engineView) bool {
 			return slices.ContainsFunc(e.Models, func(has bus.ModelInfo) bool { return bus.SameModel(has.Name, d.Name) })
 		})
 		if !d.Demo && !listed {
-			named.Models = append(named.Models, d)
+			m.DaemonModels = append(m.DaemonModels, d)
 		}
 	}
-	if len(named.Models) > 0 {
-		m.named = []engineView{named}
+}
+
+// heed takes the daemon's word for which models answer one question at a time: it bids by that, and has another environment.
+func (m *machineView) heed(models []bus.ModelInfo) {
+	for _, e := range m.Engines {
+		for i := range e.Models {
+			has := &e.Models[i]
+			j := slices.IndexFunc(models, func(d bus.ModelInfo) bool {
+				return d.Name == has.Name && d.Engine == has.Engine && d.Digest == has.Digest
+			})
+			if j < 0 {
+				continue
+			}
+			if models[j].OneAtATime && !has.OneAtATime && e.Kind == engine.KindOllama {
+				m.inTurn = has.Name
+			}
+			has.OneAtATime = models[j].OneAtATime
+		}
 	}
 }
 
@@ -138,15 +157,11 @@ func (m *machineView) addSpeeds(dir string) {
 	}
 }
 
-// listEngines asks each engine for its models; one that fails now has none.
-func listEngines(ctx context.Context, set *engine.Set) []engineView {
+// listEngines are the engines that were found, with their models.
+func listEngines(set *engine.Set) []engineView {
 	views := []engineView{}
 	for _, e := range set.Engines() {
-		models, err := e.Models(ctx)
-		if err != nil {
-			models = nil
-		}
-		views = append(views, engineView{Kind: e.Kind(), URL: e.URL(), Models: append([]bus.ModelInfo{}, models...)})
+		views = append(views, engineView{Kind: e.Kind(), URL: e.URL(), Models: append([]bus.ModelInfo{}, set.ModelsOf(e)...)})
 	}
 	return views
 }
@@ -173,7 +188,7 @@ func (a *app) machine(m machineView) {
 		{"GPU", gpuLines(m.GPUs)},
 		{"disk", diskLines(m.Disks)},
 		{"network", networkLines(m)},
-		{"engine", engineLines(slices.Concat(m.Engines, m.named))},
+		{"engine", engineLines(m.allEngines())},
 		{"can do", strings.Join(m.Capabilities, ", ")},
 	}
 	if m.Power == node.PowerBattery {
@@ -184,7 +199,18 @@ func (a *app) machine(m machineView) {
 		pairs = append(pairs, [2]string{"fits", fmt.Sprintf("models up to about %.1f billion parameters", m.LargestModelB)})
 	}
 	a.fields(wrapPairs(append(pairs, [2]string{"not there", strings.Join(m.Problems, "\n")}), a.width()))
+	if m.inTurn != "" {
+		a.hint("OLLAMA_NUM_PARALLEL is set here, but that of mycod counts: it takes %s for a model that answers one question at a time.", m.inTurn)
+	}
 	a.hint("%s", advice(m))
+}
+
+// allEngines are the engines that were found, and what stands for those of the daemon.
+func (m *machineView) allEngines() []engineView {
+	if len(m.DaemonModels) == 0 {
+		return m.Engines
+	}
+	return append(slices.Clone(m.Engines), engineView{Kind: "of mycod --engine", Models: m.DaemonModels})
 }
 
 func gpuLines(gpus []node.GPU) string {

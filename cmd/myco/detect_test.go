@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -68,10 +71,51 @@ func TestDetectHeedsTheDaemon(t *testing.T) {
 		if strings.Contains(o.out, "demo: tinylm") != c.demo || strings.Contains(o.out, "of mycod --engine: far\n") == (c.demo || c.models == nil) {
 			t.Errorf("%v: printed %s", c.models, o.out)
 		}
+		if o := d.myco("detect", "--json").want(t, 0); strings.Contains(o.out, `"daemon_models":[{"name":"far"`) == (c.demo || c.models == nil) {
+			t.Errorf("%v: printed %s", c.models, o.out)
+		}
 	}
 	d.end()
 	if o := d.myco("detect").want(t, 0, "It has no model but the demo."); !strings.Contains(o.out, "demo: tinylm") {
 		t.Errorf("without a daemon: printed %s", o.out)
+	}
+}
+
+// How many questions Ollama answers at one time the daemon knows by its own environment, which may be another than that of whoever asks.
+func TestDetectTellsWhoseParallelCounts(t *testing.T) {
+	ollama := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, map[string]string{
+			"/api/version": `{"version":"0.17.4"}`, "/api/show": `{"capabilities":["completion"]}`, "/api/ps": `{"models":[]}`,
+			"/api/tags": `{"models":[{"name":"m:1b","digest":"aa"}]}`,
+		}[r.URL.Path])
+	}))
+	defer ollama.Close()
+	t.Setenv("OLLAMA_HOST", ollama.URL)
+	d := setup(t)
+	for _, c := range []struct {
+		here         string
+		daemons, one bool
+		told         bool
+	}{
+		{"", true, true, false}, {"", false, false, false}, {"4", false, false, false}, {"4", true, true, true},
+	} {
+		t.Setenv("OLLAMA_NUM_PARALLEL", c.here)
+		has := slices.Clone(nodes)
+		has[0].Models = []bus.ModelInfo{{Name: "m:1b", Engine: "ollama", Digest: "aa", OneAtATime: c.daemons}}
+		d.nodes.Store(&has)
+		if o := d.myco("detect").want(t, 0); strings.Contains(o.err, "that of mycod counts: it takes m:1b") != c.told {
+			t.Errorf("%+v: said %s", c, o.err)
+		}
+		if o := d.myco("detect", "--json").want(t, 0); strings.Contains(o.out, `"one_at_a_time":true`) != c.one {
+			t.Errorf("%+v: printed %s", c, o.out)
+		}
+	}
+	d.end()
+	for here, one := range map[string]bool{"": true, "4": false} {
+		t.Setenv("OLLAMA_NUM_PARALLEL", here)
+		if o := d.myco("detect", "--json").want(t, 0); strings.Contains(o.out, `"one_at_a_time":true`) != one {
+			t.Errorf("without a daemon, OLLAMA_NUM_PARALLEL=%s: printed %s", here, o.out)
+		}
 	}
 }
 

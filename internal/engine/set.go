@@ -47,6 +47,16 @@ func (s *Set) Engines() []Engine {
 	return out
 }
 
+// ModelsOf returns the models that e, one of Engines, had when it was last asked.
+func (s *Set) ModelsOf(e Engine) []bus.ModelInfo {
+	for _, m := range s.members {
+		if m.engine == e {
+			return slices.Clone(m.models)
+		}
+	}
+	return nil
+}
+
 // Models returns the models that can answer, each name once.
 func (s *Set) Models() []bus.ModelInfo { return s.modelsThat(answers) }
 
