@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	handBackEvery = 500 * time.Millisecond // between tries of one end
+	handBackEvery = 500 * time.Millisecond // between tries of one end; it doubles with each
+	handBackPause = 30 * time.Second       // at most
 	handBackMost  = 256                    // ends handed back at one time
 )
 
@@ -40,8 +41,10 @@ func (o *outbox) standIn(ctx context.Context, j *Job, f Final, want int) (stores
 
 // standing is an end that this node keeps for custodians that were away.
 type standing struct {
-	with []bus.NodeID // the custodians that have it
-	next time.Time    // of the next try
+	with  []bus.NodeID // the custodians that have it
+	there int          // custodians that were there, the last time
+	pause time.Duration
+	next  time.Time // of the next try
 }
 
 // standsIn reports whether self keeps the end of t for others.
@@ -61,6 +64,7 @@ func (o *outbox) handBack(ctx context.Context, now time.Time) {
 		all.SetLimit(16)
 		for _, h := range due {
 			all.Go(func() error {
+				o.ensureAt(ctx, h)
 				hctx, cancel := context.WithTimeout(ctx, keepWait)
 				defer cancel()
 				f, ok, err := o.endOf(h.job.Task.ID)
@@ -81,6 +85,17 @@ func (o *outbox) handBack(ctx context.Context, now time.Time) {
 		o.handing = false
 		o.mu.Unlock()
 	})
+}
+
+// ensureAt makes the outbox of h's submitter again at a custodian that has come back with an empty disk.
+func (o *outbox) ensureAt(ctx context.Context, h handingBack) {
+	ctx, cancel := context.WithTimeout(ctx, keepWait)
+	defer cancel()
+	for _, c := range h.to {
+		if err := o.n.fx.Outbox.Ensure(ctx, h.job.Submitter, c); err != nil {
+			o.n.log.Debug("make an outbox for an end that is handed back", "task", h.job.Task.ID, "custodian", c, "err", err)
+		}
+	}
 }
 
 // handingBack is an end, and the custodians that are there again.
@@ -123,8 +138,12 @@ func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
 			delete(o.standing, id)
 			continue
 		}
+		if h.there != s.there { // another custodian is there, or that which did not take it was away
+			s.there, s.pause, s.next = h.there, 0, time.Time{}
+		}
 		if len(h.to) > 0 && !now.Before(s.next) && len(due) < handBackMost {
-			s.next = now.Add(handBackEvery)
+			s.pause = min(max(2*s.pause, handBackEvery), handBackPause)
+			s.next = now.Add(s.pause)
 			due = append(due, h)
 		}
 	}

@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,5 +81,67 @@ func TestCustodianComesBackEmpty(t *testing.T) {
 			}
 		}
 		s.handle(theHost)
+	})
+}
+
+// A custodian comes back with an empty disk, and no outbox for the end that another keeps for it: that one makes it again,
+// and does not hand the end back, which the submitter has, for as long as it is kept.
+func TestEndIsHandedBackToAnEmptyDisk(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		s.kill(theHost) // its custodian
+		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
+		time.Sleep(time.Second)
+		s.nodes[theHost].m.Damage()
+		s.restart(theHost)
+		s.elected()
+		time.Sleep(5 * time.Second)
+		if len(s.nodes[theHost].endsAt(k.id)) != 1 {
+			s.note("the end of %s was not handed back", k.id)
+		}
+		var puts atomic.Int64
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			if m.Op == "PutEnd" && !m.Answer {
+				puts.Add(1)
+			}
+			return false
+		})
+		time.Sleep(10 * time.Second)
+		if n := puts.Load(); n > 0 {
+			s.note("an end that is there was written %d times more", n)
+		}
+	})
+}
+
+// A custodian is there, and does not take an end, for its disk is full perhaps: it is asked more and more rarely.
+func TestEndThatIsNotTakenIsSeldomHandedBack(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 2000})
+		s.running(k)
+		s.kill(theHost) // its custodian
+		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
+		time.Sleep(time.Second)
+		var puts atomic.Int64
+		s.net.SetDrop(func(m sim.Traffic) bool {
+			if m.Op == "PutEnd" && !m.Answer && m.To == nodeID(theHost) && m.From != m.To {
+				puts.Add(1)
+			}
+			return false
+		})
+		s.nodes[theHost].m.Fill(true)
+		s.restart(theHost)
+		time.Sleep(2 * time.Minute)
+		if n := puts.Load(); n == 0 || n > 12 {
+			s.note("an end that is not taken was handed back %d times in two minutes", n)
+		}
+		s.nodes[theHost].m.Fill(false)
+		if !s.until(40*time.Second, func() bool { return len(s.nodes[theHost].endsAt(k.id)) > 0 }) {
+			s.note("an end that may be taken is not handed back")
+		}
 	})
 }
