@@ -2,10 +2,12 @@ package sched_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // What was cancelled while it ran tells the attempts that it had, wherever that was done.
@@ -40,4 +42,18 @@ func TestCancelledTellsItsAttempts(t *testing.T) {
 	for _, b := range bad {
 		t.Error(b)
 	}
+}
+
+// A host that answers nothing does not hold a cancel up for long: how often the task ran is not worth it.
+func TestCancelledWhileTheHostHangs(t *testing.T) {
+	t.Parallel()
+	play(t, parts(3, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{}, pin("myco-00000000ffff"))
+		time.Sleep(time.Second)
+		s.net.SetDrop(func(m sim.Traffic) bool { return m.To == nodeID(theHost) && strings.HasSuffix(m.Op, "Claim") })
+		s.wg.Go(func() { _ = s.cancel(theSubmitter, k.id) })
+		s.endsAs(theSubmitter, k, bus.StateCancelled, time.Second)
+		s.net.SetDrop(nil)
+	})
 }

@@ -206,10 +206,13 @@ func (o *outbox) attempts(j *Job) int {
 func (o *outbox) attemptsRead(ctx context.Context, j *Job) int {
 	n := o.attempts(j)
 	if q, ok := o.n.queue.get(); ok && n == 0 {
-		ctx, cancel := context.WithTimeout(ctx, effectWait)
+		ctx, cancel := context.WithTimeout(ctx, keepWait)
 		defer cancel()
 		if r, _, err := o.n.fx.readRecord(ctx, q, j.Task.ID); err == nil {
 			n = r.Attempt
+			if r.Final != nil && r.Final.Unrun {
+				n--
+			}
 		}
 	}
 	return n

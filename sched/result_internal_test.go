@@ -183,3 +183,26 @@ func TestOldEndsAreForgottenAside(t *testing.T) {
 		}
 	})
 }
+
+// recorded is a quiet node's store with one record.
+type recorded struct {
+	quiet
+	rec Record
+}
+
+func (r *recorded) GetClaim(context.Context, QueueID, bus.TaskID) ([]byte, uint64, error) {
+	return marshal(r.rec), 1, nil
+}
+
+// Who ends a task in the moment that a worker does, for its deadline has passed, counts no attempt that was claimed for that alone.
+func TestClaimedToEndIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	for _, unrun := range []bool{false, true} {
+		q := &recorded{rec: Record{State: bus.StateExpired, Attempt: 1, Final: &Final{State: bus.StateExpired, Attempt: 1, Unrun: unrun}}}
+		n := New(Config{ID: "myco-aaaaaaaaaaaa"}, Effects{Wire: q, Queues: q})
+		n.queue.put(QueueID{n.cfg.ID, 1}, true)
+		if got, want := n.outbox.attemptsRead(t.Context(), oneJob()), 1-boolInt(unrun); got != want {
+			t.Errorf("where the last attempt is unrun, %v, it had %d, want %d", unrun, got, want)
+		}
+	}
+}
