@@ -29,6 +29,9 @@ const (
 	blobIdle = time.Minute
 	// blobCalls is how many requests for pieces are answered from the disk at one time.
 	blobCalls = 64
+	// blobWaits is how many may wait for that. Whoever asks gives up, and asks again: on a disk that hangs they would be
+	// more and more.
+	blobWaits = 1024
 )
 
 // Operations on bus.SubjectBlob.
@@ -181,7 +184,13 @@ func (j *Jet) serveBlobs() error {
 	all := bus.SubjectBlob(j.cfg.Node, "")
 	sub, err := subscribeAll(j.fabric.nc, all+"*", func(m *nats.Msg) {
 		memory := m.Header.Get(hdrMemory) != "" || j.blobs.remembers(m.Header.Get(hdrBlob))
-		j.blobs.run(!memory, func() { j.answerBlob(strings.TrimPrefix(m.Subject, all), m) })
+		op := strings.TrimPrefix(m.Subject, all)
+		if !j.blobs.run(!memory, func() { j.answerBlob(op, m) }) {
+			j.tellBlob(m, nil, bus.Errorf(bus.CodeBusy, "%d requests wait for the disk of %s already", blobWaits, j.cfg.Node))
+			j.refusals.Do("blobs", func() {
+				j.log.Warn("too many wait for large content: the disk hangs", "dir", j.blobs.dir, "waiting", blobWaits)
+			})
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("answer for blobs: %w", err)
@@ -191,9 +200,16 @@ func (j *Jet) serveBlobs() error {
 }
 
 func (j *Jet) answerBlob(op string, m *nats.Msg) {
-	out := &nats.Msg{Subject: m.Reply, Header: nats.Header{}}
-	var err error
-	out.Data, err = j.doBlob(op, m)
+	data, err := j.doBlob(op, m)
+	if err != nil && !errors.Is(err, sched.ErrNotFound) && !errors.Is(err, sched.ErrCorrupt) {
+		j.log.Warn("answer for a blob", "blob", m.Header.Get(hdrBlob), "op", op, "err", err)
+	}
+	j.tellBlob(m, data, err)
+}
+
+// tellBlob answers m with data, or with err.
+func (j *Jet) tellBlob(m *nats.Msg, data []byte, err error) {
+	out := &nats.Msg{Subject: m.Reply, Header: nats.Header{}, Data: data}
 	switch {
 	case err == nil:
 	case errors.Is(err, sched.ErrNotFound):
@@ -205,7 +221,6 @@ func (j *Jet) answerBlob(op string, m *nats.Msg) {
 		if e, ok := errors.AsType[*bus.Error](err); ok {
 			out.Header.Set(hdrCode, string(e.Code))
 		}
-		j.log.Warn("answer for a blob", "blob", m.Header.Get(hdrBlob), "op", op, "err", err)
 	}
 	if err := j.fabric.nc.PublishMsg(out); err != nil {
 		j.log.Debug("answer for a blob", "err", err)

@@ -48,6 +48,7 @@ type blobs struct {
 
 	mu      sync.Mutex // not held while the disk is used: what is in memory does not wait for that
 	closed  bool
+	waiting int // requests that have calls, or wait for it
 	memory  map[string]memoryBlob
 	size    int64 // of memory, and of what is on its way there
 	uploads map[string]*upload
@@ -76,20 +77,30 @@ func openBlobs(dir string, take func(int64) (func(int64), error)) (*blobs, error
 	return &blobs{dir: dir, take: take, calls: make(chan struct{}, blobCalls), memory: map[string]memoryBlob{}, uploads: map[string]*upload{}}, nil
 }
 
-// run calls f in a goroutine of its own, and where it uses the disk once fewer than blobCalls do.
-func (b *blobs) run(disk bool, f func()) {
+// run calls f in a goroutine of its own, and where it uses the disk once fewer than blobCalls do. It reports false where too
+// many wait for that.
+func (b *blobs) run(disk bool, f func()) (ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return
+	switch {
+	case b.closed:
+		return true // nobody is answered any more
+	case !disk:
+		b.wg.Go(f)
+		return true
+	case b.waiting >= blobCalls+blobWaits:
+		return false
 	}
+	b.waiting++
 	b.wg.Go(func() {
-		if disk {
-			b.calls <- struct{}{}
-			defer func() { <-b.calls }()
-		}
+		b.calls <- struct{}{}
 		f()
+		<-b.calls
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.waiting--
 	})
+	return true
 }
 
 // remembers reports whether the blob of that name is in memory.
