@@ -18,11 +18,25 @@ const (
 )
 
 // collect deletes large content that no task needs: what a crash, or a client that left, has left
-// behind. The output of ended tasks goes too, where nothing has ended since.
+// behind. It does so in the background: deadlines do not wait for a disk that hangs. The output of ended tasks goes too,
+// where nothing has ended since.
 func (o *outbox) collect(ctx context.Context, now time.Time) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.dropTails(now, tailsMost)
-	o.mu.Unlock()
+	if o.collecting {
+		return
+	}
+	o.collecting = true
+	o.n.bg.run(func() {
+		o.collectBlobs(ctx, now)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.collecting = false
+	})
+}
+
+func (o *outbox) collectBlobs(ctx context.Context, now time.Time) {
 	all, err := o.n.fx.HeldBlobs()
 	if err != nil {
 		o.n.log.Warn("look for large content that is not needed", "err", err)

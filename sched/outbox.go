@@ -63,7 +63,8 @@ type outbox struct {
 	heardBytes            int  // of ends in heard
 	hearing               bool // they are being written
 	count                 uint64
-	copies                int // of payloads and results, under way
+	copies                int  // of payloads and results, under way
+	collecting            bool // large content that no task needs is looked for
 	lacks                 map[bus.TaskID]*lacking
 	cancels               map[bus.TaskID]cancelling
 	warm                  *warm // of what was submitted here
