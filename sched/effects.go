@@ -166,6 +166,8 @@ type Put struct {
 	// Refused are how many stores have an end of this task already, or, for the first
 	// message, the task itself.
 	Refused int
+	// Custodian is set where the custodian's store is one of those.
+	Custodian bool
 }
 
 // Outboxes are the streams on disk that hold durable tasks and their ends: two messages a

@@ -31,8 +31,10 @@ func (o *outbox) standIn(ctx context.Context, j *Job, f Final, want int) (stores
 		}
 		tried[id] = true
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
-		if err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id); err == nil {
-			stores += o.put(pctx, j, id, &f, 1).Stores
+		// The submitter's store answers, too, and was counted before.
+		answers := 1 + boolInt(o.n.members.alive(j.Submitter))
+		if err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id); err == nil && o.put(pctx, j, id, &f, answers).Custodian {
+			stores++
 		}
 		cancel()
 	}

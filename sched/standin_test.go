@@ -145,3 +145,23 @@ func TestEndThatIsNotTakenIsSeldomHandedBack(t *testing.T) {
 		}
 	})
 }
+
+// The disk of who is to stand in is full. That the submitter's takes the end once more makes no second one of it.
+func TestEndIsOnTwoDisksThoughOneIsFull(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		k := s.enqueue(theSubmitter, script{MS: 4000})
+		s.running(k)
+		s.kill(theHost) // its custodian
+		s.until(3*time.Second, func() bool { return s.host() == theOther })
+		s.nodes[theOther].m.Fill(true)
+		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
+		time.Sleep(time.Second)
+		if len(s.nodes[theWorker].endsAt(k.id)) != 1 {
+			s.note("the end of %s is on one disk", k.id)
+		}
+		s.nodes[theOther].m.Fill(false)
+		s.restart(theHost)
+	})
+}

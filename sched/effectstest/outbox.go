@@ -59,10 +59,10 @@ func (e *env) holds(i int, want ...string) {
 
 var (
 	one     = sched.Put{Stores: 1}
-	two     = sched.Put{Stores: 2}
+	two     = sched.Put{Stores: 2, Custodian: true}
 	refused = sched.Put{Refused: 1}
 
-	bothRefused = sched.Put{Refused: 2}
+	bothRefused = sched.Put{Refused: 2, Custodian: true}
 )
 
 func testOutboxOneStore(e *env) {
@@ -132,7 +132,7 @@ func testEnsure(e *env) {
 	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[0])) // is always there
 	e.put(0, e.kept("t1", true, "task"), true, 2, two)
 	// What one store refuses may be new to the other.
-	e.put(0, e.kept("t0", true, "task"), true, 2, sched.Put{Stores: 1, Refused: 1})
+	e.put(0, e.kept("t0", true, "task"), true, 2, sched.Put{Stores: 1, Refused: 1, Custodian: true})
 	e.holds(1, "t1=task", "t0=task")
 }
 

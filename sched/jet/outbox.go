@@ -150,11 +150,14 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 				continue
 			}
 			answered = append(answered, a.Stream)
+			custodian := a.Stream == outboxStream(k.Submitter, k.Custodian)
 			switch {
 			case a.Error == nil:
 				out.Stores++
+				out.Custodian = out.Custodian || custodian
 			case a.conflict():
 				out.Refused++
+				out.Custodian = out.Custodian || custodian
 			default:
 				o.refusals.Do(a.Stream+" "+a.Error.Error(), func() {
 					o.log.Warn("a store refused a message of the outbox", "stream", a.Stream, "task", k.Task, "error", a.Error)

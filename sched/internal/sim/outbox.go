@@ -33,7 +33,11 @@ func (o outboxes) hasMade(submitter, custodian bus.NodeID) bool {
 	return o.made[[2]bus.NodeID{submitter, custodian}]
 }
 
-type stored struct{ ok, refused, full bool }
+type stored struct {
+	ok, refused, full bool
+
+	at bus.NodeID
+}
 
 // keep stores k in a machine's store, if it has an outbox for it.
 func (m *Machine) keep(k sched.Kept, first bool, now time.Time) stored {
@@ -102,6 +106,9 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			if v.refused {
 				out.Refused++
 			}
+			if (v.ok || v.refused) && v.at == k.Custodian {
+				out.Custodian = true
+			}
 			continue
 		case <-ctx.Done(): // a store that does not answer may come back empty
 			o.net.mu.Lock()
@@ -129,6 +136,7 @@ func (o outboxes) write(at bus.NodeID, t Traffic, k sched.Kept, first bool, answ
 		t.Answer = true
 		o.net.send(q, o.proc, t, func(time.Time) {
 			if v != (stored{}) {
+				v.at = at
 				answers <- v
 			}
 		})
