@@ -84,17 +84,35 @@ func TestCustodianComesBackEmpty(t *testing.T) {
 	})
 }
 
+// endsWithoutCustodian has a task end while its custodian, the host, is away, so that another keeps the end for it.
+func (s *swarm) endsWithoutCustodian() *tracked {
+	k := s.enqueue(theSubmitter, script{MS: 2000})
+	s.running(k)
+	s.kill(theHost)
+	s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
+	time.Sleep(time.Second)
+	return k
+}
+
+// countEnds counts, from now on, how often an end is sent to a store in a message that is meant.
+func (s *swarm) countEnds(meant func(sim.Traffic) bool) *atomic.Int64 {
+	puts := new(atomic.Int64)
+	s.net.SetDrop(func(m sim.Traffic) bool {
+		if m.Op == "PutEnd" && !m.Answer && meant(m) {
+			puts.Add(1)
+		}
+		return false
+	})
+	return puts
+}
+
 // A custodian comes back with an empty disk, and no outbox for the end that another keeps for it: that one makes it again,
 // and does not hand the end back, which the submitter has, for as long as it is kept.
 func TestEndIsHandedBackToAnEmptyDisk(t *testing.T) {
 	t.Parallel()
 	play(t, parts(4, theWorker), func(s *swarm) {
 		s.elected()
-		k := s.enqueue(theSubmitter, script{MS: 2000})
-		s.running(k)
-		s.kill(theHost) // its custodian
-		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
-		time.Sleep(time.Second)
+		k := s.endsWithoutCustodian()
 		s.nodes[theHost].m.Damage()
 		s.restart(theHost)
 		s.elected()
@@ -102,13 +120,7 @@ func TestEndIsHandedBackToAnEmptyDisk(t *testing.T) {
 		if len(s.nodes[theHost].endsAt(k.id)) != 1 {
 			s.note("the end of %s was not handed back", k.id)
 		}
-		var puts atomic.Int64
-		s.net.SetDrop(func(m sim.Traffic) bool {
-			if m.Op == "PutEnd" && !m.Answer {
-				puts.Add(1)
-			}
-			return false
-		})
+		puts := s.countEnds(func(sim.Traffic) bool { return true })
 		time.Sleep(10 * time.Second)
 		if n := puts.Load(); n > 0 {
 			s.note("an end that is there was written %d times more", n)
@@ -121,18 +133,8 @@ func TestEndThatIsNotTakenIsSeldomHandedBack(t *testing.T) {
 	t.Parallel()
 	play(t, parts(4, theWorker), func(s *swarm) {
 		s.elected()
-		k := s.enqueue(theSubmitter, script{MS: 2000})
-		s.running(k)
-		s.kill(theHost) // its custodian
-		s.endsAs(theSubmitter, k, bus.StateDone, 10*time.Second)
-		time.Sleep(time.Second)
-		var puts atomic.Int64
-		s.net.SetDrop(func(m sim.Traffic) bool {
-			if m.Op == "PutEnd" && !m.Answer && m.To == nodeID(theHost) && m.From != m.To {
-				puts.Add(1)
-			}
-			return false
-		})
+		k := s.endsWithoutCustodian()
+		puts := s.countEnds(func(m sim.Traffic) bool { return m.To == nodeID(theHost) && m.From != m.To })
 		s.nodes[theHost].m.Fill(true)
 		s.restart(theHost)
 		time.Sleep(2 * time.Minute)
