@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -52,19 +53,30 @@ func (d *Daemon) listenTLS(ctx context.Context, up *lifeline) error {
 	return nil
 }
 
-// httpsAddr is HTTPS's address, by the first name of its certificate that is no pattern.
+// httpsAddr is where HTTPS is reached: by a name that the certificate is for, if there is one, so that clients believe it. Where
+// others reach it that is one of this machine that they can have, since with a certificate of localhost they would look at themselves.
 func (d *Daemon) httpsAddr() string {
-	local := reachable(d.https.Addr())
-	_, port, err := net.SplitHostPort(local)
+	addr := d.https.Addr().String()
+	at := d.addrsOf(addr)[0]
+	_, port, err := net.SplitHostPort(at)
 	if err != nil {
-		return local
+		return at
 	}
-	for _, name := range d.cert.names() {
-		if !strings.HasPrefix(name, "*") {
+	for _, name := range slices.Concat(d.cert.names(), d.cfg.HTTPHosts) {
+		if !strings.HasPrefix(name, "*") && d.cert.covers(name) && (!forOthers(addr) || !ofLoopback(name)) {
 			return net.JoinHostPort(name, port)
 		}
 	}
-	return local
+	return at
+}
+
+// ofLoopback reports whether a name is that of whichever machine looks it up.
+func ofLoopback(name string) bool {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return name == "localhost" || name == "localhost.localdomain" || strings.HasSuffix(name, ".localhost")
 }
 
 // certificate is the owner's, of this node's HTTPS. It is read again, as it is renewed while the daemon runs.
@@ -90,6 +102,11 @@ func (c *certificate) names() []string {
 		names = append(names, ip.String())
 	}
 	return names
+}
+
+// covers reports whether clients believe the certificate where they look for a name. A nil one is for none.
+func (c *certificate) covers(name string) bool {
+	return c != nil && c.held.Load().Leaf.VerifyHostname(name) == nil
 }
 
 // run reads the files again from time to time, until ctx ends. The certificate before serves while they are of no use.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,8 +30,15 @@ func NewCertificate(t *testing.T, cert, key string, end time.Time, names ...stri
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: end,
-		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
+	tmpl.DNSNames = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		ip := net.ParseIP(name)
+		if ip != nil {
+			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+		}
+		return ip != nil
+	})
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)
@@ -100,4 +108,45 @@ func TestCertificateIsReadAgain(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// at is a listener of which only the address is asked.
+type at struct {
+	net.Listener
+	addr net.TCPAddr
+}
+
+func (a at) Addr() net.Addr { return &a.addr }
+
+// A phone is told a name by which it finds this machine, and not itself; the machine's own programs any that the certificate has.
+func TestHTTPSAddressIsForOthers(t *testing.T) {
+	t.Parallel()
+	all, own := net.IPv4zero, net.IPv4(127, 0, 0, 1)
+	for name, c := range map[string]struct {
+		on           net.IP
+		names, hosts []string
+		want         string
+	}{
+		"a name":                 {all, []string{"box.example"}, nil, "box.example:7"},
+		"of mkcert":              {all, []string{"localhost", "LOCALHOST.", "a.localhost", "127.0.0.9", "::1", "192.0.2.7"}, nil, "192.0.2.7:7"},
+		"an IPv6 address":        {all, []string{"fd00::7"}, nil, "[fd00::7]:7"},
+		"of this machine alone":  {all, []string{"localhost"}, nil, "192.0.2.1:7"},
+		"a pattern":              {all, []string{"*.lan.example"}, []string{"box.other.example", "box.lan.example"}, "box.lan.example:7"},
+		"a pattern that has not": {all, []string{"*.lan.example"}, []string{"box.other.example"}, "192.0.2.1:7"},
+		"an address of its own":  {net.IPv4(192, 0, 2, 2), []string{"localhost"}, nil, "192.0.2.2:7"},
+		"listens for itself":     {own, []string{"localhost"}, nil, "localhost:7"},
+		"for itself, no name":    {own, nil, nil, "127.0.0.1:7"},
+	} {
+		file := filepath.Join(t.TempDir(), "box.pem")
+		NewCertificate(t, file, file, time.Now().AddDate(0, 0, 1), c.names...)
+		d := &Daemon{https: at{addr: net.TCPAddr{IP: c.on, Port: 7}}, cert: &certificate{files: [2]string{file, file}, log: slog.New(slog.DiscardHandler)}}
+		d.cfg.HTTPHosts = c.hosts
+		d.own.read, d.own.all = time.Now().Add(time.Hour), []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+		if err := d.cert.read(); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.httpsAddr(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
 }
