@@ -79,6 +79,30 @@ func TestShowAsksItself(t *testing.T) {
 	}
 }
 
+// A node that stands behind the model tells, and no other does where it cannot.
+func TestShowAsksTheNodeBehindTheModel(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		behind string
+		types  []string // of the other node
+		asked  []bus.NodeID
+	}{
+		"by name": {"b", telling, []bus.NodeID{other}}, "by id": {string(other), telling, []bus.NodeID{other}}, "this one": {"a", telling, []bus.NodeID{self}},
+		"an older node": {"b", managing, nil},
+	} {
+		o, g := newOracle(t, replies(bus.ShowReply{Show: []byte(`{"template":"x"}`)}))
+		o.nodes[0].Types, o.nodes[1].Types = telling, c.types
+		w := local(t, g, "POST", "/api/show", `{"model":"m@`+c.behind+`"}`)
+		var asked []bus.NodeID
+		for _, task := range o.tasks {
+			asked = append(asked, task.Node)
+		}
+		if w.Code != http.StatusOK || !slices.Equal(asked, c.asked) {
+			t.Errorf("%s: %d %s, asked %v, want %v", name, w.Code, w.Body, asked, c.asked)
+		}
+	}
+}
+
 // hanging is an oracle some of whose nodes say nothing, until who asks leaves, or a second after the time of the task.
 type hanging struct {
 	*oracle
