@@ -13,9 +13,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// models lists the models of the swarm, or of the node called at where that is not empty, each name once, by name: as an engine has it and not the demo, and
+// models lists the models of the swarm, or of the node at where that is not empty, each name once, by name: as an engine has it and not the demo, and
 // of these one that has it loaded, if there is one.
-func (g *Gateway) models(at string) []bus.ModelInfo {
+func (g *Gateway) models(at bus.NodeID) []bus.ModelInfo {
 	best := map[string]bus.ModelInfo{}
 	for m := range g.offered(at) {
 		name := bus.CanonicalModel(m.Name)
@@ -31,11 +31,11 @@ func (g *Gateway) models(at string) []bus.ModelInfo {
 	return out
 }
 
-// offered yields the models of each node that takes work, or of that called at, those of several nodes several times.
-func (g *Gateway) offered(at string) iter.Seq[bus.ModelInfo] {
+// offered yields the models of each node that takes work, or those of the node at, those of several nodes several times.
+func (g *Gateway) offered(at bus.NodeID) iter.Seq[bus.ModelInfo] {
 	return func(yield func(bus.ModelInfo) bool) {
 		for _, n := range g.cfg.Swarm.Nodes() {
-			if !n.State.Live() || n.State == bus.NodeDraining || at != "" && !isCalled(n, at) {
+			if !n.State.Live() || at == "" && n.State == bus.NodeDraining || at != "" && n.ID != at {
 				continue
 			}
 			for _, list := range [][]bus.ModelInfo{n.Models, n.Embedders} {
@@ -51,23 +51,39 @@ func (g *Gateway) offered(at string) iter.Seq[bus.ModelInfo] {
 
 // model returns the model of that name; an error tells who has what.
 func (g *Gateway) model(name string) (bus.ModelInfo, error) {
-	name, at := g.aimed(name)
+	m, _, err := g.modelAt(name)
+	return m, err
+}
+
+// modelAt is model, with the node that stands behind the name, if one does: it has the model, and takes work.
+func (g *Gateway) modelAt(name string) (m bus.ModelInfo, at bus.NodeID, err error) {
+	name, behind := g.aimed(name)
 	name = g.spelled(name)
+	who := "the swarm"
+	if behind != "" {
+		n, err := bus.NodeNamed(g.cfg.Swarm.Nodes(), behind)
+		if err != nil {
+			return m, "", err
+		}
+		if err := away(n, name); err != nil {
+			return m, "", err
+		}
+		at, who = n.ID, "node "+n.Name
+	}
 	var names []string
 	for _, m := range g.models(at) {
 		if bus.SameModel(m.Name, name) {
-			return m, nil
+			return m, at, nil
 		}
 		names = append(names, m.Name)
 	}
-	has, who := "none", "the swarm"
-	if at != "" {
-		who = "node " + at
+	for _, n := range g.heard(at) {
+		if err := away(n, name); err != nil {
+			return m, "", err
+		}
 	}
-	if len(names) > 0 {
-		has = strings.Join(names, ", ")
-	}
-	return bus.ModelInfo{}, noModel{bus.Errorf(bus.CodeNoWorker, "model '%s' not found: %s has %s", name, who, has)}
+	has := cmp.Or(strings.Join(names, ", "), "none")
+	return m, "", noModel{bus.Errorf(bus.CodeNoWorker, "model '%s' not found: %s has %s", name, who, has)}
 }
 
 // spelled is name as the swarm spells it, where that differs in nothing but the case of letters. A

@@ -62,12 +62,31 @@ func (g *Gateway) pin(r *http.Request, within string) (bus.NodeID, error) {
 	return at, nil
 }
 
+// away tells why a node does not take work for a model that it has, in the words that its tasks have for that, or, be it lost, for any:
+// for who has named the node behind the model, or nobody. It is nil where it does.
+func away(n bus.NodeInfo, model string) error {
+	has := slices.ContainsFunc(slices.Concat(n.Models, n.Embedders), func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, model) })
+	switch {
+	case !n.State.Live():
+		return bus.Errorf(bus.CodeNoWorker, "node %s is not there: it is %s", n.Name, n.State).
+			WithHint("leave the node open, %s, or wait until it is back: myco swarm", nothingBehind)
+	case n.State != bus.NodeDraining || !has:
+		return nil
+	case n.Stops:
+		return bus.Errorf(bus.CodeNoWorker, "node %s is stopping: it takes no more work", n.Name).WithHint("ask again once it is back, or ask another: myco swarm")
+	}
+	return bus.Errorf(bus.CodeNoWorker, "node %s is draining: it takes no more work", n.Name).WithHint("myco drain %s --off; or ask another: myco swarm", n.Name)
+}
+
+// nothingBehind is how a model is asked for at any node.
+const nothingBehind = "without @ and its name behind the model"
+
 // openly tells how a request that names a node would name none.
 func openly(r *http.Request) string {
 	if r.Header.Get(headerNode) != "" {
 		return "without the header " + headerNode
 	}
-	return "without @ and its name behind the model"
+	return nothingBehind
 }
 
 // openNode words an error about t, for a node that a request has named, for who has named it there.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,40 @@ func TestNodeBehindTheModelThatCannot(t *testing.T) {
 		w := local(t, g, http.MethodPost, "/api/embed", `{"model":"`+model+`","input":"x"}`)
 		if says, _ := at(object(t, w), "error").(string); w.Code != tt.status || !strings.Contains(says, tt.says) {
 			t.Errorf("%s: %d %s, want %d, %s", model, w.Code, w.Body, tt.status, tt.says)
+		}
+	}
+}
+
+// Of a model at a node that is lost, or drains, what is asked of it is told as a chat with it is: it may be back.
+func TestModelOfANodeThatIsAway(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		model  string
+		change func(b *bus.NodeInfo)
+		status int
+		says   string
+	}{
+		"lost":                 {"m@b", func(b *bus.NodeInfo) { b.State = bus.NodeLost }, 503, "node b is not there: it is lost. Next: leave the node open, without @ and its name behind the model, or wait until it is back"},
+		"lost, without it":     {"x@b", func(b *bus.NodeInfo) { b.State = bus.NodeLost }, 503, "node b is not there: it is lost"},
+		"an older version":     {"m@b", func(b *bus.NodeInfo) { b.State = bus.NodeIncompatible }, 503, "it is incompatible"},
+		"drains":               {"vec@b", func(b *bus.NodeInfo) { b.State = bus.NodeDraining }, 503, "node b is draining: it takes no more work. Next: myco drain b --off; or ask another"},
+		"stops":                {"m@b", func(b *bus.NodeInfo) { b.State, b.Stops = bus.NodeDraining, true }, 503, "node b is stopping: it takes no more work. Next: ask again once it is back"},
+		"drains, without it":   {"x@b", func(b *bus.NodeInfo) { b.State = bus.NodeDraining }, 404, "model 'x' not found: node b has m:latest, vec"},
+		"drains, any, alone":   {"vec", func(b *bus.NodeInfo) { b.State = bus.NodeDraining }, 503, "node b is draining"},
+		"drains, any, another": {"m", func(b *bus.NodeInfo) { b.State = bus.NodeDraining }, 200, ""},
+		"lost, any, alone":     {"vec", func(b *bus.NodeInfo) { b.State = bus.NodeLost }, 404, "model 'vec' not found: the swarm has m:latest"},
+		"two of that name":     {"m@a", func(b *bus.NodeInfo) { b.Name = "a" }, 400, "2 nodes are called"},
+	} {
+		o, g := newOracle(t, fails(bus.Errorf(bus.CodeUnavailable, "down")))
+		tt.change(&o.nodes[1])
+		for how, w := range map[string]*httptest.ResponseRecorder{
+			"show":      local(t, g, http.MethodPost, "/api/show", `{"model":"`+tt.model+`"}`),
+			"OpenAI":    local(t, g, http.MethodGet, "/v1/models/"+tt.model, ""),
+			"Anthropic": local(t, g, http.MethodGet, "/v1/models/"+tt.model, "", "Anthropic-Version", "2023-06-01"),
+		} {
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) {
+				t.Errorf("%s, %s: %d %s, want %d, %s", name, how, w.Code, w.Body, tt.status, tt.says)
+			}
 		}
 	}
 }

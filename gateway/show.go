@@ -32,11 +32,10 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := g.model(name)
+	m, at, err := g.modelAt(name)
 	if err != nil {
 		return err
 	}
-	_, at := g.aimed(name)
 	if show, ok := g.shown(w, r, at, bus.ShowRequest{Model: m.Name, Verbose: verbose}); ok {
 		g.write(w, http.StatusOK, show)
 		return nil
@@ -60,11 +59,11 @@ func (g *Gateway) ollamaShow(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// shown asks nodes whose Ollama has the model, or of these that called at where that is not empty: the next as soon as one does not
+// shown asks nodes whose Ollama has the model, or of these the one at where that is not empty: the next as soon as one does not
 // tell, or has said nothing for showNext. The first that tells is the answer, and the others are left. ok is false where none tells.
-func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, at string, req bus.ShowRequest) (show map[string]json.RawMessage, ok bool) {
+func (g *Gateway) shown(w http.ResponseWriter, r *http.Request, at bus.NodeID, req bus.ShowRequest) (show map[string]json.RawMessage, ok bool) {
 	nodes := bus.ShowNodes(g.cfg.Swarm.Nodes(), req.Model, g.cfg.Swarm.Identity().NodeID)
-	nodes = slices.DeleteFunc(nodes, func(n bus.NodeInfo) bool { return at != "" && !isCalled(n, at) })
+	nodes = slices.DeleteFunc(nodes, func(n bus.NodeInfo) bool { return at != "" && n.ID != at })
 	task, err := bus.NewTask(bus.TypeShow, req)
 	if err != nil {
 		return nil, false
