@@ -45,7 +45,7 @@ func (g *Gateway) anthropicModels(w http.ResponseWriter, _ *http.Request) error 
 }
 
 func (g *Gateway) anthropicModel(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.model(r.PathValue("model"))
+	m, err := g.modelAsked(r.PathValue("model"))
 	if err != nil {
 		return err
 	}

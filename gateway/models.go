@@ -55,6 +55,15 @@ func (g *Gateway) model(name string) (bus.ModelInfo, error) {
 	return m, err
 }
 
+// modelAsked is model, by the name that it was asked for by where a node stands behind that, as in answers.
+func (g *Gateway) modelAsked(name string) (bus.ModelInfo, error) {
+	m, at, err := g.modelAt(name)
+	if at != "" {
+		m.Name = name
+	}
+	return m, err
+}
+
 // modelAt is model, with the node that stands behind the name, if one does: it has the model, and takes work.
 func (g *Gateway) modelAt(name string) (m bus.ModelInfo, at bus.NodeID, err error) {
 	name, behind := g.aimed(name)

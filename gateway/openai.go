@@ -323,7 +323,7 @@ func (g *Gateway) openAIModels(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (g *Gateway) openAIModel(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.model(r.PathValue("model"))
+	m, err := g.modelAsked(r.PathValue("model"))
 	if err != nil {
 		return err
 	}

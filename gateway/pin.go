@@ -17,6 +17,7 @@ func (g *Gateway) aimed(model string) (name, node string) {
 	if i < 1 {
 		return model, ""
 	}
+	behind := strings.TrimSuffix(model[i+1:], ":latest") // which clients of Ollama put behind a name without a tag; no node's has a colon
 	known := false
 	for _, n := range g.cfg.Swarm.Nodes() {
 		for _, m := range slices.Concat(n.Models, n.Embedders) {
@@ -24,12 +25,12 @@ func (g *Gateway) aimed(model string) (name, node string) {
 				return model, ""
 			}
 		}
-		known = known || isCalled(n, model[i+1:])
+		known = known || isCalled(n, behind)
 	}
 	if !known {
 		return model, ""
 	}
-	return model[:i], model[i+1:]
+	return model[:i], behind
 }
 
 // isCalled reports whether a node has just that name or id.

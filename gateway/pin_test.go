@@ -99,8 +99,8 @@ func TestNodeIsNamedBehindTheModel(t *testing.T) {
 		model string
 		node  bus.NodeID
 	}{
-		"m@b": {"m:latest", other}, "M@b": {"m:latest", other}, "m:latest@a": {"m:latest", self}, "m@" + string(other): {"m:latest", other}, "m@c": {"m:latest", "myco-000000000000"},
-		"q@4bit": {"q@4bit", ""}, "Q@4BIT": {"q@4bit", ""}, "q@4bit@b": {"q@4bit", other}, "gone@b": {"gone@b", ""},
+		"m@b": {"m:latest", other}, "M@b": {"m:latest", other}, "m:latest@a": {"m:latest", self}, "m@" + string(other): {"m:latest", other}, "m@c": {"m:latest", "myco-000000000000"}, "m@b:latest": {"m:latest", other}, "m:latest@b:latest": {"m:latest", other},
+		"q@4bit": {"q@4bit", ""}, "Q@4BIT": {"q@4bit", ""}, "q@4bit@b": {"q@4bit", other}, "q@4bit:latest": {"q@4bit", ""}, "m@b:1b": {"m@b:1b", ""}, "gone@b": {"gone@b", ""},
 		"m@ba98": {"m@ba98", ""}, "m@B": {"m@B", ""}, "m@nobody": {"m@nobody", ""}, "@b": {"@b", ""}, "m@": {"m@", ""},
 	} {
 		for target, ask := range pinnable {
@@ -129,6 +129,13 @@ func TestNodeIsNamedBehindTheModel(t *testing.T) {
 	for path, status := range map[string]int{"/v1/models/m@b": http.StatusOK, "/v1/models/vec@b": http.StatusOK, "/v1/models/vec@a": http.StatusNotFound, "/v1/models/m@nobody": http.StatusNotFound} {
 		if w := local(t, g, http.MethodGet, path, ""); w.Code != status {
 			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, status)
+		}
+	}
+	for asked, want := range map[string]string{"m@b": "m@b", "M@b": "M@b", "m": "m:latest", "M": "m:latest"} { // a client may compare it
+		for _, version := range []string{"", "2023-06-01"} {
+			if v := object(t, local(t, g, http.MethodGet, "/v1/models/"+asked, "", "Anthropic-Version", version)); v["id"] != want {
+				t.Errorf("%s is told as %v", asked, v)
+			}
 		}
 	}
 	for _, path := range []string{"/v1/models", "/api/tags"} {
