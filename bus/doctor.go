@@ -1,6 +1,9 @@
 package bus
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // VerbDoctor asks a daemon for what only it knows of its own health and of the ways to others;
 // on SubjectPayloadRPC: -> Diagnosis. It dials, and takes some seconds where nobody answers.
@@ -30,6 +33,8 @@ type Diagnosis struct {
 	Demo    bool              `json:"demo,omitempty"` // the demo model answers here
 	// Search is the search engine that the owner has named; nil without one.
 	Search *SearchDiagnosis `json:"search,omitempty"`
+	// HTTPS is the certificate with which HTTP is encrypted; nil where it is not.
+	HTTPS *HTTPSDiagnosis `json:"https,omitempty"`
 	// DefaultModel is set where no node that is there has the model that --default-model names.
 	DefaultModel *MissingModel      `json:"default_model,omitempty"`
 	Links        []LinkDiagnosis    `json:"links,omitempty"`
@@ -161,6 +166,29 @@ type SearchDiagnosis struct {
 	Found  int      `json:"found"`
 	Silent []string `json:"silent,omitempty"`
 	Error  *Error   `json:"error,omitempty"`
+}
+
+// CertificateState is how a certificate stands today.
+type CertificateState string
+
+// The states of certificates.
+const (
+	CertificateGood  CertificateState = "good"
+	CertificateEnds  CertificateState = "ends"  // soon: it should have been renewed
+	CertificateOver  CertificateState = "over"  // it has ended
+	CertificateEarly CertificateState = "early" // it has not begun
+)
+
+// HTTPSDiagnosis is the certificate with which HTTPS answers.
+type HTTPSDiagnosis struct {
+	Names []string         `json:"names"`
+	From  time.Time        `json:"from"`
+	Until time.Time        `json:"until"`
+	State CertificateState `json:"state"`
+	// Error tells why its files cannot be read again: the one that was read before stays.
+	Error string `json:"error,omitempty"`
+	// OpenKey is the file of its key, where every user of the machine may read that.
+	OpenKey string `json:"open_key,omitempty"`
 }
 
 // LinkDiagnosis is a pair of live nodes of which one does not hear the other.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
@@ -26,6 +27,7 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
 		Plugins: d.plugins.list(), PluginsError: bus.AsError(d.plugins.unreadable()),
 		Unconfined:   d.unconfined(),
+		HTTPS:        d.cert.diagnose(time.Now()),
 		DefaultModel: missingModel(d.nodes(), d.cfg.DefaultModel),
 	}
 	var wg sync.WaitGroup

@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 const (
 	httpsFlag   = "--https-listen"
 	tlsCertFlag = "--tls-cert"
+	tlsKeyFlag  = "--tls-key"
 )
 
 // Of a certificate's files.
@@ -84,8 +87,13 @@ type certificate struct {
 	files [2]string // in PEM: the certificate with its chain, and its key; one file may have both
 	log   *slog.Logger
 
-	said [2][]byte // what the files had when they were read last
+	said [2][]byte            // what the files had when they were read last
+	told bus.CertificateState // how it stood when that was logged last; empty for one that is new
 	held atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex
+	failed  string // why the files cannot be read again; empty where they can
+	openKey bool   // every user of the machine may read the key
 }
 
 // get implements the GetCertificate of a tls.Config.
@@ -113,21 +121,29 @@ func (c *certificate) covers(name string) bool {
 func (c *certificate) run(ctx context.Context) error {
 	again := time.NewTicker(rereadCertificate)
 	defer again.Stop()
-	told := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
 		}
-		err := c.read()
-		switch {
-		case err == nil:
-			told = ""
-		case err.Error() != told:
-			told = err.Error()
-			c.log.Warn("the certificate of HTTPS cannot be read again, and the one before stays", "flag", tlsCertFlag, "err", err)
-		}
+		c.fails(c.read())
+		c.tell(time.Now())
+	}
+}
+
+// fails notes why the files cannot be read again, or that they can, and logs what is new.
+func (c *certificate) fails(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	c.mu.Lock()
+	before := c.failed
+	c.failed = why
+	c.mu.Unlock()
+	if why != "" && why != before {
+		c.log.Warn("the certificate of HTTPS cannot be read again, and the one before stays", "flag", tlsCertFlag, "err", err)
 	}
 }
 
@@ -145,6 +161,9 @@ func (c *certificate) read() error {
 		if err != nil {
 			return err
 		}
+		if i == 1 {
+			c.opens(info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows")
+		}
 	}
 	if bytes.Equal(said[0], c.said[0]) && bytes.Equal(said[1], c.said[1]) {
 		return nil
@@ -155,16 +174,69 @@ func (c *certificate) read() error {
 	}
 	c.said = said
 	c.held.Store(&pair)
-	c.tell(pair.Leaf)
+	c.told = ""
+	c.tell(time.Now())
 	return nil
 }
 
-// tell logs which certificate it is from now on.
-func (c *certificate) tell(leaf *x509.Certificate) {
-	args := []any{"names", c.names(), "until", leaf.NotAfter.UTC().Format(time.RFC3339)}
-	if now := time.Now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
-		c.log.Warn("the certificate of HTTPS is not good today: browsers and programs refuse it", args...)
+// opens notes whether every user of the machine may read the key, and logs it where it is new.
+func (c *certificate) opens(open bool) {
+	c.mu.Lock()
+	before := c.openKey
+	c.openKey = open
+	c.mu.Unlock()
+	if open && !before {
+		c.log.Warn("every user of this machine can read the key of HTTPS's certificate, and so who has it can pass for this node", "flag", tlsKeyFlag, "file", c.files[1],
+			"safer", "chmod o= "+bus.ShellWord(c.files[1]))
+	}
+}
+
+// tell logs how the certificate stands, where that is new.
+func (c *certificate) tell(now time.Time) {
+	leaf := c.held.Load().Leaf
+	stands := standing(leaf, now)
+	if stands == c.told {
 		return
 	}
-	c.log.Info("HTTPS has a certificate", args...)
+	c.told = stands
+	args := []any{"names", c.names(), "until", leaf.NotAfter.UTC().Format(time.RFC3339)}
+	switch stands {
+	case bus.CertificateGood:
+		c.log.Info("HTTPS has a certificate", args...)
+	case bus.CertificateEnds:
+		c.log.Warn("the certificate of HTTPS ends soon: renew its files, which are read again by themselves", args...)
+	default:
+		c.log.Warn("the certificate of HTTPS is not good today: browsers and programs refuse it", args...)
+	}
+}
+
+// endsWithin is how long before its end a certificate should have been renewed: less for one that lasts days.
+const endsWithin = 7 * 24 * time.Hour
+
+// standing is how a certificate stands.
+func standing(leaf *x509.Certificate, now time.Time) bus.CertificateState {
+	switch left := leaf.NotAfter.Sub(now); {
+	case left < 0:
+		return bus.CertificateOver
+	case now.Before(leaf.NotBefore):
+		return bus.CertificateEarly
+	case left < min(endsWithin, leaf.NotAfter.Sub(leaf.NotBefore)/4):
+		return bus.CertificateEnds
+	}
+	return bus.CertificateGood
+}
+
+// diagnose tells of it for `myco doctor`. A nil one is not there.
+func (c *certificate) diagnose(now time.Time) *bus.HTTPSDiagnosis {
+	if c == nil {
+		return nil
+	}
+	leaf := c.held.Load().Leaf
+	out := &bus.HTTPSDiagnosis{Names: c.names(), From: leaf.NotBefore.UTC(), Until: leaf.NotAfter.UTC(), State: standing(leaf, now)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if out.Error = c.failed; c.openKey {
+		out.OpenKey = c.files[1]
+	}
+	return out
 }

@@ -57,6 +57,9 @@ func TestHTTPS(t *testing.T) {
 	if status, err := get(at.String()+"/status", &tls.Config{}); status != 401 || err != nil {
 		t.Errorf("the swarm's own interface without a key: %d, %v", status, err)
 	}
+	if d, err := a.conn.Diagnose(a.ctx()); err != nil || d.HTTPS == nil || d.HTTPS.State != bus.CertificateEnds || d.HTTPS.OpenKey != "" {
+		t.Errorf("myco doctor is told %+v, %v", d.HTTPS, err)
+	}
 	if _, err := get(at.String(), &tls.Config{MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("an old TLS is spoken")
 	}

@@ -88,6 +88,7 @@ func Examine(f Facts) Report {
 		all = append(all, static(d)...)
 		all = append(all, links(d)...)
 		all = append(all, mdns(d), firewall(d))
+		all = append(all, https(d)...)
 		all = append(all, engines(d.Engines, d.Demo, "myco pull gemma3:1b --node "+d.Name)...)
 		all = append(all, defaultModel(d)...)
 		all = append(all, search(d)...)

@@ -1,0 +1,39 @@
+package doctor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+)
+
+// https judges the certificate with which HTTPS answers.
+func https(d bus.Diagnosis) (out []Check) {
+	h := d.HTTPS
+	if h == nil {
+		return nil
+	}
+	const renew = "renew its files, which mycod reads again by itself: docs/install.md"
+	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+	c := Check{"https", OK, "the certificate for " + some(h.Names) + " is good until " + at(h.Until), ""}
+	switch h.State {
+	case bus.CertificateEnds:
+		c.Status, c.Detail, c.Hint = Warn, "the certificate for "+some(h.Names)+" ends soon, "+at(h.Until)+", and browsers and programs refuse it then", renew
+	case bus.CertificateOver:
+		c.Status, c.Detail, c.Hint = Fail, "the certificate for "+some(h.Names)+" has ended, "+at(h.Until)+": browsers and programs refuse it", renew
+	case bus.CertificateEarly:
+		c.Status, c.Detail = Fail, "the certificate for "+some(h.Names)+" is good from "+at(h.From)+" only: browsers and programs refuse it"
+		c.Hint = "look at the clock of this machine, or take another certificate"
+	}
+	out = append(out, c)
+	if h.Error != "" {
+		out = append(out, Check{"https", Warn, "the files of the certificate cannot be read again, and what was read before stays: " + h.Error, "mend the files: mycod reads them again within a minute"})
+	}
+	if h.OpenKey != "" {
+		out = append(out, Check{
+			"https", Warn, fmt.Sprintf("every user of this machine can read %s, the key of the certificate: who has it can pass for this node", h.OpenKey),
+			"chmod o= " + bus.ShellWord(h.OpenKey),
+		})
+	}
+	return out
+}
