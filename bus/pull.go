@@ -63,7 +63,7 @@ const littleRoom = 8 << 30
 // PullNode returns the node that should pull a model for self: on, by name or id, where it is not empty,
 // and otherwise one that its owner does not keep, if there is one, that has the model already, for its newer
 // version, or that with the best GPU, and of these that with most room on the disk of its models.
-// CodeNotFound for a node that is not there, CodeNoWorker where none can pull.
+// CodeNotFound for a node that nobody is called, CodeNoWorker where none can pull, or the one that is is not there.
 func PullNode(nodes []NodeInfo, model, on string, self NodeID) (NodeInfo, error) {
 	able, err := ableTo(TypePull, nodes, on)
 	if err != nil {
@@ -86,7 +86,7 @@ func PullNode(nodes []NodeInfo, model, on string, self NodeID) (NodeInfo, error)
 }
 
 // PullNodes returns the nodes that should pull a model for self where each is to have it: those that can, and whose disk has room
-// or the model already. kept are the others that are there. CodeNoWorker where none can pull.
+// or the model already. kept are the others that are there, and those that could if they were. CodeNoWorker where none can pull.
 func PullNodes(nodes []NodeInfo, model string, self NodeID) (able, kept []NodeInfo, err error) {
 	can, err := ableTo(TypePull, nodes, "")
 	if err != nil {
@@ -97,7 +97,7 @@ func PullNodes(nodes []NodeInfo, model string, self NodeID) (able, kept []NodeIn
 		switch {
 		case fits && (fullness(n) == 0 || inOllama(n, model)):
 			able = append(able, n)
-		case n.State.Live():
+		case n.State.Live() || slices.Contains(n.Types, TypePull):
 			kept = append(kept, n)
 		}
 	}
@@ -138,7 +138,7 @@ func gpuRank(n NodeInfo) int {
 
 // DeleteNodes returns the nodes that have a model and can delete it: all, or the one called on. kept are
 // the others that have it. CodeNotFound where there is no such node, or none that has the model;
-// CodeInvalid where it cannot be deleted.
+// CodeNoWorker where the node is not there; CodeInvalid where it cannot be deleted.
 func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err error) {
 	at, err := called(nodes, on)
 	if err != nil {
@@ -171,14 +171,17 @@ func whichIs(on string) string {
 	return " called " + on
 }
 
-// called returns the nodes that are there: all, or the one with a name or id.
+// called returns the nodes that are there: all, or the one with a name or id. CodeNoWorker where that one is not.
 func called(nodes []NodeInfo, on string) (out []NodeInfo, err error) {
 	for _, n := range nodes {
 		if n.State.Live() && (on == "" || n.Name == on || string(n.ID) == on) {
 			out = append(out, n)
 		}
 	}
+	away := slices.IndexFunc(nodes, func(n NodeInfo) bool { return n.Name == on || string(n.ID) == on })
 	switch {
+	case len(out) == 0 && on != "" && away >= 0:
+		return nil, Errorf(CodeNoWorker, "node %s is not there: it is %s", nodes[away].Name, nodes[away].State).WithHint("wait until it is back: myco swarm")
 	case len(out) == 0 && on != "":
 		return nil, Errorf(CodeNotFound, "no node of the swarm that is there is called %q", on).WithHint("myco swarm")
 	case len(out) > 1 && on != "":

@@ -50,7 +50,7 @@ func TestPullNode(t *testing.T) {
 		"pinned to nobody":               {[]bus.NodeInfo{a, b}, "z", "", bus.CodeNotFound},
 		"pinned to a name of two":        {[]bus.NodeInfo{a, changed(b, func(n *bus.NodeInfo) { n.Name = "a" })}, "a", "", bus.CodeConflict},
 		"pinned to one without Ollama":   {[]bus.NodeInfo{changed(a, without), b}, "a", "", bus.CodeNoWorker},
-		"pinned to a lost one":           {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeLost }), b}, "a", "", bus.CodeNotFound},
+		"pinned to a lost one":           {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeLost }), b}, "a", "", bus.CodeNoWorker},
 		"not to one that drains":         {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "a", ""},
 		"not to one that does not speak": {[]bus.NodeInfo{a, changed(c, func(n *bus.NodeInfo) { n.State = bus.NodeIncompatible })}, "", "a", ""},
 		"not to one that is kept":        {[]bus.NodeInfo{a, changed(c, closed)}, "", "a", ""},
@@ -89,7 +89,7 @@ func TestPullCommand(t *testing.T) {
 	}
 }
 
-// Where each is to have it, who has no room or is kept by its owner is left out.
+// Where each is to have it, who has no room, is kept by its owner, or is lost is left out.
 func TestPullNodes(t *testing.T) {
 	t.Parallel()
 	ready, full := ollamaNode("a", "none", 900), ollamaNode("b", "high", 1)
@@ -104,10 +104,11 @@ func TestPullNodes(t *testing.T) {
 		}
 		return s
 	}
-	all := []bus.NodeInfo{ready, full, has, closed, without, draining, lost}
+	gone := changed(without, func(n *bus.NodeInfo) { n.State = bus.NodeLost }) // it could not before
+	all := []bus.NodeInfo{ready, full, has, closed, without, draining, lost, gone}
 	able, kept, err := bus.PullNodes(all, "m", ready.ID)
-	if names(able) != "ac" || names(kept) != "bdef" || err != nil {
-		t.Errorf("able %s, kept %s, %v; want ac and bdef", names(able), names(kept), err)
+	if names(able) != "ac" || names(kept) != "bdefg" || err != nil {
+		t.Errorf("able %s, kept %s, %v; want ac and bdefg", names(able), names(kept), err)
 	}
 	if able, _, err := bus.PullNodes(all, "m", closed.ID); names(able) != "acd" || err != nil { // its own owner's
 		t.Errorf("asked on the closed one: able %s, %v; want acd", names(able), err)
@@ -145,7 +146,7 @@ func TestDeleteNodes(t *testing.T) {
 		"the demo is elsewhere": {[]bus.NodeInfo{b, demo}, "b", nil, nil, bus.CodeNotFound},
 		"nobody can":            {[]bus.NodeInfo{llama, old}, "", nil, []string{"d", "f"}, bus.CodeInvalid},
 		"no such node":          {[]bus.NodeInfo{a}, "z", nil, nil, bus.CodeNotFound},
-		"a node that went away": {[]bus.NodeInfo{a, lost}, "g", nil, nil, bus.CodeNotFound},
+		"a node that went away": {[]bus.NodeInfo{a, lost}, "g", nil, nil, bus.CodeNoWorker},
 	} {
 		able, kept, err := bus.DeleteNodes(x.nodes, "m", x.on)
 		if !slices.Equal(namesOf(able), x.able) || !slices.Equal(namesOf(kept), x.kept) || codeOf(err) != x.code {

@@ -51,7 +51,7 @@ func TestPull(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", body, w.Code, w.Body, status)
 		}
 	}
-	if w := local(t, g, "POST", "/api/pull", `{"model":"new"}`, "X-Myco-Node", "c"); w.Code != http.StatusNotFound {
+	if w := local(t, g, "POST", "/api/pull", `{"model":"new"}`, "X-Myco-Node", "c"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "node c is not there: it is lost") {
 		t.Errorf("pinned to a node that is lost: %d %s", w.Code, w.Body)
 	}
 }
@@ -95,6 +95,7 @@ func TestDelete(t *testing.T) {
 		"nobody's":            {false, `{"model":"none"}`, "", 404, nil, "model 'none' not found"},
 		"of a lost node":      {false, `{"model":"gone"}`, "", 404, nil, "not found"},
 		"a node without it":   {false, `{"model":"vec"}`, "a", 404, nil, "no node called a"},
+		"on a lost one":       {false, `{"model":"gone"}`, "c", 503, nil, "node c is not there: it is lost"},
 		"no node":             {false, `{"model":"m"}`, "z", 404, nil, `called \"z\"`},
 		"no model":            {false, `{}`, "", 400, nil, "model is required"},
 		"here, without a key": {true, `{"model":"m"}`, "", 200, []bus.NodeID{self}, `"nodes":["a"],"kept":["b"]`},

@@ -18,12 +18,14 @@ type pullCmd struct {
 	Insecure bool   `help:"Let it come from a registry without TLS."`
 }
 
-// pullView is the last line that pull --json prints; those before are bus.PullProgress.
+// pullView is the last line that pull --json prints of a node; those before are bus.PullProgress. With --all there is one for each.
 type pullView struct {
-	Status string     `json:"status"`
+	Status string     `json:"status"` // success, or kept: it does not get the model
 	Model  string     `json:"model"`
 	NodeID bus.NodeID `json:"node_id"`
 	Name   string     `json:"name"`
+	// Why is why it is kept, as in "is lost".
+	Why string `json:"why,omitempty"`
 }
 
 // Run implements the command. Interrupting it ends the pull; the next one goes on from there.
@@ -50,7 +52,11 @@ func (c *pullCmd) onAll(ctx context.Context, a *app, conn *bus.Conn, status bus.
 		return err
 	}
 	for _, n := range kept {
-		a.hint("%s is left out: it %s", n.Name, whyNoPull(n))
+		why := whyNoPull(n)
+		a.hint("%s is left out: it %s", n.Name, why)
+		if a.json {
+			a.object(pullView{Status: "kept", Model: c.Model, NodeID: n.ID, Name: n.Name, Why: why})
+		}
 	}
 	var failed []string
 	var last error
@@ -71,9 +77,11 @@ func (c *pullCmd) onAll(ctx context.Context, a *app, conn *bus.Conn, status bus.
 	return nil
 }
 
-// whyNoPull tells why a node that is there does not pull.
+// whyNoPull tells why a node does not pull.
 func whyNoPull(n bus.NodeInfo) string {
 	switch {
+	case !n.State.Live():
+		return "is " + string(n.State)
 	case n.State == bus.NodeDraining:
 		return "is draining"
 	case !slices.Contains(n.Types, bus.TypePull):

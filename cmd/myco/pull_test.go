@@ -14,6 +14,7 @@ func TestPullOnAll(t *testing.T) {
 	d := setup(t)
 	three := append(slices.Clone(nodes), bus.NodeInfo{ID: "myco-00000000000c", Name: "mini", State: bus.NodeReady, Types: []string{bus.TypePull}})
 	three[1].Types = append(slices.Clone(three[1].Types), bus.TypePull)
+	three = append(three, bus.NodeInfo{ID: "myco-00000000000d", Name: "attic", State: bus.NodeLost, Types: []string{bus.TypePull}})
 	d.nodes.Store(&three)
 	asked := make(chan bus.NodeID, 10)
 	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any {
@@ -25,12 +26,16 @@ func TestPullOnAll(t *testing.T) {
 		d.send(r.Inbox, bus.Chunk{End: &end})
 		return bus.SubmitReply{ID: r.Task.ID}
 	})
-	o := d.myco("pull", "m", "--all").want(t, 3, "laptop is left out: it has no Ollama that answers", "tower: the registry has no m", "m is not on tower")
+	o := d.myco("pull", "m", "--all").want(t, 3, "laptop is left out: it has no Ollama that answers", "attic is left out: it is lost", "tower: the registry has no m", "m is not on tower")
 	if o.out != "m is on mini\n" {
 		t.Errorf("printed %q", o.out)
 	}
 	if len(asked) != 2 || <-asked != other {
 		t.Error("not all were asked")
+	}
+	want := `{"status":"kept","model":"m","node_id":"myco-00000000000d","name":"attic","why":"is lost"}`
+	if o := d.myco("--json", "pull", "m", "--all"); !strings.Contains(o.out, want+"\n") {
+		t.Errorf("--json printed %q, want %s", o.out, want)
 	}
 	d.myco("pull", "m", "--all", "--node", "tower").want(t, 2, "--all")
 	three[1].DiskFull, three[2].DiskFull = true, true
