@@ -10,7 +10,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
-// What was cancelled while it ran tells the attempts that it had, wherever that was done.
+// What was cancelled while it ran tells the attempts that it had, and where, wherever that was done.
 func TestCancelledTellsItsAttempts(t *testing.T) {
 	t.Parallel()
 	bad := simulate(t, parts(4, theWorker), func(s *swarm) {
@@ -21,13 +21,17 @@ func TestCancelledTellsItsAttempts(t *testing.T) {
 				k := give(theSubmitter, script{MS: 5000})
 				s.running(k)
 				time.Sleep(300 * time.Millisecond) // a heartbeat
+				was, err := s.nodes[theSubmitter].now().node.Task(ctx, k.id)
+				if err != nil || was.NodeID == "" {
+					s.note("before its cancel it runs at %q (%v)", was.NodeID, err)
+				}
 				if err := s.cancel(by, k.id); err != nil {
 					s.note("cancel: %v", err)
 				}
 				time.Sleep(100 * time.Millisecond) // its submitter hears of it
 				i, err := s.nodes[theSubmitter].now().node.Task(ctx, k.id)
-				if err != nil || i.State != bus.StateCancelled || i.Attempts != 1 {
-					s.note("cancelled at node %d, task %s is %s after %d attempts (%v), want 1", by, k.id, i.State, i.Attempts, err)
+				if err != nil || i.State != bus.StateCancelled || i.Attempts != 1 || i.NodeID != was.NodeID {
+					s.note("cancelled at node %d, task %s is %s after %d attempts, the last at %q (%v), want 1, at %s", by, k.id, i.State, i.Attempts, i.NodeID, err, was.NodeID)
 				}
 			}
 		}
@@ -35,8 +39,8 @@ func TestCancelledTellsItsAttempts(t *testing.T) {
 		if err := s.cancel(theSubmitter, waits.id); err != nil {
 			s.note("cancel: %v", err)
 		}
-		if i, err := s.nodes[theOther].now().node.Task(ctx, waits.id); err != nil || i.Attempts != 0 {
-			s.note("what never ran is %s after %d attempts (%v)", i.State, i.Attempts, err)
+		if i, err := s.nodes[theOther].now().node.Task(ctx, waits.id); err != nil || i.Attempts != 0 || i.NodeID != "" {
+			s.note("what never ran is %s after %d attempts, at %q (%v)", i.State, i.Attempts, i.NodeID, err)
 		}
 	})
 	for _, b := range bad {

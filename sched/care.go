@@ -64,12 +64,12 @@ func (o *outbox) expire(ctx context.Context, now time.Time) {
 	}
 	o.mu.Unlock()
 	o.endAll(ctx, late, func(j *Job) Final {
-		attempts := o.attemptsRead(ctx, j)
+		attempts, at := o.attemptsRead(ctx, j)
 		e := o.errExpired(j.Task.ID, attempts)
 		if at, ok := o.runningAt(j.Task.ID); ok {
 			e = bus.Errorf(bus.CodeExpired, "its deadline passed while it ran on %s", at)
 		}
-		return Final{State: bus.StateExpired, Attempt: attempts, Error: e}
+		return Final{State: bus.StateExpired, Attempt: attempts, Ran: at, Error: e}
 	})
 }
 
@@ -202,20 +202,22 @@ func (o *outbox) attempts(j *Job) int {
 	return max(j.Attempts, told, o.n.worker.attemptOf(j.Task.ID))
 }
 
-// attemptsRead is attempts, with what the task's record says where nothing is known: no heartbeat tells of a short run.
-func (o *outbox) attemptsRead(ctx context.Context, j *Job) int {
-	n := o.attempts(j)
+// attemptsRead is attempts, and who runs the task, or ran it last, as far as is known: with what its record says where nothing is
+// known, for no heartbeat tells of a short run.
+func (o *outbox) attemptsRead(ctx context.Context, j *Job) (n int, at bus.NodeID) {
+	n = o.attempts(j)
+	at, _ = o.runningAt(j.Task.ID)
 	if q, ok := o.n.queue.get(); ok && n == 0 {
 		ctx, cancel := context.WithTimeout(ctx, keepWait)
 		defer cancel()
 		if r, _, err := o.n.fx.readRecord(ctx, q, j.Task.ID); err == nil {
-			n = r.Attempt
+			n, at = r.Attempt, r.Worker
 			if r.Final != nil && r.Final.Unrun {
-				n--
+				n, at = n-1, r.Final.Ran
 			}
 		}
 	}
-	return n
+	return n, at
 }
 
 // repeatCancels sends a cancel again while a heartbeat still reports the task.

@@ -70,7 +70,7 @@ type Final struct {
 	Attempt int        `json:"attempt"`
 	// Unrun tells that Attempt was claimed to end the task, and did not run: it had expired, or was given up.
 	Unrun bool `json:"unrun,omitempty"`
-	// Ran is who ran the last attempt before that, as far as is known.
+	// Ran is who ran the last attempt before that, or the last one of a task that was ended from outside, as far as is known.
 	Ran    bus.NodeID      `json:"ran,omitempty"`
 	Nonce  string          `json:"nonce,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
@@ -297,6 +297,8 @@ func (f *Final) tell(t *bus.TaskInfo) {
 	t.State, t.Attempts, t.NodeID, t.Result, t.ResultBlob, t.Error = f.State, f.Attempt, f.Node, f.Result, f.Blob, f.Error
 	if f.Unrun {
 		t.Attempts--
+	}
+	if f.Unrun || f.Node == "" {
 		t.NodeID = f.Ran
 	}
 }

@@ -375,7 +375,8 @@ func (n *Node) Cancel(ctx context.Context, id bus.TaskID) (bus.TaskInfo, error) 
 	if f, ended := n.endedMeanwhile(ctx, &j, time.Time{}); ended {
 		return j.info(f.State, &f), nil
 	}
-	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: o.attemptsRead(ctx, &j), Error: errCancelled})
+	attempts, at := o.attemptsRead(ctx, &j)
+	t, err := o.endTask(ctx, &j, Final{State: bus.StateCancelled, Attempt: attempts, Ran: at, Error: errCancelled})
 	if errors.Is(err, ErrConflict) {
 		return n.Task(ctx, id)
 	}
