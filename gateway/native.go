@@ -84,7 +84,13 @@ func noRoute(mux *http.ServeMux) func(*Gateway, *http.Request) (int, any, error)
 			bad.err = bad.err.WithHint("%s %s", methods[0], r.URL.Path)
 			return 0, nil, bad
 		}
-		return 0, nil, bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path).WithHint("GET /status")
+		err := bus.Errorf(bus.CodeNotFound, "there is no %s %s", r.Method, r.URL.Path)
+		at := *r.URL
+		at.Path = strings.TrimRight(at.Path, "/")
+		if methods := methodsFor(mux, &http.Request{Host: r.Host, URL: &at}); at.Path != r.URL.Path && methods != nil {
+			return 0, nil, err.WithHint("%s %s, without the slash at the end", methods[0], at.Path)
+		}
+		return 0, nil, err.WithHint("GET /status")
 	}
 }
 
@@ -178,7 +184,15 @@ func (g *Gateway) readTask(r *http.Request) (t bus.Task, err error) {
 	if err := t.TakeModel(); err != nil {
 		return t, err
 	}
-	if r.Header.Get(headerNode) != "" || t.Node != "" && t.Node.Validate() != nil { // a task that waits may wait for a node that is not in the list
+	named, err := nodeHeader(r)
+	if err != nil {
+		return t, err
+	}
+	if model, node := g.aimed(t.Model); node != "" {
+		return t, bus.Errorf(bus.CodeInvalid, "model: no node has a model %q, and of a task no node is named behind it", t.Model).
+			WithHint(`name the node by itself: "model":%q,"node":%q`, model, node)
+	}
+	if named != "" || t.Node != "" && t.Node.Validate() != nil { // a task that waits may wait for a node that is not in the list
 		if t.Node, err = g.pin(r, string(t.Node)); err != nil {
 			return t, err
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -40,10 +41,14 @@ func isCalled(n bus.NodeInfo, name string) bool { return n.Name == name || strin
 // or that is called within it, behind the model or as the node of a task. It is empty where any may.
 func (g *Gateway) pin(r *http.Request, within string) (bus.NodeID, error) {
 	var at bus.NodeID
+	named, err := nodeHeader(r)
+	if err != nil {
+		return "", err
+	}
 	for _, by := range []struct {
 		name, want string
 		code       bus.Code // where nobody is called so: what is in a task is wrong
-	}{{headerNode, r.Header.Get(headerNode), bus.CodeNotFound}, {"node", within, bus.CodeInvalid}} {
+	}{{headerNode, named, bus.CodeNotFound}, {"node", within, bus.CodeInvalid}} {
 		if by.want == "" {
 			continue
 		}
@@ -61,6 +66,23 @@ func (g *Gateway) pin(r *http.Request, within string) (bus.NodeID, error) {
 		at = n.ID
 	}
 	return at, nil
+}
+
+// nodeHeader is what the header X-Myco-Node names, empty where it names nothing. Clients send names beyond ASCII as UTF-8, or as
+// Latin-1, which most libraries take headers for.
+func nodeHeader(r *http.Request) (string, error) {
+	if n := len(r.Header.Values(headerNode)); n > 1 {
+		return "", wrong{err: bus.Errorf(bus.CodeInvalid, "the request has %d headers %s, and one node can do it", n, headerNode).WithHint("send one")}
+	}
+	name := r.Header.Get(headerNode)
+	if utf8.ValidString(name) {
+		return name, nil
+	}
+	var b strings.Builder
+	for _, c := range []byte(name) {
+		b.WriteRune(rune(c)) // Latin-1 is the beginning of Unicode
+	}
+	return b.String(), nil
 }
 
 // away tells why a node does not take work for a model that it has, in the words that its tasks have for that, or, be it lost, for any:

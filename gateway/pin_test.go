@@ -255,3 +255,74 @@ func TestNodeOfATask(t *testing.T) {
 		t.Errorf("a flag of a command: %s", w.Body)
 	}
 }
+
+// A name beyond ASCII is understood as clients send it, and two headers are no choice.
+func TestNodeHeader(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lines  []string
+		status int
+		says   string
+	}{
+		"UTF-8": {[]string{"büro"}, 200, ""}, "Latin-1": {[]string{"b\xfcro"}, 200, ""}, "nobody, in Latin-1": {[]string{"k\xfcche"}, 404, `no node \"küche\", but a, büro, c`},
+		"two": {[]string{"a", "büro"}, 400, "the request has 2 headers X-Myco-Node, and one node can do it"}, "one, twice": {[]string{"a", "a"}, 400, "send one"},
+		"an empty one before": {[]string{"", "a"}, 400, "send one"},
+	} {
+		for _, ask := range [][2]string{
+			{"/v1/chat/completions", hello + `}`},
+			{"/api/web_search", `{"query":"x"}`},
+			{"/task", `{"type":"ping"}`},
+			{"/task?events=1", `{"type":"ping"}`},
+			{"/api/pull", `{"model":"m"}`},
+			{"/api/delete", `{"model":"m"}`},
+		} {
+			o, g := newOracle(t, answers)
+			o.nodes[1].Name = "büro"
+			method := http.MethodPost
+			if ask[0] == "/api/delete" {
+				method = http.MethodDelete
+			}
+			w := call(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Header["X-Myco-Node"] = tt.lines
+				g.ServeHTTP(w, r)
+			}), method, ask[0], ask[1])
+			says := tt.says
+			if strings.Contains(ask[0], "api/pull") || strings.Contains(ask[0], "api/delete") {
+				says = strings.Replace(says, `no node \"küche\", but a, büro, c`, `called \"küche\"`, 1)
+			}
+			tasks := slices.Concat(o.ran, o.tasks)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), says) || (len(tasks) > 0) != (tt.status == 200) || len(tasks) > 0 && tasks[0].Node != other {
+				t.Errorf("%s, %s: %d %s, tasks %+v, want %d, %s", name, ask[0], w.Code, w.Body, tasks, tt.status, says)
+			}
+		}
+	}
+}
+
+// Who takes a task's model for one with its node behind it is told where the node goes, whether the task would wait or not.
+func TestNodeBehindTheModelOfATask(t *testing.T) {
+	t.Parallel()
+	for model, status := range map[string]int{"m@b": 400, "m:latest@b": 400, "m@nobody": 200, "q@4bit": 200, "m": 200} {
+		for _, how := range []string{"", "?durable=1", "?events=1"} {
+			o, g := newOracle(t, paris())
+			o.nodes[1].Models = append(o.nodes[1].Models, bus.ModelInfo{Name: "q@4bit"})
+			o.nodes = append(o.nodes, bus.NodeInfo{ID: "myco-111111111111", Name: "4bit", State: bus.NodeReady})
+			w := call(t, g, http.MethodPost, "/task"+how, `{"type":"inference","model":"`+model+`","payload":{"prompt":"x"}}`)
+			tasks, name := slices.Concat(o.ran, o.enqueued, o.tasks), strings.TrimSuffix(model, "@b")
+			hint := `name the node by itself: \"model\":\"` + name + `\",\"node\":\"b\"`
+			if (w.Code == 400) != (status == 400) || (len(tasks) == 1) != (status == 200) || (status == 400) != strings.Contains(w.Body.String(), hint) {
+				t.Errorf("%s, %s: %d %s, %d tasks", model, how, w.Code, w.Body, len(tasks))
+			}
+		}
+	}
+}
+
+// A path with a slash too many is told without it.
+func TestPathWithASlash(t *testing.T) {
+	t.Parallel()
+	_, g := newOracle(t, paris())
+	for path, want := range map[string]string{"/tasks/": "GET /tasks, without the slash at the end", "/nothing/": `"hint":"GET /status"`, "/nothing": `"hint":"GET /status"`} {
+		if w := call(t, g, http.MethodGet, path, ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)
+		}
+	}
+}

@@ -51,7 +51,11 @@ func (g *Gateway) ollamaPull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	node, err := bus.PullNode(g.cfg.Swarm.Nodes(), req.Model, r.Header.Get(headerNode), g.cfg.Swarm.Identity().NodeID)
+	on, err := nodeHeader(r)
+	if err != nil {
+		return err
+	}
+	node, err := bus.PullNode(g.cfg.Swarm.Nodes(), req.Model, on, g.cfg.Swarm.Identity().NodeID)
 	if err != nil {
 		return err
 	}
@@ -103,8 +107,12 @@ func (g *Gateway) ollamaDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	on, err := nodeHeader(r)
+	if err != nil {
+		return err
+	}
 	status := g.cfg.Swarm.Status()
-	able, kept, err := bus.DeleteNodes(status.Nodes, model, r.Header.Get(headerNode))
+	able, kept, err := bus.DeleteNodes(status.Nodes, model, on)
 	if err != nil {
 		return err
 	}
