@@ -23,7 +23,7 @@ const (
 	CodeNoSpace     Code = "no_space"    // a disk is nearly full; accepted tasks go on
 	CodeUnavailable Code = "unavailable" // a daemon, host or engine cannot be reached
 	CodeTimeout     Code = "timeout"     // no answer in time
-	CodeCancelled   Code = "cancelled"   // cancelled by its submitter
+	CodeCancelled   Code = "cancelled"   // it was cancelled, by its submitter or by who owns a node
 	CodeExpired     Code = "expired"     // its deadline passed
 	CodeDead        Code = "dead"        // gave up after too many crashes or failures
 	CodeFailed      Code = "failed"      // the work itself failed

@@ -22,7 +22,7 @@ const (
 
 // Causes for which an attempt is stopped.
 var (
-	errCancelled     = bus.Errorf(bus.CodeCancelled, "cancelled by its submitter")
+	errCancelled     = bus.Errorf(bus.CodeCancelled, "the task was cancelled")
 	errSubmitterGone = bus.Errorf(bus.CodeCancelled, "its submitter is gone")
 	errSubmitterLost = bus.Errorf(bus.CodeCancelled, "its submitter is not heard here: it is gone, or behind a link that is down")
 	errTooLate       = errors.New("its deadline passed before it began")
