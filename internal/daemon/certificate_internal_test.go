@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,11 +18,29 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
+// said is what is logged, while it is.
+type said struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
 // logged is a certificate of new files, which last so long, with what it logs.
-func logged(t *testing.T, lasts time.Duration) (c *certificate, log *bytes.Buffer) {
+func logged(t *testing.T, lasts time.Duration) (c *certificate, log *said) {
 	t.Helper()
 	dir := t.TempDir()
-	log = &bytes.Buffer{}
+	log = &said{}
 	c = &certificate{files: [2]string{filepath.Join(dir, "box.crt"), filepath.Join(dir, "box.key")}, log: slog.New(slog.NewTextHandler(log, nil))}
 	NewCertificate(t, c.files[0], c.files[1], time.Now().Add(lasts), "box.example")
 	if err := c.read(); err != nil {
