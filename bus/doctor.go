@@ -45,8 +45,13 @@ type Diagnosis struct {
 	Failed       []DiagnosisFailure `json:"failed,omitempty"`
 	Plugins      []PluginInfo       `json:"plugins,omitempty"`
 	Draining     bool               `json:"draining,omitempty"` // it was told to take no more work
-	// Unconfined is why what reads pages and documents here, on Linux, is not held back. Empty: it is, or nothing does.
+	// Unconfined is why what reads pages and documents here, on Linux, is not held back wholly. Empty: it is, or nothing does.
 	Unconfined string `json:"unconfined,omitempty"`
+	// UnconfinedHint is what to do about that, where something helps.
+	UnconfinedHint string `json:"unconfined_hint,omitempty"`
+	// Hidden is set where it sees no files for all that, and Filtered where it has no network and reaches no other programs.
+	Hidden   bool `json:"hidden,omitempty"`
+	Filtered bool `json:"filtered,omitempty"`
 	// PluginsError is why the folder of plugins cannot be read: Plugins are as they were before.
 	PluginsError *Error `json:"plugins_error,omitempty"`
 }

@@ -2,7 +2,8 @@
 // and nothing else of the file system, has no rights beyond its user's, and no network and no children unless
 // that was granted. What it may not see it can still ask for: whether a file is there, its size and its times. It
 // changes no rights, owners or attributes of files, its own included. It is for Linux, by Landlock
-// and seccomp, which need no privileges; elsewhere Supported says that it is not.
+// and seccomp, which need no privileges; elsewhere Supported says that it is not. It runs no program with one of the two
+// alone; Self does with what there is.
 package confine
 
 import (
@@ -44,6 +45,23 @@ const MaxNice = 19
 
 // ExitCode is that of a process in which Main could not do its work, as env and nice have it.
 const ExitCode = 125
+
+// LackError is the error where a machine cannot hold programs back.
+type LackError struct {
+	Why  string
+	Help string // what to do about it; empty where nothing helps
+}
+
+func (e *LackError) Error() string { return e.Why }
+
+// Supported returns nil where Command can confine programs, and otherwise why not: a *LackError.
+func Supported() error {
+	files, calls := Lacks()
+	if files != nil {
+		return files
+	}
+	return calls
+}
 
 // Command returns a command that runs argv under p, with the environment env and no other. self is the program,
 // with its arguments, that is Main. The command has a process group of its own.

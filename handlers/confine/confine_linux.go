@@ -35,14 +35,6 @@ var online = []string{"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust
 // maxFiles is how many files a program may have open.
 const maxFiles = 1024
 
-// Supported returns nil where Command can confine programs, and otherwise why not.
-func Supported() error {
-	if v, err := ll.LandlockGetABIVersion(); err != nil || v < 1 {
-		return errors.New("there is no Landlock here: Linux has it from 5.13 on, where it is not turned off, nor kept from a container (Docker lets it through from 20.10.18 on)")
-	}
-	return filterSupported()
-}
-
 // withThis has a process end with the thread that starts it, which is this process's for as long as it runs: no goroutine
 // here takes a thread with it when it ends.
 func withThis(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
@@ -151,17 +143,26 @@ func become(p Policy, argv []string) error {
 }
 
 // Self holds this process back, all threads of it, as Command does a program, for good. It keeps its memory, its
-// limits and what it has open. It does nothing where Supported says no.
+// limits and what it has open. What Lacks names it leaves as it is.
 func Self(p Policy) error {
-	if Supported() != nil {
-		return nil //nolint:nilerr // as its comment says
+	files, calls := Lacks()
+	if files == nil {
+		config, rules, err := visible(p)
+		if err == nil {
+			err = config.Restrict(rules...)
+		}
+		if err != nil {
+			return fmt.Errorf("hide the file system: %w", err)
+		}
 	}
-	config, rules, err := visible(p)
-	if err == nil {
-		err = config.Restrict(rules...) // which refuses new rights, too
+	if calls != nil {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("hide the file system: %w", err)
+	// The filter asks for that, and brings it to all threads. Landlock does so, too, where it is.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("refuse new rights: %w", err)
 	}
 	return loadFilter(p, seccomp.FilterFlagTSync)
 }

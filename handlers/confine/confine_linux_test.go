@@ -1,6 +1,7 @@
 package confine_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
-// TestMain is three other programs as well: the one that confines, the one that is confined and tells what it
-// could do, and a daemon in short.
+// TestMain is other programs as well: the one that confines, the one that is confined and tells what it could do, a
+// daemon in short, one that is without Landlock, and one that holds itself back.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == "confine":
@@ -34,15 +35,25 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	case len(os.Args) > 3 && os.Args[1] == "without":
+		fmt.Fprintln(os.Stderr, withoutLandlock(os.Args[2:]))
+		os.Exit(1)
+	case len(os.Args) > 3 && os.Args[1] == "self":
+		tell(heldBack(os.Args[2], os.Args[3]))
 	case len(os.Args) > 3 && os.Args[1] == "try":
-		if err := deeds[os.Args[2]](os.Args[3]); err != nil {
-			fmt.Println("refused:", err)
-		} else {
-			fmt.Println("done")
-		}
-		os.Exit(0)
+		tell(deeds[os.Args[2]](os.Args[3]))
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// tell says how a deed went, and ends this process.
+func tell(err error) {
+	if err != nil {
+		fmt.Println("refused:", err)
+	} else {
+		fmt.Println("done")
+	}
+	os.Exit(0)
 }
 
 // deeds are what the confined program tries, each with an argument.
@@ -164,11 +175,20 @@ var deeds = map[string]func(string) error{
 			return err
 		}
 		for line := range strings.Lines(string(status)) {
+			if os.Geteuid() != 0 && strings.HasPrefix(line, "CapBnd:") {
+				continue // what a program could have that is root's; see rise
+			}
 			if set, ok := strings.CutPrefix(line, "Cap"); ok && strings.Trim(set[strings.Index(set, ":")+1:], "\t\n0") != "" {
 				return nil
 			}
 		}
 		return errors.New("none")
+	},
+	"rise": func(string) error { // to what a program has that is root's, and starts as such for all
+		if v, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil || v == 1 {
+			return fmt.Errorf("no new rights: %w", cmp.Or(err, error(syscall.EPERM)))
+		}
+		return nil
 	},
 	"environ": func(name string) error {
 		if os.Getenv(name) == "" {

@@ -2,17 +2,15 @@
 
 package confine
 
-import (
-	"errors"
-	"runtime"
-)
+import "runtime"
 
-// Supported returns nil where Command can confine programs, and otherwise why not.
-func Supported() error {
-	return errors.New("programs are confined on Linux only, and this is " + runtime.GOOS)
+// Lacks tells what Self cannot do here, which is all.
+func Lacks() (files, calls error) {
+	none := &LackError{"programs are confined on Linux only, and this is " + runtime.GOOS, ""}
+	return none, none
 }
 
-// Self holds this process back where Supported says that it can.
+// Self does nothing; see Lacks.
 func Self(Policy) error { return nil }
 
 // Used is the memory that the process pid has of its system, in bytes, and how many threads it has; 0 where that is

@@ -197,8 +197,10 @@ func (d *Daemon) start(ctx context.Context, up *lifeline) error {
 		return err
 	}
 	d.startDefaultModel(ctx, up)
-	if why := d.unconfined(); why != "" {
-		d.log.Warn("what reads pages and documents here is not held back", "why", why, "safer", "mycod --no-files --no-web")
+	var held bus.Diagnosis
+	if d.unconfined(&held); held.Unconfined != "" {
+		d.log.Warn("what reads pages and documents here is not held back wholly", "why", held.Unconfined,
+			"sees_files", !held.Hidden, "has_network", !held.Filtered, "helps", held.UnconfinedHint, "safer", "mycod --no-files --no-web")
 	}
 	d.hello()
 	close(d.ready)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -26,10 +27,10 @@ func (d *Daemon) diagnose(ctx context.Context, _ none) (any, error) {
 		UptimeMS: d.id.Start().Age.Milliseconds(), Swarm: d.swarm(), Revoked: s.Revoked, Listens: d.listens(),
 		MDNS: d.diagnoseMDNS(), Store: bus.StoreDiagnosis{Linked: d.store.Linked()}, Nearby: d.nearby(), Owner: d.owner.get(),
 		Plugins: d.plugins.list(), PluginsError: bus.AsError(d.plugins.unreadable()),
-		Unconfined:   d.unconfined(),
 		HTTPS:        d.cert.diagnose(time.Now()),
 		DefaultModel: missingModel(d.nodes(), d.cfg.DefaultModel),
 	}
+	d.unconfined(out)
 	var wg sync.WaitGroup
 	var engines, swarm error
 	wg.Go(func() { engines = d.diagnoseEngines(ctx, out) })
@@ -74,15 +75,16 @@ func (d *Daemon) diagnoseSwarm(ctx context.Context, out *bus.Diagnosis) error {
 	return err
 }
 
-// unconfined is Unconfined of bus.Diagnosis.
-func (d *Daemon) unconfined() string {
+// unconfined tells how what reads pages and documents is held back.
+func (d *Daemon) unconfined(out *bus.Diagnosis) {
 	if runtime.GOOS != "linux" || d.cfg.NoFiles && d.cfg.NoWeb {
-		return ""
+		return
 	}
-	if err := confine.Supported(); err != nil {
-		return err.Error()
+	files, calls := confine.Lacks()
+	if lack, ok := errors.AsType[*confine.LackError](cmp.Or(files, calls)); ok {
+		out.Unconfined, out.UnconfinedHint = lack.Why, lack.Help
+		out.Hidden, out.Filtered = files == nil, calls == nil
 	}
-	return ""
 }
 
 // waitingMost bounds the tasks that are told of.

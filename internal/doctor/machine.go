@@ -105,15 +105,23 @@ func plugins(d bus.Diagnosis) (out []Check) {
 	return out
 }
 
-// reading tells that foreign pages and documents are read by a process that may do what mycod may.
+// reading tells what the process that reads foreign pages and documents may do here that it should not.
 func reading(d bus.Diagnosis) []Check {
 	if d.Unconfined == "" {
 		return nil
 	}
-	return []Check{{
-		"documents", Warn, "what reads pages and documents here has the files and the network of mycod, where one that was made for it may reach them: " + d.Unconfined,
-		"leave these to other nodes: mycod --no-files --no-web",
-	}}
+	may := "has the files and the network of mycod"
+	switch {
+	case d.Filtered:
+		may = "has no network and starts no programs, but has the files of mycod, its keys among them, to read and to change"
+	case d.Hidden:
+		may = "sees no files, but has the network of mycod, and reaches other programs of its user"
+	}
+	hint := "leave these to other nodes: mycod --no-files --no-web"
+	if d.UnconfinedHint != "" {
+		hint = d.UnconfinedHint + "; or " + hint
+	}
+	return []Check{{"documents", Warn, "what reads pages and documents here " + may + ", where one that was made for it takes it over: " + d.Unconfined, hint}}
 }
 
 // logs tells where the daemon's log is, where it knows.
