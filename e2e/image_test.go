@@ -220,7 +220,7 @@ func (s *containers) reads(name string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.says(s.feed(string(document), nil, "exec", "--interactive", name, "myco", "read", "-"), "Two hives stand behind the shed.")
+	s.says(s.feed(string(document), nil, "exec", "--interactive", name, "myco", "read", "--node", name, "-"), "Two hives stand behind the shed.")
 }
 
 // heldBack has a plugin try what it should not.
@@ -257,7 +257,7 @@ func (s *containers) replaced(on *netns.Host) {
 }
 
 // unconfined replaces a container by one that Landlock is kept from: plugins do not run there, and what reads documents
-// does so with a warning.
+// does so with a warning, which names what would help.
 func (s *containers) unconfined(on *netns.Host, flags []string) {
 	t := s.t
 	t.Helper()
@@ -268,10 +268,15 @@ func (s *containers) unconfined(on *netns.Host, flags []string) {
 		t.Fatal(err)
 	}
 	s.run(on, "box", append([]string{"--security-opt", "seccomp=" + profile}, flags...)...)
-	s.says(s.exec("box", "myco", "doctor"), "warn  documents", "there is no Landlock here", "mycod --no-files --no-web", "warn  plugin hostile")
-	if log := s.log("box"); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "is not held back") {
+	doctor := s.exec("box", "myco", "doctor")
+	s.says(doctor, "warn  documents", "has no network and starts no programs, but has the files of mycod", "there is no Landlock here", "mycod --no-files --no-web", "warn  plugin hostile")
+	if strings.Count(doctor.Stdout, "--security-opt seccomp=unconfined") != 2 {
+		t.Errorf("it does not say of both what helps: %s", doctor)
+	}
+	if log := s.log("box"); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "is not held back wholly") {
 		t.Errorf("its log does not warn:\n%s", log)
 	}
+	s.reads("box")
 	if r := s.exec("box", "myco", "run", "hostile", "{}"); r.Code != bus.CodeNoWorker.ExitCode() {
 		t.Errorf("%s", r)
 	}

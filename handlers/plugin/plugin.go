@@ -78,11 +78,19 @@ func New(f Found, c Config) (*Handler, error) {
 		return nil, f.Err
 	}
 	if err := confine.Supported(); err != nil && !f.Manifest.Unconfined {
-		return nil, bus.Errorf(bus.CodeUnavailable, "programs cannot be confined here: %w", err).
-			WithHint("unconfined = true in %s lets it do what mycod may", filepath.Join(f.Dir, ManifestName))
+		return nil, unsupported(err, filepath.Join(f.Dir, ManifestName))
 	}
 	c.Stop = cmp.Or(c.Stop, stopTime)
 	return &Handler{Found: f, cfg: c, all: map[*process]bool{}, crashed: map[bus.TaskID]bool{}}, nil
+}
+
+// unsupported tells what helps where this machine cannot confine programs, and last what lets a plugin run all the same.
+func unsupported(err error, manifest string) error {
+	hint := "unconfined = true in " + manifest + " lets it do what mycod may"
+	if lack, ok := errors.AsType[*confine.LackError](err); ok && lack.Help != "" {
+		hint = lack.Help + "; or leave it to nodes on other machines; or " + hint
+	}
+	return bus.Errorf(bus.CodeUnavailable, "programs cannot be confined here: %w", err).WithHint("%s", hint)
 }
 
 // Capability implements bus.Handler.
