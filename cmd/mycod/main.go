@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 		return fail(s.err, bus.Errorf(bus.CodeCancelled, "interrupted"))
 	}
 	if err != nil {
-		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", c.settings.blame(err)).WithHint("mycod --help"))
+		return fail(s.err, bus.Errorf(bus.CodeInvalid, "%w", c.settings.blame(err)).WithHint("%s", unparsed(err)))
 	}
 	if err := k.Run(); err != nil {
 		return fail(s.err, err)

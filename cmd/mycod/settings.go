@@ -74,6 +74,15 @@ func (c *cli) BeforeResolve(life context.Context, ctx *kong.Context) error {
 	return nil
 }
 
+// unparsed tells what to do about an error of flags and settings. A file that a person has made for a service or a container is
+// often that person's alone.
+func unparsed(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "let the user as which mycod runs read that file, as chmod a+r does, or name another: mycod --config FILE"
+	}
+	return "mycod --help"
+}
+
 // readSettings returns the values by the names of flags. Its errors begin with ":LINE:COLUMN: ".
 func readSettings(data []byte, flags []*kong.Flag) (map[string]any, error) {
 	fields := make([]reflect.StructField, len(flags))

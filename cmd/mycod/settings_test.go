@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,4 +104,17 @@ func TestSettingsByDefault(t *testing.T) {
 	refused(file + `:1:1: there is no setting "frobnicate"`)
 	t.Setenv(envConfig, settingsFile(t, "another = 1"))
 	refused(`there is no setting "another"`)
+}
+
+// Of a file that mycod may not read the help of flags tells nothing.
+func TestSettingsOfAnother(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]string{
+		&fs.PathError{Op: "open", Path: "config.toml", Err: fs.ErrPermission}: "chmod a+r",
+		&fs.PathError{Op: "open", Path: "config.toml", Err: fs.ErrNotExist}:   "mycod --help",
+	} {
+		if hint := unparsed(fmt.Errorf("read the settings: %w", err)); !strings.Contains(hint, want) {
+			t.Errorf("%v: %q, want %q", err, hint, want)
+		}
+	}
 }
