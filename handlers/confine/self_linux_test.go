@@ -18,15 +18,21 @@ import (
 	"github.com/mycoswarm/mycoswarm/handlers/confine"
 )
 
-// withoutLandlock makes this process the program argv, which the kernel tells that it has no Landlock: what a filter
-// answers is what a program sees of an old kernel, and of a container that does not let it through. Root needs no other
-// rights for that, so that those of argv are its own to give up.
-func withoutLandlock(argv []string) error {
+// without are the calls that a kernel does not have, and how it says so.
+var without = map[string]seccomp.SyscallGroup{
+	"landlock": {Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: []string{"landlock_create_ruleset"}},
+	"filters": {Action: seccomp.ActionErrno | seccomp.Action(unix.EINVAL), NamesWithCondtions: []seccomp.NameWithConditions{
+		{Name: "seccomp", Conditions: []seccomp.Condition{{Operation: seccomp.Equal, Value: unix.SECCOMP_SET_MODE_FILTER}}},
+	}},
+}
+
+// beWithout makes this process the program argv, which the kernel tells that it has no Landlock, or no filters: what a
+// filter answers is what a program sees of an old kernel, and of a container that does not let it through. As root it gives up
+// no way to new rights for that: argv is to do so.
+func beWithout(what string, argv []string) error {
 	err := seccomp.LoadFilter(seccomp.Filter{
 		NoNewPrivs: os.Geteuid() != 0, Flag: seccomp.FilterFlagTSync,
-		Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{{
-			Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: []string{"landlock_create_ruleset"},
-		}}},
+		Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{without[what]}},
 	})
 	if err != nil {
 		return err
@@ -96,15 +102,27 @@ func TestSelf(t *testing.T) {
 		{"rights of others", "rise", "", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for args, want := range map[string]bool{"self": c.with, "without " + self + " self": c.without} {
-				cmd := exec.CommandContext(t.Context(), self, append(strings.Fields(args), c.deed, c.arg)...)
-				cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
-				out, err := cmd.CombinedOutput()
-				said := strings.TrimSpace(string(out))
-				if done := said == "done"; err != nil || done != want || !done && !strings.HasPrefix(said, "refused: ") {
-					t.Errorf("%s: %v, it says %q, want done: %v", args, err, said, want)
-				}
-			}
+			holdsBack(t, self, "", c.deed, c.arg, c.with)
+			holdsBack(t, self, "landlock", c.deed, c.arg, c.without)
 		})
+	}
+	// Where there are no filters files are hidden all the same.
+	holdsBack(t, self, "filters", "read", secret, false)
+	holdsBack(t, self, "filters", "dial", tcp.Addr().String(), true)
+}
+
+// holdsBack has a process that holds itself back, on a kernel without something, try a deed.
+func holdsBack(t *testing.T, self, without, deed, arg string, want bool) {
+	t.Helper()
+	args := []string{"self", deed, arg}
+	if without != "" {
+		args = append([]string{"without", without, self}, args...)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
+	out, err := cmd.CombinedOutput()
+	said := strings.TrimSpace(string(out))
+	if done := said == "done"; err != nil || done != want || !done && !strings.HasPrefix(said, "refused: ") {
+		t.Errorf("%v: %v, it says %q, want done: %v", args, err, said, want)
 	}
 }
