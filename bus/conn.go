@@ -83,7 +83,7 @@ func (c *Conn) options(known <-chan struct{}) []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			if ours(nc) {
-				c.up(nc)
+				c.up(NodeID(nc.ConnectedServerName()))
 			}
 		}),
 		nats.ClosedHandler(func(nc *nats.Conn) {
@@ -95,14 +95,13 @@ func (c *Conn) options(known <-chan struct{}) []nats.Option {
 	}
 }
 
-// up begins a link.
-func (c *Conn) up(nc *nats.Conn) {
+// up begins a link to node, which nats.go does not name where it has lost that link again.
+func (c *Conn) up(node NodeID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.over || node == "" {
 		return
 	}
-	node := NodeID(nc.ConnectedServerName())
 	if c.node != "" && node != c.node {
 		// Its users may not listen where this connection does.
 		go c.Close()

@@ -40,17 +40,22 @@ func (c *Conn) connect(ctx context.Context, target string) error {
 	if err != nil {
 		return d.explain(ctx, target, err)
 	}
-	if err := nats.CustomInboxPrefix(UserInbox(NodeID(nc.ConnectedServerName())))(&nc.Opts); err != nil {
+	node := NodeID(nc.ConnectedServerName())
+	if node == "" { // the link is lost already
+		nc.Close()
+		return d.explain(ctx, target, nats.ErrDisconnected)
+	}
+	if err := nats.CustomInboxPrefix(UserInbox(node))(&nc.Opts); err != nil {
 		nc.Close()
 		return Errorf(CodeUnavailable, "what listens at %s is not mycod: %w", target, err)
 	}
 	s.nc.Store(nc)
-	c.begin(nc, s.cut)
+	c.begin(nc, node, s.cut)
 	return nil
 }
 
-// begin makes nc the connection of c; cut ends a dial of it.
-func (c *Conn) begin(nc *nats.Conn, cut func()) {
+// begin makes nc, to node, the connection of c; cut ends a dial of it.
+func (c *Conn) begin(nc *nats.Conn, node NodeID, cut func()) {
 	c.mu.Lock()
 	over := c.over
 	if !over {
@@ -62,7 +67,7 @@ func (c *Conn) begin(nc *nats.Conn, cut func()) {
 		nc.Close()
 		return
 	}
-	c.up(nc)
+	c.up(node)
 }
 
 // abandoned looks for the daemon where nats.go has stopped to: it closes a connection for good at any
@@ -168,6 +173,7 @@ func (s *socket) Dial(network, address string) (net.Conn, error) {
 	ctx := s.first
 	if nc := s.nc.Load(); nc != nil {
 		ctx = s.open
+		s.cut() // nats.go leaves open one that did not become a link
 		key, err := nats.NkeyOptionFromSeed(s.creds)
 		if err == nil {
 			// nats.go calls this with the connection locked, and reads the key after.

@@ -5,12 +5,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -104,6 +106,43 @@ func TestCloseEndsTheSearch(t *testing.T) {
 	c.Close()
 	_, err := c.Ping(t.Context())
 	wantCode(t, err, bus.CodeUnavailable)
+}
+
+// A daemon that comes back and goes away at once is still the one that the Conn is of, however late the Conn hears of it.
+func TestTheConnOutlivesALinkThatIsLostAtOnce(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	on(d, bus.SubjectRPC(self, bus.VerbPing), func(struct{}) any { return bus.PingReply{NodeID: self} })
+	log := make(lines) // who logs waits
+	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir), bus.WithLogger(slog.New(slog.NewTextHandler(log, nil))), bus.WithLimit(2*time.Second))
+	must(t, err)
+	check(t, bus.PingReply{NodeID: self})(c.Ping(t.Context())) // from here on it listens
+	addr, came := silent(t)
+	t.Cleanup(c.Close)
+
+	d.stop()
+	d.run()
+	for listens := false; !listens; runtime.Gosched() { // a Conn that is connected
+		all, err := d.srv.Connz(nil)
+		must(t, err)
+		listens = slices.ContainsFunc(all.Conns, func(c *server.ConnInfo) bool { return c.Kind == "Client" && c.NumSubs > 0 && c.IP == "127.0.0.1" })
+	}
+	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + addr})
+	d.stop()
+	receive(t, came, "the next dial")
+	read := make(chan struct{})
+	go func() {
+		for range log {
+		}
+		close(read)
+	}()
+	t.Cleanup(func() {
+		close(log)
+		<-read
+	})
+	d.run()
+	must(t, c.Returned(t.Context()))
+	check(t, bus.PingReply{NodeID: self})(c.Ping(t.Context()))
 }
 
 func newPublicKey(t *testing.T) string {
