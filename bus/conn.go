@@ -27,7 +27,7 @@ type Conn struct {
 	dialer *dialer
 	log    *slog.Logger
 	nc     atomic.Pointer[nats.Conn] // replaced by redial
-	dials  sync.WaitGroup            // redial
+	dials  sync.WaitGroup            // redial, and what aside does
 	open   context.Context           // until Close
 	shut   context.CancelFunc        // ends open
 	room   *semaphore.Weighted       // unanswered
@@ -223,6 +223,28 @@ func (c *Conn) link(ctx context.Context) (*nats.Conn, error) {
 		return nil, endOf(ctx)
 	}
 	return c.nc.Load(), nil
+}
+
+// linked returns the connection while it has a link, for what belongs to none in particular.
+func (c *Conn) linked() (*nats.Conn, error) {
+	c.mu.Lock()
+	life := c.life
+	c.mu.Unlock()
+	return c.link(life)
+}
+
+// aside calls f, which asks nats.go to forget something: beside its caller while there is no link, since it may wait for a
+// dial then. Close ends that.
+func (c *Conn) aside(f func()) {
+	c.mu.Lock()
+	wait := c.life.Err() == nil || c.over
+	if !wait {
+		c.dials.Go(f)
+	}
+	c.mu.Unlock()
+	if wait {
+		f()
+	}
 }
 
 // Returned waits until a daemon that went away is back. The error has CodeUnavailable where the Conn is closed, which

@@ -117,6 +117,50 @@ func TestNothingWaitsForADialUnderWay(t *testing.T) {
 	must(t, receive(t, ended, "the end of Close"))
 }
 
+// Neither does what was under way when the link was lost, and is left while the daemon is dialled anew.
+func TestLeavingDoesNotWaitForADialUnderWay(t *testing.T) {
+	t.Parallel()
+	addr, came := silent(t)
+	d := startDaemon(t)
+	d.peers(t.Context())
+	submits(d, text(1, 0, "a"))
+	c, _ := dialLogged(t, d, bus.WithLimit(2*limit))
+	dialled, ended, begun := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	for _, loop := range []func(){
+		func() {
+			for range c.Submit(t.Context(), bus.Task{Type: "ping"}) {
+				begun <- struct{}{}
+				<-dialled
+			}
+		},
+		func() {
+			for range c.WatchNodes(t.Context()) {
+				begun <- struct{}{}
+				<-dialled
+			}
+		},
+	} {
+		go func() {
+			loop()
+			ended <- struct{}{}
+		}()
+		receive(t, begun, "the first of a loop")
+	}
+	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + addr})
+	d.stop()
+	receive(t, came, "the credentials")
+	close(dialled)
+	for n := 0; n < 2; {
+		select {
+		case <-begun: // the error of a loop
+		case <-ended:
+			n++
+		case <-time.After(limit):
+			t.Fatal("a loop does not end")
+		}
+	}
+}
+
 // silent takes connections, greets, says nothing more, and tells of each client that has presented itself.
 func silent(t *testing.T) (addr string, came <-chan struct{}) {
 	t.Helper()

@@ -1,6 +1,10 @@
 package bus
 
-import "github.com/nats-io/nats.go"
+import (
+	"errors"
+
+	"github.com/nats-io/nats.go"
+)
 
 // idleMost is how many inboxes a connection keeps for streams to come.
 const idleMost = 64
@@ -37,8 +41,15 @@ func (c *Conn) reuse(sub *nats.Subscription) {
 	}
 	c.mu.Unlock()
 	if !keep {
-		if err := sub.Unsubscribe(); err != nil {
-			c.log.Debug("leave an inbox", "error", err)
-		}
+		c.leave(sub)
 	}
+}
+
+// leave ends a subscription.
+func (c *Conn) leave(sub *nats.Subscription) {
+	c.aside(func() {
+		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			c.log.Debug("end a subscription", "subject", sub.Subject, "error", err)
+		}
+	})
 }

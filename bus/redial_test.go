@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -122,7 +121,7 @@ func TestTheConnOutlivesALinkThatIsLostAtOnce(t *testing.T) {
 
 	d.stop()
 	d.run()
-	for listens := false; !listens; runtime.Gosched() { // a Conn that is connected
+	for listens := false; !listens; <-time.After(5 * time.Millisecond) { // a Conn that is connected
 		all, err := d.srv.Connz(nil)
 		must(t, err)
 		listens = slices.ContainsFunc(all.Conns, func(c *server.ConnInfo) bool { return c.Kind == "Client" && c.NumSubs > 0 && c.IP == "127.0.0.1" })

@@ -128,16 +128,20 @@ func (s *served) serve(ctx context.Context) error {
 		}
 		return err
 	}
-	jobs, err := s.c.nc.Load().Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
+	nc, err := s.c.link(link)
+	if err != nil {
+		return err
+	}
+	jobs, err := nc.Subscribe(reply.Jobs, func(m *nats.Msg) { s.start(link, m) })
 	if err != nil {
 		return s.c.lost(err)
 	}
-	defer s.leave(jobs)
-	cancels, err := s.c.nc.Load().Subscribe(reply.Cancels, s.cancel)
+	defer s.c.leave(jobs)
+	cancels, err := nc.Subscribe(reply.Cancels, s.cancel)
 	if err != nil {
 		return s.c.lost(err)
 	}
-	defer s.leave(cancels)
+	defer s.c.leave(cancels)
 	if err := s.refresh(ctx, link); err != nil || link.Err() != nil {
 		return err
 	}
@@ -166,12 +170,6 @@ func (s *served) pause(ctx, link context.Context, err error) error {
 	case <-ctx.Done():
 	}
 	return err
-}
-
-func (s *served) leave(sub *nats.Subscription) {
-	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.c.log.Debug("stop serving", "subject", sub.Subject, "error", err)
-	}
 }
 
 func (s *served) register(ctx context.Context, offer Capability) (ServeReply, error) {
@@ -384,10 +382,14 @@ func (s *served) send(ctx context.Context, reply string, out ServeOutput) error 
 	if err != nil {
 		return Errorf(CodeInternal, "encode output: %w", err)
 	}
-	if limit := s.c.nc.Load().MaxPayload(); int64(len(b)) > limit {
+	nc, err := s.c.linked()
+	if err != nil {
+		return err
+	}
+	if limit := nc.MaxPayload(); int64(len(b)) > limit {
 		return Errorf(CodeTooLarge, "output has %d bytes, the limit is %d", len(b), limit)
 	}
-	if err := s.c.nc.Load().Publish(reply, b); err != nil {
+	if err := nc.Publish(reply, b); err != nil {
 		return s.c.requestError(ctx, err)
 	}
 	return nil

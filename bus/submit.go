@@ -145,7 +145,7 @@ func (s *Stream) Close() {
 	if s.sub == nil {
 		return
 	}
-	if s.cancels && !s.done && s.c.nc.Load().IsConnected() {
+	if s.cancels && !s.done {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelLimit)
 		if _, err := s.c.Cancel(ctx, s.id); err != nil {
 			s.c.log.Debug("cancel a task that was left", "task", s.id, "error", err)
@@ -154,8 +154,8 @@ func (s *Stream) Close() {
 	}
 	if s.ended {
 		s.c.reuse(s.sub)
-	} else if err := s.sub.Unsubscribe(); err != nil {
-		s.c.log.Debug("leave a task's output", "task", s.id, "error", err)
+	} else {
+		s.c.leave(s.sub)
 	}
 	s.end(nil)
 	s.sub = nil

@@ -73,11 +73,11 @@ func (c *Conn) WatchNodes(ctx context.Context) iter.Seq2[[]NodeInfo, error] {
 			yield(nil, err)
 			return
 		}
-		defer func() {
+		defer c.aside(func() {
 			if err := w.Stop(); err != nil {
 				c.log.Debug("stop watching the nodes", "error", err)
 			}
-		}()
+		})
 		table, whole := map[string]NodeInfo{}, false
 		for {
 			select {

@@ -149,11 +149,7 @@ func lastCall[T any](ctx context.Context, c *Conn, subject string) (T, error) {
 	if err != nil {
 		return reply, c.lost(err)
 	}
-	defer func() {
-		if err := sub.Unsubscribe(); err != nil {
-			c.log.Debug("leave an inbox", "error", err)
-		}
-	}()
+	defer c.leave(sub)
 	if err := nc.PublishRequest(subject, sub.Subject, []byte("{}")); err != nil {
 		return reply, c.lost(err)
 	}

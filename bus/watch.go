@@ -78,11 +78,7 @@ func watch[T any](c *Conn, ctx context.Context, subject string, read func(*nats.
 			yield(none, c.requestError(ctx, err))
 			return
 		}
-		defer func() {
-			if err := sub.Unsubscribe(); err != nil {
-				c.log.Debug("stop watching", "subject", subject, "error", err)
-			}
-		}()
+		defer c.leave(sub)
 		if err := c.flush(ctx); err != nil {
 			yield(none, err)
 			return
