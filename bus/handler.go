@@ -20,6 +20,7 @@ type Handler interface {
 
 // Emit sends one piece of output, of 1 MB at most as JSON. It fails once the task is no longer this
 // attempt's to run, and with CodeTooLarge for a longer piece. Each call also feeds the watchdog.
+// It does not wait for who reads the output: of what is not read yet the last 1 MiB is kept.
 type Emit func(chunk any) error
 
 // phaseKey finds in a Handler's context what WithPhase put there.

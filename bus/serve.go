@@ -183,10 +183,16 @@ func (s *served) refresh(ctx, link context.Context) error {
 	answered, over := context.WithCancel(link)
 	defer over()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveLimit, over) })()
+	asked, stop := context.WithCancel(link)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
 	for {
-		offer, err := s.h.Capability(link)
+		offer, err := s.h.Capability(asked)
+		if ctx.Err() != nil { // it is withdrawn next
+			return nil
+		}
 		if err != nil {
 			s.c.log.Warn("handler cannot tell its capability", "type", s.offer.Type, "error", err)
 			offer = Capability{Slots: 0}

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -30,3 +31,36 @@ func TestServeDoesNotWaitForADialUnderWay(t *testing.T) {
 	s.cancel()
 	must(t, receive(t, s.ended, "the end of Serve"))
 }
+
+// Who asks something else for what it can run, which does not answer, is told to stop all the same.
+func TestServeEndsWhileAHandlerIsAsked(t *testing.T) {
+	t.Parallel()
+	d, c := setup(t)
+	on(d, payload(bus.VerbServe), func(bus.ServeRequest) any { return bus.ServeReply{Jobs: jobs, Cancels: stop} })
+	h := &waits{asked: make(chan struct{}, 100)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Serve(ctx, h) }()
+	for range 2 {
+		receive(t, h.asked, "the question what it can run")
+	}
+	cancel()
+	must(t, receive(t, ended, "the end of Serve"))
+}
+
+// waits is a Handler that cannot tell, after the first time, what it can run.
+type waits struct {
+	times atomic.Int32
+	asked chan struct{}
+}
+
+func (w *waits) Capability(ctx context.Context) (bus.Capability, error) {
+	w.asked <- struct{}{}
+	if w.times.Add(1) > 1 {
+		<-ctx.Done()
+		return bus.Capability{}, ctx.Err()
+	}
+	return bus.Capability{Type: "echo", Slots: 1}, nil
+}
+
+func (*waits) Handle(context.Context, *bus.Task, bus.Emit) (any, error) { return nil, nil }
