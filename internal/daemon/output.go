@@ -135,7 +135,7 @@ func (s *rpcServer) attach(ctx context.Context, data []byte) (answer, error) {
 func (s *rpcServer) pumpQuietly(n *sched.Node, out *sched.Output, req bus.AttachRequest) {
 	tell := s.d.told
 	if req.Far { // its client fetches a large result from its own daemon
-		tell = func(context.Context, *sched.Node, *bus.TaskInfo) error { return nil }
+		tell = func(context.Context, *sched.Node, string, *bus.TaskInfo) error { return nil }
 	}
 	if err := s.pump(n, out, req.Inbox, req.Window, tell); err != nil {
 		s.d.log.Debug("send the output of a task", "task", req.ID, "err", err)
@@ -143,9 +143,9 @@ func (s *rpcServer) pumpQuietly(n *sched.Node, out *sched.Output, req bus.Attach
 }
 
 // tellOwn is told for the client that submitted a task: the result is its own alone.
-func (s *rpcServer) tellOwn(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error {
+func (s *rpcServer) tellOwn(ctx context.Context, n *sched.Node, inbox string, t *bus.TaskInfo) error {
 	b := t.ResultBlob
-	err := s.d.told(ctx, n, t)
+	err := s.d.told(ctx, n, inbox, t)
 	if err == nil && !t.Durable {
 		n.Taken(t.ID, b)
 	}
@@ -154,7 +154,7 @@ func (s *rpcServer) tellOwn(ctx context.Context, n *sched.Node, t *bus.TaskInfo)
 
 // pump sends out to an inbox until it ends, no faster than it is read there, and fails where nobody
 // listens any more.
-func (s *rpcServer) pump(n *sched.Node, out *sched.Output, inbox string, limit int, tell func(context.Context, *sched.Node, *bus.TaskInfo) error) error {
+func (s *rpcServer) pump(n *sched.Node, out *sched.Output, inbox string, limit int, tell func(context.Context, *sched.Node, string, *bus.TaskInfo) error) error {
 	w, reads, end := s.openWindow(limit)
 	defer end()
 	ctx, cancel := context.WithCancelCause(s.ctx)
@@ -172,7 +172,7 @@ func (s *rpcServer) pump(n *sched.Node, out *sched.Output, inbox string, limit i
 			return err
 		}
 		if chunk.End != nil {
-			err = tell(ctx, n, chunk.End)
+			err = tell(ctx, n, inbox, chunk.End)
 		}
 		m, err := s.message(inbox, &chunk, err)
 		if err == nil {
@@ -251,7 +251,7 @@ func (s *rpcServer) passOn(n *sched.Node, t bus.TaskInfo, req bus.AttachRequest)
 		return
 	}
 	if err == nil && !told { // who has told it leaves a large result to the client's own daemon
-		err = s.d.told(ctx, n, end.End)
+		err = s.d.told(ctx, n, req.Inbox, end.End)
 	}
 	if err := s.send(req.Inbox, &end, err); err != nil {
 		s.d.log.Debug("send the end of a task", "task", req.ID, "err", err)

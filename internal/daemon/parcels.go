@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// parcelLife is how long content waits for its next piece to be sent or fetched, and lentLife how long what is lent waits for
-	// its first: who reads an output slowly comes to its end late.
+	// parcelLife is how long content waits for its next piece to be sent or fetched, and lentLife how long it waits for one
+	// who is still there: who reads an output slowly comes to its end late.
 	parcelLife = time.Minute
 	lentLife   = 10 * time.Minute
 	// parcelRoom bounds, in bytes, what is on its way between this daemon and its programs.
@@ -36,6 +36,9 @@ type parcel struct {
 	in   bool // from a program
 	data []byte
 	idle *time.Timer
+
+	wanted func() bool // whoever it is lent to is there; nil: for longer than parcelLife nobody is
+	until  time.Time   // however long it is wanted
 }
 
 func newParcels() *parcels { return &parcels{all: map[string]*parcel{}} }
@@ -53,16 +56,26 @@ func (p *parcels) reserve(size int64) error {
 }
 
 // add makes a parcel, for which room was reserved.
-func (p *parcels) add(b bus.Blob, data []byte, in bool) bus.Blob {
+func (p *parcels) add(b bus.Blob, c *parcel) bus.Blob {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.Token = nuid.Next()
-	life := parcelLife
-	if !in {
-		life = lentLife
-	}
-	p.all[b.Token] = &parcel{blob: b, in: in, data: data, idle: time.AfterFunc(life, func() { p.drop(b.Token) })}
+	c.blob, c.until = b, time.Now().Add(lentLife)
+	c.idle = time.AfterFunc(parcelLife, func() { p.expire(b.Token) })
+	p.all[b.Token] = c
 	return b
+}
+
+// expire drops a parcel that is not wanted any more.
+func (p *parcels) expire(token string) {
+	p.mu.Lock()
+	c := p.all[token]
+	p.mu.Unlock()
+	if c != nil && c.wanted != nil && time.Now().Before(c.until) && c.wanted() {
+		c.idle.Reset(parcelLife)
+		return
+	}
+	p.drop(token)
 }
 
 // begin announces what a program sends.
@@ -73,16 +86,16 @@ func (p *parcels) begin(_ context.Context, b bus.Blob) (any, error) {
 	if err := p.reserve(b.Size); err != nil {
 		return nil, err
 	}
-	return p.add(b, nil, true), nil
+	return p.add(b, &parcel{in: true}), nil
 }
 
-// lend offers data for a program to fetch.
-func (p *parcels) lend(data []byte) (bus.Blob, error) {
+// lend offers data for a program to fetch, for longer than parcelLife as long as wanted, where it is not nil, says so.
+func (p *parcels) lend(data []byte, wanted func() bool) (bus.Blob, error) {
 	b := bus.BlobOf(data)
 	if err := p.reserve(b.Size); err != nil {
 		return b, err
 	}
-	return p.add(b, data, false), nil
+	return p.add(b, &parcel{data: data, wanted: wanted}), nil
 }
 
 func (p *parcels) drop(token string) {
@@ -170,11 +183,11 @@ func (p *parcels) count(n int64) {
 }
 
 // pack takes a result out of t that no message takes, and offers it to the client that is told.
-func (p *parcels) pack(t *bus.TaskInfo) error {
+func (p *parcels) pack(t *bus.TaskInfo, wanted func() bool) error {
 	if len(t.Result) == 0 {
 		return nil
 	}
-	b, err := p.lend(t.Result)
+	b, err := p.lend(t.Result, wanted)
 	if err == nil {
 		t.Result, t.ResultBlob = nil, &b
 	}
@@ -182,8 +195,13 @@ func (p *parcels) pack(t *bus.TaskInfo) error {
 }
 
 // told makes of t what its client is told: a large result is fetched from where it is kept, once there
-// is room for it, and offered. CodeBusy: there is none.
-func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error {
+// is room for it, and offered: to who reads a whole output first as long as he listens on inbox, which is empty where he waits
+// for the answer alone. CodeBusy: there is none.
+func (d *Daemon) told(ctx context.Context, n *sched.Node, inbox string, t *bus.TaskInfo) error {
+	var wanted func() bool
+	if inbox != "" {
+		wanted = func() bool { return d.fabric.Interest(inbox) }
+	}
 	if t.ResultBlob == nil {
 		if len(t.Result) <= bus.MaxInline/6 { // it fits, whatever it is made of
 			return nil
@@ -191,7 +209,7 @@ func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error
 		if text, err := bus.Marshal(t.Result); err == nil && len(text) <= bus.MaxInline {
 			return nil
 		}
-		return d.parcels.pack(t)
+		return d.parcels.pack(t, wanted)
 	}
 	b := *t.ResultBlob
 	if err := d.parcels.reserve(b.Size); err != nil {
@@ -201,7 +219,7 @@ func (d *Daemon) told(ctx context.Context, n *sched.Node, t *bus.TaskInfo) error
 		d.parcels.count(-b.Size)
 		return err
 	}
-	b = d.parcels.add(b, t.Result, false)
+	b = d.parcels.add(b, &parcel{data: t.Result, wanted: wanted})
 	t.Result, t.ResultBlob = nil, &b
 	return nil
 }

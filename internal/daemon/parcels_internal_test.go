@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,20 +11,33 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Who reads an output slowly comes to its end, and to a large result, late.
+// Who reads an output slowly comes to its end, and to a large result, late. For others there is room before.
 func TestALentParcelWaitsForASlowReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newParcels()
-		b, err := p.lend([]byte("result"))
-		if err != nil {
-			t.Fatal(err)
+		lend := func(data string, wanted func() bool) bus.Blob {
+			b, err := p.lend([]byte(data), wanted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
 		}
-		gone, err := p.lend([]byte("nobody's"))
-		if err != nil {
-			t.Fatal(err)
+		var left atomic.Bool
+		b := lend("result", func() bool { return true })
+		gone := lend("nobody's", func() bool { return true })
+		lend("of one who leaves", func() bool { return !left.Load() })
+		lend("of one who waits for an answer", nil)
+		time.Sleep(90 * time.Second)
+		if want := int64(len("result" + "nobody's" + "of one who leaves")); p.size != want {
+			t.Errorf("%d bytes are counted after a minute, want %d", p.size, want)
 		}
-		time.Sleep(9 * time.Minute)
+		left.Store(true)
+		time.Sleep(time.Minute)
+		if want := int64(len("result" + "nobody's")); p.size != want {
+			t.Errorf("%d bytes are counted after one has left, want %d", p.size, want)
+		}
+		time.Sleep(6*time.Minute + 30*time.Second)
 		if data, err := p.piece(b.Token, 0); err != nil || string(data) != "result" {
 			t.Errorf("%q, %v", data, err)
 		}
@@ -45,7 +59,7 @@ func TestResultHasNoRoom(t *testing.T) {
 		}
 	}
 	info := bus.TaskInfo{ID: "t1", ResultBlob: &blob}
-	err := d.told(t.Context(), nil, &info) // there is no node to fetch it from
+	err := d.told(t.Context(), nil, "", &info) // there is no node to fetch it from
 	if e := bus.AsError(err); !errors.Is(err, &bus.Error{Code: bus.CodeBusy}) || e.Hint == "" || !strings.Contains(e.Hint, "t1") {
 		t.Errorf("%v, want %s and what to do", err, bus.CodeBusy)
 	}

@@ -266,7 +266,7 @@ func (k *kind) job(t *bus.Task) (data []byte, parcel string, err error) {
 			return data, "", nil
 		}
 	}
-	b, err := k.d.parcels.lend(t.Payload)
+	b, err := k.d.parcels.lend(t.Payload, func() bool { return true }) // until it is dropped
 	if err != nil {
 		return nil, "", bus.Retry(err)
 	}

@@ -194,7 +194,7 @@ func (s *rpcServer) reply(r micro.Request, h nats.Header, body any) {
 		err = s.d.rpc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: h, Data: data})
 	}
 	if errors.Is(err, nats.ErrMaxPayload) && h == nil { // a list of many tasks
-		b, none := s.d.parcels.lend(data)
+		b, none := s.d.parcels.lend(data, nil)
 		if none != nil {
 			s.refuse(r, none)
 			return
@@ -267,7 +267,7 @@ func (d *Daemon) cancelTask(ctx context.Context, req bus.TaskRequest) (any, erro
 	}
 	info, err := n.Cancel(ctx, req.ID)
 	if err == nil {
-		err = d.told(ctx, n, &info)
+		err = d.told(ctx, n, "", &info)
 	}
 	return info, err
 }
@@ -279,7 +279,7 @@ func (d *Daemon) task(ctx context.Context, req bus.TaskRequest) (any, error) {
 	}
 	info, err := n.Task(ctx, req.ID)
 	if err == nil {
-		err = d.told(ctx, n, &info)
+		err = d.told(ctx, n, "", &info)
 	}
 	return info, err
 }
