@@ -370,7 +370,7 @@ func (c *Conn) Tasks(ctx context.Context) ([]TaskInfo, error) {
 // tells that a node may have more tasks than it lists.
 func Listed(tasks []TaskInfo, all bool) (listed []TaskInfo, cut bool) {
 	// A node lists these last: where there are any, no other is missing.
-	tasks = slices.DeleteFunc(tasks, func(t TaskInfo) bool { return !all && t.EndedPart() })
+	tasks = slices.DeleteFunc(slices.Clone(tasks), func(t TaskInfo) bool { return !all && t.EndedPart() })
 	cut = len(tasks) >= MaxListed
 	return slices.DeleteFunc(tasks, func(t TaskInfo) bool { return !all && Internal(t.Type) }), cut
 }
