@@ -29,11 +29,13 @@ func TestALentParcelWaitsForASlowReader(t *testing.T) {
 		lend("of one who leaves", func() bool { return !left.Load() })
 		lend("of one who waits for an answer", nil)
 		time.Sleep(90 * time.Second)
+		synctest.Wait()
 		if want := int64(len("result" + "nobody's" + "of one who leaves")); p.size != want {
 			t.Errorf("%d bytes are counted after a minute, want %d", p.size, want)
 		}
 		left.Store(true)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want := int64(len("result" + "nobody's")); p.size != want {
 			t.Errorf("%d bytes are counted after one has left, want %d", p.size, want)
 		}
