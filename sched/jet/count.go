@@ -17,7 +17,7 @@ type counter struct {
 	mu   sync.Mutex
 	file *os.File
 	n    int64
-	from map[string]uint64 // by stream, the first sequence that was not loaded; nil before Load
+	from map[string]uint64 // by stream, the first sequence that was not loaded, or told of since; nil before Load
 }
 
 func openCounter(path string) (*counter, error) {
@@ -46,7 +46,7 @@ func (c *counter) loaded(n int, others int64, from map[string]uint64) (missing i
 	return missing, c.write()
 }
 
-// stored counts message seq of a stream, unless it was loaded.
+// stored counts message seq of a stream, unless it was counted before.
 func (c *counter) stored(stream string, seq uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,6 +54,25 @@ func (c *counter) stored(stream string, seq uint64) error {
 		return nil
 	}
 	c.n++
+	c.from[stream] = seq + 1
+	return c.write()
+}
+
+// next returns the first sequence of a stream that was not loaded, nor told of since. It is not known before Load.
+func (c *counter) next(stream string) (seq uint64, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(c.from[stream], 1), c.from != nil
+}
+
+// caughtUp counts n messages of a stream that were read, up to sequence next.
+func (c *counter) caughtUp(stream string, n int, next uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if next > c.from[stream] {
+		c.from[stream] = next
+	}
+	c.n += int64(n)
 	return c.write()
 }
 

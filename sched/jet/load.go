@@ -23,29 +23,14 @@ const (
 // Load returns everything in this node's outbox and in those it has custody of, oldest first
 // within each.
 func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
-	var streams []string
-	var others int64 // messages of identities that this data directory had before
-	names := o.js.StreamNames(ctx)
-	for n := range names.Name() {
-		switch {
-		case n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, custodies):
-			streams = append(streams, n)
-		case strings.HasPrefix(n, outboxesOwn):
-			s, err := o.js.Stream(ctx, n)
-			if err != nil {
-				return nil, fmt.Errorf("look at %s: %w", n, err)
-			}
-			others += int64(s.CachedInfo().State.Msgs)
-		}
-	}
-	if err := names.Err(); err != nil {
-		return nil, fmt.Errorf("list outboxes: %w", err)
+	streams, others, err := o.streams(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var out []sched.Kept
 	from := map[string]uint64{}
 	for _, s := range streams {
-		var err error
-		if out, from[s], err = o.loadStream(ctx, s, out); err != nil {
+		if out, from[s], err = o.loadStream(ctx, s, out, 1); err != nil {
 			return nil, fmt.Errorf("load %s: %w", s, err)
 		}
 	}
@@ -60,8 +45,30 @@ func (o outboxes) Load(ctx context.Context) ([]sched.Kept, error) {
 	return out, nil
 }
 
-// loadStream appends the messages of one stream, and returns the sequence after the last.
-func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept) ([]sched.Kept, uint64, error) {
+// streams returns the names of this node's outbox and of those that it has custody of, and how many messages there are of
+// identities that its data directory had before.
+func (o outboxes) streams(ctx context.Context) (streams []string, others int64, err error) {
+	names := o.js.StreamNames(ctx)
+	for n := range names.Name() {
+		switch {
+		case n == outboxStream(o.cfg.Node, o.cfg.Node) || strings.HasPrefix(n, custodies):
+			streams = append(streams, n)
+		case strings.HasPrefix(n, outboxesOwn):
+			s, err := o.js.Stream(ctx, n)
+			if err != nil {
+				return nil, 0, fmt.Errorf("look at %s: %w", n, err)
+			}
+			others += int64(s.CachedInfo().State.Msgs)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, 0, fmt.Errorf("list outboxes: %w", err)
+	}
+	return streams, others, nil
+}
+
+// loadStream appends the messages of one stream from sequence next on, and returns the sequence after the last.
+func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept, next uint64) ([]sched.Kept, uint64, error) {
 	stream, err := o.js.Stream(ctx, name)
 	if err != nil {
 		return nil, 0, err
@@ -75,7 +82,6 @@ func (o outboxes) loadStream(ctx context.Context, name string, out []sched.Kept)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, 0, err
 	}
-	next := uint64(1)
 	for more := stream.CachedInfo().State.Msgs > 0; more; {
 		ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, next, pageMsgs, pageBytes)
 		if err := o.store.nc.PublishRequest("$JS.API.DIRECT.GET."+name, inbox, ask); err != nil {

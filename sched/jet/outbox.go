@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -176,26 +175,6 @@ func (o outboxes) forgetMade(k sched.Kept) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.made, outboxStream(k.Submitter, k.Custodian))
-}
-
-// Watch calls fn for each message that this node's store has stored, one at a time.
-func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
-	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), func(rest string, m *nats.Msg) error {
-		k, err := parseKept(rest, m)
-		if err != nil {
-			return err
-		}
-		fn(k)
-		seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-		if err != nil {
-			return fmt.Errorf("parse sequence: %w", err)
-		}
-		return o.count.stored(m.Header.Get(jetstream.StreamHeader), seq)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watch outboxes: %w", err)
-	}
-	return stopper(sub), nil
 }
 
 // parseKept reads a message of an outbox: rest of its subject is <submitter>.<custodian>.<task>.

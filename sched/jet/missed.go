@@ -1,0 +1,142 @@
+package jet
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched"
+)
+
+const (
+	// missedLimit is how long it may take to read what a watch has missed: as much as may wait for it is much.
+	missedLimit = 30 * time.Second
+	// againAfter is how long a watch waits after it could not.
+	againAfter = time.Second
+)
+
+// watched hands on, one at a time, what this node's store has stored. The store tells of it once, and cuts the connection where
+// 64 MiB wait there, as they may once a slow disk has written much at once: what was missed is read from the store.
+type watched struct {
+	o   outboxes
+	ctx context.Context // until the watch is stopped
+
+	mu sync.Mutex
+	fn func(sched.Kept)
+}
+
+// Watch calls fn for each message that this node's store has stored, one at a time. After Load it misses none of those that
+// came after.
+func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
+	w := &watched{o: o, fn: fn}
+	var cancel context.CancelFunc
+	w.ctx, cancel = context.WithCancel(context.Background())
+	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), w.hear)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("watch outboxes: %w", err)
+	}
+	nc := o.store.nc
+	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-w.ctx.Done():
+				return
+			case s := <-changes:
+				if s != nats.CONNECTED {
+					return
+				}
+				w.rejoin()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		stopper(sub)()
+		wg.Wait()
+		nc.RemoveStatusListener(changes)
+	}, nil
+}
+
+// hear takes in one message that the store tells of.
+func (w *watched) hear(rest string, m *nats.Msg) error {
+	k, err := parseKept(rest, m)
+	if err != nil {
+		return err
+	}
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return fmt.Errorf("parse sequence: %w", err)
+	}
+	stream := m.Header.Get(jetstream.StreamHeader)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if next, known := w.o.count.next(stream); known && seq > next {
+		if err := w.catchUp(stream); err != nil {
+			w.fn(k) // with the next one those before it are looked for again
+			return err
+		}
+		return nil // it was among them, or is deleted already
+	}
+	w.fn(k)
+	return w.o.count.stored(stream, seq)
+}
+
+// rejoin takes in what was stored while the connection was cut.
+func (w *watched) rejoin() {
+	for w.o.store.nc.IsConnected() {
+		err := w.catchUpAll()
+		if err == nil || w.ctx.Err() != nil {
+			return
+		}
+		w.o.refusals.Do("missed "+err.Error(), func() { w.o.log.Warn("read what the own store did not tell of", "error", err) })
+		select {
+		case <-time.After(againAfter):
+		case <-w.ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *watched) catchUpAll() error {
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	streams, _, err := w.o.streams(ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range streams {
+		if _, known := w.o.count.next(s); !known {
+			return nil // Load reads all
+		}
+		if err := w.catchUp(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catchUp hands on what a stream has that was not told of. The caller holds mu.
+func (w *watched) catchUp(stream string) error {
+	ctx, cancel := context.WithTimeout(w.ctx, missedLimit)
+	defer cancel()
+	first, _ := w.o.count.next(stream)
+	missed, next, err := w.o.loadStream(ctx, stream, nil, first)
+	if err != nil {
+		return fmt.Errorf("read what was missed of %s: %w", stream, err)
+	}
+	for _, k := range missed {
+		w.fn(k)
+	}
+	return w.o.count.caughtUp(stream, len(missed), next)
+}
