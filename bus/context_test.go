@@ -125,25 +125,12 @@ func TestLeavingDoesNotWaitForADialUnderWay(t *testing.T) {
 	d.peers(t.Context())
 	submits(d, text(1, 0, "a"))
 	c, _ := dialLogged(t, d, bus.WithLimit(2*limit))
-	dialled, ended, begun := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	for _, loop := range []func(){
-		func() {
-			for range c.Submit(t.Context(), bus.Task{Type: "ping"}) {
-				begun <- struct{}{}
-				<-dialled
-			}
-		},
-		func() {
-			for range c.WatchNodes(t.Context()) {
-				begun <- struct{}{}
-				<-dialled
-			}
-		},
+	dialled, ended, begun := make(chan struct{}), make(chan error), make(chan struct{})
+	for _, loop := range []func() error{
+		func() error { return last(c.Submit(t.Context(), bus.Task{Type: "ping"}), begun, dialled) },
+		func() error { return last(c.WatchNodes(t.Context()), begun, dialled) },
 	} {
-		go func() {
-			loop()
-			ended <- struct{}{}
-		}()
+		go func() { ended <- loop() }()
 		receive(t, begun, "the first of a loop")
 	}
 	d.write(bus.DaemonInfo{NodeID: self, BusURL: "nats://" + addr})
@@ -153,12 +140,23 @@ func TestLeavingDoesNotWaitForADialUnderWay(t *testing.T) {
 	for n := 0; n < 2; {
 		select {
 		case <-begun: // the error of a loop
-		case <-ended:
+		case err := <-ended:
+			wantCode(t, err, bus.CodeUnavailable)
 			n++
 		case <-time.After(limit):
 			t.Fatal("a loop does not end")
 		}
 	}
+}
+
+// last returns the last error of seq; it tells of each pair, and waits then.
+func last[T any](seq func(func(T, error) bool), tell chan<- struct{}, wait <-chan struct{}) (last error) {
+	for _, err := range seq {
+		last = err
+		tell <- struct{}{}
+		<-wait
+	}
+	return last
 }
 
 // silent takes connections, greets, says nothing more, and tells of each client that has presented itself.
