@@ -42,19 +42,23 @@ func (g *topGather) listen(ctx context.Context) {
 	}
 }
 
-// settled is look, once every live node was heard, or after topListen.
+// settled is look, once every live node was heard, or after topListen. It looks no earlier: what runs is asked for once a second
+// at most, so that of what the nodes run that are heard after that a look would have nothing but ids.
 func (g *topGather) settled(ctx context.Context) (topView, error) {
 	limit := time.After(topListen)
 	for {
-		v, err := g.look(ctx)
-		if err != nil || g.HeardAll(v.View) {
-			return v, err
+		status, err := g.conn.Status(ctx)
+		if err != nil {
+			return topView{}, err
+		}
+		if g.HeardAll(status.Nodes) {
+			return g.look(ctx)
 		}
 		select {
 		case <-limit:
-			return v, nil
+			return g.look(ctx)
 		case <-ctx.Done():
-			return v, ctx.Err()
+			return topView{}, ctx.Err()
 		case <-g.news:
 		}
 	}

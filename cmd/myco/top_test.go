@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+	"github.com/nats-io/nats.go"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway/overview"
@@ -100,6 +103,42 @@ func TestTopSnapshot(t *testing.T) {
 	o := d.myco("top").want(t, 0)
 	if !strings.Contains(o.out, "home  2 of 2 nodes ready") || !strings.Contains(o.out, "gemma3:27b +4") {
 		t.Errorf("printed %s", o.out)
+	}
+}
+
+// One look names what runs on every node, and not on the one alone that was heard first.
+func TestTopSnapshotNamesTheTasksOfAll(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	on(d, bus.SubjectPayloadRPC(self, bus.VerbTasks), func(struct{}) any {
+		return []bus.TaskInfo{{ID: "t1", Type: "inference", Model: "gemma3:27b"}, {ID: "t2", Type: "shout"}}
+	})
+	var asked atomic.Int32
+	_, err := d.nc.Subscribe(bus.SubjectRPC(self, bus.VerbStatus), func(*nats.Msg) { asked.Add(1) })
+	must(t, err)
+	beat := func(node bus.NodeID, task bus.TaskID) {
+		b, err := json.Marshal(bus.Heartbeat{Node: node, Running: []bus.Running{{Task: task, Attempt: 1}}})
+		must(t, err)
+		must(t, d.nc.Publish(bus.SubjectHeartbeat(node), b))
+	}
+	each := time.NewTicker(10 * time.Millisecond)
+	defer each.Stop()
+	printed := make(chan outcome, 1)
+	go func() { printed <- d.myco("top") }()
+	for {
+		select {
+		case o := <-printed:
+			for _, want := range []string{"t1    tower   inference  gemma3:27b", "t2    laptop  shout"} {
+				if o.want(t, 0); !strings.Contains(o.out, want) {
+					t.Errorf("there is no %q in\n%s", want, o.out)
+				}
+			}
+			return
+		case <-each.C:
+			if beat(other, "t1"); asked.Load() > 2 { // it has heard of the first, and asked since
+				beat(self, "t2")
+			}
+		}
 	}
 }
 

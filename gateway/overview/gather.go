@@ -68,11 +68,11 @@ func (g *Gather) Hear(b bus.Heartbeat) {
 	}
 }
 
-// HeardAll reports whether every live node of v was heard.
-func (g *Gather) HeardAll(v View) bool {
+// HeardAll reports whether every live one of nodes was heard.
+func (g *Gather) HeardAll(nodes []bus.NodeInfo) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, n := range v.Nodes {
+	for _, n := range nodes {
 		if _, ok := g.beats[n.ID]; !ok && n.State.Live() {
 			return false
 		}

@@ -134,10 +134,10 @@ func TestStates(t *testing.T) {
 	if b := v.Nodes[1]; b.State != bus.NodeLost || b.Busy != 0 || b.NodeUse != nil || v.Running != 1 || v.TokensPerSecond != 5 {
 		t.Errorf("%+v in %+v, want that b does nothing", b, v)
 	}
-	if g.HeardAll(v) {
+	if g.HeardAll(s.nodes) {
 		t.Error("a is live, and was not heard")
 	}
-	if g.Hear(bus.Heartbeat{Node: "a"}); !g.HeardAll(v) {
+	if g.Hear(bus.Heartbeat{Node: "a"}); !g.HeardAll(s.nodes) {
 		t.Error("a was heard")
 	}
 	s.err = errors.New("away")
