@@ -106,7 +106,11 @@ func PullNodes(nodes []NodeInfo, model string, self NodeID) (able, kept []NodeIn
 
 // PullCommand is the command that brings a model that is missing: myco pull where one of nodes, or the one
 // called on, could have it, else what is typed where an Ollama is to be, and where that is, unless there is one machine alone.
+// Of a name such as gemma3:1b@tower, which is for programs over HTTP, it tells how a command names the two.
 func PullCommand(nodes []NodeInfo, model, on string) string {
+	if name, node, ok := NodeBehind(nodes, model); ok && on == "" {
+		return "name the node apart: --node " + node + ", and the model as " + name
+	}
 	_, err := ableTo(TypePull, nodes, on)
 	at, _ := called(nodes, on)
 	switch {
@@ -120,6 +124,26 @@ func PullCommand(nodes []NodeInfo, model, on string) string {
 		return "ollama pull " + model + ", on a machine of the swarm"
 	}
 	return "ollama pull " + model
+}
+
+// NodeBehind splits a name such as gemma3:1b@tower, where what is behind the last @ is the whole name or id of one of nodes. A model
+// may have an @ in its own name, as LM Studio's with a quantization: one that a node has, be it lost, comes first.
+func NodeBehind(nodes []NodeInfo, model string) (name, node string, ok bool) {
+	i := strings.LastIndexByte(model, '@')
+	if i < 1 {
+		return "", "", false
+	}
+	name = model[:i]
+	node = strings.TrimSuffix(model[i+1:], ":latest") // which clients of Ollama put behind a name without a tag; no node's has a colon
+	for _, n := range nodes {
+		for _, m := range slices.Concat(n.Models, n.Embedders) {
+			if strings.EqualFold(CanonicalModel(m.Name), CanonicalModel(model)) {
+				return "", "", false
+			}
+		}
+		ok = ok || n.Name == node || string(n.ID) == node
+	}
+	return name, node, ok
 }
 
 func fullness(n NodeInfo) int {

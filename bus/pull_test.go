@@ -89,6 +89,25 @@ func TestPullCommand(t *testing.T) {
 	}
 }
 
+// A name with the node behind it is for programs over HTTP; to pull a model of the whole name would be of no use.
+func TestPullCommandOfANameWithItsNode(t *testing.T) {
+	t.Parallel()
+	nodes := []bus.NodeInfo{ollamaNode("a", "none", 900, "m:1b"), ollamaNode("b", "none", 1, "qwen@4bit")}
+	for model, want := range map[string]string{
+		"m:1b@b":                   "name the node apart: --node b, and the model as m:1b",
+		"m@" + string(nodes[0].ID): "name the node apart: --node " + string(nodes[0].ID) + ", and the model as m",
+		"m:1b@nobody":              "myco pull m:1b@nobody",
+		"qwen@4bit":                "myco pull qwen@4bit",
+		"@b":                       "myco pull @b",
+		"m:1b@b:latest":            "name the node apart: --node b, and the model as m:1b",
+		"qwen@4bit@b":              "name the node apart: --node b, and the model as qwen@4bit",
+	} {
+		if got := bus.PullCommand(nodes, model, ""); got != want {
+			t.Errorf("%s: %q, want %q", model, got, want)
+		}
+	}
+}
+
 // Where each is to have it, who has no room, is kept by its owner, or is lost is left out.
 func TestPullNodes(t *testing.T) {
 	t.Parallel()

@@ -220,7 +220,7 @@ func (g *Gateway) knows(endpoint, model string) bool {
 	}
 	nodes := slices.Clone(g.cfg.Swarm.Nodes())
 	model, at := g.aimed(model)
-	nodes = slices.DeleteFunc(nodes, func(n bus.NodeInfo) bool { return at != "" && !isCalled(n, at) })
+	nodes = slices.DeleteFunc(nodes, func(n bus.NodeInfo) bool { return at != "" && n.Name != at && string(n.ID) != at })
 	_, is := bus.ModelNamed(model, bus.ModelsOf(nodes, typ))
 	return is
 }

@@ -10,32 +10,13 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// aimed splits what a client calls a model into its name and, behind an @, that of the node that must run it. A model may have an @
-// in its own name, as LM Studio's with a quantization: one that a node has, be it lost, comes first, and what is behind the @ has to be
-// the whole name or id of a node.
+// aimed splits what a client calls a model into its name and, behind an @, that of the node that must run it; see bus.NodeBehind.
 func (g *Gateway) aimed(model string) (name, node string) {
-	i := strings.LastIndexByte(model, '@')
-	if i < 1 {
-		return model, ""
+	if name, node, ok := bus.NodeBehind(g.cfg.Swarm.Nodes(), model); ok {
+		return name, node
 	}
-	behind := strings.TrimSuffix(model[i+1:], ":latest") // which clients of Ollama put behind a name without a tag; no node's has a colon
-	known := false
-	for _, n := range g.cfg.Swarm.Nodes() {
-		for _, m := range slices.Concat(n.Models, n.Embedders) {
-			if strings.EqualFold(bus.CanonicalModel(m.Name), bus.CanonicalModel(model)) {
-				return model, ""
-			}
-		}
-		known = known || isCalled(n, behind)
-	}
-	if !known {
-		return model, ""
-	}
-	return model[:i], behind
+	return model, ""
 }
-
-// isCalled reports whether a node has just that name or id.
-func isCalled(n bus.NodeInfo, name string) bool { return n.Name == name || string(n.ID) == name }
 
 // pin returns the node that must do what a request asks for: the one that its header X-Myco-Node names, as myco ask --node does,
 // or that is called within it, behind the model or as the node of a task. It is empty where any may.

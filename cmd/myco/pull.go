@@ -35,6 +35,9 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
+	if err := nodeBehind(status.Nodes, "pull", c.Model); err != nil {
+		return err
+	}
 	if c.All {
 		return c.onAll(ctx, a, conn, status)
 	}
@@ -43,6 +46,15 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	return c.pull(ctx, a, conn, n)
+}
+
+// nodeBehind refuses MODEL@NODE, which is for programs over HTTP: another node would try to have a model of that name.
+func nodeBehind(nodes []bus.NodeInfo, command, model string) error {
+	if name, node, ok := bus.NodeBehind(nodes, model); ok {
+		return bus.Errorf(bus.CodeInvalid, "%s names a node, which is done apart here", model).
+			WithHint("myco %s %s --node %s", command, bus.ShellWord(name), bus.ShellWord(node))
+	}
+	return nil
 }
 
 // onAll goes on to the next node where one fails.
@@ -158,6 +170,9 @@ func (c *rmCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
+	if err := nodeBehind(status.Nodes, "rm", c.Model); err != nil {
+		return err
+	}
 	able, kept, err := bus.DeleteNodes(status.Nodes, c.Model, c.Node)
 	if err != nil {
 		return err

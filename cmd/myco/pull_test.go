@@ -43,3 +43,16 @@ func TestPullOnAll(t *testing.T) {
 		t.Errorf("printed %q", o.out)
 	}
 }
+
+// A node behind a model's name is for programs over HTTP: nothing of that name is pulled or deleted, and least of all on another node.
+func TestPullOfANameWithItsNode(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	two := slices.Clone(nodes)
+	two[1].Types = append(slices.Clone(two[1].Types), bus.TypePull)
+	d.nodes.Store(&two)
+	on(d, payload(bus.VerbSubmit), func(r bus.SubmitRequest) any { return bus.Errorf(bus.CodeInternal, "%s was tried", r.Task.Type) })
+	d.myco("pull", "m:1b@laptop").want(t, 2, "m:1b@laptop names a node, which is done apart here", "try: myco pull m:1b --node laptop")
+	d.myco("pull", "m@laptop", "--all").want(t, 2, "try: myco pull m --node laptop")
+	d.myco("rm", "a@tower").want(t, 2, "try: myco rm a --node tower")
+}
