@@ -224,8 +224,13 @@ func ableTo(typ string, nodes []NodeInfo, on string) ([]NodeInfo, error) {
 	switch {
 	case len(able) > 0:
 		return able, nil
+	case on != "" && at[0].State == NodeDraining && at[0].Stops:
+		return nil, Errorf(CodeNoWorker, "node %s is stopping", at[0].Name).WithHint("ask again once it is back: myco swarm")
+	case on != "" && at[0].State == NodeDraining:
+		return nil, Errorf(CodeNoWorker, "node %s is draining: it takes no more work", at[0].Name).WithHint("myco drain %s --off", at[0].Name)
 	case on != "":
-		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers, drains, or runs an older mycod", on).WithHint("myco swarm")
+		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers, or runs an older mycod", at[0].Name).
+			WithHint("start Ollama there, or mycod --engine URL; or take another node: myco swarm")
 	}
 	return nil, Errorf(CodeNoWorker, "no node of the swarm has an Ollama that could have it: %s", nodeNames(at)).
 		WithHint("start Ollama on one of the machines, or mycod --engine URL there")

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -85,6 +86,25 @@ func TestPullCommand(t *testing.T) {
 	} {
 		if got := bus.PullCommand(x.nodes, "m", x.on); got != x.want {
 			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+}
+
+// Why a node that is named does not pull is told as it is, and what helps there.
+func TestWhyANodeDoesNotPull(t *testing.T) {
+	t.Parallel()
+	a := ollamaNode("a", "none", 900)
+	for name, x := range map[string]struct {
+		with       func(*bus.NodeInfo)
+		says, hint string
+	}{
+		"without Ollama": {func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }, "node a has no Ollama that answers, or runs an older mycod", "start Ollama there"},
+		"draining":       {func(n *bus.NodeInfo) { n.State = bus.NodeDraining }, "node a is draining: it takes no more work", "myco drain a --off"},
+		"stopping":       {func(n *bus.NodeInfo) { n.State, n.Stops = bus.NodeDraining, true }, "node a is stopping", "once it is back"},
+	} {
+		_, err := bus.PullNode([]bus.NodeInfo{changed(a, x.with)}, "m", string(a.ID), a.ID)
+		if e := bus.AsError(err); e.Message != x.says || !strings.Contains(e.Hint, x.hint) {
+			t.Errorf("%s: %q, try: %q; want %q, and %q", name, e.Message, e.Hint, x.says, x.hint)
 		}
 	}
 }
