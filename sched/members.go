@@ -40,6 +40,7 @@ type members struct {
 
 	mu       sync.Mutex
 	peers    map[bus.NodeID]*member
+	left     map[bus.NodeID]bool  // said goodbye, and are forgotten otherwise
 	told     map[bus.TaskID]*told // outlives the peers that told
 	pruned   time.Time
 	lastTick time.Time
@@ -68,7 +69,7 @@ type member struct {
 func newMembers(self bus.NodeID, wire Wire, log *slog.Logger) *members {
 	return &members{
 		self: self, wire: wire, log: log, now: time.Now, slept: func() time.Duration { return 0 }, speaks: bus.ThisWire(), peers: map[bus.NodeID]*member{},
-		told: map[bus.TaskID]*told{},
+		left: map[bus.NodeID]bool{}, told: map[bus.TaskID]*told{},
 	}
 }
 
@@ -81,6 +82,7 @@ func (m *members) hear(b bus.Heartbeat) (changed bool) {
 	if p == nil {
 		p = &member{}
 		m.peers[b.Node] = p
+		delete(m.left, b.Node)
 		changed = true
 	}
 	if p.Beat.Boot == b.Boot && b.Seq <= p.Beat.Seq {
@@ -208,6 +210,9 @@ func (m *members) tick() (lost []bus.NodeID) {
 		}
 		if p.State == bus.NodeLost && now.Sub(p.Seen) > forgetAfter {
 			delete(m.peers, id)
+			if p.gone {
+				m.left[id] = true
+			}
 			m.news++
 		}
 	}

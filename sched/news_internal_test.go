@@ -61,3 +61,31 @@ func TestNewsOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// Who left in good order is not taken for one that is lost once it is away for so long that it is forgotten otherwise.
+func TestWhoLeftStaysLeft(t *testing.T) {
+	t.Parallel()
+	const left, lost = bus.NodeID("myco-0000000000b0"), bus.NodeID("myco-0000000000b2")
+	now := time.Unix(1_700_000_000, 0)
+	m := newMembers("myco-0000000000b1", &routesNow{}, slog.New(slog.DiscardHandler))
+	m.now = func() time.Time { return now }
+	beat := func(n bus.NodeID, seq uint64) bus.Heartbeat {
+		return bus.Heartbeat{Node: n, Boot: "first", Seq: seq, Wire: bus.ThisWire()}
+	}
+	m.hear(beat(left, 1))
+	m.hear(beat(lost, 1))
+	m.bye(beat(left, 2))
+	for _, away := range []time.Duration{pollEvery, lostAfter + pollEvery, forgetAfter, forgetAfter} {
+		now = now.Add(away)
+		m.tick()
+		if v := m.view(); !v.Left(left) || v.Left(lost) {
+			t.Errorf("after %v more: left %t and %t, want true of the one that said goodbye", away, v.Left(left), v.Left(lost))
+		}
+	}
+	if v := m.view(); len(v.Peers) > 1 {
+		t.Errorf("%d peers, want that both are forgotten", len(v.Peers))
+	}
+	if m.hear(beat(left, 3)); m.view().Left(left) {
+		t.Error("it is back")
+	}
+}

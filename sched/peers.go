@@ -2,6 +2,7 @@ package sched
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 func (m *members) view() View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers))}
+	v := View{Self: m.self, Peers: make(map[bus.NodeID]Peer, len(m.peers)), left: maps.Clone(m.left)}
 	for id, p := range m.peers {
 		p.Left = p.gone
 		v.Peers[id] = p.Peer

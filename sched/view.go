@@ -27,7 +27,11 @@ func (p Peer) Live() bool { return p.State.Live() }
 type View struct {
 	Self  bus.NodeID
 	Peers map[bus.NodeID]Peer
+	left  map[bus.NodeID]bool
 }
+
+// Left reports whether a node said goodbye and was not heard since, also where it is no peer any more, for that is long ago.
+func (v View) Left(id bus.NodeID) bool { return v.Peers[id].Left || v.left[id] }
 
 // Live returns the ids of the live peers, sorted.
 func (v View) Live() []bus.NodeID {

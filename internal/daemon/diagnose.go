@@ -166,7 +166,7 @@ func (d *Daemon) diagnosePeers(ctx context.Context, v sched.View) []bus.PeerDiag
 		p, heard := v.Peers[m.Node]
 		trip, routed := rtt[m.Node]
 		one := bus.PeerDiagnosis{
-			NodeID: m.Node, Name: m.Name, State: bus.NodeLost, Routed: routed, Left: p.Left && !routed,
+			NodeID: m.Node, Name: m.Name, State: bus.NodeLost, Routed: routed, Left: v.Left(m.Node) && !routed,
 			RTTMS: float64(trip.Microseconds()) / 1000,
 		}
 		if heard {
