@@ -53,7 +53,7 @@ func (c *loadCmd) Run(ctx context.Context, a *app) error {
 		keep = json.RawMessage(fmt.Sprintf("%q", *c.KeepAlive))
 	}
 	a.hint("loading %s", c.Model)
-	by, err := setLoaded(ctx, conn, c.Model, on, keep)
+	by, err := setLoaded(ctx, a, conn, c.Model, on, keep)
 	if err != nil {
 		e := bus.AsError(err)
 		return e.WithHint("%s", strings.TrimSuffix(e.Hint, " with -m")) // which is how ask is told
@@ -96,7 +96,7 @@ func (c *unloadCmd) Run(ctx context.Context, a *app) error {
 	}
 	v := loadView{Model: c.Model}
 	for _, n := range able {
-		if _, err := setLoaded(ctx, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
+		if _, err := setLoaded(ctx, a, conn, c.Model, n.ID, json.RawMessage("0")); err != nil {
 			return bus.AsError(fmt.Errorf("unload %s on %s: %w", c.Model, n.Name, err))
 		}
 		v.Nodes = append(v.Nodes, n.Name)
@@ -157,13 +157,25 @@ func onEngine(n bus.NodeInfo, kind, model string, loaded bool) bool {
 	return false
 }
 
-// setLoaded asks for no answer: the model is loaded for so long, or not at all where that is 0. by is who did it.
-func setLoaded(ctx context.Context, conn *bus.Conn, model string, node bus.NodeID, keepAlive json.RawMessage) (by bus.NodeID, err error) {
+// setLoaded asks for no answer: the model is loaded for so long, or not at all where that is 0. by is who did it. What it waits
+// for before a node is at it, as for answers to others, is told.
+func setLoaded(ctx context.Context, a *app, conn *bus.Conn, model string, node bus.NodeID, keepAlive json.RawMessage) (by bus.NodeID, err error) {
 	t, err := bus.NewTask(bus.TypeInference, bus.InferenceRequest{Load: true, KeepAlive: keepAlive})
 	if err != nil {
 		return "", err
 	}
 	t.Model, t.Node = model, node
-	end, err := toItsEnd(conn.Submit(ctx, t), func(bus.Chunk) {})
+	s, err := conn.Start(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	told := ""
+	look := func() {
+		if why, _ := waitsFor(ctx, conn, s.Reply.ID); why != "" && why != told {
+			told = why
+			a.hint("[%s]", why)
+		}
+	}
+	end, err := toItsEnd(patient(s.Chunks(), patience, look), func(bus.Chunk) {})
 	return end.NodeID, err
 }

@@ -66,6 +66,16 @@ func TestLoadTellsWhatToDo(t *testing.T) {
 	d.myco("load", "").want(t, 2, "the model's name is empty")
 }
 
+// A model that is not loaded yet, for its node answers others first, or has deleted it a moment ago, says what it waits for, once.
+func TestLoadTellsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.pausesFor("waits: next in the queue")
+	if o := d.myco("load", "gemma3:27b").want(t, 0, "loading gemma3:27b\n[waits: next in the queue]\n"); o.out != "gemma3:27b is loaded on tower\n" || strings.Count(o.err, "[") != 1 {
+		t.Errorf("printed %q, and %q", o.out, o.err)
+	}
+}
+
 // A server with OpenAI's interface cannot be told to load a model.
 func TestLoadWhereTheServerDecides(t *testing.T) {
 	t.Parallel()
