@@ -2,6 +2,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -113,17 +114,16 @@ func (w *watched) catchUpAll() error {
 	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	var failed []error // the others do not wait for a stream that cannot be read
 	for _, s := range streams {
 		if _, known := w.o.count.next(s); !known {
 			return nil // Load reads all
 		}
-		if err := w.catchUp(s); err != nil {
-			return err
-		}
+		w.mu.Lock()
+		failed = append(failed, w.catchUp(s))
+		w.mu.Unlock()
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // catchUp hands on what a stream has that was not told of. The caller holds mu.

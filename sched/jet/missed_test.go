@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric/fabrictest"
 	"github.com/mycoswarm/mycoswarm/sched"
@@ -64,4 +66,38 @@ func TestWatchMissesNothing(t *testing.T) {
 	put("t6")
 	wants("t6")
 	stop()
+}
+
+// Of one stream that cannot be read the others do not wait for what the store has not told of.
+func TestWatchReadsTheOtherStreams(t *testing.T) {
+	t.Parallel()
+	n := swarm(t, 1, 0)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	out := n.jet.Effects().Outbox
+	_, err := out.Load(ctx)
+	check(t, err)
+	if p := out.Put(ctx, sched.Kept{Submitter: n.ID, Custodian: bus.NoCustodian, Task: "t1", Data: []byte("x")}, true, 1); p.Stores != 1 {
+		t.Fatalf("%+v", p)
+	}
+	js, err := jetstream.New(n.store)
+	check(t, err)
+	// It is the first of the list, and does not answer.
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "CUSTODY_0", Subjects: []string{"broken"}, Storage: jetstream.MemoryStorage})
+	check(t, err)
+	_, err = js.Publish(ctx, "broken", nil)
+	check(t, err)
+	seen := make(chan bus.TaskID, 100)
+	stop, err := out.Watch(func(k sched.Kept) { seen <- k.Task })
+	check(t, err)
+	defer stop()
+	check(t, n.store.ForceReconnect())
+	select {
+	case id := <-seen:
+		if id != "t1" {
+			t.Errorf("told of %s", id)
+		}
+	case <-ctx.Done():
+		t.Error("what was missed is not told of")
+	}
 }
