@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -152,7 +153,11 @@ func (c *Conn) gone(err error) *Error {
 	case errors.Is(err, nats.ErrStaleConnection): // its process may be there, and another would not start beside it
 		return Errorf(CodeUnavailable, "the daemon does not answer any more: %w", err).WithHint("myco doctor")
 	}
-	return Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("%s", c.dialer.start())
+	e := Errorf(CodeUnavailable, "the connection to the daemon is lost: %w", err).WithHint("%s", c.dialer.start())
+	if errors.Is(err, io.EOF) { // which tells a program more than a person
+		e.Message = "the connection to the daemon is lost: it was stopped, or has ended"
+	}
+	return e
 }
 
 // async handles what the server says outside a request. A refused publish has no reply, so its

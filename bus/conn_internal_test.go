@@ -41,8 +41,8 @@ func TestLost(t *testing.T) {
 	}
 	c.down(io.EOF)
 	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed} {
-		if e := c.requestError(t.Context(), err); !errors.Is(e, io.EOF) {
-			t.Errorf("a link that was lost: %v, want %v in it", e, io.EOF)
+		if e := c.requestError(t.Context(), err); !errors.Is(e, io.EOF) || !strings.HasSuffix(e.Error(), "it was stopped, or has ended") {
+			t.Errorf("a link that was lost: %v, want it to wrap %v, in words for people", e, io.EOF)
 		}
 		if e := c.tableError(t.Context(), err); !errors.Is(e, io.EOF) {
 			t.Errorf("a link that was lost, for the table of nodes: %v, want %v in it", e, io.EOF)
