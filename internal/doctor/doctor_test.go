@@ -150,7 +150,7 @@ func TestExamine(t *testing.T) {
 		"a member has gone to another network": {
 			func(f *doctor.Facts) { lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialNoWay}) },
 			"route", doctor.Fail,
-			[]string{"192.0.2.1:7422: unreachable", "its address has changed", "mycod --peer HOST:7422"},
+			[]string{"192.0.2.1:7422: unreachable", "its address has changed", "mycod --peer HOST:7422", "gone for good: myco revoke " + string(tower)},
 		},
 		"a member is turned away": {
 			func(f *doctor.Facts) {
@@ -165,7 +165,7 @@ func TestExamine(t *testing.T) {
 			}, "route", doctor.Fail, []string{"wrong swarm", "0123456789ab", "myco invite"},
 		},
 		"no address of a member is known": {
-			func(f *doctor.Facts) { lost(f) }, "route", doctor.Fail, []string{"no address of it is known", "--peer"},
+			func(f *doctor.Facts) { lost(f) }, "route", doctor.Fail, []string{"no address of it is known", "--peer", "myco revoke " + string(tower)},
 		},
 		"a member has a route and is silent": {
 			func(f *doctor.Facts) { f.Daemon.Peers[0].State = bus.NodeLost }, "route", doctor.Fail, []string{"tower", "is not heard"},

@@ -75,7 +75,7 @@ func unrouted(p bus.PeerDiagnosis, system string) Check {
 	c := Check{Name: "route", Status: Fail}
 	if len(p.Dials) == 0 {
 		c.Detail = fmt.Sprintf("no route to %s, and no address of it is known", who(p.Name, p.NodeID))
-		c.Hint = "start mycod there; where mDNS does not reach, name its address here: mycod --peer HOST:7422"
+		c.Hint = "start mycod there; where mDNS does not reach, name its address here: mycod --peer HOST:7422; " + forGood(p)
 		return c
 	}
 	var tried []string
@@ -84,11 +84,19 @@ func unrouted(p bus.PeerDiagnosis, system string) Check {
 	}
 	c.Detail = fmt.Sprintf("no route to %s; tried %s", who(p.Name, p.NodeID), strings.Join(tried, "; "))
 	c.Hint = advice(p.Dials, system)
+	if !slices.ContainsFunc(p.Dials, func(x bus.DialDiagnosis) bool { return x.Result != bus.DialTimeout && x.Result != bus.DialNoWay }) {
+		c.Hint += "; " + forGood(p)
+	}
 	if len(p.HeardBy) > 0 {
 		c.Detail += fmt.Sprintf(". It is up: %s", hears(p.HeardBy))
 		c.Hint = apart
 	}
 	return c
+}
+
+// forGood is what to do about a machine that does not come back.
+func forGood(p bus.PeerDiagnosis) string {
+	return "if it is gone for good: myco revoke " + string(p.NodeID)
 }
 
 // apart is what to do where two nodes live and do not reach each other: routes relay nothing.
