@@ -293,8 +293,13 @@ func (n *Node) View() View { return n.members.view() }
 func (n *Node) Nodes() []bus.NodeInfo {
 	out := n.members.infos()
 	q, ok := n.queue.get()
+	drains := n.Draining()
 	for k := range out {
-		out[k].QueueHost = ok && q.Host == out[k].ID
+		i := &out[k]
+		i.QueueHost = ok && q.Host == i.ID
+		if i.ID == n.cfg.ID && drains { // what is asked for here does not wait for the next heartbeat to hear of it
+			i.State, i.Stops = bus.NodeDraining, n.isLeaving()
+		}
 	}
 	slices.SortFunc(out, func(a, b bus.NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out
