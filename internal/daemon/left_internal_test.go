@@ -54,18 +54,19 @@ func TestReadersEndWithTheDaemon(t *testing.T) {
 func TestCopiesThatAreLeftKeepANodeFromJoining(t *testing.T) {
 	t.Parallel()
 	d, _, stop, ended := running(t, config.Config{NoDemoEngine: true})
-	blobs := filepath.Join(d.schedDir(), "blobs")
-	if err := errors.Join(os.Rename(blobs, blobs+".away"), os.WriteFile(blobs, nil, 0o600)); err != nil {
+	// A folder that is not empty, in the place of a copy, is deleted on no system.
+	left := filepath.Join(d.schedDir(), "blobs", "another.in."+strings.Repeat("0", 64))
+	if err := os.MkdirAll(filepath.Join(left, "within"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.dropCustody(t.Context()); err == nil {
-		t.Fatal("what cannot be read was deleted")
+		t.Fatal("what cannot be deleted was")
 	}
 	_, err := d.joinSwarm(t.Context(), bus.JoinRequest{Token: "myco1"})
 	if e := bus.AsError(err); e.Code != bus.CodeConflict || !strings.Contains(e.Hint, "restart") {
 		t.Errorf("%v with code %q and the hint %q", err, e.Code, e.Hint)
 	}
-	if err := errors.Join(os.Remove(blobs), os.Rename(blobs+".away", blobs), d.dropCustody(t.Context())); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(left, "within")), d.dropCustody(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.joinSwarm(t.Context(), bus.JoinRequest{Token: "myco1"}); bus.AsError(err).Code == bus.CodeConflict {

@@ -23,7 +23,7 @@ func TestHTTPS(t *testing.T) {
 		"over":       {func(h *bus.HTTPSDiagnosis) { h.State = bus.CertificateOver }, doctor.Fail, []string{"has ended, 2031-02-01", "renew its files"}},
 		"not begun":  {func(h *bus.HTTPSDiagnosis) { h.State = bus.CertificateEarly }, doctor.Fail, []string{"good from 2031-01-01", "the clock"}},
 		"unreadable": {func(h *bus.HTTPSDiagnosis) { h.Error = "box.crt is gone" }, doctor.Warn, []string{"cannot be read again", "box.crt is gone", "mend the files"}},
-		"open key":   {func(h *bus.HTTPSDiagnosis) { h.OpenKey = "/etc/my key" }, doctor.Warn, []string{"every user of this machine can read /etc/my key", "chmod o= '/etc/my key'"}},
+		"open key":   {func(h *bus.HTTPSDiagnosis) { h.OpenKey = "/etc/my key" }, doctor.Warn, []string{"every user of this machine can read /etc/my key", "chmod o= " + bus.ShellWord("/etc/my key")}},
 	} {
 		f := well()
 		f.Daemon.HTTPS = &bus.HTTPSDiagnosis{
