@@ -189,3 +189,23 @@ func NodeNamed(nodes []NodeInfo, want string) (NodeInfo, error) {
 	}
 	return NodeInfo{}, Errorf(CodeNotFound, "this swarm has no node %q", want).WithHint("myco swarm")
 }
+
+// NodeBehind splits a name such as gemma3:1b@tower, where what is behind the last @ is the whole name or id of one of nodes. A model
+// may have an @ in its own name, as LM Studio's with a quantization: one that a node has, be it lost, comes first.
+func NodeBehind(nodes []NodeInfo, model string) (name, node string, ok bool) {
+	i := strings.LastIndexByte(model, '@')
+	if i < 1 {
+		return "", "", false
+	}
+	name = model[:i]
+	node = strings.TrimSuffix(model[i+1:], ":latest") // which clients of Ollama put behind a name without a tag; no node's has a colon
+	for _, n := range nodes {
+		for _, m := range slices.Concat(n.Models, n.Embedders) {
+			if strings.EqualFold(CanonicalModel(m.Name), CanonicalModel(model)) {
+				return "", "", false
+			}
+		}
+		ok = ok || n.Name == node || string(n.ID) == node
+	}
+	return name, node, ok
+}
