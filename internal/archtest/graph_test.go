@@ -114,8 +114,8 @@ func breaks(from, to string) string {
 		return ""
 	case to == "internal/protect":
 		return "" // it is empty but in a program of the fault lab
-	case to == "internal/atomicfile", to == "internal/filelock", to == "internal/neterr":
-		return "" // they know systems, and nothing of what is done with them
+	case to == "internal/atomicfile", to == "internal/filelock", to == "internal/neterr", to == "internal/rhythm":
+		return "" // they know systems and clocks, and nothing of what is done with them
 	case under(from, "bus") && under(to, "bus/internal"):
 		return ""
 	}

@@ -5,6 +5,7 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,48 @@ func Over(from, path string, data []byte) error {
 		return err
 	}
 	return Replace(from, path)
+}
+
+// ErrNoFile is returned by Read and Regular of what is there and is no regular file.
+var ErrNoFile = errors.New("it is no regular file")
+
+// Regular reports why what is at path cannot be opened as a file: an error is one of package os, or ErrNoFile. Who opens a
+// named pipe waits until somebody else does, and a device may never end.
+func Regular(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return &os.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w, but %s", ErrNoFile, kind(info.Mode()))}
+	}
+	return nil
+}
+
+// Read reads the file at path, also while another one takes its place: on Windows, which does not open it then, it waits
+// for up to 2 s. An error is one of package os, or ErrNoFile.
+func Read(path string) (b []byte, err error) {
+	err = steady(func() error {
+		if err := Regular(path); err != nil {
+			return err
+		}
+		b, err = os.ReadFile(path)
+		return err
+	})
+	return b, err
+}
+
+// kind says what is there in place of a file.
+func kind(mode os.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&os.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&os.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
 }
 
 // begun is how the names of files begin that are to replace the one at path.

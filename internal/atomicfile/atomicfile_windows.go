@@ -21,14 +21,8 @@ func Remove(path string) error {
 	return closed(func() error { return os.Remove(path) })
 }
 
-// Read reads the file at path. While another one takes its place it waits for up to 2 s, for Windows does not open it then.
-func Read(path string) (b []byte, err error) {
-	err = closed(func() error {
-		b, err = os.ReadFile(path)
-		return err
-	})
-	return b, err
-}
+// steady does f again while the file that it opens cannot be, as another one takes its place.
+func steady(f func() error) error { return closed(f) }
 
 // rename waits as Remove does, and has the new name written before it returns.
 func rename(from, to string) error {

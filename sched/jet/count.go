@@ -1,12 +1,16 @@
 package jet
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // counter keeps, in a file, how many messages the outboxes in this node's store hold: a store
@@ -21,6 +25,9 @@ type counter struct {
 }
 
 func openCounter(path string) (*counter, error) {
+	if err := atomicfile.Regular(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open count of the outbox: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open count of the outbox: %w", err)

@@ -69,7 +69,7 @@ func openDisk(dir string) (*disk, error) {
 	if err := errors.Join(atomicfile.Clean(d.path("term")), atomicfile.Clean(d.path("journal"))); err != nil {
 		return nil, fmt.Errorf("tidy up the state directory: %w", err)
 	}
-	b, err := os.ReadFile(d.path("journal"))
+	b, err := atomicfile.Read(d.path("journal"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
@@ -193,7 +193,7 @@ func (d *disk) CrashedBefore() (map[bus.TaskID][]sched.Crash, error) {
 
 // Term is the highest term this node has claimed, 0 where it has claimed none.
 func (d *disk) Term() (uint64, error) {
-	b, err := os.ReadFile(d.path("term"))
+	b, err := atomicfile.Read(d.path("term"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -74,7 +74,6 @@ type Info struct {
 	Name          string
 	SizeBytes     int64
 	ContextLength int // tokens
-	Parameters    int
 }
 
 // Engine is a loaded model. It is safe for concurrent use: calls share the
@@ -91,21 +90,8 @@ func New() (*Engine, error) { return embedded() }
 
 var embedded = sync.OnceValues(func() (*Engine, error) { return Parse(file) })
 
-// Open reads a model from a file. It returns an error that tells what is broken
-// and where (a *gguf.FormatError where the format is), or the file system's.
-func Open(path string) (*Engine, error) {
-	f, err := gguf.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	e, err := build(f)
-	if err != nil {
-		return nil, fmt.Errorf("load model %s: %w", path, err)
-	}
-	return e, nil
-}
-
-// Parse reads a model from memory. Errors are those of Open.
+// Parse reads a model. It returns an error that tells what is broken and where, a *gguf.FormatError
+// where the format is.
 func Parse(data []byte) (*Engine, error) {
 	f, err := gguf.Parse(data)
 	if err != nil {
@@ -136,7 +122,7 @@ func build(f *gguf.File) (*Engine, error) {
 		e.turns[role] = id
 	}
 	name, _ := f.Meta["general.name"].(string)
-	e.info = Info{Name: name + ":latest", SizeBytes: int64(4 * w.params), ContextLength: w.context, Parameters: w.params}
+	e.info = Info{Name: name + ":latest", SizeBytes: int64(4 * w.params), ContextLength: w.context}
 	return e, nil
 }
 

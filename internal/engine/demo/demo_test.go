@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mycoswarm/mycoswarm/internal/engine/demo"
-	"github.com/mycoswarm/mycoswarm/internal/engine/demo/gguf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,7 +81,7 @@ func TestKnownAnswers(t *testing.T) {
 func TestInfo(t *testing.T) {
 	t.Parallel()
 	info := setup(t).Info()
-	if info.Name != demo.Model || info.ContextLength != 256 || info.Parameters < 290_000 || info.SizeBytes != 4*int64(info.Parameters) {
+	if info.Name != demo.Model || info.ContextLength != 256 || info.SizeBytes < 4*290_000 {
 		t.Errorf("info %+v", info)
 	}
 }
@@ -195,33 +193,6 @@ func TestEmitErrorEndsTheAnswer(t *testing.T) {
 	broken := errors.New("pipe")
 	if _, err := setup(t).Generate(t.Context(), user("hi"), func(string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestOpen(t *testing.T) {
-	t.Parallel()
-	e, err := demo.Open("tinylm.gguf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := ask(t, e, user("capital of Cuba")); got != "The capital of Cuba is Havana." {
-		t.Errorf("got %q", got)
-	}
-	if _, err := demo.Open(filepath.Join(t.TempDir(), "none.gguf")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing file: %v", err)
-	}
-	short := filepath.Join(t.TempDir(), "short.gguf")
-	data, err := os.ReadFile("tinylm.gguf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(short, data[:len(data)/2], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = demo.Open(short)
-	var broken *gguf.FormatError
-	if !errors.As(err, &broken) || !strings.Contains(err.Error(), short) {
-		t.Errorf("half a file: %v", err)
 	}
 }
 

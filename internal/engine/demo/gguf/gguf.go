@@ -11,17 +11,14 @@
 package gguf
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 )
 
 // Limits of what a file may hold. They are far above what a small model needs
 // and far below what could exhaust a machine.
 const (
-	MaxFileSize   = 64 << 20 // bytes
+	maxSize       = 64 << 20 // bytes of a text, elements of an array, or a dimension of a tensor
 	maxKeys       = 4096     // metadata entries
 	maxTensors    = 4096     // tensors
 	maxNameLen    = 65535    // bytes of a key or tensor name, as the format says
@@ -43,9 +40,6 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("broken GGUF file: %s at byte %d: %s", e.Where, e.Offset, e.What)
 }
 
-// ErrTooLarge is returned by ReadFile for a file of more than MaxFileSize bytes.
-var ErrTooLarge = fmt.Errorf("model file is larger than %d MiB", MaxFileSize>>20)
-
 // A Tensor is an array of 32-bit floats. Dims are in the file's order: the first
 // one varies fastest.
 type Tensor struct {
@@ -62,28 +56,7 @@ type File struct {
 	Tensors map[string]Tensor
 }
 
-// ReadFile reads the model file at path. It returns ErrTooLarge, a *FormatError,
-// or the error of the file system.
-func ReadFile(path string) (*File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open model file: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("read model file: %w", err)
-	}
-	if len(data) > MaxFileSize {
-		return nil, fmt.Errorf("read %s: %w", path, ErrTooLarge)
-	}
-	file, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return file, nil
-}
-
-// Parse reads a model file from memory. The result does not refer to data.
+// Parse reads a model file. The result does not refer to data.
 // Errors are of type *FormatError.
 func Parse(data []byte) (*File, error) {
 	r := &reader{data: data, where: "header"}

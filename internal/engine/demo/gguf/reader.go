@@ -80,7 +80,7 @@ func (r *reader) count(what string, most, size int) (int, error) {
 }
 
 func (r *reader) str() (string, error) {
-	n, err := r.count("bytes of text", MaxFileSize, 1)
+	n, err := r.count("bytes of text", maxSize, 1)
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func (r *reader) array(depth int) (any, error) {
 	if kind >= uint32(len(kindSize)) {
 		return nil, r.failAt(r.pos-4, "array of unknown type %d", kind)
 	}
-	n, err := r.count("array elements", MaxFileSize, kindSize[kind])
+	n, err := r.count("array elements", maxSize, kindSize[kind])
 	if err != nil {
 		return nil, err
 	}

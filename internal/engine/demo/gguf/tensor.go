@@ -76,7 +76,7 @@ func (r *reader) entry(align int) (entry, error) {
 			return e, err
 		}
 		// Both factors are at most 2^26 here, so the product cannot overflow.
-		if d == 0 || d > MaxFileSize || elements*d > uint64(len(r.data))/4 {
+		if d == 0 || d > maxSize || elements*d > uint64(len(r.data))/4 {
 			return e, r.failAt(r.pos-8, "dimension %d does not fit into the file", d)
 		}
 		elements *= d

@@ -29,7 +29,11 @@ func TestTrainingIsDeterministicAndReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	embedded, err := gguf.ReadFile("../tinylm.gguf")
+	data, err := os.ReadFile("../tinylm.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedded, err := gguf.Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
