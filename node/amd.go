@@ -143,19 +143,19 @@ func (a *amd) name(device string) string {
 }
 
 func (a *amd) lookUp(id, revision string) string {
-	if name := BoardName(a.file(amdNames, namesMost), id, revision); name != "" {
+	if name := boardName(a.file(amdNames, namesMost), id, revision); name != "" {
 		return name
 	}
 	for _, f := range pciNames {
-		if name := PCIName(a.file(f, namesMost), amdVendor, id); name != "" {
+		if name := pciName(a.file(f, namesMost), amdVendor, id); name != "" {
 			return "AMD " + name
 		}
 	}
 	return strings.TrimSpace("AMD GPU " + id)
 }
 
-// BoardName looks up the name of a board in libdrm's amdgpu.ids: "67DF,<tab>E7,<tab>AMD Radeon RX 580 Series".
-func BoardName(list, device, revision string) string {
+// boardName looks up the name of a board in libdrm's amdgpu.ids: "67DF,<tab>E7,<tab>AMD Radeon RX 580 Series".
+func boardName(list, device, revision string) string {
 	for line := range strings.Lines(list) {
 		id, rest, _ := strings.Cut(line, ",")
 		rev, name, _ := strings.Cut(rest, ",")
@@ -166,8 +166,8 @@ func BoardName(list, device, revision string) string {
 	return ""
 }
 
-// PCIName looks up the name of a device in a pci.ids, where a vendor's devices follow it, each after a tab.
-func PCIName(list, vendor, device string) string {
+// pciName looks up the name of a device in a pci.ids, where a vendor's devices follow it, each after a tab.
+func pciName(list, vendor, device string) string {
 	within := false
 	for line := range strings.Lines(list) {
 		inner, indented := strings.CutPrefix(line, "\t")

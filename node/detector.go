@@ -11,22 +11,18 @@ import (
 // Config sets up a Detector. Its zero value works.
 type Config struct {
 	Logger *slog.Logger // default: discards
-	// GPUs are the sources of GPUs, whose answers are joined. Default: DefaultGPUSources.
+	// GPUs are the sources of GPUs, whose answers are joined. Default: one for each vendor that this build knows.
 	GPUs []GPUSource
 	// System reads the rest. Default: this machine.
 	System System
-	// Every is how often hardware is read again. Default 10 s: a disk that fills or a network
-	// that changes is seen soon enough.
-	Every time.Duration
-	// LoadEvery is how often CPU and memory use are sampled. Default 1 s, as bids look back no
-	// further.
-	LoadEvery time.Duration
-	// Timeout bounds each reading. Default 5 s: nvidia-smi takes up to 3 s to wake a driver.
-	Timeout time.Duration
 }
 
-// grace is how long Run waits at its end for a reading that ignores its context.
-const grace = time.Second
+const (
+	readEvery = 10 * time.Second // hardware: a disk that fills or a network that changes is seen soon enough
+	loadEvery = time.Second      // CPU and memory use, as bids look back no further
+	readLimit = 5 * time.Second  // of each reading: nvidia-smi takes up to 3 s to wake a driver
+	grace     = time.Second      // Run waits so long at its end for a reading that ignores its context
+)
 
 // Detector keeps a Profile and a Load of this machine up to date.
 type Detector struct {
@@ -62,22 +58,12 @@ func NewDetector(cfg Config) *Detector {
 		cfg.System = machine{}
 	}
 	if cfg.GPUs == nil {
-		cfg.GPUs = DefaultGPUSources()
+		cfg.GPUs = gpuSources()
 	}
-	cfg.Every = orDefault(cfg.Every, 10*time.Second)
-	cfg.LoadEvery = orDefault(cfg.LoadEvery, time.Second)
-	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
 	d := &Detector{cfg: cfg, ready: make(chan struct{}), gpus: make([][]GPU, len(cfg.GPUs)), gpusAt: make([]time.Time, len(cfg.GPUs))}
 	d.load.GPUPercent = -1
 	d.sources = d.list()
 	d.waiting = len(d.sources)
-	return d
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d <= 0 {
-		return def
-	}
 	return d
 }
 
@@ -169,7 +155,7 @@ func (d *Detector) read(ctx context.Context, s *source) bool {
 		err   error
 	}
 	done := make(chan answer, 1)
-	limited, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	limited, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
 	go func() {
 		store, err := s.read(limited)
@@ -220,20 +206,20 @@ func (d *Detector) settle(s *source, store func(), err error) {
 		msg = err.Error()
 	}
 	if msg != "" && msg != s.failed {
-		d.cfg.Logger.Warn("cannot detect hardware", "source", s.name, "limit", d.cfg.Timeout, "err", err)
+		d.cfg.Logger.Warn("cannot detect hardware", "source", s.name, "limit", readLimit, "err", err)
 	}
 	s.failed = msg
 }
 
 // list makes the sources of d.
 func (d *Detector) list() []*source {
-	sys, slow := d.cfg.System, func() time.Duration { return d.cfg.Every }
+	sys, slow := d.cfg.System, func() time.Duration { return readEvery }
 	list := []*source{
 		reading("host name", slow, sys.Hostname, func(v string) { d.profile.Hostname = v }),
 		reading("cpu", slow, sys.CPU, func(v CPU) { d.profile.CPU = v }),
 		reading("disks", slow, sys.Disks, func(v []Disk) { d.profile.Disks = v }),
 		reading("network", slow, sys.Network, func(v []Interface) { d.profile.Network = v }),
-		reading("load", func() time.Duration { return d.cfg.LoadEvery }, d.sampler(), d.storeSample),
+		reading("load", func() time.Duration { return loadEvery }, d.sampler(), d.storeSample),
 	}
 	for i, src := range d.cfg.GPUs {
 		list = append(list, reading("gpu", src.Every, src.GPUs, func(v []GPU) { d.storeGPUs(i, v) }))

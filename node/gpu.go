@@ -17,8 +17,8 @@ type GPUSource interface {
 	GPUs(ctx context.Context) ([]GPU, error)
 }
 
-// DefaultGPUSources returns a source for each vendor that this build knows: NVIDIA, on Linux AMD, and on macOS Apple.
-func DefaultGPUSources() []GPUSource { return append([]GPUSource{nvidia()}, ofSystem()...) }
+// gpuSources returns a source for each vendor that this build knows: NVIDIA, on Linux AMD, and on macOS Apple.
+func gpuSources() []GPUSource { return append([]GPUSource{nvidia()}, ofSystem()...) }
 
 // fallback asks its sources in order and takes the first answer that has a GPU. They are
 // several ways to see the same GPUs.

@@ -26,8 +26,8 @@ const (
 	Edge       Tier = "edge"       // the rest
 )
 
-// GPUTierOf returns the tier of a GPU with vramMB of memory.
-func GPUTierOf(vramMB int) GPUTier {
+// gpuTierOf returns the tier of a GPU with vramMB of memory.
+func gpuTierOf(vramMB int) GPUTier {
 	switch {
 	case vramMB >= 20000:
 		return GPUUltra
@@ -48,7 +48,7 @@ func (p Profile) GPUTier() GPUTier {
 	for _, g := range p.GPUs {
 		best = max(best, p.vram(g))
 	}
-	return GPUTierOf(best)
+	return gpuTierOf(best)
 }
 
 // Tier returns the tier of the node.
@@ -77,7 +77,7 @@ const (
 // LargestModel returns the size of the largest model that fits one GPU with vramMB of
 // memory, in billions of parameters to one decimal; 0 below the entry tier.
 func LargestModel(vramMB int) float64 {
-	if GPUTierOf(vramMB) == GPUNone {
+	if gpuTierOf(vramMB) == GPUNone {
 		return 0
 	}
 	return math.Round(float64(vramMB-vramOverheadMB)/vramPerBillionMB*10) / 10

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"crypto/tls"
 	"log/slog"
 	"maps"
@@ -13,8 +14,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/protect"
 )
 
-// Config says how a Fabric is set up. Default fills in the addresses; ID, TLS, Pinned, SwarmID,
-// UserKey and ObserverKey have no default.
+// Config says how a Fabric is set up. ID, TLS, Pinned, SwarmID, UserKey and ObserverKey have no default.
 type Config struct {
 	// ID is this node. It is the server's name and the JetStream domain of the node's own store.
 	ID bus.NodeID
@@ -29,9 +29,6 @@ type Config struct {
 	FabricListen string
 	// NextFreeClient and NextFreeFabric let a taken port give way to one of the next 100.
 	NextFreeClient, NextFreeFabric bool
-	// Advertise is HOST:PORT told to other nodes in place of what FabricListen resolves to;
-	// default "", the address that each node sees.
-	Advertise string
 
 	// TLS is used on both sides of every route: TLS 1.3, a certificate, client certificates
 	// required, and VerifyConnection for the trust, since chains and names are not checked.
@@ -45,16 +42,6 @@ type Config struct {
 
 	// Logger gets the server's log; default slog.Default().
 	Logger *slog.Logger
-}
-
-// Default returns a Config with the standard addresses.
-func Default() Config {
-	return Config{
-		ClientListen:   "127.0.0.1:4222",
-		FabricListen:   "0.0.0.0:7422",
-		NextFreeClient: true,
-		NextFreeFabric: true,
-	}
 }
 
 // Validate returns an Error with CodeInvalid for a Config that no Fabric can run with.
@@ -94,13 +81,8 @@ func (c Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	d := Default()
-	if c.ClientListen == "" {
-		c.ClientListen = d.ClientListen
-	}
-	if c.FabricListen == "" {
-		c.FabricListen = d.FabricListen
-	}
+	c.ClientListen = cmp.Or(c.ClientListen, "127.0.0.1:4222")
+	c.FabricListen = cmp.Or(c.FabricListen, "0.0.0.0:7422")
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -183,7 +183,6 @@ func (f *Fabric) options(clientHost, routeHost string, p ports) (*server.Options
 			Name:           f.cfg.SwarmID,
 			Host:           routeHost,
 			Port:           random(p.route),
-			Advertise:      f.cfg.Advertise,
 			NoAdvertise:    true, // clients are local: do not tell them of other nodes' ports
 			TLSConfig:      f.cfg.TLS.Clone(),
 			TLSTimeout:     shake.Seconds(),

@@ -13,8 +13,8 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/neterr"
 )
 
-// KnockLimit is how long Knock takes at most.
-const KnockLimit = 2 * time.Second
+// knockLimit is how long Knock takes at most.
+const knockLimit = 2 * time.Second
 
 // quiet is how long a route listener is given to refuse a key after the handshake: in TLS 1.3
 // the client is done before the server has looked at its certificate.
@@ -33,7 +33,7 @@ var (
 // Knock dials a route listener as a route does, up to the end of the TLS handshake with cfg,
 // and hangs up. It returns nil where a route would be let in.
 func Knock(ctx context.Context, addr string, cfg *tls.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, KnockLimit)
+	ctx, cancel := context.WithTimeout(ctx, knockLimit)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {

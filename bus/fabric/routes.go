@@ -175,7 +175,7 @@ func (f *Fabric) RTT() map[bus.NodeID]time.Duration {
 func (f *Fabric) RouteClosed() <-chan struct{} { return f.closed }
 
 // routeLog is a server's log that tells of routes which close, by the words of nats-server 2.15: "Router connection closed:
-// <reason> - Remote: <name>". Who was refused before it had a route, and may try again each second, has no name there. It is
+// <reason> - Remote: <name>"; and so of peers that are away: "Error trying to connect to route (attempt 1): <error>". Who was refused before it had a route, and may try again each second, has no name there. It is
 // called with locks of the server held.
 type routeLog struct {
 	*natslog.Logger
@@ -191,6 +191,15 @@ func (l routeLog) Noticef(format string, v ...any) {
 		}
 	}
 	l.Logger.Noticef(format, v...)
+}
+
+// Errorf implements the server's Logger. A peer that is away is told in plain words, and as what it is.
+func (l routeLog) Errorf(format string, v ...any) {
+	if strings.HasPrefix(format, "Error trying to connect to route") && len(v) == 2 { // the attempt, and its error
+		l.Away(v[1])
+		return
+	}
+	l.Logger.Errorf(format, v...)
 }
 
 func (f *Fabric) eachRoute(fn func(id bus.NodeID, rtt string)) {

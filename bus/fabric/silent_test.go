@@ -3,6 +3,7 @@ package fabric_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -150,4 +151,43 @@ func userFile(t *testing.T, user nkeys.KeyPair) string {
 	path := filepath.Join(t.TempDir(), bus.UserCreds)
 	check(t, os.WriteFile(path, seed, 0o600))
 	return path
+}
+
+// lines is a log that is handed on line by line, as far as there is room.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default:
+	}
+	return len(p), nil
+}
+
+// Machines are switched off each evening: that one does not answer is told, but not as a warning, and not in the words of the server.
+func TestAPeerThatIsAwayIsNoWarning(t *testing.T) {
+	t.Parallel()
+	k := fabrictest.NewKey(t)
+	c, _, _ := fabrictest.FabricConfig(t, k, fabrictest.NewRoster(k))
+	log := make(lines, 100)
+	c.Logger = slog.New(slog.NewTextHandler(log, nil))
+	f, err := fabric.New(c)
+	check(t, err)
+	check(t, f.Start())
+	t.Cleanup(f.Shutdown)
+	addr := closedAddr(t)
+	check(t, f.SetPeers([]fabric.Peer{{Addr: addr}}))
+	for {
+		select {
+		case line := <-log:
+			if strings.Contains(line, "level=WARN") {
+				t.Fatalf("a warning: %s", line)
+			}
+			if strings.Contains(line, "level=INFO") && strings.Contains(line, "nobody answers at an address of another node") && strings.Contains(line, addr) {
+				return
+			}
+		case <-within(t).Done():
+			t.Fatal("nothing is told of a peer that is away")
+		}
+	}
 }

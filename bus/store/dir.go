@@ -111,7 +111,7 @@ func (l *dirLock) unlock() error { return filelock.Close(l.f) }
 // older binary, with this version.
 func checkVersion(dir string, format int) error {
 	path := filepath.Join(dir, versionFile)
-	b, err := os.ReadFile(path)
+	b, err := atomicfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return writeVersion(path, format)
 	}

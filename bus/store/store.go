@@ -21,6 +21,7 @@ const (
 	startPoll = time.Millisecond
 	redial    = 50 * time.Millisecond
 	dialLimit = 10 * time.Second // for the server to answer within this process: the machine may be busy
+	maxMemory = 1 << 30          // bytes of the streams in memory, the work queue among them
 )
 
 // Config says how a Store is set up.
@@ -36,8 +37,6 @@ type Config struct {
 	Reached func() bool
 	// MaxStoreBytes bounds the streams on disk; default 16 GiB.
 	MaxStoreBytes int64
-	// MaxMemoryBytes bounds the streams in memory, the work queue among them; default 1 GiB.
-	MaxMemoryBytes int64
 	// StartLimit is how long Start may take to reach the fabric once the streams are read back, which takes
 	// as long as the disk does; default 30 s.
 	StartLimit time.Duration
@@ -57,8 +56,8 @@ func (c Config) Validate() error {
 	if err != nil || u.Host == "" {
 		return bus.Errorf(bus.CodeInvalid, "store: leaf URL %q is not a URL", c.LeafURL)
 	}
-	if c.MaxStoreBytes < 0 || c.MaxMemoryBytes < 0 {
-		return bus.Errorf(bus.CodeInvalid, "store: a limit is negative")
+	if c.MaxStoreBytes < 0 {
+		return bus.Errorf(bus.CodeInvalid, "store: the limit is negative")
 	}
 	return nil
 }
@@ -66,9 +65,6 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	if c.MaxStoreBytes == 0 {
 		c.MaxStoreBytes = 16 << 30
-	}
-	if c.MaxMemoryBytes == 0 {
-		c.MaxMemoryBytes = 1 << 30
 	}
 	if c.StartLimit == 0 {
 		c.StartLimit = 30 * time.Second
@@ -181,7 +177,7 @@ func (s *Store) options() (*server.Options, error) {
 		JetStream:              true,
 		JetStreamDomain:        string(s.cfg.ID),
 		JetStreamMaxStore:      s.cfg.MaxStoreBytes,
-		JetStreamMaxMemory:     s.cfg.MaxMemoryBytes,
+		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
 		StoreDir:               s.cfg.Dir,
 		SyncAlways:             !protect.Sync.Off(),

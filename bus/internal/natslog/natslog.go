@@ -20,7 +20,7 @@ import (
 // Logger implements the Logger interface of nats-server. It never ends the process.
 //
 // Levels: a server's notices are debug lines here, but for that of a connection that is cut for reading too slowly, whose
-// requests have no answer; its errors are warnings (a peer that is away is one of them); its fatal errors are the owner's to log or to return. Debug and trace lines of the server are dropped: the
+// requests have no answer; its errors are warnings, but for a peer that is away, see Away; its fatal errors are the owner's to log or to return. Debug and trace lines of the server are dropped: the
 // latter would show content.
 type Logger struct {
 	log     *slog.Logger
@@ -41,11 +41,15 @@ const (
 )
 
 // expected are warnings about what is done on purpose: certificates are self-signed and checked
-// against the roster, and the default domain is set.
+// against the roster, and the default domain is set. The last two come with each start after a crash: the
+// index of a stream on disk, which is written now and then and at a stop, is made anew from the messages. What is
+// lost of these is told by package store.
 var expected = []string{
 	"TLS Hostname verification disabled",
 	"TLS certificate chain and hostname of",
 	"The option `default_js_domain`",
+	"Stream state outdated, last block has additional entries, will rebuild",
+	"Recovering stream state from index errored: prior state file",
 }
 
 // New returns a Logger that writes to log.
@@ -88,6 +92,15 @@ func (l *Logger) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format
 
 // Errorf implements the server's Logger.
 func (l *Logger) Errorf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+
+// Away tells, thinned out, that nobody answers at the address of a peer, and as err how that failed. Machines sleep and go
+// home: it is no warning. That it was lost others tell, by its name; but of an address that was wrong from the beginning
+// there is no other line.
+func (l *Logger) Away(err any) {
+	l.sometimes("away").Do(func() {
+		l.log.Info("nobody answers at an address of another node: it is tried until somebody does", "err", err)
+	})
+}
 
 // Fatalf implements the server's Logger. It returns.
 func (l *Logger) Fatalf(format string, v ...any) {

@@ -30,6 +30,9 @@ func TestLevels(t *testing.T) {
 	l.Noticef("ready %d", 1)
 	l.Noticef("pipe - cid:5 - Slow Consumer Detected: MaxPending of %d Exceeded", 64)
 	l.Warnf("TLS Hostname verification disabled for system %s", "x")
+	l.Warnf("Filestore [OUTBOX] Stream state outdated, last block has additional entries, will rebuild")
+	l.Warnf("Filestore [OUTBOX] Recovering stream state from index errored: %v", errors.New("prior state file"))
+	l.Warnf("Filestore [OUTBOX] Recovering stream state from index errored: %v", errors.New("corrupt state file"))
 	l.Warnf("slow")
 	l.Errorf("gone")
 	l.Debugf("debug")
@@ -43,6 +46,9 @@ func TestLevels(t *testing.T) {
 		`level=DEBUG msg="ready 1"`,
 		`level=WARN msg="pipe - cid:5 - Slow Consumer Detected: MaxPending of 64 Exceeded"`,
 		`level=DEBUG msg="TLS Hostname verification disabled for system x"`,
+		`level=DEBUG msg="Filestore [OUTBOX] Stream state outdated, last block has additional entries, will rebuild"`,
+		`level=DEBUG msg="Filestore [OUTBOX] Recovering stream state from index errored: prior state file"`,
+		`level=WARN msg="Filestore [OUTBOX] Recovering stream state from index errored: corrupt state file"`,
 		`level=WARN msg=slow`,
 		`level=WARN msg=gone`,
 	}
