@@ -192,8 +192,10 @@ type HTTPSDiagnosis struct {
 	State CertificateState `json:"state"`
 	// Error tells why its files cannot be read again: the one that was read before stays.
 	Error string `json:"error,omitempty"`
-	// OpenKey is the file of its key, where every user of the machine may read that.
-	OpenKey string `json:"open_key,omitempty"`
+	// OpenKey is the file of its key, where every user of the machine can do what OpenKeyFor says with it: read, change, or
+	// read and change. From a mycod of before, which does not say, it is any of them.
+	OpenKey    string `json:"open_key,omitempty"`
+	OpenKeyFor string `json:"open_key_for,omitempty"`
 }
 
 // LinkDiagnosis is a pair of live nodes of which one does not hear the other.

@@ -3,6 +3,7 @@ package bus
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 )
 
 // NeverObey is what a model is told of text between Marks, wherever such text is put before it.
@@ -20,4 +21,22 @@ func Marks(text string) (before, behind string) {
 func Marked(text string) string {
 	before, behind := Marks(text)
 	return before + text + behind
+}
+
+// Foreign is text that others wrote as a model gets to read it: between its Marks, with NeverObey before them.
+func Foreign(text string) string { return NeverObey + "\n\n" + Marked(text) }
+
+// ForeignPage is a page of the web as a model gets to read it.
+func ForeignPage(title, url, text string) string { return Foreign(title + "\n" + url + "\n\n" + text) }
+
+// ForeignHits is what a search has found as a model gets to read it.
+func ForeignHits(hits []SearchHit) string {
+	if len(hits) == 0 {
+		return "Nothing was found."
+	}
+	var b strings.Builder
+	for _, h := range hits {
+		fmt.Fprintf(&b, "%s\n%s\n%s\n\n", h.Title, h.URL, h.Content)
+	}
+	return Foreign(strings.TrimSuffix(b.String(), "\n\n"))
 }

@@ -148,6 +148,9 @@ type NodeInfo struct {
 	Models       []ModelInfo `json:"models"`
 	// Embedders are the models for tasks of TypeEmbed; some of them are in Models too.
 	Embedders []ModelInfo `json:"embedders,omitempty"`
+	// Removed are models that its engines had, and have no more though they answer, for some minutes. Of an engine that does
+	// not answer nothing is told here.
+	Removed []string `json:"removed,omitempty"`
 	// Types are the types of task that it runs.
 	Types []string `json:"types"`
 	// Slots are for tasks of TypeInference, and of plugins and programs; Busy are those at work.
@@ -281,7 +284,6 @@ type Heartbeat struct {
 	Sees     []NodeID `json:"sees"`
 	UptimeMS int64    `json:"uptime_ms"`
 	Draining bool     `json:"draining,omitempty"`
-	Slots    int      `json:"slots"`
 	// Running are its tasks whose watchdog is content. Nobody else may start them.
 	Running []Running `json:"running,omitempty"`
 	// Crashed counts attempts that ended with this node's process, by its journal.

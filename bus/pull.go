@@ -115,7 +115,7 @@ func PullCommand(nodes []NodeInfo, model, on string) string {
 	at, _ := called(nodes, on)
 	switch {
 	case err == nil && on != "":
-		return "myco pull " + model + " --node " + on
+		return "myco pull " + model + " --node " + nodeWord(nodes, on)
 	case err == nil:
 		return "myco pull " + model
 	case on != "" && len(at) == 1:
@@ -124,6 +124,15 @@ func PullCommand(nodes []NodeInfo, model, on string) string {
 		return "ollama pull " + model + ", on a machine of the swarm"
 	}
 	return "ollama pull " + model
+}
+
+// nodeWord is what a command calls the node that is called on: its name, where no other node has that, or its id.
+func nodeWord(nodes []NodeInfo, on string) string {
+	i := slices.IndexFunc(nodes, func(n NodeInfo) bool { return string(n.ID) == on })
+	if i < 0 || nodes[i].Name == "" || slices.ContainsFunc(nodes, func(n NodeInfo) bool { return n.Name == nodes[i].Name && n.ID != nodes[i].ID }) {
+		return on
+	}
+	return ShellWord(nodes[i].Name)
 }
 
 func fullness(n NodeInfo) int {
@@ -158,7 +167,8 @@ func DeleteNodes(nodes []NodeInfo, model, on string) (able, kept []NodeInfo, err
 	}
 	switch {
 	case len(able) == 0 && len(kept) > 0:
-		return nil, kept, Errorf(CodeInvalid, "%s cannot delete the model %q: it is not in an Ollama there, or mycod is too old", nodeNames(kept), model)
+		return nil, kept, Errorf(CodeInvalid, "%s cannot delete the model %q: it is not in an Ollama there, or mycod is too old", nodeNames(kept), model).
+			WithHint("delete it by the means of that engine, on that machine: myco models %s --json tells which engine has it; if that is an Ollama, upgrade mycod there", ShellWord(model))
 	case len(able) == 0 && slices.ContainsFunc(at, func(n NodeInfo) bool { return has(n, model, func(m ModelInfo) bool { return m.Demo }) }):
 		return nil, nil, Errorf(CodeInvalid, "%s is the demo model, which is part of mycod and cannot be deleted", model).
 			WithHint("start mycod with --no-demo-engine to do without it")

@@ -75,14 +75,17 @@ func TestPullCommand(t *testing.T) {
 		on    string
 		want  string
 	}{
-		"a node has an Ollama":    {[]bus.NodeInfo{plain, a}, "", "myco pull m"},
-		"the node asked for":      {[]bus.NodeInfo{plain, a}, "a", "myco pull m --node a"},
-		"that has none":           {[]bus.NodeInfo{plain, a}, "b", "ollama pull m, on b"},
-		"that is named by its id": {[]bus.NodeInfo{plain, a}, "myco-b", "ollama pull m, on b"},
-		"nobody has an Ollama":    {[]bus.NodeInfo{plain, plain}, "", "ollama pull m, on a machine of the swarm"},
-		"the only one has none":   {[]bus.NodeInfo{plain}, "", "ollama pull m"},
-		"there is no swarm":       {nil, "", "ollama pull m"},
-		"who has one is draining": {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "ollama pull m"},
+		"a node has an Ollama":     {[]bus.NodeInfo{plain, a}, "", "myco pull m"},
+		"the node asked for":       {[]bus.NodeInfo{plain, a}, "a", "myco pull m --node a"},
+		"that has none":            {[]bus.NodeInfo{plain, a}, "b", "ollama pull m, on b"},
+		"that is named by its id":  {[]bus.NodeInfo{plain, a}, "myco-b", "ollama pull m, on b"},
+		"which has one, by its id": {[]bus.NodeInfo{plain, a}, string(a.ID), "myco pull m --node a"},
+		"two are called so":        {[]bus.NodeInfo{a, changed(plain, func(n *bus.NodeInfo) { n.Name = "a" })}, string(a.ID), "myco pull m --node " + string(a.ID)},
+		"a name with a space":      {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.Name = "big box" })}, string(a.ID), "myco pull m --node " + bus.ShellWord("big box")},
+		"nobody has an Ollama":     {[]bus.NodeInfo{plain, plain}, "", "ollama pull m, on a machine of the swarm"},
+		"the only one has none":    {[]bus.NodeInfo{plain}, "", "ollama pull m"},
+		"there is no swarm":        {nil, "", "ollama pull m"},
+		"who has one is draining":  {[]bus.NodeInfo{changed(a, func(n *bus.NodeInfo) { n.State = bus.NodeDraining })}, "", "ollama pull m"},
 	} {
 		if got := bus.PullCommand(x.nodes, "m", x.on); got != x.want {
 			t.Errorf("%s: %q, want %q", name, got, x.want)
@@ -188,6 +191,9 @@ func TestDeleteNodes(t *testing.T) {
 		"a node that went away": {[]bus.NodeInfo{a, lost}, "g", nil, nil, bus.CodeNoWorker},
 	} {
 		able, kept, err := bus.DeleteNodes(x.nodes, "m", x.on)
+		if e := bus.AsError(err); e != nil && e.Hint == "" {
+			t.Errorf("%s: %v tells no next step", name, err)
+		}
 		if !slices.Equal(namesOf(able), x.able) || !slices.Equal(namesOf(kept), x.kept) || codeOf(err) != x.code {
 			t.Errorf("%s: %v, kept %v, %v", name, namesOf(able), namesOf(kept), err)
 		}

@@ -152,7 +152,7 @@ func foundText(b anthropicBlock) string {
 			if json.Unmarshal(part.Page, &page) != nil || page.Source.Type != "text" { // a PDF, read by another server
 				page.Source.Data = ""
 			}
-			return pageText(page.Title, part.URL, page.Source.Data)
+			return bus.ForeignPage(page.Title, part.URL, page.Source.Data)
 		}
 		hit := bus.SearchHit{Title: part.Title, URL: part.URL}
 		if text, err := base64.StdEncoding.DecodeString(part.EncryptedContent); err == nil && utf8.Valid(text) {
@@ -160,5 +160,5 @@ func foundText(b anthropicBlock) string {
 		}
 		hits = append(hits, hit)
 	}
-	return hitsText(hits)
+	return bus.ForeignHits(hits)
 }

@@ -233,7 +233,7 @@ func hostedTask[T any](g *Gateway, r *http.Request, typ string, payload any) (ou
 	}
 	if err != nil { // it may repeat what a server has said
 		e := bus.AsError(err)
-		return out, bus.Errorf(e.Code, "%s", foreign(cut(e.Message, leastFind/2)))
+		return out, bus.Errorf(e.Code, "%s", bus.Foreign(cut(e.Message, leastFind/2)))
 	}
 	return out, nil
 }

@@ -69,7 +69,7 @@ func (f *finding) fit(most int) {
 	if len(f.hits) > 0 {
 		most = min(most, hostedHits)
 	}
-	left := most - len(foreign(""))
+	left := most - len(bus.Foreign(""))
 	f.page.Text = cut(f.page.Text, max(0, left-len(f.page.Title)-len(f.page.URL)-len("\n\n\n")))
 	for i := range f.hits {
 		h := &f.hits[i]

@@ -1,18 +1,11 @@
 package gateway
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
-
-// foreign is a text from the web as the model gets to read it: clients do not see the marks.
-func foreign(text string) string { return bus.NeverObey + "\n\n" + bus.Marked(text) }
-
-// pageText is what the model gets to read of a page.
-func pageText(title, url, text string) string { return foreign(title + "\n" + url + "\n\n" + text) }
 
 // text is what the model gets to read.
 func (f *finding) text() string {
@@ -20,20 +13,9 @@ func (f *finding) text() string {
 	case f.err != nil:
 		return "It failed: " + f.err.Message
 	case f.call.Name == pageTool:
-		return pageText(f.page.Title, f.page.URL, f.page.Text)
+		return bus.ForeignPage(f.page.Title, f.page.URL, f.page.Text)
 	}
-	return hitsText(f.hits)
-}
-
-func hitsText(hits []bus.SearchHit) string {
-	if len(hits) == 0 {
-		return "Nothing was found."
-	}
-	var b strings.Builder
-	for _, h := range hits {
-		fmt.Fprintf(&b, "%s\n%s\n%s\n\n", h.Title, h.URL, h.Content)
-	}
-	return foreign(strings.TrimSuffix(b.String(), "\n\n"))
+	return bus.ForeignHits(f.hits)
 }
 
 // cut is the first most bytes of a text, whole letters. The rest is not held.

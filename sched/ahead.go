@@ -6,9 +6,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// SkewLimit is how much two clocks may differ before anybody is warned. Nothing depends on it but how soon
+// skewLimit is how much two clocks may differ before anybody is warned. Nothing depends on it but how soon
 // a clock that was set is believed.
-const SkewLimit = 5 * time.Second
+const skewLimit = 5 * time.Second
 
 const (
 	aheadSpan  = 30 * time.Second // what was shown counts for this long, and at most for twice as long
@@ -33,7 +33,7 @@ func (a *ahead) note(shown time.Duration, now time.Time) {
 	if !a.known {
 		a.known, a.by = true, shown
 	}
-	set := a.by - SkewLimit
+	set := a.by - skewLimit
 	if now.Sub(a.last) > aheadPause || shown < set && a.most >= set {
 		a.since, a.most = now, shown
 	}

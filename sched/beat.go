@@ -65,7 +65,7 @@ func (n *Node) ownBeat(single bool) bus.Heartbeat {
 	b := bus.Heartbeat{
 		Node: n.cfg.ID, Boot: n.cfg.Boot, Seq: n.beatSeq, Wire: n.cfg.Wire, Rank: n.cfg.Rank, MaxTerm: n.members.term(),
 		Local: n.local, Heir: n.heir, Sees: v.Live(), UptimeMS: now.Sub(n.start).Milliseconds(), Draining: n.draining,
-		Slots: info.Slots, Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
+		Running: running, Crashed: n.crashed, WallMS: now.UnixMilli(),
 	}
 	if !v.Alive(n.cfg.ID) {
 		b.Sees = append(b.Sees, n.cfg.ID)
@@ -180,9 +180,11 @@ func (n *Node) onBye(m Msg) {
 // gone reacts to peers that were lost, or have said goodbye: why tells which, to who runs tasks for them.
 func (n *Node) gone(ids []bus.NodeID, why *bus.Error) {
 	for _, id := range ids {
-		n.log.Info("lost", "node", id)
 		if errors.Is(why, errSubmitterLost) {
+			n.log.Info("lost", "node", id, "name", n.members.name(id))
 			n.cfg.Meter.PeerLost()
+		} else {
+			n.log.Info("has said goodbye", "node", id, "name", n.members.name(id))
 		}
 		n.worker.submitterGone(id, why)
 	}

@@ -140,21 +140,7 @@ func bidFor(t *Tender, seat *Seat, tell tell) Bid {
 		work = min(d, mostTerm)
 	}
 	if m != nil {
-		if !m.Loaded {
-			d := t.Pace.loading(m, seat.Info)
-			add(d)
-			if tell != nil {
-				tell(d, "the model is installed, not loaded")
-			}
-			if seat.FreeBytes > 0 && m.SizeBytes > seat.FreeBytes {
-				add(tightMemory)
-				if tell != nil {
-					tell(tightMemory, "%d MiB of memory are free, the model has %d", seat.FreeBytes>>20, m.SizeBytes>>20)
-				}
-			}
-		} else if tell != nil {
-			tell(0, "the model is loaded")
-		}
+		b.Cost += t.load(m, seat, tell)
 		work = modelWork(m, t, seat, tell)
 	}
 	b.Cost += work
@@ -189,6 +175,28 @@ func bidFor(t *Tender, seat *Seat, tell tell) Bid {
 	}
 	b.Cost += penalties(m, &t.Need, seat, tell)
 	return b
+}
+
+// load is how long it takes until m is loaded at seat.
+func (t *Tender) load(m *bus.ModelInfo, seat *Seat, tell tell) (sum time.Duration) {
+	if m.Loaded {
+		if tell != nil {
+			tell(0, "the model is loaded")
+		}
+		return 0
+	}
+	d := t.Pace.loading(m, seat.Info)
+	sum = min(d, mostTerm)
+	if tell != nil {
+		tell(d, "the model is installed, not loaded")
+	}
+	if seat.FreeBytes > 0 && m.SizeBytes > seat.FreeBytes {
+		sum += tightMemory
+		if tell != nil {
+			tell(tightMemory, "%d MiB of memory are free, the model has %d", seat.FreeBytes>>20, m.SizeBytes>>20)
+		}
+	}
+	return sum
 }
 
 // canHave returns the model that would run a task, nil where it needs none, or why the node cannot.

@@ -196,6 +196,20 @@ func (o *outbox) runningAt(id bus.TaskID) (bus.NodeID, bool) {
 	return o.n.members.runningAt(id)
 }
 
+// awaits reports whether another node runs a task of somebody who waits for it here, or did until it failed there: it begins
+// elsewhere soon.
+func (o *outbox) awaits() bool {
+	var waited []Job
+	o.mu.Lock()
+	for _, e := range o.entries {
+		if !e.job.Durable() {
+			waited = append(waited, e.job)
+		}
+	}
+	o.mu.Unlock()
+	return slices.ContainsFunc(waited, func(j Job) bool { return o.attempts(&j) > 0 })
+}
+
 // attempts returns how many attempts a task has had, as far as is known here.
 func (o *outbox) attempts(j *Job) int {
 	told, _ := o.n.members.known(j.Task.ID)
@@ -244,13 +258,13 @@ func (o *outbox) repeatCancels(now time.Time) {
 // replaceCustodians gives a durable task a second custodian where it has none, or where that
 // has been lost for long. Where one does not take a task, the others wait: deadlines come after them.
 func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
-	if now.Before(o.replaceAfter) {
+	if !o.replacing.due(now) {
 		return
 	}
 	var due []*entry
 	o.mu.Lock()
 	for _, e := range o.entries {
-		if !e.job.Durable() || e.copying || now.Before(e.copyAfter) {
+		if !e.job.Durable() || e.copying || !e.copied.due(now) {
 			continue
 		}
 		c := e.job.Custodian
@@ -276,11 +290,10 @@ func (o *outbox) replaceCustodians(ctx context.Context, now time.Time) {
 			continue
 		}
 		if !o.replaceCustodian(ctx, e, c) {
-			o.replacePause = min(max(2*o.replacePause, replacePause), replacePauseMost)
-			o.replaceAfter = o.n.now().Add(o.replacePause)
+			o.replacing.wait(o.n.now(), replacePause, replacePauseMost)
 			return
 		}
-		o.replacePause = 0
+		o.replacing = backoff{}
 	}
 }
 

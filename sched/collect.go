@@ -88,9 +88,9 @@ func (o *outbox) needed(h HeldBlob, now time.Time) bool {
 	case over:
 		return false
 	case h.Result: // perhaps kept for a custodian that is away, and nobody else who knows its end is there
-		return age < o.n.cfg.Retention+o.n.cfg.CollectAfter
+		return age < o.n.cfg.Retention+collectAfter
 	}
-	return age < o.n.cfg.CollectAfter
+	return age < collectAfter
 }
 
 func (h HeldBlob) is(b *bus.Blob) bool { return b != nil && b.SHA256 == h.SHA256 }

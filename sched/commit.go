@@ -50,7 +50,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 		w.ack(a.ack())
 	}
 	if w.endedAsleep(ctx, a) {
-		w.superseded(a)
+		w.superseded(a, f.State)
 		return
 	}
 	if !w.commit(ctx, a, &f) || !w.n.off(ProtectKeepFirst) && !w.keep(ctx, a.job, f) {
@@ -58,7 +58,7 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 			w.n.log.Warn("an end could not be written", "task", f.Task, "attempt", f.Attempt, "err", context.Cause(ctx))
 			return
 		}
-		w.superseded(a)
+		w.superseded(a, f.State)
 		return
 	}
 	w.remember(f)
@@ -74,9 +74,18 @@ func (w *worker) end(ctx context.Context, a *attempt, f Final) {
 	w.ack(a.ack())
 }
 
-func (w *worker) superseded(a *attempt) {
-	w.n.log.Info("superseded", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
-	a.tell(bus.EventSuperseded, "another attempt finished first")
+// superseded drops the end of an attempt, as which it would have ended the task: that has an end already, or is another attempt's.
+// An attempt that was cancelled mostly comes here, for who cancels a task writes its end: each client that leaves does, which
+// is no news for the log.
+func (w *worker) superseded(a *attempt, as bus.TaskState) {
+	if as == bus.StateCancelled {
+		w.n.log.Debug("a cancelled task has stopped", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
+		a.tell(bus.EventSuperseded, errCancelled.Message)
+		a.result = bus.EventCancelled
+	} else {
+		w.n.log.Info("a result is dropped: another attempt has ended the task, or has it now, or it was cancelled", "task", a.job.Task.ID, "attempt", a.rec.Attempt)
+		a.tell(bus.EventSuperseded, "another attempt finished first")
+	}
 	if !a.taken { // else the message is that attempt's, and whose is next where its worker dies
 		w.ack(a.ack())
 	}

@@ -44,11 +44,10 @@ func (o *outbox) endCopy(e *entry, copied bool) {
 	o.copies--
 	e.copying = false
 	if copied {
-		e.copyPause = 0
-		return
+		e.copied = backoff{}
+	} else {
+		e.copied.wait(o.n.now(), copyPause, copyPauseMost)
 	}
-	e.copyPause = min(max(2*e.copyPause, copyPause), copyPauseMost)
-	e.copyAfter = o.n.now().Add(e.copyPause)
 }
 
 // copyPayload puts the payload of a durable task on the disk of a new custodian, unless it is there.

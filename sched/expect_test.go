@@ -3,8 +3,6 @@ package sched_test
 import (
 	"testing"
 	"time"
-
-	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // Who knows the end of a task is back while its submitter, which started a moment before, waits for the answer of another
@@ -12,14 +10,7 @@ import (
 func TestKeeperIsBackWhileOthersAreAsked(t *testing.T) {
 	t.Parallel()
 	play(t, parts(5, theWorker), func(s *swarm) {
-		s.elected()
-		k := s.enqueue(theSubmitter, script{MS: 1000})
-		s.running(k)
-		s.kill(theSubmitter)
-		s.endsAs(theHost, k, bus.StateDone, 5*time.Second)
-		s.kill(theHost, theWorker)
-		time.Sleep(time.Second)
-		s.handle(theOther)
+		k := s.endsUnheard()
 		s.nodes[4].m.Freeze()
 		s.restart(theSubmitter)
 		time.Sleep(300 * time.Millisecond)

@@ -23,7 +23,7 @@ const (
 func (n *Node) electLoop(ctx context.Context) error {
 	defer n.members.ticksEnd()
 	every, closed := pollEvery, time.Time{}
-	t := time.NewTicker(every)
+	t := time.NewTimer(n.until(every))
 	defer t.Stop()
 	became := make(chan *host, 1)
 	var hosts sync.WaitGroup
@@ -48,6 +48,7 @@ func (n *Node) electLoop(ctx context.Context) error {
 		case h := <-became:
 			n.became(h)
 		case <-t.C:
+			t.Reset(n.until(every))
 			n.gone(n.members.tick(), errSubmitterLost)
 			if h := n.host(); h != nil {
 				h.supervise()
@@ -61,13 +62,9 @@ func (n *Node) electLoop(ctx context.Context) error {
 			told = news
 			n.cfg.News()
 		}
-		next := pollEvery
-		if d.Act == HostFollow && !n.isLeaving() && n.now().Sub(closed) > closedFor && n.members.settled() {
-			next = restPoll // whoever comes is heard, which kicks
-		}
-		if next != every {
+		if next := n.untilPoll(d, closed); next != every {
 			every = next
-			t.Reset(every)
+			t.Reset(n.until(every))
 		}
 		if d.Act != HostClaim {
 			continue
@@ -83,6 +80,14 @@ func (n *Node) electLoop(ctx context.Context) error {
 			became <- h
 		})
 	}
+}
+
+// untilPoll is how long the routes are not read, of which one closed last at closed.
+func (n *Node) untilPoll(d HostDecision, closed time.Time) time.Duration {
+	if d.Act == HostFollow && !n.isLeaving() && n.now().Sub(closed) > closedFor && n.members.settled() {
+		return restPoll // whoever comes is heard, which kicks
+	}
+	return pollEvery
 }
 
 // elect applies ChooseHost, but for a HostClaim, which it returns.
@@ -109,7 +114,7 @@ func (n *Node) elect(now time.Time) HostDecision {
 			n.stepDown(h, d)
 		}
 		if n.queue.put(QueueID{d.Host, d.Term}, true) {
-			n.log.Info("queue host", "host", d.Host, "term", d.Term)
+			n.log.Info("queue host", "host", d.Host, "name", n.members.name(d.Host), "term", d.Term)
 			n.cfg.News()
 			n.beat() // at once: others wait for the word
 			n.outbox.wake()
@@ -277,10 +282,15 @@ func (n *Node) isLeaving() bool {
 	}
 }
 
-// Leave ends this node's part in good order: it takes no more work, hands the queues over if
-// it hosts them, waits for its work until ctx ends, and says goodbye. Run goes on until its
-// context ends.
+// Leave ends this node's part in good order: Finish, and its goodbye. Run goes on until its context ends.
 func (n *Node) Leave(ctx context.Context) {
+	n.Finish(ctx)
+	n.sayBye(context.WithoutCancel(ctx))
+}
+
+// Finish is the first part of Leave: the node takes no more work, hands the queues over if it hosts them, and waits until ctx
+// ends for its work, and for what others do for those who asked here.
+func (n *Node) Finish(ctx context.Context) {
 	n.leave.Do(func() { close(n.leaving) })
 	n.Drain(true)
 	if h := n.host(); h != nil {
@@ -292,8 +302,20 @@ func (n *Node) Leave(ctx context.Context) {
 			n.awaitStepDown(ctx, h)
 		}
 	}
-	n.worker.drained(ctx)
-	n.sayBye(context.WithoutCancel(ctx))
+	n.awaitEnds(ctx)
+}
+
+// awaitEnds waits until nothing runs here, nor elsewhere for those who asked here, or ctx ends. What has not begun is not waited for.
+func (n *Node) awaitEnds(ctx context.Context) {
+	t := time.NewTicker(pollEvery)
+	defer t.Stop()
+	for n.worker.busy() || n.outbox.awaits() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }
 
 // awaitStepDown waits until this node no longer hosts h, for handoffWait at most.

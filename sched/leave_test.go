@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // A node that has said goodbye is not taken for one that lives, or was lost, because it answers a
@@ -75,5 +77,34 @@ func TestDrainsWithoutAHost(t *testing.T) {
 			s.note("a node that drains goes on as host")
 		}
 		s.nodes[1].now().node.Drain(false)
+	})
+}
+
+// Who asked on a node that leaves has its answer, though whoever was writing that dies meanwhile.
+func TestLeavingWaitsForAnAnswerThatBeginsAgain(t *testing.T) {
+	t.Parallel()
+	play(t, parts(5, 3, 4), func(s *swarm) {
+		s.elected()
+		k := s.submit(theSubmitter, script{MS: 2000})
+		w := s.running(k)
+		time.Sleep(time.Second) // of the simulated clock
+		n := s.nodes[theSubmitter].now().node
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			n.Leave(ctx)
+		}()
+		time.Sleep(500 * time.Millisecond)
+		n.Drain(false)
+		if !n.Draining() {
+			s.note("a node that leaves takes work again")
+		}
+		s.kill(w)
+		<-left
+		if ends := s.ends(k); len(ends) != 1 || ends[0].End.State != bus.StateDone {
+			s.note("the node has left before the answer of task %s was there: %+v", k.id, ends)
+		}
 	})
 }

@@ -161,10 +161,16 @@ type worker struct {
 	can   bus.Capability
 	l     *ledger
 	view  func() sched.View // nil for none
+	// models are the present ones; nil where they are those of can.
+	models func() []bus.ModelInfo
 }
 
 func (w *worker) Capability(context.Context) (bus.Capability, error) {
-	return w.can, nil
+	c := w.can
+	if w.models != nil {
+		c.Models = w.models()
+	}
+	return c, nil
 }
 
 func (w *worker) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, error) {

@@ -145,7 +145,7 @@ func (m *members) tellOfWire(p *member) {
 // warnOfSkew tells once of a peer whose clock differs. The caller holds mu.
 func (m *members) warnOfSkew(p *member) {
 	p.Skew = p.ahead.by
-	differs := p.Skew.Abs() > SkewLimit
+	differs := p.Skew.Abs() > skewLimit
 	if differs && !p.skewed {
 		m.log.Warn("the clock of a node differs from this one's; set both by NTP", "node", p.Beat.Node, "name", p.Info.Name,
 			"ahead", p.Skew.Round(time.Millisecond))
@@ -187,7 +187,7 @@ func (m *members) tick() (lost []bus.NodeID) {
 	case m.lastTick.IsZero():
 	case gap > wakeGap:
 		// This process was stopped, or the machine suspended: what it has not heard says nothing about the others.
-		m.log.Warn("woke from a gap", "gap", gap)
+		m.log.Warn("this process did not run for a while: the machine slept, or was too busy", "for", gap.Round(time.Millisecond))
 		m.wokeAt = now
 	default:
 		m.listened += gap

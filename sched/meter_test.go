@@ -2,7 +2,9 @@ package sched_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,5 +145,55 @@ func TestMeterOfLosses(t *testing.T) {
 	}
 	if ms[h].peers != 1 {
 		t.Errorf("the host has lost %d nodes, want 1", ms[h].peers)
+	}
+}
+
+// Who cancels a task writes its end, and so does a client that leaves: the worker finds that its attempt is not wanted any more.
+// Its log tells no news then, as it would a hundred times a day, and its figures tell no run that another one made worthless.
+func TestCancelledIsNoNews(t *testing.T) {
+	t.Parallel()
+	var log lines
+	ms := meters(4)
+	c := parts(4, theWorker)
+	c.log, c.meter = slog.NewTextHandler(&log, nil), func(i int) sched.Meter { return ms[i] }
+	play(t, c, func(s *swarm) {
+		s.elected()
+		for _, give := range []func(int, script, ...option) *tracked{s.enqueue, s.submit} {
+			k := give(theSubmitter, script{MS: 5000})
+			s.running(k)
+			time.Sleep(300 * time.Millisecond) // a heartbeat
+			if err := s.cancel(theSubmitter, k.id); err != nil {
+				s.note("cancel: %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+	if got, want := ms[theWorker].results(), []bus.EventKind{bus.EventCancelled, bus.EventCancelled}; !slices.Equal(got, want) {
+		t.Errorf("the worker was told of the runs %q, want %q", got, want)
+	}
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "attempt=") {
+			t.Errorf("the log tells of an attempt that was cancelled: %s", line)
+		}
+	}
+}
+
+// A node that says goodbye is not told as lost, in the log.
+func TestGoodbyeIsNotLost(t *testing.T) {
+	t.Parallel()
+	var log lines
+	play(t, setup{nodes: 3, log: slog.NewTextHandler(&log, nil)}, func(s *swarm) {
+		s.elected()
+		s.leaves(2, 5*time.Second)
+		time.Sleep(5 * time.Second)
+		s.killForGood(1)
+		time.Sleep(5 * time.Second)
+	})
+	for want, n := range map[string]int{
+		"msg=\"has said goodbye\" at=0 node=" + string(nodeID(2)): 1, "msg=lost at=0 node=" + string(nodeID(2)): 0, "msg=lost at=0 node=" + string(nodeID(1)): 1,
+	} {
+		if got := strings.Count(log.String(), want); got != n {
+			t.Errorf("%q is told %d times, want %d:\n%s", want, got, n, log.String())
+		}
 	}
 }

@@ -125,13 +125,7 @@ var mutations = map[string]scenario{
 		// Two workers crash, and the third runs it to its end behind a link that is down.
 		s.elected()
 		k := s.enqueue(theSubmitter, script{MS: 5000})
-		for range 2 {
-			w := s.running(k)
-			time.Sleep(500 * time.Millisecond)
-			s.kill(w)
-			time.Sleep(200 * time.Millisecond)
-			s.restart(w)
-		}
+		s.crashTwice(k, 500*time.Millisecond)
 		w := s.running(k)
 		time.Sleep(500 * time.Millisecond)
 		for i := range s.nodes {
@@ -162,14 +156,7 @@ var mutations = map[string]scenario{
 	}},
 	string(sched.ProtectExpect): {setup: parts(4, theWorker), play: func(s *swarm) {
 		// Who knows its end is killed as its submitter comes back, and is there again in a moment.
-		s.elected()
-		k := s.enqueue(theSubmitter, script{MS: 1000})
-		s.running(k)
-		s.kill(theSubmitter)
-		s.endsAs(theHost, k, bus.StateDone, 5*time.Second)
-		s.kill(theHost, theWorker)
-		time.Sleep(time.Second)
-		s.handle(theOther)
+		k := s.endsUnheard()
 		s.restart(theSubmitter)
 		time.Sleep(1500 * time.Millisecond)
 		s.restart(theHost)

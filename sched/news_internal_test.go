@@ -2,6 +2,7 @@ package sched
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,7 +86,14 @@ func TestWhoLeftStaysLeft(t *testing.T) {
 	if v := m.view(); len(v.Peers) > 1 {
 		t.Errorf("%d peers, want that both are forgotten", len(v.Peers))
 	}
-	if m.hear(beat(left, 3)); m.view().Left(left) {
+	if got := m.whoLeft(); !slices.Equal(got, []bus.NodeID{left}) {
+		t.Errorf("left %v, want %s", got, left)
+	}
+	if m.hear(beat(left, 3)); m.view().Left(left) || len(m.whoLeft()) > 0 {
 		t.Error("it is back")
+	}
+	m.bye(beat(left, 4))
+	if got := m.whoLeft(); !slices.Equal(got, []bus.NodeID{left}) {
+		t.Errorf("left %v once more, want %s", got, left)
 	}
 }

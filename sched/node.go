@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 )
 
 // Config is what a Node is told about itself.
@@ -28,6 +29,8 @@ type Config struct {
 	// PutOut reports whether a node was put out of the swarm, for good, and its name there, which of others it tells
 	// where it knows it. It must not block. Default: none was.
 	PutOut func(bus.NodeID) (name string, out bool)
+	// Left are nodes that said goodbye before this start, and were not heard since. Default: none.
+	Left []bus.NodeID
 	// Info is what the node tells of itself; State, Models, Types, Slots, Busy and QueueHost
 	// are filled in. It must not block.
 	Info func() bus.NodeInfo
@@ -48,9 +51,6 @@ type Config struct {
 	// written by then, or will not be. Where there is no room, release is nil, and err is what Room
 	// returns from then on. It must not block. Default: asks Room alone.
 	Take func(bytes int) (release func(), err error)
-	// CollectAfter is how old large content on this node's disk is when it is deleted that belongs to no
-	// task. Default 10 minutes.
-	CollectAfter time.Duration
 	// Retention is how long the end of a durable task is kept. Default 24 h.
 	Retention time.Duration
 	// Twin is called where another process has this node's identity and has run for longer:
@@ -67,6 +67,9 @@ type Config struct {
 	// Clock is the machine's. Default time.Now. Tests set it wrong: nothing depends on clocks
 	// that agree.
 	Clock func() time.Time
+	// Began is when the process began: what is done now and then falls due at whole multiples since then, together with what
+	// others of the process do so. Default: when the Node is made.
+	Began time.Time
 	// Slept is for how long the machine was suspended since any moment, where Clock stands still meanwhile. It
 	// must not block. Default: it never was.
 	Slept func() time.Duration
@@ -84,6 +87,7 @@ type Node struct {
 	fx      Effects
 	log     *slog.Logger
 	start   time.Time
+	began   time.Time // Config.Began
 	members *members
 	asker   *asker
 	rounds  *rounds
@@ -168,9 +172,6 @@ func (c Config) withDefaults() Config {
 	if c.Reserved == 0 {
 		c.Reserved = reservedDefault
 	}
-	if c.CollectAfter == 0 {
-		c.CollectAfter = collectAfter
-	}
 	if c.Retention == 0 {
 		c.Retention = 24 * time.Hour
 	}
@@ -184,8 +185,14 @@ func New(cfg Config, fx Effects) *Node {
 		cfg: cfg, fx: fx, log: cfg.Log, queue: newCurrent(), bg: newBackground(), kick: make(chan struct{}, 1),
 		beatKick: make(chan struct{}, 1), ready: make(chan struct{}), over: make(chan struct{}), leaving: make(chan struct{}),
 	}
+	if n.began = cfg.Began; n.began.IsZero() {
+		n.began = n.now()
+	}
 	n.events = &events{n: n}
 	n.members = newMembers(cfg.ID, fx.Wire, n.log)
+	for _, id := range cfg.Left {
+		n.members.left[id] = true
+	}
 	n.members.now, n.members.slept, n.members.speaks = cfg.Clock, cfg.Slept, cfg.Wire
 	n.members.hasty = n.off(ProtectWake)
 	n.asker = newAsker(fx.Wire)
@@ -197,6 +204,11 @@ func New(cfg Config, fx Effects) *Node {
 }
 
 func (n *Node) now() time.Time { return n.cfg.Clock() }
+
+// until returns how long it is to the next moment in which this process does what it does so often.
+func (n *Node) until(every time.Duration) time.Duration {
+	return rhythm.Until(every, n.now().Sub(n.began))
+}
 
 // Run takes part in the swarm until ctx ends; all its goroutines have ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
@@ -289,6 +301,10 @@ func (n *Node) subscribe(ctx context.Context) (stops []func(), err error) {
 // View returns what the node knows of the swarm.
 func (n *Node) View() View { return n.members.view() }
 
+// Left returns the nodes that said goodbye and were not heard since, Config.Left among them, sorted. Who is told of it, and
+// keeps it for the next start, leaves out who was put out of the swarm.
+func (n *Node) Left() []bus.NodeID { return n.members.whoLeft() }
+
 // Nodes returns a NodeInfo for each known node, with its state as seen from here.
 func (n *Node) Nodes() []bus.NodeInfo {
 	out := n.members.infos()
@@ -308,10 +324,10 @@ func (n *Node) Nodes() []bus.NodeInfo {
 // Host returns the queue host and term that this node follows.
 func (n *Node) Host() (QueueID, bool) { return n.queue.get() }
 
-// Drain makes the node finish its work and take no more, or take work again.
+// Drain makes the node finish its work and take no more, or take work again, unless it leaves.
 func (n *Node) Drain(on bool) {
 	n.mu.Lock()
-	n.draining = on
+	n.draining = on || n.isLeaving()
 	n.mu.Unlock()
 	n.beatSoon()
 }

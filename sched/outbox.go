@@ -38,11 +38,9 @@ type outbox struct {
 	refusals Seldom    // of custodians: what is not kept is tried again until it is
 	asked    time.Time // for open tasks, the last time; run's own
 
-	// A second custodian did not take a task: the next is tried after that. care's own.
-	replacePause time.Duration
-	replaceAfter time.Time
-	endAfter     time.Time // ends from outside wait for that; care's own
-	looked       time.Time // for tasks that are stuck, the last time; care's own
+	replacing backoff   // of second custodians, where one did not take a task; care's own
+	endAfter  time.Time // ends from outside wait for that; care's own
+	looked    time.Time // for tasks that are stuck, the last time; care's own
 
 	mu                    sync.Mutex
 	resting               bool                     // nothing is open
@@ -92,9 +90,8 @@ type entry struct {
 	stuck     time.Time     // since when it is attached, and no node can run it
 	stuckMost time.Duration // how long it may be, as was seen last
 
-	copying   bool // its payload, to a new custodian
-	copyPause time.Duration
-	copyAfter time.Time // a copy failed: the next is after that
+	copying bool    // its payload, to a new custodian
+	copied  backoff // where that failed
 }
 
 // kept is a durable task in this node's store.

@@ -59,19 +59,38 @@ func (s *swarm) running(k *tracked) int {
 	return theWorker
 }
 
+// endsUnheard has a task of the submitter end while that is down, and kills all that know the end. Another node works
+// from then on.
+func (s *swarm) endsUnheard() *tracked {
+	s.elected()
+	k := s.enqueue(theSubmitter, script{MS: 1000})
+	s.running(k)
+	s.kill(theSubmitter)
+	s.endsAs(theHost, k, bus.StateDone, 5*time.Second)
+	s.kill(theHost, theWorker)
+	time.Sleep(time.Second)
+	s.handle(theOther)
+	return k
+}
+
+// crashTwice kills a worker of k, once it has run it for so long, and the next one; each is back a moment later.
+func (s *swarm) crashTwice(k *tracked, after time.Duration) {
+	for range 2 {
+		w := s.running(k)
+		time.Sleep(after)
+		s.kill(w)
+		time.Sleep(300 * time.Millisecond)
+		s.restart(w)
+	}
+}
+
 // comesBack has two workers of a task crash, and the third end it where only its submitter hears it, which has
 // replaced its custodian meanwhile. That of before still keeps the task on the other side, where it is held
 // back until the third is heard again. Their host is of the later term: they do not ask anew then.
 func comesBack(s *swarm) {
 	s.elected()
 	k := s.enqueue(theSubmitter, script{MS: 14_000})
-	for range 2 {
-		w := s.running(k)
-		time.Sleep(300 * time.Millisecond)
-		s.kill(w)
-		time.Sleep(300 * time.Millisecond)
-		s.restart(w)
-	}
+	s.crashTwice(k, 300*time.Millisecond)
 	w := s.running(k)
 	time.Sleep(time.Second)
 	s.net.Partition(nil, s.ids(theSubmitter, w)) // from all others

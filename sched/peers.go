@@ -23,6 +23,20 @@ func (m *members) view() View {
 	return v
 }
 
+// whoLeft returns the nodes that said goodbye and were not heard since, sorted.
+func (m *members) whoLeft() []bus.NodeID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	left := slices.Collect(maps.Keys(m.left))
+	for id, p := range m.peers {
+		if p.gone {
+			left = append(left, id)
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
 // state returns the state of a peer, as a View has it, without a copy of that: it is asked for on busy paths, as
 // alive and runningAt are.
 func (m *members) state(id bus.NodeID) bus.NodeState {
@@ -92,6 +106,16 @@ func (m *members) crashOf(worker bus.NodeID, attempt int) []Crash {
 		return nil
 	}
 	return []Crash{{worker, attempt, cmp.Or(m.boot(worker), unheard)}}
+}
+
+// name returns what a peer is called, for people; empty where it has not told that.
+func (m *members) name(id bus.NodeID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		return p.Info.Name
+	}
+	return ""
 }
 
 // boot returns the start that a peer was last heard of.

@@ -155,7 +155,7 @@ func TestPlaceTellsHowToPull(t *testing.T) {
 		want  string
 	}{
 		{[]bus.NodeInfo{plain, puller}, "", "myco pull absent" + others},
-		{[]bus.NodeInfo{plain, puller}, b, "myco pull absent --node " + string(b) + others},
+		{[]bus.NodeInfo{plain, puller}, b, "myco pull absent --node beta" + others},
 		{[]bus.NodeInfo{plain}, "", "ollama pull absent" + others},
 		{[]bus.NodeInfo{puller}, "", "myco pull absent"},
 	} {

@@ -8,10 +8,6 @@ import (
 // togetherFor is how long a renewal waits for those of the node's other slots.
 const togetherFor = time.Millisecond
 
-// untilRenewal returns how long a request waits that is made when the process has run for up. All slots
-// renew theirs in the same moment, so that an idle node wakes, and writes to its host, once a second.
-func untilRenewal(up time.Duration) time.Duration { return nextWait - max(up, 0)%nextWait }
-
 // ask sends a request for work.
 func (w *worker) ask(m Msg) {
 	if err := w.n.fx.Publish(m); err != nil {

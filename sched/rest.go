@@ -50,7 +50,7 @@ func (o *outbox) untilLook() time.Duration {
 	open := len(o.entries) + len(o.keptOpen) + len(o.heard) + len(o.standing) + len(o.cancels)
 	o.resting = open == 0 && !o.tailWaits()
 	if o.resting {
-		return restEvery
+		return o.n.until(restEvery)
 	}
 	return max(careEvery, min(time.Duration(open)*lookFor, restEvery))
 }

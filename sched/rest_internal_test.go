@@ -282,3 +282,67 @@ func TestEndOvertakesWhatWasStored(t *testing.T) {
 		})
 	})
 }
+
+// moments are those in which a node that began at began looks at its routes and asks its handlers.
+type moments struct {
+	wired
+	began time.Time
+	seen  chan time.Duration
+}
+
+func (m *moments) saw() {
+	select {
+	case m.seen <- time.Since(m.began):
+	default:
+	}
+}
+
+func (m *moments) Routes() map[bus.NodeID]bool { m.saw(); return m.wired.Routes() }
+
+func (m *moments) Capability(context.Context) (bus.Capability, error) {
+	m.saw()
+	return bus.Capability{Type: "work"}, nil
+}
+
+func (*moments) Handle(context.Context, *bus.Task, bus.Emit) (any, error) { return nil, nil }
+
+// The loops of a node at rest, which began one after the other, wake the process in the same moments, and not each in its own.
+func TestLoopsAtRestWakeTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, other := &moments{began: time.Now(), seen: make(chan time.Duration, 1000)}, bus.NodeID("myco-bbbbbbbbbbbb")
+		m.to.Store(&other)
+		time.Sleep(33 * time.Millisecond)
+		n := New(Config{
+			ID: "myco-aaaaaaaaaaaa", Rank: -1, Began: m.began,
+			Info: func() bus.NodeInfo { return bus.NodeInfo{} }, Load: func() Load { return Load{} },
+		}, Effects{Wire: m, Queues: m})
+		n.worker.pools["work"] = &pool{typ: "work", handler: m}
+		ctx, cancel := context.WithCancel(t.Context())
+		var loops sync.WaitGroup
+		for _, loop := range []func(context.Context) error{n.electLoop, n.worker.run} {
+			loops.Go(func() { _ = loop(ctx) })
+			time.Sleep(44 * time.Millisecond)
+		}
+		for seq := range uint64(15) {
+			n.hearBeat(bus.Heartbeat{Node: other, Boot: "y", Seq: 1 + seq, Term: 1, Host: other, Wire: bus.ThisWire()})
+			if time.Sleep(beatEvery); seq == 8 {
+				for len(m.seen) > 0 { // what was before it was at rest
+					<-m.seen
+				}
+			}
+		}
+		cancel()
+		loops.Wait()
+		n.bg.end()
+		close(m.seen)
+		looks := 0
+		for at := range m.seen {
+			if looks++; at%capEvery != 0 {
+				t.Errorf("a loop has looked %v after the process began, want whole multiples of %v", at, capEvery)
+			}
+		}
+		if looks < 8 {
+			t.Errorf("%d looks in 1.2 s, want four a second of each of two loops", looks)
+		}
+	})
+}

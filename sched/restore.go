@@ -7,9 +7,8 @@ import (
 
 // lacking is a large result that this node's disk may not have, though it keeps the end of its task.
 type lacking struct {
-	busy  bool
-	pause time.Duration
-	after time.Time // the next try
+	busy bool
+	backoff
 }
 
 // lack notes that k has ended with a large result, perhaps while this node was away. Who stands in for another leaves
@@ -30,7 +29,7 @@ func (o *outbox) restore(ctx context.Context, now time.Time) {
 			delete(o.lacks, id) // it is forgotten
 			continue
 		}
-		if o.copies >= copiesMost || l.busy || now.Before(l.after) {
+		if o.copies >= copiesMost || l.busy || !l.due(now) {
 			continue
 		}
 		o.copies++
@@ -45,8 +44,8 @@ func (o *outbox) restore(ctx context.Context, now time.Time) {
 				delete(o.lacks, id)
 				return
 			}
-			l.busy, l.pause = false, min(max(2*l.pause, copyPause), copyPauseMost)
-			l.after = o.n.now().Add(l.pause)
+			l.busy = false
+			l.wait(o.n.now(), copyPause, copyPauseMost)
 		})
 	}
 }

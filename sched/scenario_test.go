@@ -179,21 +179,13 @@ var scenarios = []scenario{
 		h := s.elected()
 		w := s.another(h)
 		s.load(10, 400, h)
-		s.pass(300)
-		s.nodes[w].m.Freeze()
-		time.Sleep(time.Duration(1000+s.rnd(9000)) * time.Millisecond)
-		s.nodes[w].m.Continue()
-		time.Sleep(2 * time.Second)
+		s.freezes(w)
 	}},
 	{"frozen submitter goes on", setup{nodes: 3}, func(s *swarm) {
 		h := s.elected()
 		w := s.another(h)
 		s.load(10, 400, w)
-		s.pass(300)
-		s.nodes[w].m.Freeze()
-		time.Sleep(time.Duration(1000+s.rnd(9000)) * time.Millisecond)
-		s.nodes[w].m.Continue()
-		time.Sleep(2 * time.Second)
+		s.freezes(w)
 	}},
 	{"frozen worker meets the others a moment later", setup{
 		nodes: 4, slots: 1, rank: map[int]int{theHost: 1}, work: func(i int) bool { return i == theWorker || i == theOther },
@@ -262,11 +254,7 @@ var scenarios = []scenario{
 	{"frozen host goes on", setup{nodes: 3, split: true}, func(s *swarm) {
 		h := s.elected()
 		s.load(10, 400, 0, 1, 2)
-		s.pass(300)
-		s.nodes[h].m.Freeze()
-		time.Sleep(time.Duration(1000+s.rnd(9000)) * time.Millisecond)
-		s.nodes[h].m.Continue()
-		time.Sleep(2 * time.Second)
+		s.freezes(h)
 	}},
 	{"poison", setup{nodes: 4}, func(s *swarm) {
 		h := s.elected()

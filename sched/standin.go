@@ -25,16 +25,25 @@ func (o *outbox) standIn(ctx context.Context, j *Job, f Final, want int) (stores
 		slices.Reverse(likely) // this node may have its result
 	}
 	tried := map[bus.NodeID]bool{"": true, j.Submitter: true, j.Custodian: true}
+	// The submitter's store answers, too, and was counted before.
+	answers := 1 + boolInt(o.n.members.alive(j.Submitter))
 	for _, id := range append(likely, o.n.members.view().Live()...) {
-		if tried[id] || stores >= want {
+		if stores >= want || ctx.Err() != nil {
+			return stores
+		}
+		if tried[id] {
 			continue
 		}
 		tried[id] = true
 		pctx, cancel := context.WithTimeout(ctx, keepWait)
-		// The submitter's store answers, too, and was counted before.
-		answers := 1 + boolInt(o.n.members.alive(j.Submitter))
-		if err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id); err == nil && o.put(pctx, j, id, &f, answers).Custodian {
-			stores++
+		if err := o.n.fx.Outbox.Ensure(pctx, j.Submitter, id); err == nil {
+			p := o.put(pctx, j, id, &f, answers)
+			if answers == 1 && !p.Custodian && p.Stores+p.Refused > 0 {
+				// The submitter's store has answered first, though the submitter is not heard: the other may have it as well.
+				answers = 2
+				p = o.put(pctx, j, id, &f, answers)
+			}
+			stores += boolInt(p.Custodian)
 		}
 		cancel()
 	}

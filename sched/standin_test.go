@@ -167,3 +167,35 @@ func TestEndIsOnTwoDisksThoughOneIsFull(t *testing.T) {
 		s.restart(theHost)
 	})
 }
+
+// The submitter is not heard at the worker, and its store answers all the same, before the others: the end is kept on two more
+// disks, and not on each that there is.
+func TestEndIsOnNoMoreDisksThanItNeeds(t *testing.T) {
+	t.Parallel()
+	c := parts(6, theWorker)
+	for seed := range uint64(4) { // the stores answer in another order with each
+		c.seed = seed + 1
+		check(t, c, func(s *swarm) {
+			s.elected()
+			k := s.enqueue(theSubmitter, script{MS: 6000})
+			s.running(k)
+			s.kill(theHost) // its custodian
+			s.net.SetDrop(func(m sim.Traffic) bool {
+				return m.From == nodeID(theSubmitter) && m.To == nodeID(theWorker) && m.Subject == bus.SubjectHeartbeat(nodeID(theSubmitter))
+			})
+			s.endsAs(theOther, k, bus.StateDone, 15*time.Second)
+			time.Sleep(time.Second)
+			disks := 0
+			for i, n := range s.nodes {
+				if i != theSubmitter && len(n.endsAt(k.id)) > 0 {
+					disks++
+				}
+			}
+			if disks > 2 {
+				s.note("the end of %s is on %d disks beside its submitter's", k.id, disks)
+			}
+			s.net.SetDrop(nil)
+			s.restart(theHost)
+		})
+	}
+}

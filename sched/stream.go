@@ -110,19 +110,18 @@ func (s *stream) mayWait(m outMsg) bool {
 // piece of that is a reason to ask again.
 type question struct {
 	chunk int
-	pause time.Duration
-	after time.Time // the next question
+	again backoff
 }
 
+// due reports whether it is time to ask for chunk, and notes that it is asked for.
 func (q *question) due(chunk int, now time.Time) bool {
 	if chunk != q.chunk {
 		*q = question{chunk: chunk}
 	}
-	if now.Before(q.after) {
+	if !q.again.due(now) {
 		return false
 	}
-	q.pause = min(max(2*q.pause, gapWait), askMost)
-	q.after = now.Add(q.pause)
+	q.again.wait(now, gapWait, askMost)
 	return true
 }
 

@@ -2,13 +2,14 @@ package sched
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// How long an attached task waits that no node can run. What an owner has taken out of the swarm only the owner puts
-// back; what stops, is lost or has no engine at present mostly comes back by itself. See decision 31.
+// How long an attached task waits that no node can run. What an owner has taken out of the swarm, a node or a model, only the
+// owner puts back; what stops, is lost or has no engine at present mostly comes back by itself. See decision 31.
 const (
 	ownerFor  = 5 * time.Second
 	awayFor   = 5 * time.Minute
@@ -86,6 +87,8 @@ func stuckMost(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID, now time
 	owned := false
 	for _, n := range nodes {
 		switch {
+		case removedAt(n, key):
+			owned = true
 		case !wouldRun(n, key):
 		case n.State == bus.NodeDraining && n.Stops, !n.State.Live() && now.Sub(n.Seen) < awayFor:
 			return awayFor
@@ -97,4 +100,10 @@ func stuckMost(key bus.Key, nodes []bus.NodeInfo, submitter bus.NodeID, now time
 		return ownerFor
 	}
 	return awayFor
+}
+
+// removedAt reports whether n had the model of key, and tells that it is there no more: it has an engine, and that has said so.
+func removedAt(n bus.NodeInfo, key bus.Key) bool {
+	return n.State.Live() && (key.Pin == "" || key.Pin == n.ID) && key.Model != "" &&
+		slices.ContainsFunc(n.Removed, func(m string) bool { return bus.SameModel(m, key.Model) })
 }

@@ -2,6 +2,7 @@ package sched_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +120,68 @@ func TestAttachedTaskOfANodeThatIsBack(t *testing.T) {
 		s.nodes[theOther].now().node.Drain(false)
 		if !s.until(90*time.Second, func() bool { return len(s.ends(asked)) > 0 }) || s.ends(asked)[0].End.State != bus.StateDone {
 			s.note("what waited for a node that was back in a moment ended as %+v", s.ends(asked))
+		}
+	})
+}
+
+// losing is c whose nodes have a model, but for theWorker once gone is set: its engine has but another then.
+func losing(c setup, gone *atomic.Bool) setup {
+	c.models = func(i int) ([]bus.ModelInfo, []string) {
+		if i == theWorker && gone.Load() {
+			return []bus.ModelInfo{{Name: "other:1b"}}, []string{"earlier:1b", theModel}
+		}
+		return []bus.ModelInfo{{Name: theModel}}, nil
+	}
+	return c
+}
+
+func ofModel(t *bus.Task) { t.Model = theModel }
+
+// The one node that can run it has its model no more, and says so, while tasks wait for it: who sits before one is told after a
+// moment, as if it were asked now, and a durable one runs once the model is there again.
+func TestAttachedTaskOfAModelThatIsRemoved(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	c := losing(withSlots(1, parts(3, theWorker)), &gone)
+	c.stuck = true
+	play(t, c, func(s *swarm) {
+		s.elected()
+		long := s.submit(theSubmitter, script{MS: 9000}, ofModel)
+		s.running(long)
+		asked, kept := s.submit(theSubmitter, script{MS: 10}, ofModel), s.enqueue(theSubmitter, script{MS: 10}, ofModel)
+		time.Sleep(2 * time.Second)
+		gone.Store(true)
+		time.Sleep(3 * time.Second)
+		if ends := s.ends(asked); len(ends) > 0 {
+			s.note("it ended at once, as %+v, though the model may be there again in a moment", ends[0].End)
+		}
+		s.toldOf(asked, 6*time.Second, "no node has", "")
+		if !s.until(10*time.Second, func() bool { return len(s.ends(long)) > 0 }) || s.ends(long)[0].End.State != bus.StateDone {
+			s.note("what ran there ended as %+v", s.ends(long))
+		}
+		time.Sleep(10 * time.Second)
+		if ends := s.ends(kept); len(ends) > 0 {
+			s.note("a durable task ended as %+v while its model was not there", ends[0].End)
+		}
+		gone.Store(false)
+		if !s.until(20*time.Second, func() bool { return len(s.ends(kept)) > 0 }) {
+			s.note("a durable task does not run once its model is there again")
+		}
+	})
+}
+
+// Another node has the model, and is busy: whoever asked waits for it, and is told nothing.
+func TestAttachedTaskOfAModelThatAnotherNodeHas(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	play(t, losing(withSlots(1, parts(4, theWorker, theOther)), &gone), func(s *swarm) {
+		s.elected()
+		s.running(s.submit(theSubmitter, script{MS: 12_000}, ofModel, pin(nodeID(theOther))))
+		asked := s.submit(theSubmitter, script{MS: 10, Retry: string(nodeID(theWorker))}, ofModel)
+		time.Sleep(20 * time.Millisecond)
+		gone.Store(true)
+		if !s.until(20*time.Second, func() bool { return len(s.ends(asked)) > 0 }) || s.ends(asked)[0].End.State != bus.StateDone {
+			s.note("what another node could run ended as %+v", s.ends(asked))
 		}
 	})
 }

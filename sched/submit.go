@@ -16,9 +16,15 @@ const (
 	openBytesMost = 256 << 20 // bytes of their payloads and unknown fields
 )
 
+// errLeaving is told to who comes while what others have asked for ends.
+var errLeaving = bus.Errorf(bus.CodeUnavailable, "this node is stopping or leaving its swarm").WithHint("try again in a moment, or at another node")
+
 // Submit runs an attached task: it lives as long as its caller, and touches no disk. The
-// caller reads its output and, if it leaves early, calls Cancel.
+// caller reads its output and, if it leaves early, calls Cancel. A node that leaves takes none.
 func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
+	if n.isLeaving() {
+		return nil, bus.SubmitReply{ID: t.ID}, errLeaving
+	}
 	e, reply, err := n.outbox.admit(t, false)
 	if err == nil {
 		err = n.outbox.lend(e)

@@ -37,6 +37,8 @@ type setup struct {
 	wires map[int]bus.Wire          // what nodes speak, by index
 	split bool                      // both sides of a partition may end a task
 	owner func(i int) *bus.OwnerUse // of the machine
+	// models are those of node i at present, and those that its engines have no more.
+	models func(i int) (has []bus.ModelInfo, removed []string)
 	// putOut is sched.Config's: of the member with an id, and not of one that was not put out.
 	putOut func(bus.NodeID) (string, bool)
 	meter  func(i int) sched.Meter // of node i
@@ -155,6 +157,12 @@ func (s *swarm) restart(i int) {
 	if s.owner != nil {
 		cfg.Info = func() bus.NodeInfo { return bus.NodeInfo{Name: string(n.id), Owner: s.owner(i)} }
 	}
+	if s.models != nil {
+		cfg.Info = func() bus.NodeInfo {
+			_, removed := s.models(i)
+			return bus.NodeInfo{Name: string(n.id), Removed: removed}
+		}
+	}
 	if s.log != nil {
 		cfg.Log = slog.New(s.log).With("at", i)
 	}
@@ -188,6 +196,12 @@ func (s *swarm) can(i int, c bus.Capability) {
 	n := s.nodes[i]
 	p := n.now()
 	w := &worker{m: n.m, life: p.life, start: p.start, can: c, l: &s.ledger, view: p.node.View}
+	if s.models != nil {
+		w.models = func() []bus.ModelInfo {
+			has, _ := s.models(i)
+			return has
+		}
+	}
 	if _, err := p.node.Handle(p.life, w); err != nil {
 		s.note("handle: %v", err)
 	}
@@ -382,6 +396,15 @@ func (s *swarm) rnd(n int) (out int) {
 
 // pass lets up to ms milliseconds go by.
 func (s *swarm) pass(ms int) { time.Sleep(time.Duration(s.rnd(ms*1000)) * time.Microsecond) }
+
+// freezes stops node i's process after a while, for 1 to 10 s.
+func (s *swarm) freezes(i int) {
+	s.pass(300)
+	s.nodes[i].m.Freeze()
+	time.Sleep(time.Duration(1000+s.rnd(9000)) * time.Millisecond)
+	s.nodes[i].m.Continue()
+	time.Sleep(2 * time.Second)
+}
 
 // surviving returns the tasks that run at this moment on none of the nodes is.
 func (s *swarm) surviving(is ...int) (out []bus.TaskID) {

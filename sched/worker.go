@@ -15,7 +15,7 @@ import (
 
 // Times of the worker.
 const (
-	nextWait   = time.Second            // a request for work is renewed after this, or before; see untilRenewal
+	nextWait   = time.Second            // a request for work is renewed after this, or before; see next
 	listedFor  = nextWait / 4           // the slots that look within this time look into one listing
 	capEvery   = 250 * time.Millisecond // how often handlers are asked what they can run
 	effectWait = 2 * time.Second        // a claim, a commit
@@ -60,7 +60,7 @@ func newWorker(n *Node) *worker {
 
 // run keeps the slots in step with what the handlers can do.
 func (w *worker) run(ctx context.Context) error {
-	t := time.NewTicker(capEvery)
+	t := time.NewTimer(w.n.until(capEvery))
 	defer t.Stop()
 	defer w.wg.Wait()
 	w.wg.Go(func() { w.renew(ctx) })
@@ -70,6 +70,7 @@ func (w *worker) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.C:
+			t.Reset(w.n.until(capEvery))
 		case <-w.changed:
 		}
 	}
@@ -176,7 +177,8 @@ func (w *worker) next(ctx context.Context, q QueueID, s *slot) (Delivery, error)
 		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
-	ctx, cancel := context.WithTimeout(ctx, untilRenewal(asked.Sub(w.n.start)))
+	// All slots renew theirs in the same moment, so that an idle node wakes, and writes to its host, once a second.
+	ctx, cancel := context.WithTimeout(ctx, w.n.until(nextWait))
 	defer cancel()
 	if h := w.n.host(); h != nil && h.q == q {
 		h.asked(&asking{nextMsg: r, to: to})
@@ -231,13 +233,14 @@ func (w *worker) reported() []bus.Running {
 
 // renew prolongs the leases of healthy attempts, and stops the others.
 func (w *worker) renew(ctx context.Context) {
-	t := time.NewTicker(renewEvery)
+	t := time.NewTimer(w.n.until(renewEvery))
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			t.Reset(w.n.until(renewEvery))
 		}
 		now := w.n.now()
 		w.mu.Lock()
@@ -299,23 +302,11 @@ func (w *worker) attemptOf(id bus.TaskID) int {
 	return 0
 }
 
-// drained waits until nothing runs here, or ctx ends.
-func (w *worker) drained(ctx context.Context) {
-	t := time.NewTicker(pollEvery)
-	defer t.Stop()
-	for {
-		w.mu.Lock()
-		n := len(w.running)
-		w.mu.Unlock()
-		if n == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+// busy reports whether something runs here.
+func (w *worker) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.running) > 0
 }
 
 // submitterGone stops the attached tasks of a node that is gone, or was lost: why tells which.

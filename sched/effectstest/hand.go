@@ -31,6 +31,35 @@ func (e *env) reachable(i int, q sched.QueueID, k bus.Key) {
 	}, "news of a slot")
 }
 
+// handed is what a host hands over to node i, of key k.
+func (e *env) handed(i int, q sched.QueueID, k bus.Key, grant sched.Grant) (d sched.Delivery) {
+	e.until(func() bool { // a queue may hear of what it stored a moment later
+		var err error
+		d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, k, to, grant)) })
+		if err != nil && !errors.Is(err, sched.ErrNotFound) {
+			e.check(err)
+		}
+		return err == nil
+	}, "a message that is handed over")
+	return d
+}
+
+// missed is where node i's slot waited, for a moment and in vain.
+func (e *env) missed(i int, q sched.QueueID) (to string) {
+	if _, err := e.await(i, q, time.Millisecond, func(at string) { to = at }); !errors.Is(err, context.DeadlineExceeded) {
+		e.Fatalf("waited in vain: %v", err)
+	}
+	return to
+}
+
+// takenBack waits until there is no claim for id.
+func (e *env) takenBack(q sched.QueueID, id bus.TaskID) {
+	e.until(func() bool {
+		_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
+		return errors.Is(err, sched.ErrNotFound)
+	}, "a claim that was taken back")
+}
+
 func testHand(e *env) {
 	q := e.open(1, keyA, e.keyC())
 	for i := range 2 {
@@ -38,15 +67,7 @@ func testHand(e *env) {
 			e.reachable(i, q, k)
 			e.feed(1-i, q, k, "t1", "one")
 			e.feed(1-i, q, k, "t2", "two")
-			var d sched.Delivery
-			e.until(func() bool { // a queue may hear of what it stored a moment later
-				var err error
-				d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, k, to, nil)) })
-				if err != nil && !errors.Is(err, sched.ErrNotFound) {
-					e.check(err)
-				}
-				return err == nil
-			}, "a message that is handed over")
+			d := e.handed(i, q, k, nil)
 			if string(d.Data) != "one" || d.Key != k || d.Delivered != 1 || d.Seq == 0 {
 				e.Fatalf("handed %+v with data %q, want the oldest of %v", d, d.Data, k)
 			}
@@ -61,10 +82,7 @@ func testHandNobody(e *env) {
 	q := e.open(1, keyA)
 	for i := range 2 {
 		e.reachable(i, q, keyA)
-		var old string
-		if _, err := e.await(i, q, time.Millisecond, func(to string) { old = to }); !errors.Is(err, context.DeadlineExceeded) {
-			e.Fatalf("waited in vain: %v", err)
-		}
+		old := e.missed(i, q)
 		e.feed(1-i, q, keyA, "t1", "x")
 		e.check(e.Effects(0).Hand(q, keyA, old, nil)) // nobody waits any more: it goes back
 		d := e.fetch(1-i, q, keyA)
@@ -93,17 +111,7 @@ func testHandGranted(e *env) {
 		var asked atomic.Int32
 		id := bus.TaskID(fmt.Sprintf("granted-%d", i))
 		e.feed(1-i, q, keyA, id, "x")
-		hand := func() (d sched.Delivery) {
-			e.until(func() bool {
-				d, err = e.await(i, q, Limit, func(to string) { e.check(e.Effects(0).Hand(q, keyA, to, e.granted(i, &asked))) })
-				if err != nil && !errors.Is(err, sched.ErrNotFound) {
-					e.check(err)
-				}
-				return err == nil
-			}, "a message that is handed over")
-			return d
-		}
-		d := hand()
+		d := e.handed(i, q, keyA, e.granted(i, &asked))
 		rec, rev, err := e.Effects(i).GetClaim(e.ctx, q, id)
 		e.check(err)
 		if asked.Load() != 1 || d.Rev == 0 || d.Rev != rev || string(rec) != `{"attempt":1}` || d.Nonce == "" || string(d.Data) != "x" || d.Key != keyA {
@@ -113,7 +121,7 @@ func testHandGranted(e *env) {
 			e.Fatalf("who watches was told %+v", all)
 		}
 		e.check(e.Effects(i).Nak(d.Ack, 0))
-		again := hand()
+		again := e.handed(i, q, keyA, e.granted(i, &asked))
 		if asked.Load() != 2 || again.Rev != 0 || again.Nonce == d.Nonce {
 			e.Fatalf("handed %+v again, after %d grants, where there is a record", again, asked.Load())
 		}
@@ -130,19 +138,13 @@ func testHandGrantedNobody(e *env) {
 	q := e.open(1, keyA)
 	for i := range 2 {
 		e.reachable(i, q, keyA)
-		var old string
-		if _, err := e.await(i, q, time.Millisecond, func(to string) { old = to }); !errors.Is(err, context.DeadlineExceeded) {
-			e.Fatalf("waited in vain: %v", err)
-		}
+		old := e.missed(i, q)
 		id := bus.TaskID(fmt.Sprintf("late-%d", i))
 		e.feed(1-i, q, keyA, id, "x")
 		var asked atomic.Int32
 		e.check(e.Effects(0).Hand(q, keyA, old, e.granted(i, &asked)))
 		d := e.fetch(1-i, q, keyA)
-		e.until(func() bool {
-			_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
-			return errors.Is(err, sched.ErrNotFound)
-		}, "a claim that was taken back")
+		e.takenBack(q, id)
 		e.check(e.Effects(i).Ack(d.Ack))
 		e.empty(q, keyA)
 	}
@@ -162,10 +164,7 @@ func testHandOtherTerm(e *env) {
 			e.Fatalf("handed %+v of another term", d)
 		}
 		d = e.fetch(1-i, q, keyA)
-		e.until(func() bool {
-			_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
-			return errors.Is(err, sched.ErrNotFound)
-		}, "a claim that was taken back")
+		e.takenBack(q, id)
 		e.check(e.Effects(i).Ack(d.Ack))
 		e.empty(q, keyA)
 	}
@@ -200,10 +199,7 @@ func testDirect(e *env) {
 
 		id, c.Task, c.State = "late-"+id, "late-"+id, bus.StateRunning
 		e.check(give(slot)) // nobody waits there any more
-		e.until(func() bool {
-			_, _, err := e.Effects(0).GetClaim(e.ctx, q, id)
-			return errors.Is(err, sched.ErrNotFound)
-		}, "a claim that was taken back")
+		e.takenBack(q, id)
 		e.empty(q, keyA)
 	}
 }

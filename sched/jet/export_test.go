@@ -1,6 +1,11 @@
 package jet
 
 import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
@@ -29,3 +34,11 @@ const (
 	CrashedMost = crashedMost
 	OlderMost   = olderMost
 )
+
+// Hearing returns what takes in a message that the store tells of, rest of whose subject is after its prefix. What it has missed
+// it reads within limit.
+func (j *Jet) Hearing(limit time.Duration, fn func(sched.Kept)) (hear func(rest string, m *nats.Msg) error, stop context.CancelFunc) {
+	w, stop := outboxes{j}.watched(fn)
+	w.limit = limit
+	return w.hear, stop
+}

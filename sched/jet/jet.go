@@ -18,9 +18,9 @@ import (
 	"github.com/mycoswarm/mycoswarm/sched"
 )
 
-// DefaultLease is how long a delivery may stay without a sign of its worker before it is
+// defaultLease is how long a delivery may stay without a sign of its worker before it is
 // delivered again: five missed signs at one a second.
-const DefaultLease = 5 * time.Second
+const defaultLease = 5 * time.Second
 
 // patience ends a request whose context has no earlier end. A store in the same household
 // answers within milliseconds, a disk that syncs for others first within a second.
@@ -45,7 +45,7 @@ type Config struct {
 	// Default: there always is.
 	Take func(size int64) (release func(bytes int64), err error)
 	// Lease is how long a delivery may stay unsettled before it is delivered again;
-	// 0 means DefaultLease.
+	// 0 means 5 s.
 	Lease time.Duration
 	// Logger gets warnings; nil means none.
 	Logger *slog.Logger
@@ -78,7 +78,7 @@ type Jet struct {
 // in cfg.Dir cannot be used.
 func New(cfg Config) (*Jet, error) {
 	if cfg.Lease == 0 {
-		cfg.Lease = DefaultLease
+		cfg.Lease = defaultLease
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -141,7 +141,6 @@ func (l *link) requestWithin(ctx context.Context, m *nats.Msg, limit time.Durati
 // pubAck is a stream's answer to a message.
 type pubAck struct {
 	Stream string              `json:"stream"`
-	Seq    uint64              `json:"seq"`
 	Error  *jetstream.APIError `json:"error"`
 }
 

@@ -20,6 +20,9 @@ const (
 	missedLimit = 30 * time.Second
 	// againAfter is how long a watch waits after it could not.
 	againAfter = time.Second
+	// pauseTimes is for how many times as long as it took in vain a stream is not read again: what the others tell waits
+	// meanwhile, for 30 s where one hangs. It is for as long as a read may take, at most.
+	pauseTimes = 4
 )
 
 // watched hands on, one at a time, what this node's store has stored. The store tells of it once, and cuts the connection where
@@ -28,16 +31,22 @@ type watched struct {
 	o   outboxes
 	ctx context.Context // until the watch is stopped
 
-	mu sync.Mutex
-	fn func(sched.Kept)
+	mu    sync.Mutex
+	fn    func(sched.Kept)
+	vain  map[string]vain // by stream
+	limit time.Duration   // missedLimit, but for tests
+}
+
+// vain is a try to read a stream that failed.
+type vain struct {
+	err   error
+	until time.Time // it is not tried again
 }
 
 // Watch calls fn for each message that this node's store has stored, one at a time. After Load it misses none of those that
 // came after.
 func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
-	w := &watched{o: o, fn: fn}
-	var cancel context.CancelFunc
-	w.ctx, cancel = context.WithCancel(context.Background())
+	w, cancel := o.watched(fn)
 	sub, err := o.watch(bus.SubjectKept(o.cfg.Node, ""), w.hear)
 	if err != nil {
 		cancel()
@@ -67,6 +76,13 @@ func (o outboxes) Watch(fn func(sched.Kept)) (func(), error) {
 	}, nil
 }
 
+// watched returns what takes in messages until cancel is called.
+func (o outboxes) watched(fn func(sched.Kept)) (w *watched, cancel context.CancelFunc) {
+	w = &watched{o: o, fn: fn, vain: map[string]vain{}, limit: missedLimit}
+	w.ctx, cancel = context.WithCancel(context.Background())
+	return w, cancel
+}
+
 // hear takes in one message that the store tells of.
 func (w *watched) hear(rest string, m *nats.Msg) error {
 	k, err := parseKept(rest, m)
@@ -83,6 +99,9 @@ func (w *watched) hear(rest string, m *nats.Msg) error {
 	if next, known := w.o.count.next(stream); known && seq > next {
 		if err := w.catchUp(stream); err != nil {
 			w.fn(k) // with the next one those before it are looked for again
+			if w.ctx.Err() != nil {
+				return nil // the daemon stops, and its next start reads all
+			}
 			return err
 		}
 		return nil // it was among them, or is deleted already
@@ -128,13 +147,21 @@ func (w *watched) catchUpAll() error {
 
 // catchUp hands on what a stream has that was not told of. The caller holds mu.
 func (w *watched) catchUp(stream string) error {
-	ctx, cancel := context.WithTimeout(w.ctx, missedLimit)
+	began := time.Now()
+	if v := w.vain[stream]; began.Before(v.until) {
+		return v.err
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, w.limit)
 	defer cancel()
 	first, _ := w.o.count.next(stream)
 	missed, next, err := w.o.loadStream(ctx, stream, nil, first)
 	if err != nil {
-		return fmt.Errorf("read what was missed of %s: %w", stream, err)
+		err = fmt.Errorf("read what was missed of %s: %w", stream, err)
+		now := time.Now()
+		w.vain[stream] = vain{err, now.Add(min(pauseTimes*now.Sub(began), w.limit))}
+		return err
 	}
+	delete(w.vain, stream)
 	for _, k := range missed {
 		w.fn(k)
 	}

@@ -2,9 +2,13 @@ package jet_test
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -99,5 +103,68 @@ func TestWatchReadsTheOtherStreams(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Error("what was missed is not told of")
+	}
+}
+
+// hanging is a node with a stream that never answers who reads it: asked has a value for each question. told returns a
+// message of it as the store tells of it, after one that is missing.
+func hanging(ctx context.Context, t *testing.T) (n *node, asked chan struct{}, told func(seq int) (rest string, m *nats.Msg)) {
+	t.Helper()
+	const stream = "CUSTODY_0"
+	n = swarm(t, 1, 0)[0]
+	_, err := n.jet.Effects().Outbox.Load(ctx)
+	check(t, err)
+	js, err := jetstream.New(n.store)
+	check(t, err)
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{"broken"}, Storage: jetstream.MemoryStorage})
+	check(t, err)
+	_, err = js.Publish(ctx, "broken", nil)
+	check(t, err)
+	asked = make(chan struct{}, 100)
+	_, err = n.store.Subscribe("$JS.API.DIRECT.GET."+stream, func(*nats.Msg) { asked <- struct{}{} })
+	check(t, err)
+	return n, asked, func(seq int) (string, *nats.Msg) {
+		return string(n.ID) + "." + string(bus.NoCustodian) + ".t" + strconv.Itoa(seq), &nats.Msg{Header: nats.Header{
+			jetstream.StreamHeader: {stream}, jetstream.SequenceHeader: {strconv.Itoa(seq)},
+			jetstream.TimeStampHeaer: {time.Now().Format(time.RFC3339Nano)},
+		}}
+	}
+}
+
+// Of a stream that hangs what was missed is read once, and not for each message that is told of: all others wait meanwhile.
+func TestWatchWaitsOnceForAStreamThatHangs(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	n, asked, told := hanging(ctx, t)
+	var got []bus.TaskID
+	hear, stop := n.jet.Hearing(2*time.Second, func(k sched.Kept) { got = append(got, k.Task) })
+	defer stop()
+	for seq := 3; seq < 8; seq++ {
+		if err := hear(told(seq)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a message after one that cannot be read: %v", err)
+		}
+	}
+	if !slices.Equal(got, []bus.TaskID{"t3", "t4", "t5", "t6", "t7"}) || len(asked) != 1 {
+		t.Errorf("told of %v, and asked %d times, want once", got, len(asked))
+	}
+}
+
+// That a daemon stops while it reads what it has missed is no fault of its store.
+func TestWatchThatIsStoppedComplainsOfNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
+	defer cancel()
+	n, asked, told := hanging(ctx, t)
+	hear, stop := n.jet.Hearing(fabrictest.Limit, func(sched.Kept) {})
+	go func() {
+		defer stop()
+		select {
+		case <-asked:
+		case <-ctx.Done():
+		}
+	}()
+	if err := hear(told(3)); err != nil {
+		t.Error(err)
 	}
 }

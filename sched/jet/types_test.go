@@ -59,7 +59,7 @@ func TestSlotsKeepTheirType(t *testing.T) {
 		engine(true)
 		var ids []bus.TaskID
 		for n := range 4 * len(both) { // as many as slots wait, and have waited
-			r, err := s.Enqueue(ctx, bus.Task{ID: bus.TaskID(fmt.Sprintf("%d-%d", i, n)), Type: both[n%2].typ, Payload: json.RawMessage(`1`)}, 1)
+			r, err := accept(ctx, s, bus.Task{ID: bus.TaskID(fmt.Sprintf("%d-%d", i, n)), Type: both[n%2].typ, Payload: json.RawMessage(`1`)}, 1)
 			check(t, err)
 			ids = append(ids, r.ID)
 		}
