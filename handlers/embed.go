@@ -1,10 +1,7 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -46,11 +43,7 @@ func (h *Embed) WithLimits(l Limits) *Embed {
 
 // Capability implements bus.Handler. There are no slots as long as there is no model.
 func (h *Embed) Capability(context.Context) (bus.Capability, error) {
-	c := bus.Capability{Type: bus.TypeEmbed, Models: h.engines.Embedders()}
-	if len(c.Models) > 0 {
-		c.Slots = h.slots
-	}
-	return c, nil
+	return withModels(bus.TypeEmbed, h.engines.Embedders(), h.slots), nil
 }
 
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is none, CodeTooLarge for
@@ -74,10 +67,8 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 		h.setPhase(ctx, t.Model, part.Inputs)
 		res, err := h.engines.Embed(ctx, t.Model, part)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return nil, context.Cause(ctx)
 		case err != nil:
-			return nil, err
+			return nil, why(ctx, err)
 		case !bus.SameModel(res.Model, t.Model):
 			return nil, bus.Errorf(bus.CodeInternal, "the model %q was asked for and %q answered", t.Model, res.Model)
 		}
@@ -92,7 +83,7 @@ func (h *Embed) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, error
 		whole.Loading += res.Loading
 		whole.Duration += res.Duration
 		if len(inputs) == 0 {
-			whole.Digest = h.model(t.Model).Digest
+			whole.Digest = called(t.Model, h.engines.Embedders()).Digest
 			return whole, nil
 		}
 	}
@@ -104,18 +95,6 @@ func (h *Embed) setPhase(ctx context.Context, model string, inputs []string) {
 	for _, s := range inputs {
 		size += len(s)
 	}
-	limit := promptTime + time.Duration(size/promptRate)*time.Second
-	if m := h.model(model); m.Name != "" && !m.Loaded {
-		limit += loadTime + time.Duration(m.SizeBytes/loadRate)*time.Second
-	}
-	bus.SetPhase(ctx, "embed", cmp.Or(h.limits.First, limit))
-}
-
-// model is what is known of a model at present; empty where it is not here.
-func (h *Embed) model(name string) (m bus.ModelInfo) {
-	all := h.engines.Embedders()
-	if i := slices.IndexFunc(all, func(m bus.ModelInfo) bool { return bus.SameModel(m.Name, name) }); i >= 0 {
-		m = all[i]
-	}
-	return m
+	limit, _ := h.limits.first(called(model, h.engines.Embedders()), size)
+	bus.SetPhase(ctx, "embed", limit)
 }

@@ -1,28 +1,10 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
-)
-
-// Limits of the watchdog. An engine that says nothing for longer hangs.
-const (
-	// promptTime is for reading a prompt, and for waiting behind other requests that
-	// the engine has.
-	promptTime = 2 * time.Minute
-	// promptRate adds to it for long prompts, in bytes a second: a slow CPU.
-	promptRate = 100
-	// loadTime is for starting to load a model.
-	loadTime = 2 * time.Minute
-	// loadRate adds to it for large models, in bytes a second: a slow disk.
-	loadRate = 50 << 20
-	// phaseLoad is the phase in which a model is loaded.
-	phaseLoad = "load"
-	// tokenTime is between two pieces of an answer.
-	tokenTime = 30 * time.Second
 )
 
 // Engines is what runs models on this machine at present.
@@ -57,17 +39,6 @@ type Tokens interface {
 	Read(n int)
 }
 
-// Limits are how long an engine may say nothing before its task goes to another node.
-type Limits struct {
-	// First is the time to the first piece of an answer, whatever the prompt and whether the
-	// model must be loaded. Default: 2 min, 2 more where it must, and more for long prompts and
-	// large models.
-	First time.Duration
-	// Token is the time from one piece to the next. Default 30 s. It is at least First where the model
-	// may call tools, and its engine says nothing while the model writes such a call.
-	Token time.Duration
-}
-
 var _ bus.Handler = (*Inference)(nil)
 
 // NewInference returns a handler that runs up to slots tasks at once on engines.
@@ -92,11 +63,7 @@ func (h *Inference) WithTokens(of func(model string) Tokens) *Inference {
 
 // Capability implements bus.Handler. There are no slots as long as there is no model.
 func (h *Inference) Capability(context.Context) (bus.Capability, error) {
-	c := bus.Capability{Type: bus.TypeInference, Models: h.engines.Models()}
-	if len(c.Models) > 0 {
-		c.Slots = h.slots
-	}
-	return c, nil
+	return withModels(bus.TypeInference, h.engines.Models(), h.slots), nil
 }
 
 // Handle implements bus.Handler. Errors have CodeInvalid for a request that is
@@ -110,11 +77,15 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	if t.Model == "" {
 		return nil, bus.Errorf(bus.CodeInvalid, "the task names no model").WithHint("myco swarm shows the models; name one with -m")
 	}
-	m := h.model(t.Model)
-	phase, limit := h.firstPhase(m, len(t.Payload))
+	m := called(t.Model, h.engines.Models())
+	limit, loads := h.limits.first(m, len(t.Payload))
+	phase := "prompt"
+	if loads {
+		phase = "load"
+	}
 	t.DropPayload() // it is read, and may be large
 	bus.SetPhase(ctx, phase, limit)
-	answering, between, tokens := false, h.between(m, req, limit), h.counter(m)
+	answering, between, tokens := false, h.limits.between(m, req, limit), h.counter(m)
 	out := func(c bus.InferenceChunk) error {
 		if !answering || c.Empty() {
 			answering = true
@@ -129,7 +100,7 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	}
 	res, ok, err := h.goOn(ctx, t.Model, req, out)
 	if !ok {
-		if phase == phaseLoad {
+		if loads {
 			if err := emit(bus.InferenceChunk{Loading: true}); err != nil {
 				return nil, err
 			}
@@ -142,10 +113,8 @@ func (h *Inference) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any
 	case err == nil:
 		tokens.Read(res.PromptTokens)
 		return res, nil
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
 	}
-	return nil, err
+	return nil, why(ctx, err)
 }
 
 // goOn goes on with what clients have of the answer, if another node has begun it and was lost; ok is
@@ -165,16 +134,6 @@ func (h *Inference) goOn(ctx context.Context, model string, req bus.InferenceReq
 	return h.engines.Continue(ctx, model, req, said, shown.Continue, emit)
 }
 
-// model is what the engines tell of a model; zero where none has it.
-func (h *Inference) model(name string) bus.ModelInfo {
-	for _, m := range h.engines.Models() {
-		if bus.SameModel(m.Name, name) {
-			return m
-		}
-	}
-	return bus.ModelInfo{}
-}
-
 // uncounted are Tokens of who wants none counted, or of a model that is not there.
 type uncounted struct{}
 
@@ -186,25 +145,4 @@ func (h *Inference) counter(m bus.ModelInfo) Tokens {
 		return uncounted{}
 	}
 	return h.tokens(m.Name)
-}
-
-// firstPhase returns what the engine does before the first piece of an answer, and
-// how long that may take.
-func (h *Inference) firstPhase(m bus.ModelInfo, promptSize int) (name string, limit time.Duration) {
-	name, limit = "prompt", promptTime+time.Duration(promptSize/promptRate)*time.Second
-	if m.Name != "" && !m.Loaded {
-		name, limit = phaseLoad, limit+loadTime+time.Duration(m.SizeBytes/loadRate)*time.Second
-	}
-	return name, cmp.Or(h.limits.First, limit)
-}
-
-// between returns how long an engine may take from one piece of an answer to the next, where first is
-// the time for the first one. Ollama says nothing while a model writes a call of a tool, which may be a
-// whole file.
-func (h *Inference) between(m bus.ModelInfo, req bus.InferenceRequest, first time.Duration) time.Duration {
-	limit := cmp.Or(h.limits.Token, tokenTime)
-	if len(req.Tools) > 0 && m.Engine == "ollama" {
-		return max(limit, first)
-	}
-	return limit
 }

@@ -86,11 +86,8 @@ func (h *Delete) Handle(ctx context.Context, t *bus.Task, _ bus.Emit) (any, erro
 }
 
 func replied(ctx context.Context, model, engine string, err error) (any, error) {
-	switch {
-	case err == nil:
-		return bus.ModelsReply{Model: model, Engine: engine}, nil
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+	if err != nil {
+		return nil, why(ctx, err)
 	}
-	return nil, err
+	return bus.ModelsReply{Model: model, Engine: engine}, nil
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
@@ -12,13 +13,15 @@ import (
 func TestPassesForOllama(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	e, err := product.Probe(t.Context(), b.URL())
-	if err != nil {
-		t.Fatal(err)
+	cfg := product.Config{URLs: []string{b.URL()}, NoDemo: true, ProbeTimeout: 10 * time.Second}
+	cfg.Env = func(string) string { return b.URL() } // where an Ollama is looked for
+	e, problems, err := product.Find(t.Context(), cfg)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
 	}
-	models, err := e.Models(t.Context())
-	if err != nil || e.Kind() != product.KindOllama || len(models) != 1 || models[0].Name != engine.Model || !models[0].Loaded {
-		t.Fatalf("kind %s, models %+v, error %v", e.Kind(), models, err)
+	models := e.Models()
+	if len(models) != 1 || models[0].Engine != product.KindOllama || models[0].Name != engine.Model || !models[0].Loaded {
+		t.Fatalf("models %+v", models)
 	}
 	text := ""
 	r, err := e.Generate(t.Context(), engine.Model, bus.InferenceRequest{Prompt: engine.Prompt("t-2")},

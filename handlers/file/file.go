@@ -86,7 +86,7 @@ func (h *Handler) Handle(ctx context.Context, t *bus.Task, emit bus.Emit) (any, 
 		return nil, err
 	}
 	if isPDF(req.Name, req.Content) && h.pdf.compiled.none() {
-		if err := emit(bus.FileProgress{Status: "preparing the PDF reader, once: this may take a minute"}); err != nil {
+		if err := emit(bus.FileProgress{Status: "the node prepares its PDF reader, once: this may take a minute"}); err != nil {
 			return nil, err
 		}
 	}

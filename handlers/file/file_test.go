@@ -194,7 +194,7 @@ func TestWhatIsNotRead(t *testing.T) {
 	}{
 		"locked.pdf":     {bus.FileRequest{Content: fixture(t, "locked.pdf")}, bus.CodeFailed, "has a password"},
 		"scan.pdf":       {bus.FileRequest{Content: fixture(t, "scan.pdf")}, bus.CodeFailed, "they are pictures"},
-		"half.pdf":       {bus.FileRequest{Content: pdf[:200]}, bus.CodeFailed, "is broken"},
+		"half.pdf":       {bus.FileRequest{Content: pdf[:200]}, bus.CodeFailed, `"half.pdf" is broken, or no PDF at all`},
 		"noise.pdf":      {bus.FileRequest{Content: []byte("%PDF-1.7\n" + strings.Repeat("7 0 obj <<", 5000))}, bus.CodeFailed, "is broken"},
 		"circle.pdf":     {bus.FileRequest{Content: circle()}, bus.CodeFailed, ""},
 		"spiral.pdf":     {bus.FileRequest{Content: spiral()}, bus.CodeFailed, "page 1: wasm error"},
@@ -322,9 +322,9 @@ func TestFirstPDF(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
 	for _, c := range []struct{ document, compiled, told string }{
-		{"report.pdf", "", "preparing the PDF reader"},
+		{"report.pdf", "", "the node prepares its PDF reader"},
 		{"report.txt", "", ""},
-		{"report.pdf", "unfinished.tmp", "preparing the PDF reader"},
+		{"report.pdf", "unfinished.tmp", "the node prepares its PDF reader"},
 		{"report.pdf", "finished", ""},
 	} {
 		if c.compiled != "" {

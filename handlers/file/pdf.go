@@ -176,8 +176,12 @@ func errNoPage(name, pages string, last int) *bus.Error {
 
 // broken is the error for a PDF that PDFium cannot read, or that stopped it: where it was then is in the lines below.
 func broken(name string, err error) *bus.Error {
+	const help = "open it in a viewer, and where that shows it, print it to a new PDF there; or try: qpdf IN.pdf OUT.pdf"
+	if errors.Is(err, pdferr.ErrFormat) { // it says so by a number
+		return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF at all", name).WithHint(help)
+	}
 	why, _, _ := strings.Cut(err.Error(), "\n")
-	return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF that can be read: %s", name, why)
+	return bus.Errorf(bus.CodeFailed, "%s is broken, or no PDF that can be read: %s", name, why).WithHint(help)
 }
 
 // pageText returns the text of page n, counted from 1; empty where it has none.

@@ -43,6 +43,8 @@ const (
 type Config struct {
 	// Agent is the User-Agent that servers are told. Default: mycoswarm.
 	Agent string
+	// Node is the name of this node, for those whose page it may not fetch. Default: this node.
+	Node string
 	// Policy is the owner's.
 	Policy Policy
 	// Resolver looks names up. Default: the system's.
@@ -269,7 +271,7 @@ func (h *Handler) failure(ctx context.Context, err error) error {
 	}
 	switch {
 	case errors.As(err, &refused):
-		return refused.told(h.cfg.Policy)
+		return refused.told(h.cfg.Node, h.cfg.Policy)
 	case errors.As(err, &own):
 		return own
 	case errors.Is(context.Cause(ctx), errSlow):

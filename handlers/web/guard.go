@@ -58,17 +58,21 @@ type refusal struct {
 func (r *refusal) Error() string { return fmt.Sprintf("connect to %v: %v", r.to, r.err) }
 func (r *refusal) Unwrap() error { return r.err }
 
-// told is the refusal for whoever wanted the page.
-func (r *refusal) told(p Policy) *bus.Error {
+// told is the refusal for whoever wanted the page, who may not know which node was to fetch it.
+func (r *refusal) told(node string, p Policy) *bus.Error {
+	who := "this node"
+	if node != "" {
+		who = "node " + node
+	}
 	if errors.Is(r.err, ssrf.ErrProhibitedPort) {
 		ports := []string{"80", "443"}
 		for _, n := range p.Ports {
 			ports = append(ports, strconv.Itoa(int(n)))
 		}
-		return bus.Errorf(bus.CodeForbidden, "this node fetches pages from the ports %s, and not from %d", strings.Join(ports, ", "), r.to.Port()).
+		return bus.Errorf(bus.CodeForbidden, "%s fetches pages from the ports %s, and not from %d", who, strings.Join(ports, ", "), r.to.Port()).
 			WithHint("mycod --web-port %d on a node of yours, and then: myco fetch --node NODE URL", r.to.Port())
 	}
-	return bus.Errorf(bus.CodeForbidden, "this node fetches public pages only, and %v is not a public address", r.to.Addr()).
+	return bus.Errorf(bus.CodeForbidden, "%s fetches public pages only, and %v is not a public address", who, r.to.Addr()).
 		WithHint("if it is yours: mycod --web-allow %v on a node of yours, and then: myco fetch --node NODE URL", r.to.Addr())
 }
 

@@ -30,9 +30,9 @@ func TestPorts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.page("/", "text/plain", "hello")
-	h := web.New(web.Config{Policy: web.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	h := web.New(web.Config{Node: "tower", Policy: web.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	_, err := fetch(t.Context(), t, h, bus.FetchRequest{URL: s.URL})
-	if codeOf(err) != bus.CodeForbidden || !strings.Contains(err.Error(), "the ports 80, 443") || s.connects.Load() != 0 {
+	if codeOf(err) != bus.CodeForbidden || !strings.Contains(err.Error(), "node tower fetches pages from the ports 80, 443") || s.connects.Load() != 0 {
 		t.Errorf("error %v after %d connects, want the port refused without any", err, s.connects.Load())
 	}
 }

@@ -269,7 +269,7 @@ func (c *client) refused(resp *http.Response) error {
 	switch s := resp.StatusCode; {
 	case tooLong(said, kind):
 		return c.tooLarge(said)
-	case s == http.StatusNotFound:
+	case s == http.StatusNotFound, s == http.StatusBadRequest && lacksModel(data):
 		return bus.Errorf(bus.CodeNotFound, "%s: %s", c, msg)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return bus.Retry(bus.Errorf(bus.CodeBusy, "%s is busy: %s", c, msg))
@@ -316,6 +316,12 @@ func errorText(data []byte) (msg, kind string) {
 		return string(body.Error), detail.Type
 	}
 	return detail.Message, detail.Type
+}
+
+// lacksModel reports whether the body of an error is OpenAI's of a model that is not there, which some send with status 400.
+func lacksModel(data []byte) bool {
+	var body struct{ Error struct{ Code any } }
+	return json.Unmarshal(data, &body) == nil && body.Error.Code == "model_not_found"
 }
 
 // faulty recognises errors of Ollama about the request itself, which it tells with the status of a failure of

@@ -21,6 +21,21 @@ const (
 // Reader reads an answer from an engine's stream.
 type Reader func(ctx context.Context, body io.Reader, emit func(bus.InferenceChunk) error) (bus.InferenceResult, error)
 
+// NewOllama and NewOpenAI are clients of the servers at base, which want no key.
+func NewOllama(base *url.URL) *Ollama { return newOllama(base, nil) }
+
+// NewOpenAI is told of at NewOllama.
+func NewOpenAI(base *url.URL) *OpenAI { return newOpenAI(base, nil) }
+
+// Probe looks at an address, as it may be configured.
+func Probe(ctx context.Context, address string) (Engine, error) {
+	u, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	return probe(ctx, u, nil)
+}
+
 // Readers are those of every kind of engine that is a program of its own.
 func Readers() map[string]Reader {
 	base := &url.URL{Scheme: "http", Host: "engine.test"}

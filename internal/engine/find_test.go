@@ -120,8 +120,13 @@ func TestProbeFailures(t *testing.T) {
 		_, err := engine.Probe(patiently(t), address)
 		wantError(t, err, want.code, want.retry, want.text)
 	}
-	_, err := engine.Probe(t.Context(), silent(t)) // with the limit of its own
-	wantError(t, err, bus.CodeTimeout, false, "deadline exceeded")
+	cfg := quick(nowhere, silent(t))
+	cfg.ProbeTimeout = 100 * time.Millisecond
+	_, problems, err := engine.Find(t.Context(), cfg)
+	if err != nil || len(problems) == 0 {
+		t.Fatalf("problems %v, error %v", problems, err)
+	}
+	wantError(t, problems[0].Err, bus.CodeTimeout, false, "deadline exceeded")
 }
 
 func TestConfigValidate(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// Ollama is a client of one Ollama server. Make it with NewOllama.
+// Ollama is a client of one Ollama server.
 //
 // API: https://github.com/ollama/ollama/blob/main/docs/api.md
 type Ollama struct {
@@ -30,9 +30,7 @@ type traits struct {
 	can     bus.Abilities
 }
 
-// NewOllama returns a client of the Ollama server at base. It connects to nothing.
-func NewOllama(base *url.URL) *Ollama { return newOllama(base, nil) }
-
+// newOllama returns a client of the Ollama server at base. It connects to nothing.
 func newOllama(base *url.URL, key *secret) *Ollama {
 	return &Ollama{c: newClient(KindOllama, base, key), shown: map[string]traits{}}
 }

@@ -54,22 +54,27 @@ func ollamaOptions(req bus.InferenceRequest) map[string]any {
 	for name, v := range req.Options {
 		out[name] = v
 	}
-	if req.Temperature != nil {
-		out["temperature"] = *req.Temperature
-	}
-	if req.Seed != nil {
-		out["seed"] = *req.Seed
-	}
-	if len(req.Stop) > 0 {
-		out["stop"] = req.Stop
-	}
-	if req.MaxTokens > 0 {
-		out["num_predict"] = req.MaxTokens
-	}
+	setSampling(out, req, "num_predict")
 	if req.Threads > 0 {
 		out["num_thread"] = req.Threads
 	}
 	return out
+}
+
+// setSampling sets what req asks for of what all engines call the same, but for the number of tokens, which is most.
+func setSampling(body map[string]any, req bus.InferenceRequest, most string) {
+	if req.Temperature != nil {
+		body["temperature"] = *req.Temperature
+	}
+	if req.Seed != nil {
+		body["seed"] = *req.Seed
+	}
+	if len(req.Stop) > 0 {
+		body["stop"] = req.Stop
+	}
+	if req.MaxTokens > 0 {
+		body[most] = req.MaxTokens
+	}
 }
 
 // setJSON sets those values that there are.

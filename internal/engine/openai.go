@@ -8,15 +8,13 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
-// OpenAI is a client of one server with OpenAI's interface. Make it with NewOpenAI.
+// OpenAI is a client of one server with OpenAI's interface.
 //
 // API: https://platform.openai.com/docs/api-reference/chat
 type OpenAI struct{ c *client }
 
-// NewOpenAI returns a client of the server at base, which does not end in /v1. It
+// newOpenAI returns a client of the server at base, which does not end in /v1. It
 // connects to nothing.
-func NewOpenAI(base *url.URL) *OpenAI { return newOpenAI(base, nil) }
-
 func newOpenAI(base *url.URL, key *secret) *OpenAI {
 	return &OpenAI{newClient(KindOpenAI, base, key)}
 }

@@ -67,18 +67,7 @@ func openAIBody(model string, req bus.InferenceRequest) (path string, body map[s
 		setJSON(body, req.Extra)
 	}
 	maps.Copy(body, map[string]any{"model": model, "stream": true, "stream_options": map[string]bool{"include_usage": true}})
-	if req.Temperature != nil {
-		body["temperature"] = *req.Temperature
-	}
-	if req.Seed != nil {
-		body["seed"] = *req.Seed
-	}
-	if len(req.Stop) > 0 {
-		body["stop"] = req.Stop
-	}
-	if req.MaxTokens > 0 {
-		body["max_tokens"] = req.MaxTokens
-	}
+	setSampling(body, req, "max_tokens")
 	if req.Raw || req.Mode == bus.ModeComplete || req.Suffix != "" {
 		body["prompt"] = req.Prompt
 		if req.Suffix != "" {

@@ -97,7 +97,7 @@ func TestOpenAIReasonLengthAndLongEvent(t *testing.T) {
 
 func TestOpenAIFailures(t *testing.T) {
 	t.Parallel()
-	blameless := []string{"missing model", "loading", "plain page"} // the request
+	blameless := []string{"missing model", "missing model, by its code", "loading", "plain page"} // the request
 	for name, c := range map[string]struct {
 		chat     http.HandlerFunc
 		code     bus.Code
@@ -105,6 +105,10 @@ func TestOpenAIFailures(t *testing.T) {
 		contains string
 	}{
 		"missing model": {status(404, `{"error":{"message":"no such model","type":"invalid_request_error"}}`), bus.CodeNotFound, true, "does not have the model"},
+		"missing model, by its code": {
+			status(400, `{"error":{"message":"Model \"vllm\" not found.","type":"invalid_request_error","param":"model","code":"model_not_found"}}`),
+			bus.CodeNotFound, true, "does not have the model",
+		},
 		"prompt too long": {
 			status(400, `{"error":{"code":400,"message":"the request has 9000 tokens","type":"exceed_context_size_error","n_ctx":256}}`),
 			bus.CodeTooLarge, false, "9000 tokens",

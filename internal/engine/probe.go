@@ -17,12 +17,11 @@ import (
 )
 
 const (
-	// ProbeTimeout is how long Probe, and each look of a Watcher, waits for an engine.
-	// Twice this and Interval are under 5 s, the time in which a Watcher notices
-	// whatever happens.
-	ProbeTimeout = 1500 * time.Millisecond
-	// Interval is how long a Watcher waits between two looks at an engine.
-	Interval = 1500 * time.Millisecond
+	// probeTimeout is how long Find, and each look of a Watcher, waits for an engine. Twice this and
+	// interval are under 5 s, the time in which a Watcher notices whatever happens.
+	probeTimeout = 1500 * time.Millisecond
+	// interval is how long a Watcher waits between two looks at an engine.
+	interval = 1500 * time.Millisecond
 
 	ollamaPort = "11434"
 )
@@ -41,9 +40,9 @@ type Config struct {
 	// Env reads the environment: OLLAMA_HOST says where Ollama is, as for Ollama's own
 	// client, and OLLAMA_NUM_PARALLEL how many questions one on this machine answers at one time. Default os.Getenv.
 	Env func(string) string
-	// Interval is how long a Watcher waits between two looks. Default Interval.
+	// Interval is how long a Watcher waits between two looks. Default 1.5 s.
 	Interval time.Duration
-	// ProbeTimeout bounds each look. Default ProbeTimeout.
+	// ProbeTimeout bounds each look. Default 1.5 s.
 	ProbeTimeout time.Duration
 }
 
@@ -63,10 +62,10 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.Interval <= 0 {
-		c.Interval = Interval
+		c.Interval = interval
 	}
 	if c.ProbeTimeout <= 0 {
-		c.ProbeTimeout = ProbeTimeout
+		c.ProbeTimeout = probeTimeout
 	}
 	return c
 }
@@ -175,24 +174,9 @@ func withoutUser(raw string) string {
 	return scheme + rest[strings.LastIndexByte(rest, '@')+1:]
 }
 
-// Probe tells what kind of engine answers at an address, within ProbeTimeout unless
-// ctx has a deadline of its own. It returns an Error: CodeInvalid for an address that is none, CodeUnavailable when
+// probe tells what kind of engine answers at u: it asks for what Ollama alone has, its version, and for
+// its list of models; where these are missing, for OpenAI's list. It returns an Error: CodeUnavailable when
 // nothing answers or nothing that runs models, CodeTimeout when it takes too long.
-func Probe(ctx context.Context, address string) (Engine, error) {
-	u, err := parseAddress(address)
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, ProbeTimeout)
-		defer cancel()
-	}
-	return probe(ctx, u, nil)
-}
-
-// probe asks for what Ollama alone has, its version, and for its list of models;
-// where these are missing, for OpenAI's list.
 func probe(ctx context.Context, u *url.URL, key *secret) (Engine, error) {
 	kind, err := kindOf(ctx, newClient("engine", u, key))
 	switch {

@@ -113,6 +113,8 @@ type Watcher struct {
 	changed chan struct{}
 
 	refusals map[asked]refusal
+	had      [][]bus.ModelInfo // by target: of the last look that found an engine
+	removed  []removal         // the latest last
 }
 
 // NewWatcher makes a Watcher; nothing is asked before Run. It returns an Error with
@@ -129,6 +131,7 @@ func NewWatcher(cfg Config, log *slog.Logger) (*Watcher, error) {
 	w := &Watcher{
 		cfg: cfg, log: log, changed: make(chan struct{}), refusals: map[asked]refusal{},
 		seen: make([]bool, len(urls)), members: make([]*member, len(urls)), kinds: make([]string, len(urls)),
+		had: make([][]bus.ModelInfo, len(urls)),
 	}
 	for _, u := range urls {
 		key := &secret{file: keyFile(cfg.Keys), of: addressOf(u)}
@@ -225,6 +228,7 @@ func (w *Watcher) record(i int, t *target) {
 	w.forget(t.url.Redacted(), now)
 	if now != nil {
 		w.kinds[i] = now.engine.Kind()
+		w.missed(i, time.Now())
 	}
 	w.tell(t, before, now)
 	if slices.Contains(w.seen, false) || (same && w.set != nil) {

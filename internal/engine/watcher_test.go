@@ -100,18 +100,23 @@ func TestWatcherTellsNamedAddresses(t *testing.T) {
 	wantAddresses(t, w, engine.Address{URL: "http://127.0.0.1:9"})
 }
 
+// loadedOnce tells that the model is loaded once it is.
+func loadedOnce(loaded *atomic.Bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if loaded.Load() {
+			text(ollamaPS)(w, r)
+			return
+		}
+		text(ollamaNone)(w, r)
+	}
+}
+
 func TestWatcherNoticesModels(t *testing.T) {
 	t.Parallel()
 	var loaded atomic.Bool
 	s := serve(t, map[string]http.HandlerFunc{
 		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
-		"GET /api/ps": func(w http.ResponseWriter, r *http.Request) {
-			if loaded.Load() {
-				text(ollamaPS)(w, r)
-				return
-			}
-			text(ollamaNone)(w, r)
-		},
+		"GET /api/ps": loadedOnce(&loaded),
 	})
 	w := watch(t, quick(withOllama(s.URL)))
 	await(t, w, "installed", func(s *engine.Set) bool {
@@ -232,13 +237,7 @@ func TestWatcherLooksAtOnceAfterLoading(t *testing.T) {
 	var loaded atomic.Bool
 	s := serve(t, map[string]http.HandlerFunc{
 		"GET /api/version": text(ollamaVersion), "GET /api/tags": text(ollamaTags), "POST /api/show": ollamaShow,
-		"GET /api/ps": func(w http.ResponseWriter, r *http.Request) {
-			if loaded.Load() {
-				text(ollamaPS)(w, r)
-				return
-			}
-			text(ollamaNone)(w, r)
-		},
+		"GET /api/ps": loadedOnce(&loaded),
 		"POST /api/generate": func(w http.ResponseWriter, _ *http.Request) {
 			loaded.Store(!loaded.Load())
 			fmt.Fprintln(w, `{"model":"tinylm:latest","response":"","done":true,"done_reason":"load"}`)
