@@ -38,8 +38,8 @@ type runFlags struct {
 	FabricListen string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For other nodes. Default: 0.0.0.0:7422, or the next free port."`
 	JoinListen   string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For nodes that join. Default: 0.0.0.0:7423, or the next free port."`
 	HTTPListen   string         `name:"http-listen" placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTP. Default: 127.0.0.1:7890, or the next free port."`
-	HTTPKey      bool           `name:"http-key" group:"Addresses:" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /ui/ and /metrics."`
-	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" group:"Addresses:" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, as https://chat.example.org or app://obsidian.md. Repeatable."`
+	HTTPKey      bool           `name:"http-key" group:"Addresses:" help:"Want a key of programs of this machine too: for the interfaces of Ollama, OpenAI and Anthropic, for /mcp, /ui/ and /metrics."`
+	HTTPOrigin   []string       `name:"http-origin" sep:"none" placeholder:"ORIGIN" group:"Addresses:" help:"A web site or app whose pages may use the interfaces of Ollama, OpenAI and Anthropic here, and /mcp, as https://chat.example.org or app://obsidian.md. Repeatable."`
 	HTTPHost     []string       `name:"http-host" sep:"none" placeholder:"NAME" group:"Addresses:" help:"A name by which programs may call this node over HTTP, beside its own. Repeatable."`
 	OllamaListen string         `placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTP too: 127.0.0.1:11434 for programs that look for Ollama there. Default: none."`
 	HTTPSListen  string         `name:"https-listen" placeholder:"HOST:PORT" group:"Addresses:" help:"For HTTPS, with the certificate of --tls-cert, as 0.0.0.0:7443. Default: none."`

@@ -62,6 +62,9 @@ func (c *cli) BeforeResolve(life context.Context, ctx *kong.Context) error {
 	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		return nil
 	}
+	if whole, e := filepath.Abs(path); e == nil && errors.Is(err, fs.ErrNotExist) { // it tells where the file was looked for
+		err = &fs.PathError{Op: "open", Path: whole, Err: fs.ErrNotExist}
+	}
 	if err != nil {
 		return fmt.Errorf("read the settings: %w", err)
 	}
@@ -79,6 +82,9 @@ func (c *cli) BeforeResolve(life context.Context, ctx *kong.Context) error {
 func unparsed(err error) string {
 	if errors.Is(err, fs.ErrPermission) {
 		return "let the user as which mycod runs read that file, as chmod a+r does, or name another: mycod --config FILE"
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "make that file, or leave --config and " + envConfig + " out: mycod runs without settings, too"
 	}
 	return "mycod --help"
 }

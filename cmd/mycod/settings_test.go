@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -45,8 +46,12 @@ func TestSettingsRefused(t *testing.T) {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want 2, and %q of %s", text, code, out, errs, says, file)
 		}
 	}
-	code, _, errs := mycod(t, "--config", filepath.Join(t.TempDir(), "none.toml"))
-	if code != 2 || !strings.Contains(errs, "read the settings: open ") || !strings.Contains(errs, "none.toml: ") {
+	whole, err := filepath.Abs("none.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := mycod(t, "--config", "none.toml")
+	if code != 2 || !strings.Contains(errs, "read the settings: open "+whole+": ") || !strings.Contains(errs, "try: make that file, or leave --config") {
 		t.Errorf("a file that is not there: exit code %d, %s", code, errs)
 	}
 }
@@ -111,7 +116,8 @@ func TestSettingsOfAnother(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]string{
 		&fs.PathError{Op: "open", Path: "config.toml", Err: fs.ErrPermission}: "chmod a+r",
-		&fs.PathError{Op: "open", Path: "config.toml", Err: fs.ErrNotExist}:   "mycod --help",
+		&fs.PathError{Op: "open", Path: "config.toml", Err: fs.ErrNotExist}:   "make that file, or leave --config",
+		errors.New("slots: want a whole number"):                              "mycod --help",
 	} {
 		if hint := unparsed(fmt.Errorf("read the settings: %w", err)); !strings.Contains(hint, want) {
 			t.Errorf("%v: %q, want %q", err, hint, want)

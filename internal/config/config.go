@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -145,23 +146,41 @@ func Default() Config {
 // WithDefaults returns c with Default in place of what is zero.
 func (c Config) WithDefaults() Config {
 	d := Default()
-	if c.DataDir == "" {
-		c.DataDir = d.DataDir
-	}
-	if c.Version == "" {
-		c.Version = d.Version
-	}
-	if c.Slots == 0 {
-		c.Slots = d.Slots
-	}
-	if c.DrainLimit == 0 {
-		c.DrainLimit = d.DrainLimit
-	}
+	c.DataDir, c.Version = cmp.Or(c.DataDir, d.DataDir), cmp.Or(c.Version, d.Version)
+	c.Slots, c.DrainLimit = cmp.Or(c.Slots, d.Slots), cmp.Or(c.DrainLimit, d.DrainLimit)
 	return c
 }
 
 // Validate reports the first thing wrong, as an Error with CodeInvalid whose hint names the flag.
 func (c Config) Validate() error {
+	if err := c.checkAddrs(); err != nil {
+		return err
+	}
+	switch {
+	case (c.HTTPSListen == "") != (c.TLSCert == "") || c.TLSKey != "" && c.TLSCert == "":
+		return bus.Errorf(bus.CodeInvalid, "--https-listen and --tls-cert go together, and --tls-key with them").
+			WithHint("mycod --https-listen 0.0.0.0:7443 --tls-cert box.crt --tls-key box.key")
+	case c.Hold > maxHold:
+		return bus.Errorf(bus.CodeInvalid, "--hold %v: want at most %v", c.Hold, maxHold).WithHint("mycod --hold 500ms")
+	case c.Slots < 0 || c.Slots > 1024:
+		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
+	case c.ReattachGrace < 0 || c.ReattachGrace > maxReattachGrace:
+		return bus.Errorf(bus.CodeInvalid, "--reattach-grace %v: want more than 0, at most %v", c.ReattachGrace, maxReattachGrace).WithHint("mycod --reattach-grace 30s")
+	case len(c.Version) > 32:
+		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
+	case c.FirstTokenLimit < 0 || c.TokenLimit < 0:
+		return bus.Errorf(bus.CodeInvalid, "--first-token-limit %v, --token-limit %v: want more than 0", c.FirstTokenLimit, c.TokenLimit).WithHint("mycod --first-token-limit 2m --token-limit 30s")
+	case c.GroupAccess && runtime.GOOS == "windows":
+		return bus.Errorf(bus.CodeInvalid, "--group-access is not for Windows, where the data directory has a list of those who may read it").
+			WithHint("leave it out, and have that list name others: icacls DIR /grant \"NAME:(OI)(CI)R\"")
+	case c.DrainLimit < 0:
+		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
+	}
+	return nil
+}
+
+// checkAddrs is Validate for what others are reached by, or reach this daemon by.
+func (c Config) checkAddrs() error {
 	for _, l := range []struct{ flag, addr string }{
 		{"--bus-listen", c.BusListen},
 		{"--fabric-listen", c.FabricListen},
@@ -202,26 +221,6 @@ func (c Config) Validate() error {
 		if u, err := url.Parse(e); err != nil || u.Host == "" { // what was given may hold a password
 			return bus.Errorf(bus.CodeInvalid, "--engine is not a URL").WithHint("mycod --engine http://127.0.0.1:11434")
 		}
-	}
-	switch {
-	case (c.HTTPSListen == "") != (c.TLSCert == "") || c.TLSKey != "" && c.TLSCert == "":
-		return bus.Errorf(bus.CodeInvalid, "--https-listen and --tls-cert go together, and --tls-key with them").
-			WithHint("mycod --https-listen 0.0.0.0:7443 --tls-cert box.crt --tls-key box.key")
-	case c.Hold > maxHold:
-		return bus.Errorf(bus.CodeInvalid, "--hold %v: want at most %v", c.Hold, maxHold).WithHint("mycod --hold 500ms")
-	case c.Slots < 0 || c.Slots > 1024:
-		return bus.Errorf(bus.CodeInvalid, "--slots %d: want 1 to 1024", c.Slots).WithHint("mycod --slots 2")
-	case c.ReattachGrace < 0 || c.ReattachGrace > maxReattachGrace:
-		return bus.Errorf(bus.CodeInvalid, "--reattach-grace %v: want more than 0, at most %v", c.ReattachGrace, maxReattachGrace).WithHint("mycod --reattach-grace 30s")
-	case len(c.Version) > 32:
-		return bus.Errorf(bus.CodeInvalid, "the version has %d characters, want at most 32", len(c.Version))
-	case c.FirstTokenLimit < 0 || c.TokenLimit < 0:
-		return bus.Errorf(bus.CodeInvalid, "--first-token-limit %v, --token-limit %v: want more than 0", c.FirstTokenLimit, c.TokenLimit).WithHint("mycod --first-token-limit 2m --token-limit 30s")
-	case c.GroupAccess && runtime.GOOS == "windows":
-		return bus.Errorf(bus.CodeInvalid, "--group-access is not for Windows, where the data directory has a list of those who may read it").
-			WithHint("leave it out, and have that list name others: icacls DIR /grant \"NAME:(OI)(CI)R\"")
-	case c.DrainLimit < 0:
-		return bus.Errorf(bus.CodeInvalid, "the drain limit %v is negative", c.DrainLimit)
 	}
 	return nil
 }

@@ -110,17 +110,17 @@ func TestOpenKeyOfTheCertificateIsTold(t *testing.T) {
 	c, log := logged(t, time.Hour)
 	for _, step := range []struct {
 		mode os.FileMode
-		open bool
-		told int
-	}{{0o600, false, 0}, {0o640, false, 0}, {0o644, true, 1}, {0o644, true, 1}, {0o600, false, 1}, {0o604, true, 2}} {
+		open string
+		told int // in all, in these words
+	}{{0o600, "", 0}, {0o640, "", 0}, {0o601, "", 0}, {0o644, "read", 1}, {0o645, "read", 1}, {0o600, "", 0}, {0o604, "read", 2}, {0o602, "change", 1}, {0o666, "read and change", 1}} {
 		err := errors.Join(os.Chmod(c.files[1], step.mode), c.read())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if runtime.GOOS == "windows" { // which has no such modes
-			step.open, step.told = false, 0
+			step.open, step.told = "", 0
 		}
-		if n, d := strings.Count(log.String(), "every user of this machine can read"), c.diagnose(time.Now()); n != step.told || (d.OpenKey == c.files[1]) != step.open {
+		if n, d := strings.Count(log.String(), "every user of this machine can "+step.open+" the key"), c.diagnose(time.Now()); n != step.told || d.OpenKeyFor != step.open || (d.OpenKey == c.files[1]) != (step.open != "") {
 			t.Errorf("with mode %o it is told %d times, want %d, and myco doctor %+v", step.mode, n, step.told, d)
 		}
 	}

@@ -50,6 +50,7 @@ type Daemon struct {
 	// outIsKept is Options.OutIsKept.
 	outIsKept bool
 
+	began time.Time     // what is done now and then is done at whole multiples since then
 	ready chan struct{} // closed once the daemon answers its users
 	info  bus.DaemonInfo
 
@@ -65,6 +66,7 @@ type Daemon struct {
 	web      web.Policy  // what pages are fetched from beside what is public
 	search   *web.Search // nil where the owner has named no search engine
 	trust    *trust
+	goodbyes *goodbyes
 	programs *programs
 	plugins  plugins
 	parcels  *parcels
@@ -129,7 +131,7 @@ func New(cfg config.Config, o Options) (*Daemon, error) {
 		return nil, bus.Errorf(bus.CodeForbidden, "find the data directory %s: %w", cfg.DataDir, err).WithHint("mycod --data-dir DIR")
 	}
 	cfg.DataDir = dir
-	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
+	d := &Daemon{cfg: cfg, log: o.Logger, out: o.Out, outIsKept: o.OutIsKept, began: time.Now(), ready: make(chan struct{}), moved: make(chan struct{}), putOut: make(chan struct{}, 1)}
 	d.owner.policy, d.web, d.search = policy, fetches, search
 	d.programs, d.parcels, d.table = newPrograms(d), newParcels(), newTable(d)
 	d.metrics = metrics.New(d.figures)
@@ -165,6 +167,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
+	d.finish(context.WithoutCancel(ctx)) // while all that answers still does
 	return nil
 }
 

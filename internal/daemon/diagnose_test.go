@@ -2,6 +2,8 @@ package daemon_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -63,4 +65,36 @@ func TestDiagnose(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// Who was switched off in good order is known as that also after this node's own restart, until it is heard again.
+func TestGoodbyesOutliveARestart(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", joining(a))
+	settle(t, a, b)
+	left := func(when string, want bool) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("b left is %t, %s", want, when), func() string {
+			if p := diagnose(t, a).Peers[0]; p.Left != want || p.Routed == want {
+				return fmt.Sprintf("%+v", p)
+			}
+			return ""
+		})
+	}
+	check(t, b.stop())
+	left("once it has stopped", true)
+	check(t, a.stop())
+	a.run()
+	left("after a restart", true)
+	check(t, a.stop())
+	a.run()
+	left("after another one", true)
+	b.cfg.Peers = []string{a.Info().FabricAddr} // it has another port
+	b.run()
+	left("once it is back", false)
+	check(t, a.stop())
+	if said, err := os.ReadFile(filepath.Join(a.cfg.DataDir, "left.json")); err != nil || string(said) != "[]\n" {
+		t.Errorf("the file holds %q, %v", said, err)
+	}
 }

@@ -74,7 +74,7 @@ func loadNkey(path string) (string, error) {
 
 // loadSecret reads a file of mode 0600, or makes it.
 func loadSecret(path string, create func() (string, error)) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := atomicfile.Read(path)
 	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
 		return strings.TrimSpace(string(b)), nil
 	}
@@ -98,8 +98,11 @@ func writeFile(path string, data []byte) error {
 
 func fileError(path string, err error) error {
 	e := bus.Errorf(bus.CodeForbidden, "cannot use %s: %w", path, err)
-	if atomicfile.NoRoom(err) {
+	switch {
+	case atomicfile.NoRoom(err):
 		return e.WithHint("make room on that disk, or move the directory to another one: mycod --data-dir DIR")
+	case errors.Is(err, atomicfile.ErrNoFile):
+		return e.WithHint("move it away: mycod makes a new one")
 	}
 	return e.WithHint("give the directory to the user that runs mycod, or use another: mycod --data-dir DIR")
 }
@@ -114,7 +117,7 @@ func (d *Daemon) forgetLast() error {
 	if err := d.putAside(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError(filepath.Join(d.cfg.DataDir, bus.DaemonFile), err)
 	}
-	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.ObserverCred, bus.HTTPKeyFile, keysFile, peersFile, phraseFile, engine.SpeedsFile} {
+	for _, name := range []string{bus.DaemonFile, bus.UserCreds, bus.ObserverCred, bus.HTTPKeyFile, keysFile, peersFile, goodbyesFile, phraseFile, engine.SpeedsFile} {
 		path := filepath.Join(d.cfg.DataDir, name)
 		if err := atomicfile.Clean(path); err != nil {
 			return fileError(path, err)
@@ -218,7 +221,7 @@ func (d *Daemon) writeContext(up *lifeline) error {
 		return err
 	}
 	selected := filepath.Join(d.cfg.ContextDir, "context.txt")
-	if b, err := os.ReadFile(selected); err == nil && len(strings.TrimSpace(string(b))) > 0 {
+	if b, err := atomicfile.Read(selected); err == nil && len(strings.TrimSpace(string(b))) > 0 {
 		return nil
 	}
 	return writeFile(selected, []byte(name))
@@ -230,7 +233,7 @@ func (d *Daemon) contextOf(path string) string {
 	var of struct {
 		Nkey string `json:"nkey"`
 	}
-	b, err := os.ReadFile(path)
+	b, err := atomicfile.Read(path)
 	if err != nil || json.Unmarshal(b, &of) != nil || of.Nkey == "" {
 		return ""
 	}

@@ -3,11 +3,11 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 // hello tells a person what is running, what a firewall must let through, and how to go on.
@@ -97,7 +97,7 @@ func (d *Daemon) myco() string {
 const phraseFile = "phrase.shown"
 
 func (d *Daemon) phraseShown() bool {
-	b, err := os.ReadFile(filepath.Join(d.cfg.DataDir, phraseFile))
+	b, err := atomicfile.Read(filepath.Join(d.cfg.DataDir, phraseFile))
 	return err == nil && strings.TrimSpace(string(b)) == string(d.id.Swarm().ID)
 }
 

@@ -203,3 +203,22 @@ func TestListeningForOthersIsToldOf(t *testing.T) {
 		}
 	}
 }
+
+// Who reads the log knows machines by their names, and not by their ids.
+func TestRoutesAreToldByName(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	d := &Daemon{log: slog.New(slog.NewTextHandler(&log, nil))}
+	var err error
+	if d.id, err = identity.Open(t.TempDir(), identity.Options{Name: "tower", Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	tr, there := &trust{d: d}, map[bus.NodeID]struct{}{d.id.NodeID(): {}}
+	tr.tellRoutes(nil, there)
+	tr.tellRoutes(there, nil)
+	for _, want := range []string{"up", "gone"} {
+		if want := "msg=\"route is " + want + "\" node=" + string(d.id.NodeID()) + " name=tower\n"; !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not tell %q:\n%s", want, log.String())
+		}
+	}
+}

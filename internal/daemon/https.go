@@ -93,7 +93,7 @@ type certificate struct {
 
 	mu      sync.Mutex
 	failed  string // why the files cannot be read again; empty where they can
-	openKey bool   // every user of the machine may read the key
+	openKey string // what every user of the machine can do with the key's file: read, change; empty for nothing
 }
 
 // get implements the GetCertificate of a tls.Config.
@@ -162,7 +162,7 @@ func (c *certificate) read() error {
 			return err
 		}
 		if i == 1 {
-			c.opens(info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows")
+			c.opens(openFor(info.Mode()))
 		}
 	}
 	if bytes.Equal(said[0], c.said[0]) && bytes.Equal(said[1], c.said[1]) {
@@ -179,14 +179,28 @@ func (c *certificate) read() error {
 	return nil
 }
 
-// opens notes whether every user of the machine may read the key, and logs it where it is new.
-func (c *certificate) opens(open bool) {
+// openFor is what every user of the machine can do with a file of that mode. To run it is nothing.
+func openFor(mode os.FileMode) string {
+	switch others := mode.Perm() & 0o006; {
+	case runtime.GOOS == "windows": // which has no such modes
+	case others == 0o006:
+		return "read and change"
+	case others == 0o004:
+		return "read"
+	case others == 0o002:
+		return "change"
+	}
+	return ""
+}
+
+// opens notes what every user of the machine can do with the key's file, and logs it where it is new.
+func (c *certificate) opens(open string) {
 	c.mu.Lock()
 	before := c.openKey
 	c.openKey = open
 	c.mu.Unlock()
-	if open && !before {
-		c.log.Warn("every user of this machine can read the key of HTTPS's certificate, and so who has it can pass for this node", "flag", tlsKeyFlag, "file", c.files[1],
+	if open != "" && open != before {
+		c.log.Warn("every user of this machine can "+open+" the key of HTTPS's certificate, with which one can pass for this node", "flag", tlsKeyFlag, "file", c.files[1],
 			"safer", "chmod o= "+bus.ShellWord(c.files[1]))
 	}
 }
@@ -235,8 +249,8 @@ func (c *certificate) diagnose(now time.Time) *bus.HTTPSDiagnosis {
 	out := &bus.HTTPSDiagnosis{Names: c.names(), From: leaf.NotBefore.UTC(), Until: leaf.NotAfter.UTC(), State: standing(leaf, now)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if out.Error = c.failed; c.openKey {
-		out.OpenKey = c.files[1]
+	if out.Error = c.failed; c.openKey != "" {
+		out.OpenKey, out.OpenKeyFor = c.files[1], c.openKey
 	}
 	return out
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 const (
@@ -54,7 +54,7 @@ type storedKey struct {
 // loadKeys reads the keys of a data directory.
 func loadKeys(dir string) (*keyring, error) {
 	k := &keyring{path: filepath.Join(dir, keysFile)}
-	b, err := os.ReadFile(k.path)
+	b, err := atomicfile.Read(k.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}

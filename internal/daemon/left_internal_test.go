@@ -76,4 +76,11 @@ func TestCopiesThatAreLeftKeepANodeFromJoining(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	// A store that has ended keeps what it has.
+	if err := d.dropCustody(t.Context()); err == nil {
+		t.Error("copies were deleted from a store that does not run")
+	}
+	if _, err := d.joinSwarm(t.Context(), bus.JoinRequest{Token: "myco1"}); bus.AsError(err).Code != bus.CodeConflict {
+		t.Errorf("once its store has ended: %v", err)
+	}
 }

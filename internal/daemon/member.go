@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,9 +25,10 @@ import (
 
 // member is this node's part in one swarm. Leaving a swarm ends it and begins the next.
 type member struct {
-	node *sched.Node
-	jet  *jet.Jet
-	end  func()
+	node   *sched.Node
+	jet    *jet.Jet
+	finish sync.Once
+	end    func()
 }
 
 var errNoMember = bus.Errorf(bus.CodeUnavailable, "the daemon is starting, stopping or leaving its swarm").WithHint("try again in a moment")
@@ -122,8 +124,8 @@ func (d *Daemon) schedConfig(tokensPerSecond func() float64, fail context.Cancel
 	}
 	return sched.Config{
 		ID: d.id.NodeID(), Rank: d.cfg.Rank, DefaultModel: d.cfg.DefaultModel, Log: d.log,
-		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved,
-		Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
+		Hold: d.cfg.Hold, Reserved: d.cfg.Reserved, Began: d.began,
+		Left: d.goodbyes.get(), Alone: func() bool { return len(d.id.Members()) == 1 }, PutOut: d.wasPutOut,
 		Info: info, Load: d.load, Slept: node.Slept, Room: d.room.check, Take: d.room.take, Twin: func(by bus.Instance) { d.giveUp(by, fail) },
 		News: d.table.news, RouteClosed: d.fabric.RouteClosed(), Meter: d.metrics,
 	}
@@ -152,7 +154,7 @@ func (d *Daemon) readers(ctx context.Context, up *lifeline) (serves []bus.Handle
 		document = reader.Read
 	}
 	if !d.cfg.NoWeb {
-		serves = append(serves, web.New(web.Config{Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
+		serves = append(serves, web.New(web.Config{Node: d.id.Name(), Agent: webAgent(d.cfg.Version), Policy: d.web, Reader: d.reader("page"), Document: document}))
 	}
 	if d.search != nil {
 		serves = append(serves, d.search)
@@ -202,22 +204,38 @@ func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up 
 	return j, nil
 }
 
-// endMember leaves the swarm's work in good order, for at most the drain limit.
-func (d *Daemon) endMember(ctx context.Context) {
+// finish brings the work in the swarm to its end, for at most the drain limit. The member that has done so is returned; nil where
+// there is none.
+func (d *Daemon) finish(ctx context.Context) *member {
 	d.mu.Lock()
 	m := d.member
 	d.mu.Unlock()
 	if m == nil {
+		return nil
+	}
+	m.finish.Do(func() {
+		d.trust.learnFromBeats() // for the next start
+		limit := d.cfg.DrainLimit
+		if d.isCopy.Load() {
+			limit = 0 // what runs here runs in another's name
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		m.node.Finish(ctx)
+	})
+	return m
+}
+
+// endMember ends the part in the swarm in good order.
+func (d *Daemon) endMember(ctx context.Context) {
+	m := d.finish(ctx)
+	if m == nil {
 		return
 	}
-	d.trust.learnFromBeats() // for the next start
-	limit := d.cfg.DrainLimit
-	if d.isCopy.Load() {
-		limit = 0 // what runs here runs in another's name
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, cancel := context.WithCancel(ctx)
+	cancel() // it has had its time
 	m.node.Leave(ctx)
+	d.keepGoodbyes() // what nobody has looked at since
 	d.setMember(nil)
 	m.end()
 }
@@ -232,6 +250,7 @@ func (d *Daemon) describe() bus.NodeInfo {
 	if d.engines.PullsHere() {
 		info.ModelRoom = p.Room(engine.OllamaModels())
 	}
+	info.Removed = d.engines.Removed(time.Now())
 	if !d.cfg.NoWeb {
 		info.WebPorts = d.web.Ports
 	}
@@ -364,7 +383,7 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 	}
 	d.endMember(ctx)
 	d.trust.publish(farewell)
-	_, err = d.id.Leave()
+	err = d.id.Leave()
 	if err == nil {
 		d.swarmChanged()
 		err = d.dropCustody(ctx)
@@ -391,11 +410,10 @@ func (d *Daemon) leaveSwarm(ctx context.Context, fail context.CancelCauseFunc) (
 
 // dropCustody deletes the copies of others' tasks from the own store, and notes whether some are left.
 func (d *Daemon) dropCustody(ctx context.Context) error {
-	js := d.store.JetStream()
-	if js == nil {
-		return errNoMember
+	d.holds = errNoMember // of a store that does not run nothing is deleted
+	if js := d.store.JetStream(); js != nil {
+		d.holds = jet.DropCustody(ctx, js, d.schedDir())
 	}
-	d.holds = jet.DropCustody(ctx, js, d.schedDir())
 	return d.holds
 }
 

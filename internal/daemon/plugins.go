@@ -13,6 +13,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/handlers/plugin"
+	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 )
 
 const (
@@ -84,21 +85,11 @@ func (d *Daemon) startPlugins(ctx context.Context, up *lifeline) error {
 		d.plugins.change(ctx, f)
 	}
 	up.later(d.plugins.close)
-	up.run(ctx, "look for plugins", d.plugins.run)
+	up.run(ctx, "look for plugins", func(ctx context.Context) error {
+		rhythm.Each(ctx, d.began, pluginsEvery, func(now time.Time) { d.plugins.look(ctx, now) })
+		return nil
+	})
 	return nil
-}
-
-func (p *plugins) run(ctx context.Context) error {
-	t := time.NewTicker(pluginsEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			p.look(ctx, time.Now())
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // look reads the folder, and takes what has been as it is for pluginsSettle: plugins that came, changed or went. What

@@ -9,6 +9,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/handlers/web"
 	"github.com/mycoswarm/mycoswarm/internal/config"
 	"github.com/mycoswarm/mycoswarm/internal/engine"
+	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 	"github.com/mycoswarm/mycoswarm/node"
 )
 
@@ -103,22 +104,16 @@ func (d *Daemon) startOwner(ctx context.Context, up *lifeline) error {
 	now := time.Now()
 	d.weigh(&w, power, now)
 	up.run(ctx, "watch the owner's use", func(ctx context.Context) error {
-		t := time.NewTicker(ownerEvery)
-		defer t.Stop()
 		looked := now
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case now := <-t.C:
-				if now.Sub(looked) >= powerEvery {
-					pctx, cancel := context.WithTimeout(ctx, powerEvery)
-					power, looked = node.PowerNow(pctx), now
-					cancel()
-				}
-				d.weigh(&w, power, now)
+		rhythm.Each(ctx, d.began, ownerEvery, func(now time.Time) {
+			if now.Sub(looked) >= powerEvery {
+				pctx, cancel := context.WithTimeout(ctx, powerEvery)
+				power, looked = node.PowerNow(pctx), now
+				cancel()
 			}
-		}
+			d.weigh(&w, power, now)
+		})
+		return nil
 	})
 	return nil
 }

@@ -37,12 +37,10 @@ func TestCopiesGoAtTheNextStart(t *testing.T) {
 	}
 	for what, change := range map[string]func(t *testing.T, a, b *node){
 		"after it has left": func(t *testing.T, _, b *node) {
-			_, err := ofNode(b).Leave()
-			check(t, err)
+			check(t, ofNode(b).Leave())
 		},
 		"after it has left, and in another swarm": func(t *testing.T, _, b *node) {
-			_, err := ofNode(b).Leave()
-			check(t, err)
+			check(t, ofNode(b).Leave())
 			joining(start(t, "c"))(&b.cfg)
 		},
 		"after it was put out": func(t *testing.T, a, b *node) {

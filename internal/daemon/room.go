@@ -7,6 +7,7 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
+	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 	"github.com/mycoswarm/mycoswarm/node"
 )
 
@@ -38,16 +39,8 @@ func (d *Daemon) startRoom(ctx context.Context, up *lifeline) error {
 	d.room = &room{dir: d.cfg.DataDir, name: d.id.Name(), usage: node.DiskUsage}
 	d.lookForRoom()
 	up.run(ctx, "watch the disk", func(ctx context.Context) error {
-		tick := time.NewTicker(roomEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				d.lookForRoom()
-			}
-		}
+		rhythm.Each(ctx, d.began, roomEvery, func(time.Time) { d.lookForRoom() })
+		return nil
 	})
 	return nil
 }

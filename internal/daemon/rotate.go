@@ -3,11 +3,11 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 )
 
@@ -85,7 +85,7 @@ type secretFile struct{ path, secret string }
 func replaceFiles(write func(path string, data []byte) error, files []secretFile) error {
 	var old []secretFile
 	for _, f := range files {
-		was, err := os.ReadFile(f.path)
+		was, err := atomicfile.Read(f.path)
 		if err != nil {
 			err = fileError(f.path, err)
 		} else {

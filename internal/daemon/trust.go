@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,8 +18,10 @@ import (
 
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/bus/fabric"
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 	"github.com/mycoswarm/mycoswarm/internal/identity"
 	"github.com/mycoswarm/mycoswarm/internal/protect"
+	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 )
 
 const (
@@ -84,6 +85,7 @@ func (d *Daemon) startTrust(ctx context.Context, up *lifeline) error {
 	if err := t.load(); err != nil {
 		d.log.Warn("read the addresses of members; mDNS or --peer finds them", "err", err)
 	}
+	d.startGoodbyes()
 	if _, err := nc.Subscribe(bus.SubjectRoster, func(m *nats.Msg) { t.hear(m.Data) }); err != nil {
 		return fmt.Errorf("listen for the roster: %w", err)
 	}
@@ -131,6 +133,7 @@ func (t *trust) run(ctx context.Context) error {
 			due, again = append(due, now), now.Add(rosterEvery)
 		}
 		t.learnFromBeats()
+		t.d.keepGoodbyes()
 		if err := t.apply(); err != nil {
 			t.d.log.Warn("change the routes", "err", err)
 		}
@@ -141,7 +144,7 @@ func (t *trust) run(ctx context.Context) error {
 		if now.Before(busyTill) {
 			tick.Reset(trustEvery)
 		} else {
-			tick.Reset(restEvery)
+			tick.Reset(rhythm.Until(restEvery, time.Since(t.d.began)))
 		}
 	}
 }
@@ -150,13 +153,13 @@ func (t *trust) run(ctx context.Context) error {
 func (t *trust) tellRoutes(before, now map[bus.NodeID]struct{}) (up, gone bool) {
 	for id := range now {
 		if _, known := before[id]; !known {
-			t.d.log.Info("route is up", "node", id)
+			t.d.log.Info("route is up", "node", id, "name", t.d.nameOf(id))
 			up = true
 		}
 	}
 	for id := range before {
 		if _, there := now[id]; !there {
-			t.d.log.Info("route is gone", "node", id)
+			t.d.log.Info("route is gone", "node", id, "name", t.d.nameOf(id))
 			gone = true
 		}
 	}
@@ -350,7 +353,7 @@ func (t *trust) forget() {
 }
 
 func (t *trust) load() error {
-	b, err := os.ReadFile(t.path)
+	b, err := atomicfile.Read(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

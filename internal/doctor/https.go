@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -30,8 +31,12 @@ func https(d bus.Diagnosis) (out []Check) {
 		out = append(out, Check{"https", Warn, "the files of the certificate cannot be read again, and what was read before stays: " + h.Error, "mend the files: mycod reads them again within a minute"})
 	}
 	if h.OpenKey != "" {
+		risk := "who has it can pass for this node"
+		if h.OpenKeyFor == "change" {
+			risk = "who does can end HTTPS here"
+		}
 		out = append(out, Check{
-			"https", Warn, fmt.Sprintf("every user of this machine can read %s, the key of the certificate: who has it can pass for this node", h.OpenKey),
+			"https", Warn, fmt.Sprintf("every user of this machine can %s %s, the key of the certificate: %s", cmp.Or(h.OpenKeyFor, "read"), h.OpenKey, risk),
 			"chmod o= " + bus.ShellWord(h.OpenKey),
 		})
 	}

@@ -58,7 +58,7 @@ func readPrivate(path string) ([]byte, error) {
 	if info.Size() > maxStateBytes {
 		return nil, unreadable("cannot read the identity", fmt.Errorf("%s is larger than %d bytes", path, maxStateBytes))
 	}
-	b, err := os.ReadFile(path)
+	b, err := atomicfile.Read(path)
 	if err != nil {
 		return nil, unreadable("cannot read the identity", err)
 	}

@@ -99,7 +99,7 @@ func TestHolderThatLeftAndCameBackIsNoHolder(t *testing.T) {
 	if got := standing(t, h.Store, a); got.State != identity.StateLeft || !got.Holder {
 		t.Errorf("%+v, want it left, with the key", got)
 	}
-	if _, err := a.Leave(); err != nil {
+	if err := a.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	join(t, a, h.invite(t))

@@ -20,12 +20,8 @@ type JoinResult struct {
 	Already bool
 	// Swarm is the swarm that this node is in now.
 	Swarm Info
-	// Name is this node's name there.
-	Name string
 	// Inviter is the node that made the token.
 	Inviter Member
-	// Fabric are the fabric addresses that the inviter gave, host:port.
-	Fabric []string
 }
 
 // Join makes this node a member of the swarm that token invites to, under name (its
@@ -91,7 +87,7 @@ func (s *Store) enter(t Token, r roster, fabric []string) error {
 		if err := s.mayJoin(next, t); err != nil {
 			return err
 		}
-		if _, err := s.archive(next); err != nil {
+		if err := s.archive(next); err != nil {
 			return err
 		}
 		*next = state{roster: r, fabric: fabric}
@@ -148,10 +144,7 @@ func (s *Store) concerns(st *state, t Token) bool {
 }
 
 func (s *Store) joined(st *state, t Token, already bool) JoinResult {
-	return JoinResult{
-		Already: already, Swarm: s.info(st), Name: st.members[s.key.fp].Name,
-		Inviter: st.members[t.Inviter], Fabric: slices.Clone(st.fabric),
-	}
+	return JoinResult{Already: already, Swarm: s.info(st), Inviter: st.members[t.Inviter]}
 }
 
 // mayJoin refuses to give up a swarm that has other members.

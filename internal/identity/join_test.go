@@ -25,11 +25,11 @@ func TestJoin(t *testing.T) {
 	stop := s.OnChange(func() { changes++ })
 
 	r := join(t, s, token)
-	if r.Already || r.Name != "guest" || r.Inviter.Name != "host" || r.Swarm.ID != h.Swarm().ID || r.Swarm.Founder {
+	if r.Already || s.Name() != "guest" || r.Inviter.Name != "host" || r.Swarm.ID != h.Swarm().ID || r.Swarm.Founder {
 		t.Errorf("result %+v", r)
 	}
-	if want := []string{"127.0.0.1:7422"}; !slices.Equal(r.Fabric, want) {
-		t.Errorf("fabric %v, want %v", r.Fabric, want)
+	if want := []string{"127.0.0.1:7422"}; !slices.Equal(s.Fabric(), want) {
+		t.Errorf("fabric %v, want %v", s.Fabric(), want)
 	}
 	if changes != 1 {
 		t.Errorf("%d change calls, want 1", changes)
@@ -48,7 +48,7 @@ func TestJoin(t *testing.T) {
 	h.clock.Add(100 * time.Hour)
 	for _, n := range []*identity.Store{s, open(t, dir, "guest", h.clock)} {
 		r := join(t, n, token)
-		if !r.Already || !slices.Equal(r.Fabric, []string{"127.0.0.1:7422"}) {
+		if !r.Already || !slices.Equal(n.Fabric(), []string{"127.0.0.1:7422"}) {
 			t.Errorf("again: %+v", r)
 		}
 	}
@@ -56,7 +56,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("joining again changed something (%d change calls)", changes)
 	}
 	stop()
-	if _, err := s.Leave(); err != nil {
+	if err := s.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	if changes != 1 {
@@ -299,7 +299,9 @@ func TestSameNamesStayApart(t *testing.T) {
 func TestLeaveAndJoinElsewhere(t *testing.T) {
 	t.Parallel()
 	h, h2 := newHost(t, "host"), newHost(t, "other")
-	s := h.joined(t, "guest")
+	dir := t.TempDir()
+	s := open(t, dir, "guest", h.clock)
+	join(t, s, h.invite(t))
 	fp := s.Fingerprint()
 	_, err := s.Join(within(t), h2.invite(t), "")
 	if !errors.Is(err, identity.ErrOtherSwarm) || !strings.Contains(err.Error(), "myco leave") {
@@ -313,15 +315,18 @@ func TestLeaveAndJoinElsewhere(t *testing.T) {
 	if len(s.Members()) != 2 {
 		t.Error("Farewell changed the roster")
 	}
-	left, err := s.Leave()
-	if err != nil || left.Swarm.ID != h.Swarm().ID || left.Archive != "" {
-		t.Errorf("leave: %+v, %v", left, err)
+	if err := s.Leave(); err != nil {
+		t.Fatal(err)
 	}
 	if s.Fingerprint() != fp || !s.Swarm().Founder || len(s.Members()) != 1 || s.Swarm().ID == h.Swarm().ID {
 		t.Errorf("after leave: %+v with %d members", s.Swarm(), len(s.Members()))
 	}
-	if again, err := s.Leave(); err != nil || again.Swarm.ID != "" {
-		t.Errorf("leave alone: %+v, %v; want nothing", again, err)
+	if _, err := os.Stat(filepath.Join(dir, "identity", "left")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a swarm whose key it has not is kept: %v", err)
+	}
+	alone := s.Swarm().ID
+	if err := s.Leave(); err != nil || s.Swarm().ID != alone {
+		t.Errorf("left a swarm of one, error %v; want nothing", err)
 	}
 	join(t, s, h2.invite(t))
 
@@ -333,7 +338,7 @@ func TestLeaveAndJoinElsewhere(t *testing.T) {
 	}
 
 	// Back again: a farewell that spreads late undoes nothing newer.
-	if _, err := s.Leave(); err != nil {
+	if err := s.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	join(t, s, h.invite(t))
@@ -350,11 +355,10 @@ func TestFounderLeavesAndKeepsTheKey(t *testing.T) {
 	h := newHost(t, "host")
 	h.joined(t, "guest")
 	id := h.Swarm().ID
-	left, err := h.Leave()
-	if err != nil || filepath.Base(left.Archive) != string(id)+".json" {
-		t.Fatalf("leave: %+v, %v", left, err)
+	if err := h.Leave(); err != nil {
+		t.Fatal(err)
 	}
-	b, err := os.ReadFile(left.Archive)
+	b, err := os.ReadFile(filepath.Join(h.dir, "identity", "left", string(id)+".json"))
 	if err != nil || !strings.Contains(string(b), "swarm_seed") {
 		t.Errorf("the archive lacks the swarm key: %v", err)
 	}
@@ -393,7 +397,7 @@ func TestRevokedNodeStaysOut(t *testing.T) {
 	if _, err := s.Join(within(t), token, ""); !errors.Is(err, identity.ErrRevoked) {
 		t.Errorf("revoked node joins: %v, want ErrRevoked", err)
 	}
-	if _, err := s.Leave(); err != nil {
+	if err := s.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Join(within(t), token, ""); !errors.Is(err, identity.ErrRevoked) {

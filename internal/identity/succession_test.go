@@ -170,7 +170,7 @@ func TestForeignTokensMoveNobody(t *testing.T) {
 	copied := stolen(t, dir, h.clock)
 	rogue := h.joined(t, "rogue")
 	spread(t, h.Store, a)
-	if _, err := rogue.Leave(); err != nil {
+	if err := rogue.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	addr := serve(t, rogue)
@@ -197,7 +197,7 @@ func TestForeignTokensMoveNobody(t *testing.T) {
 	if len(rogue.Members()) != 1 {
 		t.Errorf("who asked was let in: %v", names(rogue))
 	}
-	if _, err := copied.Leave(); err != nil {
+	if err := copied.Leave(); err != nil {
 		t.Fatal(err)
 	}
 	join(t, copied, invite())

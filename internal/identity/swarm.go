@@ -4,10 +4,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/mycoswarm/mycoswarm/internal/atomicfile"
 )
 
 const (
@@ -128,26 +129,14 @@ func (s *Store) signLeave(next *state) error {
 	return next.put(s.key.priv, body{Op: opLeave, N: add.N, Node: s.key.fp, At: s.now()})
 }
 
-// Left is what Leave did.
-type Left struct {
-	// Swarm is the swarm that was left; its ID is empty when this node was alone
-	// and nothing was done.
-	Swarm Info
-	// Archive is the file that keeps the left swarm's state, when this node held
-	// its key; empty otherwise.
-	Archive string
-}
-
 // Leave drops the roster and founds a new swarm of one with the same node key. In a
 // swarm of one it does nothing. The swarm's key, if held, is kept in a file.
-func (s *Store) Leave() (Left, error) {
-	var left Left
-	err := s.update(func(next *state) error {
+func (s *Store) Leave() error {
+	return s.update(func(next *state) error {
 		if next.aloneAs(s.key.fp) && !next.roster.revoked(s.key.fp) {
 			return errUnchanged
 		}
-		archive, err := s.archive(next)
-		if err != nil {
+		if err := s.archive(next); err != nil {
 			return err
 		}
 		name := s.Name()
@@ -155,35 +144,29 @@ func (s *Store) Leave() (Left, error) {
 		if err != nil {
 			return err
 		}
-		left = Left{Swarm: s.info(next), Archive: archive}
 		*next = *fresh
 		return nil
 	})
-	if err != nil {
-		return Left{}, err
-	}
-	return left, nil
 }
 
-// archive keeps a swarm that is about to be replaced, where this node holds its key
-// and somebody else was ever let in.
-func (s *Store) archive(st *state) (string, error) {
+// archive keeps a swarm that is about to be replaced in a file, left/<its id>.json, where this node holds
+// its key and somebody else was ever let in.
+func (s *Store) archive(st *state) error {
 	others := slices.ContainsFunc(st.roster.list(), func(e entry) bool {
 		return e.body.Op == opAdd && e.body.Node != s.key.fp
 	})
 	if !st.holds() || !others {
-		return "", nil
+		return nil
 	}
 	dir := filepath.Join(s.dir, leftDir)
 	if err := makePrivateDir(dir); err != nil {
-		return "", err
+		return err
 	}
-	b, err := os.ReadFile(filepath.Join(s.dir, stateName))
+	b, err := atomicfile.Read(filepath.Join(s.dir, stateName))
 	if err != nil {
-		return "", unreadable("cannot keep the key of the swarm", err)
+		return unreadable("cannot keep the key of the swarm", err)
 	}
-	path := filepath.Join(dir, string(st.roster.id)+".json")
-	return path, writePrivate(path, b)
+	return writePrivate(filepath.Join(dir, string(st.roster.id)+".json"), b)
 }
 
 // RecoveryPhrase is the swarm key as 14 groups of four letters, to be written down:
