@@ -19,6 +19,7 @@ var dialectRoutes = map[string]string{
 	"POST /v1/responses": `{"model":"m","input":"hi"}`, "POST /v1/messages": `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
 	"POST /api/web_search": `{"query":"x"}`, "POST /api/web_fetch": `{"url":"https://a.example"}`,
 	"POST /api/experimental/web_search": `{"query":"x"}`, "POST /api/experimental/web_fetch": `{"url":"https://a.example"}`,
+	"POST /mcp":      `{"do":"inference","model":"m"}`,
 	"POST /api/pull": `{"model":"m"}`, "DELETE /api/delete": `{"model":"m"}`,
 	"GET /v1/answers/{id}": "", "DELETE /v1/answers/{id}": "", "GET /v1/responses/{id}": "", "DELETE /v1/responses/{id}": "",
 	"POST /v1/files": "", "GET /v1/files": "", "GET /v1/files/{id}": "", "DELETE /v1/files/{id}": "", "GET /v1/files/{id}/content": "",
@@ -164,7 +165,7 @@ func TestProxiesNeedTheKey(t *testing.T) {
 func TestKeyAlways(t *testing.T) {
 	t.Parallel()
 	o, _ := newOracle(t, answers)
-	g, err := gateway.New(gateway.Config{Metrics: figures, Swarm: o, Key: key, KeyAlways: true})
+	g, err := gateway.New(gateway.Config{Metrics: figures, MCP: tools, Swarm: o, Key: key, KeyAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -230,7 +231,7 @@ func (s *answers) forget(a *keptAnswer) {
 func (g *Gateway) keeping(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request)) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer cancel(nil)
-	defer context.AfterFunc(g.life, func() { cancel(bus.Errorf(bus.CodeUnavailable, "this node stops")) })()
+	defer context.AfterFunc(g.life, func() { cancel(errStops) })()
 	if h := holderOf(r); h != nil {
 		defer context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })()
 	}
@@ -270,12 +271,12 @@ func (g *Gateway) keep(out *scribe, a *keptAnswer, r *http.Request, serve func()
 	return begun
 }
 
-// reading returns a context for who reads an answer. It ends when the client leaves. Where its key ends, and so the answer, which
-// tells of that, there is as much time for the rest as for a piece.
+// reading returns a context for who reads an answer. It ends when the client leaves. Where its key ends or this node stops, and so the
+// answer, which tells of that, there is as much time for the rest as for a piece.
 func (a *keptAnswer) reading(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, leave := context.WithCancel(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(r.Context(), func() {
-		if keyEnded(r) == nil || holderOf(r) != a.holder {
+		if why := ended(r); why == nil || !errors.Is(why, errStops) && holderOf(r) != a.holder {
 			leave()
 			return
 		}

@@ -33,7 +33,7 @@ var nativeDialect = &dialect{failure: func(_ string, _ int, e *bus.Error, _ stri
 }}
 
 // dialects are those of others; of two that have a prefix of a path, the first has the path.
-var dialects = []*dialect{ollamaDialect, anthropicDialect, openAIDialect}
+var dialects = []*dialect{ollamaDialect, anthropicDialect, openAIDialect, mcpDialect}
 
 // dialectOf returns the dialect that a request is in.
 func dialectOf(r *http.Request) *dialect {
@@ -184,8 +184,8 @@ func (w wrong) Unwrap() error { return w.err }
 
 // explain returns the status and the words for an error.
 func (g *Gateway) explain(r *http.Request, err error) (int, *bus.Error) {
-	if ended := keyEnded(r); ended != nil {
-		err = ended
+	if why := ended(r); why != nil {
+		err = why
 	}
 	if errors.Is(err, errLongAnswer) || errors.Is(context.Cause(r.Context()), errLongAnswer) {
 		err = wrong{err: errLongAnswer}

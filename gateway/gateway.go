@@ -98,6 +98,8 @@ type Config struct {
 	// with it.
 	BatchDir string
 	Room     func() error
+	// MCP answers a message of a program that has a model call tools, whose tasks its Caller does; nil: there are no tools.
+	MCP func(*Caller, http.ResponseWriter, *http.Request)
 	// Metrics answers GET /metrics; nil: there are none.
 	Metrics http.Handler
 	// Answered is told of each request that was answered: its route, one of Routes or what stands for all others,
@@ -123,11 +125,12 @@ type Gateway struct {
 	batches  *batch.Store // nil: none are kept
 	feed     *feed
 	life     context.Context //nolint:containedctx // its own: ends with Close
-	end      context.CancelFunc
+	end      context.CancelCauseFunc
 }
 
-// Close cancels the tasks and the answers that wait for their clients to come back.
-func (g *Gateway) Close() { g.end() }
+// Close cancels the tasks and the answers that wait for their clients to come back, and the requests that Server serves: each is
+// told that this node stops.
+func (g *Gateway) Close() { g.end(errStops) }
 
 // route is a pattern of http.ServeMux, who may call it, and what it does.
 type route struct {
@@ -155,7 +158,7 @@ const (
 
 // routes are what a Gateway serves, by the file that does.
 var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes,
-	answerRoutes, storedRoutes, fileRoutes, batchRoutes, pullRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
+	answerRoutes, storedRoutes, fileRoutes, batchRoutes, pullRoutes, mcpRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
@@ -195,7 +198,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, room: newRoom(cmp.Or(cfg.BodyRoom, bodyRoom*step)), feed: newFeed(time.Now)}
 	g.readings.most = int(min(readMost, g.room.steps*step/2))
 	g.held.grace = cmp.Or(cfg.ReattachGrace, 30*time.Second)
-	g.life, g.end = context.WithCancel(context.Background())
+	g.life, g.end = context.WithCancelCause(context.Background())
 	g.SetKey(cfg.Key)
 	g.SetKeys(cfg.Keys)
 	g.openBatches(cfg.BatchDir, cfg.Room)
@@ -229,15 +232,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.cfg.Answered(r.Pattern, cmp.Or(a.status, http.StatusOK))
 }
 
-// Server returns an HTTP server for h with limits on slow and large requests. A reply has no
+// Server returns an HTTP server for g with limits on slow and large requests. A reply has no
 // limit in time: a task takes as long as it takes.
-func Server(h http.Handler) *http.Server {
+func (g *Gateway) Server() *http.Server {
 	header := 10 * time.Second
 	if protect.SlowClients.Off() {
 		header = 0
 	}
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: header, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: g, BaseContext: func(net.Listener) context.Context { return g.life }, ReadHeaderTimeout: header, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 }

@@ -54,6 +54,17 @@ func keyEnded(r *http.Request) error {
 	return nil
 }
 
+// errStops is why a request ends that a node has no more time to answer.
+var errStops = bus.Errorf(bus.CodeUnavailable, "this node stops").WithHint("ask again in a moment, or at another node")
+
+// ended returns why a request gets no answer, through no fault of its own; nil as long as it may.
+func ended(r *http.Request) error {
+	if errors.Is(context.Cause(r.Context()), errStops) {
+		return errStops
+	}
+	return keyEnded(r)
+}
+
 func newHolder(k Key) *holder {
 	h := &holder{Key: k}
 	h.ctx, h.end = context.WithCancelCause(context.Background())

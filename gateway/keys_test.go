@@ -23,7 +23,7 @@ func made(id string, may bus.KeyRequest) (gateway.Key, string) {
 // keyring is a gateway in front of an oracle, with keys beside the owner's.
 func keyring(t *testing.T, s gateway.Swarm, keys ...gateway.Key) *gateway.Gateway {
 	t.Helper()
-	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Keys: keys, Metrics: figures})
+	g, err := gateway.New(gateway.Config{Swarm: s, Key: key, Keys: keys, Metrics: figures, MCP: tools})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	jsonv1 "github.com/go-json-experiment/json/v1"
@@ -58,8 +59,8 @@ var ofCommand = strings.NewReplacer(", without --node", "", " with -m", "")
 
 // failNative answers with an error.
 func (g *Gateway) failNative(w http.ResponseWriter, r *http.Request, err error) {
-	if ended := keyEnded(r); ended != nil {
-		err = ended
+	if why := ended(r); why != nil {
+		err = why
 	}
 	e := bus.AsError(err)
 	if hint := cmp.Or(callFor[e.Hint], ofCommand.Replace(e.Hint)); hint != e.Hint {
@@ -94,7 +95,13 @@ func noRoute(mux *http.ServeMux) func(*Gateway, *http.Request) (int, any, error)
 	}
 }
 
+// health tells also that the node stops, while it still answers those who asked before: a proxy has others to turn to.
 func (g *Gateway) health(w http.ResponseWriter, _ *http.Request) {
+	id := g.cfg.Swarm.Identity().NodeID
+	if slices.ContainsFunc(g.cfg.Swarm.Nodes(), func(n bus.NodeInfo) bool { return n.ID == id && n.Stops }) {
+		g.write(w, http.StatusServiceUnavailable, map[string]string{"status": "stopping"})
+		return
+	}
 	g.write(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 

@@ -139,14 +139,7 @@ func TestOllamaFields(t *testing.T) {
 		"load":   {"/api/generate", `{"model":"m"}`, bus.InferenceRequest{Mode: bus.ModeGenerate, Load: true, Truncate: true, Shift: true, Dialect: "ollama"}},
 		"unload": {"/api/chat", `{"model":"m","messages":[],"keep_alive":0}`, bus.InferenceRequest{Load: true, KeepAlive: raw("0"), Truncate: true, Shift: true, Dialect: "ollama"}},
 	} {
-		o, g := newOracle(t, paris())
-		if w := local(t, g, "POST", c.path, c.body); w.Code != 200 {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-			continue
-		}
-		if d := cmp.Diff(c.want, o.asked(t)); d != "" {
-			t.Error(name, d)
-		}
+		asksFor(t, name, c.path, c.body, c.want)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/mycoswarm/mycoswarm/bus"
 )
 
@@ -197,14 +195,7 @@ func TestOpenAIFields(t *testing.T) {
 			bus.InferenceRequest{Mode: bus.ModeComplete, Prompt: "p", Suffix: "s", Stop: []string{"a", "b"}, MaxTokens: 3, Dialect: "openai"},
 		},
 	} {
-		o, g := newOracle(t, paris())
-		if w := local(t, g, "POST", c.path, c.body); w.Code != 200 {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-			continue
-		}
-		if d := cmp.Diff(c.want, o.asked(t)); d != "" {
-			t.Error(name, d)
-		}
+		asksFor(t, name, c.path, c.body, c.want)
 	}
 }
 

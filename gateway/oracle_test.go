@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
 )
@@ -103,6 +105,21 @@ func paris() func(bus.Task, func(bus.Chunk) error) (any, error) {
 	}, chunks(1, texts("Par", "is.")...)...)
 }
 
+// asksFor checks what a model is asked for by a request of a dialect. It returns the answer, nil where there is none.
+func asksFor(t *testing.T, name, path, body string, want bus.InferenceRequest) *httptest.ResponseRecorder {
+	t.Helper()
+	o, g := newOracle(t, paris())
+	w := local(t, g, "POST", path, body)
+	if w.Code != 200 {
+		t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		return nil
+	}
+	if d := cmp.Diff(want, o.asked(t)); d != "" {
+		t.Error(name, d)
+	}
+	return w
+}
+
 // managing are the types of a node with an Ollama.
 var managing = []string{bus.TypeInference, bus.TypeEmbed, bus.TypePull, bus.TypeDelete}
 
@@ -121,7 +138,7 @@ func newOracle(t testing.TB, say func(bus.Task, func(bus.Chunk) error) (any, err
 		{ID: other, Name: "b", State: bus.NodeReady, Types: managing, GPUTier: "high", Models: []bus.ModelInfo{model}, Embedders: []bus.ModelInfo{vectors, model}},
 		{ID: "myco-000000000000", Name: "c", State: bus.NodeLost, Models: []bus.ModelInfo{{Name: "gone"}}},
 	}}
-	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, Metrics: figures})
+	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, Metrics: figures, MCP: tools})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestLargeRequestsHaveRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, served := gateway.Server(g), make(chan struct{})
+	server, served := g.Server(), make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = server.Serve(ln) // it says that it was closed

@@ -56,7 +56,7 @@ func listening(t *testing.T, cfg gateway.Config) (dial func() client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, server, done := &pipes{make(chan net.Conn), make(chan struct{})}, gateway.Server(g), make(chan struct{})
+	p, server, done := &pipes{make(chan net.Conn), make(chan struct{})}, g.Server(), make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = server.Serve(p) // it says that it was closed

@@ -60,15 +60,9 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 	if s.media != eventStream || !s.begun && position == 0 && time.Since(began) <= waitsEvery {
 		return nil
 	}
-	text := "working"
-	if reading {
+	text := waitingText(position, wait)
+	if reading && position == 0 {
 		text = "reading a document"
-	}
-	if position > 0 {
-		text = fmt.Sprintf("waiting, %d in the queue", position)
-		if wait > 0 {
-			text += fmt.Sprintf(", about %s", wait.Round(time.Second))
-		}
 	}
 	s.begin("", false)
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit)) // as in text
@@ -76,6 +70,17 @@ func (s *stream) waiting(position int, wait time.Duration) error {
 		return bus.Errorf(bus.CodeCancelled, "tell that the answer waits: %w", err)
 	}
 	return s.control.Flush()
+}
+
+// waitingText is what a client is told whose task waits at a position, or where that is 0 runs.
+func waitingText(position int, wait time.Duration) string {
+	switch {
+	case position == 0:
+		return "working"
+	case wait > 0:
+		return fmt.Sprintf("waiting, %d in the queue, about %s", position, wait.Round(time.Second))
+	}
+	return fmt.Sprintf("waiting, %d in the queue", position)
 }
 
 // awaited is Swarm.Stream, and tells the client whenever its task waits.

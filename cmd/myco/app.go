@@ -64,6 +64,7 @@ type cli struct {
 	Rotate     rotateCmd     `cmd:"" group:"Who is in it:" help:"Replace the credentials of this machine's users, or the swarm's key."`
 	Detect     detectCmd     `cmd:"" group:"This machine:" help:"Show this machine's hardware, engines and what it can do."`
 	Key        keyCmd        `cmd:"" group:"This machine:" help:"Make, list and end keys for programs that ask over HTTP."`
+	Mcp        mcpCmd        `cmd:"" group:"This machine:" help:"Offer the swarm as tools to the program that starts this, such as Claude Code or VS Code (MCP)."`
 	Service    serviceCmd    `cmd:"" group:"This machine:" help:"Have this machine start mycod by itself."`
 	Completion completionCmd `cmd:"" group:"This machine:" help:"Print what makes bash, zsh or fish complete myco's command line."`
 	Version    versionCmd    `cmd:"" group:"This machine:" help:"Show the version."`

@@ -44,6 +44,7 @@ type chat struct {
 	files  sessions
 	s      *session
 	warned bool     // of the demo model
+	again  bool     // the turn before failed, and another try may not
 	shown  [][]byte // pictures that go with the next question
 	edit   *editor
 	// interrupts are those of the user while an answer is made.
@@ -223,6 +224,23 @@ func (ch *chat) told(err error) {
 	if e.Hint != "" {
 		io.WriteString(ch.notes, "  try: "+printable(e.Hint)+"\n") //nolint:errcheck // nobody can be told
 	}
+	if ch.again {
+		ch.again = false
+		ch.note("/retry asks it again, once that is mended.")
+	}
+}
+
+// mayPass reports whether what failed with err may do by itself another time: it is nothing in the question.
+func mayPass(err error) bool {
+	e := bus.AsError(err)
+	if e == nil {
+		return false
+	}
+	switch e.Code {
+	case bus.CodeInvalid, bus.CodeNotFound, bus.CodeForbidden, bus.CodeTooLarge, bus.CodeConflict, bus.CodeCancelled:
+		return false
+	}
+	return true
 }
 
 // unpinned is err with a hint that is of use in a conversation, which remembers its node though the flag is left out.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -24,6 +26,34 @@ func (h hangingAsker) nodes(ctx context.Context) ([]bus.NodeInfo, error) {
 func (h hangingAsker) status(ctx context.Context) (bus.Status, error) {
 	_, err := h.nodes(ctx)
 	return bus.Status{}, err
+}
+
+// failingAsker is a daemon that fails so in the middle of an answer.
+type failingAsker struct {
+	asker
+	err error
+}
+
+func (f failingAsker) nodes(context.Context) ([]bus.NodeInfo, error) { return nil, nil }
+
+func (f failingAsker) ask(context.Context, bus.Task, bus.InferenceRequest, func(bus.Chunk), func(string)) (bus.TaskInfo, error) {
+	return bus.TaskInfo{}, f.err
+}
+
+// Where a question has failed that may do another time the user is told how to ask it again, once.
+func TestChatTellsOfRetry(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[bus.Code]int{
+		bus.CodeUnavailable: 1, bus.CodeTimeout: 1, bus.CodeNoWorker: 1, bus.CodeDead: 1, bus.CodeFailed: 1, bus.CodeInvalid: 0, bus.CodeTooLarge: 0,
+	} {
+		var errs strings.Builder
+		ch := &chat{app: &app{view: newView(io.Discard, nil, false), now: time.Now}, asker: failingAsker{err: bus.Errorf(code, "it broke").WithHint("mycod")}, notes: &errs, s: &session{}}
+		ch.told(ch.turn(t.Context(), "Why?"))
+		ch.told(ch.command(t.Context(), chatLine{verb: "/model", arg: "x", set: true})) // which fails as well, and is no question
+		if got := strings.Count(errs.String(), "/retry asks it again"); got != want {
+			t.Errorf("%s: told %d times, want %d: %s", code, got, want, errs.String())
+		}
+	}
 }
 
 // An interrupt ends a command too, and a question that has not gone out: a daemon may hang. Neither is an error.

@@ -40,7 +40,9 @@ type answerEvent struct {
 // turn asks a question, and lets the user stop the answer. What was said of it until then stays.
 func (ch *chat) turn(ctx context.Context, question string) error {
 	defer quietTerminal(os.Stdin)()
-	return ch.stoppable(ctx, func(ctx context.Context) error { return ch.ask(ctx, question) })
+	err := ch.stoppable(ctx, func(ctx context.Context) error { return ch.ask(ctx, question) })
+	ch.again = mayPass(err)
+	return err
 }
 
 // stoppable does what may take long, until an interrupt, which is no error.

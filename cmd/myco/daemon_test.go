@@ -106,11 +106,17 @@ func (d *daemon) peers() {
 	kv, err := js.CreateKeyValue(d.t.Context(), jetstream.KeyValueConfig{Bucket: bus.BucketPeers, Storage: jetstream.MemoryStorage})
 	must(d.t, err)
 	for _, n := range nodes {
-		b, err := json.Marshal(n)
-		must(d.t, err)
-		_, err = kv.Put(d.t.Context(), string(n.ID), b)
-		must(d.t, err)
+		d.put(kv, n)
 	}
+}
+
+// put has a node in the table of nodes.
+func (d *daemon) put(kv jetstream.KeyValue, n bus.NodeInfo) {
+	d.t.Helper()
+	b, err := json.Marshal(n)
+	must(d.t, err)
+	_, err = kv.Put(d.t.Context(), string(n.ID), b)
+	must(d.t, err)
 }
 
 // newUser makes a credential.

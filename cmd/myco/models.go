@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
@@ -21,37 +20,7 @@ type modelsCmd struct {
 
 // modelsView is what models --json prints.
 type modelsView struct {
-	Models []sharedModel `json:"models"`
-}
-
-// sharedModel is a model, and who has it. Two of one name that differ are two models.
-type sharedModel struct {
-	Name string `json:"name"`
-	// SizeBytes is its size on disk, and ContextLength is in tokens; 0 where no engine tells.
-	SizeBytes     int64         `json:"size_bytes,omitempty"`
-	ContextLength int           `json:"context_length,omitempty"`
-	ParameterSize string        `json:"parameter_size,omitempty"`
-	Quantization  string        `json:"quantization,omitempty"`
-	Family        string        `json:"family,omitempty"`
-	Digest        string        `json:"digest,omitempty"`
-	Demo          bool          `json:"demo,omitempty"`
-	Can           bus.Abilities `json:"can,omitempty"`
-	Nodes         []modelHolder `json:"nodes"`
-}
-
-// modelHolder is a node that has a model.
-type modelHolder struct {
-	ID     bus.NodeID `json:"id"`
-	Name   string     `json:"name"`
-	Engine string     `json:"engine,omitempty"`
-	Loaded bool       `json:"loaded"`
-	// Speed is what was measured of the model there.
-	Speed *bus.ModelSpeed `json:"speed,omitempty"`
-	// LoadedBytes and VRAMBytes are what it takes in memory, and of that in a GPU's, and ExpiresAt is when it
-	// is unloaded unless it is asked, where the engine tells.
-	LoadedBytes int64     `json:"loaded_bytes,omitempty"`
-	VRAMBytes   int64     `json:"vram_bytes,omitempty"`
-	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	Models []bus.SharedModel `json:"models"`
 }
 
 // Run implements the command.
@@ -69,7 +38,7 @@ func (c *modelsCmd) Run(ctx context.Context, a *app) error {
 		}
 		nodes = []bus.NodeInfo{n}
 	}
-	all := sharedModels(nodes)
+	all := bus.SharedModels(nodes)
 	v := modelsView{Models: c.wanted(all)}
 	if c.Model != "" && len(v.Models) == 0 {
 		return c.missing(all, status.Nodes)
@@ -85,67 +54,15 @@ func (c *modelsCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// sharedModels gathers what the nodes that are there have, by name.
-func sharedModels(nodes []bus.NodeInfo) []sharedModel {
-	type key struct{ name, digest string }
-	at := map[key]int{}
-	out := []sharedModel{}
-	for _, n := range nodes {
-		if !n.State.Live() {
-			continue
-		}
-		for i, m := range slices.Concat(n.Models, n.Embedders) {
-			k := key{bus.CanonicalModel(m.Name), m.Digest}
-			has, known := at[k]
-			if !known {
-				has = len(out)
-				at[k] = has
-				out = append(out, sharedModel{Name: m.Name, Digest: m.Digest})
-			}
-			out[has].learn(m, i >= len(n.Models))
-			out[has].hold(n, m)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b sharedModel) int { return cmp.Compare(a.Name, b.Name) })
-	return out
-}
-
-// learn takes over what one node tells of a model, and no other has told.
-func (s *sharedModel) learn(m bus.ModelInfo, embeds bool) {
-	s.SizeBytes = cmp.Or(s.SizeBytes, m.SizeBytes)
-	s.ContextLength = cmp.Or(s.ContextLength, m.ContextLength)
-	s.ParameterSize = cmp.Or(s.ParameterSize, m.ParameterSize)
-	s.Quantization = cmp.Or(s.Quantization, m.Quantization)
-	s.Family = cmp.Or(s.Family, m.Family)
-	s.Demo = s.Demo || m.Demo
-	s.Can |= m.Can
-	if m.Can == 0 && embeds {
-		s.Can |= bus.Embeds
-	} else if m.Can == 0 {
-		s.Can |= bus.Answers
-	}
-}
-
-// hold notes that n has the model, once.
-func (s *sharedModel) hold(n bus.NodeInfo, m bus.ModelInfo) {
-	if slices.ContainsFunc(s.Nodes, func(h modelHolder) bool { return h.ID == n.ID }) {
-		return
-	}
-	s.Nodes = append(s.Nodes, modelHolder{
-		ID: n.ID, Name: n.Name, Engine: m.Engine, Loaded: m.Loaded, Speed: m.Speed,
-		LoadedBytes: m.LoadedBytes, VRAMBytes: m.VRAMBytes, ExpiresAt: m.ExpiresAt,
-	})
-}
-
 // wanted picks what was asked for.
-func (c *modelsCmd) wanted(all []sharedModel) []sharedModel {
-	out := []sharedModel{}
+func (c *modelsCmd) wanted(all []bus.SharedModel) []bus.SharedModel {
+	out := []bus.SharedModel{}
 	for _, m := range all {
 		if c.Model != "" && !strings.EqualFold(bus.CanonicalModel(m.Name), bus.CanonicalModel(c.Model)) {
 			continue
 		}
 		if c.Loaded {
-			m.Nodes = slices.DeleteFunc(slices.Clone(m.Nodes), func(h modelHolder) bool { return !h.Loaded })
+			m.Nodes = slices.DeleteFunc(slices.Clone(m.Nodes), func(h bus.ModelHolder) bool { return !h.Loaded })
 		}
 		if len(m.Nodes) > 0 {
 			out = append(out, m)
@@ -155,19 +72,19 @@ func (c *modelsCmd) wanted(all []sharedModel) []sharedModel {
 }
 
 // missing tells that a model is not there, or not loaded.
-func (c *modelsCmd) missing(all []sharedModel, nodes []bus.NodeInfo) error {
+func (c *modelsCmd) missing(all []bus.SharedModel, nodes []bus.NodeInfo) error {
 	where := "no node has it"
 	if c.Node != "" {
 		where = c.Node + " does not have it"
 	}
-	if c.Loaded && slices.ContainsFunc(all, func(m sharedModel) bool { return bus.SameModel(m.Name, c.Model) }) {
+	if c.Loaded && slices.ContainsFunc(all, func(m bus.SharedModel) bool { return bus.SameModel(m.Name, c.Model) }) {
 		return bus.Errorf(bus.CodeNotFound, "model '%s' is not loaded: a question loads it", c.Model).WithHint("myco ask -m %s PROMPT", c.Model)
 	}
 	return bus.Errorf(bus.CodeNotFound, "model '%s' not found: %s", c.Model, where).WithHint("%s", bus.PullCommand(nodes, c.Model, c.Node))
 }
 
 // hints tells what a list leaves out, and what to do about an empty one.
-func (c *modelsCmd) hints(a *app, listed []sharedModel, nodes []bus.NodeInfo) {
+func (c *modelsCmd) hints(a *app, listed []bus.SharedModel, nodes []bus.NodeInfo) {
 	for _, n := range nodes {
 		if !n.State.Live() {
 			a.hint("%s is %s: what it has is not listed", n.Name, n.State)
@@ -190,7 +107,7 @@ var modelsGive = giving{
 
 // modelsTable renders models for people, on a terminal of that width, or 0 for any; a star marks who has one
 // loaded.
-func modelsTable(models []sharedModel, width int) string {
+func modelsTable(models []bus.SharedModel, width int) string {
 	rows := make([][]string, len(models))
 	for i, m := range models {
 		name := m.Name

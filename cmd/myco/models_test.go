@@ -32,7 +32,7 @@ func TestSharedModels(t *testing.T) {
 	loaded.Loaded, loaded.Speed = true, &bus.ModelSpeed{Writing: 34}
 	other := bus.ModelInfo{Name: "small", Digest: "d2", SizeBytes: 1.6e9}
 	both := bus.ModelInfo{Name: "embed:latest", Can: bus.Embeds, ContextLength: 2000}
-	got := sharedModels([]bus.NodeInfo{
+	got := bus.SharedModels([]bus.NodeInfo{
 		{ID: "myco-1", Name: "laptop", State: bus.NodeReady, Models: []bus.ModelInfo{small, {Name: "cap", Demo: true, SizeBytes: 100}}},
 		{ID: "myco-2", Name: "tower", State: bus.NodeSuspect, Models: []bus.ModelInfo{loaded, both}, Embedders: []bus.ModelInfo{both, {Name: "words"}}},
 		{ID: "myco-3", Name: "attic", State: bus.NodeDraining, Models: []bus.ModelInfo{other}},

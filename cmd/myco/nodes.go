@@ -239,7 +239,7 @@ func (a *app) trusted(r bus.TrustReply, changed, before string) {
 	}
 }
 
-// lookUpMember is findNode among everybody who is or was in the swarm, for command. Of several
+// lookUpMember is bus.NodeNamed among everybody who is or was in the swarm, for command. Of several
 // that are meant, those that are out do not count.
 func lookUpMember(ctx context.Context, conn *bus.Conn, want, command string) (bus.Member, error) {
 	r, err := conn.Roster(ctx)

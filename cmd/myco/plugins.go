@@ -16,13 +16,7 @@ type pluginsCmd struct{}
 type pluginsView struct {
 	Plugins []bus.PluginInfo `json:"plugins"`
 	// Elsewhere are the types that plugins and programs of other nodes do.
-	Elsewhere []typeView `json:"elsewhere"`
-}
-
-// typeView is a type of task, and who does it.
-type typeView struct {
-	Type  string       `json:"type"`
-	Nodes []bus.NodeID `json:"nodes"`
+	Elsewhere []bus.SharedType `json:"elsewhere"`
 }
 
 // Run implements the command.
@@ -93,23 +87,6 @@ func pluginRows(list []bus.PluginInfo) [][]string {
 }
 
 // othersTypes are the types, of no daemon's own, that other nodes do at present.
-func othersTypes(nodes []bus.NodeInfo, self bus.NodeID) []typeView {
-	out := []typeView{}
-	for _, n := range nodes {
-		if n.ID == self || !n.State.Live() {
-			continue
-		}
-		for _, t := range n.Types {
-			if slices.Contains(bus.OwnTypes(), t) {
-				continue
-			}
-			i := slices.IndexFunc(out, func(v typeView) bool { return v.Type == t })
-			if i < 0 {
-				out = append(out, typeView{Type: t})
-				i = len(out) - 1
-			}
-			out[i].Nodes = append(out[i].Nodes, n.ID)
-		}
-	}
-	return out
+func othersTypes(nodes []bus.NodeInfo, self bus.NodeID) []bus.SharedType {
+	return bus.SharedTypes(slices.DeleteFunc(slices.Clone(nodes), func(n bus.NodeInfo) bool { return n.ID == self }))
 }

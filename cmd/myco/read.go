@@ -241,16 +241,7 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 			v.unread = bus.AsError(err).Code != bus.CodeTooLarge
 			return err
 		}
-		if ask.Content = content; path != standardInput {
-			ask.Name = documentName.Replace(filepath.Base(path))
-		}
-		if err := ask.Validate(); err != nil {
-			if len(content) == 0 {
-				err = bus.Errorf(bus.CodeInvalid, "%s is empty", called(path))
-			}
-			return err
-		}
-		t, err := bus.NewTask(bus.TypeFile, ask)
+		t, err := readTask(path, content, ask)
 		if err != nil {
 			return err
 		}
@@ -271,6 +262,20 @@ func (h *holdups) readOne(ctx context.Context, path string, ask bus.FileRequest,
 	return v
 }
 
+// readTask makes a task of a document, which is what is in the file at path.
+func readTask(path string, content []byte, ask bus.FileRequest) (bus.Task, error) {
+	if ask.Content = content; path != standardInput {
+		ask.Name = documentName.Replace(filepath.Base(path))
+	}
+	if err := ask.Validate(); err != nil {
+		if len(content) == 0 {
+			err = bus.Errorf(bus.CodeInvalid, "%s is empty", called(path))
+		}
+		return bus.Task{}, err
+	}
+	return bus.NewTask(bus.TypeFile, ask)
+}
+
 // document returns what is in a file, or comes from standard input.
 func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 	in := a.in
@@ -278,11 +283,7 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 	case path == "":
 		return nil, bus.Errorf(bus.CodeInvalid, "the name of the file is empty").WithHint("give its name; one out of a variable may be missing")
 	case path != standardInput:
-		name := path
-		if strings.HasPrefix(name, "~/") { // a shell leaves it so in --file=~/FILE
-			name = kong.ExpandPath(name)
-		}
-		f, err := input.Open(ctx, name)
+		f, err := input.Open(ctx, ofHome(path))
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -308,6 +309,14 @@ func (a *app) document(ctx context.Context, path string) ([]byte, error) {
 		return nil, bus.Errorf(bus.CodeTooLarge, "%s is over the limit of %d bytes (%d MiB)", called(path), bus.MaxDocument, bus.MaxDocument>>20)
 	}
 	return b, nil
+}
+
+// ofHome is a path that may begin in the user's home: a shell leaves that so in --file=~/FILE.
+func ofHome(path string) string {
+	if strings.HasPrefix(path, "~/") {
+		return kong.ExpandPath(path)
+	}
+	return path
 }
 
 // textsOf has the swarm read files, and returns their texts, each under its name where there are several.

@@ -150,7 +150,16 @@ func (r *research) whole(ctx context.Context) error {
 	if err := r.answer(ctx, passages); err != nil {
 		return err
 	}
-	return r.save()
+	err := r.nextOf(bus.AsError(r.save()))
+	if r.json {
+		v := r.view()
+		v.Error = err
+		r.object(v)
+	}
+	if err != nil {
+		return r.app.told(err)
+	}
+	return nil
 }
 
 // show says what is going on, in a terminal.

@@ -21,6 +21,8 @@ type researchView struct {
 	Answer   string       `json:"answer"`
 	answerer
 	DurationMS float64 `json:"duration_ms"`
+	// Error tells that the answer is not saved.
+	Error *bus.Error `json:"error,omitempty"`
 }
 
 // answerer is who wrote an answer, with what.
@@ -77,7 +79,9 @@ func (r *research) answer(ctx context.Context, passages []library.Hit) error {
 		p.only, p.held = &citing{sources: len(r.cited())}, r.columns == nil
 		p.whole = func(v answerView) {
 			r.answered = v
-			r.print()
+			if !r.json { // which is one object, and tells of the file as well
+				r.print()
+			}
 		}
 		switch err = r.ask(ctx, t, p); {
 		case tooLong(err) && len(passages) > 1:
@@ -148,10 +152,6 @@ func (r *research) cited() (out []*webPage) {
 
 // print prints what follows the answer: where it is from.
 func (r *research) print() {
-	if r.json {
-		r.object(r.view())
-		return
-	}
 	var b strings.Builder
 	b.WriteString("\nSources:\n")
 	for _, p := range r.cited() {

@@ -28,6 +28,7 @@ type web struct {
 	pages map[string]string
 	fails map[string]*bus.Error // searches by their queries, and the types of tasks
 	stops int                   // so many answers end amid it, with their daemon
+	while func()                // is called for each task
 
 	mu    sync.Mutex
 	asked []bus.InferenceRequest
@@ -81,6 +82,9 @@ func (w *web) in(d *daemon) *web {
 }
 
 func (w *web) does(d *daemon, r bus.SubmitRequest) (any, *bus.Error) {
+	if w.while != nil {
+		w.while()
+	}
 	switch r.Task.Type {
 	case bus.TypeEmbed:
 		var req bus.EmbedRequest

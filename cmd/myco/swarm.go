@@ -217,7 +217,7 @@ func perSecond(s *bus.ModelSpeed) string {
 	return fmt.Sprintf(" (%g/s)", s.Writing)
 }
 
-// pinTo returns the id of the node that a person means, see findNode, and "" where none is asked for.
+// pinTo returns the id of the node that a person means, see bus.NodeNamed, and "" where none is asked for.
 func pinTo(ctx context.Context, conn *bus.Conn, want string) (bus.NodeID, error) {
 	if want == "" {
 		return "", nil

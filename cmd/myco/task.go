@@ -66,20 +66,45 @@ func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer conn.Close()
-	tasks, err := conn.Tasks(ctx)
+	known, err := conn.Tasks(ctx)
 	if err != nil {
 		return err
 	}
-	tasks, cut := bus.Listed(tasks, c.All)
+	tasks, cut := bus.Listed(known, c.All)
 	if cut {
 		a.hint("a node with many tasks lists %d: those that are open, then dead ones, then the latest. Of any other, by its id: myco task show ID", bus.MaxListed)
 	}
-	tasks = slices.DeleteFunc(tasks, func(t bus.TaskInfo) bool {
-		return len(c.State) > 0 && !slices.Contains(c.State, t.State)
-	})
+	tasks = c.wanted(tasks)
+	if len(tasks) == 0 && !a.json {
+		a.hint("%s", c.none(len(c.wanted(known))))
+		return nil
+	}
 	a.know(ctx, conn)
 	a.tasks(tasks)
 	return nil
+}
+
+// wanted are those of tasks in a state that was asked for.
+func (c *taskLsCmd) wanted(tasks []bus.TaskInfo) []bus.TaskInfo {
+	return slices.DeleteFunc(slices.Clone(tasks), func(t bus.TaskInfo) bool {
+		return len(c.State) > 0 && !slices.Contains(c.State, t.State)
+	})
+}
+
+// none says that there is nothing to list, and how much is left out of the list.
+func (c *taskLsCmd) none(hidden int) string {
+	what := "no tasks"
+	if len(c.State) > 0 {
+		states := make([]string, len(c.State))
+		for i, s := range c.State {
+			states[i] = string(s)
+		}
+		what = "no task is " + strings.Join(states, " or ")
+	}
+	if hidden > 0 {
+		what += " but " + strconv.Itoa(hidden) + " of the parts of others, or of what nodes ask each other: myco task ls --all"
+	}
+	return what
 }
 
 // know asks for the nodes, so that people read their names; programs have the ids.
@@ -110,8 +135,6 @@ func (a *app) tasks(tasks []bus.TaskInfo) {
 	switch {
 	case a.json:
 		a.object(views)
-	case len(rows) == 0:
-		a.hint("no tasks")
 	default:
 		a.text(tasksGive.fitted(a.width(), []string{"ID", "TYPE", "MODEL", "STATE", "ATTEMPTS", "NODE", "AGE"}, rows))
 	}

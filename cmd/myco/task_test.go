@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,5 +147,23 @@ func TestAge(t *testing.T) {
 	}
 	if got := age(time.Time{}, now); got != "-" {
 		t.Errorf("an unknown age is %q", got)
+	}
+}
+
+// That nothing is listed tells what of, and how much is left out.
+func TestNoTasksOfAKind(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	part := bus.TaskInfo{ID: "part", Type: bus.TypeInference, State: bus.StateDone, Part: true}
+	var tasks atomic.Pointer[[]bus.TaskInfo]
+	tasks.Store(new([]bus.TaskInfo))
+	on(d, payload(bus.VerbTasks), func(struct{}) any { return *tasks.Load() })
+	d.myco("task", "ls").want(t, 0, "no tasks\n")
+	tasks.Store(&[]bus.TaskInfo{part, {ID: "mine", Type: bus.TypeInference, State: bus.StateDone}})
+	d.myco("task", "ls", "--state", "failed", "--state", "dead").want(t, 0, "no task is failed or dead\n")
+	tasks.Store(&[]bus.TaskInfo{part, part})
+	d.myco("task", "ls").want(t, 0, "no tasks but 2 of the parts of others, or of what nodes ask each other: myco task ls --all\n")
+	if o := d.myco("task", "ls", "--json").want(t, 0); o.out != "[]\n" || o.err != "" {
+		t.Errorf("printed %q, %q", o.out, o.err)
 	}
 }

@@ -51,6 +51,7 @@ var order = []chapter{
 	}},
 	{"Interfaces", []entry{
 		{"Ollama, OpenAI, Anthropic", "docs/api.md", "api.html"},
+		{"Tools for models: MCP", "docs/mcp.md", "mcp.html"},
 		{"Go: package bus", busSrc, "bus.html"},
 		{"Plugins", "docs/plugins.md", "plugins.html"},
 	}},

@@ -116,6 +116,30 @@ func TestWhatIsNotListedYetRuns(t *testing.T) {
 	}
 }
 
+// A model has one name in the queues and in the tasks: that of the nodes that have it.
+func TestModelsAreCalledAsTheirNodesDo(t *testing.T) {
+	t.Parallel()
+	g := overview.New(time.Now)
+	g.Hear(bus.Heartbeat{Node: node, Running: []bus.Running{{Task: "t1"}, {Task: "t2"}, {Task: "t3"}}})
+	v := look(t, g, told{
+		nodes: []bus.NodeInfo{{
+			ID: node, State: bus.NodeReady, Models: []bus.ModelInfo{{Name: "slow"}, {Name: "tinylm:latest"}},
+			Queues: []bus.QueueCount{{Model: "slow:latest"}, {Model: "tinylm:latest"}, {Model: "gone:latest"}, {}},
+		}},
+		tasks: []bus.TaskInfo{{ID: "t1", Model: "slow"}, {ID: "t2", Model: "tinylm"}, {ID: "t3", Model: "gone"}},
+	})
+	for i, want := range []string{"slow", "tinylm:latest", "gone:latest", ""} {
+		if got := v.Queues[i].Model; got != want {
+			t.Errorf("the queue of %q, want %q", got, want)
+		}
+	}
+	for _, task := range v.Tasks {
+		if want := map[bus.TaskID]string{"t1": "slow", "t2": "tinylm:latest", "t3": "gone"}[task.ID]; task.Model != want {
+			t.Errorf("task %s of %q, want %q", task.ID, task.Model, want)
+		}
+	}
+}
+
 // A node that is lost has nothing under way; one that is late for a moment is as it was. A swarm that does
 // not tell is no view.
 func TestStates(t *testing.T) {

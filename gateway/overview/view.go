@@ -80,6 +80,7 @@ func (g *Gather) view(s bus.Status) View {
 		}
 		v.Nodes = append(v.Nodes, t)
 	}
+	v.nameModels(s.Nodes)
 	busy, claimed := 0, 0
 	for _, n := range v.Nodes {
 		busy += n.Busy
@@ -96,6 +97,25 @@ func (g *Gather) view(s bus.Status) View {
 		return cmp.Or(cmp.Compare(b.AgeMS, a.AgeMS), strings.Compare(string(a.ID), string(b.ID)))
 	})
 	return v
+}
+
+// nameModels calls each model as the nodes do that have it: a queue has its name with the tag, and a task as it was asked for.
+func (v *View) nameModels(nodes []bus.NodeInfo) {
+	names := map[string]string{}
+	for _, n := range nodes {
+		for _, m := range slices.Concat(n.Models, n.Embedders) {
+			if c := bus.CanonicalModel(m.Name); n.State.Live() && (names[c] == "" || m.Name < names[c]) {
+				names[c] = m.Name
+			}
+		}
+	}
+	called := func(model string) string { return cmp.Or(names[bus.CanonicalModel(model)], model) }
+	for i := range v.Queues {
+		v.Queues[i].Model = called(v.Queues[i].Model)
+	}
+	for i := range v.Tasks {
+		v.Tasks[i].Model = called(v.Tasks[i].Model)
+	}
 }
 
 func taskOf(n bus.NodeInfo, r bus.Running, at run, known bus.TaskInfo, now time.Time) Task {

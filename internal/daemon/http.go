@@ -15,6 +15,7 @@ import (
 	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/gateway"
 	"github.com/mycoswarm/mycoswarm/internal/neterr"
+	"github.com/mycoswarm/mycoswarm/internal/toolbox"
 	"github.com/mycoswarm/mycoswarm/node"
 	"github.com/mycoswarm/mycoswarm/sched"
 )
@@ -24,13 +25,18 @@ func (d *Daemon) httpServer(ctx context.Context) (*http.Server, error) {
 	g, err := gateway.New(gateway.Config{
 		Swarm: nativeAPI{d}, Key: d.keys.http, Keys: d.httpKeys.all(), KeyAlways: d.cfg.HTTPKey, Hosts: d.httpHosts, Origins: d.cfg.HTTPOrigins,
 		ReattachGrace: d.cfg.ReattachGrace, BodyRoom: gateway.BodyRoom(node.TotalMemory(ctx)), Metrics: d.metrics, Answered: d.metrics.Answered, Logger: d.log,
-		BatchDir: filepath.Join(d.cfg.DataDir, "batches"), Room: d.room.check,
+		BatchDir: filepath.Join(d.cfg.DataDir, "batches"), Room: d.room.check, MCP: d.tools,
 	})
 	if err != nil {
 		return nil, err
 	}
 	d.gateway = g
-	return gateway.Server(g), nil
+	return g.Server(), nil
+}
+
+// tools answers a message of a program that has a model call tools.
+func (d *Daemon) tools(c *gateway.Caller, w http.ResponseWriter, r *http.Request) {
+	toolbox.Serve(toolbox.Config{Swarm: c, Manages: c.Manages(), Owns: c.Owns(), Version: d.cfg.Version}, c.Nodes(), w, r)
 }
 
 // listenAsOllama takes the address where programs look for Ollama, if it is asked for.
@@ -65,16 +71,33 @@ func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) 
 			continue
 		}
 		up.run(ctx, "answer HTTP", func(ctx context.Context) error {
+			ended := make(chan struct{})
 			stop := context.AfterFunc(ctx, func() {
-				d.gateway.Close()
-				_ = srv.Close() // the listener's error is of no use
+				defer close(ended)
+				d.endHTTP(srv)
 			})
-			defer stop()
-			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				return err
+			err := srv.Serve(ln)
+			if stopped := !stop(); stopped {
+				<-ended
 			}
-			return nil
+			if errors.Is(err, http.ErrServerClosed) { // by the end of another listener, perhaps
+				return nil
+			}
+			return err
 		})
+	}
+}
+
+// lastWords is how long clients have to read their last words: the end of an answer, or that this node stops.
+const lastWords = time.Second
+
+// endHTTP answers those who wait that this node stops.
+func (d *Daemon) endHTTP(srv *http.Server) {
+	d.gateway.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	if srv.Shutdown(ctx) != nil {
+		_ = srv.Close() // the listener's error is of no use
 	}
 }
 
