@@ -90,6 +90,7 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/chat/completions":         {{"/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"hello"}]}`}},
 	"POST /v1/completions":              {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
 	"POST /v1/embeddings":               {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
+	"POST /mcp":                         {{"/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ask","arguments":{"prompt":"hello","model":"scripted"}}}`}},
 	"POST /api/pull":                    {{"/api/pull", `{"model":"scripted:latest"}`}},
 	"DELETE /api/delete":                {{"/api/delete", `{"model":"scripted:latest"}`}},
 	"POST /v1/responses":                {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
@@ -129,7 +130,7 @@ var notFromPages = []string{"text/plain", "a form", "multipart", "no content typ
 // harmless reports whether a route promises nothing against an attack.
 func harmless(pattern, attack string) bool {
 	return slices.Contains(gateway.Keyless(), pattern) &&
-		(slices.Contains(ofThisMachine, attack) || slices.Contains(notFromPages, attack) && !strings.Contains(pattern, "/v1/"))
+		(slices.Contains(ofThisMachine, attack) || slices.Contains(notFromPages, attack) && !strings.Contains(pattern, "/v1/") && pattern != "POST /mcp")
 }
 
 func header(name, value string) func(*http.Request) {

@@ -22,14 +22,7 @@ import (
 // A node that neither reads documents nor has a model keeps a library by what another does, asks a real Ollama about it,
 // and finds by words when the other is off.
 func TestRealOllamaAnswersFromALibrary(t *testing.T) {
-	o := launchOllama(t)
-	o.createWide(t)
-	heard := o.overhear(t)
-	s := harness.New(t, programs)
-	a := s.Found(t, "a", "--no-files")
-	b := s.Join(t, a, "b", "--engine", heard.url)
-	harness.Settle(t, a, b)
-	awaitModel(t, a, "b", "wide", true)
+	a, b, heard := besideOllama(t)
 	docs := filepath.Join(a.Home, "docs")
 	if err := os.Mkdir(docs, 0o700); err != nil {
 		t.Fatal(err)

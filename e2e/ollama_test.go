@@ -202,3 +202,36 @@ func TestRealOllamaLoadsAndUnloads(t *testing.T) {
 		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
 	}
 }
+
+// A model is removed past the swarm on the one node that has it, a moment before a question for it: who asked over HTTP, and
+// reads no stream, is told soon, in the words of a model that no node has. A durable task waits until it is there again.
+func TestRealOllamaModelIsRemovedByHand(t *testing.T) {
+	t.Parallel()
+	o := launchOllama(t)
+	o.create(t)
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", o.url)
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	awaitModel(t, b, "a", "tinylm", true)
+	if r := harness.Run(t.Context(), t, o.home, o.env, []string{o.bin, "rm", "tinylm"}, ""); r.Code != 0 {
+		t.Fatalf("%s", r)
+	}
+	began := time.Now()
+	r := httpDo(t, b, http.MethodPost, "/api/chat", `{"model":"tinylm","stream":false,"messages":[{"role":"user","content":"hi"}]}`)
+	if r.status != http.StatusNotFound || !strings.Contains(r.body, `model 'tinylm' not found: no node has model \"tinylm:latest\" (a: no model`) {
+		t.Errorf("a question for a model that was removed: %d %s, after %v", r.status, r.body, time.Since(began))
+	}
+	kept := b.Myco(t, "ask", "--detach", "-m", "tinylm", "What is the capital of France?")
+	if kept.Code != 0 {
+		t.Fatalf("%s", kept)
+	}
+	o.create(t)
+	id := strings.Fields(kept.Stdout)[0]
+	harness.Poll(t, harness.Patience, "the durable task runs once the model is there again", func() string {
+		if r := b.Myco(t, "task", "show", id, "--json"); !strings.Contains(r.Stdout, `"state":"done"`) && !strings.Contains(r.Stdout, `"state": "done"`) {
+			return r.String()
+		}
+		return ""
+	})
+}

@@ -128,17 +128,24 @@ func (h *overheard) take() []heardQuestion {
 	return all
 }
 
+// besideOllama is a node a that neither reads documents nor has a model, and a node b beside it with a real Ollama.
+func besideOllama(t *testing.T) (a, b *harness.Node, heard *overheard) {
+	t.Helper()
+	o := launchOllama(t)
+	o.createWide(t)
+	heard = o.overhear(t)
+	s := harness.New(t, programs)
+	a = s.Found(t, "a", "--no-files")
+	b = s.Join(t, a, "b", "--engine", heard.url)
+	harness.Settle(t, a, b)
+	awaitModel(t, a, "b", "wide", true)
+	return a, b, heard
+}
+
 // A node without an engine has documents summarised, and asked about, by a real Ollama on another: what is
 // longer than its context goes in parts, those that it refuses in smaller ones, and nothing is left out.
 func TestRealOllamaSummarizes(t *testing.T) {
-	o := launchOllama(t)
-	o.createWide(t)
-	heard := o.overhear(t)
-	s := harness.New(t, programs)
-	a := s.Found(t, "a", "--no-files")
-	b := s.Join(t, a, "b", "--engine", heard.url)
-	harness.Settle(t, a, b)
-	awaitModel(t, a, "b", "wide", true)
+	a, b, heard := besideOllama(t)
 	pdf, err := filepath.Abs("../handlers/file/testdata/report.pdf")
 	if err != nil {
 		t.Fatal(err)

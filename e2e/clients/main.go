@@ -20,8 +20,8 @@ type call struct {
 }
 
 func main() {
-	if len(os.Args) != 3 && (len(os.Args) != 4 || os.Args[3] != "search") {
-		fmt.Fprintln(os.Stderr, "usage: clients URL MODEL [search]")
+	if len(os.Args) != 3 && (len(os.Args) != 4 || os.Args[3] != "search") && (len(os.Args) < 4 || os.Args[3] != "tools") {
+		fmt.Fprintln(os.Stderr, "usage: clients URL MODEL [search | tools [COMMAND...]]")
 		os.Exit(2)
 	}
 	base, err := url.Parse(os.Args[1])
@@ -33,7 +33,10 @@ func main() {
 	defer cancel()
 	out := json.NewEncoder(os.Stdout)
 	calls := slices.Concat(ollamaCalls(base, os.Args[2]), openAICalls(base, os.Args[2]), responsesCalls(base, os.Args[2]), anthropicCalls(base, os.Args[2]), batchCalls(base, os.Args[2]))
-	if len(os.Args) == 4 {
+	switch {
+	case len(os.Args) > 3 && os.Args[3] == "tools":
+		calls = toolCalls(base, os.Args[2], os.Args[4:])
+	case len(os.Args) > 3:
 		calls = searchCalls(base, os.Args[2])
 	}
 	for _, c := range calls {
