@@ -150,7 +150,7 @@ func TestWire(t *testing.T) {
 		t.Errorf("a newer one that speaks ours: %v", m)
 	}
 	m = bus.MixOf([]bus.NodeInfo{here, apart}, "h")
-	if m == nil || len(m.Apart) != 1 || !strings.HasSuffix(m.String(), "apart (mycod 3.0) speaks versions 2 to 3 of the protocol, this node 1 to 1: no work passes between them. Upgrade mycod on here.") {
+	if m == nil || len(m.Apart) != 1 || !strings.HasSuffix(m.String(), "apart (mycod 3.0) speaks versions 2 to 3 of the protocol, this node version 1: no work passes between them. Upgrade mycod on here.") {
 		t.Errorf("a newer one that does not: %v", m)
 	}
 	here.State, apart.State = bus.NodeIncompatible, bus.NodeReady

@@ -165,8 +165,6 @@ type NodeInfo struct {
 	DiskFull bool `json:"disk_full,omitempty"`
 	// Stops tells that it drains since it is about to stop, or to leave the swarm.
 	Stops bool `json:"stops,omitempty"`
-	// Shares tells that it knows work queues by user, see Key.Share.
-	Shares bool `json:"shares,omitempty"`
 	// ModelRoom is how many bytes are free where its Ollama keeps models, in whole GiB or 1; 0 where it is
 	// not known.
 	ModelRoom int64 `json:"model_room,omitempty"`

@@ -162,18 +162,15 @@ func SubjectStoreCall(node NodeID, rest string) string {
 const BucketPeers = "peers"
 
 // Key names one work queue: lane and priority, class (task type), model, the node of a pin, and
-// whether its payloads are blobs. Queues do not overlap.
+// the share of a user. Queues do not overlap.
 type Key struct {
 	Lane     Lane   `json:"lane"`
 	Priority int    `json:"priority"`
 	Class    string `json:"class"`
 	Model    string `json:"model,omitempty"`
 	Pin      NodeID `json:"pin,omitempty"`
-	// Large tells that the payloads are over MaxInline. Nodes that know no blobs do not take such a
-	// name for a key, and so fetch none of them: see Wire.Blobs.
-	Large bool `json:"large,omitempty"`
 	// Share is 1 to Shares for the tasks of a user, so that users take turns; 0 where it is not told
-	// whose they are. Nodes that know no shares do not take such a name for a key: see NodeInfo.Shares.
+	// whose they are.
 	Share int `json:"share,omitempty"`
 }
 
@@ -187,25 +184,16 @@ func ShareOf(user string) int {
 	return int(h.Sum32()%Shares) + 1
 }
 
-// KeyOf returns the work queue that t belongs to, with its payload.
+// KeyOf returns the work queue that t belongs to, without a share.
 func KeyOf(t *Task) Key {
-	return Key{
-		Lane: t.Lane, Priority: t.Priority, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node,
-		Large: len(t.Payload) > MaxInline,
-	}
+	return Key{Lane: t.Lane, Priority: t.Priority, Class: t.Type, Model: CanonicalModel(t.Model), Pin: t.Node}
 }
 
-const (
-	largeSuffix = "-large"
-	shareMark   = "-u"
-)
+const shareMark = "-u"
 
-// String returns the key as three subject tokens: lane-priority[-large][-uSHARE], class, model[@pin].
+// String returns the key as three subject tokens: lane-priority[-uSHARE], class, model[@pin].
 func (k Key) String() string {
 	s := string(k.Lane) + "-" + strconv.Itoa(k.Priority)
-	if k.Large {
-		s += largeSuffix
-	}
 	if k.Share > 0 {
 		s += shareMark + strconv.Itoa(k.Share)
 	}
@@ -236,7 +224,6 @@ func ParseKey(s string) (Key, error) {
 			return Key{}, Errorf(CodeInvalid, "work queue key %q: want a share of 1 to %d", s, Shares)
 		}
 	}
-	short, large := strings.CutSuffix(short, largeSuffix)
 	lane, priority, _ := strings.Cut(short, "-")
 	n, err1 := strconv.Atoi(priority)
 	class, err2 := Untoken(p[1])
@@ -244,7 +231,7 @@ func ParseKey(s string) (Key, error) {
 	if err1 != nil || err2 != nil || err3 != nil || Lane(lane) != Interactive && Lane(lane) != Batch {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: bad token", s)
 	}
-	k.Lane, k.Priority, k.Class, k.Model, k.Large = Lane(lane), n, class, m, large
+	k.Lane, k.Priority, k.Class, k.Model = Lane(lane), n, class, m
 	if k.String() != s {
 		return Key{}, Errorf(CodeInvalid, "work queue key %q: want %q", s, k)
 	}

@@ -131,7 +131,7 @@ func TestKey(t *testing.T) {
 		"batch-10.inference.gemma3=3a1b":            {Lane: bus.Batch, Priority: 10, Class: "inference", Model: "gemma3:1b"},
 		"batch-1.inference.m=40x@myco-0123456789ab": {Lane: bus.Batch, Priority: 1, Class: "inference", Model: "m@x", Pin: self},
 		"batch-0.translate.=@myco-0123456789ab":     {Lane: bus.Batch, Class: "translate", Pin: self},
-		"batch-1-large.ping.=@myco-0123456789ab":    {Lane: bus.Batch, Priority: 1, Class: "ping", Pin: self, Large: true},
+		"batch-1-u7.ping.=@myco-0123456789ab":       {Lane: bus.Batch, Priority: 1, Class: "ping", Pin: self, Share: 7},
 	} {
 		if got := k.String(); got != want {
 			t.Errorf("%+v is %q, want %q", k, got, want)
@@ -142,7 +142,7 @@ func TestKey(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", "batch-1.b", "batch-1.b.c.d", "batch-1..c", "batch-1.b.c@", "batch-1.b.c@myco-x", "batch-1.b.c@d@e", "batch-1.b.=3",
-		"batch.b.c", "batch-.b.c", "batch-01.b.c", "batch-+1.b.c", "slow-1.b.c", "batch-1.b.@myco-0123456789ab", "batch-large.b.c", "batch-1-large-large.b.c", "batch-1-small.b.c",
+		"batch.b.c", "batch-.b.c", "batch-01.b.c", "batch-+1.b.c", "slow-1.b.c", "batch-1.b.@myco-0123456789ab", "batch-u1.b.c", "batch-1-u1-u1.b.c", "batch-1-u0.b.c", "batch-1-u257.b.c", "batch-1-large.b.c",
 	} {
 		if got, err := bus.ParseKey(bad); err == nil {
 			t.Errorf("ParseKey(%q) = %+v, want an error", bad, got)
@@ -154,11 +154,8 @@ func TestKeyOf(t *testing.T) {
 	t.Parallel()
 	task := bus.Task{Type: "inference", Model: "gemma3", Node: self, Lane: bus.Batch, Priority: 7}
 	want := bus.Key{Lane: bus.Batch, Priority: 7, Class: "inference", Model: "gemma3:latest", Pin: self}
-	for over := range 2 {
-		task.Payload, want.Large = make([]byte, bus.MaxInline+over), over > 0
-		if got := bus.KeyOf(&task); got != want {
-			t.Errorf("key %+v, want %+v", got, want)
-		}
+	if got := bus.KeyOf(&task); got != want {
+		t.Errorf("key %+v, want %+v", got, want)
 	}
 }
 

@@ -33,17 +33,16 @@ func (w Wire) Speaks(other Wire) bool {
 	return w.Version >= other.Oldest && other.Version >= w.Oldest
 }
 
-// Blobs reports whether a node that speaks w knows of payloads and results over MaxInline.
-func (w Wire) Blobs() bool { return w.known().Version >= 2 }
-
-// Offers reports whether a queue host that speaks w takes what SubjectOffer brings.
-func (w Wire) Offers() bool { return w.known().Version >= 3 }
-
 // Same reports whether w and other are the same, told or not.
 func (w Wire) Same(other Wire) bool { return w.known() == other.known() }
 
-// String is what people read of w: "1 to 3".
-func (w Wire) String() string { return fmt.Sprintf("%d to %d", w.known().Oldest, w.known().Version) }
+// String is what people read of w: "version 4", or "versions 4 to 5".
+func (w Wire) String() string {
+	if w = w.known(); w.Oldest == w.Version {
+		return fmt.Sprintf("version %d", w.Version)
+	}
+	return fmt.Sprintf("versions %d to %d", w.Oldest, w.Version)
+}
 
 // Mix tells which versions the nodes of a swarm run, where it is more than one.
 type Mix struct {
@@ -66,7 +65,7 @@ type Apart struct {
 
 // String tells of a in a sentence or two, with what to do.
 func (a Apart) String() string {
-	return fmt.Sprintf("%s (mycod %s) speaks versions %s of the protocol, this node %s: no work passes between them. Upgrade mycod on %s",
+	return fmt.Sprintf("%s (mycod %s) speaks %s of the protocol, this node %s: no work passes between them. Upgrade mycod on %s",
 		a.Name, orUnknown(a.Version), a.Wire, a.Here, a.Upgrade)
 }
 

@@ -4,7 +4,7 @@ package bus
 
 // A program of the next version, for tests of upgrades: built with the tag "next". It says more than
 // others know, in every object that keeps such fields.
-const wireVersion = 4
+const wireVersion = 5
 
 // withAdded returns the unknown fields to encode.
 func withAdded(l Later) Later {

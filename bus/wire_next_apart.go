@@ -3,4 +3,4 @@
 package bus
 
 // With the tag "apart" as well, it no longer speaks what others do.
-const wireOldest = 4
+const wireOldest = 5

@@ -2,4 +2,4 @@
 
 package bus
 
-const wireOldest = 1
+const wireOldest = 4

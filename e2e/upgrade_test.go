@@ -92,9 +92,9 @@ func TestRollingUpgrade(t *testing.T) {
 		if i == len(c.Members)-1 {
 			break
 		}
-		mixed(t, c.Nodes(), "(protocol 3) on ", "-next (protocol 4) on a", "They work together")
+		mixed(t, c.Nodes(), "(protocol 4) on ", "-next (protocol 5) on a", "They work together")
 		eventually(t, c.Members[2].Node, "versions are named", func(r checkup) string {
-			if r.code != 0 || r.find("warn", "versions: ", "(protocol 3) on ", "(protocol 4) on a") == "" {
+			if r.code != 0 || r.find("warn", "versions: ", "(protocol 4) on ", "(protocol 5) on a") == "" {
 				return r.String()
 			}
 			return ""
@@ -106,7 +106,7 @@ func TestRollingUpgrade(t *testing.T) {
 	mixed(t, c.Nodes())
 	last := c.Members[2]
 	replace(last, programs) // what it has stored is of the same format
-	mixed(t, c.Nodes(), "(protocol 3) on c", "(protocol 4) on a, b")
+	mixed(t, c.Nodes(), "(protocol 4) on c", "(protocol 5) on a, b")
 	replace(last, next)
 	mixed(t, c.Nodes())
 	end()

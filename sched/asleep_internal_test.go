@@ -29,11 +29,11 @@ func TestDeadlineRunsWhileTheMachineIsSuspended(t *testing.T) {
 		t.Errorf("31 s of sleep later %v of 30 s is left", left)
 	}
 	// What another holder has stamped, or a disk has kept, is counted by wall clocks, which show the sleep.
-	got, err := readJob(j.message())
-	if err != nil {
+	var got Job
+	if err := bus.Unmarshal(marshal(j), &got); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := n.left(got, now.Add(31*time.Second)); left != -time.Second {
+	if left, _ := n.left(&got, now.Add(31*time.Second)); left != -time.Second {
 		t.Errorf("of what was read %v is left, want the sleep counted once", left)
 	}
 }

@@ -96,7 +96,7 @@ func sameInfo(a, b bus.NodeInfo) bool {
 
 func (n *Node) ownInfo() bus.NodeInfo {
 	i := n.cfg.Info()
-	i.ID, i.State, i.Wire, i.Shares = n.cfg.ID, bus.NodeReady, n.cfg.Wire, true
+	i.ID, i.State, i.Wire = n.cfg.ID, bus.NodeReady, n.cfg.Wire
 	n.worker.describe(&i)
 	n.mu.Lock()
 	defer n.mu.Unlock()

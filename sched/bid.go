@@ -23,7 +23,6 @@ const (
 	pullSlows       = 10                     // percent by which a download slows what else a node does
 	demoLast        = time.Hour              // the demo model answers where nobody else can
 	ownerWeight     = 50 * time.Millisecond  // for each point of OwnerUse.Weight
-	oldBid          = 20 * time.Millisecond  // for each point of the bid of an earlier version
 	loadedBonus     = 300 * time.Millisecond // see Match
 	priorityStep    = 2 * time.Second        // see Match
 	holdGain        = 100 * time.Millisecond // a hold must save this much
@@ -73,8 +72,6 @@ type Seat struct {
 	// where it does not tell.
 	CPU, GPU  int
 	FreeBytes int64
-	// Before is the bid of a node of an earlier version, which tells no load.
-	Before int
 	// Soon is when a slot is expected to be free, where none is; 0 where that is not known.
 	Soon time.Duration
 	// Stay is how long what runs there takes as a rule; 0 where that is not known.
@@ -210,10 +207,6 @@ func canHave(key *bus.Key, need *Need, seat *Seat) (m *bus.ModelInfo, not string
 		return nil, "it is " + string(seat.State)
 	case seat.Info == nil:
 		return nil, "it has not told what it can do"
-	case key.Large && !seat.Info.Wire.Blobs():
-		return nil, "its mycod is too old for a payload of this size"
-	case key.Share > 0 && !seat.Info.Shares:
-		return nil, "its mycod is too old for queues by user"
 	}
 	if seat.Info.ClosedTo(need.From, key.Class) {
 		return nil, "its owner keeps it: " + cmp.Or(seat.Info.Owner.Why, "it takes no work of others")
@@ -232,10 +225,7 @@ func modelFor(key *bus.Key, info *bus.NodeInfo) *bus.ModelInfo {
 	if key.Model == "" {
 		return nil
 	}
-	models := info.Models
-	if key.Class == bus.TypeEmbed {
-		models = info.Embedders
-	}
+	models := info.ModelsFor(key.Class)
 	for i := range models {
 		if isModel(models[i].Name, key.Model) {
 			return &models[i]
@@ -351,9 +341,6 @@ func penalties(m *bus.ModelInfo, need *Need, seat *Seat, tell tell) (sum time.Du
 	}
 	if o := seat.Info.Owner; o != nil && o.Weight > 0 {
 		add(time.Duration(min(o.Weight, 100))*ownerWeight, "its owner uses it: %s", o.Why)
-	}
-	if seat.Before > 0 {
-		add(time.Duration(seat.Before)*oldBid, "an earlier version of mycod: its own bid is %d", seat.Before)
 	}
 	return sum
 }

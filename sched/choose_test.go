@@ -27,7 +27,7 @@ type situation struct {
 		Info                     bus.NodeInfo
 		State                    bus.NodeState
 		Slots, Busy, Free, Batch int
-		CPU, GPU, Before, Pulls  int
+		CPU, GPU, Pulls          int
 		FreeGB                   int64
 		Soon, Stay               string
 		Stays                    map[string]string
@@ -64,7 +64,7 @@ func (sc *situation) seats(t *testing.T, class string) (out []sched.Seat) {
 		}
 		s := sched.Seat{
 			Node: n.Info.ID, State: cmp.Or(n.State, bus.NodeReady), Info: &n.Info, Class: class, Slots: n.Slots, Busy: n.Busy, Free: n.Free,
-			Batch: n.Batch, CPU: n.CPU, GPU: n.GPU, FreeBytes: n.FreeGB << 30, Before: n.Before, Pulls: n.Pulls, Soon: span(t, n.Soon), Stay: span(t, n.Stay),
+			Batch: n.Batch, CPU: n.CPU, GPU: n.GPU, FreeBytes: n.FreeGB << 30, Pulls: n.Pulls, Soon: span(t, n.Soon), Stay: span(t, n.Stay),
 		}
 		for model, d := range n.Stays {
 			if s.Stays == nil {

@@ -21,7 +21,7 @@ func named(id bus.TaskID) option     { return func(t *bus.Task) { t.ID = id } }
 func (s *swarm) task(i int, sc script, durable bool, opts []option) (*tracked, bus.Task, *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.large && len(s.tasks)%3 == 0 && s.wires[i].Version != 1 { // that one takes no large result
+	if s.large && len(s.tasks)%3 == 0 {
 		sc.Pad, sc.Wide = pad, durable
 	}
 	data, err := json.Marshal(sc)

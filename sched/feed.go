@@ -200,7 +200,7 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 	ctx, cancel := context.WithTimeout(ctx, feedWait)
 	defer cancel()
 	key = o.n.shared(key, &j)
-	message, need := sync.OnceValue(j.message), o.needOf(&j)
+	message, need := sync.OnceValue(func() []byte { return marshal(&j) }), o.needOf(&j)
 	h := o.n.host()
 	if h != nil && h.q == q {
 		if !j.Durable() && h.offer(key, need, &j, message) {
@@ -208,7 +208,7 @@ func (o *outbox) feedJob(ctx context.Context, q QueueID, key bus.Key, j Job, now
 		}
 		h.expect(key, j.Task.ID, need)
 	}
-	if h == nil && !j.Durable() && !key.Large && o.n.members.offers(q.Host) {
+	if h == nil && !j.Durable() && j.Blob == nil {
 		return o.offerTo(ctx, q, key, need, message())
 	}
 	if err := o.n.fx.Feed(ctx, q, key, j.Task.ID, need, message()); err != nil {

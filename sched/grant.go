@@ -14,11 +14,8 @@ const grantFor = time.Second
 
 // grant returns what claims a delivery for the slot that a asks for, where this is the task's first
 // run as far as the host knows. The record is in the host's memory: a worker that claims for itself
-// waits for the way there and back. nil where that wants to.
+// waits for the way there and back.
 func (h *host) grant(a *asking) Grant {
-	if !a.Grants {
-		return nil
-	}
 	return func(id bus.TaskID, d Delivery) (c Claim, rec []byte, ok bool) {
 		if d.Delivered != 1 || !h.n.isFresh(id) {
 			return c, nil, false

@@ -192,9 +192,6 @@ func (s *swarm) checkState(k *tracked, got bus.TaskState, cause *bus.Error, say 
 	case k.script.Fail:
 		want = bus.StateFailed
 	}
-	if cause != nil && cause.Code == bus.CodeTooLarge && len(s.wires) > 0 && k.script.Pad != "" {
-		return // a node of an older version does not know of it
-	}
 	killed, failed := s.ledger.diedOf(k.id), 0
 	all := s.ledger.of(k.id) // with those whose end was lost on its way: all are attempts
 	attempts := len(all) + killed

@@ -28,35 +28,6 @@ func (j *Job) payload() (BlobID, bool) {
 	return blobID(j.Task.ID, false, j.Blob), true
 }
 
-// largeMsg is a Job with a blob in a queue. Programs that know no blobs cannot read it, where they
-// could read a Job, and run it without its payload.
-type largeMsg struct {
-	Task string `json:"task"` // a Job's is an object
-	Job  *Job   `json:"large"`
-}
-
-// message is j in a queue.
-func (j *Job) message() []byte {
-	if j.Blob == nil {
-		return marshal(j)
-	}
-	return marshal(largeMsg{Task: string(j.Task.ID), Job: j})
-}
-
-// readJob is the inverse of Job.message.
-func readJob(data []byte) (*Job, error) {
-	j := &Job{}
-	err := bus.Unmarshal(data, j)
-	if err == nil {
-		return j, nil
-	}
-	var m largeMsg
-	if bus.Unmarshal(data, &m) != nil || m.Job == nil || m.Job.Blob == nil {
-		return nil, err
-	}
-	return m.Job, nil
-}
-
 // contentOf is sumOf for a task whose payload may be a blob: of one that is too large for a message
 // the sum is the same with the payload and without.
 func contentOf(t bus.Task, b *bus.Blob) contentSum {

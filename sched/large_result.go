@@ -27,10 +27,6 @@ func (w *worker) carry(ctx context.Context, a *attempt, f *Final) error {
 	if len(f.Result) <= bus.MaxInline {
 		return nil
 	}
-	if old, is := w.n.oldSubmitter(a.job); is {
-		f.State, f.Result, f.Error = bus.StateFailed, nil, tooOldFor("result", old)
-		return nil
-	}
 	data := f.Result
 	b := bus.BlobOf(data)
 	f.Result, f.Blob = nil, &b
@@ -97,8 +93,7 @@ func (n *Node) otherStores(j *Job) (ids []bus.NodeID) {
 	v := n.members.view()
 	for _, id := range append([]bus.NodeID{n.cfg.ID, n.outbox.hostID()}, v.Live()...) {
 		p := v.Peers[id]
-		if id == "" || id == j.Submitter || id == j.Custodian || slices.Contains(ids, id) ||
-			id != n.cfg.ID && (!takesCopies(p) || !p.Beat.Wire.Blobs()) {
+		if id == "" || id == j.Submitter || id == j.Custodian || slices.Contains(ids, id) || id != n.cfg.ID && !takesCopies(p) {
 			continue
 		}
 		ids = append(ids, id)

@@ -21,7 +21,7 @@ func (w *worker) look(ctx context.Context, q QueueID, p *pool, slot int) (Delive
 		return cmp.Or(boolInt(b.Lane == bus.Interactive)-boolInt(a.Lane == bus.Interactive), cmp.Compare(b.Priority, a.Priority))
 	})
 	w.mu.Lock()
-	me := bus.NodeInfo{ID: w.n.cfg.ID, Wire: w.n.cfg.Wire, Shares: true, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
+	me := bus.NodeInfo{ID: w.n.cfg.ID, Types: []string{p.typ}, Models: p.cap.Models, Embedders: p.cap.Models}
 	w.mu.Unlock()
 	if w.refuses("", p.typ) {
 		own := w.n.outbox.openKeys()

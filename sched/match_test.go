@@ -22,15 +22,14 @@ func by(share int, used time.Duration, h sched.QueueHead) sched.QueueHead {
 	return h
 }
 
-// seat is a node with free slots and some models, the first of them loaded. bid is by how much another
-// is better.
-func seat(id bus.NodeID, bid, free int, models ...string) sched.Seat {
-	info := &bus.NodeInfo{ID: id, Types: []string{"inference"}, Shares: true}
+// seat is a node with free slots and some models, the first of them loaded. used is how much its owner uses it.
+func seat(id bus.NodeID, used, free int, models ...string) sched.Seat {
+	info := &bus.NodeInfo{ID: id, Types: []string{"inference"}, Owner: &bus.OwnerUse{Weight: used}}
 	for i, m := range models {
 		speed := &bus.ModelSpeed{Loading: 10 * time.Millisecond}
 		info.Models = append(info.Models, bus.ModelInfo{Name: m, Loaded: i == 0, Speed: speed})
 	}
-	return sched.Seat{Node: id, State: bus.NodeReady, Info: info, Class: "inference", Free: free, Before: bid}
+	return sched.Seat{Node: id, State: bus.NodeReady, Info: info, Class: "inference", Free: free}
 }
 
 func TestMatch(t *testing.T) {

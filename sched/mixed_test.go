@@ -48,11 +48,9 @@ func mixedSetup(seed uint64, r *rand.Rand) setup {
 		c.skew = map[int]time.Duration{r.IntN(c.nodes): time.Hour, r.IntN(c.nodes): -time.Minute}
 	}
 	if r.IntN(3) == 0 {
-		older := r.IntN(c.nodes)
-		c.wires = map[int]bus.Wire{older: {Version: 1 + r.IntN(2), Oldest: 1}}
-		if c.large {
-			c.rank = map[int]int{older: -1} // as host it would have them wait
-		}
+		next := bus.ThisWire()
+		next.Version++
+		c.wires = map[int]bus.Wire{r.IntN(c.nodes): next}
 	}
 	if coin() {
 		c.owner = func(i int) *bus.OwnerUse {
@@ -119,9 +117,7 @@ func (m *mixed) work(s *swarm, r *rand.Rand) {
 	}
 	switch k := r.IntN(12); {
 	case k < 3 && m.pins:
-		if i := r.IntN(len(s.nodes)); !s.large || s.wires[i].Version != 1 { // there it would wait
-			opts = append(opts, pin(nodeID(i)))
-		}
+		opts = append(opts, pin(nodeID(r.IntN(len(s.nodes)))))
 	case k < 5 && m.engines:
 		sc.Hang, sc.Late, sc.Slow = at, r.IntN(2) == 0, r.IntN(3) == 0
 	case k < 7 && m.engines:

@@ -15,6 +15,14 @@ import (
 	"github.com/mycoswarm/mycoswarm/internal/rhythm"
 )
 
+// Load is how busy a machine is, whoever it works for.
+type Load struct {
+	// CPUPercent and GPUPercent are utilisation, 0 to 100.
+	CPUPercent, GPUPercent float64
+	// FreeBytes is how much memory is free for a model; 0 where that is not known.
+	FreeBytes int64
+}
+
 // Config is what a Node is told about itself.
 type Config struct {
 	ID bus.NodeID

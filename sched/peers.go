@@ -173,26 +173,6 @@ func (m *members) reports(node bus.NodeID, task bus.TaskID, since time.Time) boo
 	return false
 }
 
-// offers reports whether a node takes offers, by what it speaks.
-func (m *members) offers(id bus.NodeID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.peers[id]
-	return p != nil && p.Beat.Wire.Offers()
-}
-
-// allShare reports whether all live nodes know keys with a share.
-func (m *members) allShare() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.peers {
-		if p.Live() && !p.Info.Shares {
-			return false
-		}
-	}
-	return true
-}
-
 // alone reports whether no other node was heard of late.
 func (m *members) alone() bool {
 	m.mu.Lock()

@@ -59,9 +59,6 @@ func Place(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID, defaultModel strin
 	}
 	key := bus.KeyOf(&p.Task)
 	at, ok := CanRun(key, ready)
-	if old, is := tooOld(key, nodes); is && !durable && (!ok || old.QueueHost) {
-		return p, tooOldFor("payload", old)
-	}
 	if t.Remote && !ok {
 		return p, noWorker(p.Task, nodes, self)
 	}
@@ -113,9 +110,9 @@ func candidates(nodes []bus.NodeInfo, t bus.Task, self bus.NodeID) []bus.NodeInf
 	})
 }
 
-// Runs reports whether a node can run key, its version among others, and whether its model is loaded there.
+// Runs reports whether a node can run key, and whether its model is loaded there.
 func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
-	if key.Pin != "" && key.Pin != n.ID || key.Large && !n.Wire.Blobs() || key.Share > 0 && !n.Shares {
+	if key.Pin != "" && key.Pin != n.ID {
 		return false, false
 	}
 	if can = slices.Contains(n.Types, key.Class); !can || key.Model == "" {
@@ -132,9 +129,6 @@ func Runs(n bus.NodeInfo, key bus.Key) (can, loaded bool) {
 // CanRun returns the best node that can run key, loaded before cold and idle before busy, and
 // whether there is one.
 func CanRun(key bus.Key, nodes []bus.NodeInfo) (bus.NodeID, bool) {
-	if hostTooOld(key, nodes) {
-		return "", false
-	}
 	var best bus.NodeInfo
 	bestLoaded, found := false, false
 	for _, n := range nodes {
@@ -160,9 +154,6 @@ func waitsFor(key bus.Key, nodes []bus.NodeInfo, self, submitter bus.NodeID) str
 		if a, apart := bus.ApartFrom(nodes, self, n); apart && (key.Pin == n.ID || key.Pin == "" && wouldRun(n, key)) {
 			return "waits: " + a.String()
 		}
-	}
-	if old, is := tooOld(key, nodes); is {
-		return "waits: " + tooOldFor("payload", old).Message + ". Upgrade mycod on " + old.Name
 	}
 	if who := keptBy(key, nodes, submitter); len(who) > 0 {
 		return "waits: " + strings.Join(who, "; ")

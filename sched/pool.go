@@ -141,16 +141,9 @@ func (w *worker) describe(i *bus.NodeInfo) {
 	slices.SortStableFunc(i.Models, func(a, b bus.ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-func (w *worker) load(p *pool) Load {
-	l := w.n.cfg.Load()
+// slotsOf is how many slots p has at present.
+func (w *worker) slotsOf(p *pool) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l.Slots, l.Busy = p.cap.Slots, p.busy
-	l.Demo = len(p.cap.Models) > 0
-	l.Loaded = len(p.cap.Models) == 0
-	for _, m := range p.cap.Models {
-		l.Loaded = l.Loaded || m.Loaded
-		l.Demo = l.Demo && m.Demo
-	}
-	return l
+	return p.cap.Slots
 }

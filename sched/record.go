@@ -34,14 +34,15 @@ type Job struct {
 	Crashes []Crash `json:"crashes,omitempty"`
 	// Failures are the attempts in which the engine hung or failed.
 	Failures []Failure `json:"failures,omitempty"`
-	// Shows tells that the submitter can be asked for what it has shown of an earlier attempt.
-	Shows bool `json:"shows,omitempty"`
 
 	here  bool          // this process has stamped it
 	slept time.Duration // what Config.Slept was at Stamp then
 
 	Later bus.Later `json:",embed"`
 }
+
+// key is the work queue that j belongs to, without a share.
+func (j *Job) key() bus.Key { return bus.KeyOf(&j.Task) }
 
 // slim takes out of j what only a run of it needs.
 func (j *Job) slim() {
@@ -170,9 +171,6 @@ type nextMsg struct {
 	Node  bus.NodeID `json:"node"`
 	Class string     `json:"class"`
 	Slot  int        `json:"slot"`
-	// Bid is for hosts of earlier versions, see bidBefore. Those of this one go by what follows, and by
-	// Bid where Slots is not told.
-	Bid int `json:"bid"`
 	// Slots is how many the node has of Class. CPU and GPU are utilisation, 0 to 100, FreeMB the memory
 	// that is free for a model, in MiB.
 	Slots  int `json:"slots,omitempty"`
@@ -181,10 +179,6 @@ type nextMsg struct {
 	FreeMB int `json:"free_mb,omitempty"`
 	// Missed tells that the slot was handed nothing the last time: the queue was empty.
 	Missed bool `json:"missed,omitempty"`
-	// Grants tells that the host may claim for the slot what it hands over, see grant.
-	Grants bool `json:"grants,omitempty"`
-	// Direct tells that it takes what was never in the queue, see host.offer.
-	Direct bool `json:"direct,omitempty"`
 }
 
 // offerMsg brings the message of an attached task to its queue's host, see host.offer.

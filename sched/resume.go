@@ -93,7 +93,7 @@ func (o *outbox) onShown(m Msg) {
 
 // shown implements bus.ShownOf for the handler of a.
 func (a *attempt) shown(ctx context.Context) *bus.Shown {
-	if a.rec.Attempt < 2 || !a.job.Shows || a.w.n.off(ProtectContinue) || !a.w.n.members.alive(a.job.Submitter) {
+	if a.rec.Attempt < 2 || a.w.n.off(ProtectContinue) || !a.w.n.members.alive(a.job.Submitter) {
 		return nil
 	}
 	text, data := a.askShown(ctx)

@@ -158,9 +158,6 @@ func (h *host) describe(s *Seat) {
 	}
 	if t := st.told; t != nil {
 		s.Slots, s.CPU, s.GPU, s.FreeBytes = t.Slots, t.CPU, t.GPU, int64(t.FreeMB)<<20
-		if t.Slots == 0 {
-			s.Before = t.Bid
-		}
 	}
 }
 

@@ -18,7 +18,7 @@ func TestReservedWhileOnTheWay(t *testing.T) {
 		h.do(func() { h.keyQueue(batch) })
 		synctest.Wait() // it is fetchable
 		for i := range 3 {
-			h.asked(&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work", Slot: i, Slots: 3, Grants: true, Direct: true}, to: fmt.Sprintf("slot.%d", i)})
+			h.asked(&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work", Slot: i, Slots: 3}, to: fmt.Sprintf("slot.%d", i)})
 		}
 		for i := range 3 {
 			h.do(func() {

@@ -29,7 +29,7 @@ func (h *host) offer(key bus.Key, need Need, j *Job, message func() []byte) (tak
 	h.do(func() {
 		if has := h.items[id]; has != nil {
 			taken = has.straight != nil
-		} else if fresh && !key.Large && len(h.asking) > 0 {
+		} else if fresh && j.Blob == nil && len(h.asking) > 0 {
 			it = h.insert(key, id, 0, need)
 			if to = h.take(it, message); to == nil {
 				h.forget(it)
@@ -79,9 +79,6 @@ func (h *host) take(it *item, message func() []byte) *asking {
 			continue
 		}
 		to := h.takeFree(a.Seat)
-		if !to.Direct {
-			return nil
-		}
 		delete(h.asking, to.id())
 		choice := seen
 		it.open, it.straight = false, &straight{job: message, choice: &choice}
@@ -213,7 +210,8 @@ func (n *Node) onOffer(ctx context.Context, m Msg) {
 		return // whoever asks tries again, and may have heard by then who is host
 	}
 	key, err1 := bus.ParseKey(r.Key)
-	j, err2 := readJob(r.Job)
+	j := &Job{}
+	err2 := bus.Unmarshal(r.Job, j)
 	if err1 != nil || err2 != nil || j.Durable() || j.Task.ID.Validate() != nil {
 		return
 	}

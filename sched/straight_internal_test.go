@@ -111,10 +111,10 @@ func hostOfOne(t *testing.T) (*host, *queueOfOne) {
 	n := New(Config{ID: "myco-00000000000a"}, Effects{Wire: q, Queues: q})
 	q.h = newHost(n, QueueID{n.cfg.ID, 1})
 	t.Cleanup(q.h.stop)
-	n.members.hear(bus.Heartbeat{Node: oneWorker, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: oneWorker, Types: []string{"work"}, Shares: true}})
+	n.members.hear(bus.Heartbeat{Node: oneWorker, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: oneWorker, Types: []string{"work"}}})
 	q.h.do(func() { q.h.keyQueue(oneKey) })
 	synctest.Wait() // it is fetchable
-	q.h.asked(&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work", Slots: 1, Grants: true, Direct: true}, to: "slot.1"})
+	q.h.asked(&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work", Slots: 1}, to: "slot.1"})
 	return q.h, q
 }
 
@@ -248,14 +248,14 @@ func TestHandsTheTaskItselfToOwnSlotsAlone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, q := hostOfOne(t)
 				delete(h.asking, (&asking{nextMsg: nextMsg{Node: oneWorker, Class: "work"}, to: "slot.1"}).id())
-				h.n.members.hear(bus.Heartbeat{Node: h.n.cfg.ID, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: h.n.cfg.ID, Types: []string{"work"}, Shares: true}})
+				h.n.members.hear(bus.Heartbeat{Node: h.n.cfg.ID, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: h.n.cfg.ID, Types: []string{"work"}}})
 				if own {
 					h.n.worker.noteSlot("own.1")
 				}
-				h.asked(&asking{nextMsg: nextMsg{Node: h.n.cfg.ID, Class: "work", Slots: 1, Grants: true, Direct: true}, to: "own.1"})
+				h.asked(&asking{nextMsg: nextMsg{Node: h.n.cfg.ID, Class: "work", Slots: 1}, to: "own.1"})
 				j := oneJob()
 				j.Task.Payload = []byte(`"as it was"`)
-				if !h.offer(oneKey, Need{}, j, j.message) {
+				if !h.offer(oneKey, Need{}, j, func() []byte { return marshal(j) }) {
 					t.Fatal("a slot waits, and the task does not go there")
 				}
 				if got := q.last; (got.Job != nil) != own || (len(got.Data) > 0) == own {
@@ -279,13 +279,13 @@ func TestWhyPastTheQueue(t *testing.T) {
 		h, _ := hostOfOne(t)
 		batch := oneKey
 		batch.Lane = bus.Batch
-		h.n.members.hear(bus.Heartbeat{Node: another, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: another, Types: []string{"work"}, Shares: true}})
+		h.n.members.hear(bus.Heartbeat{Node: another, Boot: "1", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{ID: another, Types: []string{"work"}}})
 		h.do(func() {
 			h.keyQueue(batch)
 			h.seat(another, "work").batch = 1
 		})
 		synctest.Wait() // it is fetchable
-		h.asked(&asking{nextMsg: nextMsg{Node: another, Class: "work", Slots: 2, Grants: true, Direct: true}, to: "slot.2"})
+		h.asked(&asking{nextMsg: nextMsg{Node: another, Class: "work", Slots: 2}, to: "slot.2"})
 		if !h.offer(batch, Need{}, oneJob(), func() []byte { return []byte(`{}`) }) {
 			t.Fatal("a slot waits, and the task does not go there")
 		}

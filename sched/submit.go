@@ -71,7 +71,7 @@ func (o *outbox) admit(t bus.Task, durable bool) (*entry, bus.SubmitReply, error
 	}
 	reply.Model, reply.Why, reply.Demo = p.Task.Model, p.Why, p.Demo
 	now := o.n.now()
-	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, Shows: true, Accepted: now}
+	j := Job{Task: p.Task, Submitter: o.n.cfg.ID, Accepted: now}
 	o.n.stamp(&j, t.Timeout, now)
 	size := inline(&t)
 	data := j.detach()

@@ -64,9 +64,9 @@ func (u *usage) age(now time.Time) {
 }
 
 // shared returns key with the share of j's user, or of its submitter where it names none: so users take
-// turns. Where a node is about that does not know such keys, all keys are without.
+// turns.
 func (n *Node) shared(key bus.Key, j *Job) bus.Key {
-	if key.Class == bus.TypePing || n.off(ProtectShares) || !n.members.allShare() {
+	if key.Class == bus.TypePing || n.off(ProtectShares) {
 		return key
 	}
 	user := j.Task.User

@@ -17,7 +17,8 @@ type hoarding struct {
 }
 
 func (h *hoarding) Feed(_ context.Context, _ QueueID, key bus.Key, id bus.TaskID, _ Need, data []byte) error {
-	j, err := readJob(data)
+	var j Job
+	err := bus.Unmarshal(data, &j)
 	if err == nil {
 		h.fed[key.Class+j.Task.User]++
 	}

@@ -135,7 +135,8 @@ func (w *worker) take(ctx context.Context, q QueueID, s *slot) (d Delivery, j *J
 		return d, nil, err
 	}
 	if j, err = d.Job, nil; j == nil {
-		j, err = readJob(d.Data)
+		j = &Job{}
+		err = bus.Unmarshal(d.Data, j)
 	}
 	if err != nil {
 		w.n.log.Error("drop an unreadable work message", "key", d.Key, "err", err)
@@ -171,10 +172,10 @@ func (w *worker) next(ctx context.Context, q QueueID, s *slot) (Delivery, error)
 		return Delivery{}, err
 	}
 	w.noteSlot(to)
-	l := w.load(s.p)
+	l := w.n.cfg.Load()
 	r := nextMsg{
-		Node: w.n.cfg.ID, Class: s.p.typ, Slot: s.id, Bid: bidBefore(l), Missed: s.missed, Grants: true, Direct: true,
-		Slots: l.Slots, CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
+		Node: w.n.cfg.ID, Class: s.p.typ, Slot: s.id, Missed: s.missed,
+		Slots: w.slotsOf(s.p), CPU: int(l.CPUPercent), GPU: int(l.GPUPercent), FreeMB: int(l.FreeBytes >> 20),
 	}
 	asked := w.n.now()
 	// All slots renew theirs in the same moment, so that an idle node wakes, and writes to its host, once a second.

@@ -267,7 +267,7 @@ func (d *Daemon) load() sched.Load {
 	l := d.detector.Load()
 	p := d.detector.Profile()
 	free := (int64(max(l.VRAMFreeMB, 0)) + int64(p.Memory.AvailableMB)) << 20
-	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), GPU: p.GPUTier() != node.GPUNone, FreeBytes: free}
+	return sched.Load{CPUPercent: l.CPUPercent, GPUPercent: float64(max(l.GPUPercent, 0)), FreeBytes: free}
 }
 
 // joinWait is how long a join waits until another member is heard. A reply before would be true,
