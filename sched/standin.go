@@ -54,8 +54,7 @@ func (o *outbox) standIn(ctx context.Context, j *Job, f Final, want int) (stores
 type standing struct {
 	with  []bus.NodeID // the custodians that have it
 	there int          // custodians that were there, the last time
-	pause time.Duration
-	next  time.Time // of the next try
+	again backoff
 }
 
 // standsIn reports whether self keeps the end of t for others.
@@ -150,11 +149,10 @@ func (o *outbox) toHandBack(now time.Time) (due []handingBack) {
 			continue
 		}
 		if h.there != s.there { // another custodian is there, or that which did not take it was away
-			s.there, s.pause, s.next = h.there, 0, time.Time{}
+			s.there, s.again = h.there, backoff{}
 		}
-		if len(h.to) > 0 && !now.Before(s.next) && len(due) < handBackMost {
-			s.pause = min(max(2*s.pause, handBackEvery), handBackPause)
-			s.next = now.Add(s.pause)
+		if len(h.to) > 0 && s.again.due(now) && len(due) < handBackMost {
+			s.again.wait(now, handBackEvery, handBackPause)
 			due = append(due, h)
 		}
 	}
