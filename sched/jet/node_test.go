@@ -174,11 +174,10 @@ func TestSwarmKeepsADurableTask(t *testing.T) {
 func TestSwarmTakesTheSameTaskTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	s := run(t, swarm(t, 2, 0))
-	ctx, cancel := context.WithTimeout(context.Background(), fabrictest.Limit)
-	defer cancel()
 	const storeWait = time.Second // as sched gives it
 	payload := json.RawMessage(`"` + strings.Repeat("x", 500<<10) + `"`)
 	for i, atOnce := 0, 0; i < 20 || atOnce == 0; i++ {
+		ctx, cancel := context.WithTimeout(t.Context(), fabrictest.Limit)
 		var both errgroup.Group
 		var late atomic.Bool
 		for range 2 {
@@ -193,7 +192,9 @@ func TestSwarmTakesTheSameTaskTwiceAtOnce(t *testing.T) {
 				}
 			})
 		}
-		check(t, both.Wait())
+		err := both.Wait()
+		cancel()
+		check(t, err)
 		if !late.Load() {
 			atOnce++
 		}
