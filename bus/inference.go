@@ -2,7 +2,6 @@ package bus
 
 import (
 	"encoding/json"
-	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -16,11 +15,6 @@ const (
 // MaxPrompt is the largest prompt, all messages together, in bytes: what MaxPayload holds of text that
 // JSON need not escape, with the rest of the request. What the model makes of it is another matter.
 const MaxPrompt = MaxPayload - 1<<20
-
-// RequestVersion is the version of InferenceRequest that this program understands: 0 is before there
-// were tools, images, formats and all that LeftOut tells of, 1 before Logprobs. A worker names its own in
-// the result.
-const RequestVersion = 2
 
 // Mode is what an engine makes of a Prompt.
 type Mode string
@@ -47,8 +41,6 @@ type InferenceRequest struct {
 	MaxTokens   int      `json:"max_tokens,omitempty"`
 	Stop        []string `json:"stop,omitempty"`
 	Threads     int      `json:"threads,omitempty"`
-
-	// What follows is of version 1, Logprobs of 2: workers of versions before do not see it, see LeftOut.
 
 	Mode Mode `json:"mode,omitempty"`
 	// Load asks for no answer: the model is loaded, or with a KeepAlive of 0 unloaded.
@@ -96,31 +88,6 @@ func (r InferenceRequest) Conversation() []Message {
 		m = append(m, Message{Role: "user", Content: r.Prompt, Images: r.Images})
 	}
 	return append(m, r.Messages...)
-}
-
-// LeftOut names the fields of r that change the answer and that a worker of a version leaves out.
-func (r InferenceRequest) LeftOut(version int) (names []string) {
-	if version < 2 && r.Logprobs {
-		names = append(names, "logprobs")
-	}
-	if version > 0 {
-		return names
-	}
-	toolCalls, images, tool := false, len(r.Images) > 0, false
-	for _, m := range r.Messages {
-		toolCalls, images, tool = toolCalls || len(m.ToolCalls) > 0, images || len(m.Images) > 0, tool || m.Role == "tool"
-	}
-	for name, set := range map[string]bool{
-		"mode": r.Mode == ModeComplete, "raw": r.Raw, "suffix": r.Suffix != "", "template": r.Template != "", "images": images,
-		"context": len(r.Context) > 0, "tools": len(r.Tools) > 0, "tool_calls": toolCalls || tool, "format": len(r.Format) > 0,
-		"think": len(r.Think) > 0, "load": r.Load, "extra": len(r.Extra) > 0, "options": len(r.Options) > 0,
-	} {
-		if set {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // InferenceChunk is one piece of an answer as it is made.
@@ -232,8 +199,6 @@ type InferenceResult struct {
 	TTFT     time.Duration `json:"ttft_ns,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 
-	// Version is the RequestVersion of who answered.
-	Version   int        `json:"version,omitempty"`
 	Thinking  string     `json:"thinking,omitempty"`
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
 	// Logprobs are those of the answer's tokens, where they were asked for and the engine tells them.

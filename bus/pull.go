@@ -219,7 +219,7 @@ func ableTo(typ string, nodes []NodeInfo, on string) ([]NodeInfo, error) {
 	case on != "" && at[0].State == NodeDraining:
 		return nil, Errorf(CodeNoWorker, "node %s is draining: it takes no more work", at[0].Name).WithHint("myco drain %s --off", at[0].Name)
 	case on != "":
-		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers, or runs an older mycod", at[0].Name).
+		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers", at[0].Name).
 			WithHint("start Ollama there, or mycod --engine URL; or take another node: myco swarm")
 	}
 	return nil, Errorf(CodeNoWorker, "no node of the swarm has an Ollama that could have it: %s", nodeNames(at)).

@@ -101,7 +101,7 @@ func TestWhyANodeDoesNotPull(t *testing.T) {
 		with       func(*bus.NodeInfo)
 		says, hint string
 	}{
-		"without Ollama": {func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }, "node a has no Ollama that answers, or runs an older mycod", "start Ollama there"},
+		"without Ollama": {func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }, "node a has no Ollama that answers", "start Ollama there"},
 		"draining":       {func(n *bus.NodeInfo) { n.State = bus.NodeDraining }, "node a is draining: it takes no more work", "myco drain a --off"},
 		"stopping":       {func(n *bus.NodeInfo) { n.State, n.Stops = bus.NodeDraining, true }, "node a is stopping", "once it is back"},
 	} {

@@ -217,30 +217,6 @@ func TestInferenceRequest(t *testing.T) {
 
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
-// What a worker from before there were these fields would leave out is named; what does not change
-// the answer is not.
-func TestLeftOut(t *testing.T) {
-	t.Parallel()
-	plain := bus.InferenceRequest{
-		Prompt: "x", System: "y", MaxTokens: 1, KeepAlive: raw("1"), Truncate: true, Shift: true, Dialect: "ollama", Mode: bus.ModeGenerate,
-	}
-	if names := plain.LeftOut(0); names != nil {
-		t.Errorf("plain: %v", names)
-	}
-	all := bus.InferenceRequest{
-		Messages: []bus.Message{{Images: [][]byte{{1}}}, {Role: "tool"}}, Tools: raw("[]"), Format: raw("{}"), Think: raw("true"),
-		Options: map[string]json.RawMessage{"top_p": raw("1")}, Extra: map[string]json.RawMessage{"n": raw("1")}, Suffix: "s", Template: "t",
-		Context: raw("[]"), Raw: true, Load: true, Mode: bus.ModeComplete, Logprobs: true,
-	}
-	for version, want := range []string{
-		"context extra format images load logprobs mode options raw suffix template think tool_calls tools", "logprobs", "",
-	} {
-		if got := strings.Join(all.LeftOut(version), " "); got != want {
-			t.Errorf("version %d: %s, want %s", version, got, want)
-		}
-	}
-}
-
 func TestEmbedRequest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -391,7 +367,7 @@ func TestWireFormat(t *testing.T) {
 			Dialect: "ollama", Extra: map[string]json.RawMessage{"n": raw("1")}, Truncate: true,
 		},
 		bus.InferenceChunk{Text: "t", ToolCalls: []bus.ToolCall{{Name: "f"}}, Demo: true},
-		bus.InferenceResult{Model: "m", Version: 1, Context: raw("[1]"), Loading: 1, Reading: 2, Writing: 3},
+		bus.InferenceResult{Model: "m", Context: raw("[1]"), Loading: 1, Reading: 2, Writing: 3},
 		bus.EmbedRequest{Inputs: []string{"x"}, Dimensions: 1},
 		bus.EmbedResult{Vectors: [][]float32{{0.5}}, Model: "m", Digest: "d", PromptTokens: 1},
 	} {

@@ -53,7 +53,7 @@ func (h halting) Stream(ctx context.Context, t bus.Task, out func(bus.Chunk) err
 			}
 			said = true
 		}
-		return bus.InferenceResult{Version: bus.RequestVersion, Text: "Paris"}, nil
+		return bus.InferenceResult{Text: "Paris"}, nil
 	}
 	return h.oracle.Stream(ctx, t, out)
 }
@@ -252,7 +252,7 @@ func TestAnswerWithoutRoom(t *testing.T) {
 				return nil, err
 			}
 		}
-		return bus.InferenceResult{Version: bus.RequestVersion, Text: strings.Repeat(long, 17)}, nil
+		return bus.InferenceResult{Text: strings.Repeat(long, 17)}, nil
 	})
 	for _, c := range []struct {
 		body   string

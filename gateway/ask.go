@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
@@ -51,7 +50,6 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 		return bus.TaskInfo{}, res, err
 	}
 	t.ID = id
-	leftOut := [2][]string{req.LeftOut(0), req.LeftOut(1)}
 	if len(t.Payload) > bus.MaxInline {
 		*req = bus.InferenceRequest{Load: req.Load, TopLogprobs: req.TopLogprobs}
 	}
@@ -61,11 +59,6 @@ func (g *Gateway) ask(r *http.Request, id bus.TaskID, model string, req *bus.Inf
 	}
 	if err == nil {
 		err = f.end(info.NodeID, res)
-	}
-	if v := res.Version; err == nil && v < len(leftOut) && len(leftOut[v]) > 0 {
-		names := leftOut[v]
-		err = bus.Errorf(bus.CodeFailed, "node %s runs an older mycod, which left out of the request: %s", info.NodeID, strings.Join(names, ", ")).
-			WithHint("upgrade mycod there")
 	}
 	return info, res, err
 }

@@ -32,18 +32,18 @@ func TestBatchesWaitForAModel(t *testing.T) {
 	})
 }
 
-// An answer that left out a part of its request is an error at once: the same node would write it again, for a day.
-func TestBatchesAskAnOlderNodeOnce(t *testing.T) {
+// What an engine fails at is an error at once: the same one would fail again, for a day.
+func TestBatchesAskOnceWhatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		o, _ := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) {
 			n++
-			return bus.InferenceResult{Text: "x", DoneReason: "stop", Version: 1}, nil
+			return nil, bus.Errorf(bus.CodeFailed, "the engine has no such thing")
 		})
 		g, stop := batching(t, o, t.TempDir())
 		defer stop()
-		b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi","logprobs":1}`))
+		b := begins(t, g, key, "/v1/completions", asks("a", "/v1/completions", `{"model":"m","prompt":"hi"}`))
 		time.Sleep(time.Minute)
 		b = becomes(t, g, key, b["id"].(string), "completed")
 		if out := came(t, g, key, b["error_file_id"]); n != 1 || !strings.HasPrefix(out["a"], "502") {

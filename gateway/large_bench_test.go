@@ -56,7 +56,7 @@ func cost(tb testing.TB, path, body string) (allocates, holds float64) {
 		if t.Type == bus.TypeEmbed {
 			return bus.EmbedResult{Model: "m", Vectors: [][]float32{{1}}}, nil
 		}
-		return bus.InferenceResult{Text: "Paris", Model: "m", Version: bus.RequestVersion}, nil
+		return bus.InferenceResult{Text: "Paris", Model: "m"}, nil
 	})
 	o.nodes[1].Types, o.forgets = append(slices.Clone(managing), bus.TypeFile), true
 	r := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))

@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -172,21 +171,6 @@ func TestLogprobsOfAnotherNode(t *testing.T) {
 		if d := cmp.Diff(c.want, values); d != "" || text != "Paris" || last["done"] != true {
 			t.Errorf("%s: %q, %v: %s", name, text, last, d)
 		}
-	}
-}
-
-// A worker from before there were probabilities is found out, and one that only lacks those does the rest.
-func TestOlderWorkerTellsNoLogprobs(t *testing.T) {
-	t.Parallel()
-	_, g := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) {
-		return bus.InferenceResult{Text: "x", DoneReason: "stop", Version: 1}, nil
-	})
-	if w := local(t, g, "POST", "/api/chat", hello+`,"stream":false,"format":"json"}`); w.Code != http.StatusOK {
-		t.Errorf("a format: %d %s", w.Code, w.Body)
-	}
-	w := local(t, g, "POST", "/v1/chat/completions", hello+`,"logprobs":true}`)
-	if w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "left out of the request: logprobs") {
-		t.Errorf("probabilities: %d %s", w.Code, w.Body)
 	}
 }
 

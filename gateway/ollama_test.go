@@ -331,22 +331,6 @@ func TestAnswerIsToldToItsEnd(t *testing.T) {
 	}
 }
 
-// An older worker leaves out what it does not know: that is told, not hidden.
-func TestOlderWorkerIsFoundOut(t *testing.T) {
-	t.Parallel()
-	old := func(bus.Task, func(bus.Chunk) error) (any, error) {
-		return bus.InferenceResult{Text: "x", DoneReason: "stop"}, nil
-	}
-	_, g := newOracle(t, old)
-	if w := local(t, g, "POST", "/api/chat", hello+`,"stream":false}`); w.Code != http.StatusOK {
-		t.Errorf("a plain question: %d %s", w.Code, w.Body)
-	}
-	w := local(t, g, "POST", "/api/chat", hello+`,"stream":false,"format":"json","tools":[{}]}`)
-	if w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "format, tools") {
-		t.Errorf("with tools: %d %s", w.Code, w.Body)
-	}
-}
-
 // goesOn is the chunk with which another node takes over.
 func goesOn(seq int) bus.Chunk {
 	return bus.Chunk{Attempt: 1, Seq: seq, Node: other, Data: []byte(`{}`), Continues: &bus.Continues{Attempt: 2, Lost: self}}

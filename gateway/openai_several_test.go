@@ -160,7 +160,7 @@ func TestSeveralAnswersOfAKey(t *testing.T) {
 	_, g := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) {
 		asked <- struct{}{}
 		<-let
-		return bus.InferenceResult{Text: "Paris", DoneReason: "stop", Version: bus.RequestVersion}, nil
+		return bus.InferenceResult{Text: "Paris", DoneReason: "stop"}, nil
 	})
 	k, secret := made("three", bus.KeyRequest{Concurrent: 3})
 	g.SetKeys([]gateway.Key{k})
@@ -240,7 +240,7 @@ func TestOneOfSeveralAnswersPanics(t *testing.T) {
 		if *req.Seed == 2 {
 			panic("a fault")
 		}
-		return bus.InferenceResult{Text: "Paris", DoneReason: "stop", Version: bus.RequestVersion}, nil
+		return bus.InferenceResult{Text: "Paris", DoneReason: "stop"}, nil
 	})
 	for _, stream := range []string{"false", "true"} {
 		said := ""

@@ -83,7 +83,6 @@ func texts(words ...string) (out []bus.InferenceChunk) {
 
 // says hands out chunks, and returns the result.
 func says(res bus.InferenceResult, cs ...bus.Chunk) func(bus.Task, func(bus.Chunk) error) (any, error) {
-	res.Version = bus.RequestVersion
 	return func(_ bus.Task, out func(bus.Chunk) error) (any, error) {
 		for _, c := range cs {
 			if err := out(c); err != nil {

@@ -20,7 +20,7 @@ func TestLargeRequestsHaveRoom(t *testing.T) {
 	o, _ := newOracle(t, func(bus.Task, func(bus.Chunk) error) (any, error) {
 		asked <- struct{}{}
 		<-answer
-		return bus.InferenceResult{Text: "Paris", Model: "m", Version: bus.RequestVersion}, nil
+		return bus.InferenceResult{Text: "Paris", Model: "m"}, nil
 	})
 	g, err := gateway.New(gateway.Config{Swarm: o, Key: key, BodyRoom: 8 << 20})
 	if err != nil {

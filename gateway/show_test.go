@@ -31,7 +31,7 @@ func TestShow(t *testing.T) {
 		closed bool
 	}{
 		"an Ollama tells":              {telling, replies(bus.ShowReply{Show: []byte(tells)}), 1, true, false},
-		"an older node has it":         {managing, replies(nil), 0, false, false},
+		"it has no Ollama that tells":  {managing, replies(nil), 0, false, false},
 		"its Ollama is gone":           {telling, fails(bus.Errorf(bus.CodeUnavailable, "down")), 1, false, false},
 		"it says nothing":              {telling, replies(bus.ShowReply{}), 1, false, false},
 		"it says what is none":         {telling, replies(bus.ShowReply{Show: []byte(`[1]`)}), 1, false, false},
@@ -88,7 +88,7 @@ func TestShowAsksTheNodeBehindTheModel(t *testing.T) {
 		asked  []bus.NodeID
 	}{
 		"by name": {"b", telling, []bus.NodeID{other}}, "by id": {string(other), telling, []bus.NodeID{other}}, "this one": {"a", telling, []bus.NodeID{self}},
-		"an older node": {"b", managing, nil},
+		"a node without Ollama": {"b", managing, nil},
 	} {
 		o, g := newOracle(t, replies(bus.ShowReply{Show: []byte(`{"template":"x"}`)}))
 		o.nodes[0].Types, o.nodes[1].Types = telling, c.types

@@ -97,7 +97,7 @@ func whyNoPull(n bus.NodeInfo) string {
 	case n.State == bus.NodeDraining:
 		return "is draining"
 	case !slices.Contains(n.Types, bus.TypePull):
-		return "has no Ollama that answers, or runs an older mycod"
+		return "has no Ollama that answers"
 	case n.Owner != nil && n.Owner.Closed:
 		return "is " + n.Owner.String()
 	}

@@ -30,7 +30,7 @@ type answer struct {
 func newAnswer(kind, model string, req bus.InferenceRequest, emit func(bus.InferenceChunk) error) *answer {
 	return &answer{
 		emit: emit, started: time.Now(), asks: req.Prompt != "" || len(req.Messages) > 0, tells: req.Logprobs, top: req.TopLogprobs,
-		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo, Version: bus.RequestVersion},
+		result: bus.InferenceResult{Model: model, Engine: kind, Demo: kind == KindDemo},
 	}
 }
 
