@@ -147,7 +147,7 @@ func (a *attempt) failure() []Failure {
 func (n *Node) named(fs []Failure) string {
 	var names []string
 	for _, f := range fs {
-		info, _ := n.members.infoOf(f.Node)
+		info := n.members.infoOf(f.Node)
 		if name := cmp.Or(info.Name, string(f.Node)); !slices.Contains(names, name) {
 			names = append(names, name)
 		}

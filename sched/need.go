@@ -32,7 +32,7 @@ func (o *outbox) needOf(j *Job) Need {
 
 // closed reports whether the owner of this machine lets it do no work of others at present.
 func (n *Node) closed() bool {
-	i, _ := n.members.infoOf(n.cfg.ID)
+	i := n.members.infoOf(n.cfg.ID)
 	return i.Owner != nil && i.Owner.Closed
 }
 

@@ -91,7 +91,7 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 // it. What the swarm was told counts. A host hands over none but what it has not yet heard of, and one of
 // an earlier version all that is pinned here.
 func (w *worker) refuses(submitter bus.NodeID, typ string) bool {
-	i, _ := w.n.members.infoOf(w.n.cfg.ID)
+	i := w.n.members.infoOf(w.n.cfg.ID)
 	return i.ClosedTo(submitter, typ) && !w.n.off(ProtectOwner)
 }
 

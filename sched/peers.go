@@ -48,16 +48,16 @@ func (m *members) state(id bus.NodeID) bus.NodeState {
 	return bus.NodeLost
 }
 
-// infoOf returns what a peer told of itself; a peer that is not known is lost.
-func (m *members) infoOf(id bus.NodeID) (bus.NodeInfo, bus.NodeState) {
+// infoOf returns what a peer told of itself; of one that is not known, its id.
+func (m *members) infoOf(id bus.NodeID) bus.NodeInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.peers[id]; p != nil {
 		i := p.Info
 		i.Wire = p.Beat.Wire
-		return i, p.State
+		return i
 	}
-	return bus.NodeInfo{ID: id}, bus.NodeLost
+	return bus.NodeInfo{ID: id}
 }
 
 // infos returns what each peer told of itself, with its state as seen from here, in no order.
