@@ -141,7 +141,14 @@ func (b *body) all(length int64) ([]byte, error) {
 // drain reads on where the node has no room, and keeps nothing: many clients do not look for an answer before they have sent
 // all, and would hear of a broken connection where they are to hear that they may try again.
 func (b *body) drain() {
-	if !errors.Is(b.err, &bus.Error{Code: bus.CodeBusy}) || b.deadline(time.Now().Add(bodyLimit)) != nil {
+	if errors.Is(b.err, &bus.Error{Code: bus.CodeBusy}) {
+		b.discard()
+	}
+}
+
+// discard reads the rest, within the limits, and keeps nothing.
+func (b *body) discard() {
+	if b.deadline(time.Now().Add(bodyLimit)) != nil {
 		return
 	}
 	b.room.release(b.held)

@@ -34,7 +34,7 @@ func (g *Gateway) mcp(w http.ResponseWriter, r *http.Request) error {
 	}
 	in, _ := r.Body.(*body)
 	tooLong := bus.Errorf(bus.CodeTooLarge, "the message has more than %d bytes (%d MiB)", mcpMost, mcpMost>>20)
-	if r.ContentLength > mcpMost {
+	if r.ContentLength > mcpMost && r.Header.Get("Expect") != "" { // it waits for an answer before it sends that
 		return wrong{err: tooLong}
 	}
 	data, err := io.ReadAll(io.LimitReader(in, mcpMost+1))
@@ -42,6 +42,7 @@ func (g *Gateway) mcp(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return wrong{err: bus.AsError(err)}
 	case len(data) > mcpMost:
+		in.discard() // as in drain
 		return wrong{err: tooLong}
 	case len(data) == 0:
 		return wrong{err: bus.Errorf(bus.CodeInvalid, "missing request body")}

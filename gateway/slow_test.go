@@ -246,6 +246,12 @@ func TestRefusalsAreHeardBehindALargeRequest(t *testing.T) {
 				t.Errorf("%s: %d %.200s, want %d", c.path, code, said, c.status)
 			}
 		}
+		message := `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("x", 8<<20) + `"}`
+		long := dial() // as a tool's call with a document in it
+		long.send(t, "/mcp", map[string]string{"Authorization": "Bearer " + key}, len(message), message)
+		if code, said := long.hears(t); code != http.StatusRequestEntityTooLarge {
+			t.Errorf("a message of 8 MiB: %d %.200s", code, said)
+		}
 		for _, path := range []string{"/api/chat", "/v1/files"} {
 			conn := dial() // and who asks before is not told to send it
 			conn.send(t, path, map[string]string{"Authorization": "Bearer " + secret, "Expect": "100-continue"}, len(body), "")
