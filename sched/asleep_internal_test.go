@@ -70,7 +70,7 @@ func TestRoutesThatBrokeWhileSuspended(t *testing.T) {
 		wire := &routesNow{to: map[bus.NodeID]bool{other: true}}
 		m := newMembers("myco-0000000000b1", wire, slog.New(slog.DiscardHandler))
 		m.now, m.slept = func() time.Time { return now }, func() time.Duration { return total }
-		m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: 1})
+		m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: 1, Wire: bus.ThisWire()})
 		m.tick()
 		total, wire.to = slept, nil // the others have closed the route
 		lost := 0

@@ -39,7 +39,7 @@ func TestFate(t *testing.T) {
 	lost := Crash{Node: worker, Attempt: 1, Boot: "first"}
 	beat := func(boot string, seq uint64, up time.Duration) func(*members) {
 		return func(m *members) {
-			m.hear(bus.Heartbeat{Node: worker, Boot: boot, Seq: seq, UptimeMS: up.Milliseconds()})
+			m.hear(bus.Heartbeat{Node: worker, Boot: boot, Seq: seq, Wire: bus.ThisWire(), UptimeMS: up.Milliseconds()})
 		}
 	}
 	silent := func(m *members) { m.peers[worker].State = bus.NodeLost }
@@ -176,10 +176,10 @@ func TestHeld(t *testing.T) {
 		}
 	}
 	tells("myco-0000000000b0, which this node has not heard; after 3m0s the task is dead")
-	m.hear(bus.Heartbeat{Node: worker, Boot: "first", Seq: 1, Info: &bus.NodeInfo{Name: "beta"}})
+	m.hear(bus.Heartbeat{Node: worker, Boot: "first", Seq: 1, Wire: bus.ThisWire(), Info: &bus.NodeInfo{Name: "beta"}})
 	m.listened += 42 * time.Second
 	tells("beta, which has been away for 42s; after 3m0s the task is dead")
-	m.hear(bus.Heartbeat{Node: worker, Boot: "second", Seq: 1})
+	m.hear(bus.Heartbeat{Node: worker, Boot: "second", Seq: 1, Wire: bus.ThisWire()})
 	tells("beta, which has started again, and may tell its end; 10s after that the task is dead")
 	m.listened += heldNews
 	if got := m.heldBack("t1"); got != "" {

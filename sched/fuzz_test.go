@@ -30,12 +30,12 @@ func FuzzMessages(f *testing.F) {
 	task := bus.Task{ID: "t1", Type: "work", Payload: []byte(`{"n":1}`)}
 	final := map[string]any{"task": "t1", "state": "done", "attempt": 1, "nonce": "x", "result": 1}
 	seed("beat", bus.Heartbeat{
-		Node: other, Boot: "b", Seq: 1, Term: 3, MaxTerm: 3, Host: other, Heir: id, Sees: []bus.NodeID{id, other},
+		Node: other, Boot: "b", Seq: 1, Wire: bus.ThisWire(), Term: 3, MaxTerm: 3, Host: other, Heir: id, Sees: []bus.NodeID{id, other},
 		Running: []bus.Running{{Task: "t1", Submitter: id, Attempt: 2}}, Crashed: map[bus.TaskID]int{"t1": 3}, WallMS: 1,
 		Info: &bus.NodeInfo{ID: other, Types: []string{"work"}, Slots: -1, Busy: 1 << 30},
 	})
 	seed("bye", bus.Heartbeat{Node: other})
-	seed("next", map[string]any{"node": other, "class": "work", "slot": -1, "bid": -5, "missed": true})
+	seed("next", map[string]any{"node": other, "class": "work", "slot": -1, "slots": -5, "missed": true})
 	seed("offer", map[string]any{"term": 1, "key": "interactive-5.work._", "job": map[string]any{"task": task, "submitter": other}})
 	seed("offer", map[string]any{"term": 1, "job": []int{}})
 	seed("out", map[string]any{"nonce": "x", "attempt": 1, "seq": 0, "node": other, "data": "x"})

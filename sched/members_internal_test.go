@@ -38,7 +38,7 @@ func TestRoutesThatBrokeWhileAsleep(t *testing.T) {
 		m.now = func() time.Time { return now }
 		hear := func() {
 			seq++
-			m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: seq})
+			m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: seq, Wire: bus.ThisWire()})
 		}
 		for range 40 {
 			hear()
@@ -71,7 +71,7 @@ func TestLostNodeIsNotBusy(t *testing.T) {
 	t.Parallel()
 	const other = bus.NodeID("myco-0000000000b0")
 	m := newMembers("myco-0000000000b1", &routesNow{}, slog.New(slog.DiscardHandler))
-	m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: 1})
+	m.hear(bus.Heartbeat{Node: other, Boot: "first", Seq: 1, Wire: bus.ThisWire()})
 	m.peers[other].Info = bus.NodeInfo{ID: other, Slots: 4, Busy: 3}
 	for state, want := range map[bus.NodeState]int{bus.NodeReady: 3, bus.NodeLost: 0} {
 		m.peers[other].State = state
