@@ -27,32 +27,10 @@ func (s *swarm) toldOf(k *tracked, limit time.Duration, words, hint string) {
 // waits is told why after a moment, and a durable one runs once the node takes work again.
 func TestAttachedTaskOfADrainedNode(t *testing.T) {
 	t.Parallel()
-	c := parts(3, theWorker)
-	c.stuck = true
-	play(t, c, func(s *swarm) {
-		s.elected()
-		long := s.submit(theSubmitter, script{MS: 8000})
-		s.running(long)
-		asked, kept := s.submit(theSubmitter, script{MS: 10}), s.enqueue(theSubmitter, script{MS: 10})
-		time.Sleep(2 * time.Second)
-		s.nodes[theWorker].now().node.Drain(true)
-		time.Sleep(3 * time.Second)
-		if ends := s.ends(asked); len(ends) > 0 {
-			s.note("it ended at once, as %+v, though the node may take work again in a moment", ends[0].End)
-		}
-		s.toldOf(asked, 6*time.Second, "is draining", "myco drain")
-		if !s.until(10*time.Second, func() bool { return len(s.ends(long)) > 0 }) || s.ends(long)[0].End.State != bus.StateDone {
-			s.note("what ran there ended as %+v", s.ends(long))
-		}
-		time.Sleep(10 * time.Second)
-		if ends := s.ends(kept); len(ends) > 0 {
-			s.note("a durable task ended as %+v while the node was drained", ends[0].End)
-		}
-		s.nodes[theWorker].now().node.Drain(false)
-		if !s.until(20*time.Second, func() bool { return len(s.ends(kept)) > 0 }) {
-			s.note("a durable task does not run on the node that takes work again")
-		}
-	})
+	takenOut{
+		setup: parts(3, theWorker), take: func(s *swarm, out bool) { s.nodes[theWorker].now().node.Drain(out) },
+		says: "is draining", try: "myco drain",
+	}.play(t)
 }
 
 // The one node that can run it stops in good order, and is there again half a minute later: who asks waits for that.
@@ -142,30 +120,44 @@ func ofModel(t *bus.Task) { t.Model = theModel }
 func TestAttachedTaskOfAModelThatIsRemoved(t *testing.T) {
 	t.Parallel()
 	var gone atomic.Bool
-	c := losing(withSlots(1, parts(3, theWorker)), &gone)
-	c.stuck = true
-	play(t, c, func(s *swarm) {
+	takenOut{
+		setup: losing(withSlots(1, parts(3, theWorker)), &gone), take: func(_ *swarm, out bool) { gone.Store(out) },
+		says: "no node has", of: []option{ofModel},
+	}.play(t)
+}
+
+// takenOut is that an owner takes out of the swarm's work what alone can run the tasks that wait for it.
+type takenOut struct {
+	setup
+	take      func(s *swarm, out bool)
+	says, try string // to who sits before one
+	of        []option
+}
+
+func (o takenOut) play(t *testing.T) {
+	o.stuck = true
+	play(t, o.setup, func(s *swarm) {
 		s.elected()
-		long := s.submit(theSubmitter, script{MS: 9000}, ofModel)
+		long := s.submit(theSubmitter, script{MS: 9000}, o.of...)
 		s.running(long)
-		asked, kept := s.submit(theSubmitter, script{MS: 10}, ofModel), s.enqueue(theSubmitter, script{MS: 10}, ofModel)
+		asked, kept := s.submit(theSubmitter, script{MS: 10}, o.of...), s.enqueue(theSubmitter, script{MS: 10}, o.of...)
 		time.Sleep(2 * time.Second)
-		gone.Store(true)
+		o.take(s, true)
 		time.Sleep(3 * time.Second)
 		if ends := s.ends(asked); len(ends) > 0 {
-			s.note("it ended at once, as %+v, though the model may be there again in a moment", ends[0].End)
+			s.note("it ended at once, as %+v, though it may run again in a moment", ends[0].End)
 		}
-		s.toldOf(asked, 6*time.Second, "no node has", "")
+		s.toldOf(asked, 6*time.Second, o.says, o.try)
 		if !s.until(10*time.Second, func() bool { return len(s.ends(long)) > 0 }) || s.ends(long)[0].End.State != bus.StateDone {
 			s.note("what ran there ended as %+v", s.ends(long))
 		}
 		time.Sleep(10 * time.Second)
 		if ends := s.ends(kept); len(ends) > 0 {
-			s.note("a durable task ended as %+v while its model was not there", ends[0].End)
+			s.note("a durable task ended as %+v while nothing could run it", ends[0].End)
 		}
-		gone.Store(false)
+		o.take(s, false)
 		if !s.until(20*time.Second, func() bool { return len(s.ends(kept)) > 0 }) {
-			s.note("a durable task does not run once its model is there again")
+			s.note("a durable task does not run once it could")
 		}
 	})
 }
