@@ -237,7 +237,7 @@ func (n *Node) Why(ctx context.Context, id bus.TaskID) (bus.Why, error) {
 		w.Note = "no node has run it: it ended before, as " + string(f.Info.State)
 		return w, nil
 	}
-	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, runs an earlier version, or has given away more than %d tasks since", chosenMost)
+	w.Note = fmt.Sprintf("nobody remembers: the queue host that decided is gone, has started anew, or has given away more than %d tasks since", chosenMost)
 	if f.Info.State == bus.StateQueued {
 		w.Note = cmp.Or(held, "it is not in the queue of a host at present: it is fed again by the node that has it")
 	}

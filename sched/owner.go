@@ -88,8 +88,7 @@ func (o *outbox) refuse(ctx context.Context, now time.Time) {
 }
 
 // refuses reports whether this node runs no tasks of a type for submitter at present: its owner keeps
-// it. What the swarm was told counts. A host hands over none but what it has not yet heard of, and one of
-// an earlier version all that is pinned here.
+// it. What the swarm was told counts. A host hands over none but what it has not yet heard of.
 func (w *worker) refuses(submitter bus.NodeID, typ string) bool {
 	i := w.n.members.infoOf(w.n.cfg.ID)
 	return i.ClosedTo(submitter, typ) && !w.n.off(ProtectOwner)
@@ -101,7 +100,7 @@ func (o *outbox) openKeys() map[bus.Key]bool {
 	defer o.mu.Unlock()
 	keys := map[bus.Key]bool{}
 	for _, e := range o.entries {
-		keys[e.key], keys[o.n.shared(e.key, &e.job)] = true, true
+		keys[o.n.shared(e.key, &e.job)] = true
 	}
 	return keys
 }
