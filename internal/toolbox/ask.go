@@ -33,11 +33,16 @@ func (b *Box) ask(ctx context.Context, c *call, in askInput) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if model, node, ok := bus.NodeBehind(s.Nodes, in.Model); ok && in.Node == "" {
-		in.Model = model
-		if t.Node, err = pin(s.Nodes, node); err != nil {
+	if model, node, ok := bus.NodeBehind(s.Nodes, in.Model); ok {
+		at, err := pin(s.Nodes, node)
+		switch {
+		case err != nil:
 			return nil, err
+		case t.Node != "" && t.Node != at:
+			return nil, bus.Errorf(bus.CodeInvalid, "the node is %s, and the model %q names another, %s", name(s.Nodes, t.Node), in.Model, name(s.Nodes, at)).
+				WithHint("leave one of them out: the node, or the @ and what is behind it")
 		}
+		in.Model, t.Node = model, at
 	}
 	t.Model = in.Model
 	if m, ok := bus.ModelNamed(in.Model, bus.ModelsOf(s.Nodes, bus.TypeInference)); ok {

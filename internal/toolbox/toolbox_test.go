@@ -208,6 +208,7 @@ func TestAsk(t *testing.T) {
 	for _, in := range []args{
 		{"prompt": "hi", "system": "be brief", "model": "gemma3:1b", "node": "tower", "max_tokens": 9},
 		{"prompt": "hi", "system": "be brief", "model": "gemma3:1b@tower", "max_tokens": 9},
+		{"prompt": "hi", "system": "be brief", "model": "gemma3:1b@tower", "node": string(tower), "max_tokens": 9},
 	} {
 		texts, failed := call(t, c, "ask", in)
 		if failed || len(texts) != 2 || texts[0] != "Paris" || texts[1] != "[Answered by the model Gemma3:1b on tower]" {
@@ -238,6 +239,7 @@ func TestErrorsAreAnswers(t *testing.T) {
 	}{
 		{"ask", args{"prompt": "hi"}, []string{`no node has model "x"`, "What may help: ollama pull x, or name one of those above!"}},
 		{"ask", args{"prompt": "hi", "node": "nobody"}, []string{`no node "nobody"`, "list_models"}},
+		{"ask", args{"prompt": "hi", "model": "gemma3:1b@tower", "node": "laptop"}, []string{"the node is laptop", "another, tower", "leave one of them out"}},
 		{"ask", args{}, []string{"prompt"}},
 		{"ask", args{"prompt": " ", "max_tokens": -1}, []string{"max_tokens"}},
 		{"fetch", args{"url": "ftp://a.example"}, []string{"ftp://"}},
