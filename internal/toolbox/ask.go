@@ -174,6 +174,7 @@ func pluginTool(types []bus.SharedType) *mcp.Tool {
 				// Of others than objects the plugin is told, too: but a property of any type is refused by some programs, and is a text to others.
 				"payload":   {Type: "object", Description: "what the task is about: what it holds, the plugin says"},
 				"node":      {Type: "string", Description: "the machine that must do it, by its name"},
+				"offset":    {Type: "integer", Description: "the character to begin with, counted from 0"},
 				"max_chars": {Type: "integer", Description: maxCharsHelp},
 			},
 		},
@@ -184,6 +185,7 @@ type pluginInput struct {
 	Type     string          `json:"type"`
 	Payload  json.RawMessage `json:"payload"`
 	Node     string          `json:"node"`
+	Offset   int             `json:"offset"`
 	MaxChars int             `json:"max_chars"`
 }
 
@@ -196,7 +198,7 @@ func (b *Box) run(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolR
 		if err := args.Decode(&in); err != nil {
 			return nil, bus.Errorf(bus.CodeInvalid, "read the arguments: %w", err)
 		}
-		size, err := room(in.MaxChars)
+		size, err := span(in.Offset, in.MaxChars)
 		if err != nil {
 			return nil, err
 		}
@@ -223,11 +225,13 @@ func (b *Box) run(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolR
 		if json.Unmarshal(res, &text) == nil {
 			out = text
 		}
-		out, rest := part(out, 0, size)
-		who := "[Done by " + name(s.Nodes, end.NodeID)
-		if rest != "" {
-			who += "; " + rest + ": a larger max_chars has more of them"
+		out, note, err := window(out, in.Offset, size)
+		if err != nil {
+			return nil, err
 		}
-		return []string{out, who + "]"}, nil
+		if note != "" { // a plugin may change things
+			note += ", which runs the task anew"
+		}
+		return []string{out, "[Done by " + name(s.Nodes, end.NodeID) + note + "]"}, nil
 	}), nil
 }

@@ -308,9 +308,17 @@ func TestRunPlugin(t *testing.T) {
 			t.Errorf("%s is done: %q", typ, texts)
 		}
 	}
-	if texts, failed := call(t, c, "run_plugin", args{"type": "words", "payload": strings.Repeat("ä", 100), "max_chars": 10}); failed || texts[0] != strings.Repeat("ä", 10) ||
-		texts[1] != "[Done by tower; these are the characters 0 to 10 of 100: a larger max_chars has more of them]" {
-		t.Errorf("a long result: %q, failed %v", texts, failed)
+	for offset, want := range map[int]string{
+		0:   "[Done by tower; these are the characters 0 to 10 of 95: for the rest call again with offset 10, which runs the task anew]",
+		80:  "[Done by tower; these are the characters 80 to 90 of 95: for the rest call again with offset 90, which runs the task anew]",
+		90:  "[Done by tower]",
+		95:  "offset 95: the text has 95 characters",
+		-10: "offset -10: want 0 or more",
+	} {
+		texts, _ := call(t, c, "run_plugin", args{"type": "words", "payload": strings.Repeat("ä", 95), "offset": offset, "max_chars": 10})
+		if texts[len(texts)-1] != want || len(texts) > 1 && texts[0] != strings.Repeat("ä", min(10, 95-offset)) {
+			t.Errorf("a long result from %d on: %q", offset, texts)
+		}
 	}
 	if texts, failed := call(t, c, "run_plugin", args{"type": "words", "text": "as if it were the payload"}); !failed || !strings.Contains(texts[0], `unknown field "text"`) {
 		t.Errorf("an argument that is none: %q, failed %v", texts, failed)
