@@ -91,6 +91,8 @@ var samples = map[string][]struct{ path, body string }{
 	"POST /v1/completions":              {{"/v1/completions", `{"model":"scripted","prompt":"hello"}`}},
 	"POST /v1/embeddings":               {{"/v1/embeddings", `{"model":"scripted","input":"hello"}`}},
 	"POST /mcp":                         {{"/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ask","arguments":{"prompt":"hello","model":"scripted"}}}`}},
+	"GET /.well-known/{path...}":        {{"/.well-known/oauth-protected-resource/mcp", ""}},
+	"POST /register":                    {{"/register", `{"client_name":"program"}`}},
 	"POST /api/pull":                    {{"/api/pull", `{"model":"scripted:latest"}`}},
 	"DELETE /api/delete":                {{"/api/delete", `{"model":"scripted:latest"}`}},
 	"POST /v1/responses":                {{"/v1/responses", `{"model":"scripted","input":"hello"}`}},
@@ -254,7 +256,7 @@ func TestHTTPMatrix(t *testing.T) {
 	for _, pattern := range gateway.Routes() {
 		method, _, _ := strings.Cut(pattern, " ")
 		idle := strings.Contains(pattern, " /ui") || strings.Contains(pattern, " /v1/answers/") || strings.Contains(pattern, " /v1/responses/") ||
-			strings.Contains(pattern, " /v1/files") || strings.Contains(pattern, " /v1/batches") || pattern == "DELETE /task/{id}" // which make no tasks
+			strings.Contains(pattern, " /v1/files") || strings.Contains(pattern, " /v1/batches") || pattern == "DELETE /task/{id}" || pattern == "POST /register" // which make no tasks
 		changes := (method == http.MethodPost || method == http.MethodDelete) && !idle
 		if len(samples[pattern]) == 0 {
 			t.Errorf("nobody attacks %s: give it a sample", pattern)

@@ -38,7 +38,7 @@ func served(route string) int {
 
 // open reports whether a route tells nothing, and is for all.
 func open(route string) bool {
-	return slices.Contains([]string{"GET /health", "GET /ui", "GET /ui/chat", "GET /ui/static/{file...}", "POST /ui/login", "POST /ui/logout"}, route)
+	return slices.Contains([]string{"GET /health", "GET /ui", "GET /ui/chat", "GET /ui/static/{file...}", "POST /ui/login", "POST /ui/logout", "GET /.well-known/{path...}", "POST /register"}, route)
 }
 
 // answers answers tasks of either type.

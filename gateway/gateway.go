@@ -78,7 +78,7 @@ type Config struct {
 	// Keys are those that others present. SetKeys changes them.
 	Keys []Key
 	// KeyAlways wants the key of programs of this machine too, whatever they call but GET /health, the login
-	// page and what that loads.
+	// page and what that loads, and what tells that there is no OAuth.
 	KeyAlways bool
 	// Hosts returns the names and addresses, without a port, by which this machine may be
 	// called beside those of loopback. A page on the web that resolves its own name to this
@@ -158,7 +158,7 @@ const (
 
 // routes are what a Gateway serves, by the file that does.
 var routes = slices.Concat(nativeRoutes, ollamaRoutes, openAIRoutes, embedRoutes, webRoutes, anthropicRoutes,
-	answerRoutes, storedRoutes, fileRoutes, batchRoutes, pullRoutes, mcpRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
+	answerRoutes, storedRoutes, fileRoutes, batchRoutes, pullRoutes, mcpRoutes, mcpKeyRoutes, dashboardRoutes, chatRoutes, metricsRoutes)
 
 // Routes lists the patterns that a Gateway serves, as http.ServeMux spells them. Whatever is not
 // among them is not found: with the key, or below the prefix of a dialect as its routes are called.
