@@ -120,6 +120,7 @@ type Gateway struct {
 	room     *room
 	held     heldTasks
 	answers  answers
+	calls    mcpCalls
 	stored   storedResponses
 	readings readings
 	batches  *batch.Store // nil: none are kept

@@ -324,6 +324,9 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 		return
 	}
 	done, wait, e := h.enter(r, time.Now())
+	if e != nil && cancelsCall(r) {
+		done, e = func() {}, nil
+	}
 	if e != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		g.turnAway(w, r, http.StatusTooManyRequests, e)

@@ -13,7 +13,9 @@ import (
 )
 
 // mcpRoutes serve programs that have a model call tools, by the Model Context Protocol. What the tools are is not known here.
-var mcpRoutes = []route{{"POST /mcp", forLocal, mcpDialect.handle((*Gateway).mcp)}}
+var mcpRoutes = []route{{mcpRoute, forLocal, mcpDialect.handle((*Gateway).mcp)}}
+
+const mcpRoute = "POST /mcp"
 
 // mcpMost is how long a message may be, in bytes: what holds more is a document, and those are not sent.
 const mcpMost = 4 << 20
@@ -57,11 +59,17 @@ func (g *Gateway) mcp(w http.ResponseWriter, r *http.Request) error {
 	if g.cfg.MCP == nil {
 		return wrong{err: bus.Errorf(bus.CodeNotFound, "this node offers no tools")}
 	}
-	message := r.Clone(r.Context())
+	m := readMCP(data)
+	ctx, over := g.calls.enter(r, m)
+	defer over()
+	if m.Method == "initialize" {
+		w.Header().Set(headerSession, newSession())
+	}
+	message := r.Clone(ctx)
 	message.Body = io.NopCloser(bytes.NewReader(data))
 	message.Header.Set("Accept", "application/json, "+eventStream) // what curl and others leave out
 	out := &events{ResponseWriter: w, control: http.NewResponseController(w), asked: time.Now()}
-	g.cfg.MCP(&Caller{g, r.WithContext(context.WithValue(r.Context(), waitKey{}, out.waiting))}, out, message)
+	g.cfg.MCP(&Caller{g, r.WithContext(context.WithValue(ctx, waitKey{}, out.waiting))}, out, message)
 	_ = out.control.SetWriteDeadline(time.Time{}) // as in stream.text
 	return nil
 }

@@ -37,6 +37,49 @@ func (echoes) Capability(context.Context) (bus.Capability, error) {
 
 func (echoes) Handle(_ context.Context, t *bus.Task, _ bus.Emit) (any, error) { return t.Payload, nil }
 
+// A program that cancels a call by a message of its own, and goes on reading the answer, as the SDK for TypeScript does, ends what the
+// model writes for it.
+func TestToolCallIsCancelled(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	defer close(gate)
+	var ledger engine.Ledger
+	b, _ := dialectSwarm(t, &ledger, func(engine.Request) engine.Script { return engine.Script{Gate: gate} })
+	session := ""
+	say := func(message string) (status int, body string) {
+		t.Helper()
+		return call(t, b, "POST", "/mcp", message, func(r *http.Request) { r.Header.Set("Mcp-Session-Id", session) })
+	}
+	// What call returns has no headers.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.Info().HTTPURL+"/mcp",
+		strings.NewReader(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`))
+	check(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	check(t, err)
+	check(t, resp.Body.Close())
+	if session = resp.Header.Get("Mcp-Session-Id"); session == "" {
+		t.Fatalf("no session in %d %v", resp.StatusCode, resp.Header)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		_, body := say(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ask","arguments":{"prompt":"<q>","model":"scripted"}}}`)
+		answered <- body
+	}()
+	if _, err := ledger.Wait(t.Context(), func(runs []engine.Run) bool { return len(runs) == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`); status != http.StatusAccepted {
+		t.Errorf("who cancels is told %d %s", status, body)
+	}
+	if _, err := ledger.Wait(t.Context(), func(runs []engine.Run) bool { return runs[0].Outcome == engine.Left }); err != nil {
+		t.Fatal(err)
+	}
+	if body := <-answered; strings.Contains(body, `"result"`) {
+		t.Errorf("the call that was cancelled is answered: %s", body)
+	}
+}
+
 // A program calls tools of a node over HTTP, and another answers. Which tools there are is a matter of its key.
 func TestToolsAcrossNodes(t *testing.T) {
 	t.Parallel()
