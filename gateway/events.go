@@ -119,7 +119,7 @@ func (g *Gateway) postEvents(w http.ResponseWriter, r *http.Request) error {
 	out := newEvents(w, "")
 	defer out.end()
 	if !stays {
-		info, err := g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
+		info, err := g.stream(r, t, func(c bus.Chunk) error { return out.chunk(t.ID, c) })
 		g.endEvents(r, out, t.ID, info, err)
 		return nil
 	}

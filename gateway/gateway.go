@@ -121,6 +121,7 @@ type Gateway struct {
 	held     heldTasks
 	answers  answers
 	calls    mcpCalls
+	begun    answering
 	stored   storedResponses
 	readings readings
 	batches  *batch.Store // nil: none are kept
@@ -228,6 +229,8 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
+	r, over := g.begun.counted(r)
+	defer over()
 	a := &statusRecorder{ResponseWriter: w}
 	g.mux.ServeHTTP(a, r)
 	g.cfg.Answered(r.Pattern, cmp.Or(a.status, http.StatusOK))

@@ -87,7 +87,7 @@ func waitingText(position int, wait time.Duration) string {
 func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) error) (info bus.TaskInfo, err error) {
 	swarm, can := g.cfg.Swarm.(Queued)
 	if !can || !waits(r) {
-		return g.cfg.Swarm.Stream(r.Context(), t, piece)
+		return g.stream(r, t, piece)
 	}
 	if t.ID == "" {
 		t.ID = bus.NewTaskID()
@@ -99,7 +99,7 @@ func (g *Gateway) awaited(r *http.Request, t bus.Task, piece func(bus.Chunk) err
 		return position, wait
 	}
 	meanwhile(r, at, func(alone func(func() error) error) {
-		info, err = g.cfg.Swarm.Stream(r.Context(), t, func(c bus.Chunk) error { return alone(func() error { return piece(c) }) })
+		info, err = g.stream(r, t, func(c bus.Chunk) error { return alone(func() error { return piece(c) }) })
 	})
 	return info, err
 }

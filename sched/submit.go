@@ -25,6 +25,12 @@ func (n *Node) Submit(t bus.Task) (*Output, bus.SubmitReply, error) {
 	if n.isLeaving() {
 		return nil, bus.SubmitReply{ID: t.ID}, errLeaving
 	}
+	return n.SubmitNext(t)
+}
+
+// SubmitNext is Submit for what was asked for before, and takes one task after the other: a node that leaves takes it, too, as long
+// as somebody waits for the rest. It may be done by others alone.
+func (n *Node) SubmitNext(t bus.Task) (*Output, bus.SubmitReply, error) {
 	e, reply, err := n.outbox.admit(t, false)
 	if err == nil {
 		err = n.outbox.lend(e)

@@ -167,7 +167,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
-	d.finish(context.WithoutCancel(ctx)) // while all that answers still does
+	last, over := context.WithTimeout(context.WithoutCancel(ctx), d.drainLimit())
+	defer over()
+	d.finish(last) // while all that answers still does
+	d.gateway.Settle(last)
 	return nil
 }
 

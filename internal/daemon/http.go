@@ -88,7 +88,8 @@ func (d *Daemon) serveHTTP(ctx context.Context, up *lifeline, srv *http.Server) 
 	}
 }
 
-// lastWords is how long clients have to read their last words: the end of an answer, or that this node stops.
+// lastWords is how long clients have to read their last words, once there is no time for more: the end of an answer, or that this node
+// stops.
 const lastWords = time.Second
 
 // endHTTP answers those who wait that this node stops.
@@ -173,7 +174,11 @@ func (a nativeAPI) Stream(ctx context.Context, t bus.Task, piece func(bus.Chunk)
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}
-	out, reply, err := n.Submit(t)
+	submit := n.Submit
+	if gateway.Begun(ctx) {
+		submit = n.SubmitNext
+	}
+	out, reply, err := submit(t)
 	if err != nil {
 		return bus.TaskInfo{}, err
 	}

@@ -204,6 +204,14 @@ func (d *Daemon) startJet(ctx context.Context, onFabric, onStore *nats.Conn, up 
 	return j, nil
 }
 
+// drainLimit is how long what runs may go on once the daemon is told to stop, or leaves its swarm.
+func (d *Daemon) drainLimit() time.Duration {
+	if d.isCopy.Load() {
+		return 0 // what runs here runs in another's name
+	}
+	return d.cfg.DrainLimit
+}
+
 // finish brings the work in the swarm to its end, for at most the drain limit. The member that has done so is returned; nil where
 // there is none.
 func (d *Daemon) finish(ctx context.Context) *member {
@@ -215,11 +223,7 @@ func (d *Daemon) finish(ctx context.Context) *member {
 	}
 	m.finish.Do(func() {
 		d.trust.learnFromBeats() // for the next start
-		limit := d.cfg.DrainLimit
-		if d.isCopy.Load() {
-			limit = 0 // what runs here runs in another's name
-		}
-		ctx, cancel := context.WithTimeout(ctx, limit)
+		ctx, cancel := context.WithTimeout(ctx, d.drainLimit())
 		defer cancel()
 		m.node.Finish(ctx)
 	})

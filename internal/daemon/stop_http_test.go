@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +72,70 @@ func TestStoppingNodeEndsItsAnswers(t *testing.T) {
 		if err != nil || chunk.End != nil && chunk.End.State != bus.StateDone {
 			t.Errorf("over the bus: %+v, %v", chunk.End, err)
 		}
+	}
+	check(t, <-stopped)
+}
+
+// An answer that takes several tasks goes on where a node stops between them, within its time: a model that has had the web searched is
+// asked for what it makes of that.
+func TestStoppingNodeGoesOnWithItsAnswers(t *testing.T) {
+	t.Parallel()
+	asked, gate := make(chan struct{}, 8), make(chan struct{})
+	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("q") == "bees" {
+			asked <- struct{}{}
+			<-gate
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"query":"q","results":[{"url":"https://a.example","title":"Bees","content":"They fly."}]}`) // who has left needs none
+	}))
+	t.Cleanup(pages.Close)
+	var ledger engine.Ledger
+	var rounds atomic.Int32
+	a := start(t, "a", withEngine(t, &ledger, func(engine.Request) engine.Script {
+		if rounds.Add(1) == 1 {
+			return engine.Script{Words: []string{"I look."}, Calls: []engine.Call{{Name: "web_search", Arguments: map[string]any{"query": "bees"}}}}
+		}
+		return engine.Script{Words: []string{"They", " fly."}}
+	}), func(c *config.Config) { c.Search = pages.URL })
+	b := start(t, "b", joining(a))
+	settle(t, a, b)
+	eventually(t, "the model and the search are known", func() string {
+		_, body := call(t, b, "GET", "/peers", "")
+		if !strings.Contains(body, engine.Model) || !strings.Contains(body, bus.TypeSearch) {
+			return body
+		}
+		return ""
+	})
+	type answer struct {
+		status int
+		body   string
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		status, body := call(t, b, "POST", "/v1/chat/completions", `{"model":"scripted","messages":[{"role":"user","content":"<q>"}],"web_search_options":{}}`, noKey)
+		answered <- answer{status, body}
+	}()
+	select {
+	case <-asked:
+	case got := <-answered:
+		t.Fatalf("nothing is searched: %d %s", got.status, got.body)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.stop() }()
+	eventually(t, "the other hears that it stops", func() string {
+		s, err := a.conn.Status(a.ctx())
+		check(t, err)
+		for _, n := range s.Nodes {
+			if n.ID == b.id() && n.Stops {
+				return ""
+			}
+		}
+		return "it does not"
+	})
+	close(gate)
+	if got := <-answered; got.status != http.StatusOK || !strings.Contains(got.body, "They fly.") {
+		t.Errorf("the answer is %d %s", got.status, got.body)
 	}
 	check(t, <-stopped)
 }
