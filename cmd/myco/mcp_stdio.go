@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mycoswarm/mycoswarm/internal/toolbox"
 )
 
 const (
@@ -61,7 +62,11 @@ func (s *mcpStdio) Read(p []byte) (int, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if _, err := jsonrpc.DecodeMessage(line); err != nil {
+		_, err = jsonrpc.DecodeMessage(line)
+		if err == nil {
+			err = toolbox.CheckID(line)
+		}
+		if err != nil {
 			if err := s.refuse(line, err); err != nil {
 				return 0, err
 			}
@@ -91,27 +96,11 @@ func (s *mcpStdio) next() (line []byte, err error) {
 
 // refuse answers what is no message.
 func (s *mcpStdio) refuse(line []byte, why error) error {
-	var of struct {
-		ID any `json:"id"`
-	}
-	code := jsonrpc.CodeParseError
-	if json.Valid(line) {
-		code = jsonrpc.CodeInvalidRequest
-		_ = json.Unmarshal(line, &of) // of a list there is none
-	}
-	switch of.ID.(type) {
-	case string, float64:
-	default:
-		of.ID = nil
-	}
 	text := "want a JSON-RPC message in each line, and one alone: " + why.Error()
 	if len(line) > messageMost {
 		text = "the message has more than 4 MiB"
 	}
-	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": of.ID, "error": map[string]any{"code": code, "message": text}})
-	if err == nil {
-		_, err = s.Write(append(answer, '\n'))
-	}
+	_, err := s.Write(append(toolbox.Refusal(line, text), '\n'))
 	return err
 }
 

@@ -90,6 +90,8 @@ func TestMCPLinesThatAreNone(t *testing.T) {
 		"\xff\xfe":    {nil, -32700, "JSON-RPC"},
 		`[{"jsonrpc":"2.0","id":1,"method":"ping"}]`:                                                                {nil, -32600, "one alone"},
 		`{"jsonrpc":"1.0","id":2,"method":"ping"}`:                                                                  {2.0, -32600, "2.0"},
+		`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`:                                                                {1.5, -32600, "whole number"},
+		`{"jsonrpc":"2.0","id":1764567890123456789,"method":"ping"}`:                                                {1764567890123456789.0, -32600, "below 2^53"},
 		`{"jsonrpc":"2.0","id":{},"method":"ping"}`:                                                                 {nil, -32600, "JSON-RPC"},
 		`{"jsonrpc":"2.0","id":3,"method":"` + strings.Repeat("x", 5<<20) + `"}`:                                    {nil, -32700, "4 MiB"},
 		`{"jsonrpc":"2.0","id":4,"params":{"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}}`: {nil, -32700, "depth"},
