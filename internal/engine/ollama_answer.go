@@ -229,12 +229,12 @@ func (c *client) ended(ctx context.Context, err error, missing string) error {
 	return c.broken(missing)
 }
 
-// modelMissing turns a 404 into an error about the model. It is worth a try on
-// another node: this one was thought to have the model.
+// modelMissing turns a 404 into an error about the model. It is worth a few tries, on other nodes first: this one was thought to
+// have the model, or lists what it does not serve.
 func modelMissing(err error, c *client, model, command string) error {
 	var e *bus.Error
 	if !errors.As(err, &e) || e.Code != bus.CodeNotFound {
 		return err
 	}
-	return bus.Retry(bus.Errorf(bus.CodeNotFound, "%s does not have the model %q", c, model).WithHint("%s", command))
+	return bus.RetryFew(bus.Errorf(bus.CodeNotFound, "%s does not have the model %q", c, model).WithHint("%s", command))
 }

@@ -97,7 +97,7 @@ func TestOpenAIReasonLengthAndLongEvent(t *testing.T) {
 
 func TestOpenAIFailures(t *testing.T) {
 	t.Parallel()
-	blameless := []string{"missing model", "missing model, by its code", "loading", "plain page"} // the request
+	blameless := []string{"loading", "plain page"} // the request
 	for name, c := range map[string]struct {
 		chat     http.HandlerFunc
 		code     bus.Code
