@@ -242,7 +242,7 @@ func TestPicturesInABrowser(t *testing.T) {
 	}
 	x := openPage(t, a.Info.HTTPURL+"/ui/chat")
 	harness.Poll(t, harness.Patience, "pictures are offered", func() string {
-		if eval[bool](x, "document.querySelector('#attach').hidden") {
+		if !eval[bool](x, "document.querySelector('#files').accept.includes('image/')") {
 			return "they are not"
 		}
 		return ""
@@ -252,7 +252,7 @@ func TestPicturesInABrowser(t *testing.T) {
 	if err := chromedp.Do(ctx, chromedp.SetUploadFiles(chromedp.ID("files"), []string{large, turned, none})); err != nil {
 		t.Fatal(err)
 	}
-	x.sees("#pictures", "large.png", "turned.jpg")
+	x.sees("#attached", "large.png", "turned.jpg")
 	x.sees("#state", "none.png", "cannot read it")
 	x.asks("What is that?")
 	x.sees(".turn.user", "What is that?", "large.png")

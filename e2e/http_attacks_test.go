@@ -117,6 +117,7 @@ var samples = map[string][]struct{ path, body string }{
 	"GET /ui/tasks/{id}":                {{"/ui/tasks/unknown", ""}},
 	"GET /ui/chat":                      {{"/ui/chat", ""}},
 	"GET /ui/chat/swarm":                {{"/ui/chat/swarm", ""}},
+	"POST /ui/chat/document":            {{"/ui/chat/document", `{"filename":"a.txt","file_data":"aGk="}`}},
 	"POST /ui/login":                    {{"/ui/login", "key=wrong"}},
 	"POST /ui/logout":                   {{"/ui/logout", ""}},
 	"POST /v1/messages":                 {{"/v1/messages", `{"model":"scripted","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}`}},

@@ -25,11 +25,15 @@ var dialectRoutes = map[string]string{
 	"POST /v1/files": "", "GET /v1/files": "", "GET /v1/files/{id}": "", "DELETE /v1/files/{id}": "", "GET /v1/files/{id}/content": "",
 	"POST /v1/batches": "", "GET /v1/batches": "", "GET /v1/batches/{id}": "", "POST /v1/batches/{id}/cancel": "",
 	"GET /ui/{$}": "", "GET /ui/events": "", "GET /ui/tasks/{id}": "", "GET /ui/chat/swarm": "", "GET /metrics": "",
+	"POST /ui/chat/document": `{"filename":"a.txt","file_data":"aGk="}`,
 }
 
 // served is the status of a request of dialectRoutes that is let in: there is no answer, and no response, to come back to, and an
-// oracle keeps no files and batches.
+// oracle keeps no files and batches, and nobody in it reads documents.
 func served(route string) int {
+	if route == "POST /ui/chat/document" {
+		return http.StatusBadRequest
+	}
 	if strings.Contains(route, " /v1/files") || strings.Contains(route, " /v1/batches") || strings.HasSuffix(route, " /v1/answers/{id}") || strings.HasSuffix(route, " /v1/responses/{id}") {
 		return http.StatusNotFound
 	}

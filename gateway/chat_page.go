@@ -11,6 +11,7 @@ import (
 var chatRoutes = []route{
 	{"GET /ui/chat", forAll, dashboard((*Gateway).chatPage)},
 	{"GET /ui/chat/swarm", forLocal, dashboard(ownPages((*Gateway).chatSwarm))},
+	{"POST /ui/chat/document", forLocal, openAIDialect.handle((*Gateway).chatDocument)},
 }
 
 // chatSwarm is what the page knows of the swarm.
@@ -60,4 +61,29 @@ func (g *Gateway) chatSwarm(w http.ResponseWriter, _ *http.Request) {
 		out.Choice = best.Name
 	}
 	g.write(w, http.StatusOK, out)
+}
+
+// chatDocument makes text of a document for the page, which sends that with each question, as the model gets to read it: the
+// document itself is sent once, and its text is kept with the conversation.
+func (g *Gateway) chatDocument(w http.ResponseWriter, r *http.Request) error {
+	f, err := openAIDialect.readFields(r)
+	if err != nil {
+		return err
+	}
+	var in openAIFile
+	f.takeAll(field{"filename", &in.Name}, field{"file_data", &in.Data})
+	switch {
+	case f.err != nil:
+		return f.err
+	case in.Data.err != nil:
+		return misfit("file_data", "%w", in.Data.err)
+	case len(in.Data.image) == 0:
+		return misfit("file_data", "want a file, in base64")
+	}
+	text, err := (&documents{g: g, r: r, alone: true}).text(document{in.Name, in.Data.media, in.Data.image})
+	if err != nil {
+		return notRead("", err)
+	}
+	g.write(w, http.StatusOK, map[string]string{"text": text})
+	return nil
 }

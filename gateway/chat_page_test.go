@@ -35,3 +35,36 @@ func TestChatPage(t *testing.T) {
 		t.Error("the page tells everybody of the swarm")
 	}
 }
+
+// The page has documents read once, and keeps their text.
+func TestChatPageReadsDocuments(t *testing.T) {
+	t.Parallel()
+	o, g := newReader(t, func(req bus.FileRequest) (any, error) {
+		if req.Name == "noise.bin" {
+			return nil, bus.Errorf(bus.CodeInvalid, "noise.bin is none").WithHint("send a PDF")
+		}
+		return aloud(req)
+	})
+	const read = `{"text":"\n\u003cdocument\u003e\nb.pdf\n\nb.pdf application/pdf hi\n\n[pages without text, whose pictures are not shown: 2 3]\n\u003c/document\u003e\n"}`
+	for body, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		`{"filename":"b.pdf","file_data":"data:application/pdf;base64,aGk="}`: {http.StatusOK, read},
+		`{"filename":"noise.bin","file_data":"aGk="}`:                         {http.StatusBadRequest, `"message":"noise.bin is none. Next: send a PDF"`},
+		`{"filename":"b.pdf","file_data":"aGk"}`:                              {http.StatusBadRequest, "not in base64"},
+		`{"filename":"b.pdf","file_data":"data:,"}`:                           {http.StatusBadRequest, "file_data"},
+		`{"filename":"b.pdf"}`:                                                {http.StatusBadRequest, "file_data: want a file"},
+		`{"filename":["b.pdf"],"file_data":"aGk="}`:                           {http.StatusBadRequest, "filename"},
+		`{"filename":"b.pdf","file_data":""}`:                                 {http.StatusBadRequest, "want a file"},
+		`none`:                                                                {http.StatusBadRequest, "want a JSON object"},
+	} {
+		w := local(t, g, http.MethodPost, "/ui/chat/document", body)
+		if w.Code != want.status || !strings.Contains(w.Body.String(), want.says) {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+	if len(o.tasks) != 2 || !o.tasks[0].Part {
+		t.Errorf("the tasks are %+v", o.tasks)
+	}
+}

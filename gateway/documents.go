@@ -33,6 +33,7 @@ type documents struct {
 	g     *Gateway
 	r     *http.Request
 	count int
+	alone bool // the request has but one, and no more: what is wrong is wrong with it
 }
 
 // text is what the model gets to read of a document. It counts with the request until its answer ends, in place of the document,
@@ -79,7 +80,10 @@ func (d *documents) read(req bus.FileRequest) (string, error) {
 		b.stays = true
 	}
 	info, err := d.g.runTask(d.r, t, noPieces)
-	if err != nil {
+	switch {
+	case err != nil && d.alone:
+		return "", err
+	case err != nil:
 		return "", fmt.Errorf("a document: %w", err)
 	}
 	res, err := bus.Result[bus.FileResult](info)
@@ -116,7 +120,7 @@ func documentText(title, context, text string) string {
 	return b.String()
 }
 
-// notRead is err about a field, where it is the document that cannot be read and not the swarm that fails: else clients ask again.
+// notRead is err about a field, if it has a name, where it is the document that cannot be read and not the swarm that fails: else clients ask again.
 func notRead(field string, err error) error {
 	e := bus.AsError(err)
 	code := e.Code
@@ -127,7 +131,11 @@ func notRead(field string, err error) error {
 	default:
 		return err
 	}
-	return wrong{err: bus.Errorf(code, "%s: %s", field, e.Message).WithHint("%s", e.Hint), field: field}
+	says := e.Message
+	if field != "" {
+		says = field + ": " + says
+	}
+	return wrong{err: bus.Errorf(code, "%s", says).WithHint("%s", e.Hint), field: field}
 }
 
 // fileData is a file in base64, as a data URL or bare. It is decoded where it stands, as an image.

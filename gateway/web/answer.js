@@ -35,6 +35,16 @@ export async function swarm(key) {
   return (await reached("/ui/chat/swarm", {headers: headers(key)})).json()
 }
 
+// textOf has a node make text of a document, as a model gets to read it. Its data: address tells what the browser takes it for, where it
+// does.
+export async function textOf(file, data, key, signal) {
+  const r = await reached("/ui/chat/document", {
+    method: "POST", signal, headers: {...headers(key), "Content-Type": "application/json"},
+    body: JSON.stringify({filename: file.name, file_data: file.type ? data : data.slice(data.indexOf(",") + 1)}),
+  })
+  return (await r.json()).text
+}
+
 // ask has a model answer a conversation, under a name of ours by which we come back where the connection breaks off: a phone sleeps, and a
 // cable is pulled. It calls told with each piece: text, thinking, note (what goes on meanwhile), node (who answers from here on),
 // tokens, cut (the answer is longer than the model may write), or anew: what was told before is void.

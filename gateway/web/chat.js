@@ -1,7 +1,7 @@
 import {el, set, text} from "./dom.js"
 import {ask, comeBack, stop} from "./answer.js"
+import * as attached from "./attached.js"
 import * as browser from "./kept.js"
-import * as pictures from "./pictures.js"
 import {invitation, key, look, model, named, sees, tell} from "./swarm.js"
 import {showList} from "./talks.js"
 import {button, following, showTurn, toEnd, turn} from "./turn.js"
@@ -17,7 +17,7 @@ const phone = matchMedia("(pointer: coarse)")
 // know looks who can be asked.
 async function know() {
   await look(talked.turns.length > 0)
-  pictures.offer(sees())
+  attached.offer(sees())
   if (talked.turns.length === 0) draw()
 }
 
@@ -55,10 +55,11 @@ function half() {
   return asked[Math.ceil(asked.length / 2)] ?? talked.from
 }
 
-// sent are the turns as the interface wants them. Of pictures that are not kept, or that the model does not see, it has the names.
+// sent are the turns as the interface wants them: documents stand before what is asked of them. Of pictures that are not kept, or that
+// the model does not see, it has the names.
 const sent = () => talked.turns.slice(talked.from).filter(t => t.role === "user" || t.content).map(t => {
   const shown = (t.pictures ?? []).filter(p => p.url && sees()), others = (t.pictures ?? []).filter(p => !shown.includes(p))
-  const words = [t.content, ...others.map(p => `(picture ${p.name})`)].filter(Boolean).join("\n")
+  const words = [...(t.documents ?? []).map(d => d.text), t.content, ...others.map(p => `(picture ${p.name})`)].filter(Boolean).join("\n")
   return {role: t.role, content: shown.length === 0 ? words : [{type: "text", text: words}, ...shown.map(p => ({type: "image_url", image_url: {url: p.url}}))]}
 })
 
@@ -224,14 +225,20 @@ function begin() {
 
 function say() {
   const words = question.value.trim()
-  if (written.has(talked.id) || $("send").disabled || words === "" && !pictures.any()) return
+  if (written.has(talked.id) || $("send").disabled || words === "" && !attached.any()) return
   if (model() === "") return know()
-  talked.turns.push({role: "user", content: words, pictures: pictures.take()})
+  talked.turns.push({role: "user", content: words, ...attached.take()})
   question.value = ""
   grow()
   answer()
   typeOn()
   toEnd()
+}
+
+// attach has files go along with the next question.
+async function attach(files) {
+  tell("reading")
+  tell(await attached.add(files) || written.get(talked.id)?.state || "")
 }
 
 // again asks the last question once more.
@@ -249,7 +256,7 @@ function change() {
   let t
   do t = talked.turns.pop(); while (t.role === "assistant")
   question.value = t.content
-  pictures.put(t.pictures?.filter(p => p.url) ?? [])
+  attached.put([...(t.pictures ?? []).filter(p => p.url), ...t.documents ?? []])
   keep(talked)
   draw()
   grow()
@@ -277,16 +284,24 @@ $("login").addEventListener("submit", e => {
   $("key").value = ""
   know().then(() => goOn(talked))
 })
-$("files").addEventListener("change", async e => {
-  $("send").disabled = true
-  tell("reading")
-  const wrong = await pictures.read(e.target.files)
+$("files").addEventListener("change", e => {
+  const files = [...e.target.files]
   e.target.value = ""
-  $("send").disabled = false
-  tell(wrong)
-  pictures.offer(sees())
+  attach(files)
 })
-$("model").addEventListener("change", () => pictures.offer(sees()))
+question.addEventListener("paste", e => {
+  if (e.clipboardData.files.length === 0 || e.clipboardData.types.includes("text/plain")) return // an office puts a picture of its text beside that
+  e.preventDefault()
+  attach(e.clipboardData.files)
+})
+const carries = e => e.dataTransfer?.types.includes("Files")
+addEventListener("dragover", e => { if (carries(e)) e.preventDefault() })
+addEventListener("drop", e => {
+  if (!carries(e)) return
+  e.preventDefault() // or the browser would leave the page for the file
+  if (!$("ask").hidden) attach(e.dataTransfer.files)
+})
+$("model").addEventListener("change", () => attached.offer(sees()))
 question.addEventListener("input", grow)
 question.addEventListener("keydown", e => {
   if (e.key !== "Enter" || e.shiftKey || e.isComposing || e.keyCode === 229 || phone.matches) return // 229: what ends composing, in Safari

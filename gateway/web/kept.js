@@ -115,7 +115,7 @@ export const remove = id => localStorage.removeItem(mark + id)
 // title is what a conversation is called: by its first question.
 function title(c) {
   const t = c.turns[0]
-  return (t?.content || t?.pictures?.[0]?.name || "").replace(/\s+/g, " ").trim().slice(0, 100)
+  return (t?.content || t?.documents?.[0]?.name || t?.pictures?.[0]?.name || "").replace(/\s+/g, " ").trim().slice(0, 100)
 }
 
 // watch tells the id of a conversation that another tab has changed or deleted, or null where that may be any.
