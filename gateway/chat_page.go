@@ -29,6 +29,8 @@ type chatModel struct {
 	Name string `json:"name"`
 	Demo bool   `json:"demo,omitempty"`
 	Sees bool   `json:"sees,omitempty"` // pictures
+	// Searches is that it may have the web searched for its answer. Of models behind OpenAI's interface nobody tells whether they call tools.
+	Searches bool `json:"searches,omitempty"`
 }
 
 func (g *Gateway) chatPage(w http.ResponseWriter, _ *http.Request) {
@@ -52,9 +54,11 @@ func (g *Gateway) chatSwarm(w http.ResponseWriter, _ *http.Request) {
 			answers[bus.CanonicalModel(m.Name)] = true
 		}
 	}
+	search := g.serves(searchTool)
 	for _, m := range g.models("") {
 		if answers[bus.CanonicalModel(m.Name)] {
-			out.Models = append(out.Models, chatModel{Name: m.Name, Demo: m.Demo, Sees: m.Can&bus.Sees != 0})
+			calls := m.Can&bus.Tools != 0 || m.Engine == "openai"
+			out.Models = append(out.Models, chatModel{Name: m.Name, Demo: m.Demo, Sees: m.Can&bus.Sees != 0, Searches: search && calls})
 		}
 	}
 	if best, _, ok := bus.ChooseModel(able, status.DefaultModel); ok {

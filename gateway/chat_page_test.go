@@ -15,13 +15,16 @@ func TestChatPage(t *testing.T) {
 	o, g := newOracle(t, answers)
 	o.nodes = []bus.NodeInfo{
 		{ID: self, Name: "laptop", State: bus.NodeReady, Models: []bus.ModelInfo{{Name: "tiny", Demo: true}}, Embedders: []bus.ModelInfo{{Name: "vec"}}},
-		{ID: other, Name: "tower", State: bus.NodeReady, Models: []bus.ModelInfo{
-			{Name: "small", SizeBytes: 1, Can: bus.Answers}, {Name: "large", SizeBytes: 2, Can: bus.Answers | bus.Sees},
+		{ID: other, Name: "tower", State: bus.NodeReady, Types: []string{bus.TypeSearch}, Models: []bus.ModelInfo{
+			{Name: "small", SizeBytes: 1, Can: bus.Answers},
+			{Name: "large", SizeBytes: 2, Can: bus.Answers | bus.Sees},
+			{Name: "caller", Can: bus.Answers | bus.Tools},
+			{Name: "served", Engine: "openai", Can: bus.Answers},
 		}},
 		{ID: "myco-000000000000", Name: "attic", State: bus.NodeDraining, Models: []bus.ModelInfo{{Name: "drained", SizeBytes: 3}}},
 	}
 	w := local(t, g, http.MethodGet, "/ui/chat/swarm", "")
-	want := `{"name":"","models":[{"name":"large","sees":true},{"name":"small"},{"name":"tiny","demo":true}],"choice":"large",` +
+	want := `{"name":"","models":[{"name":"caller","searches":true},{"name":"large","sees":true},{"name":"served","searches":true},{"name":"small"},{"name":"tiny","demo":true}],"choice":"large",` +
 		`"nodes":{"myco-000000000000":"attic","` + string(self) + `":"laptop","` + string(other) + `":"tower"}}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -74,6 +74,8 @@ type Config struct {
 	Models []string
 	// Sees has the models take pictures.
 	Sees bool
+	// CallsTools has the models tell that they call tools.
+	CallsTools bool
 	// Alone has it answer one request at a time, as Ollama does: others wait, and hear nothing.
 	Alone bool
 	// Key is wanted of each request, as Authorization: Bearer KEY. Empty: none is.
@@ -207,6 +209,9 @@ func (e *Engine) show(w http.ResponseWriter, r *http.Request) {
 	can := []string{"completion"}
 	if e.cfg.Sees {
 		can = append(can, "vision")
+	}
+	if e.cfg.CallsTools {
+		can = append(can, "tools")
 	}
 	reply(w, map[string]any{
 		"capabilities": can,

@@ -47,11 +47,12 @@ export async function textOf(file, data, key, signal) {
 
 // ask has a model answer a conversation, under a name of ours by which we come back where the connection breaks off: a phone sleeps, and a
 // cable is pulled. It calls told with each piece: text, thinking, note (what goes on meanwhile), node (who answers from here on),
-// tokens, cut (the answer is longer than the model may write), or anew: what was told before is void.
-export function ask(model, messages, name, key, signal, told) {
+// tokens, cut (the answer is longer than the model may write), or anew: what was told before is void. One for which it may search the web
+// cannot begin anew.
+export function ask(model, messages, web, name, key, signal, told) {
   return follow(name, key, signal, told, signal => reached("/v1/chat/completions", {
-    method: "POST", signal, headers: {...headers(key), "Content-Type": "application/json", "X-Myco-On-Loss": "restart", "X-Myco-Answer": name},
-    body: JSON.stringify({model, messages, stream: true, stream_options: {include_usage: true}}),
+    method: "POST", signal, headers: {...headers(key), "Content-Type": "application/json", "X-Myco-Answer": name, ...web ? {} : {"X-Myco-On-Loss": "restart"}},
+    body: JSON.stringify({model, messages, stream: true, stream_options: {include_usage: true}, ...web ? {web_search_options: {}} : {}}),
   }))
 }
 

@@ -2,7 +2,7 @@ import {el, set, text} from "./dom.js"
 import {ask, comeBack, stop} from "./answer.js"
 import * as attached from "./attached.js"
 import * as browser from "./kept.js"
-import {invitation, key, look, model, named, sees, tell} from "./swarm.js"
+import {can, invitation, key, look, model, named, tell} from "./swarm.js"
 import {showList} from "./talks.js"
 import {button, following, showTurn, toEnd, turn} from "./turn.js"
 
@@ -17,8 +17,21 @@ const phone = matchMedia("(pointer: coarse)")
 // know looks who can be asked.
 async function know() {
   await look(talked.turns.length > 0)
-  attached.offer(sees())
+  offerAll()
   if (talked.turns.length === 0) draw()
+}
+
+// offerAll offers what the model can.
+function offerAll() {
+  attached.offer(can("sees"))
+  $("web").hidden = !can("searches")
+}
+
+// searches is whether the web is to be searched for the answer.
+const searches = () => can("searches") && browser.setting("web") === true
+
+function showSearches() {
+  set($("web"), {"aria-pressed": browser.setting("web") === true})
 }
 
 // draw shows the whole conversation.
@@ -58,18 +71,18 @@ function half() {
 // sent are the turns as the interface wants them: documents stand before what is asked of them. Of pictures that are not kept, or that
 // the model does not see, it has the names.
 const sent = () => talked.turns.slice(talked.from).filter(t => t.role === "user" || t.content).map(t => {
-  const shown = (t.pictures ?? []).filter(p => p.url && sees()), others = (t.pictures ?? []).filter(p => !shown.includes(p))
+  const shown = (t.pictures ?? []).filter(p => p.url && can("sees")), others = (t.pictures ?? []).filter(p => !shown.includes(p))
   const words = [...(t.documents ?? []).map(d => d.text), t.content, ...others.map(p => `(picture ${p.name})`)].filter(Boolean).join("\n")
   return {role: t.role, content: shown.length === 0 ? words : [{type: "text", text: words}, ...shown.map(p => ({type: "image_url", image_url: {url: p.url}}))]}
 })
 
 // answer has the model answer what was said so far. What another tab has made of the conversation meanwhile makes this a copy.
 function answer() {
-  const messages = sent(), asked = model()
+  const messages = sent(), asked = model(), web = searches()
   const t = {role: "assistant", content: "", thinking: "", model: asked, name: browser.random() + browser.random(), open: true}
   talked.turns.push(t)
   keep(talked)
-  write(talked, (signal, told) => ask(asked, messages, t.name, key(), signal, told), messages.length > 1, true)
+  write(talked, (signal, told) => ask(asked, messages, web, t.name, key(), signal, told), messages.length > 1, true)
 }
 
 // write shows an answer, the last turn of c, as it comes by asks; older tells whether there is more than the question, and whole whether
@@ -301,7 +314,11 @@ addEventListener("drop", e => {
   e.preventDefault() // or the browser would leave the page for the file
   if (!$("ask").hidden) attach(e.dataTransfer.files)
 })
-$("model").addEventListener("change", () => attached.offer(sees()))
+$("model").addEventListener("change", offerAll)
+$("web").addEventListener("click", () => {
+  browser.setSetting("web", browser.setting("web") !== true)
+  showSearches()
+})
 question.addEventListener("input", grow)
 question.addEventListener("keydown", e => {
   if (e.key !== "Enter" || e.shiftKey || e.isComposing || e.keyCode === 229 || phone.matches) return // 229: what ends composing, in Safari
@@ -332,5 +349,6 @@ browser.watch(id => {
   else goTo(now)
 })
 
+showSearches()
 showTalk(conversation(browser.here()))
 know().then(() => goOn(talked)) // with a key where one is wanted, and with the names of the nodes

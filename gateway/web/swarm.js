@@ -14,8 +14,8 @@ let complaint = "" // what is wrong with the node
 export const key = () => setting("key") ?? ""
 export const model = () => models.value
 
-// sees is whether the model takes pictures.
-export const sees = () => known.models.find(m => m.name === models.value)?.sees === true
+// can is what the model can: sees, that it takes pictures, and searches, that it may have the web searched.
+export const can = what => known.models.find(m => m.name === models.value)?.[what] === true
 
 // named has nodes go by their names.
 export const named = words => words.replace(/myco-[0-9a-f]{12}/g, id => known.nodes[id] ?? id)
