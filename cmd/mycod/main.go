@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -75,6 +76,9 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s), kong.Bind(&c.runFlags), kong.Vars{"version": versionLine()}, flags.Values(), flags.Help(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return fail(s.err, err)
+	}
+	if len(args) > 0 && args[0] == "help" { // as myco has it
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	k, err := parser.Parse(args)
 	if lost, ok := errors.AsType[*flags.WriteError](err); ok {

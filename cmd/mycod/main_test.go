@@ -134,6 +134,12 @@ func TestUsage(t *testing.T) {
 	if code != 0 {
 		t.Errorf("--help: exit code %d", code)
 	}
+	for other, command := range map[string][]string{"help": {"--help"}, "help demo": {"demo", "--help"}} { // as myco has it
+		_, want, _ := mycod(t, command...)
+		if code, out, _ := mycod(t, strings.Fields(other)...); code != 0 || out != want {
+			t.Errorf("mycod %s: exit code %d, %q, want what mycod %v says", other, code, out, command)
+		}
+	}
 	if code, out, _ := mycod(t, "demo", "--help"); code != 0 || !strings.Contains(out, "--keep") || strings.Contains(out, "--slots") || strings.Contains(out, "--data-dir") {
 		t.Errorf("demo --help: exit code %d, want its own flags and none of a node:\n%s", code, out)
 	}
@@ -180,12 +186,14 @@ func TestRefusals(t *testing.T) {
 		"slots":             {[]string{"--data-dir", dir, "--slots", "many"}, 2, `--slots: "many" is no whole number: want one such as 1 or 20`},
 		"negative slots":    {[]string{"--data-dir", dir, "--slots", "-1"}, 2, "--slots -1: want 1 to 1024"},
 		"no slots":          {[]string{"--data-dir", dir, "--slots", "0"}, 2, "--slots 0: want 1 to 1024\ntry: mycod --slots 2; one that takes no tasks"},
+		"negative reserved": {[]string{"--data-dir", dir, "--reserved", "-1", "--slots", "-1"}, 2, "--reserved -1: want 0 or more\ntry: mycod --reserved 1; for none: mycod --reserved 0"},
+		"negative hold":     {[]string{"--data-dir", dir, "--hold", "-1s", "--slots", "-1"}, 2, "--hold -1s: want 0s to 2s\ntry: mycod --hold 500ms; for none: mycod --hold 0s"},
 		"no token limit":    {[]string{"--data-dir", dir, "--token-limit", "0s"}, 2, "--token-limit 0s: want more than 0"},
 		"no grace":          {[]string{"--data-dir", dir, "--reattach-grace", "0s"}, 2, "--reattach-grace 0s: want more than 0"},
 		"more than one":     {[]string{"--data-dir", dir, "--reattach-grace", "0s", "--token-limit", "0s", "--first-token-limit", "0s"}, 2, "--first-token-limit 0s: want more than 0"},
 		"keep no log":       {[]string{"--data-dir", dir, "--log-keep", "0"}, 2, "--log-keep 0: want 1 to 1000"},
-		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 90s, 15m or 168h`},
-		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 90s, 15m or 168h"},
+		"hold":              {[]string{"--data-dir", dir, "--hold", "5"}, 2, `--hold: "5" is no time: want one such as 500ms, 90s or 168h`},
+		"no time":           {[]string{"--data-dir", dir, "--hold"}, 2, "--hold: the time is missing: want one such as 500ms, 90s or 168h"},
 		"a flag, no number": {[]string{"--data-dir", dir, "--slots", "--no-mdns"}, 2, "--slots: the whole number is missing"},
 		"no network":        {[]string{"--data-dir", dir, "--web-allow", "nas.local"}, 2, `--web-allow "nas.local": want an address or a network`},
 		"no port":           {[]string{"--data-dir", dir, "--web-port", "http"}, 2, `--web-port "http": want a port`},

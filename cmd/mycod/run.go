@@ -76,7 +76,7 @@ type runCmd struct{}
 
 // Run implements the command.
 func (runCmd) Run(ctx context.Context, s streams, c *runFlags) error {
-	if err := c.refuseZeros(); err != nil {
+	if err := c.refuseMisread(); err != nil {
 		return c.settings.explain(err)
 	}
 	cfg := config.Config{
@@ -155,8 +155,9 @@ func orNone[N int | time.Duration](flag *N) N {
 	return given(flag)
 }
 
-// refuseZeros refuses zeros that config.Config would take for the default.
-func (c *runFlags) refuseZeros() error {
+// refuseMisread refuses what config.Config would take for something else: a zero for the default, and a negative value for
+// none.
+func (c *runFlags) refuseMisread() error {
 	for _, f := range []struct {
 		flag  string
 		value *time.Duration
@@ -167,6 +168,12 @@ func (c *runFlags) refuseZeros() error {
 	}
 	if c.Slots != nil && *c.Slots == 0 {
 		return bus.Errorf(bus.CodeInvalid, "--slots 0: want 1 to 1024").WithHint("mycod --slots 2; one that takes no tasks of other nodes: mycod --closed 00:00-24:00")
+	}
+	if c.Reserved != nil && *c.Reserved < 0 {
+		return bus.Errorf(bus.CodeInvalid, "--reserved %d: want 0 or more", *c.Reserved).WithHint("mycod --reserved 1; for none: mycod --reserved 0")
+	}
+	if c.Hold != nil && *c.Hold < 0 {
+		return bus.Errorf(bus.CodeInvalid, "--hold %v: want 0s to 2s", *c.Hold).WithHint("mycod --hold 500ms; for none: mycod --hold 0s")
 	}
 	return nil
 }

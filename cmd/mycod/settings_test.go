@@ -30,7 +30,7 @@ func TestSettingsRefused(t *testing.T) {
 		`slots = "many"`:         `: slots: "many" is no whole number: want one such as 1 or 20`,
 		"slots = 1.5":            ": slots: want a whole number",
 		"hold = 5":               `: hold: want a time in quotes, such as "90s"`,
-		`hold = "5"`:             `: hold: "5" is no time: want one such as 90s, 15m or 168h`,
+		`hold = "5"`:             `: hold: "5" is no time: want one such as 500ms, 90s or 168h`,
 		`no-mdns = "yes"`:        ": no-mdns: want true or false",
 		"name = 5":               `: name: want a text in quotes, such as "NAME"`,
 		"engine = [5]":           `: engine: want a list of texts, such as ["URL"]`,

@@ -37,7 +37,7 @@ func Values() kong.Option {
 }
 
 func duration(ctx *kong.DecodeContext, target reflect.Value) error {
-	return read(ctx, "time", "90s, 15m or 168h", func(s string) error {
+	return read(ctx, "time", "500ms, 90s or 168h", func(s string) error {
 		d, err := time.ParseDuration(s)
 		target.SetInt(int64(d))
 		return err

@@ -68,10 +68,10 @@ func TestValues(t *testing.T) {
 func TestWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--hold 5":         `--hold: "5" is no time: want one such as 90s, 15m or 168h`,
-		"--hold=":          `--hold: "" is no time: want one such as 90s, 15m or 168h`,
-		"--hold":           "--hold: the time is missing: want one such as 90s, 15m or 168h",
-		"--hold --quiet":   "--hold: the time is missing: want one such as 90s, 15m or 168h",
+		"--hold 5":         `--hold: "5" is no time: want one such as 500ms, 90s or 168h`,
+		"--hold=":          `--hold: "" is no time: want one such as 500ms, 90s or 168h`,
+		"--hold":           "--hold: the time is missing: want one such as 500ms, 90s or 168h",
+		"--hold --quiet":   "--hold: the time is missing: want one such as 500ms, 90s or 168h",
 		"--slots many":     `--slots: "many" is no whole number: want one such as 1 or 20`,
 		"--slots 1.5":      `--slots: "1.5" is no whole number: want one such as 1 or 20`,
 		"--seed -q":        `--seed: "-q" is no whole number: want one such as 1 or 20`,
