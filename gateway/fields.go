@@ -82,7 +82,13 @@ func (d *dialect) wantJSON(r *http.Request) *bus.Error {
 	if d.lax && !browser {
 		return nil
 	}
-	return bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
+	return notJSON(r)
+}
+
+// notJSON tells of a body that does not say that it is JSON, as curl's does not unless told.
+func notJSON(r *http.Request) *bus.Error {
+	return bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type")).
+		WithHint("send the header Content-Type: application/json")
 }
 
 // take moves a field into what into points to. A field that is missing leaves it as it is.

@@ -181,7 +181,7 @@ func (g *Gateway) tellsList(r *http.Request) error {
 	case g.batches == nil:
 		return noBatches()
 	case holderOf(r) == nil:
-		return wrong{err: bus.Errorf(bus.CodeForbidden, "what there is is told to who has a key").
+		return wrong{err: bus.Errorf(bus.CodeForbidden, "files and batches are listed for who has a key alone, as they name what there is").
 			WithHint("send the header Authorization: Bearer KEY, with a key of `myco key create` on this node, or the content of %s in its data directory", bus.HTTPKeyFile)}
 	}
 	return nil

@@ -312,8 +312,8 @@ func noKey(a access, ended bool) *bus.Error {
 // admit serves a request with a key, within what the key may do, for as long as it is good.
 func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if !h.may(a) {
-		e := bus.Errorf(bus.CodeForbidden, "this key is for the interfaces of others alone").
-			WithHint("use the content of %s in the data directory", bus.HTTPKeyFile)
+		e := bus.Errorf(bus.CodeForbidden, "this key opens the interfaces of Ollama, OpenAI and Anthropic, and /mcp, and not the swarm's own").
+			WithHint("send the owner's key: the content of %s in the data directory", bus.HTTPKeyFile)
 		if a == forManager {
 			e = bus.Errorf(bus.CodeForbidden, "this key may not pull or delete models, nor have pages fetched").WithHint("make one that may: myco key create --admin")
 		}

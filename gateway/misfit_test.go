@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/mycoswarm/mycoswarm/bus"
 )
 
 // What does not fit is told in the words of JSON, with the name of its field, and nothing of this program.
@@ -85,6 +87,38 @@ func TestWhatIsNoTask(t *testing.T) {
 		w := call(t, g, "POST", "/task", body)
 		if told, _ := at(object(t, w)["error"], "message").(string); w.Code != 400 || told != says {
 			t.Errorf("%s: %d %s, want %q", body, w.Code, w.Body, says)
+		}
+	}
+}
+
+// Who calls by hand is told what to send instead, of mistakes that are made at first.
+func TestMistakesTellWhatIsNext(t *testing.T) {
+	t.Parallel()
+	phone, secret := made("phone", bus.KeyRequest{})
+	o, _ := newOracle(t, answers)
+	g, _ := batching(t, o, t.TempDir(), phone)
+	const form = "application/x-www-form-urlencoded" // as curl has it where it is not told
+	for name, c := range map[string]struct {
+		target, body, auth, media string
+		code                      int
+		says                      []string
+	}{
+		"a chat as a form":     {"/v1/chat/completions", `{"model":"m"}`, key, form, 400, []string{"want application/json. Next: send the header Content-Type: application/json"}},
+		"a call as a form":     {"/mcp", `{}`, key, form, 400, []string{"send the header Content-Type: application/json"}},
+		"a task as a form":     {"/task", `{"type":"ping"}`, key, form, 400, []string{`"hint":"send the header Content-Type: application/json"`}},
+		"a prompt beside":      {"/task", `{"type":"inference","prompt":"hi"}`, key, "application/json", 400, []string{"the fields of a task are type, payload", "as a prompt, goes into the payload"}},
+		"another one's task":   {"/task", `{"type":"ping"}`, secret, "application/json", 403, []string{"opens the interfaces of Ollama, OpenAI and Anthropic, and /mcp, and not the swarm's own", "send the owner's key"}},
+		"a batch, without one": {"/v1/batches?limit=1", "", "", "application/json", 403, []string{"files and batches are listed for who has a key"}},
+	} {
+		method := "POST"
+		if c.body == "" {
+			method = "GET"
+		}
+		w := from(t, g, "127.0.0.1:5", method, c.target, c.body, "Authorization", "Bearer "+c.auth, "Content-Type", c.media)
+		for _, says := range c.says {
+			if w.Code != c.code || !strings.Contains(w.Body.String(), says) {
+				t.Errorf("%s: %d %s, want %d and %q", name, w.Code, w.Body, c.code, says)
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -169,7 +168,7 @@ func (g *Gateway) whole(r *http.Request, t *bus.TaskInfo, last bool) error {
 // readTask reads a task from a request's body.
 func (g *Gateway) readTask(r *http.Request) (t bus.Task, err error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); (err != nil || media != "application/json") && !protect.ContentType.Off() {
-		return t, bus.Errorf(bus.CodeInvalid, "the content type is %q, want application/json", r.Header.Get("Content-Type"))
+		return t, notJSON(r)
 	}
 	in, _ := r.Body.(*body)
 	data, err := in.all(r.ContentLength)
@@ -177,7 +176,8 @@ func (g *Gateway) readTask(r *http.Request) (t bus.Task, err error) {
 		err = json.Unmarshal(data, &t)
 	}
 	if names := t.Unknown(); err == nil && len(names) > 0 { // who writes one by hand has misspelled it
-		err = fmt.Errorf("unknown field %q", names[0])
+		err = bus.Errorf(bus.CodeInvalid, "read the task: unknown field %q", names[0]).
+			WithHint("the fields of a task are type, payload, model, node, remote, lane, priority, timeout_ns and id; what its type wants, as a prompt, goes into the payload")
 	}
 	var refused *bus.Error
 	switch {
