@@ -222,7 +222,7 @@ func ableTo(typ string, nodes []NodeInfo, on string) ([]NodeInfo, error) {
 		return nil, Errorf(CodeNoWorker, "node %s has no Ollama that answers", at[0].Name).
 			WithHint("start Ollama there, or mycod --engine URL; or take another node: myco swarm")
 	}
-	return nil, Errorf(CodeNoWorker, "no node of the swarm has an Ollama that could have it: %s", nodeNames(at)).
+	return nil, Errorf(CodeNoWorker, "none of the nodes has an Ollama that answers and takes work: %s", nodeNames(at)).
 		WithHint("start Ollama on one of the machines, or mycod --engine URL there")
 }
 

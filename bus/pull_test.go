@@ -112,6 +112,17 @@ func TestWhyANodeDoesNotPull(t *testing.T) {
 	}
 }
 
+// Where no node is named, those are that were looked at.
+func TestWhyNobodyPulls(t *testing.T) {
+	t.Parallel()
+	without := func(n *bus.NodeInfo) { n.Types = []string{bus.TypePing} }
+	a, b := changed(ollamaNode("a", "none", 900), without), changed(ollamaNode("b", "none", 900), without)
+	_, err := bus.PullNode([]bus.NodeInfo{a, b}, "m", "", a.ID)
+	if e := bus.AsError(err); e.Message != "none of the nodes has an Ollama that answers and takes work: a, b" || !strings.Contains(e.Hint, "start Ollama on one of the machines") {
+		t.Errorf("%q, try: %q", e.Message, e.Hint)
+	}
+}
+
 // A name with the node behind it is for programs over HTTP; to pull a model of the whole name would be of no use.
 func TestPullCommandOfANameWithItsNode(t *testing.T) {
 	t.Parallel()

@@ -95,8 +95,8 @@ func (c *askCmd) task(ctx context.Context, a *app) (bus.Task, bus.InferenceReque
 	if req.Think, err = thinkOf(c.Think); err != nil {
 		return bus.Task{}, req, bus.AsError(err).WithHint("myco ask --help")
 	}
-	if len(c.Image) > 0 && strings.TrimSpace(prompt) == "" {
-		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "there is no question").WithHint(`myco ask --image FILE "What is on it?"`)
+	if next := c.unasked(); next != "" && strings.TrimSpace(prompt) == "" {
+		return bus.Task{}, req, bus.Errorf(bus.CodeInvalid, "there is no question").WithHint("%s", next)
 	}
 	if req.Images, err = a.picturesOf(ctx, c.Image); err != nil {
 		return bus.Task{}, req, err
@@ -112,6 +112,22 @@ func (c *askCmd) task(ctx context.Context, a *app) (bus.Task, bus.InferenceReque
 		ID: c.ID, Type: bus.TypeInference, Model: c.Model, Remote: c.Remote, Priority: given(c.Priority), Timeout: given(c.Timeout), Payload: payload,
 	}
 	return t, req, t.Validate()
+}
+
+// unasked is how one asks about what the flags name, for who has named it and asked nothing; empty where they name nothing.
+func (c *askCmd) unasked() string {
+	switch {
+	case len(c.Image) > 0:
+		return fmt.Sprintf(`myco ask --image %s "What is on it?"`, bus.ShellWord(c.Image[0]))
+	case len(c.File) > 0:
+		file := bus.ShellWord(c.File[0])
+		return fmt.Sprintf(`myco ask --file %s "What is it about?"; its summary: myco summarize %s`, file, file)
+	case len(c.URL) > 0:
+		return fmt.Sprintf(`myco ask --url %s "What is it about?"`, bus.ShellWord(c.URL[0]))
+	case len(c.Library) > 0:
+		return fmt.Sprintf(`myco ask --library %s "What did the boiler cost?"`, bus.ShellWord(c.Library[0]))
+	}
+	return ""
 }
 
 // formatOf is what --format asks for: nothing, "json", or the schema in a file.

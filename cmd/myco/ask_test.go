@@ -293,3 +293,17 @@ func TestAskOneThatDoesNotThink(t *testing.T) {
 		t.Errorf("in a conversation: %+v", e)
 	}
 }
+
+// Who names what a question is about, and asks none, is told how one does.
+func TestAboutWithoutAQuestion(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	for flag, next := range map[string]string{
+		"--file":    `try: myco ask --file 'my report.pdf' "What is it about?"; its summary: myco summarize 'my report.pdf'`,
+		"--url":     `try: myco ask --url 'my report.pdf' "What is it about?"`,
+		"--library": `try: myco ask --library 'my report.pdf' "What did the boiler cost?"`,
+		"--image":   `try: myco ask --image 'my report.pdf' "What is on it?"`,
+	} {
+		d.myco("ask", flag, "my report.pdf").want(t, 2, "there is no question", next)
+	}
+}

@@ -42,7 +42,7 @@ func (c *pluginsCmd) Run(ctx context.Context, a *app) error {
 	if len(list) > 0 {
 		a.text(pluginsGive.fitted(a.width(), pluginsHead, pluginRows(list)))
 	} else {
-		a.hint("no plugins on this machine: a folder each in ~/.config/mycoswarm/plugins (docs/plugins.md)")
+		a.hint("no plugins on this machine: a folder each in ~/.config/mycoswarm/plugins, of a service of the machine in /etc/mycoswarm/plugins (docs/plugins.md)")
 	}
 	for _, p := range list {
 		if p.Error != nil {

@@ -58,7 +58,7 @@ type taskLsCmd struct {
 func (c *taskLsCmd) Run(ctx context.Context, a *app) error {
 	for _, s := range c.State {
 		if !s.Known() {
-			return bus.Errorf(bus.CodeInvalid, "--state %q is no state of a task", s).WithHint("myco task ls --help")
+			return bus.Errorf(bus.CodeInvalid, "--state %q is no state of a task", s).WithHint("one of queued, running, done, failed, cancelled, expired, dead")
 		}
 	}
 	conn, err := a.dial(ctx)

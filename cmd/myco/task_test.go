@@ -161,6 +161,7 @@ func TestNoTasksOfAKind(t *testing.T) {
 	d.myco("task", "ls").want(t, 0, "no tasks\n")
 	tasks.Store(&[]bus.TaskInfo{part, {ID: "mine", Type: bus.TypeInference, State: bus.StateDone}})
 	d.myco("task", "ls", "--state", "failed", "--state", "dead").want(t, 0, "no task is failed or dead\n")
+	d.myco("task", "ls", "--state", "waiting").want(t, 2, `--state "waiting" is no state of a task`, "try: one of queued, running, done, failed, cancelled, expired, dead")
 	tasks.Store(&[]bus.TaskInfo{part, part})
 	d.myco("task", "ls").want(t, 0, "no tasks but 2 of the parts of others, or of what nodes ask each other: myco task ls --all\n")
 	if o := d.myco("task", "ls", "--json").want(t, 0); o.out != "[]\n" || o.err != "" {
