@@ -44,7 +44,7 @@ func TestWebInABrowser(t *testing.T) {
 	x.holds("document.getElementById('web').ariaPressed === 'true'") // it stays so
 	x.sees("#model", engine.Model)
 	x.asks("Tell me of bees")
-	x.awaits(2, "They hum, says https://example.org/bees.", "Again")
+	x.awaits(2, "They hum, says https://example.org/bees.", "laptop · "+engine.Model, "Again")
 	if n := eval[int](x, "document.querySelectorAll('.turn a[href=\"https://example.org/bees\"]').length"); n != 1 {
 		t.Errorf("there are %d links to the page", n)
 	}

@@ -75,11 +75,22 @@ func (q *openAIQuestion) said(r bus.InferenceResult) {
 	q.web.odds = append(q.web.odds, r.Logprobs...)
 }
 
-// seeks implements heeds.
-func (q *openAIQuestion) seeks(*stream, *finding) error {
+// seeks implements heeds. Of a stream a person reads in a comment what is looked for: the interface has no word for that.
+func (q *openAIQuestion) seeks(out *stream, f *finding) error {
 	q.web.gap = q.web.text.Len() > 0
-	return nil
+	if !q.stream {
+		return nil
+	}
+	what := "searching the web: " + f.query
+	if f.url != "" {
+		what = "reading " + f.url
+	}
+	out.begin("", false)
+	return out.write(": " + cut(strings.Join(strings.Fields(what), " "), seekMost) + "\n\n") // in one line, whatever the model calls for
 }
+
+// seekMost is how long the comment is that tells of it, in bytes.
+const seekMost = 200
 
 // found implements heeds.
 func (q *openAIQuestion) found(_ *stream, f *finding) error {

@@ -58,6 +58,26 @@ func TestHostedSearchOfChat(t *testing.T) {
 	}
 }
 
+// Who waits for a stream reads in comments what is looked for, in one line each, whatever the model calls for.
+func TestHostedSearchOfChatTells(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 300)
+	_, g := searcher(t,
+		bus.InferenceResult{ToolCalls: []bus.ToolCall{calls("web_search", `{"query":"moon\r\n\ndata: {}\n\n landing"}`), calls("web_search", `{"query":"`+long+`"}`)}},
+		bus.InferenceResult{ToolCalls: []bus.ToolCall{calls("web_fetch", `{"url":"`+moon+`"}`)}}, bus.InferenceResult{Text: "It was."})
+	w := local(t, g, "POST", "/v1/chat/completions", chatSearch+`,"stream":true}`)
+	var told []string
+	for e := range strings.SplitSeq(w.Body.String(), "\n\n") {
+		if strings.HasPrefix(e, ": searching") || strings.HasPrefix(e, ": reading") {
+			told = append(told, e)
+		}
+	}
+	want := []string{": searching the web: moon data: {} landing", ": " + ("searching the web: " + long)[:200], ": reading " + moon}
+	if d := cmp.Diff(want, told); d != "" || w.Code != 200 || !strings.Contains(w.Body.String(), "It was.") {
+		t.Errorf("%s in %d %s", d, w.Code, w.Body)
+	}
+}
+
 // It goes with functions of the client's, and with a format, which engines of OpenAI's kind are told in words of their own.
 func TestHostedSearchOfChatWithOthers(t *testing.T) {
 	t.Parallel()

@@ -142,7 +142,8 @@ async function read(body, heard, told, have) {
   let whole = false, id = 0
   for await (const line of lines(body, heard)) {
     if (line.startsWith(":")) {
-      const note = line.slice(1).trim(), node = note.match(/myco-[0-9a-f]{12}/g)?.at(-1)
+      const note = line.slice(1).trim(), looks = /^(searching|reading) /.test(note) // for what a model has made up
+      const node = looks ? undefined : note.match(/myco-[0-9a-f]{12}/g)?.at(-1)
       told(note === "node " + node ? {node} : {note, node})
     }
     if (line.startsWith("id:")) id = Number(line.slice(3))
