@@ -40,6 +40,7 @@ func TestNext(t *testing.T) {
 		"run `myco revoke` for it on another node; then delete it":                                 "run `myco revoke` for it on another node; then delete it",
 		"run there: myco unload gemma3:27b":                                                        "run there: myco unload gemma3:27b",
 		"myco ask --detach on that":                                                                "myco ask --detach on that",
+		"run there: myco nodes. If so, run here: myco leave. If not, run there: myco doctor":       "run there: myco nodes. If so, run here: myco --data-dir /d leave. If not, run there: myco doctor",
 	} {
 		if got := a.next(hint); got != want {
 			t.Errorf("%q becomes %q, want %q", hint, got, want)

@@ -157,7 +157,7 @@ func TestExamine(t *testing.T) {
 				lost(f, bus.DialDiagnosis{Addr: "192.0.2.1:7422", Result: bus.DialTurned, Node: tower})
 			},
 			"route", doctor.Fail,
-			[]string{"this node's key is not in its roster", "myco doctor on that node"},
+			[]string{"this node's key is not in its roster", "whether this node was put out", "run there: myco nodes", "run here: myco leave", "run there: myco doctor"},
 		},
 		"a member went to another swarm": {
 			func(f *doctor.Facts) {

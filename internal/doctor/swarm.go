@@ -165,7 +165,7 @@ func advice(dials []bus.DialDiagnosis, system string) string {
 		hint string
 	}{
 		{bus.DialOK, "run myco doctor again"},
-		{bus.DialTurned, "run myco doctor on that node: it may have left the swarm, or not have heard that this one joined"},
+		{bus.DialTurned, "to see whether this node was put out, run there: myco nodes. If so, for a swarm of its own, run here: myco leave. If not, run there: myco doctor"},
 		{bus.DialStranger, "that node left this swarm: run `myco invite` on a member, and `myco join TOKEN` there"},
 		{bus.DialRefused, "start mycod there; if it runs, see which port it prints for routes"},
 		{bus.DialMute, "look at the log of mycod there; over a tunnel or a VPN, lower the MTU of its interface: ip link set dev NAME mtu 1280"},
