@@ -177,7 +177,7 @@ func (n *Node) givenUp(j *Job, r *Record, why string) *bus.Error {
 		case j.Durable():
 			return e.WithHint("%s", again)
 		case j.Task.Type == bus.TypeFetch:
-			return e.WithHint("check the URL; a node that reaches its server, if there is one, is named with --node")
+			return e.WithHint("check the URL; where one node alone reaches its server, name that: --node, or over HTTP the header X-Myco-Node")
 		case j.Task.Type == bus.TypeSearch:
 			return e.WithHint("myco doctor on that node tells what is wrong there")
 		}

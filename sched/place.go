@@ -329,7 +329,7 @@ func noWorker(t bus.Task, nodes []bus.NodeInfo, self bus.NodeID) *bus.Error {
 		return bus.Errorf(bus.CodeNoWorker, "%s", cause).WithHint("%s", next)
 	}
 	if ofProgram(t) {
-		return e.WithHint("myco plugins")
+		return e.WithHint("myco plugins; the types of mycod's own are %s", strings.Join(slices.DeleteFunc(bus.OwnTypes(), bus.Internal), ", "))
 	}
 	if t.Type == bus.TypeInference && !slices.ContainsFunc(nodes, func(n bus.NodeInfo) bool { return len(n.Models) > 0 }) {
 		return e.WithHint("%s", bus.PullCommand(nodes, "gemma3:1b", ""))

@@ -121,7 +121,7 @@ func TestPlace(t *testing.T) {
 		{name: "a page of an address that is not public", task: fetch("http://192.168.1.7:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8080)}},
 		{name: "the same, spelled otherwise", task: fetch("http://[::ffff:127.0.0.1]:8080"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 8080)}},
 		{name: "a page, whose URL is none", task: fetch("http://example.org:x"), nodes: []bus.NodeInfo{fetcher(a, "alpha"), fetcher(b, "beta", 443)}},
-		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\""},
+		{name: "a type that nobody runs", task: bus.Task{Type: "paint"}, nodes: []bus.NodeInfo{alpha}, err: "tasks of type \"paint\"", hint: "own are ping, inference, embed, pull, delete, web_fetch, web_search, file_read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
