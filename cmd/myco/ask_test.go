@@ -298,11 +298,12 @@ func TestAskOneThatDoesNotThink(t *testing.T) {
 func TestAboutWithoutAQuestion(t *testing.T) {
 	t.Parallel()
 	d := setup(t)
+	about := bus.ShellWord("my report.pdf") // as this system's shell wants it
 	for flag, next := range map[string]string{
-		"--file":    `try: myco ask --file 'my report.pdf' "What is it about?"; its summary: myco summarize 'my report.pdf'`,
-		"--url":     `try: myco ask --url 'my report.pdf' "What is it about?"`,
-		"--library": `try: myco ask --library 'my report.pdf' "What did the boiler cost?"`,
-		"--image":   `try: myco ask --image 'my report.pdf' "What is on it?"`,
+		"--file":    "try: myco ask --file " + about + ` "What is it about?"; its summary: myco summarize ` + about,
+		"--url":     "try: myco ask --url " + about + ` "What is it about?"`,
+		"--library": "try: myco ask --library " + about + ` "What did the boiler cost?"`,
+		"--image":   "try: myco ask --image " + about + ` "What is on it?"`,
 	} {
 		d.myco("ask", flag, "my report.pdf").want(t, 2, "there is no question", next)
 	}
