@@ -323,9 +323,9 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 		g.turnAway(w, r, http.StatusForbidden, e)
 		return
 	}
-	done, wait, e := h.enter(r, time.Now())
-	if e != nil && cancelsCall(r) {
-		done, e = func() {}, nil
+	done, wait, e := func() {}, time.Duration(0), (*bus.Error)(nil)
+	if !g.cancelsCall(h, r) {
+		done, wait, e = h.enter(r, time.Now())
 	}
 	if e != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))

@@ -50,9 +50,9 @@ type mcpCall struct {
 	id      any // a string, or a float64
 }
 
-// callOf names the call of a request that has an id; ok is false where it cannot be cancelled by another message.
-func callOf(r *http.Request, id json.RawMessage) (c mcpCall, ok bool) {
-	c = mcpCall{who: holderOf(r), session: r.Header.Get(headerSession)}
+// callOf names the call of a request of who that has an id; ok is false where it cannot be cancelled by another message.
+func callOf(who *holder, r *http.Request, id json.RawMessage) (c mcpCall, ok bool) {
+	c = mcpCall{who: who, session: r.Header.Get(headerSession)}
 	if c.session == "" || len(c.session) > callIDMost || len(id) > callIDMost || json.Unmarshal(id, &c.id) != nil {
 		return c, false
 	}
@@ -79,7 +79,7 @@ func (c *mcpCalls) enter(r *http.Request, m mcpMessage) (ctx context.Context, ov
 	if m.cancels() {
 		id = m.Params.RequestID
 	}
-	call, ok := callOf(r, id)
+	call, ok := callOf(holderOf(r), r, id)
 	if !ok {
 		return ctx, end
 	}
@@ -107,9 +107,16 @@ func (c *mcpCalls) enter(r *http.Request, m mcpMessage) (ctx context.Context, ov
 // newSession names a session. Nobody guesses it.
 func newSession() string { return rand.Text() }
 
-// cancelsCall reports whether a request cancels a call of /mcp, which is no request to the limits of a key: the call that it
-// ends may be the one that has reached them. The request can be read as before.
-func cancelsCall(r *http.Request) bool {
+// has reports whether a call is under way.
+func (c *mcpCalls) has(call mcpCall) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[call] != nil
+}
+
+// cancelsCall reports whether a request with h's key cancels a call of /mcp that is under way, which is no request to the limits of
+// the key: the call may be the one that has reached them. What cancels nothing is a request. It can be read as before.
+func (g *Gateway) cancelsCall(h *holder, r *http.Request) bool {
 	if r.Pattern != mcpRoute || r.Header.Get(headerSession) == "" || r.ContentLength < 1 || r.ContentLength > cancelMost {
 		return false
 	}
@@ -119,5 +126,10 @@ func cancelsCall(r *http.Request) bool {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(data), in), in}
-	return err == nil && readMCP(data).cancels()
+	m := readMCP(data)
+	if err != nil || !m.cancels() {
+		return false
+	}
+	call, ok := callOf(h, r, m.Params.RequestID)
+	return ok && g.calls.has(call)
 }
