@@ -226,8 +226,8 @@ func (b *Box) run(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolR
 			out = text
 		}
 		out, note, err := window(out, in.Offset, size)
-		if err != nil {
-			return nil, err
+		if err != nil { // which is known only now
+			return nil, bus.Errorf(bus.CodeInvalid, "%w; the task is done all the same, and another call does it anew", err)
 		}
 		if note != "" { // a plugin may change things
 			note += ", which runs the task anew"

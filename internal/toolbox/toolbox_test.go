@@ -312,7 +312,7 @@ func TestRunPlugin(t *testing.T) {
 		0:   "[Done by tower; these are the characters 0 to 10 of 95: for the rest call again with offset 10, which runs the task anew]",
 		80:  "[Done by tower; these are the characters 80 to 90 of 95: for the rest call again with offset 90, which runs the task anew]",
 		90:  "[Done by tower]",
-		95:  "offset 95: the text has 95 characters",
+		95:  "offset 95: the text has 95 characters; the task is done all the same, and another call does it anew",
 		-10: "offset -10: want 0 or more",
 	} {
 		texts, _ := call(t, c, "run_plugin", args{"type": "words", "payload": strings.Repeat("ä", 95), "offset": offset, "max_chars": 10})
