@@ -170,10 +170,10 @@ func (h *holder) may(a access) bool {
 	return true
 }
 
-// enter counts a request against the limits of its key. done is called when it has ended; the error
-// tells which limit is reached, and wait how long it may be.
-func (h *holder) enter(r *http.Request, now time.Time) (done func(), wait time.Duration, err *bus.Error) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || r.Pattern == cancelRoute || protect.KeyLimits.Off() {
+// enter counts a request against the limits of its key, unless it reads alone, or cancels. done is called when it has ended; the
+// error tells which limit is reached, and wait how long it may be.
+func (h *holder) enter(r *http.Request, now time.Time, cancels bool) (done func(), wait time.Duration, err *bus.Error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Pattern == stopRoute || r.Pattern == cancelRoute || cancels || protect.KeyLimits.Off() {
 		return func() {}, 0, nil
 	}
 	if done, err = h.begin(1); err != nil {
@@ -323,10 +323,7 @@ func (g *Gateway) admit(h *holder, a access, next http.Handler, w http.ResponseW
 		g.turnAway(w, r, http.StatusForbidden, e)
 		return
 	}
-	done, wait, e := func() {}, time.Duration(0), (*bus.Error)(nil)
-	if !g.cancelsCall(h, r) {
-		done, wait, e = h.enter(r, time.Now())
-	}
+	done, wait, e := h.enter(r, time.Now(), g.cancelsCall(h, r))
 	if e != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		g.turnAway(w, r, http.StatusTooManyRequests, e)

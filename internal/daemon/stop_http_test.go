@@ -40,18 +40,7 @@ func TestStoppingNodeEndsItsAnswers(t *testing.T) {
 		return "they do not"
 	})
 
-	stopped := make(chan error, 1)
-	go func() { stopped <- b.stop() }()
-	eventually(t, "the other hears that it stops", func() string {
-		s, err := a.conn.Status(a.ctx())
-		check(t, err)
-		for _, n := range s.Nodes {
-			if n.ID == b.id() && n.Stops {
-				return ""
-			}
-		}
-		return "it does not"
-	})
+	stopped := stopping(t, b, a)
 	if status, body := call(t, b, "POST", "/v1/completions", `{"model":"scripted","prompt":"<q3>"}`, noKey); status != http.StatusServiceUnavailable || !strings.Contains(body, "stopping") {
 		t.Errorf("who asks a node that stops is told %d %s", status, body)
 	}
@@ -74,6 +63,24 @@ func TestStoppingNodeEndsItsAnswers(t *testing.T) {
 		}
 	}
 	check(t, <-stopped)
+}
+
+// stopping has b stop, and returns once a has heard that it does; what comes is how it ended.
+func stopping(t *testing.T, b, a *node) <-chan error {
+	t.Helper()
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.stop() }()
+	eventually(t, "the other hears that it stops", func() string {
+		s, err := a.conn.Status(a.ctx())
+		check(t, err)
+		for _, n := range s.Nodes {
+			if n.ID == b.id() && n.Stops {
+				return ""
+			}
+		}
+		return "it does not"
+	})
+	return stopped
 }
 
 // An answer that takes several tasks goes on where a node stops between them, within its time: a model that has had the web searched is
@@ -124,18 +131,7 @@ func TestStoppingNodeGoesOnWithItsAnswers(t *testing.T) {
 	case got := <-answered:
 		t.Fatalf("nothing is searched: %d %s", got.status, got.body)
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- b.stop() }()
-	eventually(t, "the other hears that it stops", func() string {
-		s, err := a.conn.Status(a.ctx())
-		check(t, err)
-		for _, n := range s.Nodes {
-			if n.ID == b.id() && n.Stops {
-				return ""
-			}
-		}
-		return "it does not"
-	})
+	stopped := stopping(t, b, a)
 	close(gate)
 	if got := <-answered; got.status != http.StatusOK || !strings.Contains(got.body, "They fly.") {
 		t.Errorf("the answer is %d %s", got.status, got.body)
