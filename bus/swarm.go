@@ -114,11 +114,17 @@ func (c *Conn) peers(ctx context.Context) (jetstream.KeyWatcher, error) {
 	if err != nil {
 		return nil, c.tableError(open, err)
 	}
-	w, err := kv.WatchAll(ctx) // it takes its context for the whole of the watch, and has a limit of its own to begin
-	if err != nil {
-		return nil, c.tableError(ctx, err)
+	for {
+		// It takes its context for the whole of the watch, and begins within 5 s or not at all: a daemon on a machine that
+		// computes an answer may take longer.
+		w, err := kv.WatchAll(ctx)
+		switch {
+		case err == nil:
+			return w, nil
+		case !errors.Is(err, context.DeadlineExceeded) || open.Err() != nil:
+			return nil, c.tableError(ctx, err)
+		}
 	}
-	return w, nil
 }
 
 func (c *Conn) tableError(ctx context.Context, err error) error {

@@ -1,10 +1,39 @@
 package bus_test
 
 import (
+	"sync/atomic"
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mycoswarm/mycoswarm/bus"
 )
+
+// A daemon has as long to tell of the nodes as it has for any other request, not only the 5 s in which nats.go wants a
+// watch to have begun.
+func TestNodesOfASlowDaemon(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	d.stop()
+	d.opts.JetStream = false // the test answers in its place
+	d.verb["$JS.API.STREAM.INFO.KV_peers"] = func(m *nats.Msg) {
+		d.send(m.Reply, jetstream.StreamInfo{Config: jetstream.StreamConfig{Name: "KV_peers", MaxMsgsPerSubject: 1}})
+	}
+	var begun atomic.Int32
+	d.verb["$JS.API.CONSUMER.CREATE.KV_peers.>"] = func(m *nats.Msg) {
+		if begun.Add(1) > 1 { // the first is as lost
+			d.send(m.Reply, jetstream.ConsumerInfo{Stream: "KV_peers", Name: "w"})
+		}
+	}
+	d.run()
+	c, err := bus.Dial(t.Context(), bus.WithDataDir(d.dir))
+	must(t, err)
+	defer c.Close()
+	if nodes, err := c.Nodes(t.Context()); err != nil || len(nodes) != 0 || begun.Load() != 2 {
+		t.Errorf("nodes %v, %v, asked for %d times, want none, and asked for twice", nodes, err, begun.Load())
+	}
+}
 
 func TestNodeNamed(t *testing.T) {
 	t.Parallel()
