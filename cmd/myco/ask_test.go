@@ -225,7 +225,7 @@ func TestInterruptCancelsTheTask(t *testing.T) {
 		return bus.SubmitReply{ID: r.Task.ID}
 	})
 	d.mycoIn(ctx, "", "ask", "hello").want(t, 130, "myco: interrupted")
-	if a, b := <-got, <-cancelled; a != b {
+	if a, b := receive(t, got, "the task"), receive(t, cancelled, "its end"); a != b {
 		t.Errorf("cancelled %s, want %s", b, a)
 	}
 }

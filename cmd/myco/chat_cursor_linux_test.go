@@ -41,7 +41,7 @@ func TestTellsCursor(t *testing.T) {
 				_, _ = io.WriteString(person, tt.says)
 			}()
 			typed, tells := tellsCursor(tty, tty, tt.limit)
-			if q := <-asked; q != "\x1b[6n" {
+			if q := receive(t, asked, "the question for the cursor"); q != "\x1b[6n" {
 				t.Errorf("asked with %q", q)
 			}
 			if tells != tt.tells || tt.tells && string(typed) != tt.typed || strings.Contains(string(typed), "R") {

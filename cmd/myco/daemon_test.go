@@ -174,6 +174,18 @@ func (d *daemon) send(inbox string, chunks ...bus.Chunk) {
 	}
 }
 
+// receive waits for a value.
+func receive[T any](t *testing.T, ch <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(limit):
+		t.Fatalf("waited %v for %s", limit, what)
+		panic("unreachable")
+	}
+}
+
 // outcome is what one run of the command left behind.
 type outcome struct {
 	code     int
@@ -189,6 +201,8 @@ func (d *daemon) myco(args ...string) outcome {
 // they are where that is the usual one; see TestHintsNameTheDataDirectory.
 func (d *daemon) mycoIn(ctx context.Context, in string, args ...string) outcome {
 	d.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 2*limit)
+	defer cancel()
 	var out, errs bytes.Buffer
 	code := run(ctx, append([]string{"--data-dir", d.dir}, args...), streams{
 		in: strings.NewReader(in), out: &out, err: &errs, piped: in != "", environ: []string{"XDG_STATE_HOME=" + d.dir},
@@ -197,11 +211,12 @@ func (d *daemon) mycoIn(ctx context.Context, in string, args ...string) outcome 
 	return outcome{code, usual.Replace(out.String()), usual.Replace(errs.String())}
 }
 
-// want fails unless the command ended with code, and its error output holds all of says.
+// want fails unless the command ended with code, and its error output holds all of says. Another code ends the test: who
+// waits for what the command leaves behind would wait in vain.
 func (o outcome) want(t *testing.T, code int, says ...string) outcome {
 	t.Helper()
 	if o.code != code {
-		t.Errorf("exit code %d, want %d\n%s%s", o.code, code, o.out, o.err)
+		t.Fatalf("exit code %d, want %d\n%s%s", o.code, code, o.out, o.err)
 	}
 	for _, s := range says {
 		if !strings.Contains(o.err, s) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"strings"
@@ -26,8 +27,10 @@ func rawHosted(t *testing.T, dir string) *rawHost {
 	ourIn, in := io.Pipe()
 	out, ourOut := io.Pipe()
 	h := &rawHost{t: t, in: in, pipe: out, out: bufio.NewReader(out), ended: make(chan int, 1)}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	go func() {
-		h.ended <- run(t.Context(), []string{"--data-dir", dir, "mcp"}, streams{
+		defer cancel()
+		h.ended <- run(ctx, []string{"--data-dir", dir, "mcp"}, streams{
 			in: ourIn, out: ourOut, err: io.Discard, piped: true, environ: []string{"XDG_STATE_HOME=" + dir},
 		})
 		close(h.ended)
@@ -80,7 +83,7 @@ func TestMCPLinesThatAreNone(t *testing.T) {
 	})
 	h := rawHosted(t, d.dir)
 	h.say(`{"jsonrpc":"2.0","id":"asked","method":"tools/call","params":{"name":"ask","arguments":{"prompt":"Which city?"}}}`)
-	<-begun
+	receive(t, begun, "the question")
 	for line, want := range map[string]struct {
 		id   any
 		code int
@@ -105,7 +108,7 @@ func TestMCPLinesThatAreNone(t *testing.T) {
 	if a := h.hear(); a.ID != 5.0 || a.Result == nil {
 		t.Errorf("a message with space around it: %+v", a)
 	}
-	d.send(<-inbox, piece(1, 0, "Paris it is."), done(1, paris))
+	d.send(receive(t, inbox, "its inbox"), piece(1, 0, "Paris it is."), done(1, paris))
 	if a := h.hear(); a.ID != "asked" || a.Result == nil {
 		t.Errorf("the call says %+v", a)
 	}
@@ -140,7 +143,7 @@ func TestMCPLeavesWhoReadsNothing(t *testing.T) {
 	_, err := h.pipe.Read(make([]byte, 1)) // the rest is still being written
 	must(t, err)
 	must(t, h.in.Close())
-	if code := <-h.ended; code != 0 {
+	if code := receive(t, h.ended, "the end of myco"); code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
 }

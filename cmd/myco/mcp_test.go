@@ -37,9 +37,11 @@ func hosted(t *testing.T, dir string) *host {
 	ourIn, theirOut := io.Pipe()
 	theirIn, ourOut := io.Pipe()
 	h.leave = func() { must(t, theirOut.Close()) }
+	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	go func() {
+		defer cancel()
 		defer close(h.ended)
-		h.code = run(t.Context(), []string{"--data-dir", dir, "mcp"}, streams{
+		h.code = run(ctx, []string{"--data-dir", dir, "mcp"}, streams{
 			in: ourIn, out: io.MultiWriter(&h.out, ourOut), err: &h.errs, piped: true, environ: []string{"XDG_STATE_HOME=" + dir},
 		})
 		_ = ourOut.Close() // as when the process ends
@@ -125,13 +127,13 @@ func TestMCP(t *testing.T) {
 		defer close(over)
 		_, _ = h.CallTool(t.Context(), &mcp.CallToolParams{Name: "ask", Arguments: map[string]any{"prompt": "for ever"}}) // there is no answer
 	}()
-	id := <-begun
+	id := receive(t, begun, "the question")
 	h.leave()
-	if got := <-cancelled; got != id {
+	if got := receive(t, cancelled, "its end"); got != id {
 		t.Errorf("%s is cancelled, and %s was under way", got, id)
 	}
-	<-h.ended
-	<-over
+	receive(t, h.ended, "the end of myco")
+	receive(t, over, "the end of the call")
 	if h.code != 0 || h.errs.Len() > 0 {
 		t.Errorf("exit code %d, and on standard error %q", h.code, h.errs.String())
 	}
@@ -182,7 +184,7 @@ func TestMCPWithoutDaemon(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(empty, name), b, 0o600))
 	}
-	<-h.changed
+	receive(t, h.changed, "other tools")
 	if names := h.tools(); !slices.Contains(names, "web_search") {
 		t.Errorf("with one there are %v", names)
 	}

@@ -394,7 +394,7 @@ func TestInterruptCancelsResearch(t *testing.T) {
 	})
 	d.mycoIn(ctx, "", "research", "Which mushrooms glow?").want(t, 130, "myco: interrupted")
 	for range 2 {
-		if id := <-cancelled; !slices.Contains(got, id) {
+		if id := receive(t, cancelled, "the end of a task"); !slices.Contains(got, id) {
 			t.Errorf("cancelled %s, want %v", id, got)
 		}
 	}
