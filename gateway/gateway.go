@@ -121,7 +121,7 @@ type Gateway struct {
 	held     heldTasks
 	answers  answers
 	calls    mcpCalls
-	begun    answering
+	open     openAnswers
 	stored   storedResponses
 	readings readings
 	batches  *batch.Store // nil: none are kept
@@ -229,7 +229,7 @@ func New(cfg Config) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitRest(w, r)
 	w.Header().Set(bus.HeaderGateway, "true")
-	r, over := g.begun.counted(r)
+	r, over := g.open.track(r)
 	defer over()
 	a := &statusRecorder{ResponseWriter: w}
 	g.mux.ServeHTTP(a, r)

@@ -146,7 +146,7 @@ func (g *Gateway) submit(r *http.Request) (int, any, error) {
 	}
 	info, err := g.cfg.Swarm.Run(r.Context(), t)
 	if err == nil {
-		begins(r.Context())
+		markBegun(r.Context())
 		err = g.whole(r, &info, true)
 	}
 	return http.StatusOK, info, err
