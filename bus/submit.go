@@ -283,8 +283,9 @@ func WithCopies(n int) EnqueueOption { return func(r *EnqueueRequest) { r.Copies
 // CodeConflict, as far as the nodes know that are there. Among the other errors are CodeInvalid and
 // CodeTooLarge for what Task.Validate refuses, CodeNoSpace where the daemon's disk is nearly full,
 // CodeBusy where too many of its tasks are open, and CodeUnavailable or CodeTimeout where no store
-// answered in time: then the task may have been accepted, and may be handed over again under its id, which the Receipt
-// has with each error but of Validate. With a payload of MaxInline at most that was done twice already.
+// answered in time, which for the node's own is 10 s: then the task may have been accepted, and may be handed over again
+// under its id, which the Receipt has with each error but of Validate. With a payload of MaxInline at most that was done
+// twice already.
 func (c *Conn) Enqueue(ctx context.Context, t Task, opts ...EnqueueOption) (Receipt, error) {
 	if err := t.Validate(); err != nil {
 		return Receipt{}, err

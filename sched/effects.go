@@ -168,6 +168,8 @@ type Put struct {
 	Refused int
 	// Custodian is set where the custodian's store is one of those.
 	Custodian bool
+	// Pending is set where the submitter's store has not answered when the context ended: it may have it later.
+	Pending bool
 }
 
 // Outboxes are the streams on disk that hold durable tasks and their ends: two messages a

@@ -19,6 +19,7 @@ const (
 	askAfter         = 3 * time.Second        // an open task is asked for again
 	askPause         = time.Second            // between two such questions
 	acceptWait       = time.Second            // for the second custodian
+	storeWait        = 10 * time.Second       // for the own store, where no other one has answered
 	replaceWait      = 10 * time.Second       // a lost custodian is replaced
 	replacePause     = time.Second            // after one that did not take a task; it doubles with each
 	replacePauseMost = 30 * time.Second

@@ -3,8 +3,10 @@ package sched_test
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mycoswarm/mycoswarm/bus"
+	"github.com/mycoswarm/mycoswarm/sched/internal/sim"
 )
 
 // Who hands a task over once more is told of all the disks that it is on: at the node that has handed it over, and at the one
@@ -58,4 +60,54 @@ func TestSameTaskComesMeanwhile(t *testing.T) {
 			s.note("nothing came meanwhile")
 		}
 	})
+}
+
+// No store's answer gets to who hands a task over, and its own store tells that it has it.
+func TestStoresWhoseAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	play(t, parts(4, theWorker), func(s *swarm) {
+		s.elected()
+		p := s.nodes[theSubmitter].now()
+		s.net.SetDrop(func(t sim.Traffic) bool { return t.Op == "PutTask" && t.Answer })
+		if r, err := p.node.Enqueue(p.life, bus.Task{ID: "same", Type: "work", Payload: []byte(`{"ms":10}`)}, 2); err != nil || !r.Accepted || r.Copies != 2 {
+			s.note("%+v, %v, want it accepted with 2 copies", r, err)
+		}
+		s.net.SetDrop(nil)
+		if end := s.untilDead(theSubmitter, "same"); end.State != bus.StateDone {
+			s.note("it ended as %+v", end)
+		}
+	})
+}
+
+// A store on a slow disk, as a memory card is, has longer than a second: who hands a task over waits, and is told that it is there, also
+// who does so in the same moment. One that takes for ever does not keep anybody, and what it has in the end goes its way.
+func TestSlowStores(t *testing.T) {
+	t.Parallel()
+	for sync, want := range map[time.Duration]bus.Code{4 * time.Second: "", 25 * time.Second: bus.CodeUnavailable} {
+		c := parts(4, theWorker)
+		c.net.Sync = sync
+		play(t, c, func(s *swarm) {
+			s.elected()
+			p := s.nodes[theSubmitter].now()
+			began, ended := time.Now(), make(chan struct{}, 2)
+			for range 2 {
+				go func() {
+					defer func() { ended <- struct{}{} }()
+					r, err := p.node.Enqueue(p.life, bus.Task{ID: "same", Type: "work", Payload: []byte(`{"ms":10}`)}, 2)
+					var code bus.Code
+					if err != nil {
+						code = bus.AsError(err).Code
+					}
+					if took := time.Since(began); code != want || r.Accepted != (want == "") || took > 15*time.Second {
+						s.note("on disks of %v: %+v, %v, after %v", sync, r, err, took)
+					}
+				}()
+			}
+			<-ended
+			<-ended
+			if end := s.untilDead(theSubmitter, "same"); end.State != bus.StateDone {
+				s.note("on disks of %v it ended as %+v", sync, end)
+			}
+		})
+	}
 }

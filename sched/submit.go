@@ -159,12 +159,10 @@ func (o *outbox) enqueue(ctx context.Context, t bus.Task, copies int) (bus.Recei
 		cancel()
 	}
 	p := o.put(actx, &e.job, e.job.Custodian, nil, want)
-	switch {
-	case p.Refused > 0 && p.Stores == 0:
-		return o.same(ctx, actx, t)
-	case p.Stores == 0: // a store may have it yet, and needs the payload then
-		return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered within %v", acceptWait).WithHint("myco swarm")
-	case p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1:
+	if p.Stores == 0 {
+		return o.unanswered(ctx, e, t, p, reply.Why)
+	}
+	if p.Stores < copies && copies > 1 && len(o.n.View().Live()) > 1 {
 		o.n.log.Info("accepted with fewer copies than asked", "task", e.job.Task.ID, "copies", p.Stores)
 	}
 	return o.accepted(e, reply.Why, p.Stores), nil
@@ -195,18 +193,27 @@ func (o *outbox) accepted(e *entry, why string, stores int) bus.Receipt {
 	return r
 }
 
-// same answers for a durable task that the stores have already: who has handed it over in the same moment was first,
-// and the word of the own store that it has it may be on its way, until most is over.
-func (o *outbox) same(ctx, most context.Context, t bus.Task) (bus.Receipt, error) {
-	for {
-		if r, done, err := o.again(ctx, t); done {
+// unanswered answers for a durable task, e, that no store has taken yet. The word of the own store may be on its way: that of a slow
+// disk, or, where the stores have the task already, of one who has handed it over in the same moment, and was first.
+func (o *outbox) unanswered(ctx context.Context, e *entry, t bus.Task, p Put, why string) (bus.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
+	for p.Refused > 0 || p.Pending {
+		switch r, done, err := o.again(ctx, t); {
+		case done && err == nil && p.Refused == 0:
+			return o.accepted(e, why, r.Copies), nil
+		case done:
 			return r, err
-		}
-		if most.Err() != nil {
+		case ctx.Err() != nil && p.Refused > 0:
 			return bus.Receipt{}, bus.Errorf(bus.CodeConflict, "task %s exists already", t.ID).WithHint("myco task show %s", t.ID)
 		}
-		o.n.worker.pause(most)
+		if ctx.Err() != nil {
+			break
+		}
+		o.n.worker.pause(ctx)
 	}
+	// A store may have it yet, and needs the payload then.
+	return bus.Receipt{}, bus.Errorf(bus.CodeUnavailable, "not accepted: no store answered in time").WithHint("myco swarm")
 }
 
 // CheckID reports, as CodeConflict, that another node keeps a durable task of t's id with other content. What this node

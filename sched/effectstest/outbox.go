@@ -109,6 +109,24 @@ func testOutboxTwoStores(e *env) {
 	e.holds(1, "t0=task", "t0=end", "t1=task", "t1=end")
 }
 
+// Who has no time for the own store's answer is told that it may have the message later, and it has.
+func testOutboxPending(e *env) {
+	k := e.kept("t1", false, "task")
+	got := &record[string]{}
+	stop, err := e.Effects(0).Outbox.Watch(func(k sched.Kept) { got.add(string(k.Task)) })
+	e.check(err)
+	defer stop()
+	ctx, cancel := context.WithCancel(e.ctx)
+	cancel()
+	switch p := e.Effects(0).Outbox.Put(ctx, k, true, 1); p {
+	case sched.Put{Pending: true}, one: // which may be quicker
+	default:
+		e.Fatalf("put without time: %+v", p)
+	}
+	await(e, got, 1)
+	e.put(0, k, true, 1, refused)
+}
+
 func testFirstEndStays(e *env) {
 	e.check(e.Effects(0).Outbox.Ensure(e.ctx, e.IDs[0], e.IDs[1]))
 	e.put(0, e.kept("t1", true, "task"), true, 2, two)

@@ -79,6 +79,7 @@ func RunIn(t *testing.T, bubble func(*testing.T, func(*testing.T)), start Factor
 		{"Outbox/OneStore", never, testOutboxOneStore},
 		{"Outbox/TwoStores", never, testOutboxTwoStores},
 		{"Outbox/Task", never, testOutboxTask},
+		{"Outbox/Pending", never, testOutboxPending},
 		{"Outbox/FirstEndStays", never, testFirstEndStays},
 		{"Outbox/Ensure", never, testEnsure},
 		{"Outbox/Load", never, testLoad},

@@ -164,6 +164,7 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			}
 		case <-ctx.Done():
 			o.forgetMade(k)
+			out.Pending = !slices.Contains(answered, outboxStream(k.Submitter, k.Submitter))
 			return out
 		}
 	}

@@ -90,16 +90,18 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 		to = append(to, k.Custodian)
 	}
 	answers := make(chan stored, 2)
-	reached := 0
+	reached, pending := 0, false
 	for _, id := range to {
 		if o.write(id, Traffic{Op: s.Op, Task: k.Task}, k, first, answers) {
 			reached++
+			pending = pending || id == k.Submitter
 		}
 	}
 	o.net.mu.Unlock()
 	for n := 0; n < want && reached > 0; n++ {
 		select {
 		case v := <-answers:
+			pending = pending && v.at != k.Submitter
 			if v.ok {
 				out.Stores++
 			}
@@ -111,6 +113,7 @@ func (o outboxes) Put(ctx context.Context, k sched.Kept, first bool, want int) s
 			}
 			continue
 		case <-ctx.Done(): // a store that does not answer may come back empty
+			out.Pending = pending
 			o.net.mu.Lock()
 			delete(o.made, [2]bus.NodeID{k.Submitter, k.Custodian})
 			o.net.mu.Unlock()
