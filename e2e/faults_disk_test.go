@@ -4,10 +4,15 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/mycoswarm/mycoswarm/bus"
 	"github.com/mycoswarm/mycoswarm/e2e/engine"
 	"github.com/mycoswarm/mycoswarm/e2e/harness"
 	"github.com/mycoswarm/mycoswarm/e2e/lab"
@@ -94,5 +99,72 @@ func TestStoreIsDamaged(t *testing.T) {
 			}
 			reach(t, "corrupt", 4, fmt.Sprintf("the loss is logged at the start, 0 of %d tasks lost", 4*n))
 		})
+	}
+}
+
+// A disk takes seconds for each sync, as a memory card does now and then. What is handed over is accepted all the same, once as well
+// as twice, and nothing of the node waits for the disk that does not have to: a loop that did would take the node for one that slept.
+func TestDiskIsSlow(t *testing.T) {
+	t.Parallel()
+	const each = 4 * time.Second
+	var ledger engine.Ledger
+	s := harness.New(t, programs)
+	a := s.Found(t, "a", "--engine", startEngine(t, s, engine.Config{Name: "a", Ledger: &ledger}).URL())
+	awaitModel(t, a, "a", engine.Model, true)
+	fast := slowDisk(t, a, each)
+	d, ctx := newDriver(t), within(t, "tasks on a slow disk")
+	for _, id := range []string{"kept-0", "kept-0", "kept-1"} {
+		began := time.Now()
+		d.enqueue(ctx, a.Dial(t), id)
+		t.Logf("%s is accepted after %v, where a sync takes %v", id, time.Since(began).Round(time.Millisecond), each)
+	}
+	b := s.Join(t, a, "b")
+	harness.Settle(t, a, b)
+	harness.Poll(t, harness.Patience, "a keeps where b is", func() string {
+		kept, err := os.ReadFile(filepath.Join(a.Dir, "peers.json"))
+		if err != nil || !strings.Contains(string(kept), string(b.Info.NodeID)) {
+			return fmt.Sprintf("%s %v", kept, err)
+		}
+		return ""
+	})
+	d.enqueue(ctx, b.Dial(t), "kept-2")
+	d.audit(ctx, b.Dial(t))
+	fast()
+	b.Kill()
+	harness.Poll(t, harness.Patience, "a misses b", func() string {
+		if state := a.View(t).Node("b").State; state != bus.NodeLost {
+			return string(state)
+		}
+		return ""
+	})
+	if log := a.Log(1000); strings.Contains(log, "did not run for a while") {
+		t.Errorf("the scheduler waited for the disk:\n%s", log)
+	}
+	if n := len(ledger.ByMarker()); n != 3 {
+		t.Errorf("%d tasks ran, want 3", n)
+	}
+}
+
+// slowDisk has each sync of n's daemon take so long, until fast is called.
+func slowDisk(t *testing.T, n *harness.Node, each time.Duration) (fast func()) {
+	t.Helper()
+	p := harness.Launch(t, filepath.Join(n.Home, "strace.log"), os.Environ(), []string{
+		"strace", "-f", "-o", os.DevNull, "-e", "trace=fsync,fdatasync",
+		"-e", fmt.Sprintf("inject=fsync,fdatasync:delay_enter=%dus", each.Microseconds()), "-p", strconv.Itoa(n.PID()),
+	}, "")
+	harness.Poll(t, harness.Patience, "strace has attached", func() string {
+		if log := p.Log(100); !strings.Contains(log, "attached") {
+			return log
+		}
+		return ""
+	})
+	return func() {
+		t.Helper()
+		if err := p.Signal(syscall.SIGTERM); err != nil { // it lets go of the daemon, which a kill would stop where it is
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(harness.Patience); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -202,7 +202,7 @@ func (s *Store) connect() error {
 		return err
 	}
 	s.nc = nc
-	if s.js, err = jetstream.New(nc); err != nil {
+	if s.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil { // of a slow disk
 		return fmt.Errorf("use the store: %w", err)
 	}
 	return nil

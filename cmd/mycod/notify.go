@@ -101,7 +101,7 @@ func (s *supervisor) starts(ctx context.Context, d running) bool {
 		case <-tick.C:
 		}
 		took := time.Since(began).Round(time.Second)
-		s.log.Info("still starting; a large store takes a while to read", "for", took)
+		s.log.Info("still starting; a large store takes a while to read, and a slow disk to write", "for", took)
 		if took < startMost {
 			s.tell(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=starting, for %v", startMore.Microseconds(), took))
 		}

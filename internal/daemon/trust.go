@@ -58,10 +58,11 @@ type trust struct {
 	look   chan struct{} // there is something to look at, and the roster is as it was
 	d      *Daemon
 
+	saved string // what is in the file; run's own
+
 	mu    sync.Mutex
 	addrs map[bus.NodeID][]string // newest first
 	hints map[bus.NodeID][]string // of nodes without a route; never in place of addrs
-	saved string                  // what is in the file
 	seen  map[bus.NodeID]struct{} // the routes, by whoever looked last
 }
 
@@ -374,11 +375,12 @@ func (t *trust) load() error {
 	return nil
 }
 
-// save writes the addresses where they changed.
+// save writes the addresses where they changed. It is run's own, and holds nothing while it writes: on a slow disk that takes seconds, and
+// who looks at the routes meanwhile would take this node for one that slept.
 func (t *trust) save() error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	b, err := json.Marshal(t.addrs)
+	t.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("encode the addresses of members: %w", err)
 	}

@@ -74,6 +74,10 @@ type Jet struct {
 	outs   func(sched.Msg)    // listens to the output of this node's tasks; nil before
 }
 
+// diskLimit is how long the own store may take for what makes and deletes files, where the context does not say: each is synced, several
+// times, and a slow disk takes seconds for each.
+const diskLimit = time.Minute
+
 // New reads the journal that the last process left, and talks to nobody. An Error with CodeForbidden says that the files
 // in cfg.Dir cannot be used.
 func New(cfg Config) (*Jet, error) {
@@ -83,7 +87,7 @@ func New(cfg Config) (*Jet, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	js, err := jetstream.New(cfg.Store)
+	js, err := jetstream.New(cfg.Store, jetstream.WithDefaultTimeout(diskLimit))
 	if err != nil {
 		return nil, fmt.Errorf("reach own store: %w", err)
 	}
